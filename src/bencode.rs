@@ -29,7 +29,8 @@ pub enum KeyOrder {
     Any,
 }
 
-/// What is wrong with an input. Every offset is in bytes from the start of the input.
+/// What is wrong with an input. Each variant except [`Error::TooMany`] has an offset in bytes from
+/// the start of the input.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The input ends inside a value.
@@ -45,7 +46,7 @@ pub enum Error {
     /// Lists and dictionaries are nested deeper than [`MAX_DEPTH`].
     #[error("bencode nests deeper than {MAX_DEPTH} levels at byte {0}")]
     TooDeep(usize),
-    /// More values than the caller allows.
+    /// More values than this number, which the caller allows.
     #[error("bencode holds more than {0} values")]
     TooMany(usize),
     /// Keys are not in order, and the caller asked for [`KeyOrder::Sorted`].

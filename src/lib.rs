@@ -1,5 +1,5 @@
-//! pieceful hands large files to all members of a team, and to nobody else: a private BitTorrent in
-//! one binary.
+//! pieceful shares large files with all members of a team, and with nobody else: a private
+//! BitTorrent in one binary.
 //!
 //! The modules are in layers. A module uses only modules in lower layers:
 //!
@@ -20,7 +20,7 @@
 //! | 0 | [`system`] | locks, the wall clock, processors, memory |
 //!
 //! `base`, `bencode`, `certificate`, `torrent`, `wire` and `swarm` hold no socket, file, thread,
-//! lock or clock. Their callers pass bytes and the time. They do not use `system`.
+//! lock or clock, and do not use `system`. Their callers pass bytes and the time.
 //!
 //! `docs/overview.md`, beside the sources, describes how a piece is fetched, the threads and the
 //! locks.

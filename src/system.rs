@@ -57,7 +57,7 @@ pub fn processors() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The permission bits that this process does not give to the files that it makes. Empty if the
+/// The permission bits that this process does not give to the files that it makes; 0 if the
 /// system does not report them.
 pub fn umask() -> u32 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -68,7 +68,7 @@ pub fn umask() -> u32 {
 }
 
 /// The number of bytes of memory that this process may use: the memory of the machine, or the limit
-/// of its control groups if that is smaller. `None` if the system does not report it.
+/// of a control group of this process if that is smaller. `None` if the system does not report it.
 pub fn memory() -> Option<u64> {
     let read = |path: &Path| fs::read_to_string(path).ok();
     let machine = read("/proc/meminfo".as_ref()).and_then(|text| machine_memory(&text));

@@ -20,7 +20,8 @@ impl AddressPrefix {
     }
 
     /// The prefix as a number: the bits of an IPv4 address, or the first 64 bits of an IPv6
-    /// address. It is below 2^32 only for IPv4 and for the IPv6 loopback address.
+    /// address. For addresses in use, different prefixes have different numbers: IPv4 numbers are
+    /// below 2^32, and the only IPv6 number below 2^32 is that of the loopback address, 1.
     pub fn number(self) -> u64 {
         match self.0 {
             IpAddr::V4(ip) => ip.to_bits().into(),

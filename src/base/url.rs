@@ -3,9 +3,9 @@
 use super::percent::escape_byte;
 
 /// A URL as it is requested, repaired as browsers do (WHATWG URL Standard, "URL parsing"). Blanks
-/// around it, line ends and the fragment are dropped. Bytes that a URL cannot have are escaped. The
-/// scheme becomes lower case. A dot at the end of the host name is dropped too: not every resolver
-/// accepts it.
+/// at both ends, tabs and line ends anywhere, and the fragment are dropped. Bytes that a URL cannot
+/// have are escaped. The scheme becomes lower case. A dot at the end of the host name is dropped
+/// too: not every resolver accepts it.
 pub fn repaired(url: impl AsRef<[u8]>) -> String {
     let url = url.as_ref();
     let is_blank = |byte: &u8| *byte <= b' ';
@@ -24,19 +24,19 @@ pub fn repaired(url: impl AsRef<[u8]>) -> String {
             _ => escape_byte(*byte, &mut out),
         }
     }
-    if let Some(scheme) = scheme(&out).map(str::len)
-        && let Some(scheme) = out.get_mut(..scheme)
+    if let Some(length) = scheme(&out).map(str::len)
+        && let Some(scheme) = out.get_mut(..length)
     {
         scheme.make_ascii_lowercase();
     }
-    if let Some(dot) = last_dot_of_host(&out) {
+    if let Some(dot) = dot_after_host(&out) {
         out.remove(dot);
     }
     out
 }
 
-/// Where the dot at the end of the host name is.
-fn last_dot_of_host(url: &str) -> Option<usize> {
+/// The position of the dot with which the host name ends. `None` if there is none.
+fn dot_after_host(url: &str) -> Option<usize> {
     let start = url.find("://")? + 3;
     let rest = url.get(start..)?;
     let authority = rest.split(['/', '?']).next()?;

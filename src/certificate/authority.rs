@@ -26,7 +26,7 @@ pub struct Authority {
     /// The key as PKCS #8 (RFC 5958).
     key: PrivatePkcs8KeyDer<'static>,
     pair: EcdsaKeyPair,
-    /// Its name, a complete DER value. Issued certificates repeat these bytes.
+    /// Its name, a complete DER value. Issued certificates have these bytes as their issuer.
     subject: Vec<u8>,
 }
 
@@ -64,8 +64,8 @@ impl Authority {
         })
     }
 
-    /// Reads the text that [`Authority::to_pem`] wrote. It detects every change of the two PEM
-    /// sections except changes of white space. Text outside of them is ignored.
+    /// Reads the text that [`Authority::to_pem`] wrote. Detects every change of the two PEM
+    /// sections except changes of white space. Text outside of the sections is ignored.
     ///
     /// # Errors
     /// See [`CertificateError`].
@@ -134,7 +134,7 @@ impl Authority {
     }
 
     /// A secret key that only holders of the authority's private key can derive. Each label has a
-    /// different key (HKDF with SHA-256, RFC 5869, over the key's PKCS #8 bytes).
+    /// different secret key (HKDF with SHA-256, RFC 5869, over the private key's PKCS #8 bytes).
     pub fn derive_key(&self, label: &str) -> [u8; 32] {
         let (mut key, info) = ([0; 32], [label.as_bytes()]);
         let secret = Salt::new(HKDF_SHA256, &[]).extract(self.key.secret_pkcs8_der());
@@ -150,7 +150,7 @@ impl Authority {
         &self.certificate
     }
 
-    /// The authority's own key, as if a member had it.
+    /// The authority's own key, in the type of a member's key.
     #[cfg(test)]
     pub(super) fn member_key(&self) -> super::MemberKey {
         let point = self.pair.public_key().as_ref().try_into().unwrap();
@@ -166,13 +166,13 @@ impl Authority {
         validity: Validity,
         uses: &[&[u8]],
     ) -> Result<CertificateDer<'static>, CertificateError> {
-        let issuer = self.pair.public_key().as_ref();
+        let signer_point = self.pair.public_key().as_ref();
         let contents = NewCertificate {
             issuer: &self.subject,
             subject: &name(common_name),
             point,
             validity,
-            extensions: &leaf_extensions(point, issuer, dns_name, uses),
+            extensions: &leaf_extensions(point, signer_point, dns_name, uses),
         };
         sign(&self.pair, &contents)
     }

@@ -6,10 +6,11 @@ pub enum CertificateError {
     /// The text is not PEM, or it ends early.
     #[error("it is not PEM text, or it was cut off")]
     NotPem,
-    /// The text does not contain exactly one certificate and one key.
+    /// The PEM sections are not the expected ones: one certificate and one private key. Where only
+    /// the public half is read: one certificate.
     #[error("it does not contain exactly one certificate and one private key")]
     WrongSections,
-    /// The certificate does not belong to an authority of this kind, or it was changed.
+    /// The certificate is not a self-signed one on P-256, or it was changed.
     #[error("its certificate is damaged, or was not made by pieceful")]
     Certificate,
     /// The key is not on P-256, or it was changed.

@@ -130,8 +130,9 @@ pub enum MemberError {
 }
 
 /// The name of a user in certificates. A name of up to 64 characters is used as it is. A longer one
-/// is cut and followed by `#` and the start of its SHA-256. No user name contains `#`, so two users
-/// never have the same name here.
+/// is cut, and followed by `#` and the start of the SHA-256 of the whole name, so that two long
+/// names stay different. No user name contains `#`, so a name that was cut is not the name of
+/// another user.
 pub fn member_name(user: &str) -> Cow<'_, str> {
     if user.len() <= MAX_NAME_LENGTH {
         return Cow::Borrowed(user);
@@ -275,9 +276,9 @@ impl GroupCertificate {
         Fingerprint::of(&self.der)
     }
 
-    /// Checks a certificate that the other side presents in the role `usage` at the time `now`
-    /// since 1970, and reads its member. The group's authority must have signed it directly. It
-    /// must be a leaf that is valid at that time.
+    /// Checks a certificate that the other side presents in the role `usage`, and returns the
+    /// member that it names. The group's authority must have signed it directly. It must be a leaf
+    /// that is valid at the time `now` (since 1970).
     ///
     /// # Errors
     /// See [`MemberError`].

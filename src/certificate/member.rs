@@ -34,7 +34,8 @@ pub enum KeyRequestError {
     /// The request has the wrong length.
     #[error("a request for a certificate has {KEY_REQUEST_LENGTH} bytes, not {0}")]
     Length(usize),
-    /// The point is not on the curve, or its private key did not sign this request in this context.
+    /// The point is not on the curve, or its private key did not sign this request with this
+    /// context.
     #[error("the request for a certificate is not signed by the key in it")]
     NotProven,
 }
@@ -91,8 +92,8 @@ impl fmt::Debug for MemberKey {
 }
 
 impl MemberPublicKey {
-    /// Checks a request that was made in this context. Its point is on the curve, because no
-    /// signature verifies with any other point.
+    /// Checks that a request was made with this `context`. The point of an accepted request is on
+    /// the curve, because no signature verifies with any other point.
     ///
     /// # Errors
     /// See [`KeyRequestError`].
@@ -115,8 +116,8 @@ impl fmt::Debug for MemberPublicKey {
     }
 }
 
-/// The bytes that a request signs. The point has a fixed length and the context comes last, so no
-/// two requests sign the same bytes.
+/// The bytes that a request signs. The point has a fixed length and the context comes last, so
+/// requests with different points or contexts never sign the same bytes.
 fn signed(point: &[u8; POINT_LENGTH], context: &[u8]) -> Vec<u8> {
     [PURPOSE, point, context].concat()
 }

@@ -52,14 +52,14 @@ impl Date {
         (year, month, day - (153 * months_since_march + 2) / 5 + 1)
     }
 
-    fn from_civil(year: u64, month: u64, day: u64, second: u64) -> Option<Self> {
+    fn from_civil(year: u64, month: u64, day: u64, second_of_day: u64) -> Option<Self> {
         let shifted = year.checked_sub(u64::from(month <= 2))?;
         let months_since_march = (month + 9) % 12;
         let (era, in_era) = (shifted / 400, shifted % 400);
         let days = in_era * 365 + in_era / 4 - in_era / 100;
         let days = days + (153 * months_since_march + 2) / 5 + day;
         let days = (era * 146_097 + days).checked_sub(719_469)?;
-        let date = Self(days * DAY + second);
+        let date = Self(days * DAY + second_of_day);
         // A day that the month does not have, such as 31 April, has become a day of the next month.
         // It is refused.
         (date.civil() == (year, month, day)).then_some(date)
@@ -114,8 +114,8 @@ impl Date {
         let [month, day, hour, minute, second] =
             [month, day, hour, minute, second].map(|pair| number(&pair));
         let in_range = (1..=12).contains(&month) && hour < 24 && minute < 60 && second < 60;
-        let seconds = hour * 3_600 + minute * 60 + second;
-        let date = Self::from_civil(year, month, day, seconds).filter(|_| in_range)?;
+        let second_of_day = hour * 3_600 + minute * 60 + second;
+        let date = Self::from_civil(year, month, day, second_of_day).filter(|_| in_range)?;
         Some((date, rest))
     }
 }
@@ -131,8 +131,8 @@ impl fmt::Display for Date {
 }
 
 impl Validity {
-    /// From 2000 to the date that RFC 5280 defines for certificates that do not expire. For
-    /// certificates that are trusted by their fingerprint, whatever the clock says.
+    /// From 2000 to the date that RFC 5280 defines for certificates that do not expire. Used
+    /// for certificates that are trusted by their fingerprint, whatever the clock says.
     pub(super) const ALWAYS: Self = Self {
         not_before: Date(946_684_800),
         not_after: Date(YEAR_10000 - 1),

@@ -26,7 +26,7 @@ pub(super) const CLIENT_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03
 /// The length of an uncompressed point on P-256 (SEC 1, section 2.3.3).
 pub(super) const POINT_LENGTH: usize = 65;
 
-/// The fields of a certificate to be made, without serial number and signature.
+/// What [`sign`] needs to make a certificate. It adds the serial number and the signature.
 pub(super) struct NewCertificate<'a> {
     /// The signer's name, a complete DER value.
     pub(super) issuer: &'a [u8],
@@ -110,17 +110,17 @@ pub(super) fn authority_extensions(point: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// The extensions of a leaf: it may sign handshakes in these roles, and nothing else. `issuer` is
-/// the signer's key.
+/// The extensions of a leaf: its key may sign handshakes for these `uses`, and nothing else.
+/// `point` is that key, `signer_point` the key of the authority that signs the leaf.
 pub(super) fn leaf_extensions(
     point: &[u8],
-    issuer: &[u8],
+    signer_point: &[u8],
     dns_name: &str,
     uses: &[&[u8]],
 ) -> Vec<u8> {
     let names = value(der::implicit(2), &[dns_name.as_bytes()]);
     let uses: Vec<_> = uses.iter().map(|id| value(der::OID, &[id])).collect();
-    let issuer = value(der::implicit(0), &[&key_id(issuer)]);
+    let signer_id = value(der::implicit(0), &[&key_id(signer_point)]);
     [
         // digitalSignature, bit 0.
         extension(KEY_USAGE, true, &[der::BIT_STRING, 2, 7, 0b1000_0000]),
@@ -135,7 +135,11 @@ pub(super) fn leaf_extensions(
             false,
             &value(der::OCTET_STRING, &[&key_id(point)]),
         ),
-        extension(AUTHORITY_KEY_ID, false, &value(der::SEQUENCE, &[&issuer])),
+        extension(
+            AUTHORITY_KEY_ID,
+            false,
+            &value(der::SEQUENCE, &[&signer_id]),
+        ),
     ]
     .concat()
 }
@@ -187,6 +191,7 @@ pub(super) struct CertificateParts<'a> {
     pub(super) validity: Validity,
     /// The public key, an uncompressed point. `None` if it is not on P-256.
     pub(super) point: Option<&'a [u8]>,
+    /// The bytes that the signature covers.
     signed: &'a [u8],
     signature: &'a [u8],
     /// Whether the signature algorithm is ECDSA with SHA-256.

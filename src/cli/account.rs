@@ -56,8 +56,8 @@ impl AccountRunner<'_> {
     }
 
     /// Checks that TRACKER_INFO lists a tracker, before a person types a password for it. Without a
-    /// terminal there is no such check: the password is the next line, which must be read in any
-    /// case.
+    /// terminal there is no such check: the next line is the password, and would be taken for a
+    /// command if it were not read.
     fn check_before_asking(&self) -> Result<(), AccountError> {
         match self.lines.can_ask() {
             true => self.peer.account().check_tracker_info(),
@@ -172,7 +172,7 @@ impl AccountRunner<'_> {
         }
     }
 
-    /// A new password. A terminal asks for it twice.
+    /// Asks for a new password. At a terminal, the user must type it twice.
     fn new_password(&self, question: &str) -> Result<Password, CommandError> {
         let password = self.password(question)?;
         password.check_new()?;

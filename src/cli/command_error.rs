@@ -21,10 +21,13 @@ pub(super) const PEER_KINDS: &[(&str, &str)] = &[
         "interrupted",
         "the command or the peer was stopped before the command was done",
     ),
-    ("download-failed", "a download that wait covers has failed"),
+    (
+        "download-failed",
+        "one of the downloads covered by wait has failed",
+    ),
     (
         "not-complete",
-        "a download that wait covers was not complete in time",
+        "one of the downloads covered by wait was not complete in time",
     ),
     ("no-such-download", "no unfinished download has that name"),
     (
@@ -48,7 +51,7 @@ pub(super) const PEER_KINDS: &[(&str, &str)] = &[
     ("create", "no torrent can be made of the file or folder"),
     (
         "file",
-        "a file that the command names cannot be read or written",
+        "a file named in the command cannot be read or written",
     ),
     ("storage", "the files of a share or download cannot be used"),
     ("record", "the state folder cannot be written"),
@@ -109,7 +112,8 @@ pub(super) enum CommandError {
     /// The peer was stopped: the command, and how far it got.
     #[error("{0}: {1}")]
     Interrupted(String, &'static str),
-    /// `NAME: REASON` of each download that failed, then of each that was not complete in time.
+    /// `NAME: REASON` of each download that failed, then `NAME: STATE` of each that was not
+    /// complete in time.
     #[error("{}", .0.join("; "))]
     DownloadFailed(Vec<String>),
     /// `NAME: STATE` of each download that was not complete in time.
@@ -140,15 +144,15 @@ pub(super) enum CommandError {
     Peer(#[from] PeerError),
 }
 
-/// Whether a failed command can succeed later although no person changes anything.
+/// Whether a failed command can succeed if it is tried again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Prospect {
-    /// It cannot succeed.
+    /// It cannot, unless a person does something.
     Never,
-    /// It can succeed: nothing was reachable, or the tracker cannot answer now.
+    /// It can. For example, no tracker was reachable, or the tracker cannot answer now.
     TryAgain,
-    /// It need not be tried again: what it asks for goes on, or was done before, perhaps in another
-    /// place or way.
+    /// It need not be tried again: what it asks for is under way, or was done before, perhaps in
+    /// another place or way.
     NothingToDo,
 }
 
@@ -192,7 +196,7 @@ impl CommandError {
             Self::NotComplete(_) | Self::Peer(PeerError::Already { .. }) => {
                 return Prospect::NothingToDo;
             }
-            // The file may be written later.
+            // TRACKER_INFO may be written later.
             Self::Peer(PeerError::NoTracker(_)) => return Prospect::TryAgain,
             Self::Account(error) => error,
             Self::Peer(PeerError::Account(error)) => &**error,

@@ -20,7 +20,8 @@ use super::words;
 
 /// A line of input as a command.
 pub(super) struct ParsedLine {
-    /// The command's name in the table and in JSON; of an unknown command, the first word as typed.
+    /// The command's name in the table and in JSON; if the line is not a command, its first word as
+    /// typed.
     pub(super) name: String,
     /// The command, or why the line is not one.
     pub(super) command: Result<Command, CommandError>,
@@ -44,7 +45,7 @@ pub(super) fn parse_line(line: &str, home: Option<&str>) -> Option<ParsedLine> {
     };
     let typed = words.first()?;
     let (name, arguments) = resolve_aliases(&words)?;
-    let command = find(name).and_then(|entry| entry.read(arguments).and_then(check_help_argument));
+    let command = find(name).and_then(|entry| entry.parse(arguments).and_then(check_help_argument));
     // A line that is not a command is reported under the name that was typed.
     let name = match &command {
         Ok(Command::Help(_)) => "help",
@@ -98,9 +99,10 @@ pub(super) fn holds_password(line: &ParsedLine) -> bool {
     matches!(&line.command, Ok(Command::Account(command)) if command.holds_password())
 }
 
-/// The number of password lines that follow this line on standard input (not on a terminal): the
-/// passwords that the line leaves out. They are consumed even if the command fails before it asks
-/// for them. Otherwise they would be read as commands, shown and logged.
+/// The number of lines with passwords that follow this line, if standard input is not a terminal:
+/// one for each password of the command, or none if this line has passwords itself. They are
+/// consumed even if the command fails before it asks for them. Otherwise they would be read as
+/// commands, shown and logged.
 pub(super) fn passwords_that_follow(line: &str) -> usize {
     // A line with an open quote is split at its blanks instead.
     let words =
@@ -263,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_history_contains_no_passwords() {
+    fn neither_the_history_nor_an_error_contains_a_password() {
         for (line, kept) in [
             ("login nik secret", Some("login nik")),
             ("login  'n k' secret", Some("login")),

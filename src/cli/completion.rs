@@ -63,8 +63,9 @@ impl PromptHelper {
         self.has_text.load(Ordering::Relaxed)
     }
 
-    /// The start of the last word of `before`, and its possible completions. `None` if the word is
-    /// a path, or an argument of an unknown command.
+    /// The start of the last word of `before`, which is the line up to the cursor, and the possible
+    /// completions of that word. `None` if the word is a path, or an argument of an unknown
+    /// command.
     fn complete_word(&self, before: &str) -> Option<(usize, Vec<Pair>)> {
         let word = LastWord::of(before);
         let earlier = words::split(before.get(..word.start)?).ok()?;
@@ -144,18 +145,22 @@ impl LastWord {
     fn completed(&self, name: &str) -> String {
         let safe = harmless(name);
         let is_all = safe.len() == name.len();
+        // Single quotes cannot contain a single quote: such a name gets backslashes instead.
         match self
             .quote
             .filter(|quote| *quote == '"' || !name.contains('\''))
         {
-            None => quote(safe, &[' ', '\t', '\'', '"', '\\']) + if is_all { " " } else { "" },
+            None => {
+                with_backslashes(safe, &[' ', '\t', '\'', '"', '\\'])
+                    + if is_all { " " } else { "" }
+            }
             Some(open) => {
                 let special: &[char] = if open == '"' {
                     &['"', '\\', '$', '`']
                 } else {
                     &[]
                 };
-                let text = quote(safe, special);
+                let text = with_backslashes(safe, special);
                 let end = if is_all {
                     format!("{open} ")
                 } else {
@@ -168,7 +173,7 @@ impl LastWord {
 }
 
 /// The text with a backslash before each of these characters.
-fn quote(text: &str, special: &[char]) -> String {
+fn with_backslashes(text: &str, special: &[char]) -> String {
     let mut quoted = String::with_capacity(text.len());
     for character in text.chars() {
         if special.contains(&character) {
@@ -306,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quoted_name_is_one_word_again() {
+    fn a_completed_name_is_read_as_one_word() {
         for name in ["a b", "it's", "a\\b\"c", "plain", "$`x"] {
             for typed in ["", "\"", "'"] {
                 let completed = LastWord::of(typed).completed(name);

@@ -60,7 +60,7 @@ enum ConsoleError {
     #[error("usage: {0}")]
     Usage(&'static str),
     #[error("this command has no arguments; type it alone")]
-    NoArguments,
+    TakesNoArguments,
     #[error(transparent)]
     Name(#[from] NameError),
     #[error(transparent)]
@@ -72,8 +72,8 @@ enum ConsoleError {
 }
 
 impl Console {
-    /// Starts a thread that reads standard input until it ends, `quit` is typed, or the tracker
-    /// stops.
+    /// Starts a thread that reads commands until standard input ends, `quit` is typed, or the
+    /// tracker stops.
     ///
     /// # Errors
     /// No thread can be started.
@@ -150,7 +150,7 @@ impl Console {
                 "status" | "users" | "groups" | "invite" | "help" | "quit" | "exit",
                 ..,
             ] => {
-                return Err(ConsoleError::NoArguments);
+                return Err(ConsoleError::TakesNoArguments);
             }
             [other, ..] => {
                 let other = other.chars().take(60).collect();

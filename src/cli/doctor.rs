@@ -47,7 +47,7 @@ fn check(arguments: DoctorArguments, output: &Output) -> Result<Exit, EarlyExit>
     Ok(Exit::of(!findings.iter().any(Finding::is_fault)))
 }
 
-/// The line of a finding for people.
+/// A finding as one line of text.
 fn line(finding: &Finding) -> String {
     let (verdict, check) = (finding.verdict.as_str(), finding.check.as_str());
     let advice = finding.advice.as_ref();

@@ -45,15 +45,15 @@ pub(super) struct CommandRunner<'a> {
 /// The parts of a prompt that its commands use.
 #[derive(Debug)]
 pub(super) struct PromptParts {
-    /// A first Ctrl-C ends a command.
+    /// They make a first Ctrl-C end only the command that runs.
     pub(super) signals: StopSignals,
     pub(super) listed: Arc<ListedNames>,
     pub(super) notices: Arc<Notices>,
 }
 
 impl<'a> CommandRunner<'a> {
-    /// Commands for `peer`, until `stop` is raised. Passwords and answers are read from `lines`.
-    /// `home` is for lines typed at a prompt.
+    /// Runs commands of `peer`, until `stop` is raised. Passwords and answers are read from
+    /// `lines`. `home` is for lines typed at a prompt.
     pub(super) fn new(
         peer: &'a Arc<Peer>,
         output: &'a Output,
@@ -82,19 +82,19 @@ impl<'a> CommandRunner<'a> {
         self.perform(line, false);
     }
 
-    /// Runs the value of an option `-c`, which every user of the machine can read. With `persists`,
-    /// the command is tried again as long as it can succeed later.
-    pub(super) fn run_argument(&mut self, line: &str, persists: bool) {
+    /// Runs the value of an option `-c`, which every user of the machine can read. With
+    /// `keeps_trying`, the command is tried again as long as it can succeed later.
+    pub(super) fn run_argument(&mut self, line: &str, keeps_trying: bool) {
         if parse_line(line, None).is_some_and(|line| holds_password(&line)) {
             self.output.note(
                 "other users of this machine can see a password in an argument; leave it out, and write it as the next \
                  line of standard input",
             );
         }
-        self.perform(line, persists);
+        self.perform(line, keeps_trying);
     }
 
-    fn perform(&mut self, line: &str, persists: bool) {
+    fn perform(&mut self, line: &str, keeps_trying: bool) {
         let Some(ParsedLine { name, command }) = parse_line(line, self.home) else {
             return;
         };
@@ -108,7 +108,7 @@ impl<'a> CommandRunner<'a> {
         let (stop, output) = (self.stop, self.output);
         let result = command.and_then(|mut command| {
             let mut attempt = || self.attempt(&name, &mut command);
-            match persists {
+            match keeps_trying {
                 true => retry(&name, stop, output, attempt),
                 false => attempt(),
             }
@@ -139,7 +139,8 @@ impl<'a> CommandRunner<'a> {
         self.has_quit
     }
 
-    /// Tries to run a command. A stop of the peer ends it early; at a prompt, a first Ctrl-C does.
+    /// Tries to run a command. A stop of the peer ends it early; at a prompt, a first Ctrl-C does
+    /// so too.
     fn attempt(
         &mut self,
         name: &str,
@@ -169,7 +170,7 @@ impl<'a> CommandRunner<'a> {
             }
         }
         match result {
-            // The error's message says whether the command may have been carried out.
+            // Not replaced, because its message says whether the command may have been carried out.
             Err(error) if error.is_account_error() => Err(error),
             Err(_) if self.is_interrupted() => Err(CommandError::cut_short(name)),
             // An interrupted `status` has no information about trackers.

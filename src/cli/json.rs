@@ -1,5 +1,6 @@
 //! Results as JSON: one object for the start of a peer, then one per command. Each is on one line,
-//! with the keys in the order of this file. `docs/cli.md` describes every field.
+//! with the keys in the order of this file. In some objects one value has two keys, such
+//! as `again` and `already`. `docs/cli.md` describes every field.
 
 mod account;
 mod value;

@@ -23,7 +23,7 @@ struct Lists {
 }
 
 impl ListedNames {
-    /// The names that fit an argument of this kind after the group `group`.
+    /// The names that are offered for an argument of this kind, if `group` was typed before it.
     pub(super) fn names(&self, kind: ArgumentKind, group: Option<&str>) -> Vec<String> {
         let lists = lock(&self.0);
         let of_group = |all: &HashMap<String, BTreeSet<String>>| {

@@ -73,7 +73,7 @@ impl NewsWatcher {
     }
 }
 
-/// Decisions and requests, asked now.
+/// Asks the trackers for decisions and requests. Returns a line for each.
 fn ask(peer: &Peer) -> Vec<String> {
     if peer.account().user().is_none() {
         return Vec::new();

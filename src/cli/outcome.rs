@@ -10,7 +10,7 @@ use crate::wire::name::Label;
 pub(super) enum CommandOutcome {
     /// `send`.
     Sent(Sent),
-    /// `download`.
+    /// `download` and `download_file`.
     Started(Started),
     /// `show_downloads`.
     Downloads(Vec<DownloadStatus>),

@@ -1,7 +1,7 @@
 //! Writes results to standard output, and errors and notes to standard error.
 //!
-//! In scope: one line at a time, flushed and safe for a terminal; a closed or full standard output.
-//! Out of scope: the text of the lines.
+//! In scope: one line at a time, flushed; errors and notes that are safe for a terminal; a closed
+//! or full standard output. Out of scope: the text of the lines.
 
 use super::escape::escape;
 use super::terminal;
@@ -42,8 +42,8 @@ impl Output {
         io::stdin().is_terminal() && io::stdout().is_terminal()
     }
 
-    /// Writes and flushes one line of results, unchanged. Returns whether standard output still
-    /// works.
+    /// Writes and flushes one line of results, unchanged: the caller makes it safe for a terminal.
+    /// Returns whether standard output still works.
     pub(super) fn result(&self, line: &str) -> bool {
         let mut stdout = io::stdout().lock();
         let mut text = String::with_capacity(line.len() + 1);

@@ -160,7 +160,7 @@ fn run_commands(
     {
         output.note(&line);
     }
-    // With port 0 and no folder named, the state folder is temporary.
+    // With port 0 and without `--dir`, the state folder is temporary.
     runner.note_unfinished_downloads(arguments.dir.is_some() || arguments.listen.port != 0);
     runner.all_succeeded() && input_error.is_none()
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 /// The largest number of bars at a time, so that they fit on a terminal.
 const MAX_BARS: usize = 20;
-/// Columns of a name that a bar shows.
+/// The width of a name before a bar, in columns.
 const NAME_WIDTH: usize = 20;
 
 /// Shows the progress of downloads. Dropping it clears the bars.
@@ -92,7 +92,7 @@ impl Bars {
             let bar = self
                 .by_download
                 .entry(download.info_hash)
-                .or_insert_with(|| all.add(bar(&download.name, download.bytes_total)));
+                .or_insert_with(|| all.add(new_bar(&download.name, download.bytes_total)));
             bar.set_position(position(download));
             bar.set_message(bar_message(download));
         }
@@ -110,7 +110,7 @@ fn position(download: &DownloadStatus) -> u64 {
 fn bar_message(download: &DownloadStatus) -> String {
     let percent = render::percent(download);
     match (&download.state, &download.trouble) {
-        (DownloadState::Checking(percent), _) => format!("{percent:3}%  checking"),
+        (DownloadState::Checking(checked), _) => format!("{checked:3}%  checking"),
         (_, Some(trouble)) if download.rate == 0 => format!("{percent:3}%  {}", escape(trouble)),
         _ => format!("{percent:3}%  {}", render::pace(download)),
     }
@@ -118,7 +118,7 @@ fn bar_message(download: &DownloadStatus) -> String {
 
 /// A bar that is hidden until it is added to a [`MultiProgress`]: drawn alone, it would overwrite
 /// the others.
-fn bar(name: &str, total: u64) -> ProgressBar {
+fn new_bar(name: &str, total: u64) -> ProgressBar {
     // Narrow, so that the message fits into 80 columns.
     let style = ProgressStyle::with_template("{prefix} [{bar:14}] {wide_msg}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -151,12 +151,12 @@ mod tests {
 
     #[test]
     fn bars_are_aligned_for_long_and_unusual_names() {
-        let prefix = bar(&"ü".repeat(40), 1).prefix();
+        let prefix = new_bar(&"ü".repeat(40), 1).prefix();
         assert_eq!(prefix, format!("{}…", "ü".repeat(19)));
         // A wide character takes two columns.
-        let wide = bar(&"界".repeat(40), 1).prefix();
+        let wide = new_bar(&"界".repeat(40), 1).prefix();
         assert_eq!(wide, format!("{}… ", "界".repeat(9)));
-        assert_eq!(bar("界", 1).prefix(), format!("界{}", " ".repeat(18)));
-        assert_eq!(bar("a\x1b", 1).prefix().trim_end(), "a\\u{1b}");
+        assert_eq!(new_bar("界", 1).prefix(), format!("界{}", " ".repeat(18)));
+        assert_eq!(new_bar("a\x1b", 1).prefix().trim_end(), "a\\u{1b}");
     }
 }

@@ -50,12 +50,12 @@ pub(super) struct InputLines {
     terminal: Option<Termios>,
 }
 
-/// What a person sees at the prompt: a text once at the start, and notices above each prompt.
+/// What a person at a terminal sees first: a text, and notices if there is a prompt.
 #[derive(Debug)]
 pub(super) struct Greeting {
     /// Shown once, when the process is in the foreground.
     pub(super) text: &'static str,
-    /// Shown above the prompt. `None`: there is no prompt, only the text.
+    /// Shown above each prompt. `None`: there is no prompt, only the text.
     pub(super) notices: Option<Arc<Notices>>,
 }
 
@@ -125,7 +125,8 @@ impl InputLines {
                     show_lines(text.take().map(str::to_owned));
                 }
                 if let Some(notices) = &notices {
-                    // The prompt does not count as open: a notice would break into the line.
+                    // Closed at once: while the prompt is open, a new notice would be shown in the
+                    // middle of the line that is being typed.
                     show_lines(notices.open_prompt());
                     notices.close_prompt();
                     question.show(PROMPT);
@@ -179,8 +180,8 @@ impl InputLines {
     }
 
     /// Reads and drops the passwords of a command that has failed before it asked for them.
-    /// Otherwise they would be read as commands, shown and logged. On a terminal, which shows a
-    /// question first, they have not been typed yet.
+    /// Otherwise they would be read as commands, shown and logged. Does nothing on a terminal:
+    /// there a password is typed only after its question was shown.
     pub(super) fn drop_passwords(&self, count: usize) {
         if self.terminal.is_none() {
             (0..count).for_each(|_| drop(self.ask_hidden("")));
@@ -198,7 +199,7 @@ impl InputLines {
         }
         let input = self.inputs.recv().unwrap_or(NextInput::End);
         if matches!(input, NextInput::Stopped) && self.terminal.is_some() {
-            // The next message goes on a new line, below the text that was typed.
+            // So the next message is on a new line, below the text that was typed.
             let _ = io::stdout().write_all(b"\r\n");
         }
         input
@@ -213,8 +214,8 @@ impl InputLines {
         let (input, inputs) = unbounded();
         let (stopping, stop_input) = (stop.clone(), input.clone());
         let shared_question = Arc::clone(&question);
-        // The threads are not joined: the first one may be in a read that only a key or the end of
-        // the process ends.
+        // The threads are not joined: `input` may be blocked in a read. Only a key press or the end
+        // of the process ends that read.
         thread::Builder::new().name("input".into()).spawn(move || {
             while let Ok(request) = requested.recv() {
                 if input.send(read(request, &shared_question)).is_err() {

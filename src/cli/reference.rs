@@ -42,8 +42,8 @@ fn names(items: Vec<Item>) -> Vec<String> {
     items.into_iter().flat_map(|item| item.names).collect()
 }
 
-/// The command if it has no subcommands, otherwise all subcommands below it that have none. Each is
-/// returned with its full name.
+/// The modes of a command, each with its full name: the command itself if it has no subcommands,
+/// otherwise the modes of all its subcommands.
 fn modes(command: &Command, name: &str) -> Vec<(String, Command)> {
     let subcommands: Vec<_> = command.get_subcommands().collect();
     if subcommands.is_empty() {
@@ -171,7 +171,7 @@ fn every_command_of_the_console_is_documented() {
 
 #[test]
 fn every_exit_code_is_documented() {
-    // The match makes the compiler ask for a new variant.
+    // If `Exit` gets a new variant, this match does not compile until the variant is added here.
     let next = |exit: &Exit| match exit {
         Exit::Success => Some(Exit::Failure),
         Exit::Failure => Some(Exit::Usage),

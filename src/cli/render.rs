@@ -17,7 +17,7 @@ use crate::peer::{ControlStatus, DownloadState, DownloadStatus, LinkStatus, Stat
 use list::lines_of;
 use std::time::Duration;
 
-/// The number of empty folders that are named.
+/// The largest number of empty folders that a note names.
 const MAX_NAMED_FOLDERS: usize = 10;
 
 /// The lines of a command's result.
@@ -223,9 +223,9 @@ fn status_lines(status: &Status) -> Vec<String> {
             counted(share.peers, "peer")
         ));
     }
-    for status in &status.downloads {
-        let trouble = in_parentheses(status.trouble.as_deref());
-        lines.push(format!("download {}{trouble}", download_line(status)));
+    for download in &status.downloads {
+        let trouble = in_parentheses(download.trouble.as_deref());
+        lines.push(format!("download {}{trouble}", download_line(download)));
     }
     let damaged = status.damaged.iter();
     lines.extend(damaged.map(|damaged| format!("damaged {}", escape(&damaged.message))));
@@ -389,7 +389,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_peer_without_a_name_and_trackers_without_announces_have_short_lines() {
+    fn a_status_leaves_out_an_empty_name_and_the_announce_state_of_a_tracker_without_announces() {
         let status = Status {
             user: Some("nik".into()),
             address: "127.0.0.1:6881".parse().unwrap(),

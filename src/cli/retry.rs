@@ -10,8 +10,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause. The pause doubles with each failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Calls `attempt`, and calls it again as long as a later try can succeed. Shows each new reason
-/// once.
+/// Calls `attempt`, and calls it again as long as a later try can succeed. Shows why a try failed,
+/// unless the try before failed for the same reason.
 ///
 /// # Errors
 /// The failure of the last try, or `stop` was raised.

@@ -31,7 +31,7 @@ pub(super) fn run_client(
     stop: &Stop,
     output: &Output,
 ) -> bool {
-    let Some(files) = &arguments.scenario else {
+    let Some(paths) = &arguments.scenario else {
         return false;
     };
     let first_use = |first: FirstUse<'_>| output.note(&first_use_note(first));
@@ -39,7 +39,7 @@ pub(super) fn run_client(
         client,
         scenario,
         tracker_info: &arguments.tracker_info,
-        out: &files.out,
+        out: &paths.out,
         first_use: &first_use,
     };
     match run(peer, &task, stop) {
@@ -54,8 +54,8 @@ pub(super) fn run_client(
     }
 }
 
-/// The note about a fingerprint that this peer has stored because it knew none: the user can
-/// compare it with the one that the tracker printed.
+/// The note that this peer has stored the fingerprint of a tracker that is new to it. The user can
+/// compare this fingerprint with the one that the tracker printed.
 pub(super) fn first_use_note(first: FirstUse<'_>) -> String {
     format!(
         "the tracker at {} is new to this peer; its fingerprint {} is stored in {}, compare it with the one that the \

@@ -33,7 +33,8 @@ const ENDING: [Signal; 2] = [Signal::SIGTERM, Signal::SIGHUP];
 /// to it succeeds (SIGTTOU).
 const BLOCKED: [Signal; 3] = [Signal::SIGXFSZ, Signal::SIGTTIN, Signal::SIGTTOU];
 
-/// Flags that the first signal raises.
+/// Two flags that a first signal raises; the command at the prompt, which SIGINT ends; and a folder
+/// that a second signal removes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StopSignals {
     /// For threads that wait.
@@ -56,7 +57,7 @@ enum PromptCommand {
     Interrupted,
 }
 
-/// A command at the prompt, until this is dropped.
+/// A command of the prompt runs as long as this exists.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct PromptCommandGuard<'a>(&'a StopSignals);
@@ -67,7 +68,7 @@ impl StopSignals {
         *lock(&self.temporary_folder) = Some(folder.to_owned());
     }
 
-    /// Makes the next SIGINT call `interrupt` instead of ending the process.
+    /// A command begins. The next SIGINT does not end the process: `interrupt` is called instead.
     pub(super) fn begin_command(
         &self,
         interrupt: impl Fn() + Send + 'static,
@@ -81,7 +82,7 @@ impl StopSignals {
         match mem::take(&mut *command) {
             PromptCommand::None => {
                 drop(command);
-                self.on_end();
+                self.stop_or_kill();
             }
             PromptCommand::Running(interrupt) => {
                 *command = PromptCommand::Interrupted;
@@ -92,7 +93,8 @@ impl StopSignals {
         }
     }
 
-    fn on_end(&self) {
+    /// Raises the flags. If they are raised already, ends the process at once.
+    fn stop_or_kill(&self) {
         if self.flag.swap(true, Ordering::SeqCst) {
             self.kill();
         }
@@ -167,7 +169,7 @@ pub(super) fn watch(reopen: impl Fn() + Send + 'static) -> Result<StopSignals, S
             if is(&signal, Signal::SIGUSR1) {
                 reopen();
             } else if !(is_detached && is_of_terminal(&signal)) {
-                ending.on_end();
+                ending.stop_or_kill();
             }
         }
     });
@@ -184,8 +186,8 @@ fn is_of_terminal(signal: &siginfo) -> bool {
     is(signal, Signal::SIGHUP) && signal.ssi_code == SI_KERNEL
 }
 
-/// The signals handled here that are ignored at the start of the process. `status` is the text of
-/// `/proc/self/status`. If it has no usable mask, the result is empty.
+/// Those of SIGINT, SIGTERM, SIGHUP and SIGUSR1 that were ignored when the process started.
+/// `status` is the text of `/proc/self/status`. If it has no usable mask, the result is empty.
 fn ignored(status: &str) -> SigSet {
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
@@ -193,8 +195,8 @@ fn ignored(status: &str) -> SigSet {
         let bit = u32::try_from(*signal as i32 - 1).unwrap_or(u32::MAX);
         mask.unwrap_or(0).checked_shr(bit).unwrap_or(0) & 1 == 1
     };
-    let handled = ENDING.into_iter().chain([Signal::SIGINT, Signal::SIGUSR1]);
-    handled.filter(is_ignored).collect()
+    let all = ENDING.into_iter().chain([Signal::SIGINT, Signal::SIGUSR1]);
+    all.filter(is_ignored).collect()
 }
 
 #[cfg(test)]

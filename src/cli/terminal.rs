@@ -1,5 +1,5 @@
-//! The terminal that the process was started at: whether it is ours now, what it can show, and
-//! reading from it.
+//! The terminal at which the process was started: whether the process may use it now, what it can
+//! show, and reading from it.
 //!
 //! A job in the background does not read from its terminal, does not change its settings and shows
 //! no prompt. It waits until it comes to the foreground.
@@ -70,7 +70,8 @@ pub(super) fn wait_until_in_foreground(stop: &Stop) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct Question {
     text: Mutex<String>,
-    is_hidden: AtomicBool,
+    /// Whether the answer is not echoed.
+    hides_answer: AtomicBool,
     is_interrupted: AtomicBool,
 }
 
@@ -119,7 +120,7 @@ pub(super) struct StandardInput {
 }
 
 impl StandardInput {
-    /// Reads that end when `stop` is raised or `question` is interrupted.
+    /// Each read ends when `stop` is raised or `question` is interrupted.
     pub(super) fn new(question: Arc<Question>, stop: &Stop) -> Self {
         Self {
             question,
@@ -135,8 +136,8 @@ impl StandardInput {
             if self.question.is_interrupted() || !wait_until_in_foreground(&self.stop) {
                 return Err(io::Error::other(QuestionEnded));
             }
-            // A shell that ran in between has turned the echo on.
-            let had_echo = self.question.is_hidden.load(Ordering::SeqCst)
+            // A shell that ran in between may have turned the echo on again.
+            let had_echo = self.question.hides_answer.load(Ordering::SeqCst)
                 && turn_echo_off().is_some_and(|before| has_echo(&before));
             if was_in_background || had_echo {
                 show(&lock(&self.question.text));
@@ -171,7 +172,7 @@ impl Read for StandardInput {
     }
 }
 
-/// Turns the terminal's echo off until it is dropped.
+/// The terminal's echo is off as long as this exists.
 #[derive(Debug)]
 pub(super) struct EchoOff<'a> {
     question: &'a Question,
@@ -185,14 +186,14 @@ impl<'a> EchoOff<'a> {
             return None;
         }
         let before = turn_echo_off()?;
-        question.is_hidden.store(true, Ordering::SeqCst);
+        question.hides_answer.store(true, Ordering::SeqCst);
         Some(Self { question, before })
     }
 }
 
 impl Drop for EchoOff<'_> {
     fn drop(&mut self) {
-        self.question.is_hidden.store(false, Ordering::SeqCst);
+        self.question.hides_answer.store(false, Ordering::SeqCst);
         restore(&self.before);
     }
 }
@@ -219,7 +220,7 @@ pub(super) fn show(text: &str) {
         .and_then(|()| stderr.flush());
 }
 
-/// Returns the settings before.
+/// Returns the former settings.
 fn turn_echo_off() -> Option<Termios> {
     let before = termios::tcgetattr(io::stdin()).ok()?;
     if has_echo(&before) {
@@ -235,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_terminal_of_unknown_abilities_shows_plain_lines() {
+    fn a_terminal_without_a_name_or_a_movable_cursor_shows_plain_lines() {
         for name in ["dumb", "DUMB", "cons25", "emacs", "unknown", ""] {
             assert!(is_plain_name(name), "{name}");
         }

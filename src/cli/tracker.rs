@@ -36,8 +36,8 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
         return maintenance::check(first, second, output);
     }
     let info = trackers(arguments.tracker_info.as_deref())?;
-    let line = address(&info, arguments.tracker_info.as_deref(), number)?;
-    let address = arguments.listen.unwrap_or(line);
+    let listed = address(&info, arguments.tracker_info.as_deref(), number)?;
+    let address = arguments.listen.unwrap_or(listed);
     let (data, port) = (arguments.data.clone(), address.port);
     match &arguments.maintenance {
         Some(MaintenanceTask::Dump) => return maintenance::dump(data, port, output),
@@ -56,7 +56,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
     }
     let key = match (arguments.cluster.file, &arguments.tracker_info) {
         (Some(named), _) => named,
-        (None, Some(info)) => info.with_file_name(CLUSTER_FILE),
+        (None, Some(path)) => path.with_file_name(CLUSTER_FILE),
         (None, None) => folder.path().join(CLUSTER_FILE),
     };
     let endpoint = EndpointOptions {
@@ -65,7 +65,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
         udp: arguments.open,
         folder: folder.path().to_owned(),
         key,
-        new_key: match arguments.cluster.is_new {
+        new_key: match arguments.cluster.allows_new {
             true => NewKey::Allowed,
             false => NewKey::WithoutRegistry,
         },

@@ -17,12 +17,12 @@ const MAX_NAME: usize = 64;
 
 /// A time in seconds, fractions allowed: `20`, `0.5`.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let digits = text
+    let is_decimal = text
         .bytes()
         .all(|byte| byte.is_ascii_digit() || byte == b'.');
     text.parse::<f64>()
         .ok()
-        .filter(|seconds| digits && *seconds <= MAX_SECONDS)
+        .filter(|seconds| is_decimal && *seconds <= MAX_SECONDS)
         .map(Duration::from_secs_f64)
         .ok_or_else(|| "expected a time in seconds, such as 20 or 0.5".to_owned())
 }

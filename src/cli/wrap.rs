@@ -4,12 +4,13 @@ use console::measure_text_width;
 
 /// The widest left column of a table; wider entries have a line of their own.
 const MAX_LEFT: usize = 26;
-/// Indentation of what belongs to an entry that has a line of its own.
+/// Indentation of the right column's text if the terminal is too narrow for two columns.
 const BELOW: usize = 6;
-/// The fewest columns of text beside a left column.
+/// The smallest width of a right column.
 const MIN_RIGHT: usize = 30;
 
-/// A table of two columns, each line at most `columns` wide if its words allow it.
+/// A table with a left and a right column. Only a line with a very long word is wider than
+/// `columns`, the width of the terminal.
 pub(super) fn table(rows: &[(String, &str)], columns: usize) -> Vec<String> {
     let widths = rows.iter().map(|(left, _)| measure_text_width(left));
     let width = widths.filter(|width| *width <= MAX_LEFT).max();

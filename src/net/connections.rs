@@ -54,7 +54,8 @@ struct Slot {
     state: State,
     /// The time of its entry in `timers`.
     timer: Option<Instant>,
-    /// What `epoll` reports of it: once for a worker, again and again for the event thread.
+    /// What `epoll` reports about the socket: only once if a worker then runs the session, again
+    /// and again if the event thread does. `None`: nothing.
     armed: Option<(Interest, Lane)>,
     was_notified: bool,
 }
@@ -85,8 +86,8 @@ impl Connections {
         })
     }
 
-    /// Gives a place to an accepted connection and waits for its first bytes. `begin` returns its
-    /// session and the deadline for the first bytes.
+    /// Gives a place to an accepted connection. Its session waits in the table for the first bytes.
+    /// `begin` returns the session and the deadline for these bytes.
     ///
     /// # Errors
     /// All places are taken, the server stops, or the system cannot watch the socket.
@@ -108,7 +109,7 @@ impl Connections {
         let is_waiting = |number| is_waiting(slots, number);
         let admitted = places.admit(number, ip, is_trusted, now, &is_waiting);
         let gave_way = admitted.map_err(|_| io::Error::other("too many connections"))?;
-        let closed = gave_way.and_then(|other| table.take_out(other));
+        let to_close = gave_way.and_then(|other| table.take_out(other));
         let (session, until) = begin(number, incoming);
         let mut slot = Slot {
             socket,
@@ -130,7 +131,7 @@ impl Connections {
             self.put_back(&mut table, number, session, wait);
         }
         drop(table);
-        close(closed);
+        close(to_close);
         watched
     }
 
@@ -140,11 +141,11 @@ impl Connections {
         let mut table = self.table();
         let Table { places, slots, .. } = &mut *table;
         let found = places.evict(Instant::now(), &|number| is_waiting(slots, number));
-        let closed = found.and_then(|number| table.take_out(number));
+        let to_close = found.and_then(|number| table.take_out(number));
         drop(table);
-        let is_closed = closed.is_some();
-        close(closed);
-        is_closed
+        let was_found = to_close.is_some();
+        close(to_close);
+        was_found
     }
 
     /// The session of a connection whose socket is ready.
@@ -153,10 +154,10 @@ impl Connections {
         if let Some(slot) = table.slots.get_mut(&number)
             && slot.armed.is_some_and(|(_, lane)| lane != Lane::Event)
         {
-            // `epoll` reports it only once.
+            // `epoll` reports a socket to a worker only once, and has done that now.
             slot.armed = None;
         }
-        let run = table.take(number)?;
+        let run = table.take_session(number)?;
         table.places.on_heard(number, Instant::now());
         Some(run)
     }
@@ -185,7 +186,7 @@ impl Connections {
                         let until = wait.until;
                         table.set_timer(number, until);
                     }
-                    false => due.extend(table.take(number)),
+                    false => due.extend(table.take_session(number)),
                 }
             }
         }
@@ -210,7 +211,7 @@ impl Connections {
     /// more before it waits again.
     pub(super) fn on_notified(&self, number: u64) -> Option<Run> {
         let mut table = self.table();
-        if let Some(run) = table.take(number) {
+        if let Some(run) = table.take_session(number) {
             self.disarm(&mut table, number);
             return Some(Run {
                 lane: Lane::Worker,
@@ -223,8 +224,8 @@ impl Connections {
         None
     }
 
-    /// Puts a session back into the table, where it waits. If it was notified meanwhile, returns
-    /// it: it goes on.
+    /// Puts a session back into the table, where it waits. If the session was notified while it
+    /// ran, returns it instead: the caller must run it again.
     pub(super) fn wait(
         &self,
         number: u64,
@@ -233,9 +234,9 @@ impl Connections {
     ) -> Option<Box<dyn Session>> {
         let mut table = self.table();
         if table.is_closed {
-            let closed = table.take_out(number);
+            let to_close = table.take_out(number);
             drop(table);
-            close(closed);
+            close(to_close);
             self.removed.notify_all();
             return None;
         }
@@ -244,7 +245,8 @@ impl Connections {
             return Some(session);
         }
         if wait.lane != Lane::Event {
-            // Until now the caller may have waited for an answer. That does not count as silence.
+            // Until now the other side may have waited for an answer. That does not count as its
+            // silence.
             table.places.on_heard(number, Instant::now());
         }
         self.put_back(&mut table, number, session, wait);
@@ -278,9 +280,9 @@ impl Connections {
     pub(super) fn remove(&self, number: u64) {
         let mut table = self.table();
         table.places.remove(number);
-        let closed = table.take_out(number);
+        let to_close = table.take_out(number);
         drop(table);
-        close(closed);
+        close(to_close);
         self.removed.notify_all();
     }
 
@@ -300,12 +302,12 @@ impl Connections {
                 waiting.push(*number);
             }
         }
-        let closed: Vec<_> = waiting
+        let to_close: Vec<_> = waiting
             .into_iter()
             .map(|number| table.take_out(number))
             .collect();
         drop(table);
-        closed.into_iter().for_each(close);
+        to_close.into_iter().for_each(close);
         self.removed.notify_all();
     }
 
@@ -372,7 +374,7 @@ impl Connections {
 
 impl Table {
     /// Takes the session of a connection that waits.
-    fn take(&mut self, number: u64) -> Option<Run> {
+    fn take_session(&mut self, number: u64) -> Option<Run> {
         let slot = self.slots.get_mut(&number)?;
         match std::mem::replace(&mut slot.state, State::Running) {
             State::Waiting(session, wait) => Some(Run {
@@ -409,7 +411,8 @@ fn is_waiting(slots: &HashMap<u64, Slot>, number: u64) -> bool {
     slot.is_some_and(|slot| matches!(slot.state, State::Waiting(..)))
 }
 
-/// Closes a connection that was taken out. A thread that still serves it finds its socket shut.
+/// Closes a connection that was taken out of the table. A thread that still serves it finds its
+/// socket shut.
 fn close(slot: Option<Slot>) {
     if let Some(slot) = slot
         && let State::Running = slot.state

@@ -37,7 +37,7 @@ impl Read for DeadlineReader<'_> {
         self.stream
             .set_read_timeout(Some(remaining(self.deadline)?))?;
         let mut stream = self.stream;
-        stream.read(buffer).map_err(timed_out)
+        stream.read(buffer).map_err(would_block_to_timed_out)
     }
 }
 
@@ -101,7 +101,7 @@ pub(super) fn write_all_until(
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(timed_out(error)),
+            Err(error) => return Err(would_block_to_timed_out(error)),
         }
     }
     Ok(())
@@ -116,8 +116,8 @@ fn remaining(deadline: Instant) -> io::Result<Duration> {
     Ok(left.max(Duration::from_millis(1)))
 }
 
-/// Linux reports `WouldBlock` when the timeout of a socket ends.
-fn timed_out(error: io::Error) -> io::Error {
+/// Replaces `WouldBlock`, which Linux reports when the timeout of a socket ends, by `TimedOut`.
+fn would_block_to_timed_out(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::WouldBlock {
         io::ErrorKind::TimedOut.into()
     } else {
@@ -136,9 +136,9 @@ mod tests {
         let mut slow = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, _) = listener.accept().unwrap();
         let stop = crate::net::Stop::new();
-        let trickling = stop.clone();
+        let stopped = stop.clone();
         let trickle = std::thread::spawn(move || {
-            while !trickling.wait(Duration::from_millis(20)) {
+            while !stopped.wait(Duration::from_millis(20)) {
                 let _ = slow.write_all(b"x");
             }
         });

@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_soft_limit_becomes_the_hard_limit() {
+    fn the_soft_limit_is_raised_to_the_hard_limit() {
         raise_descriptor_limit();
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         assert_eq!(soft, hard);

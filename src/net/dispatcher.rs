@@ -12,10 +12,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-/// The most threads that run sessions without waiting. Usually more than there are cores, because
-/// the system may delay one of them.
+/// The most threads for [`Lane::Worker`]. Usually more than the cores, because the system may delay
+/// a thread.
 const MAX_WORKERS: usize = 16;
-/// The most threads with sessions that wait: for a commit, another tracker or a password.
+/// The most threads for [`Lane::Patient`]: for sessions that wait for a commit, another tracker or
+/// a password.
 const MAX_PATIENT: usize = 256;
 
 /// Makes the sessions of a server.
@@ -58,10 +59,12 @@ impl Place {
         }
     }
 
-    /// The connection has proved that it belongs to `holder`, and gets one of the places for it.
+    /// The connection has proved that it belongs to `holder`. It gets one of the places for
+    /// authenticated connections.
     ///
     /// # Errors
-    /// All these places are taken. The caller should report this to the other side and end.
+    /// All these places, or all those of the account, are taken. The session should report this to
+    /// the other side and end.
     pub fn authenticate(&self, holder: Holder) -> Result<(), Full> {
         match self.dispatcher.upgrade() {
             Some(dispatcher) => dispatcher.connections.authenticate(self.number, holder),
@@ -182,6 +185,7 @@ impl Dispatcher {
 
     fn give_thread(self: &Arc<Self>, number: u64, job: Job) {
         if !self.connections.keep(number) {
+            // The connection was closed meanwhile.
             return;
         }
         let dispatcher = Arc::clone(self);

@@ -1,5 +1,5 @@
 //! The event thread of a server. It accepts connections, waits for all sockets at once, and runs
-//! the sessions that memory can answer. Nothing on it blocks.
+//! the sessions that can answer from memory. Nothing on it blocks.
 
 use super::connections::Run;
 use super::dispatcher::Dispatcher;
@@ -139,8 +139,8 @@ impl EventLoop {
     /// Stops accepting for a moment. Connections are served meanwhile.
     fn pause(&mut self, error: &io::Error) {
         let now = Instant::now();
-        let warned = self.last_warning.map(|at| now.duration_since(at));
-        if warned.is_none_or(|before| before >= WARNING_INTERVAL) {
+        let since_warning = self.last_warning.map(|at| now.duration_since(at));
+        if since_warning.is_none_or(|time| time >= WARNING_INTERVAL) {
             self.last_warning = Some(now);
             let name = &self.dispatcher.name;
             log::warn!("{name}: accepting a connection failed: {error}");
@@ -163,7 +163,7 @@ impl EventLoop {
             .map(|at| at.saturating_duration_since(Instant::now()));
         let left = self.dispatcher.connections.fall_asleep();
         let left = [left, pause].into_iter().flatten().min();
-        // Rounded up, so that the last millisecond is not a busy loop of zero waits.
+        // Rounded up: if less than 1 ms is left, a time-out of 0 ms would make a busy loop.
         left.map_or(EpollTimeout::NONE, |left| {
             EpollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(EpollTimeout::MAX)
         })

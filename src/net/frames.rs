@@ -37,7 +37,7 @@ pub struct FrameReader<'a> {
     stream: &'a TlsStream,
     cap: u32,
     arrived: Vec<u8>,
-    /// Bytes of the frame returned last, still at the front of `arrived`.
+    /// Length of the frame that was returned last. It is still at the front of `arrived`.
     returned: usize,
 }
 
@@ -110,8 +110,8 @@ impl<'a> FrameReader<'a> {
     }
 
     /// The body of the next frame from a trusted sender that may be slow. The whole frame has no
-    /// limit, but no two reads may be more than `silence` apart. `on_progress` is called after each
-    /// read that does not complete the frame.
+    /// limit, but after each read the next bytes must arrive within `silence`. `on_progress` is
+    /// called after each read that does not complete the frame.
     ///
     /// # Errors
     /// See [`FrameIoError`]. The connection cannot be used after an error.
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_connection_is_detected_once_all_bytes_before_it_were_read() {
+    fn the_end_of_a_connection_is_detected_after_all_bytes_before_it_were_read() {
         for is_clean in [true, false] {
             let (near, far, socket) = pair();
             write_frame(&far, b"ask", CAP, LONG).unwrap();

@@ -1,7 +1,7 @@
 //! Host name look-up with a time limit, however long the resolver of the system takes.
 //!
 //! Each look-up runs on its own thread, named `look-up`. The thread is not joined: it holds no
-//! resources and ends when the resolver returns. While a look-up takes too long or fails, the
+//! resources and ends when the resolver returns. If a look-up takes too long or fails, the
 //! addresses found last are used again.
 
 use crate::system::lock;
@@ -35,7 +35,7 @@ impl HostNames {
     /// returned as it is.
     ///
     /// # Errors
-    /// The error of the resolver, or `TimedOut`, if the host has never been found.
+    /// If no look-up of the host has ever succeeded: the error of the resolver, or `TimedOut`.
     pub fn addresses(&self, host: &HostPort, limit: Duration) -> io::Result<Vec<SocketAddr>> {
         if let Ok(ip) = host.host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, host.port)]);
@@ -122,7 +122,8 @@ mod tests {
         };
         let error = names.addresses_by(&host(), SHORT, hang).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        // While one look-up hangs, no other starts. Its answer is used when it arrives.
+        // While one look-up hangs, no other starts. The answer of the hanging one is used when it
+        // arrives.
         let none = || panic!("a second look-up");
         assert!(names.addresses_by(&host(), SHORT, none).is_err());
         release.send(()).unwrap();

@@ -52,6 +52,7 @@ impl Session for FirstBytes {
             log::debug!("closed {}: it sent nothing", self.address);
             return Next::End;
         }
+        // Called before the deadline, so the socket is ready: the first bytes or the end arrived.
         self.job.take().map_or(Next::End, Next::Thread)
     }
 }

@@ -1,6 +1,6 @@
-//! Who may hold a connection of a server. A newcomer is a connection that has not authenticated. A
-//! new one always gets a place while another newcomer is silent: the one that has been silent
-//! longest gives its place up.
+//! Which connections a server may hold open. A newcomer is a connection that has neither
+//! authenticated nor got a thread of its own. If all places are taken, the newcomer that has been
+//! silent longest gives its place to a new connection.
 //!
 //! In scope: the decisions. Out of scope: sockets, threads, and what an account is.
 //!
@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | newcomer | all places, its address | to newcomers, longest silence first |
 //! | kept (has a thread) | all places, its address | never |
-//! | authenticated | all places less those for newcomers, its account | never |
+//! | authenticated | all places except those for newcomers, its account | never |
 //! | reserved | the reserved places | never, but it must authenticate in time |
 
 use crate::base::AddressPrefix;
@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 /// Time in which a connection in a reserved place must authenticate.
 const RESERVED_LIMIT: Duration = Duration::from_secs(3);
-/// The shortest and the longest time after which a caller that found no place tries again. Callers
-/// draw different times, so that they do not come back together.
+/// The shortest and the longest time after which a caller that found no place tries again. The time
+/// is random, so that callers do not come back together.
 const RETRY_SECONDS: (u32, u32) = (5, 15);
 
 /// The most connections that a server holds open at the same time.
@@ -75,8 +75,8 @@ pub struct Full {
 pub(super) struct Places {
     limits: PlaceLimits,
     connections: HashMap<u64, Connection>,
-    /// Newcomers by the time at which they were heard last. Entries may be too early: they are
-    /// corrected when they come first.
+    /// Newcomers by the time at which they were heard last. The time of an entry may be too early:
+    /// it is corrected when the entry has become the first one.
     silence: BTreeSet<(Instant, u64)>,
     addresses: HashMap<AddressPrefix, Address>,
     accounts: HashMap<Holder, usize>,
@@ -90,7 +90,8 @@ struct Connection {
     is_trusted: bool,
     class: Class,
     heard: Instant,
-    /// The time in its entries of both `silence` lists; in a reserved place, when it got the place.
+    /// The time of its entries in `Places::silence` and `Address::silence`; in a reserved place,
+    /// when it got the place.
     listed: Instant,
 }
 
@@ -269,7 +270,8 @@ impl Places {
         })
     }
 
-    /// When a connection in a reserved place must have authenticated. `None` for all others.
+    /// The time by which a connection in a reserved place must authenticate. `None` if it has done
+    /// so, and for a connection in another place.
     pub(super) fn due(&self, number: u64) -> Option<Instant> {
         let connection = self.connections.get(&number)?;
         let is_waited_for = connection.class == Class::Reserved(None);
@@ -299,9 +301,10 @@ impl Places {
                 now
             };
             if silent_since <= listed {
+                // The entry is right. If we owe even this first one an answer, none is silent.
                 return is_waiting(number).then_some(number);
             }
-            // It has sent something since, or we owe it an answer: it goes to its right position.
+            // It was heard after `listed`, or we owe it an answer: its entry gets the right time.
             connection.listed = silent_since;
             if let Some(address) = self.addresses.get_mut(&connection.prefix) {
                 address.silence.remove(&(listed, number));

@@ -4,7 +4,7 @@
 //!
 //! | thread | what it does |
 //! |---|---|
-//! | `NAME-accept` | accepts, waits for all sockets at once, answers what memory can answer |
+//! | `NAME-accept` | accepts, waits for all sockets, runs sessions that can answer from memory |
 //! | `NAME` | runs the sessions that may take longer, or serves one connection alone |
 //!
 //! Neither callers nor sessions can block the event thread.
@@ -29,9 +29,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// The longest that a single write to a connection may block. Most writes have an earlier deadline
 /// of their own.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
-/// Keep-alive of TCP: after this number of silent seconds the system asks whether the caller is
-/// still there, then at this interval, and ends the connection after this number of questions. So
-/// a dead machine is noticed within two minutes.
+/// Keep-alive of TCP: seconds of silence before the first probe, seconds between two probes, and
+/// number of probes without an answer after which the connection ends. So a dead machine is noticed
+/// within two minutes.
 const KEEP_ALIVE: (u32, u32, u32) = (60, 15, 4);
 
 /// A listening socket, its event thread and its connections.
@@ -43,8 +43,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to accept connections, as many as `limits` allow. Threads have `stack_bytes` of stack
-    /// and are named `NAME-accept` and `NAME`.
+    /// Starts to accept connections, as many as `limits` allow. The event thread is named
+    /// `NAME-accept`. The other threads are named `NAME` and have `stack_bytes` of stack.
     ///
     /// # Errors
     /// The socket has no address, or the system cannot start a thread or has no free descriptor.
@@ -81,7 +81,8 @@ impl Server {
     }
 
     /// Stops accepting, shuts the socket of every connection down and waits for the threads that
-    /// serve connections. Needs neither a free descriptor nor the address that it listens on.
+    /// serve connections. Wakes the event thread without a connection to the server, so it needs no
+    /// free descriptor, and the server's address may no longer exist.
     pub fn stop(&self) {
         let mut event_thread = lock(&self.event_thread);
         let Some(event_thread) = event_thread.take() else {

@@ -5,8 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// A counter of the system (`eventfd`) that a thread can wait for together with its sockets. It is
-/// made at the start, so waking needs no free descriptor. Nor does it need a connection to the
-/// server's own address, which may no longer exist.
+/// made at the start, so waking needs no free descriptor. A server could also be woken by a
+/// connection to its own address, but that address may no longer exist.
 #[derive(Debug)]
 pub struct Waker(EventFd);
 

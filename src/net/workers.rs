@@ -45,8 +45,8 @@ impl<T: Send + 'static> Workers<T> {
         }
     }
 
-    /// Queues a task. Starts a thread for it if none is idle. Each thread gets what `make` returns,
-    /// and runs its tasks with it.
+    /// Queues a task. Starts a thread for it if none is idle. A new thread calls `make`, and runs
+    /// its tasks with the returned function.
     ///
     /// # Errors
     /// The system cannot start a thread, and none is running. Returns the tasks that wait.

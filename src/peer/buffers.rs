@@ -10,8 +10,8 @@
 //! blocks are reserved only while at most a third of the reserved blocks were recently in memory.
 //!
 //! A buffer is allocated when a block arrives and no buffer is free. Buffers that no download has
-//! needed for [`IDLE_TIME`] are freed. All free buffers are freed when no download has a
-//! reservation.
+//! needed for [`IDLE_TIME`] are deallocated. All free buffers are deallocated when no download has
+//! a reservation.
 
 use crate::swarm::Budget;
 use crate::system::lock;
@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 const BASE_BLOCKS: u32 = 768;
 /// The number of blocks in one sampling period of [`FilledCounts`]: 8 MiB.
 const SAMPLE_BLOCKS: u32 = 512;
-/// Buffers that stayed free for this long are freed. It may take twice as long.
+/// Buffers that stayed free for this long are deallocated. It may take twice as long.
 const IDLE_TIME: Duration = Duration::from_secs(5);
 
 /// The buffer pool of one peer.
@@ -82,7 +82,7 @@ impl BufferPool {
 
     /// Reserves `count` blocks for a download that has reserved `held` already, and adds them to
     /// `held`. A download gets at most an even share of the pool, among all downloads that have
-    /// reserved blocks. The even share does not limit its first run: enough free blocks suffice.
+    /// reserved blocks. Its first run needs only enough unreserved blocks, whatever that share is.
     /// Returns whether the blocks are reserved.
     pub(super) fn reserve(&self, held: &mut u32, count: u32) -> bool {
         let even_share = self.max_blocks / self.holders.load(Ordering::Relaxed).max(1);
@@ -106,7 +106,7 @@ impl BufferPool {
     }
 
     /// Cancels the reservation of `count` of the `held` blocks of a download, or of all of them if
-    /// these are fewer.
+    /// `held` is less.
     pub(super) fn release(&self, held: &mut u32, count: u32) {
         let count = count.min(*held);
         if count > 0 {
@@ -138,7 +138,7 @@ impl BufferPool {
         reserved <= BASE_BLOCKS || self.filled.recent_max() <= reserved / 3
     }
 
-    /// Takes a buffer back. Frees it if no download has a reservation.
+    /// Takes a buffer back. Deallocates it if no download has a reservation.
     fn put(&self, buffer: Box<[u8]>) {
         self.filled.now.fetch_sub(1, Ordering::Relaxed);
         if self.reserved.load(Ordering::Relaxed) > 0 {
@@ -175,7 +175,8 @@ impl FreeBuffers {
         buffer
     }
 
-    /// Returns the buffers that stayed free for a whole [`IDLE_TIME`].
+    /// Adds a buffer to the stack. Removes the buffers that stayed free for a whole [`IDLE_TIME`],
+    /// and passes them to the caller.
     fn put(&mut self, buffer: Box<[u8]>, now: Instant) -> Vec<Box<[u8]>> {
         self.buffers.push(buffer);
         if now.saturating_duration_since(self.since) < IDLE_TIME {
@@ -277,7 +278,7 @@ mod tests {
         BufferPool::new(u64::from(blocks) * u64::from(BLOCK))
     }
 
-    fn free(pool: &BufferPool) -> usize {
+    fn free_count(pool: &BufferPool) -> usize {
         lock(&pool.free).buffers.len()
     }
 
@@ -333,7 +334,7 @@ mod tests {
         let mut other = 0;
         assert!(
             pool.reserve(&mut other, 32),
-            "a first run needs only free blocks"
+            "a first run needs only unreserved blocks"
         );
         assert!(!pool.reserve(&mut other, 32));
         in_memory.truncate(100);
@@ -355,9 +356,9 @@ mod tests {
         buffer.set_length(3);
         buffer.copy_from_slice(b"abc");
         drop(buffer);
-        assert_eq!(free(&pool), 1);
+        assert_eq!(free_count(&pool), 1);
         assert_eq!(pool.buffer().len(), BLOCK as usize);
-        assert_eq!(free(&pool), 1);
+        assert_eq!(free_count(&pool), 1);
     }
 
     #[test]
@@ -369,18 +370,18 @@ mod tests {
         let in_memory: Vec<_> = iter::repeat_with(|| pool.buffer()).take(31).collect();
         drop(in_memory);
         pool.release(&mut held, 31);
-        assert_eq!(free(&pool), 31);
+        assert_eq!(free_count(&pool), 31);
         pool.release(&mut held, 1);
-        assert_eq!(free(&pool), 0);
+        assert_eq!(free_count(&pool), 0);
         drop(last);
         assert_eq!(
-            (free(&pool), pool.filled.now.load(Ordering::Relaxed)),
+            (free_count(&pool), pool.filled.now.load(Ordering::Relaxed)),
             (0, 0)
         );
     }
 
     #[test]
-    fn buffers_that_stay_free_are_freed() {
+    fn buffers_that_stay_free_are_deallocated() {
         let begun = Instant::now();
         let mut free = FreeBuffers {
             buffers: iter::repeat_with(Box::default).take(10).collect(),

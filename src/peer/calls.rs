@@ -97,12 +97,15 @@ impl Call {
                     hung_up: matches!(error, CallError::HungUp),
                 };
                 let now = self.services.context.now();
-                let is_first = self
+                let is_first_hang_up = self
                     .entry
                     .contacts(|contacts| contacts.on_call_failed(address, now, failure));
-                // The user may be able to fix the cause, so the first failure is logged at info
-                // level. The same address may fail often.
-                let level = if is_first { Level::Info } else { Level::Debug };
+                // The user may be able to fix the cause of a hang-up, so the first one of each
+                // address is logged at info level. Other failures may be frequent.
+                let level = match is_first_hang_up {
+                    true => Level::Info,
+                    false => Level::Debug,
+                };
                 log::log!(level, "{}: calling {address}: {error}", self.entry.name());
             }
         }

@@ -75,7 +75,7 @@ pub(super) struct Context {
     /// Set to end hashing early.
     pub(super) interrupt: AtomicBool,
     epoch: Instant,
-    links: AtomicU64,
+    next_link: AtomicU64,
 }
 
 impl Context {
@@ -97,7 +97,7 @@ impl Context {
             stop: Stop::new(),
             interrupt: AtomicBool::new(false),
             epoch: Instant::now(),
-            links: AtomicU64::new(0),
+            next_link: AtomicU64::new(0),
         }
     }
 
@@ -108,7 +108,7 @@ impl Context {
 
     /// A new link id, unique within this peer.
     pub(super) fn next_link_id(&self) -> LinkId {
-        LinkId(self.links.fetch_add(1, Ordering::Relaxed))
+        LinkId(self.next_link.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Our handshake for a swarm (BEP 3).

@@ -104,7 +104,7 @@ pub enum PeerError {
     OtherKind {
         /// The destination.
         path: PathBuf,
-        /// What exists there: a file or a folder.
+        /// What exists there, such as a folder or a symbolic link.
         found: &'static str,
         /// The share: a file or a folder.
         share: &'static str,

@@ -17,7 +17,7 @@ const MIN_MEMORY: u64 = 1 << 20;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
     /// The number of peers of one share that are served at a time. By default as many as the upload
-    /// rate allows, at least eight. With an upload limit below 128 KiB/s, fewer than eight.
+    /// rate allows: at least eight, except with an upload limit below 128 KiB/s.
     pub upload_slots: Option<usize>,
     /// The maximum number of bytes of blocks sent per second, over all links.
     pub up: Option<u64>,

@@ -54,7 +54,7 @@ mod web_seed;
 mod zone;
 
 pub use account::{Account, AccountError, FirstUseNotice, LoggedIn, LoggedOut};
-pub use commands::closed_run::{ClosedRunProgress, MissingPieces};
+pub use commands::closed_run::{ClosedRunProgress, Obstacle};
 pub use commands::groups::{ListedFile, StopScope, Uploaded};
 pub use commands::new_share::NewShare;
 pub use commands::sending::Sent;

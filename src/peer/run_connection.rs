@@ -148,7 +148,7 @@ impl RunConnection {
     }
 
     /// The error that every further request returns, if the run or the connection has ended.
-    pub fn ended(&self) -> Option<RunConnectionError> {
+    pub fn end_error(&self) -> Option<RunConnectionError> {
         lock(&self.shared.state).end_error.clone()
     }
 
@@ -194,7 +194,7 @@ impl RunConnection {
     ///
     /// # Errors
     /// See [`RunConnectionError`].
-    pub fn complete(&self, name: &FileName) -> Result<(), RunConnectionError> {
+    pub fn report_complete(&self, name: &FileName) -> Result<(), RunConnectionError> {
         let name = name.clone();
         self.ask_ok(RunRequest::Complete { name })
     }
@@ -203,7 +203,7 @@ impl RunConnection {
     ///
     /// # Errors
     /// See [`RunConnectionError`].
-    pub fn failed(&self, name: &FileName, reason: &str) -> Result<(), RunConnectionError> {
+    pub fn report_failed(&self, name: &FileName, reason: &str) -> Result<(), RunConnectionError> {
         let (name, reason) = (name.clone(), TextLine::new(reason));
         self.ask_ok(RunRequest::Failed { name, reason })
     }
@@ -212,7 +212,7 @@ impl RunConnection {
     ///
     /// # Errors
     /// See [`RunConnectionError`].
-    pub fn finished(&self) -> Result<(), RunConnectionError> {
+    pub fn report_finished(&self) -> Result<(), RunConnectionError> {
         match self.ask_ok(RunRequest::Finished) {
             // For the last client, the end of the run may arrive before the answer.
             Err(RunConnectionError::Ended(_)) => Ok(()),
@@ -276,7 +276,7 @@ impl RunConnection {
             if let Some(error) = state.end_error.clone() {
                 return Err(error);
             }
-            // The reading thread ends a silent connection before this wait times out.
+            // After a time-out it only waits again: the reading thread ends a silent connection.
             let woken = self.shared.changed.wait_timeout(state, SILENCE);
             state = recover(woken).0;
         }

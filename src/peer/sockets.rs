@@ -1,5 +1,5 @@
-//! The open sockets of calls, and of connections that fetch metadata. No link owns them yet, so
-//! they are registered here, where a stop of the peer can close them.
+//! The open sockets of calls, and of connections that fetch metadata. No `Link` owns these sockets,
+//! so they are registered here, where a stop of the peer can close them.
 
 use crate::system::lock;
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ struct State {
     is_shut: bool,
 }
 
-/// Keeps a socket registered until it is dropped.
+/// Keeps a socket registered until this guard is dropped.
 pub(super) struct RegisteredSocket<'a> {
     sockets: &'a Sockets,
     number: u64,

@@ -105,11 +105,11 @@ pub struct TrackerStatus {
     pub reachable: Option<bool>,
     /// The latest error.
     pub trouble: Option<String>,
-    /// Its state for accounts and groups, if TRACKER_INFO lists it.
+    /// How it serves accounts and groups, if TRACKER_INFO lists it.
     pub control: Option<ControlStatus>,
 }
 
-/// The state of a tracker of TRACKER_INFO for accounts and groups.
+/// How a tracker that TRACKER_INFO lists serves accounts and groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlStatus {
     /// Its `HOST:PORT`.

@@ -34,11 +34,11 @@ impl SwarmEntry {
         }
     }
 
-    /// Whether another attempt may replace it.
-    pub(super) fn is_replaceable(&self) -> bool {
+    /// Whether it was withdrawn, is lost or has failed. Then another attempt may replace it.
+    pub(super) fn has_ended(&self) -> bool {
         match self {
-            Self::Search(search) => search.is_replaceable(),
-            Self::Transfer(transfer) => transfer.is_replaceable(),
+            Self::Search(search) => search.has_ended(),
+            Self::Transfer(transfer) => transfer.has_ended(),
         }
     }
 
@@ -58,11 +58,11 @@ impl SwarmEntry {
         }
     }
 
-    /// Whether `name` names it: by its name or its info-hash.
-    pub(super) fn is_called(&self, name: &str) -> bool {
+    /// Whether a command that names `name` means this entry.
+    pub(super) fn is_named(&self, name: &str) -> bool {
         match self {
             Self::Search(search) => search.name() == name || search.info_hash().to_string() == name,
-            Self::Transfer(transfer) => transfer.plan.is_called(name),
+            Self::Transfer(transfer) => transfer.plan.is_named(name),
         }
     }
 
@@ -179,14 +179,14 @@ impl Transfers {
         self.entry(info_hash)?.into_transfer()
     }
 
-    /// Adds an entry. A failed one with the same info-hash is replaced.
+    /// Adds an entry. Replaces an entry with the same info-hash that has ended.
     ///
     /// # Errors
-    /// The entry that has this info-hash already, if it has not failed.
+    /// The entry that has this info-hash already, if it has not ended.
     pub(super) fn enter(&self, entry: SwarmEntry) -> Result<(), SwarmEntry> {
         let mut map = lock(&self.map);
         match map.get(&entry.info_hash()) {
-            Some(other) if !other.is_replaceable() => Err(other.clone()),
+            Some(other) if !other.has_ended() => Err(other.clone()),
             _ => {
                 entry.set_retired(false);
                 if let Some(former) = self.insert(&mut map, entry) {
@@ -200,14 +200,14 @@ impl Transfers {
     /// Replaces the entry `former`.
     ///
     /// # Errors
-    /// The entry that is in the map instead of `former`, or `former` itself if it was cancelled or
-    /// has failed.
+    /// The entry that is in the map instead of `former`. Or `former` itself, if it is not in the
+    /// map any more or has ended.
     pub(super) fn replace(&self, former: &SwarmEntry, entry: SwarmEntry) -> Result<(), SwarmEntry> {
         let mut map = lock(&self.map);
         match map.get(&former.info_hash()) {
             Some(there) if !there.is_same(former) => Err(there.clone()),
             // Done under the lock of the map, so that a cancel of `former` finds the new entry.
-            Some(_) if !former.is_replaceable() => {
+            Some(_) if !former.has_ended() => {
                 self.insert(&mut map, entry);
                 former.set_retired(true);
                 Ok(())
@@ -224,7 +224,7 @@ impl Transfers {
     ) -> Option<SwarmEntry> {
         let info_hash = entry.info_hash();
         let former = map.insert(info_hash, entry);
-        // The thread `tick` ignored earlier wakes, because the entry was not in the map.
+        // The thread `tick` has ignored earlier calls of `wake`: the entry was not in the map.
         self.context.ticks.wake(info_hash);
         former
     }

@@ -190,7 +190,7 @@ impl<'a> Trust<'a> {
             return Err(self.changed(address, first, found));
         }
         log::info!(
-            "{address} is the first tracker connected to; its cluster {found} is trusted from now on"
+            "{address} is the first tracker of this peer; its cluster {found} is trusted from now on"
         );
         (self.first_use)(FirstUse {
             address,
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn a_damaged_fingerprint_file_is_an_error_and_no_first_use() {
         let folder = tempfile::tempdir().unwrap();
-        let first_use = |_: FirstUse<'_>| panic!("no tracker was connected to");
+        let first_use = |_: FirstUse<'_>| panic!("the tracker was trusted");
         let trust = Trust::new(None, folder.path(), &first_use);
         std::fs::write(KnownCluster::new(folder.path()).path(), "x").unwrap();
         let error = trust.connect(tracker().address()).unwrap_err();

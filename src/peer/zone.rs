@@ -3,8 +3,8 @@
 //! from there (server-side request forgery).
 //!
 //! In scope: the zones of addresses, and a resolver that returns only addresses of allowed zones to
-//! the HTTP client. The address that is called counts, not the spelling of the host name. Out of
-//! scope: which zones are allowed (see `web_seed` and `announce`).
+//! the HTTP client. The check uses the address to which the client connects, not the text of the
+//! host name. Out of scope: which zones are allowed (see `web_seed` and `announce`).
 
 use std::fmt;
 use std::iter;

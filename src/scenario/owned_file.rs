@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_info_hash_depends_on_the_content_and_empty_files_have_one_too() {
+    fn files_with_different_content_have_different_info_hashes_even_if_one_is_empty() {
         let hash = |text| owned(text).info().unwrap().info_hash();
         assert_ne!(hash("1\nf 1\na\n0\n"), hash("1\nf 1\nb\n0\n"));
         assert_ne!(hash("1\nf 1\na\n0\n"), hash("1\nf 0\n0\n"));

@@ -8,8 +8,7 @@ use super::{Scenario, output_name};
 use crate::certificate::Fingerprint;
 use crate::net::Stop;
 use crate::peer::{
-    DownloadState, FirstUse, MissingPieces, Peer, PeerError, RunConnection, RunConnectionError,
-    Trust,
+    DownloadState, FirstUse, Obstacle, Peer, PeerError, RunConnection, RunConnectionError, Trust,
 };
 use crate::storage::Destination;
 use crate::system::cause;
@@ -80,7 +79,7 @@ pub enum ClientRunError {
     /// Wanted files that could not be downloaded, each with its reason.
     #[error("{}", .0.join("; "))]
     NotDownloaded(Vec<String>),
-    /// The tracker ended the run.
+    /// The tracker ended the run early, because of these failures.
     #[error("the run has failed: {}", .0.join("; "))]
     Ended(Vec<String>),
     /// `stop` was raised.
@@ -145,7 +144,7 @@ fn report_and_download(
     for name in &task.scenario.wanted {
         match start_download(peer, task, connection, owned, name) {
             Ok(Some(download)) => downloads.push(download),
-            Ok(None) => connection.complete(name)?,
+            Ok(None) => connection.report_complete(name)?,
             Err(StartError::File(reason)) => give_up(connection, name, &reason, &mut failures)?,
             Err(StartError::Run(error)) => return Err(error),
         }
@@ -156,7 +155,7 @@ fn report_and_download(
         for mut download in downloads {
             match download.check(peer, connection)? {
                 WantedState::Running => running.push(download),
-                WantedState::Complete => connection.complete(&download.name)?,
+                WantedState::Complete => connection.report_complete(&download.name)?,
                 WantedState::Failed(reason) => {
                     give_up(connection, &download.name, &reason, &mut failures)?;
                 }
@@ -166,11 +165,11 @@ fn report_and_download(
         if !downloads.is_empty() {
             peer.wait_for_change(change_count, CHECK_INTERVAL);
         }
-        if let Some(error) = connection.ended() {
+        if let Some(error) = connection.end_error() {
             return Err(error.into());
         }
     }
-    connection.finished()?;
+    connection.report_finished()?;
     connection.wait_end()?;
     if failures.is_empty() {
         Ok(())
@@ -188,7 +187,7 @@ fn give_up(
 ) -> Result<(), RunConnectionError> {
     log::warn!("{name}: cannot be downloaded: {reason}");
     failures.push(format!("{name}: {reason}"));
-    connection.failed(name, reason)
+    connection.report_failed(name, reason)
 }
 
 /// Writes the owned files to the state folder and serves them.
@@ -379,14 +378,14 @@ impl WantedFile {
         self.refresh_owners(peer, connection)?;
         // A piece that none of the present owners has cannot appear later: owners get pieces only
         // from each other.
-        let missing = peer
+        let obstacle = peer
             .closed_run_progress(self.info_hash, &self.owners)
-            .map(|status| status.missing);
-        Ok(match missing {
-            Some(MissingPieces::Owners(count)) => {
-                WantedState::Failed(format!("no living owner of {count} of its segments"))
+            .map(|status| status.obstacle);
+        Ok(match obstacle {
+            Some(Obstacle::Owners(pieces)) => {
+                WantedState::Failed(format!("no living owner of {pieces} of its segments"))
             }
-            Some(MissingPieces::Links(owners)) if self.last_piece.elapsed() > UNREACHABLE_AFTER => {
+            Some(Obstacle::Links(owners)) if self.last_piece.elapsed() > UNREACHABLE_AFTER => {
                 let owners: Vec<String> = owners.iter().map(ToString::to_string).collect();
                 WantedState::Failed(format!(
                     "its owners cannot be reached: {}",

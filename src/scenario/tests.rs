@@ -17,7 +17,7 @@ fn testdata(folder: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_scenario_is_read_and_its_content_is_in_the_expected_files() {
+fn every_scenario_is_valid_and_its_expected_files_equal_the_owned_files() {
     for folder in testdata("scenarios") {
         let (mut content, mut wanted) = (HashMap::new(), Vec::new());
         for entry in fs::read_dir(&folder).unwrap() {

@@ -51,13 +51,14 @@ pub enum BackupError {
     Io(#[from] FileError),
 }
 
-/// Writes a backup, record by record.
+/// Writes one part of a backup, record by record.
 pub(super) struct BackupWriter<'a> {
     out: &'a mut dyn Write,
     sum: Context,
 }
 
 impl<'a> BackupWriter<'a> {
+    /// Begins the part with the database.
     pub(super) fn begin(out: &'a mut dyn Write) -> io::Result<Self> {
         Self::begin_part(out, DATABASE)
     }

@@ -49,8 +49,8 @@ fn bad_pieces(count: u64) -> String {
 }
 
 impl CheckReport {
-    /// Whether no piece verifies and no file has the right length. Then this is probably the wrong
-    /// path.
+    /// Whether no piece verifies, and every file with a fault is missing, unreadable, not a regular
+    /// file, or has another length. Then this is probably the wrong path.
     pub fn holds_nothing(&self) -> bool {
         let is_unusable = |(_, fault): &(PathBuf, FileFault)| matches!(fault, FileFault::File(_));
         self.good.count() == 0 && !self.faults.is_empty() && self.faults.iter().all(is_unusable)
@@ -123,13 +123,13 @@ pub fn check_share(
             (HashJob::Piece(piece), Ok(sha1)) if sha1 == info.piece_hash(piece) => {
                 findings.good.insert(piece);
             }
-            // The piece stays out of `good`, so `blame_pieces` reports its files.
+            // The piece stays out of `good`, so `report_bad_pieces` reports its files.
             (HashJob::Piece(_), _) => {}
         }
         Ok(())
     })?;
     let mut findings = recover(findings.into_inner());
-    findings.blame_pieces(&store);
+    findings.report_bad_pieces(&store);
     let Findings { good, faults, .. } = findings;
     let faults = faults.into_iter();
     let faults = faults.map(|(index, fault)| (store.file_path(index), fault));
@@ -155,7 +155,7 @@ impl Findings {
     /// Counts each bad piece for every file that has bytes of it and whose own SHA-1 is not known
     /// to be right. Skips a piece if one of these files already has a fault, which explains the
     /// piece.
-    fn blame_pieces(&mut self, store: &Store) {
+    fn report_bad_pieces(&mut self, store: &Store) {
         let lengths = store.info().lengths();
         // Per file: the bad pieces that are only in it, and those that are in other files too.
         let mut counts: BTreeMap<usize, (u64, u64)> = BTreeMap::new();

@@ -46,7 +46,7 @@ pub enum ClusterError {
         /// Its permissions.
         mode: u32,
     },
-    /// The file has other contents, or was changed.
+    /// The file does not contain a cluster's certificate and key, or was changed.
     #[error(
         "{} cannot be used: {source}; copy it again from another tracker (or move it away and \
          start tracker 1: that makes a new cluster, and all users must trust its new fingerprint)",

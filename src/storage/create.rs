@@ -65,8 +65,8 @@ pub struct CreatedShare {
 impl ShareDraft {
     /// Lists the file or folder at `path`. The same content has the same result on every machine.
     ///
-    /// Leaves out empty folders and the folder's own torrent: the file that the new `.torrent` will
-    /// be written to, and a torrent of this folder at the top of it (`NAME/NAME.torrent`).
+    /// Leaves out empty folders and the folder's own torrents: the file that the new `.torrent`
+    /// will be written to, and `NAME/NAME.torrent`, if that is a torrent of this folder.
     ///
     /// # Errors
     /// See [`CreateError`]. A torrent that this program would not read is refused now.
@@ -170,8 +170,8 @@ fn hash_all(
         files: vec![None; info.files().len()],
         stamps: before.clone(),
     });
-    // One thread hashes a whole file. The longest files go first, so that no thread still hashes a
-    // long file when all others have ended.
+    // Each file is hashed by one thread. The longest files go first, so that no thread still hashes
+    // a long file when all others have ended.
     let mut files: Vec<usize> = (0..info.files().len()).filter(|_| file_sha1).collect();
     files.sort_by_key(|index| std::cmp::Reverse(info.files().get(*index).map(|file| file.length)));
     let files = files.into_iter().map(HashJob::File);
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn the_torrent_of_the_folder_and_empty_folders_are_left_out() {
+    fn empty_folders_and_the_torrent_of_the_folder_are_left_out() {
         let temporary = tempfile::tempdir().unwrap();
         let top = temporary.path().join("set");
         fs::create_dir_all(top.join("run/lock")).unwrap();

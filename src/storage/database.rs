@@ -144,7 +144,8 @@ impl Database {
         Ok(())
     }
 
-    /// Writes a backup of everything that is durable now. Commits may continue meanwhile.
+    /// Writes the part of a backup that contains the database: everything that is durable now.
+    /// Commits may continue meanwhile.
     ///
     /// # Errors
     /// See [`DatabaseError`]. Errors of `out` are among them.

@@ -14,7 +14,7 @@ pub(super) const MAX_NAME_LENGTH: usize = 255;
 /// The final path of a download.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Destination {
-    /// The folder that will contain it. It must exist.
+    /// The folder that will contain the file or folder. This folder must exist.
     pub folder: PathBuf,
     /// The name of the file or folder.
     pub name: String,
@@ -31,11 +31,11 @@ impl Destination {
         let path = absolute(Path::new(".").join(&self.folder));
         let path = path.map_err(|error| StoreError::io("find", &self.folder, error))?;
         let opened = Folder::open(&path).and_then(|folder| folder.entry(".").map(|_| folder));
-        opened.map_err(StoreError::of_folder)
+        opened.map_err(StoreError::into_folder_error)
     }
 
-    /// The first of `partial_names`. Records of an earlier version do not contain the name of the
-    /// partial file; it is this one.
+    /// The first of `partial_names`. A record of an earlier version does not contain the name of
+    /// its partial file. That file has the name that this function returns.
     pub fn partial_name(&self, info_hash: InfoHash) -> String {
         let plain = format!("{}{PARTIAL_SUFFIX}", self.name);
         match plain.len() <= MAX_NAME_LENGTH {
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_are_the_same_if_their_folders_and_names_are() {
+    fn entries_are_the_same_if_they_have_the_same_folder_and_name() {
         let temporary = tempfile::tempdir().unwrap();
         let [a, link] = ["a", "link"].map(|name| temporary.path().join(name));
         std::fs::create_dir(&a).unwrap();

@@ -2,8 +2,8 @@
 //!
 //! The data is in `NAME.part`, a file or a folder, until all of it is verified. Then it gets its
 //! final name. A download writes only into a partial file that it has made, or that a record names
-//! (`partial_root`), and never into links, hard links, files of another length, or files that are
-//! already in place. After a crash at any step, opening the download again continues it.
+//! (`partial_root`), and never into symbolic links, hard links, files of another length, or files
+//! that are already in place. After a crash at any step, opening the download again continues it.
 
 use super::copying::copy_good_pieces;
 use super::extend;
@@ -46,7 +46,8 @@ pub struct Download {
     /// The final name.
     name: String,
     /// The parts file, which contains the bytes of needed pieces that belong to unwanted files (see
-    /// `parts_file`). It is here even if it is no longer needed; then finishing removes it.
+    /// `parts_file`). An earlier choice of fewer files may have left one that is no longer needed.
+    /// It is opened too, and finishing removes it.
     parts_file: Option<Arc<PartsFile>>,
     /// Whether opening made the partial file or folder.
     is_new: bool,
@@ -103,8 +104,9 @@ impl Download {
         destination: &Destination,
         recorded: RecordedFiles<'_>,
     ) -> Result<Self, StoreError> {
-        let all = |_: &DownloadMode, _: &Folder, _: &str, _: Layout| Ok(());
-        Self::open_checked(layout, destination, DownloadMode::New, recorded, all)
+        let allows_all = |_: &DownloadMode, _: &Folder, _: &str, _: Layout| Ok(());
+        let mode = DownloadMode::New;
+        Self::open_checked(layout, destination, mode, recorded, allows_all)
     }
 
     fn open_checked(
@@ -120,7 +122,7 @@ impl Download {
         allows(&mode, &parent, &name, info.layout())?;
         let partial = PartialRoot::open(&parent, destination, &info, recorded)?;
         lock(&*partial.root.handle()?, partial.root.path())?;
-        // The process that held the lock until now may have renamed it to its final name.
+        // The process that held the lock until now may have given the partial file its final name.
         if !partial.root.is_at(&parent, &partial.name)? {
             return Err(StoreError::InUse(partial.root.path().to_owned()));
         }
@@ -132,7 +134,7 @@ impl Download {
             let is_ours = recorded.is_recorded || !recorded.are_kept;
             PartsFile::of_download(&info, &parent, &name, is_mixed, is_ours)
         });
-        // A new file must not be lost by a power failure after it was recorded.
+        // After a new partial file is recorded, a power failure must not lose it.
         let opened = opened.and_then(|parts_file| match partial.is_new {
             true => parent.sync().map(|()| parts_file),
             false => Ok(parts_file),
@@ -216,7 +218,7 @@ impl Download {
                 continue;
             };
             // If someone has truncated the file, this write would restore its length and leave a
-            // hole in place of earlier pieces.
+            // hole where earlier pieces were.
             if segment.kind == FileKind::Wanted {
                 self.store.stamp(index, &file)?;
             }
@@ -243,7 +245,7 @@ impl Download {
         Ok(())
     }
 
-    /// For a replacement: copies the pieces of the old share that verify, so that they need not be
+    /// For a replacement: copies the good pieces of the old share, so that they need not be
     /// fetched. The caller must verify them again, because the old files may change while they are
     /// copied. `progress` is called with the number of bytes that are hashed.
     ///
@@ -383,7 +385,7 @@ impl Download {
         self.remove(self.parts_file.as_deref())
     }
 
-    /// Undoes [`Download::open`]. What existed before it stays.
+    /// Removes what [`Download::open`] has made, and nothing that existed before.
     pub fn undo(&self) {
         // The parts file of an extended download stays. The files in place contain some pieces only
         // in part; the other bytes of these pieces are served from the parts file.

@@ -48,8 +48,8 @@ pub enum StoreError {
         /// The error that the system returned.
         source: io::Error,
     },
-    /// The folder of a download, or one above it, may not be opened or searched. So nothing is known
-    /// of the files in it. An empty mount point is often closed like this.
+    /// The folder of a download, or one above it, may not be opened or searched. So nothing is
+    /// known of the files in it. An empty mount point is often closed like this.
     #[error(
         "cannot use the folder {}: {}: change its permissions or choose another folder",
         .path.display(),
@@ -76,7 +76,7 @@ pub enum StoreError {
         aside: PathBuf,
     },
     /// Another download has locked the partial file or folder.
-    #[error("{} is in use by another download: let that one end or cancel it", .0.display())]
+    #[error("{} is in use by another download: wait until it ends, or cancel it", .0.display())]
     InUse(PathBuf),
     /// This download did not make it: no record names it, or it has another length or hard links.
     #[error(
@@ -211,8 +211,9 @@ impl StoreError {
         }
     }
 
-    /// Turns the error that a folder may not be opened or searched into its own variant.
-    pub(super) fn of_folder(self) -> Self {
+    /// Converts an error about a folder: "permission denied" (`EACCES`) becomes
+    /// [`StoreError::ClosedFolder`].
+    pub(super) fn into_folder_error(self) -> Self {
         match self {
             Self::Denied { path, source, .. }
                 if source.raw_os_error().map(Errno::from_raw) == Some(Errno::EACCES) =>
@@ -244,11 +245,11 @@ mod tests {
         assert!(matches!(of(Errno::EROFS), StoreError::Denied { .. }));
         assert!(matches!(of(Errno::ENOENT), StoreError::Missing(_)));
         assert!(matches!(of(Errno::EIO), StoreError::Io { .. }));
-        // A file that may not be opened exists. If a folder may not be opened, nothing is known of
-        // its files.
+        // If the system denies opening a file, the file exists. If it denies opening a folder,
+        // nothing is known of the files in the folder.
         assert!(!of(Errno::EACCES).is_absence());
-        assert!(of(Errno::EACCES).of_folder().is_absence());
-        assert!(!of(Errno::EROFS).of_folder().is_absence());
+        assert!(of(Errno::EACCES).into_folder_error().is_absence());
+        assert!(!of(Errno::EROFS).into_folder_error().is_absence());
         let message = of(Errno::ENOSPC).to_string();
         assert!(
             message.starts_with("cannot write a/b: the disk"),

@@ -1,5 +1,5 @@
-//! Adds files to a complete download of some files of a share. Files in place are checked but never
-//! written. The fetched files are moved next to them, one by one.
+//! Adds files to a download that is complete but contains only some files of its share. Files in
+//! place are checked but never written. The fetched files are moved next to them, one by one.
 //!
 //! After a crash at any step, a wanted file under the final name counts as in place, and any other
 //! wanted file is fetched. If moving a file takes several steps, the record notes them first, and
@@ -17,8 +17,8 @@ use crate::torrent::{Layout, PieceSet};
 use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
 
-/// The parts file may have bytes of the new file `index`. Copies them into this file. If they are
-/// wrong, their piece does not verify, like any other bytes of a partial file.
+/// The parts file may have bytes of the new file `index`. Copies them into this file. Like all
+/// bytes of a partial file, they are verified later; if they are wrong, their piece is fetched.
 pub(super) fn fill(store: &Store, index: usize, parts_file: &PartsFile) -> Result<(), StoreError> {
     let Some(entry) = store.info().files().get(index) else {
         return Ok(());
@@ -123,8 +123,8 @@ pub fn undo_moves(
     Ok(true)
 }
 
-/// Checks that the files in place have not changed since they were found, and that the pieces that
-/// they have in common with fetched files verify.
+/// Checks that the files in place have not changed since they were found. Also checks that every
+/// piece is good that has bytes of both a file in place and a fetched file.
 fn check_edges(store: &Store) -> Result<(), StoreError> {
     let layout = store.layout();
     let is_in_place = |index: &usize| store.is_in_place(*index);

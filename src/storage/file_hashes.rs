@@ -288,12 +288,12 @@ mod tests {
         };
         assert_eq!(hash_all(0, &blocks), []);
         // Blocks are ignored if they do not contain the next byte to be hashed. These start after
-        // byte 0 and end before the second file.
+        // byte 0 and end before `sub/big`.
         assert_eq!(hash_all(7, &blocks[..1]), []);
         // These start after all bytes.
         assert_eq!(hash_all(u64::MAX, &blocks), []);
         // These bytes differ from those on disk, so the wrong hash shows where they were used: at
-        // the start of the second file.
+        // the start of `sub/big`.
         let others = [1; 16_384];
         let bad = hash_all(100_000, &[&others, &others]);
         let paths: Vec<_> = bad.into_iter().map(|bad| bad.path).collect();

@@ -74,7 +74,7 @@ impl StateFolder {
         lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
-    /// Makes a folder that is removed when this is dropped.
+    /// Makes a folder that is removed when the returned value is dropped.
     ///
     /// # Errors
     /// When the folder cannot be made.
@@ -116,7 +116,7 @@ impl StateFolder {
         &self.path
     }
 
-    /// Whether it is removed when this is dropped.
+    /// Whether the folder is removed when this value is dropped.
     pub fn is_temporary(&self) -> bool {
         self.temporary.is_some()
     }

@@ -61,7 +61,7 @@ fn make_hole(file: &File, offset: u64, length: u64) -> bool {
         return false;
     };
     let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-    // Even if no hole can be made, the range may be a hole, because it was never written.
+    // Even if no hole can be made, the range may be a hole already, because it was never written.
     fallocate(file, flags, start, size).is_ok() || is_hole_in_file(file, offset, length)
 }
 
@@ -78,7 +78,7 @@ pub(super) fn is_hole_in_file(file: &File, offset: u64, length: u64) -> bool {
     // `lseek` moves the file's position, which this program does not use.
     match lseek(file, start, Whence::SeekData) {
         Ok(data) => u64::try_from(data).is_ok_and(|data| data >= end),
-        // There is no data before the end of the file.
+        // There is no data from `start` to the end of the file.
         Err(errno) => errno == Errno::ENXIO,
     }
 }

@@ -20,7 +20,7 @@ pub struct KnownCluster {
 /// Why the stored fingerprint cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum KnownClusterError {
-    /// The file has other contents.
+    /// The file contains something that is not a fingerprint.
     #[error(
         "{} does not contain a fingerprint (sha256: and 64 hex digits): correct it, or remove it \
          to trust the next tracker",

@@ -27,8 +27,8 @@ pub struct StoredLogin {
 }
 
 impl StoredLogin {
-    /// Starts a login. Copies from the `previous` login which decisions about each user the peer
-    /// has seen.
+    /// Starts a login. Keeps the [`SeenDecisions`] of each user that the `previous` login
+    /// contains.
     pub fn begin(user: Label, token: Token, previous: Option<Self>) -> Self {
         let mut earlier_users = Vec::new();
         if let Some(previous) = previous {

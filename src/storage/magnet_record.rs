@@ -2,8 +2,8 @@
 //! `magnets/INFOHASH` in the state folder.
 //!
 //! The format is that of all records, see `record_codec`. When the metadata has been fetched, a
-//! [`super::Record`] replaces it. The new record is written before this one is removed. If both
-//! exist, the new one is used.
+//! [`super::Record`] replaces the record of the search. The new record is written before the old
+//! one is removed. If both exist, the new one is used.
 
 use super::RecordError;
 use super::record_codec::{decode_record, encode_record, path_item, read_path, read_texts, texts};

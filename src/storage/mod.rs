@@ -13,7 +13,7 @@
 //! | `partial_root` | which partial file is continued or made |
 //! | `partial`, `extend`, `rename`, `replace` | the steps of a download |
 //! | `copying` | copies good pieces of other files into a download |
-//! | `verify` | hashes pieces and returns those that verify |
+//! | `verify` | hashes pieces and returns the good ones |
 //! | `store` | reads; detects files that changed since they were verified |
 //! | `in_place` | files of a download that are already under the final name |
 //! | `parts_file` | bytes of unwanted files that lie in needed pieces |

@@ -1,8 +1,8 @@
 //! The open files of all stores, with one limit for the whole process.
 //!
 //! A share may have more files than a process may have descriptors, and a process may have many
-//! shares. Files are opened and closed without the lock. A file stays open after its eviction while
-//! a caller still uses it.
+//! shares. The table of open files has a lock, which is not held while a file is opened or closed.
+//! An evicted file stays open while a caller still uses it.
 
 use super::StoreError;
 use nix::sys::resource::{Resource, getrlimit};

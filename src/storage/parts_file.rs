@@ -92,12 +92,12 @@ impl PartsFile {
         (metadata.len() == info.lengths().total()).then_some(parts_file)
     }
 
-    /// The open file, if it stays open.
+    /// The file of an open download. `None` for a finished share.
     pub(super) fn held_file(&self) -> Option<&Arc<File>> {
         self.held.as_ref()
     }
 
-    /// The file. Opens it, unless it stays open.
+    /// The file. For a finished share, each call opens it.
     pub(super) fn handle(&self) -> Result<Arc<File>, StoreError> {
         if let Some(file) = &self.held {
             return Ok(Arc::clone(file));
@@ -115,8 +115,8 @@ impl PartsFile {
         parent.remove_file(&self.name)
     }
 
-    /// Copies the bytes from `from` to `to` of the share into `file`, which starts at offset
-    /// `start` of the share.
+    /// Copies the bytes `from..to` of the share into `file`, which starts at offset `start` of the
+    /// share.
     pub(super) fn copy(&self, from: u64, to: u64, file: &File, start: u64) -> io::Result<()> {
         let parts_file = self.handle().map_err(io::Error::other)?;
         let mut buffer = vec![0; COPIED_AT_ONCE];

@@ -103,7 +103,7 @@ impl Records {
         Ok(opened)
     }
 
-    /// Whether they outlive this process.
+    /// Whether the records outlive this process.
     pub fn are_kept(&self) -> bool {
         self.are_kept
     }
@@ -119,7 +119,7 @@ impl Records {
         Ok(())
     }
 
-    /// Records a share with its metainfo. Both survive a crash once this returns.
+    /// Saves the record of a share, and its metainfo. Both survive a crash once this returns.
     ///
     /// # Errors
     /// When the metainfo belongs to another share, or writing fails.
@@ -140,7 +140,8 @@ impl Records {
     /// Replaces the record of a share that was saved or loaded.
     ///
     /// # Errors
-    /// When the share has no record, or writing fails. Then the old record still exists.
+    /// When the share has no record, or writing fails. If writing fails, the old record still
+    /// exists.
     pub fn update(&self, record: &Record) -> Result<(), RecordError> {
         let hash = record.info_hash;
         let mut saved = self.lock_saved();
@@ -150,9 +151,9 @@ impl Records {
         Ok(())
     }
 
-    /// Records that these paths belong to the share `hash` from now on: the records of other,
-    /// stopped downloads do not name them as their partial files any more. Survives a crash once
-    /// this returns.
+    /// From now on, these paths belong to the share `hash`. If the record of another, stopped
+    /// download names one of them as its partial file, this removes that name from the record. The
+    /// change survives a crash once this returns.
     ///
     /// # Errors
     /// When a record cannot be written.
@@ -217,7 +218,7 @@ impl Records {
         Ok((record, metainfo))
     }
 
-    /// Records a magnet search. The record survives a crash once this returns.
+    /// Saves the record of a magnet search. It survives a crash once this returns.
     ///
     /// # Errors
     /// When writing fails.
@@ -474,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_a_crash_left_are_removed() {
+    fn incomplete_files_are_removed_after_a_crash_and_a_foreign_metainfo_is_refused() {
         let Fixture {
             folder,
             metainfo,

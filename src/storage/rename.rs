@@ -13,12 +13,12 @@ use nix::fcntl::{AtFlags, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::linkat;
 
-/// A function that notes in the record of a download that its final name is about to be taken in
-/// several steps. The argument is the name that the replaced folder gets meanwhile, if one is
-/// replaced.
+/// A function that notes in the record of a download that the download is about to get its final
+/// name in several steps. The argument is the name that the replaced folder gets meanwhile, if a
+/// folder is replaced.
 pub(super) type NoteSteps<'a> = &'a dyn Fn(Option<&str>) -> Result<(), StoreError>;
 
-/// The end of the name of a replaced folder until it is removed.
+/// The suffix of the name that a replaced folder has until it is removed.
 const ASIDE_SUFFIX: &str = ".replaced";
 /// How many names are tried for a replaced folder.
 const ASIDE_NAMES: u32 = 100;

@@ -24,10 +24,10 @@ pub struct RenameSteps {
     pub aside: Option<String>,
 }
 
-/// Undoes the noted steps if a crash has interrupted them: the replaced folder gets its name back.
-/// The download can then be finished again. Returns `false` if the partial file or folder is not
-/// there: all steps were done, or the disk is not mounted. After all steps, the old folder may
-/// still have the name `aside`; [`remove_replaced`] removes it.
+/// Undoes the noted steps if a crash has interrupted them: the replaced folder gets its name back,
+/// and the download can be finished later. Returns `false` if the partial file or folder is not
+/// there: all steps were done, or the disk is not mounted. If all steps were done, the old folder
+/// may still have the name `aside`; [`remove_replaced`] removes it.
 ///
 /// # Errors
 /// [`StoreError::SetAside`] if something else has the final name meanwhile. Any other error of the
@@ -52,8 +52,9 @@ pub fn undo_steps(
         return Ok(true);
     }
     parent.remove_empty_folder(name)?;
-    // If a crash interrupts this rename, the next start undoes its steps in the same way: they stay
-    // noted until all are undone.
+    // This rename may take several steps too, but they need no note. The steps that are noted
+    // already stay in the record until all are undone. So after a crash, the next start calls this
+    // function again.
     let noted = |_: Option<&str>| Ok(());
     let renamed = rename_new((&parent, aside), (&parent, name), Layout::Folder, &noted);
     renamed.map_err(|error| match error {
@@ -138,8 +139,8 @@ pub(super) fn remove_old_folder(old: &Path, new: &Path, extra_files: ExtraFiles)
     }
 }
 
-/// Moves the entries of the folder `old` that `new` does not have into `new`. Can be called again
-/// after a crash.
+/// Moves each entry that only the folder `old` has into the folder `new`. Can be called again after
+/// a crash.
 fn move_extra_files(old: &Path, new: &Path) -> io::Result<()> {
     for entry in old.read_dir()? {
         let entry = entry?;

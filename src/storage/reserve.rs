@@ -18,8 +18,8 @@ pub(super) fn check_space(folder: &File, path: &Path, needed: u64) -> Result<(),
     let system = match fstatvfs(folder) {
         Ok(system) => system,
         Err(errno) => {
-            let measured = carried_out(OptionalCall::MeasureSpace, path, Err(errno.into()));
-            return measured
+            // If the file system lacks this call, the download starts without the check.
+            return carried_out(OptionalCall::MeasureSpace, path, Err(errno.into()))
                 .map(drop)
                 .map_err(|error| StoreError::io("examine", path, error));
         }
@@ -52,8 +52,8 @@ pub(super) fn can_reserve_cheaply(folder: &File) -> bool {
     fstatfs(folder).is_ok_and(|system| cheap.contains(&system.filesystem_type()))
 }
 
-/// Sets the length of an empty file. The space is reserved first, so that a file has either no
-/// length or its full length.
+/// Gives an empty file its length. Reserves the space first, if that is `cheap`: if there is no
+/// space, the file stays empty.
 pub(super) fn reserve(file: &File, path: &Path, length: u64, cheap: bool) -> io::Result<()> {
     let size = i64::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge)?;
     if cheap && size > 0 {

@@ -27,8 +27,9 @@ pub(super) struct SourceFile {
     pub(super) executable: bool,
 }
 
-/// Lists the file or folder at `path`, without its own torrent. `path` may be a symbolic link, but
-/// links below it are refused. `output` is the file that its `.torrent` will be written to.
+/// Lists the file or folder at `path`. Leaves out `.torrent` files in the folder that describe the
+/// folder itself. `path` may be a symbolic link, but links below it are refused. `output` is the
+/// path to which the new `.torrent` file will be written.
 pub(super) fn list_source_files(
     path: &Path,
     output: Option<&Path>,
@@ -82,12 +83,13 @@ pub(super) fn list_source_files(
     })
 }
 
-/// The paths of files in a folder that are its own torrent.
+/// The paths of the `.torrent` files in the folder `path` that describe this folder: `output`, if
+/// it is inside, and `NAME.torrent`.
 fn own_torrents(path: &Path, name: &FileName, output: Option<&Path>) -> Vec<PathBuf> {
     let inside = output.and_then(|output| {
         let folder = fs::canonicalize(parent_of(output)).ok()?;
-        let above = folder.strip_prefix(fs::canonicalize(path).ok()?).ok()?;
-        Some(path.join(above).join(output.file_name()?))
+        let below_path = folder.strip_prefix(fs::canonicalize(path).ok()?).ok()?;
+        Some(path.join(below_path).join(output.file_name()?))
     });
     let usual = path.join(format!("{}.torrent", name.as_str()));
     let is_own = is_torrent_called(&usual, name);

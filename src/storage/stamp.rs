@@ -68,8 +68,8 @@ impl FileStamp {
         matches.max().unwrap_or(StampMatch::Same)
     }
 
-    /// The stamp of a file whose content was found to be the same as at `before`. If the inode
-    /// number has changed since then, it does not count any more.
+    /// The stamp to keep for a file that has the stamp `self` now, and the same content as when it
+    /// had the stamp `before`. If only the inode number has changed, it does not count any more.
     pub fn confirmed_since(self, before: Option<&Self>) -> Self {
         match before.map(|before| before.compare(&self)) {
             Some(StampMatch::Same) => Self {
@@ -118,21 +118,21 @@ mod tests {
         };
         let sealed = stamp(1, 2, 3);
         assert_eq!(sealed.compare(&sealed), Same);
-        let moved = stamp(1, 2, 4);
-        assert_eq!(sealed.compare(&moved), OtherInode);
+        let copied = stamp(1, 2, 4);
+        assert_eq!(sealed.compare(&copied), OtherInode);
         assert_eq!(sealed.compare(&stamp(2, 2, 3)), Changed);
         assert_eq!(sealed.compare(&stamp(1, 3, 4)), Changed);
         let all = |before: &[FileStamp], now: &[FileStamp]| FileStamp::compare_all(before, now);
-        assert_eq!(all(&[sealed, sealed], &[sealed, moved]), OtherInode);
-        assert_eq!(all(&[sealed, sealed], &[stamp(9, 2, 3), moved]), Changed);
+        assert_eq!(all(&[sealed, sealed], &[sealed, copied]), OtherInode);
+        assert_eq!(all(&[sealed, sealed], &[stamp(9, 2, 3), copied]), Changed);
         assert_eq!(all(&[sealed], &[sealed, sealed]), Changed);
-        // After one look at the content, the number does not count any more.
-        let confirmed = moved.confirmed_since(Some(&sealed));
+        // After the content was read once, the inode number does not count any more.
+        let confirmed = copied.confirmed_since(Some(&sealed));
         assert_eq!(confirmed, stamp(1, 2, 0));
         assert_eq!(confirmed.compare(&stamp(1, 2, 77)), Same);
         assert_eq!(stamp(1, 2, 77).confirmed_since(Some(&confirmed)), confirmed);
         assert_eq!(sealed.confirmed_since(Some(&sealed)), sealed);
-        assert_eq!(moved.confirmed_since(None), moved);
+        assert_eq!(copied.confirmed_since(None), copied);
     }
 
     #[test]

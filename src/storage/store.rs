@@ -10,8 +10,8 @@
 //! file is new, the file is still read, and the caller checks its content meanwhile (see `stamp`).
 //!
 //! A download keeps its file or folder open, and its parts file. All stores share a limited number
-//! of other open files. A file that is opened again counts as the same file if it still has its
-//! sealed stamp.
+//! of other open files. A file that is opened again counts as the same file if it still has the
+//! stamp with which it was verified.
 
 use super::in_place::InPlace;
 use super::layout::{FileKind, FileLayout, Segment};

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_is_replaced_as_a_whole_and_is_bounded_and_private() {
+    fn the_file_is_private_and_replaced_as_a_whole_and_a_file_that_is_too_long_is_not_loaded() {
         let folder = tempfile::tempdir().unwrap();
         let file = SwarmsFile::new(folder.path());
         assert_eq!(file.load(10).unwrap(), None);

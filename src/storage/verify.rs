@@ -1,4 +1,4 @@
-//! Hashes the pieces of a share on disk and finds those that verify.
+//! Hashes the pieces of a share on disk and finds the good ones.
 
 use super::holes::is_hole_in_file;
 use super::layout::Segment;
@@ -9,10 +9,10 @@ use crate::torrent::{Hasher, PieceIndex, PieceSet, Sha1};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
-/// Hashes `pieces` on up to `threads` threads and returns those that verify. A piece that cannot be
-/// read counts as missing. Holes in sparse files are not read. Memory use does not depend on the
-/// piece length. `progress` is called from any thread with the bytes done so far; its calls may
-/// arrive slightly out of order.
+/// Hashes `pieces` on up to `threads` threads and returns the good ones, whose hash is the one in
+/// the torrent. A piece that cannot be read counts as missing. Holes in sparse files are not read.
+/// Memory use does not depend on the piece length. `progress` is called from any thread with the
+/// number of bytes done so far; its calls may arrive slightly out of order.
 ///
 /// # Errors
 /// [`StoreError::Stopped`] once `stop` is set.
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn only_pieces_that_verify_are_returned() {
+    fn only_good_pieces_are_returned() {
         let Sample { folder, info, .. } = sample();
         let store = share(&info, &folder.path().join("set"));
         assert!(good_pieces(&store).is_full());

@@ -94,8 +94,8 @@ pub(super) struct ActivePiece {
     missing: u32,
     /// Links that delivered blocks.
     sources: Vec<LinkId>,
-    /// The link that began the latest run. A link with a large window finishes its own runs before
-    /// it begins another.
+    /// The link that began the latest run. A link with a large window requests all blocks of the
+    /// runs that it began itself, before it begins another run.
     begun_by: Option<LinkId>,
     /// The piece failed with several sources. It is fetched from one link alone, to find out which
     /// link sends bad data.
@@ -104,13 +104,13 @@ pub(super) struct ActivePiece {
     single_link: Option<LinkId>,
 }
 
-/// What a block that has just arrived changes.
+/// What changes when a needed block arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NeededArrival {
     /// Other links from which the block is requested. There are two if the block comes late, from a
     /// link whose own request was given up.
     pub(super) also_requested_from: [Option<LinkId>; 2],
-    /// The run, if this was its last block.
+    /// The run, if all its blocks have arrived now.
     pub(super) completed: Option<BlockRun>,
 }
 
@@ -311,8 +311,9 @@ impl ActivePiece {
 
     /// `link` will not send this block.
     pub(super) fn release(&mut self, link: LinkId, number: u32) {
-        self.free_block(link, number);
-        // The piece was reserved for this link, which does not deliver it: others may.
+        self.remove_request(link, number);
+        // The piece was reserved for this link, but no block is requested from it any more. So
+        // other links may deliver the piece.
         if self.single_link == Some(link) && !self.is_requested_from(link) {
             self.single_link = None;
         }
@@ -374,7 +375,7 @@ impl ActivePiece {
         assert_eq!(missing, self.missing as usize, "{:?}", self.piece);
     }
 
-    fn free_block(&mut self, link: LinkId, number: u32) {
+    fn remove_request(&mut self, link: LinkId, number: u32) {
         let run = self.runs.get_mut((number / MAX_RUN_BLOCKS) as usize);
         let Some(block) = run.and_then(|run| run.get_mut((number % MAX_RUN_BLOCKS) as usize))
         else {

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 /// The largest number of pieces in the set.
 const MAX_PIECES: u32 = 10;
-/// The largest number of bytes in the set. Choked peers get them in addition to what unchoked peers
-/// get.
+/// The largest number of bytes in the set. This peer sends these bytes to choked peers, in addition
+/// to what it sends to unchoked peers.
 const MAX_BYTES: u32 = 4 << 20;
 
 /// The set for the peer at `address`. All addresses of one /24 network get the same set, so that a

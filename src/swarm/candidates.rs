@@ -12,7 +12,7 @@ pub const MAX_CANDIDATES: usize = 1_000;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause between two calls to one address.
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
-/// After this many failures an address is forgotten, until a tracker names it again.
+/// An address with more failures in a row than this is forgotten, until it is named again.
 const MAX_FAILURES: u32 = 12;
 
 /// The addresses of one swarm.
@@ -39,7 +39,8 @@ enum State {
 }
 
 impl Candidates {
-    /// A tracker or a user names an address. An address that waits after failures keeps waiting.
+    /// A tracker or a user names an address. If it is known already, nothing changes: after
+    /// failures it keeps waiting.
     pub fn add(&mut self, address: SocketAddr) {
         self.add_from(address, Duration::ZERO);
     }
@@ -205,8 +206,8 @@ impl Candidates {
             .is_some_and(|candidate| matches!(candidate.state, State::Barred(until) if until > now))
     }
 
-    /// Whether some address is barred for a limited time. An address that is barred for ever is our
-    /// own.
+    /// Whether the address of some peer is barred. Our own address does not count: it is barred for
+    /// ever.
     pub fn has_barred(&self, now: Duration) -> bool {
         let mut states = self.addresses.values().map(|candidate| candidate.state);
         states.any(
@@ -221,7 +222,7 @@ impl Candidates {
     }
 
     /// All addresses that are not barred.
-    pub fn known(&self) -> impl Iterator<Item = SocketAddr> {
+    pub fn unbarred(&self) -> impl Iterator<Item = SocketAddr> {
         let not_barred = self
             .addresses
             .iter()
@@ -250,11 +251,11 @@ mod tests {
         for port in 1..=2_000 {
             candidates.add_from_peer(([10, 0, 0, 1], port).into());
         }
-        assert_eq!(candidates.known().count(), MAX_CANDIDATES / 2);
+        assert_eq!(candidates.unbarred().count(), MAX_CANDIDATES / 2);
         for port in 1..=2_000 {
             candidates.add(([10, 0, 0, 2], port).into());
         }
-        assert_eq!(candidates.known().count(), MAX_CANDIDATES);
+        assert_eq!(candidates.unbarred().count(), MAX_CANDIDATES);
     }
 
     #[test]
@@ -279,7 +280,7 @@ mod tests {
         );
         assert!(!candidates.may_call(address(1)) && !candidates.may_call(address(9)));
         let mut barred = candidates.only_barred();
-        assert_eq!(barred.known().count(), 0);
+        assert_eq!(barred.unbarred().count(), 0);
         assert!(barred.is_barred(address(1), Duration::ZERO));
         assert_eq!(barred.next(Duration::ZERO, &mut rng), None);
     }
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_never_answers_is_forgotten_and_a_barred_one_is_not_called() {
+    fn an_address_that_never_answers_is_forgotten_and_a_barred_one_is_not_called_too_early() {
         let (mut candidates, mut rng) = (Candidates::default(), Rng::with_seed(1));
         candidates.add(address(1));
         for call in 0..=MAX_FAILURES {
@@ -314,7 +315,7 @@ mod tests {
             assert_eq!(candidates.next(now, &mut rng), Some(address(1)));
             candidates.on_failed(address(1), now, &mut rng);
         }
-        assert_eq!(candidates.known().count(), 0);
+        assert_eq!(candidates.unbarred().count(), 0);
         candidates.bar(address(2), Duration::from_secs(9));
         candidates.add(address(2));
         candidates.on_failed(address(2), Duration::ZERO, &mut rng);
@@ -343,8 +344,8 @@ mod tests {
         for invalid in ["0.0.0.0:1", "[::]:1", "127.0.0.1:0", "224.0.0.1:1"] {
             candidates.add(invalid.parse().unwrap());
         }
-        assert_eq!(candidates.known().count(), 0);
+        assert_eq!(candidates.unbarred().count(), 0);
         (1..=2_000).for_each(|port| candidates.add(address(port)));
-        assert_eq!(candidates.known().count(), MAX_CANDIDATES);
+        assert_eq!(candidates.unbarred().count(), MAX_CANDIDATES);
     }
 }

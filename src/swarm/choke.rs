@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | turns | one slot in five | half of the slots |
 //! | rank | the recent rate from the peer to us | the recent rate from us to the peer |
-//! | no rank | the peer has owed us blocks for a minute | |
+//! | has no rank | a peer that has owed us blocks for a minute | nobody |
 //! | a turn goes to | a random peer (BEP 3's optimistic unchoke) | the peer that waited longest |
 //!
 //! A turn lasts 30 seconds. When turns are drawn at random, a peer that never had a slot is three
@@ -43,7 +43,7 @@ const SNUBBED_AFTER: Duration = Duration::from_secs(60);
 const NEWCOMER_WEIGHT: u32 = 3;
 /// The smallest number of slots with [`UploadSlots::ByRate`], unless a low upload limit reduces it.
 const MIN_SLOTS: u64 = 8;
-/// Upload rate in bytes a second for each additional slot. On a fast network every peer gets one.
+/// Upload rate in bytes a second that carries one slot. On a fast network every peer gets a slot.
 const BYTES_PER_SLOT: u64 = 512 << 10;
 /// With an upload limit, each slot is to carry at least this many bytes a second: one block a
 /// second.
@@ -54,8 +54,8 @@ const MIN_BYTES_PER_SLOT: u64 = 16 << 10;
 pub enum UploadSlots {
     /// This number, but at least one.
     Fixed(usize),
-    /// As many as the upload rate allows, at least eight. With an upload limit below 128 KiB/s, fewer
-    /// than eight.
+    /// As many as the upload rate carries, but at least eight. An upload limit below 128 KiB/s
+    /// lowers this minimum, down to two.
     ByRate {
         /// The limit in bytes a second, if there is one.
         limit: Option<u64>,
@@ -150,7 +150,7 @@ impl Peer {
 }
 
 impl Choker {
-    /// Nobody has a slot yet. Equal seeds give equal choices.
+    /// Nobody has a slot yet. The same `seed` gives the same random choices.
     pub fn new(slots: UploadSlots, seed: u64) -> Self {
         let slot_count = match slots {
             UploadSlots::Fixed(slot_count) => slot_count.max(1),
@@ -340,8 +340,8 @@ impl Choker {
                 *id,
             )
         });
-        let regular = self.slot_count - self.turns().min(self.slot_count);
-        let regular: Vec<LinkId> = ranked.iter().take(regular).map(|(id, _)| *id).collect();
+        let count = self.slot_count - self.turns().min(self.slot_count);
+        let regular: Vec<LinkId> = ranked.iter().take(count).map(|(id, _)| *id).collect();
         let mut left = self.slot_count - regular.len();
         let mut losing = Vec::new();
         for (id, peer) in &mut self.peers {
@@ -381,7 +381,7 @@ impl Choker {
         self.begin_turns(&drawn, now, changes);
     }
 
-    /// Interested peers without a slot.
+    /// Interested peers without a slot, except these.
     fn waiting(&self, except: &[LinkId]) -> Vec<LinkId> {
         self.peers
             .iter()
@@ -390,8 +390,8 @@ impl Choker {
             .collect()
     }
 
-    /// Chooses up to `count` of `waiting` for a turn: as a seed those that have waited longest,
-    /// otherwise at random.
+    /// Chooses up to `count` of `waiting` for a turn: as a seed those that have waited longest
+    /// (first those that never had a slot), otherwise at random.
     fn draw(&mut self, mut waiting: Vec<LinkId>, count: usize, now: Duration) -> Vec<LinkId> {
         let served = |id: &LinkId| self.peers.get(id).and_then(|peer| peer.last_served);
         if self.seeding {

@@ -26,7 +26,7 @@ pub struct Contacts {
 }
 
 impl Contacts {
-    /// No address is known yet. Equal seeds give equal choices.
+    /// No address is known yet. The same `seed` gives the same random choices.
     pub fn new(seed: u64) -> Self {
         Self {
             candidates: Candidates::default(),
@@ -83,8 +83,8 @@ impl Contacts {
     }
 
     /// A call failed. The address is called again later. Returns whether this is the first time
-    /// that the address hung up after our handshake. The number of such addresses kept is bounded
-    /// by [`MAX_CANDIDATES`].
+    /// that the address hung up after our handshake. At most [`MAX_CANDIDATES`] such addresses are
+    /// remembered. For further ones it returns `false`.
     pub fn on_call_failed(&mut self, address: SocketAddr, now: Duration, why: CallFailure) -> bool {
         self.on_failed(address, now);
         self.last_failure = Some(why.reason);
@@ -111,8 +111,8 @@ impl Contacts {
         self.candidates.on_useful(address);
     }
 
-    /// The link with the address is gone, or was a second one. The address may be called again
-    /// after a while.
+    /// We ended the call or link for reasons of our own, or the peer has another link. The address
+    /// may be called again after a minute.
     pub fn release(&mut self, address: SocketAddr, now: Duration) {
         self.candidates.release(address, now + CALL_AGAIN_AFTER);
     }
@@ -132,7 +132,7 @@ impl Contacts {
         self.candidates.is_barred(address, now)
     }
 
-    /// Whether some address is barred for a limited time.
+    /// Whether the address of some peer is barred. Our own address does not count.
     pub fn has_barred(&self, now: Duration) -> bool {
         self.candidates.has_barred(now)
     }
@@ -142,9 +142,9 @@ impl Contacts {
         self.candidates.may_call(address)
     }
 
-    /// The number of known addresses that are not barred.
-    pub fn known_count(&self) -> usize {
-        self.candidates.known().count()
+    /// The number of addresses that are not barred.
+    pub fn unbarred_count(&self) -> usize {
+        self.candidates.unbarred().count()
     }
 
     /// Whether the address is being called, or was linked by a call.
@@ -166,16 +166,16 @@ impl Contacts {
         self.candidates.next_due()
     }
 
-    /// Addresses to call now, so that at most `places` are taken. `taken` is the number of links,
-    /// and `linked` the number of calls that have become links.
+    /// Addresses to call now, so that links and calls together take at most `places`. `links` is
+    /// the number of links, and `linked_calls` the number of calls that have become links.
     pub fn next_calls(
         &mut self,
-        (taken, linked): (usize, usize),
+        (links, linked_calls): (usize, usize),
         places: usize,
         now: Duration,
     ) -> Vec<SocketAddr> {
-        let calling = self.calls.len().saturating_sub(linked);
-        let free = places.saturating_sub(taken + calling);
+        let calling = self.calls.len().saturating_sub(linked_calls);
+        let free = places.saturating_sub(links + calling);
         let mut calls = Vec::new();
         for _ in 0..free.min(MAX_CALLS.saturating_sub(calling)) {
             let Some(address) = self.candidates.next(now, &mut self.rng) else {

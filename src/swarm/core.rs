@@ -6,9 +6,10 @@
 //! them with [`Core::take_effects`] and carries them out in order. Time is the [`Duration`] since
 //! an epoch of the caller's choice.
 //!
-//! Out of scope: sockets, files, certificates, trackers, and buffers (`B` holds the bytes of a
-//! block, [`Budget`] counts them). A web seed is a link that has every piece. It requests its
-//! blocks itself ([`Core::next_for_web_seed`]), because one HTTP request covers a long range.
+//! Out of scope: sockets, files, certificates, trackers, and buffers (a `B` holds the bytes of a
+//! block, and [`Budget`] counts the reserved buffers). A web seed has a [`LinkId`] like a link to a
+//! peer. The core sends it no requests: the code that reads the web seed asks the core for the next
+//! blocks ([`Core::next_for_web_seed`]), because one HTTP request covers a long range.
 
 mod assembly;
 mod block;
@@ -57,10 +58,10 @@ const BAR_TIME: Duration = Duration::from_secs(600);
 /// Whether a download has a source for what it misses, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceStatus {
-    /// Some source has a missing piece.
+    /// Some source has a piece that the download still needs.
     HasSource,
-    /// There are links, but none has a missing piece.
-    NoLinkHasMissingPieces,
+    /// There are links, but none has a piece that the download still needs.
+    NoInterestingLink,
     /// Every known peer is barred for bad data.
     AllPeersBarred,
     /// No peer is known.
@@ -81,7 +82,7 @@ pub struct Core<B> {
 }
 
 impl<B: Debug> Core<B> {
-    /// A share whose files are being checked. Equal seeds give equal choices.
+    /// A share whose files are being checked. The same `seed` gives the same random choices.
     pub fn new(config: SwarmConfig, budget: Box<dyn Budget>, seed: u64, now: Duration) -> Self {
         let lengths = config.lengths;
         let picker = Picker::new(lengths, PieceSet::empty(&lengths), seed);
@@ -95,7 +96,7 @@ impl<B: Debug> Core<B> {
         }
     }
 
-    /// The effects to carry out, in order. The core keeps the memory of the list.
+    /// The effects to carry out, in order. The core reuses the list.
     pub fn take_effects(&mut self) -> std::vec::Drain<'_, Effect<B>> {
         self.effects.drain(..)
     }
@@ -108,15 +109,15 @@ impl<B: Debug> Core<B> {
         let CheckResult {
             owned,
             needed,
-            is_whole,
+            in_place,
         } = checked;
-        if !self.lifecycle.change(Transition::Begin { is_whole }, now) {
+        if !self.lifecycle.change(Transition::Begin { in_place }, now) {
             return false;
         }
-        // Links from before are closed, but may not have ended yet.
+        // The core has closed all earlier links, but some may not have ended yet.
         self.peers.remove_all_early(self.fetch.picker_mut(), now);
-        // A share in its final place fetches nothing more, even if pieces are missing.
-        let needed = if is_whole { owned.clone() } else { needed };
+        // With files in their final place, nothing more is fetched, even if pieces are missing.
+        let needed = if in_place { owned.clone() } else { needed };
         let lengths = self.config.lengths;
         let mut picker = Picker::with_needed(lengths, owned.clone(), needed, self.seed);
         picker.set_order(self.config.order);
@@ -134,7 +135,7 @@ impl<B: Debug> Core<B> {
             .change(Transition::FilesMissing(reason.to_owned()), now)
     }
 
-    /// Missing files are there again, and are to be checked. Returns whether they were missing.
+    /// Missing files are there again, and are to be checked. Returns whether the phase changed.
     pub fn on_files_found(&mut self, now: Duration) -> bool {
         self.lifecycle.change(Transition::FilesFound, now)
     }
@@ -242,8 +243,8 @@ impl<B: Debug> Core<B> {
     // Links.
 
     /// Lets a link in. When two peers call each other at the same time, both keep the call of the
-    /// peer with the lower id. If a call of ours is refused, it counts as failed. It does not if
-    /// the same peer has another link.
+    /// peer with the lower id. If we called and the link is refused here, the call counts as
+    /// failed, unless the same peer has another link.
     ///
     /// # Errors
     /// Why the link is refused.
@@ -289,12 +290,12 @@ impl<B: Debug> Core<B> {
         let Some(link) = self.peers.links().get(&id) else {
             return Ok(());
         };
-        let is_fast = link.remote().fast;
+        let supports_bep_6 = link.remote().fast;
         let (serves, fetches) = (self.phase().serves(), self.phase().fetches());
         let picker = self.fetch.picker_mut();
         match message {
             ReceivedMessage::Choke => {
-                picker.on_choke(id, !is_fast);
+                picker.on_choke(id, !supports_bep_6);
                 self.peers.on_choke(id);
             }
             ReceivedMessage::Unchoke => picker.on_unchoke(id),
@@ -381,8 +382,8 @@ impl<B: Debug> Core<B> {
 
     /// A worker has hashed the runs before `next`. Returns the hasher if the worker is to read
     /// `next` back and hash it too.
-    pub fn on_runs_hashed_before(&mut self, next: BlockRun, hasher: Hasher) -> Option<Hasher> {
-        self.fetch.on_runs_hashed_before(next, hasher)
+    pub fn on_earlier_runs_hashed(&mut self, next: BlockRun, hasher: Hasher) -> Option<Hasher> {
+        self.fetch.on_earlier_runs_hashed(next, hasher)
     }
 
     /// All runs of a piece that has several are hashed. Returns the sources of the piece, or `None`
@@ -489,7 +490,7 @@ impl<B: Debug> Core<B> {
 
     // The clock.
 
-    /// Does what is due. `activity` returns what the connection of a link knows.
+    /// Does what is due. `activity` returns the present figures of a link.
     pub fn on_tick(&mut self, now: Duration, activity: impl Fn(LinkId) -> LinkActivity) {
         if !self.phase().serves() {
             return;
@@ -606,8 +607,8 @@ impl<B: Debug> Core<B> {
         self.fetch.blocks_at_workers()
     }
 
-    /// Whether some link has a piece that is missing here.
-    pub fn has_source(&self) -> bool {
+    /// Whether some link has a piece that the download still needs. Web seeds do not count.
+    pub fn has_interesting_link(&self) -> bool {
         let mut links = self.peers.links().keys();
         links.any(|id| self.picker().is_interesting(*id))
     }
@@ -615,9 +616,11 @@ impl<B: Debug> Core<B> {
     /// Whether the download has a source, and if not, why.
     pub fn source_status(&self, now: Duration) -> SourceStatus {
         let contacts = self.contacts();
-        match (self.peers.links().is_empty(), contacts.known_count()) {
-            _ if self.fetch.has_web_seed() || self.has_source() => SourceStatus::HasSource,
-            (false, _) => SourceStatus::NoLinkHasMissingPieces,
+        match (self.peers.links().is_empty(), contacts.unbarred_count()) {
+            _ if self.fetch.has_usable_web_seed() || self.has_interesting_link() => {
+                SourceStatus::HasSource
+            }
+            (false, _) => SourceStatus::NoInterestingLink,
             (true, 0) if contacts.has_barred(now) => SourceStatus::AllPeersBarred,
             (true, 0) => SourceStatus::NoPeerKnown,
             (true, _) => SourceStatus::NoLink,

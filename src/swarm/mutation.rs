@@ -40,7 +40,7 @@ pub(crate) enum Mutation {
     BuffersKept,
     /// A piece that failed is not fetched again.
     FailedNotFetched,
-    /// A peer that sent a bad piece alone is not barred.
+    /// A peer that is the only source of a bad piece is not barred.
     LiarNotBarred,
     /// One of several sources of a bad piece is blamed.
     OneOfSeveralBlamed,

@@ -50,9 +50,9 @@ impl PeerExchange {
         now >= self.next
     }
 
-    /// The message to send now, if the addresses have changed to `current`. It has at most `max`
-    /// added and `max` dropped addresses. The others wait for the next message. The peer's `own`
-    /// address is left out.
+    /// The message to send now; `None` if none is due, or if nothing has changed. `current` are the
+    /// addresses that the peer is to have; its `own` is left out. The message has at most `max`
+    /// added and `max` dropped addresses. The others wait for the next message.
     pub fn next_message(
         &mut self,
         now: Duration,

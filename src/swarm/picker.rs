@@ -78,8 +78,8 @@ pub struct Picker {
 }
 
 impl Picker {
-    /// A picker for a share that needs every piece and owns `owned` already. Equal seeds give equal
-    /// choices.
+    /// A picker for a share that needs every piece and owns `owned` already. `seed` starts the
+    /// generator of random numbers, so the same number leads to the same choices.
     pub fn new(lengths: Lengths, owned: PieceSet, seed: u64) -> Self {
         Self::with_needed(lengths, owned, PieceSet::full(&lengths), seed)
     }
@@ -165,8 +165,8 @@ impl Picker {
             return pieces.is_full();
         }
         let lengths = self.pieces.lengths;
-        let mut announced = lengths.all_pieces();
-        if announced.any(|piece| link.pieces.contains(piece) && !pieces.contains(piece)) {
+        let mut all = lengths.all_pieces();
+        if all.any(|piece| link.pieces.contains(piece) && !pieces.contains(piece)) {
             return false;
         }
         link.announced = true;
@@ -292,16 +292,17 @@ impl Picker {
         let has_large_window = window >= MAX_RUN_BLOCKS as usize / 2;
         loop {
             let left = (start + free_window).saturating_sub(out.len());
-            // A link with a large window prefers runs that it begins itself. So does a link to a
-            // seed while there is a waiting piece that only seeds have: other links can deliver the
-            // rest of open pieces.
+            // A link with a large window prefers runs that it begins itself. A link to a seed does
+            // so too, if some waiting piece is available from seeds only, and if there are other
+            // links, which can deliver the missing blocks of open pieces.
             let prefers_own =
                 has_large_window || has_others && pieces.has_piece_of_seeds_only(link);
             let took_own = prefers_own
                 && left > 0
                 && (pieces.take_free(link, now, left, out, |active| active.was_begun_by(id))
                     || pieces.begin_run(link, in_order, reserve));
-            // Otherwise, or if that found nothing, free blocks of any open piece come first.
+            // A link that does not prefer its own runs, or got no blocks that way, takes free
+            // blocks of any open piece. If there are none, it begins a run.
             let took_any = took_own
                 || left > 0
                     && (pieces.take_free(link, now, left, out, |_| true)

@@ -1,4 +1,4 @@
-//! Wanted pieces that are not begun, ordered by the number of links that have them.
+//! The waiting pieces (wanted, not begun), ordered by the number of links that have them.
 
 use crate::torrent::PieceIndex;
 use fastrand::Rng;
@@ -20,12 +20,12 @@ pub(super) struct Rarity {
     position: Vec<u32>,
     /// Availability of each piece, waiting or not.
     availability: Vec<u32>,
-    /// End of the bucket of each availability in `order`.
+    /// For each availability, the position in `order` at which its bucket ends.
     ends: Vec<usize>,
 }
 
 impl Rarity {
-    /// All pieces of `waiting` wait, and there is no link yet.
+    /// The pieces in `waiting` wait, and there is no link yet.
     pub(super) fn new(
         pieces: u32,
         waiting: impl Iterator<Item = PieceIndex>,
@@ -86,7 +86,7 @@ impl Rarity {
         for bucket in self.availability(piece) as usize..self.ends.len() {
             self.move_up(piece, bucket);
         }
-        // The last bucket has grown by the piece, which is its last element now.
+        // The piece is now at the end of `order`, alone in a new last bucket.
         self.ends.truncate(self.ends.len() - 1);
         self.order.pop();
         self.position[piece.index()] = ABSENT;

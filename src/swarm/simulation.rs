@@ -12,14 +12,14 @@
 //!
 //! A plan (`plan`) describes a simulation. Equal plans give equal schedules. A checker watches each
 //! honest peer (`checker`, with the table of properties). At the end every honest peer has every
-//! piece that it needs, within a bound of virtual time, and no request, buffer or `have` is left
-//! over.
+//! piece that it needs, within a bound of virtual time. It has announced each new piece, and has no
+//! requests and no reserved buffers.
 //!
 //! | tests | what they run |
 //! |---|---|
 //! | `schedules` | plans drawn from a seed: many small ones, some of 200 peers |
-//! | `scenarios` | plans of one kind, and what is expected of that kind |
-//! | `mutations` | small plans with a fault planted in the product: some plan catches each fault |
+//! | `scenarios` | in each test, plans of one kind, and what is expected of that kind |
+//! | `mutations` | for each fault planted in the product, small plans until one catches it |
 //!
 //! [`Core`]: super::Core
 

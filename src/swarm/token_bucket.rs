@@ -2,15 +2,15 @@
 //! calls.
 //!
 //! A link reserves each block before the block moves. The reservation says from which time the
-//! block may move. Each link reserves one block at a time and waits for that time. So links that
-//! always have something to move get equal shares, and a reservation that is not used costs one
-//! block at most.
+//! block may move. Each link reserves a block and waits until the block may move, before it
+//! reserves the next. So links that always have something to move get equal parts of the rate, and
+//! a reservation that is not used costs one block at most.
 
 use crate::torrent::BLOCK;
 use std::time::Duration;
 
 /// Time in which nothing was reserved can still be used later, but at most this much of it. So a
-/// thread that wakes up late does not lose its share. A burst above the rate is at most what the
+/// thread that wakes up a little late loses nothing. A burst above the rate is at most what the
 /// rate allows in this time.
 const MAX_UNUSED: Duration = Duration::from_millis(100);
 
@@ -52,9 +52,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Simulates this many links. Each reserves a block and waits for its time. A link that has to
-    /// wait wakes up to `late` microseconds too late. It reserves the next block 20 microseconds
-    /// after it has moved one. Returns which link moved a block at which time.
+    /// Simulates this many links. Each reserves a block and waits until the block may move. A link
+    /// that has to wait wakes at most `late` microseconds too late. It reserves the next block 20
+    /// microseconds after it has moved one. Returns which link moved a block at which time.
     fn moved(rate: u64, links: usize, seconds: u64, late: u64) -> Vec<(usize, Duration)> {
         let mut bucket = TokenBucket::new(rate);
         let mut rng = fastrand::Rng::with_seed(rate);

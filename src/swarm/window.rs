@@ -6,9 +6,9 @@
 //!   its threads sleeps for a moment.
 //! - While the rate grows with the window, the window also grows with each block that arrives, to
 //!   at most eight times what fills the link. Each block adds one block to the window, which
-//!   doubles the window in each round trip. On a far link that is idle for most of the round trip,
-//!   each block adds seven. The pace of the blocks inside one burst shows whether a link is idle
-//!   for so long.
+//!   doubles the window in each round trip. On a far link that is idle for a part of each round
+//!   trip, each block adds seven. The pace of the blocks inside one burst shows this: at that pace,
+//!   more blocks than the window holds would arrive in one round trip.
 //!
 //! The window is never fixed. So a long fat link is filled, and a slow link holds few blocks that
 //! others could fetch. On a near link the delay is almost zero: the window follows the slack, and
@@ -44,7 +44,7 @@ pub struct Window {
     /// The round that is being measured.
     round: Option<Round>,
     burst: Burst,
-    /// The shortest delay of this link so far. It is never forgotten: while the window is full,
+    /// The shortest delay of this link so far. Only a stall resets it: while the window is full,
     /// every later delay includes the queue that the window itself makes.
     shortest: Option<Duration>,
 }
@@ -98,23 +98,23 @@ impl Window {
         self.blocks = self.blocks.min(self.largest);
     }
 
-    /// A block of `bytes` arrived at `now` that was requested at `requested_at`.
+    /// A block of `bytes`, requested at `requested_at`, arrived at `now`.
     pub fn on_block(&mut self, now: Duration, requested_at: Duration, bytes: u32) {
         let delay = now.saturating_sub(requested_at);
         let shortest = self.shortest.map_or(delay, |shortest| shortest.min(delay));
         self.shortest = Some(shortest);
-        let is_mostly_idle = self.burst.on_block(now, shortest, self.blocks);
+        let is_partly_idle = self.burst.on_block(now, shortest, self.blocks);
         // The first block begins the first round and does not count in it: it was on its way
         // before.
         let Some(round) = &mut self.round else {
             self.round = Some(Round::start(now));
-            self.grow(is_mostly_idle);
+            self.grow(is_partly_idle);
             return;
         };
         round.bytes += u64::from(bytes);
         round.blocks += 1;
         let round = *round;
-        self.grow(is_mostly_idle);
+        self.grow(is_partly_idle);
         if now.saturating_sub(round.start) >= MIN_ROUND.max(shortest) {
             self.end_round(now, round, shortest);
         }
@@ -128,10 +128,11 @@ impl Window {
         };
     }
 
-    /// A block arrived. On a link that is idle for most of the round trip the window grows by more.
-    fn grow(&mut self, is_mostly_idle: bool) {
+    /// A block arrived. The window grows by more if the link is idle for a part of each round
+    /// trip.
+    fn grow(&mut self, is_partly_idle: bool) {
         if self.growing {
-            let more = if is_mostly_idle { GROWTH - 1 } else { 1 };
+            let more = if is_partly_idle { GROWTH - 1 } else { 1 };
             self.blocks = (self.blocks + more).min(self.largest);
         }
     }

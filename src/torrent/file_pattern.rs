@@ -37,7 +37,7 @@ impl FilePattern {
     }
 
     /// Reads the numbers of a magnet link, such as `0,2,4,6-8` (BEP 53). `None` if an item is not a
-    /// number, or there are too many items.
+    /// number or a range, or there are no items or too many.
     pub fn parse_numbers(text: &str) -> Option<Vec<RangeInclusive<usize>>> {
         let items = text.split(',').map(str::trim);
         let items = items.filter(|item| !item.is_empty());

@@ -133,8 +133,8 @@ impl Info {
 
     /// The expected hash of a piece.
     pub fn piece_hash(&self, piece: PieceIndex) -> Sha1 {
-        // A `PieceIndex` of these lengths always has its hash. For an index of another share, the
-        // hash matches no content.
+        // A `PieceIndex` of these lengths always has its hash. An index beyond them gets a hash of
+        // zeros, which matches no content.
         Sha1(self.hashes.get(piece.index()).copied().unwrap_or_default())
     }
 
@@ -387,7 +387,8 @@ mod tests {
             }),
             ("le".into(), |e| *e == MetainfoError::WrongType("info")),
             (
-                "d6:lengthi1e4:name2:\u{e9}e".replace('\u{e9}', "\u{fffd}"),
+                // The length ends inside the character, which has three bytes.
+                "d6:lengthi1e4:name2:\u{fffd}e".into(),
                 |e| matches!(e, MetainfoError::Bencode(_)),
             ),
             (files("le"), |e| *e == MetainfoError::NoFiles),

@@ -64,7 +64,7 @@ pub enum LengthsError {
     /// A piece length of 0, negative, or over [`MAX_PIECE_LENGTH`].
     #[error("piece length {0} is not between 1 and {MAX_PIECE_LENGTH}")]
     PieceLength(i64),
-    /// The share has more bytes than fit in 63 bits, or more than [`MAX_PIECES`] pieces.
+    /// The share has more than [`MAX_PIECES`] pieces.
     #[error("{total} bytes in pieces of {piece_length} are more than {MAX_PIECES} pieces")]
     TooManyPieces {
         /// Length of the share in bytes.

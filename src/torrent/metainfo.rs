@@ -1,8 +1,8 @@
 //! Metainfo: a `.torrent` file (BEP 3, "metainfo files"; BEP 12 for its trackers).
 //!
-//! In scope: reading with keys in any order, as other programs write them, and canonical writing.
-//! The key `file mtimes` is an extension of this program: the modification times of the files.
-//! Other programs ignore it.
+//! In scope: reading and writing. The reader accepts keys in any order, because other programs do
+//! not always sort them. The writer sorts them. The key `file mtimes` is an extension of this
+//! program: the modification times of the files. Other programs ignore it.
 //!
 //! Out of scope: the `info` dictionary (see `info.rs`).
 
@@ -30,8 +30,8 @@ pub struct Metainfo {
 }
 
 impl Metainfo {
-    /// An info dictionary with tiers of announce URLs (BEP 12), which are
-    /// [repaired](url::repaired).
+    /// An info dictionary with tiers of announce URLs (BEP 12). Repairs the URLs (see
+    /// [`url::repaired`]).
     pub fn new(info: Info, trackers: Vec<Vec<String>>) -> Self {
         Self {
             info,
@@ -153,7 +153,7 @@ fn web_seeds(top: &Dictionary<'_>) -> Vec<String> {
     urls(items(value)).take(MAX_WEB_SEEDS).collect()
 }
 
-/// The URLs in a list, repaired. They need not be UTF-8.
+/// The URLs in a list, repaired. A URL in the list need not be UTF-8.
 fn urls(list: &[Value<'_>]) -> impl Iterator<Item = String> {
     let urls = list.iter().filter_map(Value::bytes).map(url::repaired);
     urls.filter(|url| !url.is_empty())
@@ -185,7 +185,7 @@ fn items<'a, 'b>(value: &'b Value<'a>) -> &'b [Value<'a>] {
     value.list().unwrap_or(std::slice::from_ref(value))
 }
 
-/// Whether this program can ask a tracker at a URL, which is [repaired](url::repaired).
+/// Whether this program can ask a tracker at a URL. The caller has [repaired](url::repaired) it.
 pub fn is_tracker_url(url: &str) -> bool {
     url::scheme(url).is_some_and(|scheme| matches!(scheme, "http" | "https" | "udp"))
 }

@@ -38,7 +38,7 @@ pub enum MetainfoError {
     /// A file length below 0.
     #[error("a file in the torrent has the negative length {0}")]
     NegativeLength(i64),
-    /// The lengths of all files exceed 63 bits.
+    /// The sum of the lengths of all files exceeds 63 bits.
     #[error("the lengths of the files overflow")]
     LengthOverflow,
     /// An impossible piece length or number of pieces.

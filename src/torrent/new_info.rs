@@ -11,13 +11,13 @@ pub struct NewInfo {
     pub name: FileName,
     /// One file or a folder.
     pub layout: Layout,
-    /// The files, in the order of their bytes; exactly one for [`Layout::File`].
+    /// The files, in the order of their contents in the share; exactly one for [`Layout::File`].
     pub files: Vec<NewFile>,
     /// The length of a piece in bytes.
     pub piece_length: u32,
     /// The hash of each piece.
     pub pieces: Vec<Sha1>,
-    /// Whether it is private (BEP 27).
+    /// Whether the torrent is private (BEP 27).
     pub private: bool,
     /// The certificate of an authority, as PEM text. Only members that the authority certified may
     /// join the swarm.

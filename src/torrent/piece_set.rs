@@ -18,7 +18,7 @@ pub enum BitfieldError {
     Length {
         /// The number of bytes that arrived.
         found: usize,
-        /// The number of bytes that the pieces take.
+        /// The number of bytes in a bitfield of the share.
         expected: usize,
     },
     /// A spare bit at the end is set.
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bitfield_must_have_the_exact_length_and_no_spare_bits() {
+    fn a_bitfield_must_have_the_exact_length_and_its_spare_bits_must_be_0() {
         let lengths = Lengths::new(10, 1).unwrap();
         let table: [(&[u8], Result<u32, BitfieldError>); 5] = [
             (&[0xff, 0xc0], Ok(10)),

@@ -15,10 +15,12 @@ pub struct FilePart {
     pub length: u64,
 }
 
-/// The URL of a file at a web seed, or `None` if the URL of the web seed is not an HTTP URL. The
-/// URL of the web seed is one of [`Metainfo::web_seeds`](super::Metainfo::web_seeds). A URL
-/// that ends in `/` is the folder that contains the share. Any other URL is the file itself if the
-/// share is a single file. Otherwise it is the folder that contains the share, without its `/`.
+/// The URL of a file at a web seed, or `None` if `web_seed` is not an HTTP URL.
+///
+/// `web_seed` is one of [`Metainfo::web_seeds`](super::Metainfo::web_seeds). If it ends in `/`, it
+/// is the URL of the folder that contains the share. If it does not end in `/` and the share is a
+/// single file, it is the URL of this file. If it does not end in `/` and the share is a folder, it
+/// is the URL of the folder that contains the share, and only the final `/` is missing.
 pub fn web_seed_url(info: &Info, web_seed: &str, index: usize) -> Option<String> {
     let (scheme, rest) = web_seed.split_once("://")?;
     let is_http = ["http", "https"]
@@ -28,12 +30,12 @@ pub fn web_seed_url(info: &Info, web_seed: &str, index: usize) -> Option<String>
         return None;
     }
     let file = info.files().get(index)?;
-    let is_folder = web_seed.ends_with('/');
-    if info.layout() == Layout::File && !is_folder {
+    let ends_with_slash = web_seed.ends_with('/');
+    if info.layout() == Layout::File && !ends_with_slash {
         return Some(web_seed.to_owned());
     }
     let mut url = web_seed.to_owned();
-    if !is_folder {
+    if !ends_with_slash {
         url.push('/');
     }
     url.push_str(&escape(info.name().as_str()));

@@ -17,11 +17,11 @@ use std::time::Instant;
 pub struct TlsService {
     /// Performs the handshake of an incoming connection.
     pub tls: TlsServer,
-    /// Serves a connection after its handshake.
+    /// Decides after the handshake how a connection is served.
     pub serve: ServeTls,
 }
 
-/// Says how a TLS connection is served, according to its purpose.
+/// Returns how a TLS connection is served, according to its purpose.
 pub type ServeTls = Box<dyn Fn(AcceptedTls) -> TlsServing + Send + Sync>;
 
 /// A connection whose handshake is done.
@@ -31,9 +31,10 @@ pub struct AcceptedTls {
     pub tls: NonblockingTls,
     /// Address of the remote side.
     pub from: SocketAddr,
-    /// What the caller wants. If it is not a peer, the caller holds the key of the cluster.
+    /// What the caller wants. For every purpose except [`ConnectionPurpose::Peer`], the handshake
+    /// has proved that the caller holds the key of the cluster.
     pub purpose: ConnectionPurpose,
-    /// The place of the connection.
+    /// The place of the connection at its server. [`Place::notify`] wakes its session.
     pub place: Place,
 }
 
@@ -130,8 +131,8 @@ struct TrackerSession {
 
 enum Stage {
     FirstByte,
-    /// The first bytes have been read. A worker begins the handshake.
-    Begun(TlsHandshake, Vec<u8>),
+    /// The first bytes have been read. A worker will begin the handshake.
+    NewHandshake(TlsHandshake, Vec<u8>),
     Handshake(TlsHandshake),
     Served(Box<dyn Session>),
     Http(HttpSession),
@@ -142,7 +143,7 @@ impl Session for TrackerSession {
     fn advance(&mut self, turn: &mut Turn<'_>) -> Next {
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::FirstByte => self.read_first_bytes(turn),
-            Stage::Begun(handshake, first) => self.shake(handshake, &first, turn),
+            Stage::NewHandshake(handshake, first) => self.shake(handshake, &first, turn),
             Stage::Handshake(handshake) => self.shake(handshake, &[], turn),
             Stage::Served(mut session) => {
                 let next = session.advance(turn);
@@ -176,7 +177,7 @@ impl TrackerSession {
             && first.first() == Some(&TLS_FIRST_BYTE)
         {
             let handshake = TlsHandshake::new(Arc::clone(tls), Arc::clone(&self.stream));
-            self.stage = Stage::Begun(handshake, first.to_vec());
+            self.stage = Stage::NewHandshake(handshake, first.to_vec());
             return Next::Move(Lane::Worker);
         }
         let shared = &self.shared;
@@ -237,7 +238,7 @@ impl TrackerSession {
         match serve(accepted) {
             TlsServing::Session(session) => {
                 self.stage = Stage::Served(session);
-                // What came with the end of the handshake is served at once.
+                // A request may have arrived together with the last bytes of the handshake.
                 self.advance(turn)
             }
             TlsServing::Thread(job) => Next::Thread(job),

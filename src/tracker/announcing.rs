@@ -98,8 +98,8 @@ fn may_seek_metadata(request: &AnnounceRequest) -> bool {
     first && METADATA_SEEKERS.iter().any(|prefix| id.starts_with(prefix))
 }
 
-/// The first 4 bytes of the key's SHA-256. The hash stays the same over restarts. Over UDP the key
-/// itself has only 4 bytes.
+/// The first 4 bytes of the key's SHA-256. Restarts do not change this hash. 4 bytes are enough:
+/// over UDP the key itself has no more.
 fn hash(key: &[u8]) -> NonZeroU32 {
     let digest = digest(&SHA256, key);
     let start = digest.as_ref().first_chunk().copied();

@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 /// Responses to pipelined requests are gathered up to this number of bytes before they are sent.
 const PIPELINE_BUFFER: usize = 16 << 10;
-/// Maximum number of bytes read from the rest of a refused request, so that the refusal is not lost
+/// Maximum number of bytes that are read after the last response, so that the response is not lost
 /// when the connection closes.
 const MAX_DRAINED: usize = 256 << 10;
-/// How long reading the rest may take.
+/// How long this reading may take.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Time limits of an HTTP client.
@@ -51,7 +51,7 @@ pub(super) struct HttpSession {
     /// The first bytes of a request that has not arrived whole, or requests that wait until the
     /// caller reads its responses.
     unparsed: Vec<u8>,
-    /// Responses that the socket has not taken, from `sent` on.
+    /// Responses. The socket has taken the first `sent` bytes.
     out: Vec<u8>,
     sent: usize,
     until: Instant,
@@ -67,9 +67,9 @@ enum Stage {
     Head,
     /// Sends the last response, then closes.
     Last,
-    /// Sends the last response although bytes are unread. Then closes in a way that does not lose
-    /// the response.
-    Refused,
+    /// Sends the last response although the caller may have sent more. Then drains: if the
+    /// connection closed with unread bytes, the response could be lost.
+    LastThenDrain,
     /// Reads what the caller still sends.
     Draining { drained: usize },
 }
@@ -100,11 +100,12 @@ impl HttpSession {
 
     /// Goes on with bytes that were read from the socket.
     pub(super) fn on_bytes(&mut self, bytes: &[u8]) -> Next {
-        self.parse(bytes).unwrap_or_else(|error| self.fail(&error))
+        self.serve(bytes).unwrap_or_else(|error| self.fail(&error))
     }
 
-    /// Serves the requests in `bytes`, together with the bytes kept before, then waits.
-    fn parse(&mut self, bytes: &[u8]) -> io::Result<Next> {
+    /// Serves the requests in `bytes`, together with the bytes kept before. Returns what the
+    /// session waits for.
+    fn serve(&mut self, bytes: &[u8]) -> io::Result<Next> {
         if self.stage == Stage::Idle {
             self.stage = Stage::Head;
             self.until = Instant::now() + self.deadlines.head;
@@ -136,7 +137,7 @@ impl HttpSession {
                         self.stage = match rest.is_empty() {
                             // With nothing unread, closing does not reset the connection.
                             true => Stage::Last,
-                            false => Stage::Refused,
+                            false => Stage::LastThenDrain,
                         };
                         break;
                     }
@@ -182,7 +183,7 @@ impl HttpSession {
     fn after_responses(&mut self) -> io::Result<Next> {
         Ok(match self.stage {
             Stage::Last => Next::End,
-            Stage::Refused => {
+            Stage::LastThenDrain => {
                 self.stream.shutdown(Shutdown::Write)?;
                 self.stage = Stage::Draining { drained: 0 };
                 self.until = Instant::now() + DRAIN_TIMEOUT;
@@ -206,7 +207,7 @@ impl HttpSession {
     fn refuse(&mut self, error: HttpError) {
         log::debug!("refused an HTTP request: {error}");
         error.write(&mut self.out);
-        self.stage = Stage::Refused;
+        self.stage = Stage::LastThenDrain;
     }
 
     /// Sends what the socket takes. Returns whether it took everything.
@@ -226,7 +227,8 @@ impl HttpSession {
     fn go_on(&mut self, scratch: &mut [u8]) -> io::Result<Next> {
         let has_unsent = self.sent < self.out.len();
         if Instant::now() >= self.until {
-            // The caller reads nothing, or nothing of a request has arrived.
+            // The caller reads nothing, or has had its last response, or has sent nothing of a
+            // request.
             if has_unsent || self.stage != Stage::Head || self.unparsed.is_empty() {
                 return Ok(Next::End);
             }
@@ -244,7 +246,7 @@ impl HttpSession {
             self.start_waiting();
             return match self.stage {
                 Stage::Idle => Ok(self.wait(Interest::Read)),
-                _ => self.parse(&[]),
+                _ => self.serve(&[]),
             };
         }
         let Some(received) = receive_now(&self.stream, scratch)? else {
@@ -261,7 +263,7 @@ impl HttpSession {
                 false => Next::End,
             });
         }
-        self.parse(scratch.get(..received).unwrap_or_default())
+        self.serve(scratch.get(..received).unwrap_or_default())
     }
 
     fn wait(&self, interest: Interest) -> Next {

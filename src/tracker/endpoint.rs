@@ -116,8 +116,9 @@ fn how_to_bring_back(key: &Path, folder: &Path) -> String {
     let in_folder = folder.join(CLUSTER_FILE);
     if in_folder != key && in_folder.exists() {
         return format!(
-            "this tracker had the key {}: copy it there",
-            in_folder.display()
+            "this tracker had the key {}: copy it to {}",
+            in_folder.display(),
+            key.display()
         );
     }
     "copy the file there with mode 0600, from another tracker or from where you keep a copy, or \

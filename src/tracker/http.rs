@@ -1,5 +1,5 @@
-//! The part of HTTP that announces and scrapes need (RFC 9112): one request head in, one response
-//! out.
+//! The part of HTTP (RFC 9112) that a tracker needs for announces and scrapes: one request head in,
+//! one response out.
 //!
 //! In scope: parsing a head from bytes that may be less or more than one head, and writing
 //! responses. Out of scope: sockets, deadlines, and requests with a body. A request with a body is

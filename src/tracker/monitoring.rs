@@ -71,8 +71,8 @@ pub(super) fn metrics(stats: &Stats, uptime: Duration) -> String {
     out
 }
 
-/// Appends the state of the cluster: whether this tracker serves, and its replication with each
-/// other tracker.
+/// Appends the state of the cluster: whether this tracker serves, and its replication with each of
+/// the other trackers.
 pub(super) fn cluster_metrics(status: &ClusterStatus, out: &mut String) {
     let flag = |flag: bool| if flag { "1" } else { "0" }.to_owned();
     let seconds = |time: Duration| format!("{:.3}", time.as_secs_f64());
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn each_other_tracker_has_its_samples() {
+    fn each_known_value_about_another_tracker_is_one_sample() {
         let number = |number| TrackerNumber::new(number).unwrap();
         let other = |of: u32, last_contact: Option<Duration>| ReplicaStatus {
             number: number(of),

@@ -4,7 +4,7 @@
 //! In scope: assembling the parts, and the order in which they end. Out of scope: what each part
 //! does, arguments, signals, and output to the user.
 //!
-//! # The end
+//! # Order of a stop
 //! 1. Requests that wait for a password check are answered, and their control connections close.
 //! 2. The replica connections close, and no write waits for another tracker any longer.
 //! 3. The port and all connections are closed, and the open swarms are saved.
@@ -49,7 +49,7 @@ pub struct NodeOptions {
     pub open: bool,
     /// The limits of open swarms.
     pub limits: SwarmLimits,
-    /// The most connections; `None` for as many as descriptors allow.
+    /// The most connections; `None` for a default that follows from the limit on descriptors.
     pub max_connections: Option<usize>,
 }
 
@@ -77,7 +77,7 @@ impl Node {
         let mut endpoint = options.endpoint;
         let backup = options.restore.map(|backup| {
             let backup = Database::read_backup_for(&endpoint.folder, &backup)?;
-            // If the backup has no key, the tracker does not make a new one either.
+            // The key comes from the backup. If the backup has none, no new key is made.
             if endpoint.new_key == NewKey::WithoutRegistry {
                 endpoint.new_key = NewKey::Never;
             }
@@ -105,7 +105,7 @@ impl Node {
         let tracker = Tracker::start(TrackerOptions {
             number: endpoint.number.get(),
             udp: endpoint.udp,
-            swarms: Some(SwarmsFile::new(&endpoint.folder)),
+            swarms_file: Some(SwarmsFile::new(&endpoint.folder)),
             interval: settings.announce_interval,
             access: policy(open),
             tls_service: Some(TlsService {
@@ -148,8 +148,8 @@ impl Node {
         self.registrar.operator()
     }
 
-    /// Serves until the stop flag is raised, then ends everything. Removes silent peers of groups
-    /// meanwhile.
+    /// Removes silent peers of groups at intervals until the stop flag is raised. Then ends
+    /// everything.
     pub fn run(&self) {
         while !self.stop.wait(EXPIRY_INTERVAL) {
             self.registrar.expire();
@@ -192,7 +192,7 @@ fn policy(is_open: bool) -> AnnouncePolicy {
     }
 }
 
-/// Serves TLS connections, each by its purpose.
+/// The function that serves an accepted TLS connection by its purpose.
 fn serve_tls(store: &Arc<RegistryStore>, registrar: &Arc<Registrar>) -> ServeTls {
     let (store, registrar) = (Arc::clone(store), Arc::clone(registrar));
     Box::new(move |accepted| {

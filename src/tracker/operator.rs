@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unfinished_backup_has_no_name_and_a_finished_one_replaces_the_last() {
+    fn an_unfinished_backup_has_no_name_and_a_finished_one_replaces_the_previous_one() {
         let folder = tempfile::tempdir().unwrap();
         let names = || {
             let entries = fs::read_dir(folder.path()).unwrap();
@@ -285,7 +285,7 @@ mod tests {
         };
         let path = folder.path().join("backup");
         for text in ["first", "second"] {
-            // Left by a process that was killed between the two steps.
+            // As if a process had been killed between `linkat` and `rename`.
             fs::write(folder.path().join("backup.new"), "old").unwrap();
             let file = UnnamedFile::in_folder(folder.path()).unwrap();
             file.as_file().write_all(text.as_bytes()).unwrap();

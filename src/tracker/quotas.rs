@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-/// The limits of a tracker. A peer over IPv4 takes about 50 bytes, a swarm about 1,000 more. An
-/// address is an IPv4 address, or the first 64 bits of an IPv6 address.
+/// The limits of a tracker. A swarm takes about 1,000 bytes, and each of its peers over IPv4 about
+/// 50 bytes. An address is an IPv4 address, or the first 64 bits of an IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SwarmLimits {
     /// All swarms.
@@ -18,21 +18,22 @@ pub struct SwarmLimits {
     pub peers: usize,
     /// Peers of one swarm. At most 2^24 - 1 in any case.
     pub peers_per_swarm: usize,
-    /// Swarms to which one address announced first.
+    /// Swarms whose first announce came from one address.
     pub swarms_per_address: usize,
-    /// Peers that announced from one address, in all swarms. They are counted by estimate: with a
-    /// million peers, up to about 50 too many.
+    /// Peers that announced from one address, in all swarms. Their number is an estimate: if the
+    /// tracker has a million peers, it is too large by up to about 50.
     pub peers_per_address: usize,
     /// Peers of one address in one swarm.
     pub peers_per_swarm_and_address: usize,
-    /// Peers of one address in one answer, and among the best uploaders of a swarm. The address of
-    /// the asking peer has half of the answer, or more if other addresses do not fill theirs.
+    /// Peers of one address in one answer, and among the best uploaders of a swarm. Peers with the
+    /// address of the asking peer may fill half of the answer, or more if too few others are there
+    /// for the other half.
     pub peers_per_answer_and_address: usize,
     /// Announces per second that the `pieceful` peers of one address should make together. If the
-    /// address has more peers in all swarms, their interval is longer.
+    /// usual interval leads to more, these peers get a longer one.
     pub announces_per_address: usize,
     /// Whether answers may contain peer ids.
-    pub has_ids: bool,
+    pub ids_in_answers: bool,
 }
 
 impl Default for SwarmLimits {
@@ -46,7 +47,7 @@ impl Default for SwarmLimits {
             peers_per_swarm_and_address: 2_000,
             peers_per_answer_and_address: 4,
             announces_per_address: 50,
-            has_ids: true,
+            ids_in_answers: true,
         }
     }
 }
@@ -54,7 +55,7 @@ impl Default for SwarmLimits {
 impl SwarmLimits {
     /// The limits for swarms of groups. Their number has no limit, because each belongs to a share
     /// that a member published. Their announces have no limit, because one request announces to
-    /// many swarms. Their peers are members, so any number of peers may have one address.
+    /// many swarms. Their peers are members, so all peers of a swarm may have one address.
     pub fn for_groups() -> Self {
         Self {
             swarms: usize::MAX,
@@ -62,7 +63,7 @@ impl SwarmLimits {
             peers_per_swarm_and_address: usize::MAX,
             peers_per_answer_and_address: usize::MAX,
             announces_per_address: usize::MAX,
-            has_ids: false,
+            ids_in_answers: false,
             ..Self::default()
         }
     }
@@ -80,7 +81,7 @@ pub(super) struct Quotas {
 }
 
 impl Quotas {
-    /// Nothing is counted yet. `key` is that of the hashes of addresses.
+    /// Starts with all counts at 0. Addresses are hashed with `key`.
     pub(super) fn new(limits: SwarmLimits, key: SipKey) -> Self {
         Self {
             limits,
@@ -187,31 +188,31 @@ struct PeerEstimate {
 
 impl PeerEstimate {
     fn count(&self, address: AddressPrefix) -> usize {
-        self.smallest(address, |count| count.load(Ordering::Relaxed))
+        self.visit_counts(address, |count| count.load(Ordering::Relaxed))
     }
 
     /// Returns the new number.
     fn add(&self, address: AddressPrefix) -> usize {
-        self.smallest(address, |count| count.fetch_add(1, Ordering::Relaxed) + 1)
+        self.visit_counts(address, |count| count.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     fn remove(&self, address: AddressPrefix) {
-        self.smallest(address, |count| count.fetch_sub(1, Ordering::Relaxed));
+        self.visit_counts(address, |count| count.fetch_sub(1, Ordering::Relaxed));
     }
 
-    /// The smallest result of `read` for the counts of this address.
-    fn smallest(&self, address: AddressPrefix, read: impl Fn(&AtomicU32) -> u32) -> usize {
+    /// Calls `visit` for each count of this address. Returns the smallest result.
+    fn visit_counts(&self, address: AddressPrefix, visit: impl Fn(&AtomicU32) -> u32) -> usize {
         let counts = self.counts.get_or_init(|| {
             let counts = (0..ROWS * ROW_LENGTH).map(|_| AtomicU32::new(0));
             counts.collect()
         });
         let hash = self.key.hash(&address.number().to_be_bytes());
         let rows = counts.chunks_exact(ROW_LENGTH).enumerate();
-        let read = rows.filter_map(|(row, counts)| {
+        let results = rows.filter_map(|(row, counts)| {
             let place = (hash >> (16 * row)) as usize % ROW_LENGTH;
-            counts.get(place).map(&read)
+            counts.get(place).map(&visit)
         });
-        let smallest = read.min().unwrap_or(0);
+        let smallest = results.min().unwrap_or(0);
         usize::try_from(smallest).unwrap_or(usize::MAX)
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! In scope: the format of the file. Out of scope: the file itself, and which peers have expired.
 //!
-//! Layout: [`MAGIC`]; the wall clock in milliseconds (8 bytes); the key of the hashes of ids (16
-//! bytes); each swarm with its peers; SHA-256 of everything before. Numbers are big-endian. This is
-//! layout 2. In layout 1 ([`MAGIC_1`]) all ids are whole, so there is no key to hash them, and the
-//! hash of a peer's `key` has 8 bytes instead of 4.
+//! Layout: [`MAGIC`]; the wall clock in milliseconds (8 bytes); the SipHash key by which peer ids
+//! are hashed (16 bytes); each swarm with its peers; SHA-256 of everything before. Numbers are
+//! big-endian. This is layout 2. Layout 1 ([`MAGIC_1`]) has no SipHash key, because all ids are
+//! whole. In it, the hash of the `key` that a peer announces has 8 bytes instead of 4.
 
 use super::announcing::{IdHash, key_hash};
 use super::swarm::{SavedId, SavedPeer, TimedAddress, Traffic};
@@ -16,7 +16,7 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// Maximum length of the file in bytes: about what the maximum number of peers takes. Further
+/// Maximum length of the file in bytes: enough for about the maximum number of peers. Further
 /// swarms are left out.
 pub(super) const MAX_SAVED: usize = 128 << 20;
 
@@ -40,7 +40,7 @@ mod flag {
 pub(super) struct SavedSwarms {
     /// Time of saving, since the Unix epoch.
     pub(super) wall_clock: Duration,
-    /// The key of the hashes of ids. A file with layout 1 has none.
+    /// The SipHash key by which ids are hashed. A file with layout 1 has none.
     pub(super) id_key: Option<SipKey>,
     pub(super) swarms: Vec<SavedSwarm>,
 }
@@ -51,7 +51,7 @@ pub(super) struct SavedSwarm {
     pub(super) info_hash: InfoHash,
     /// Number of completed downloads.
     pub(super) downloaded: u32,
-    /// The address whose quota it counts towards.
+    /// The swarm counts towards the quota of this address.
     pub(super) founder: IpAddr,
     pub(super) peers: Vec<SavedPeer>,
 }
@@ -390,8 +390,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_content_causes_a_panic(content: Vec<u8>, magic: bool) {
-            let magic = if magic { MAGIC } else { MAGIC_1 };
+        fn parsing_never_panics(content: Vec<u8>, is_layout_2: bool) {
+            let magic = if is_layout_2 { MAGIC } else { MAGIC_1 };
             let mut bytes = [magic.as_slice(), &content].concat();
             let _ = SavedSwarms::parse(&bytes);
             let sum = digest(&SHA256, &bytes);

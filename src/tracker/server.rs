@@ -36,12 +36,12 @@ pub struct TrackerOptions {
     pub number: u32,
     /// Its listening socket, from [`bind`].
     pub listener: TcpListener,
-    /// The UDP socket with the same port, from [`bind_with_udp`]. It is read only if open swarms
-    /// are served.
+    /// The UDP socket with the same port, from [`bind_with_udp`]. It is used only if the tracker
+    /// serves open swarms.
     pub udp: Option<UdpSocket>,
     /// The file that keeps open swarms between a graceful stop and the next start. Without it they
     /// are lost at the end.
-    pub swarms: Option<SwarmsFile>,
+    pub swarms_file: Option<SwarmsFile>,
     /// Announce interval for `pieceful` peers. One that misses two announces is removed. Whole
     /// seconds, at least one.
     pub interval: Duration,
@@ -68,7 +68,7 @@ impl TrackerOptions {
             number: 1,
             listener,
             udp: None,
-            swarms: None,
+            swarms_file: None,
             interval: DEFAULT_INTERVAL,
             access: AnnouncePolicy::NotOpen,
             tls_service: None,
@@ -111,8 +111,8 @@ pub enum TrackerError {
     Start(#[source] io::Error),
 }
 
-/// Binds a tracker's port; port 0 takes a free one. Looks a host name up and binds its first usable
-/// address.
+/// Binds a tracker's port. If it is 0, the system chooses a free one. Looks a host name up and
+/// binds its first usable address.
 ///
 /// # Errors
 /// [`TrackerError::Bind`].
@@ -155,7 +155,7 @@ pub struct Tracker {
     server: Server,
     udp: Option<UdpServer>,
     service: Arc<Service>,
-    swarms: Option<SwarmsFile>,
+    swarms_file: Option<SwarmsFile>,
     epoch: Instant,
     stop: Stop,
     expiry: Mutex<Option<JoinHandle<()>>>,
@@ -179,7 +179,9 @@ impl Tracker {
         } = options;
         let swarms = Swarms::new(interval, options.limits);
         let epoch = Instant::now();
-        let swarms_file = options.swarms.filter(|_| access == AnnouncePolicy::Open);
+        let swarms_file = options
+            .swarms_file
+            .filter(|_| access == AnnouncePolicy::Open);
         if let Some(file) = &swarms_file {
             restore(&swarms, file, epoch);
         }
@@ -220,7 +222,7 @@ impl Tracker {
             server,
             udp,
             service,
-            swarms: swarms_file,
+            swarms_file,
             epoch,
             stop,
             expiry: Mutex::new(Some(expiry)),
@@ -243,7 +245,7 @@ impl Tracker {
         let mut expiry = lock(&self.expiry);
         if let Some(expiry) = expiry.take() {
             let _ = expiry.join();
-            if let Some(file) = &self.swarms {
+            if let Some(file) = &self.swarms_file {
                 save(&self.service.swarms, file, self.epoch);
             }
             log::info!("the tracker on {} has stopped", self.address());

@@ -33,8 +33,8 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Appends the response to `request`, which came from `from`. A refusal is a `failure reason`
-    /// with status 200, because clients do not read the body of any other status.
+    /// Answers `request`, which came from `from`: appends the response to `out`. A refusal is a
+    /// `failure reason` with status 200, because clients do not read the body of any other status.
     pub(super) fn respond(
         &self,
         request: &Request<'_>,

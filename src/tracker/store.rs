@@ -278,7 +278,7 @@ impl RegistryStore {
             }
             let blobs = blobs.into_iter().collect();
             let (write, effects) = state.replica.write(blobs, now, operation)?;
-            let done = state.wait_for(write);
+            let done = state.add_waiter(write);
             let reports = self.shared.perform(&mut state, effects);
             self.shared.changes.push(state.replica.take_changed());
             (done, state.replica.is_single(), reports)
@@ -473,7 +473,8 @@ impl State {
         }
     }
 
-    fn wait_for(&mut self, write: Sequence) -> Receiver<Copies> {
+    /// Adds a caller that waits for this write. It waits on the receiver, without the lock.
+    fn add_waiter(&mut self, write: Sequence) -> Receiver<Copies> {
         let (done, waiting) = sync_channel(1);
         self.waiting_writes.insert(write, done);
         waiting

@@ -33,10 +33,10 @@ const MAX_WITH_IDS: usize = 50;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IdTaken;
 
-/// What an announce asks for.
+/// How many peers an answer may contain.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AnswerSize {
-    /// Number of peers.
+    /// The most peers in total.
     pub(super) peers: usize,
     /// The most peers of one address. The address of the asking peer has another limit.
     pub(super) of_one_address: usize,
@@ -50,7 +50,7 @@ pub(super) struct SwarmSettings {
     /// The key of the hashes of addresses.
     pub(super) key: SipKey,
     /// Whether answers may contain peer ids.
-    pub(super) has_ids: bool,
+    pub(super) ids_in_answers: bool,
     /// The most peers of one address among the best uploaders and in an answer.
     pub(super) peers_per_answer_and_address: usize,
 }
@@ -71,7 +71,7 @@ pub(super) struct Swarm {
     best_leeches: BestUploaders,
     best_seeds: BestUploaders,
     traffic: Traffic,
-    /// Until then no room is made for newcomers.
+    /// Before this time, no room is made for newcomers.
     room_due: Duration,
 }
 
@@ -81,7 +81,7 @@ impl Swarm {
             founder,
             settings,
             downloaded: 0,
-            lists: Lists::new(settings.has_ids),
+            lists: Lists::new(settings.ids_in_answers),
             index: IdIndex::default(),
             addresses: AddressCounts::default(),
             best_leeches: BestUploaders::default(),
@@ -127,8 +127,8 @@ impl Swarm {
             self.remove(slot);
             return Ok(Some(Renewal::Left(from)));
         }
-        let stays = self.lists.replace(slot, announce.is_seed, &peer);
-        if stays {
+        let stays_in_list = self.lists.replace(slot, announce.is_seed, &peer);
+        if stays_in_list {
             if from != to {
                 self.count_move(from, to);
             }
@@ -171,8 +171,9 @@ impl Swarm {
     }
 
     /// Removes every peer that has been silent for too long, and calls `left` with its address
-    /// prefix and `None`. If only one of its addresses has expired, the peer stays. If it counts
-    /// towards another prefix then, calls `left` with the former and the present prefix.
+    /// prefix and `None`. If only one of two addresses of a peer has expired, the peer stays, but
+    /// it may now count towards another prefix. Then calls `left` with the former and the present
+    /// one.
     pub(super) fn expire(
         &mut self,
         now: Duration,
@@ -194,7 +195,7 @@ impl Swarm {
             if peer.prefix() != prefix {
                 left(prefix, Some(peer.prefix()));
             }
-            // It is put back at the end, so that the other slots stay what they are.
+            // It is put back after the loop, so that no slot that the loop still visits changes.
             returned.push((slot.is_seed(), peer));
         }
         for (is_seed, peer) in returned {
@@ -207,7 +208,7 @@ impl Swarm {
         } else {
             self.addresses.shrink();
         }
-        if self.settings.has_ids && !self.lists.has_ids() && self.len() <= MAX_WITH_IDS / 2 {
+        if self.settings.ids_in_answers && !self.lists.has_ids() && self.len() <= MAX_WITH_IDS / 2 {
             self.lists.keep_ids(true);
         }
     }
@@ -277,7 +278,7 @@ impl Swarm {
             self.lists.keep_ids(false);
         }
         let slot = self.lists.push(is_seed, peer);
-        self.index.added(peer.state.id(), slot, &self.lists);
+        self.index.added(peer.state.id_hash(), slot, &self.lists);
         let prefix = peer.prefix();
         if self.addresses.is_used() {
             self.addresses.add(self.address_hash(prefix));
@@ -292,7 +293,7 @@ impl Swarm {
     /// Removes a peer from its list. The last one of the list fills the gap.
     fn remove(&mut self, slot: Slot) -> Option<Peer> {
         let peer = self.lists.get(slot)?;
-        self.index.remove(peer.state.id(), slot, &self.lists);
+        self.index.remove(peer.state.id_hash(), slot, &self.lists);
         if self.addresses.is_used() {
             let hash = self.address_hash(peer.prefix());
             self.addresses.remove(hash);
@@ -304,7 +305,7 @@ impl Swarm {
         if last != slot
             && let Some(moved) = self.lists.get(slot)
         {
-            self.index.moved(moved.state.id(), last, slot);
+            self.index.moved(moved.state.id_hash(), last, slot);
             if moved.state.rank.is_some() {
                 self.best_mut(slot).moved(last, slot);
             }

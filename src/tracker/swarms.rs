@@ -30,11 +30,11 @@ use std::time::Duration;
 const SHARDS: usize = 64;
 /// Number of peers in an answer if the announce asks for no number.
 const DEFAULT_NUM_WANT: u32 = 50;
-/// Announce interval for other clients, and the longest one for `pieceful` peers of an address that
-/// has many of them.
+/// Announce interval for clients other than `pieceful`. The interval for `pieceful` peers is raised
+/// up to this if their address has many peers.
 const OTHER_CLIENT_INTERVAL: Duration = Duration::from_secs(120);
-/// How long other clients may be silent. They raise short intervals by themselves, to 300 s and
-/// more.
+/// How long clients other than `pieceful` may be silent. They raise short intervals by
+/// themselves, to 300 s and more.
 const OTHER_CLIENT_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
 /// The swarms of a tracker.
@@ -182,12 +182,12 @@ impl Swarms {
             let mut shard = lock(shard);
             shard.retain(|_, swarm| {
                 let seeds = swarm.seeds();
-                swarm.expire(now, |prefix, present| match present {
+                swarm.expire(now, |from, to| match to {
                     None => {
                         dropped += 1;
-                        self.quotas.remove_peer(prefix);
+                        self.quotas.remove_peer(from);
                     }
-                    Some(present) => self.quotas.move_peer(prefix, present),
+                    Some(to) => self.quotas.move_peer(from, to),
                 });
                 self.totals.seeds_changed(seeds, swarm.seeds());
                 if swarm.len() == 0 {
@@ -252,11 +252,11 @@ impl Swarms {
         // If the clock was set back, the age is zero.
         let age = wall_clock.saturating_sub(saved.wall_clock);
         if let Some(key) = saved.id_key {
-            // If ids have been hashed under another key already, this fails. Then peers of which
-            // only the hash of the id was saved are left out.
+            // This fails if ids have been hashed under another key already. Then the saved hashes
+            // are useless, and a peer that was saved without its whole id is left out.
             let _ = self.id_key.set(key);
         }
-        let hashes_are_known = saved.id_key == Some(self.id_key());
+        let hashes_are_usable = saved.id_key == Some(self.id_key());
         let mut restored = 0;
         for swarm in saved.swarms {
             let mut shard = self.shard(&swarm.info_hash);
@@ -265,7 +265,7 @@ impl Swarms {
                 peer.age_by(age, OTHER_CLIENT_LIFETIME);
                 let id_hash = match peer.id {
                     SavedId::Whole(id) => IdHash(self.id_key().hash(&id.0)),
-                    SavedId::Hash(hash) if hashes_are_known => hash,
+                    SavedId::Hash(hash) if hashes_are_usable => hash,
                     SavedId::Hash(_) => continue,
                 };
                 let Some(prefix) = peer.prefix() else {
@@ -297,8 +297,8 @@ impl Swarms {
         Ok(restored)
     }
 
-    /// Sets the announce interval for `pieceful` peers from now on. A peer expires by the interval
-    /// that it was told.
+    /// Sets the announce interval for `pieceful` peers from now on. A peer that has announced
+    /// before still expires by the interval in its last answer.
     pub(super) fn set_interval(&self, interval: Duration) {
         self.interval_ms.store(millis(interval), Ordering::Relaxed);
     }
@@ -308,8 +308,8 @@ impl Swarms {
     }
 
     /// The announce interval of a peer at `from`, and how long it may be silent. A `pieceful` peer
-    /// keeps to the interval: it expires after two and a half intervals, so that two announces may
-    /// be missed and the third may be late.
+    /// keeps to the interval. So it expires after two and a half intervals: one announce may be
+    /// missed, and the next one may be late by half an interval.
     fn interval_and_lifetime(&self, pieceful: bool, from: IpAddr) -> (Duration, Duration) {
         if pieceful {
             let shortest = self.quotas.shortest_interval(AddressPrefix::of(from));
@@ -408,7 +408,7 @@ impl Swarms {
     fn new_swarm(&self, founder: AddressPrefix) -> Box<Swarm> {
         let settings = SwarmSettings {
             key: self.address_key,
-            has_ids: self.limits.has_ids,
+            ids_in_answers: self.limits.ids_in_answers,
             peers_per_answer_and_address: self.limits.peers_per_answer_and_address,
         };
         Box::new(Swarm::new(founder, settings))

@@ -63,8 +63,8 @@ pub enum AnnounceEvent {
     Completed,
     /// The peer leaves the swarm.
     Stopped,
-    /// The peer has all that it wants, but not the whole torrent (BEP 21, "partial seeds"). It is
-    /// encoded, but never parsed: `paused` in a query is read as `None`.
+    /// The peer has all that it wants, but not the whole torrent (BEP 21, "partial seeds"). This
+    /// program sends the event, but parses `paused` in a query as no event.
     Paused,
 }
 
@@ -174,7 +174,8 @@ impl AnnounceRequest {
 }
 
 impl AnnounceEvent {
-    const ALL: [Self; 3] = [Self::Started, Self::Completed, Self::Stopped];
+    /// The events that [`AnnounceRequest::parse`] returns: all except [`Self::Paused`].
+    const PARSED: [Self; 3] = [Self::Started, Self::Completed, Self::Stopped];
 
     fn word(self) -> &'static str {
         match self {
@@ -260,7 +261,7 @@ impl<'a> Values<'a> {
         match self.value("event") {
             None | Some("" | "empty" | "paused") => Ok(None),
             Some(word) => {
-                let event = AnnounceEvent::ALL
+                let event = AnnounceEvent::PARSED
                     .into_iter()
                     .find(|event| event.word() == word);
                 event.map(Some).ok_or(AnnounceError::Event)
@@ -268,8 +269,8 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// A negative number leaves the number to the tracker, because some clients send -1 for that. A
-    /// number that is too large is reduced to [`MAX_NUM_WANT`].
+    /// `None` also for a negative number: some clients send -1 to leave the number to the tracker.
+    /// A number that is too large is reduced to [`MAX_NUM_WANT`].
     fn num_want(&self) -> Result<Option<u32>, AnnounceError> {
         let most = u64::from(MAX_NUM_WANT);
         let amount = self.number("numwant")?.map(|amount| amount.min(most));

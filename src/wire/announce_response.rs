@@ -2,9 +2,10 @@
 //! `external ip`; `tracker id` and `warning message` as in the specification of wiki.theory.org,
 //! "tracker response").
 //!
-//! In scope: response to bytes and back. Responses of other trackers are read as far as they can
-//! be: a value of the wrong type counts as missing, and bytes after the dictionary are ignored. The
-//! number of peers, the interval and the length of texts are bounded here. Out of scope: HTTP.
+//! In scope: response to bytes and back. Responses of other tracker programs are read as far as
+//! possible: a value of the wrong type counts as missing (but a wrong `peers` is an error), and
+//! bytes after the dictionary are ignored. The number of peers, the interval and the length of
+//! texts are bounded here. Out of scope: HTTP.
 
 mod peers;
 mod refusal;
@@ -19,7 +20,7 @@ pub use values::{bounded_interval, printable};
 use super::HostPort;
 use super::compact::{octets, read_ip, write_compact};
 use crate::bencode::{Item, Value};
-pub(super) use peers::is_reachable;
+pub(super) use peers::is_peer_address;
 use peers::peers;
 pub(super) use refusal::parse_response;
 use std::net::IpAddr;
@@ -46,8 +47,8 @@ pub struct AnnounceResponse {
     pub complete: Option<u32>,
     /// The number of peers in the swarm that are not seeds.
     pub incomplete: Option<u32>,
-    /// Other peers of the swarm. After parsing only addresses that can be connected to, IPv4 before
-    /// IPv6.
+    /// Other peers of the swarm. Parsing drops addresses that no peer can have, and puts the peers
+    /// of `peers` before those of `peers6`.
     pub peers: Vec<SwarmPeer>,
     /// Other peers by host name (BEP 3). A pieceful tracker returns none.
     pub named_peers: Vec<HostPort>,
@@ -56,7 +57,8 @@ pub struct AnnounceResponse {
     /// Whether the tracker is a pieceful tracker and knows that the peer is a pieceful peer. The
     /// key `pieceful` is an extension of this program.
     pub pieceful: bool,
-    /// The peer must repeat this as `trackerid` in later announces. After parsing 1 to 200 bytes.
+    /// The peer must repeat this as `trackerid` in later announces. After parsing, it has 1 to 200
+    /// bytes.
     pub tracker_id: Option<Vec<u8>>,
     /// A warning for the user of the peer. After parsing, unprintable characters are escaped.
     pub warning: Option<String>,
@@ -135,12 +137,12 @@ impl AnnounceResponse {
         let value = parse_response(bytes)?;
         let dictionary = value.dictionary().ok_or(ResponseError::NotDictionary)?;
         let pieceful = number(dictionary, "pieceful") == Some(1);
-        let min_interval = if pieceful {
+        let shortest = if pieceful {
             MIN_OWN_INTERVAL
         } else {
             MIN_INTERVAL
         };
-        let seconds = |number| seconds(number).clamp(min_interval, MAX_INTERVAL);
+        let seconds = |number| seconds(number).clamp(shortest, MAX_INTERVAL);
         let count = |key| number(dictionary, key).and_then(|number| u32::try_from(number).ok());
         let (peers, named_peers) = peers(dictionary)?;
         Ok(Self {

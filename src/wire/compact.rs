@@ -82,7 +82,8 @@ pub(super) fn compact(address: SocketAddr) -> Vec<u8> {
     bytes
 }
 
-/// Appends an address to `out`. A tracker's answer has many addresses, so this allocates nothing.
+/// Appends an address to `out`. A tracker's answer has many addresses, so this makes no `Vec` for
+/// each.
 pub(super) fn write_compact(address: SocketAddr, out: &mut Vec<u8>) {
     match address.ip() {
         IpAddr::V4(ip) => out.extend(ip.octets()),

@@ -50,7 +50,7 @@ pub struct RunRequestMessage {
 }
 
 /// The requests of a client, one variant per kind. The answer is [`RunAnswer::Ok`] or
-/// [`RunAnswer::Error`], unless the variant names another one.
+/// [`RunAnswer::Error`], unless the variant names another answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunRequest {
     /// The first message of a connection: names the client.
@@ -118,7 +118,7 @@ pub enum RunNotice {
     Release,
     /// The run is over. The client stops sharing and leaves.
     End {
-        /// One line per failure. Empty if every client has finished with all wanted files.
+        /// One line per failure. Empty if every client has completed every file that it wants.
         failures: Vec<TextLine>,
     },
 }

@@ -2,9 +2,9 @@
 //! body of that length.
 //!
 //! In scope: splitting a frame off the front of the received bytes, and writing a frame. The caller
-//! passes the largest body; a larger length is refused before anything is allocated. Out of scope:
-//! the meaning of a body (see [`crate::wire::control`]), reading from a socket, and the messages
-//! between peers, which have their own framing (BEP 3).
+//! passes `cap`, the most bytes of a body; a larger length is refused before anything is allocated.
+//! Out of scope: the meaning of a body (see [`crate::wire::control`]), reading from a socket, and
+//! the messages between peers, which have their own framing (BEP 3).
 
 /// Bytes of the length field before each body.
 pub const HEADER_LENGTH: usize = 4;

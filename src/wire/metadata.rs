@@ -14,8 +14,8 @@ pub const METADATA_PIECE_LENGTH: usize = 16 << 10;
 /// The most outstanding requests to one peer.
 const MAX_OUTSTANDING: usize = 4;
 
-/// The most bencode values in a message. The keys of BEP 9 are three numbers; other clients may add
-/// some.
+/// The most bencode values in a message. BEP 9 defines three keys, each with a number; other
+/// clients may add keys.
 const MAX_VALUES: usize = 32;
 
 /// A message of the extension `ut_metadata`.
@@ -168,7 +168,7 @@ impl MetadataAssembly {
         Some(piece)
     }
 
-    /// Adds a piece. Returns the whole metadata after the last missing piece.
+    /// Adds a piece. If no piece is missing any more, returns the whole metadata.
     ///
     /// # Errors
     /// [`MetadataError::Unasked`] and [`MetadataError::Length`].

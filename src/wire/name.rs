@@ -89,7 +89,7 @@ macro_rules! name {
 
 name! {
     /// The name of a user: 1 to 64 ASCII letters, digits, `.`, `_`, `-`. Two names that differ only
-    /// in case are different values. When names are sorted, they are next to each other. A registry
+    /// in case are different values, but sorting puts them next to each other, and a registry
     /// refuses the second of them.
     UserName
 }
@@ -118,9 +118,9 @@ fn check_name(text: &str) -> Result<&str, NameError> {
     }
 }
 
-/// Identifies an account or a group for people. The label is `NAME` if the account or group owns
-/// its name. Another account or group with the same name has the label `NAME~TAG`, where TAG is 8
-/// hex digits. This happens if two trackers each created one while they were not connected.
+/// The text by which people identify an account or a group. It is `NAME` if the account or group
+/// owns its name. Another account or group with the same name has the label `NAME~TAG`, where TAG
+/// is 8 hex digits. This happens if two trackers each created one while they were not connected.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label {
     name: String,

@@ -10,13 +10,13 @@ use std::net::SocketAddr;
 
 /// The most contacts in each list of a sent message (BEP 11: 50 added and 50 dropped).
 pub const MAX_CONTACTS: usize = 50;
-/// The most added contacts, and the most dropped contacts, that are read from a message. Further
-/// contacts are ignored. The limit is higher than [`MAX_CONTACTS`], because the first message of a
-/// peer may have more contacts than its later messages.
+/// The most contacts that are read from a message: this number of added ones, and this number of
+/// dropped ones. Further contacts are ignored. The limit is higher than [`MAX_CONTACTS`], because
+/// the first message of a peer may have more contacts than its later messages.
 const MAX_READ: usize = 100;
 
-/// The most bencode values in a message. The keys of BEP 11 are six strings; other clients may add
-/// some.
+/// The most bencode values in a message. BEP 11 defines six keys, each with a string; other clients
+/// may add keys.
 const MAX_VALUES: usize = 64;
 
 /// BEP 11, flag 0x02: the contact is a seed, or downloads nothing more.

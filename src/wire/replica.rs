@@ -50,8 +50,8 @@ pub enum ReplicaMessage {
         /// Whether the sender serves clients.
         serving: bool,
     },
-    /// The first message of a tracker that speaks another version of the protocol. Nothing else of
-    /// it can be read.
+    /// The first message of a tracker that speaks another version of the protocol. This tracker
+    /// cannot read the other fields of the message.
     OtherHello {
         /// The protocol version of the sender.
         protocol: u32,

@@ -143,7 +143,7 @@ impl ScrapeResponse {
             let counts = counts
                 .dictionary()
                 .ok_or(ResponseError::Malformed("files"))?;
-            let count = |key| number(counts, key).map_or(0, |at| u32::try_from(at).unwrap_or(0));
+            let count = |key| number(counts, key).map_or(0, |n| u32::try_from(n).unwrap_or(0));
             let counts = SwarmCounts {
                 complete: count("complete"),
                 downloaded: count("downloaded"),

@@ -66,7 +66,7 @@ pub enum TrackerInfoError {
 /// Why a text is not a `HOST:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostPortError {
-    /// There is no colon before a port.
+    /// There is no `:PORT` after the host.
     #[error("{0:?} lacks a port; write HOST:PORT, as in 127.0.0.1:5000")]
     NoPort(String),
     /// The port is not a number from 0 to 65535.

@@ -1,6 +1,6 @@
 //! Enums whose values are written as words in messages.
 
-/// Defines for an enum without fields the word of each value, and the conversions in both
+/// For an enum without fields: defines the word of each value, and the conversions in both
 /// directions.
 macro_rules! words {
     ($name:ident { $($variant:ident => $word:literal),* $(,)? }) => {

@@ -105,7 +105,7 @@ fn a_tracker_that_has_a_registry_but_not_its_key_starts_only_with_new_cluster() 
     // TRACKER_INFO.
     let refused = again(&[]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    let advice = format!("{}: copy it there", in_folder.display());
+    let advice = format!("{}: copy it to {}", in_folder.display(), key.display());
     assert!(refused.stderr.contains(&advice), "{refused:?}");
     let aside = sandbox.path("aside.pem");
     fs::rename(&in_folder, &aside).unwrap();

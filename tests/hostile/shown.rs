@@ -146,7 +146,11 @@ fn a_download_that_fails_during_wait_is_shown_once() {
     person.wait_for_text("error: ");
     // After the notice of another download, the notices of all that had ended before are shown.
     sandbox.file("leech/empty", 0, 1);
-    let created = run(&sandbox.folder("leech"), &["torrent", "create", "empty"], "");
+    let created = run(
+        &sandbox.folder("leech"),
+        &["torrent", "create", "empty"],
+        "",
+    );
     assert_eq!(created.code, Some(0), "{created:?}");
     person.type_line("download empty.torrent other");
     person.wait_for_text("complete empty");

@@ -55,7 +55,7 @@ pub(crate) fn authority_as_leaf(authority: &GroupAuthority) -> LeafWithKey {
     }
 }
 
-/// A member of a group whose certificate is valid now.
+/// A member of this group, with a certificate that is valid now.
 pub(crate) fn member(authority: &GroupAuthority, user: &str) -> GroupIdentity {
     let LeafWithKey { leaf, key } = issued(authority, user, now());
     GroupIdentity::new(authority.certificate().unwrap(), leaf, &key, now()).unwrap()

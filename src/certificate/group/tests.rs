@@ -41,7 +41,7 @@ fn each_kind_of_wrong_certificate_is_refused_with_its_own_reason() {
     let other = GroupAuthority::generate("77aa").unwrap();
     let same_name = group();
     let cluster = GroupAuthority(Authority::generate(CLUSTER_AUTHORITY).unwrap());
-    let hidden = GroupAuthority(Authority::generate("\u{202e}\n").unwrap());
+    let unprintable = GroupAuthority(Authority::generate("\u{202e}\n").unwrap());
     let long_ago = now() - 3 * DAY;
     let by = |authority: &GroupAuthority, at| issued(authority, "eve", at);
     for usage in [Use::Client, Use::Server] {
@@ -59,7 +59,7 @@ fn each_kind_of_wrong_certificate_is_refused_with_its_own_reason() {
                 by(&other, long_ago),
                 MemberError::OtherAuthority(Some("77aa".into())),
             ),
-            (by(&hidden, now()), MemberError::OtherAuthority(None)),
+            (by(&unprintable, now()), MemberError::OtherAuthority(None)),
             (by(&same_name, now()), MemberError::NotSigned),
             (by(&cluster, now()), MemberError::Cluster),
             (authority_as_leaf(&other), MemberError::SelfSigned),

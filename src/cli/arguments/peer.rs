@@ -24,7 +24,7 @@ pub(in crate::cli) struct PeerArguments {
     pub(in crate::cli) tracker_info: PathBuf,
     /// The state folder.
     pub(in crate::cli) dir: Option<PathBuf>,
-    /// The commands of `-c`, and what happens after one.
+    /// The commands of `-c`, and when the peer ends.
     pub(in crate::cli) commands: CommandArguments,
     /// Whether results are JSON.
     pub(in crate::cli) json: bool,
@@ -42,7 +42,7 @@ pub(in crate::cli) struct PeerArguments {
     pub(in crate::cli) log: LevelFilter,
 }
 
-/// The commands of `-c`, and what happens after one.
+/// The commands of `-c`, and when the peer ends.
 #[derive(Debug)]
 pub(in crate::cli) struct CommandArguments {
     /// The commands; if there are none, commands come from standard input.

@@ -48,7 +48,7 @@ pub(super) fn tracker_info_argument() -> Arg {
 /// # Errors
 /// A message for the user: TRACKER_INFO is named twice.
 pub(super) fn listen_and_tracker_info(matches: &ArgMatches) -> Result<(HostPort, PathBuf), String> {
-    let any = HostPort {
+    let default = HostPort {
         host: "0.0.0.0".into(),
         port: 6881,
     };
@@ -56,13 +56,13 @@ pub(super) fn listen_and_tracker_info(matches: &ArgMatches) -> Result<(HostPort,
     let second = second.unwrap_or_default();
     let has_second = matches.value_source("tracker_info") == Some(ValueSource::CommandLine);
     match matches.get_one::<FirstArgument>("listen") {
-        None => Ok((any, second)),
+        None => Ok((default, second)),
         Some(FirstArgument::Listen(address)) => Ok((address.clone(), second)),
         Some(FirstArgument::TrackerInfo(first)) if has_second => Err(format!(
-            "{} is a file; before TRACKER_INFO write the address to listen on, such as {any}",
+            "{} is a file; before TRACKER_INFO write the address to listen on, such as {default}",
             first.display()
         )),
-        Some(FirstArgument::TrackerInfo(first)) => Ok((any, first.clone())),
+        Some(FirstArgument::TrackerInfo(first)) => Ok((default, first.clone())),
     }
 }
 

@@ -25,7 +25,7 @@ pub(in crate::cli) struct TrackerArguments {
     pub(in crate::cli) cluster: ClusterArguments,
     /// Whether open swarms are served.
     pub(in crate::cli) open: bool,
-    /// Settings for peers with accounts.
+    /// Settings of the service for peers.
     pub(in crate::cli) service: ServiceArguments,
     /// A task instead of running the tracker.
     pub(in crate::cli) maintenance: Option<MaintenanceTask>,
@@ -45,10 +45,10 @@ pub(in crate::cli) struct ClusterArguments {
     /// The file with the key; `None` for the default path.
     pub(in crate::cli) file: Option<PathBuf>,
     /// Whether a missing file may be made although there is a registry.
-    pub(in crate::cli) is_new: bool,
+    pub(in crate::cli) allows_new: bool,
 }
 
-/// Settings for peers with accounts.
+/// Settings of the service for peers.
 #[derive(Debug)]
 pub(in crate::cli) struct ServiceArguments {
     /// The announce interval of pieceful's own peers.
@@ -90,7 +90,7 @@ pub(super) fn definition() -> Command {
         .args(address_and_service())
         .args(data())
         .args(open_swarms())
-        .args(run())
+        .args(connections_and_runs())
         .arg(log_option())
 }
 
@@ -161,7 +161,7 @@ fn data() -> [Arg; 6] {
             .help("Serve at once; use it only if no other tracker has newer data"),
         flag("new-cluster")
             .conflicts_with_all(["expect", "dump", "backup"])
-            .help("Make a new cluster, with a new fingerprint for all users, although the data belong to an existing one; only if its cluster.pem is lost"),
+            .help("Make a new cluster, with a new fingerprint for all users, although the data belong to an existing one; use it only if the cluster.pem of the existing one is lost"),
         path_option("check", "DIR")
             .num_args(2)
             .conflicts_with_all(["expect", "open", "dump", "backup", "restore", "data"])
@@ -188,7 +188,7 @@ fn open_swarms() -> [Arg; 4] {
             "max-swarm-peers",
             10_000_000,
             "200000",
-            "The most peers of one open swarm; in a full one, those of the address with the most peers give way",
+            "The most peers of one open swarm; in a full one, peers of the address that has the largest number of them give way",
         ),
         limit(
             "max-address-peers",
@@ -200,7 +200,7 @@ fn open_swarms() -> [Arg; 4] {
             "max-answer-peers",
             200,
             "4",
-            "The most peers of one address in one answer, except the address that asks",
+            "The most peers of one address in one answer; another limit holds for the address that asks",
         ),
     ]
 }
@@ -224,7 +224,7 @@ fn limits(matches: &ArgMatches) -> SwarmLimits {
 }
 
 /// The options about connections, announces and closed runs.
-fn run() -> [Arg; 4] {
+fn connections_and_runs() -> [Arg; 4] {
     [
         option("max-connections", "N")
             .value_parser(values::count(1_000_000))
@@ -261,7 +261,7 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
         data: matches.get_one("data").cloned(),
         cluster: ClusterArguments {
             file: matches.get_one("cluster").cloned(),
-            is_new: matches.get_flag("new-cluster"),
+            allows_new: matches.get_flag("new-cluster"),
         },
         open: matches.get_flag("open"),
         service: ServiceArguments {
@@ -326,7 +326,7 @@ mod tests {
             (plain.tracker_info, plain.number, plain.listen),
             (None, 1, None)
         );
-        assert!(plain.cluster.file.is_none() && !plain.cluster.is_new);
+        assert!(plain.cluster.file.is_none() && !plain.cluster.allows_new);
         assert_eq!(
             (plain.open, plain.service.interval, plain.log),
             (false, Duration::from_secs(20), LevelFilter::Info)
@@ -393,7 +393,7 @@ mod tests {
         );
         let restored = tracker("tracker info.txt 2 --data d --restore f --alone");
         assert_eq!((restored.restore, restored.alone), (Some("f".into()), true));
-        assert!(tracker("tracker --new-cluster").cluster.is_new);
+        assert!(tracker("tracker --new-cluster").cluster.allows_new);
         for bad in ["--check a", "--dump --backup f", "--backup f --restore f"] {
             assert!(parse(&format!("tracker {bad}")).is_err(), "{bad}");
         }

@@ -29,7 +29,7 @@ pub(in crate::cli) enum AccountCommand {
     CreateGroup(GroupName),
     /// Ask to join a group.
     JoinGroup(Label),
-    /// Leave a group. The last member leaves, and so ends the group, only with `end`.
+    /// Leave a group. If the last member leaves, the group ends; `end` confirms that.
     LeaveGroup { group: Label, end: bool },
     /// List groups.
     ListGroups,

@@ -7,7 +7,7 @@ use crate::wire::name::Label;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The argument that means open swarms in the place of a group's name.
+/// The argument that is typed instead of a group's name and means open swarms.
 pub(in crate::cli) const OPEN_SWARMS: &str = "-";
 
 /// A command of a peer.
@@ -75,7 +75,7 @@ pub(in crate::cli) enum FileCommand {
         /// `None` for a share of an open swarm.
         group: Option<Label>,
         name: String,
-        /// Where a share of a group ends.
+        /// Whether a share of a group ends at this peer only. Not used for an open swarm.
         scope: StopScope,
     },
 }

@@ -11,11 +11,11 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The options of a line, each with its value; the value of an option without one is empty.
+/// The options of a line. Each has the value that was typed, or `""` if it takes no value.
 pub(super) type GivenOptions = Vec<(&'static str, String)>;
 
-/// The arguments and options as typed. [`CommandEntry::read`](super::CommandEntry) checks their
-/// number.
+/// The arguments and options as typed. [`CommandEntry::parse`](super::CommandEntry) checks the
+/// number of arguments.
 pub(super) struct CommandWords<'a> {
     words: &'a [String],
     options: &'a GivenOptions,

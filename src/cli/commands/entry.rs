@@ -40,7 +40,7 @@ pub(in crate::cli) struct CommandOption {
     pub(in crate::cli) value: Option<&'static str>,
 }
 
-/// The option of every command that shows its help. Usage lines leave it out.
+/// The option that shows the help of a command. Every command has it; usage lines leave it out.
 const HELP: CommandOption = option("--help", None);
 
 /// What an argument names; completion depends on it.
@@ -85,8 +85,8 @@ impl CommandEntry {
         usage
     }
 
-    /// Reads the words after the command's name.
-    pub(super) fn read(&self, words: &[String]) -> Result<Command, CommandError> {
+    /// Parses the words after the command's name.
+    pub(super) fn parse(&self, words: &[String]) -> Result<Command, CommandError> {
         let (words, options) = self.split_options(words)?;
         if options.iter().any(|(option, _)| *option == HELP.name) {
             return Ok(Command::Help(Some(self.name.to_owned())));
@@ -192,7 +192,7 @@ impl CommandEntry {
         CommandError::Arguments(message, self.usage())
     }
 
-    /// Whether a password is among the arguments.
+    /// Whether the command has an argument for a password.
     pub(super) fn takes_secrets(&self) -> bool {
         let mut arguments = self.arguments.iter();
         arguments.any(|argument| argument.kind == ArgumentKind::Secret)

@@ -13,7 +13,8 @@ pub(super) fn nearest(
         .map(|(_, word)| word)
 }
 
-/// The Levenshtein distance to the first 64 characters of `typed`, which bounds the work.
+/// The Levenshtein distance between `name` and the first 64 characters of `typed`. The limit of 64
+/// bounds the work.
 fn distance(typed: &str, name: &str) -> usize {
     let typed: String = typed.chars().take(64).collect();
     strsim::levenshtein(&typed, name)

@@ -5,7 +5,7 @@ mod run;
 
 use super::entry::CommandEntry;
 
-/// A group of commands, as `help` lists them.
+/// The commands that `help` lists under one title.
 #[derive(Debug)]
 pub(in crate::cli) struct CommandArea {
     pub(in crate::cli) title: &'static str,

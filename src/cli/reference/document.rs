@@ -37,7 +37,7 @@ pub(super) fn headings(heading: &str) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// The lines after a heading, which the document has exactly once.
+/// The lines after a heading. Fails if the document does not have this heading exactly once.
 fn section(heading: &str) -> impl Iterator<Item = &'static str> {
     let count = TEXT.lines().filter(|line| *line == heading).count();
     assert_eq!(

@@ -330,7 +330,8 @@ fn the_fields_of_every_command_are_documented() {
             objects.entry(command).or_default().push(object.clone());
         }
     }
-    // `torrent` prints the object of the command that it means.
+    // `torrent` is another way to type `send`, `download` or `quit`, and prints their objects. So
+    // its section lists no fields.
     objects.insert("torrent", Vec::new());
     for entry in entries() {
         let samples = objects.remove(entry.name);

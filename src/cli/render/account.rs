@@ -37,20 +37,20 @@ pub(super) fn outcome_lines(outcome: &AccountOutcome) -> Vec<String> {
     }
 }
 
-/// The most requests to join one group that are shown as a line each.
+/// If a group has more requests to join than this, they are shown as one line.
 const MAX_SHOWN_REQUESTS: usize = 5;
 
-/// The lines of news. Many requests to join one group are one line.
+/// The lines of news: one for each entry, but only one for many requests to join the same group.
 pub(in crate::cli) fn news_lines(news: &[DecisionEntry]) -> Vec<String> {
-    let mut requests: BTreeMap<&Label, usize> = BTreeMap::new();
+    let mut many_requests: BTreeMap<&Label, usize> = BTreeMap::new();
     for entry in news.iter().filter(|entry| is_request(entry)) {
-        *requests.entry(&entry.group).or_default() += 1;
+        *many_requests.entry(&entry.group).or_default() += 1;
     }
-    requests.retain(|_, count| *count > MAX_SHOWN_REQUESTS);
-    let is_shown =
-        |entry: &&DecisionEntry| !is_request(entry) || !requests.contains_key(&entry.group);
-    let mut lines: Vec<String> = news.iter().filter(is_shown).map(news_line).collect();
-    lines.extend(requests.iter().map(|(group, count)| {
+    many_requests.retain(|_, count| *count > MAX_SHOWN_REQUESTS);
+    let has_own_line =
+        |entry: &&DecisionEntry| !is_request(entry) || !many_requests.contains_key(&entry.group);
+    let mut lines: Vec<String> = news.iter().filter(has_own_line).map(news_line).collect();
+    lines.extend(many_requests.iter().map(|(group, count)| {
         format!("{group}: {count} users ask to join; list_requests {group} shows them")
     }));
     lines

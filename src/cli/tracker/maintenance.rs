@@ -1,4 +1,4 @@
-//! Tasks on a tracker's data, done instead of running a tracker: dump, backup, comparison.
+//! Commands that work on the data of a tracker and do not run one: dump, backup, comparison.
 
 use crate::certificate::Authority;
 use crate::cli::escape::escape;

@@ -87,8 +87,8 @@ fn an_address_at_its_limit_replaces_one_of_its_own_connections() {
         assert_eq!(test.admit(1), Ok(None));
     }
     assert_eq!(test.admit(1), Ok(Some(2)));
-    // All addresses of one IPv6 subscriber count as one. That of another subscriber does not count
-    // with them.
+    // All addresses of one IPv6 subscriber count as one address. The last address is another
+    // subscriber's.
     let mut ip = |text: &str| test.admit_from(text.parse().unwrap(), false);
     assert_eq!(ip("2001:db8::1"), Ok(None));
     assert_eq!(ip("2001:db8::2"), Ok(None));
@@ -105,7 +105,7 @@ fn authenticated_connections_count_for_their_account_and_not_for_their_address()
         test.places.authenticate(number, ALICE).unwrap();
     }
     assert_eq!(test.admit(1), Ok(None));
-    assert!(test.places.authenticate(5, ALICE).is_err(), "four of hers");
+    assert!(test.places.authenticate(5, ALICE).is_err(), "she has four");
     test.places.authenticate(5, BOB).unwrap();
     assert_eq!(test.admit(1), Ok(None));
     test.places.authenticate(6, BOB).unwrap();
@@ -114,7 +114,7 @@ fn authenticated_connections_count_for_their_account_and_not_for_their_address()
     let full = test.places.authenticate(7, BOB).unwrap_err();
     assert!((5..=15).contains(&full.retry_seconds));
     assert_eq!((test.admit(2), test.admit(3)), (Ok(None), Ok(Some(7))));
-    // An end makes room.
+    // The end of a connection frees its place.
     test.places.remove(1);
     test.places.authenticate(8, BOB).unwrap();
 }

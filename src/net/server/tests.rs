@@ -106,9 +106,9 @@ fn a_connection_that_has_ended_no_longer_counts_against_the_limits() {
     }
 }
 
-/// Sends each byte back: `w` from a worker, `p` from a patient worker, `t` from a thread of its own.
-/// At `n` it sends its place to the test instead, and at `q` it ends. When it runs, it first sends
-/// the bytes in `notified`.
+/// Sends each byte back: `w` from a worker, `p` from a patient worker, `t` from a thread of its
+/// own. At `n` it sends its place to the test instead, and at `q` it ends. Whenever it runs, it
+/// first sends the bytes in `notified`.
 struct Stepping {
     stream: Arc<TcpStream>,
     place: Place,
@@ -221,7 +221,7 @@ fn any_thread_can_notify_a_session_that_waits() {
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(answer, [byte]);
     }
-    // A notification does not lose what the socket reports.
+    // After notifications, the socket is still watched.
     stream.write_all(b"x").unwrap();
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(answer, *b"x");

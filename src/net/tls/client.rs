@@ -1,5 +1,6 @@
 //! The client side of a connection to a tracker. It checks the certificate of the tracker by the
-//! fingerprint of its cluster, never by date or address.
+//! fingerprint of its cluster. Dates and addresses do not matter: the certificates of trackers
+//! never expire, and all have the same name.
 
 use super::error::TlsError;
 use super::inbound::Inbound;

@@ -52,7 +52,7 @@ pub struct ClusterTls {
 }
 
 impl ClusterTls {
-    /// Shows `identity`, whose chain is a leaf and the authority of the cluster.
+    /// Shows `identity` in handshakes. Its chain must be a leaf and the authority of the cluster.
     ///
     /// # Errors
     /// [`TlsError::Certificate`] if the chain has no authority or the key cannot be used.
@@ -95,8 +95,8 @@ impl ClusterTls {
             .with_custom_certificate_verifier(Arc::clone(&verifier) as _)
             .with_client_cert_resolver(certified_key);
         config.resumption = Resumption::disabled();
-        let named = PROTOCOLS.iter().filter(|(named, _)| *named == purpose);
-        config.alpn_protocols = named.map(|(_, name)| name.to_vec()).collect();
+        let wanted = PROTOCOLS.iter().filter(|(of, _)| *of == purpose);
+        config.alpn_protocols = wanted.map(|(_, name)| name.to_vec()).collect();
         let connection = ClientConnection::new(Arc::new(config), tracker_name()?);
         let connection = connection.map_err(TlsError::Certificate)?;
         let done = TlsStream::handshake(socket, connection.into(), Inbound::default(), limit);

@@ -43,7 +43,7 @@ use verifier::GroupVerifier;
 /// The first byte of a TLS handshake (RFC 8446, section 5.1). It differs from the first byte of a
 /// BEP 3 handshake, so one port can serve both.
 pub const TLS_FIRST_BYTE: u8 = 0x16;
-/// The most bytes that are read from a refused caller, so that it receives the alert.
+/// The most bytes that [`close_after_alert`] reads from a refused caller.
 const MAX_DRAINED: usize = 64 << 10;
 
 /// What a member needs for handshakes with other members of a group. Clones share it.

@@ -1,5 +1,5 @@
-//! The server side of a TLS connection that never waits for its socket: for connections that wait
-//! in `epoll`, with their buffers released.
+//! The server side of TLS connections, without calls that block. `epoll` watches the idle
+//! connections, which have released their buffers.
 
 use super::cluster::{self, ConnectionPurpose};
 use super::error::TlsError;
@@ -49,8 +49,8 @@ impl NonblockingTls {
         }
     }
 
-    /// Appends the bytes that have arrived to `plaintext`, at most about as many as fit into
-    /// `scratch`, whose content does not matter.
+    /// Decrypts bytes that have arrived, and appends them to `plaintext`: at most about as many as
+    /// fit into `scratch`, whose content does not matter.
     ///
     /// # Errors
     /// `UnexpectedEof` if the connection ended without `close_notify`; `InvalidData` if the bytes
@@ -127,7 +127,8 @@ impl NonblockingTls {
         let _ = self.connection.read_tls(&mut NothingYet);
     }
 
-    /// The same connection for a thread that may wait. Nothing may be unsent.
+    /// The same connection, for a thread that may wait. [`NonblockingTls::flush`] must have sent
+    /// everything before.
     pub fn into_stream(self) -> TlsStream {
         let inbound = Inbound::with_bytes(&self.unread);
         TlsStream::from_parts(self.socket, self.connection, inbound)
@@ -228,7 +229,7 @@ impl TlsHandshake {
     /// before.
     ///
     /// # Errors
-    /// See [`TlsError`]. A refused caller has been sent a TLS alert.
+    /// See [`TlsError`]. If TLS refused the caller, an alert was sent to it.
     pub fn advance(
         &mut self,
         first: &[u8],

@@ -69,8 +69,8 @@ impl TlsStream {
         }
     }
 
-    /// Reads bytes that have arrived into the front of `buffer` and returns their number: 0 after
-    /// the other side has sent `close_notify`. Never waits.
+    /// Reads into the front of `buffer`, without waiting, and returns the number of bytes: 0 after
+    /// the other side has sent `close_notify`.
     ///
     /// # Errors
     /// `WouldBlock` if no bytes have arrived; otherwise see [`TlsStream::read_until`].
@@ -82,6 +82,7 @@ impl TlsStream {
                 read => return read,
             }
             if inbound.is_empty() && inbound.fill_now(&self.socket)? == 0 {
+                // Passes the end of the socket to the TLS connection. The next read reports it.
                 self.connection().read_tls(&mut io::empty())?;
                 continue;
             }
@@ -221,7 +222,7 @@ impl TlsStream {
         Ok(stream)
     }
 
-    /// Passes the bytes that have arrived to the TLS connection. If there are none, waits for
+    /// Passes the bytes in `inbound` to the TLS connection. If there are none, first waits for
     /// bytes.
     fn advance(&self, inbound: &mut Inbound, deadline: Instant) -> io::Result<()> {
         if inbound.is_empty() {
@@ -238,7 +239,7 @@ impl TlsStream {
         self.feed(inbound)
     }
 
-    /// Passes the bytes that have arrived to the TLS connection.
+    /// Passes the bytes in `inbound` to the TLS connection.
     fn feed(&self, inbound: &mut Inbound) -> io::Result<()> {
         let mut connection = self.connection();
         let processed = inbound.feed(&mut connection);

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 /// How long a request waits for trackers that have just started.
 const START_WAIT: Duration = Duration::from_secs(5);
-/// How long the peer goes on asking about a write that may have been carried out. Counted from
-/// the first round after which it neither waits for a starting tracker nor repeats the round with
-/// longer time limits. No request goes on after this time.
+/// How long the peer goes on asking about a write that may have been carried out. The time begins
+/// when a round has ended and neither a wait for a starting tracker nor a round with longer time
+/// limits follows. When the time is over, requests that still run end too.
 const OUTCOME_WAIT: Duration = Duration::from_secs(20);
 /// The shortest and the longest pause between two rounds. While a tracker starts, the pause is the
 /// shortest.
@@ -81,8 +81,8 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// Handles a reply. Returns whether it is the outcome: the write was made, or no tracker can
-    /// have made it.
+    /// Handles a reply. Returns whether it is final. A refusal is final if no tracker can have made
+    /// the write and other trackers would refuse too, or if an upload must begin again.
     pub(super) fn on_reply(&mut self, tracker: &HostPort, reply: &AccessReplyMessage) -> bool {
         let Err(refused) = &reply.result else {
             return true;
@@ -148,7 +148,7 @@ impl<'a> Attempts<'a> {
         self.open.fail(self.ask, error)
     }
 
-    /// The attempts that are open after the reply that is the outcome.
+    /// The attempts that are still open after the final reply.
     pub(super) fn into_open(self) -> OpenAttempts {
         self.open
     }
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn no_request_about_the_outcome_goes_on_when_the_time_for_it_is_over() {
+    fn requests_about_an_unknown_outcome_end_when_their_time_is_over() {
         let [one, _] = trackers();
         let begun = Instant::now();
         let mut attempts = begin(&WRITE, begun);
@@ -317,7 +317,7 @@ mod tests {
         for kind in ["share-exists", "not-a-member"] {
             round(&mut attempts, &[(&two, kind)]);
         }
-        // No further attempt is possible: its error leaves the outcome unknown.
+        // The next attempt fails because nobody is logged in. So the outcome stays unknown.
         let open = attempts.into_open();
         let error = open.fail(&last, AccountError::NotLoggedIn);
         assert_eq!(error.kind(), "unknown-outcome");

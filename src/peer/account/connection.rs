@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 /// How long the transfer of a frame may take: sending a request, or receiving the rest of a reply.
 const FRAME: Duration = Duration::from_secs(10);
-/// The longest idle time after which a connection is used again: one on which no token was sent, and
-/// one with a token. Trackers close them after 60 s and after 15 minutes.
+/// The idle time up to which a connection is used again: the first if no token was sent on it, the
+/// second if one was. Trackers close such connections after 60 s and after 15 minutes.
 const REUSE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(14 * 60));
 /// The most hints that are kept while a reply is awaited. Further ones are dropped. What they said,
 /// the next announce finds out.
@@ -46,8 +46,8 @@ impl TimeLimits {
         answer: Duration::from_secs(30),
         end: None,
     };
-    /// For announces, which nobody waits for: many peers may announce at the same moment, and one
-    /// that gives up its handshake makes the tracker do another one.
+    /// For announces, which nobody waits for. Many peers may announce at the same moment. If a peer
+    /// gives up its handshake, the tracker has to do one more handshake with it later.
     pub(super) const PATIENT: Self = Self {
         connection: Duration::from_secs(2),
         handshake: Duration::from_secs(10),
@@ -63,8 +63,8 @@ impl TimeLimits {
         end: None,
     };
 
-    /// For a request to the only tracker, or to one of several. An exchange of changed shares is
-    /// repeated soon, and must not keep announces waiting.
+    /// For a request to the only tracker, or to one of several. An exchange of changed shares
+    /// always has short limits: it is repeated soon, and must not keep announces waiting.
     pub(super) fn of(ask: &AccessRequest, is_only: bool) -> Self {
         match is_only && !matches!(ask, AccessRequest::ChangedShares { .. }) {
             true => Self::LONG,
@@ -226,11 +226,13 @@ impl ControlConnection {
         let body = request.encode();
         let is_long = u32::try_from(body.len()).is_ok_and(|length| length > MAX_FIRST_FRAME);
         if is_long && !self.has_sent_token {
+            // A short request sends the token first.
             self.ask(&AccessRequest::Cluster, token, answer)?;
         }
         self.has_sent_token |= token.is_some();
         write_frame(&self.stream, &body, MAX_FRAME, FRAME.min(answer))?;
         let (reply, is_hinted) = self.read_reply(answer)?;
+        // A refusal has the id 0 if the tracker could not read the request.
         if reply.id != request.id && reply.result.is_ok() {
             return Err(ConnectionError::UnrelatedMessage);
         }
@@ -241,8 +243,8 @@ impl ControlConnection {
         Ok(reply)
     }
 
-    /// Reads frames until one is a reply, which must begin to arrive within `limit`. Returns whether
-    /// a hint came before it.
+    /// Reads frames until one is a reply, which must begin to arrive within `limit`. Returns the
+    /// reply, and whether a hint came before it.
     fn read_reply(
         &mut self,
         limit: Duration,
@@ -289,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_step_of_a_request_takes_longer_than_the_request_may() {
+    fn the_end_of_a_request_limits_each_of_its_steps() {
         let limits = TimeLimits::LONG;
         assert_eq!(limits.answer(), Duration::from_secs(30));
         let ending = limits.until(Instant::now() + Duration::from_secs(8));

@@ -145,7 +145,7 @@ impl Account {
                 seen,
                 ..login.clone()
             };
-            // The news is returned now nevertheless, and once more after a restart.
+            // If the file cannot be written, the news is returned now, and again after a restart.
             if let Err(error) = self.file.store(login) {
                 log::warn!(
                     "cannot record which news was shown: {error}; it is shown again after a restart"

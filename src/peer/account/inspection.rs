@@ -1,5 +1,5 @@
-//! Looks at one tracker for `doctor`: whether it is reached, trusted and serving, its clock, and
-//! whether it reaches a port of this machine. Stores nothing.
+//! Looks at one tracker for `doctor`. Is it reached and trusted? Does it serve? What time does its
+//! clock show? Does it reach a port of this machine? Stores nothing.
 
 use super::connection::{ControlConnection, TimeLimits};
 use crate::certificate::Fingerprint;
@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
-/// How long a tracker may take to answer. A check of a port takes two seconds of it.
+/// How long a tracker may take to answer. A check of a port takes up to two seconds of this.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// What was found out about a tracker.

@@ -1,5 +1,5 @@
-//! The open attempts of a write, and the error while there are some. An attempt is open if it may
-//! have carried out the write, but no tracker has said so.
+//! The open attempts of a write, and the error that is reported while there are any. An attempt is
+//! open if it may have carried out the write, but no tracker has said so.
 
 use super::AccountError;
 use crate::wire::HostPort;
@@ -58,7 +58,7 @@ impl OpenAttempts {
     }
 }
 
-/// Makes the error for a write of which it is not known whether it was made.
+/// Makes the error for a write with an unknown outcome.
 pub(super) fn unknown(ask: &AccessRequest, troubles: String) -> AccountError {
     let advice = advice(ask);
     AccountError::UnknownOutcome { troubles, advice }

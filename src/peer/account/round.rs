@@ -9,7 +9,7 @@ use crate::wire::access::{AccessErrorKind, AccessReplyMessage};
 #[derive(Debug)]
 pub(super) struct RoundReply {
     pub(super) reply: AccessReplyMessage,
-    /// Whether all listed trackers agree, if the reply says that the login is over.
+    /// Whether all listed trackers say that the login is over.
     pub(super) unanimous: bool,
     /// The attempts that may have carried out the write, whatever the reply says.
     pub(super) open: OpenAttempts,

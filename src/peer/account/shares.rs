@@ -169,9 +169,9 @@ impl Account {
         }
     }
 
-    /// Reports to the trackers of a group its shares that the user published and whose files have
-    /// changed (`changed`). Returns all shares of the group whose files have changed, as far as the
-    /// trackers know, also those of other publishers.
+    /// Reports `changed` to the trackers of a group: the shares of this group that the user
+    /// published and whose files have changed. Returns all shares of the group whose files have
+    /// changed, as far as the trackers know, also those of other publishers.
     ///
     /// # Errors
     /// [`AccountError::NoTracker`] if no tracker answers; otherwise see [`AccountError`].

@@ -40,6 +40,7 @@ use std::time::{Duration, Instant};
 
 /// How long looking up the name of a tracker may take.
 const LOOK_UP: Duration = Duration::from_secs(2);
+
 /// A function that is called when a cluster is met for the first time.
 #[derive(Clone)]
 pub struct FirstUseNotice(Arc<dyn Fn(FirstUse<'_>) + Send + Sync>);
@@ -66,7 +67,7 @@ pub(super) struct ClusterTrackers {
     known: Mutex<HashMap<HostPort, Known>>,
     names: HostNames,
     pub(super) inbox: HintInbox,
-    /// Whether requests ask for hints: a thread receives them.
+    /// Whether requests ask for hints: they do once a thread receives hints.
     wants_hints: AtomicBool,
 }
 
@@ -125,7 +126,7 @@ impl ClusterTrackers {
             let mut round = Round::new(info.addresses.len());
             let is_only = info.addresses.len() == 1;
             let trust = self.trust(&info);
-            let order = match ask.swarms_of() {
+            let order = match ask.group_with_peer_counts() {
                 Some(group) => self.in_order_of(group, &info),
                 None => self.in_order(&info),
             };
@@ -136,9 +137,8 @@ impl ClusterTrackers {
                 match self.ask_at(tracker, &trust, ask, token, limits) {
                     Ok(reply) if attempts.on_reply(tracker, &reply) => {
                         return Ok(RoundReply {
-                            reply,
-                            unanimous: true,
                             open: attempts.into_open(),
+                            ..RoundReply::of(reply)
                         });
                     }
                     Ok(reply) => round.on_refusal(reply),
@@ -235,7 +235,7 @@ impl ClusterTrackers {
         token: Option<&Token>,
         limits: TimeLimits,
     ) -> Result<AccessReplyMessage, Trouble> {
-        if let Some(reply) = self.full_reply(tracker) {
+        if let Some(reply) = self.reply_while_full(tracker) {
             return Ok(reply);
         }
         let mut sent_before = false;
@@ -251,7 +251,8 @@ impl ClusterTrackers {
         };
         if let Some(mut connection) = idle.filter(ControlConnection::is_usable) {
             connection.wants_hints = self.wants_hints();
-            // If the machine is gone, the request would wait for the whole time of an answer.
+            // Without this short probe, a request to a machine that is gone would wait for as long
+            // as an answer may take.
             if limits.is_worth_a_probe()
                 && let Err(error) = connection.ask(
                     &AccessRequest::Cluster,
@@ -332,9 +333,9 @@ impl ClusterTrackers {
         order
     }
 
-    /// The answer of a tracker that has no place, until it may be asked again.
-    fn full_reply(&self, tracker: &HostPort) -> Option<AccessReplyMessage> {
-        lock(&self.known).get(tracker)?.full_reply()
+    /// The refusal of a tracker that has no place for a connection, until it may be asked again.
+    fn reply_while_full(&self, tracker: &HostPort) -> Option<AccessReplyMessage> {
+        lock(&self.known).get(tracker)?.reply_while_full()
     }
 
     fn is_avoided(&self, tracker: &HostPort) -> bool {

@@ -91,7 +91,8 @@ impl Announced for Transfer {
                     None | Some(AnnounceEvent::Paused) if is_partial_seed => {
                         Some(AnnounceEvent::Paused)
                     }
-                    // The first `paused` is sent a moment before the download is a partial seed.
+                    // Only a partial seed announces `paused`, or a download that is about to become
+                    // one: the first `paused` is sent while the download still finishes.
                     Some(AnnounceEvent::Paused) if *phase != Phase::Finishing => None,
                     event => event,
                 },
@@ -100,7 +101,7 @@ impl Announced for Transfer {
     }
 
     fn lacks_peers(&self) -> bool {
-        self.inspect(|core| core.phase().fetches() && !core.has_source())
+        self.inspect(|core| core.phase().fetches() && !core.has_interesting_link())
     }
 
     fn is_starved(&self, now: Duration) -> bool {

@@ -233,13 +233,13 @@ impl Announcer {
         })?;
         match url.split_once("://") {
             Some(("http" | "https", _)) => {
-                let limit = final_limit.unwrap_or(http::ANSWER);
+                let limit = final_limit.unwrap_or(http::ANNOUNCE_LIMIT);
                 let tracker_id = at.tracker_id.as_deref();
                 self.http.announce(url, &request, tracker_id, limit)
             }
             Some(("udp", _)) => {
                 let is_cancelled = || final_limit.is_none() && self.ending.load(Ordering::Relaxed);
-                let limit = final_limit.unwrap_or(udp::ANSWER);
+                let limit = final_limit.unwrap_or(udp::ANNOUNCE_LIMIT);
                 self.udp.announce(url, &request, limit, &is_cancelled)
             }
             _ => Err(AnnounceFailure::Final(

@@ -65,7 +65,7 @@ fn connect_from(source: AnnounceSource, to: SocketAddr, limit: Duration) -> io::
     let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     let own = SocketAddr::new(source.address_for(to.ip()), 0);
     bind(socket.as_raw_fd(), &SockaddrStorage::from(own))?;
-    // On Linux this bounds `connect` too (socket(7)).
+    // On Linux the send timeout bounds `connect` too (socket(7)).
     let seconds = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
     let limit = TimeVal::new(seconds, i64::from(limit.subsec_micros().max(1)));
     setsockopt(&socket, sockopt::SendTimeout, &limit)?;
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_port_and_a_foreign_local_address_are_errors() {
+    fn connecting_to_a_closed_port_or_from_an_address_of_another_machine_fails() {
         let gone = TcpListener::bind("127.0.0.1:0").unwrap();
         let to = gone.local_addr().unwrap();
         drop(gone);

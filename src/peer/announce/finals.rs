@@ -79,13 +79,13 @@ fn by_tracker<P>(announces: Vec<FinalAnnounce<P>>) -> Vec<ToTracker<P>> {
 /// The tracker of each connection, in the order in which the connections are opened. Every tracker
 /// gets its first connection before any tracker gets a second one.
 fn connections<P>(trackers: &[ToTracker<P>]) -> Vec<&ToTracker<P>> {
-    let of_number = |number: usize| {
-        let in_use = move |tracker: &&ToTracker<P>| {
+    let trackers_with = |number: usize| {
+        let has_connection = move |tracker: &&ToTracker<P>| {
             lock(&tracker.waiting).len().div_ceil(PER_CONNECTION) > number
         };
-        trackers.iter().filter(in_use)
+        trackers.iter().filter(has_connection)
     };
-    (0..CONNECTIONS).flat_map(of_number).collect()
+    (0..CONNECTIONS).flat_map(trackers_with).collect()
 }
 
 impl<P> ToTracker<P> {

@@ -20,7 +20,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_p
 use ureq::unversioned::transport::{Connector, DefaultConnector, RustlsConnector};
 
 /// How long a tracker may take to answer.
-pub(super) const ANSWER: Duration = Duration::from_secs(10);
+pub(super) const ANNOUNCE_LIMIT: Duration = Duration::from_secs(10);
 /// The minimum time for an announce over the second family, however long the first one took.
 const SECOND_FAMILY: Duration = Duration::from_secs(1);
 /// The maximum number of connections kept open between announces.
@@ -126,7 +126,8 @@ fn exchange(
 
 /// The failure for an HTTP status that is not a success. The body may have a reason, as a
 /// dictionary or as plain text. A server error without a reason and without a time to ask again is
-/// not a refusal by the tracker: a gateway may have sent it, and may work again soon.
+/// not a refusal by the tracker: a gateway may have sent it, and may work again soon. Another
+/// address of the tracker is not worth an attempt now, so the failure is `Final`.
 fn refused(response: &Response<ureq::Body>, body: &[u8]) -> AnnounceFailure {
     let status = response.status();
     let wait = header(response, "retry-after").and_then(|seconds| seconds.parse().ok());
@@ -191,8 +192,8 @@ impl Client {
 
     fn config(tls: TlsConfig, family: IpFamily) -> Config {
         ureq::Agent::config_builder()
-            .timeout_global(Some(ANSWER))
-            .timeout_connect(Some(ANSWER / 2))
+            .timeout_global(Some(ANNOUNCE_LIMIT))
+            .timeout_connect(Some(ANNOUNCE_LIMIT / 2))
             .http_status_as_error(false)
             .max_redirects(3)
             .max_idle_connections(MAX_IDLE)
@@ -349,7 +350,7 @@ mod tests {
         let all = ["0.0.0.0", "127.0.0.2"].map(|listen| trackers(None, listen));
         let announce = |url: &str| {
             let [any, bound] = all.each_ref().map(|trackers| {
-                let answer = trackers.announce(url, &request(), None, ANSWER);
+                let answer = trackers.announce(url, &request(), None, ANNOUNCE_LIMIT);
                 answer.unwrap_err().to_string()
             });
             assert_eq!(any, bound);
@@ -395,7 +396,7 @@ mod tests {
                 more.unwrap_or(0)
             });
             let url = format!("http://127.0.0.1:{port}/key/announce");
-            let answer = trackers.announce(&url, &request(), None, ANSWER);
+            let answer = trackers.announce(&url, &request(), None, ANNOUNCE_LIMIT);
             let answer = answer.unwrap_err().to_string();
             assert!(answer.contains("may not lead there"), "{answer}");
             drop(trackers);
@@ -410,7 +411,7 @@ mod tests {
             "https://localhost:1/announce",
             &request(),
             None,
-            ANSWER,
+            ANNOUNCE_LIMIT,
         );
         assert!(answer.unwrap_err().to_string().contains("SSL_CERT_FILE"));
     }

@@ -55,7 +55,7 @@ impl Drop for Running {
 /// Looks up names on another thread, and adds the peers. Drops `running` at the end.
 fn look_up(swarm: Arc<dyn Announced>, peers: Vec<String>, running: impl Send + 'static) {
     let swarm_of_thread = Arc::clone(&swarm);
-    // Not joined: a look-up may take long, and the thread holds nothing.
+    // Not joined: a look-up may take long, and nothing is lost if the process ends before it.
     let thread = std::thread::Builder::new().name("look-up".to_owned());
     let spawned = thread.spawn(move || {
         let _running = running;

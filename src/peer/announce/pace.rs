@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 /// The pace of announces to one kind of tracker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// The interval while a download has no peer to request from, unless the tracker asks for a
-    /// longer one.
+    /// The interval while a download has no peer to request from, unless the shortest interval that
+    /// the tracker accepts is longer.
     pub(crate) without_peers: Duration,
     /// The pause after the first failure, and the longest one. The pause doubles with each failure.
     pub(crate) retry: (Duration, Duration),

@@ -1,5 +1,5 @@
-//! The open swarms, their current trackers, and when each is announced. The caller passes the time
-//! in.
+//! The open swarms, and the trackers to which each is announced now. The caller passes the current
+//! time.
 //!
 //! A swarm is announced to the trackers of its torrent that [`Tiers`] chooses and, unless it is
 //! private (BEP 27), to all trackers of TRACKER_INFO. Out of scope: how announces are made
@@ -37,7 +37,7 @@ pub(super) struct AnnouncePlan {
     listed_trackers: Arc<[String]>,
 }
 
-/// A swarm that is announced, even while it has no tracker.
+/// A swarm to announce. It may have no tracker yet.
 #[derive(Debug)]
 struct AnnouncedSwarm {
     announced: Arc<dyn Announced>,
@@ -95,7 +95,7 @@ impl AnnouncePlan {
         !self.without_tracker.is_empty()
     }
 
-    /// Announces the swarms without a tracker to those that TRACKER_INFO lists now.
+    /// Announces the swarms without a tracker to the trackers that TRACKER_INFO lists now.
     pub(super) fn use_listed_trackers(&mut self, now: Instant) {
         if !self.listed_trackers.is_empty() {
             for info_hash in std::mem::take(&mut self.without_tracker) {
@@ -218,7 +218,8 @@ impl AnnouncePlan {
         due.ok_or_else(|| self.next())
     }
 
-    /// Whether a taken announce is still to be made, given the current TRACKER_INFO.
+    /// Updates the tasks of the swarm with the current TRACKER_INFO. Returns whether a taken
+    /// announce is still to be made. If it is not, withdraws it.
     pub(super) fn confirm(&mut self, due: &OpenAnnounce, now: Instant) -> bool {
         if due.event == Some(AnnounceEvent::Stopped) {
             return true;
@@ -320,7 +321,8 @@ impl AnnouncePlan {
         self.schedule.take_final_announces()
     }
 
-    /// All known trackers, each with its latest answer.
+    /// All known trackers. A tracker is reachable if the last announce of at least one swarm to it
+    /// succeeded.
     pub(super) fn status(&self) -> Vec<TrackerStatus> {
         let mut trackers: BTreeMap<&str, TrackerStatus> = BTreeMap::new();
         for (url, task) in self.schedule.tasks() {
@@ -328,7 +330,7 @@ impl AnnouncePlan {
             let trouble = || shown_trouble(task);
             let status = TrackerStatus {
                 url: without_user(url),
-                reachable: so_far.reachable.max(task.reached()),
+                reachable: so_far.reachable.max(task.last_succeeded()),
                 trouble: so_far.trouble.or_else(trouble),
                 control: None,
             };
@@ -337,8 +339,8 @@ impl AnnouncePlan {
         trackers.into_values().collect()
     }
 
-    /// If no tracker of a swarm answers: the latest trouble with one of them. Otherwise the warning
-    /// of one that answers. `None` if there is no trouble and no warning.
+    /// Why a swarm has no tracker. If it has some and none answers: the trouble with one of them.
+    /// Otherwise the warning of one that answers. `None` if there is no trouble and no warning.
     pub(super) fn trouble(&self, info_hash: InfoHash) -> Option<String> {
         let swarm = self.swarms.get(&info_hash)?;
         let tasks = self.schedule.tasks_of(info_hash);
@@ -358,10 +360,10 @@ impl AnnouncePlan {
         }
         let (mut trouble, mut any_answers) = (None, false);
         for (url, task) in tasks {
-            if any_answers && task.reached() != Some(true) {
+            if any_answers && task.last_succeeded() != Some(true) {
                 continue;
             }
-            if !any_answers && task.reached() == Some(true) {
+            if !any_answers && task.last_succeeded() == Some(true) {
                 (any_answers, trouble) = (true, None);
             }
             let shown = shown_trouble(task);
@@ -398,7 +400,7 @@ fn shown_trouble(task: &Task) -> Option<String> {
 /// Whether the last announce to this tracker failed.
 fn has_failed(schedule: &Schedule<String, SwarmAtTracker>, info_hash: InfoHash, url: &str) -> bool {
     let task = schedule.task(info_hash, &url.to_owned());
-    task.is_some_and(|task| task.reached() == Some(false))
+    task.is_some_and(|task| task.last_succeeded() == Some(false))
 }
 
 #[cfg(test)]

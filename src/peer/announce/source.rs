@@ -1,8 +1,8 @@
 //! The local address from which announces are sent. Trackers record the address that an announce
 //! comes from. So announces are sent from an address on which this peer listens: if `--listen`
-//! names a single address, from that one; otherwise from one of a family in which the peer listens.
-//! A peer that listens in both families announces over both, if the tracker has addresses of both
-//! (BEP 7).
+//! names a single address, from that one; otherwise from any address of a family in which it
+//! listens. A peer that listens in both families announces over both, if the tracker has addresses
+//! of both (BEP 7).
 //!
 //! In scope: the choice, and merging two answers. Out of scope: sockets (`http`, `udp`).
 
@@ -35,13 +35,13 @@ pub(super) enum AnnounceFailure {
 }
 
 impl AnnounceFailure {
-    /// Whether another address of the tracker would not help. A peer that can be reached in both
-    /// families still announces over the other family.
+    /// Whether the other addresses of the tracker in this family are not worth an attempt. A peer
+    /// that can be reached in both families still announces over the other family.
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Final(_))
     }
 
-    /// An answer that is of no use. It does not say when to ask again.
+    /// The failure for an answer that is of no use. It has no time to ask again.
     pub(super) fn useless(reason: String) -> Self {
         let retry = None;
         Self::Refused(Refusal { reason, retry })
@@ -228,7 +228,12 @@ mod tests {
         let (v4, v6) = (AddressFamily::V4, AddressFamily::V6);
         let none = || Err(NoAddress("none".to_owned()));
         let silent = || Err(NoAnswer("silent".to_owned()));
-        let refused = || Err(AnnounceFailure::useless("refused".to_owned()));
+        let refused = || {
+            Err(AnnounceFailure::Refused(Refusal {
+                reason: "refused".to_owned(),
+                retry: None,
+            }))
+        };
         let error = |reason: &str| Err(reason.to_owned());
         for (listen, over_v4, over_v6, tried, expected) in [
             ("0.0.0.0", Ok(4), Ok(6), vec![v4], Ok(vec![4])),

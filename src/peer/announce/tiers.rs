@@ -5,9 +5,9 @@
 //! tier. Those that failed before it are tried again later. The other interpretation announces to
 //! all trackers. Here the literal one applies, with these exceptions:
 //!
-//! - A starved download ([`Tiers::extend_if_starved`]) announces to twice as many trackers, and
-//!   doubles again while it is starved, because another tracker may know other peers. Seeds and
-//!   downloads that receive data use no further trackers.
+//! - A starved download ([`Tiers::extend_if_starved`]) announces to twice as many trackers, because
+//!   another tracker may know other peers. While it stays starved, the number doubles again and
+//!   again. Seeds, and downloads that receive data, use no further trackers.
 //! - A magnet link starts with all its trackers: it does not order them, and any peer may have the
 //!   metadata.
 //! - Trackers of this product do not share the peers of open swarms with each other. So the
@@ -15,7 +15,7 @@
 //!   is such a tracker, all trackers of the torrent are announced to.
 //!
 //! A private torrent (BEP 27) is announced to one tracker only, even if that is a tracker of this
-//! product. If it fails, another tracker takes its place, and the peers that the failed tracker
+//! product. If this tracker fails, another one takes its place, and the peers that the failed one
 //! returned are dropped.
 //!
 //! In scope: the choice. The caller passes in the time and the results. Out of scope: when an
@@ -50,9 +50,9 @@ pub(super) struct Tiers {
     target: usize,
     /// When the download became starved, or when it last got more trackers because of it.
     starved_since: Option<Instant>,
-    /// For a private torrent: the tracker that it is announced to, once that has answered.
+    /// For a private torrent: the tracker whose answer was used last. `None` before the first one.
     current: Option<String>,
-    /// For a private torrent: the trackers that have failed since one last answered.
+    /// For a private torrent: the trackers that have failed since the latest answer.
     failed: HashSet<String>,
 }
 
@@ -284,7 +284,7 @@ mod tests {
         };
         assert_eq!(after(0, true), (false, "a".into()));
         assert_eq!(after(9, true), (false, "a".into()));
-        assert_eq!(after(10, false), (false, "a".into()), "something came");
+        assert_eq!(after(10, false), (false, "a".into()), "data arrived");
         assert_eq!(after(12, true), (false, "a".into()));
         assert_eq!(after(21, true), (false, "a".into()));
         assert_eq!(after(22, true), (true, "abc".into()), "b fails");

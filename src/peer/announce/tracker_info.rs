@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A file that was changed less than this time before it was read is read again, even if it looks
+/// A file that was read sooner than this after its last change is read again, even if it looks
 /// unchanged: file systems do not tell apart two changes that follow each other quickly.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
@@ -49,7 +49,7 @@ impl TrackerInfoFile {
         {
             return urls;
         }
-        // The version is older than the text, so a change in between is noticed later.
+        // The version was taken before the text is read, so a change in between is noticed later.
         let info = read_tracker_info(&self.path).unwrap_or_default();
         let urls = info.addresses.iter();
         let urls: Arc<[String]> = urls.map(|address| url_of(&address.to_string())).collect();
@@ -137,7 +137,7 @@ mod tests {
         let file = TrackerInfoFile::new(path.clone());
         let urls = |file: &TrackerInfoFile| file.tracker_urls().concat();
         assert_eq!(urls(&file), "");
-        // Changes of the same length, one right after the other.
+        // Changes that keep the length, one right after the other.
         for port in 1..=200 {
             fs::write(&path, format!("a:{}\n", 1_000 + port)).unwrap();
             assert_eq!(urls(&file), format!("http://a:{}/announce", 1_000 + port));

@@ -11,7 +11,7 @@ use crate::system::{cause, lock};
 use crate::wire::udp_tracker::{
     AddressFamily, ConnectionId, TransactionId, UdpRequest, UdpResponse,
 };
-use crate::wire::{AnnounceRequest, AnnounceResponse, HostPort};
+use crate::wire::{AnnounceRequest, AnnounceResponse, HostPort, Refusal};
 use ring::rand::{SystemRandom, generate};
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -20,7 +20,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// How long a whole announce may take.
-pub(super) const ANSWER: Duration = Duration::from_secs(20);
+pub(super) const ANNOUNCE_LIMIT: Duration = Duration::from_secs(20);
 /// How long to wait for the answer to one datagram.
 const WAIT: Duration = Duration::from_secs(15);
 /// The longest pause before a silent address is tried again.
@@ -218,8 +218,10 @@ impl Exchange<'_> {
             match UdpResponse::parse(datagram, family) {
                 Ok(response) if response.transaction() != request.transaction() => {}
                 Ok(UdpResponse::Error { message, .. }) => {
-                    let reason = format!("the tracker refuses: {message}");
-                    return Err(AnnounceFailure::useless(reason));
+                    return Err(AnnounceFailure::Refused(Refusal {
+                        reason: format!("the tracker refuses: {message}"),
+                        retry: None,
+                    }));
                 }
                 Ok(response) => {
                     if let Some(answer) = expected(response) {

@@ -20,12 +20,12 @@ pub struct ClosedRunProgress {
     /// Pieces verified so far.
     pub verified: u32,
     /// What prevents it from completing.
-    pub missing: MissingPieces,
+    pub obstacle: Obstacle,
 }
 
 /// What prevents a download in a closed run from completing, given all living owners.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MissingPieces {
+pub enum Obstacle {
     /// Nothing: it is complete, or the owners can still send the missing pieces.
     Nothing,
     /// No link to these owners exists.
@@ -98,7 +98,7 @@ impl Peer {
         owners: &[SocketAddr],
     ) -> Option<ClosedRunProgress> {
         let transfer = self.transfers.transfer(info_hash)?;
-        let (state, verified, missing) = transfer.inspect(|core| {
+        let (state, verified, obstacle) = transfer.inspect(|core| {
             let linked: HashSet<SocketAddr> = core
                 .links()
                 .filter_map(|(_, link)| link.listens_at())
@@ -111,21 +111,21 @@ impl Peer {
             let pieces_are_known = links.all(|(id, _)| core.picker().has_announced(id));
             let is_waiting =
                 core.phase().fetches() && core.blocks_at_workers() == 0 && unavailable > 0;
-            let missing = match (is_waiting, unlinked.is_empty()) {
-                (true, false) => MissingPieces::Links(unlinked),
-                (true, true) if pieces_are_known => MissingPieces::Owners(unavailable),
-                _ => MissingPieces::Nothing,
+            let obstacle = match (is_waiting, unlinked.is_empty()) {
+                (true, false) => Obstacle::Links(unlinked),
+                (true, true) if pieces_are_known => Obstacle::Owners(unavailable),
+                _ => Obstacle::Nothing,
             };
             (
                 download_state(core.phase(), 0),
                 core.owned().count(),
-                missing,
+                obstacle,
             )
         });
         Some(ClosedRunProgress {
             state,
             verified,
-            missing,
+            obstacle,
         })
     }
 }

@@ -61,7 +61,7 @@ impl Peer {
             ..options
         };
         let known = self.transfers.entry(magnet.info_hash);
-        match known.filter(|known| !known.is_replaceable()) {
+        match known.filter(|known| !known.has_ended()) {
             Some(SwarmEntry::Search(known)) => return self.extend_search(&known, options),
             Some(SwarmEntry::Transfer(known)) => {
                 return self.extend_download(&known, magnet, options);
@@ -109,7 +109,7 @@ impl Peer {
                 ..started(known)
             });
         }
-        if !is_same_place || choice == known.choice {
+        if !is_same_place {
             return Err(already_error(&former));
         }
         let record = MagnetRecord {

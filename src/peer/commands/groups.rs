@@ -66,7 +66,7 @@ impl Peer {
     pub fn logout(&self) -> Result<LoggedOut, AccountError> {
         let user = self.account().user().ok_or(AccountError::NotLoggedIn)?;
         let is_of_user = |membership: &Membership| membership.user == user;
-        self.end_login("its user has logged out", is_of_user, || {
+        self.end_access("its user has logged out", is_of_user, || {
             self.account().logout()
         })
     }
@@ -80,16 +80,16 @@ impl Peer {
         let user = self.account().user().ok_or(AccountError::NotLoggedIn)?;
         let is_left =
             |membership: &Membership| membership.user == user && membership.group == *label;
-        self.end_login("its user has left the group", is_left, || {
+        self.end_access("its user has left the group", is_left, || {
             self.account().leave_group(label.clone(), end)
         })
     }
 
     /// Runs `end`, which ends a login or a membership. The trackers receive `stopped` first,
-    /// because nothing can be announced for the user afterwards. The links of the affected groups
-    /// end with `reason`. Afterwards the groups that are not suspended are announced again. If
-    /// `end` fails, no group is suspended.
-    fn end_login<T>(
+    /// because nothing can be announced for the user afterwards. If `end` succeeds, the affected
+    /// groups lose their certificates, and their links end with `reason`. If it fails, they are
+    /// announced again.
+    fn end_access<T>(
         &self,
         reason: &str,
         is_affected: impl Fn(&Membership) -> bool,
@@ -186,7 +186,7 @@ impl Peer {
                 .transfers
                 .transfer(entry.info_hash)
                 .is_some_and(|transfer| {
-                    !transfer.is_replaceable() && belongs_to(&transfer, user.as_ref())
+                    !transfer.has_ended() && belongs_to(&transfer, user.as_ref())
                 }),
             entry,
         });
@@ -215,7 +215,7 @@ impl Peer {
         let place = place_of(&self.transfers, &metainfo, destination)?;
         let started = Started::new(metainfo.info(), place.path());
         if let Some(entry) = self.transfers.entry(started.info_hash) {
-            if !entry.is_replaceable() {
+            if !entry.has_ended() {
                 return match &entry {
                     SwarmEntry::Transfer(other) if !belongs_to(other, Some(&membership.user)) => {
                         Err(here_for_another_user(other))
@@ -230,7 +230,7 @@ impl Peer {
                 && belongs_to(&other, Some(&membership.user))
             {
                 // The user has access again: share the copy that is here.
-                if other.plan.path() == started.path && other.restore() {
+                if other.plan.path() == started.path && other.serve_again() {
                     self.services.group_announcer.resume();
                     return Ok(started);
                 }

@@ -45,6 +45,7 @@ impl HashedShare {
         } = draft.hash(progress, stop)?;
         let info = metainfo.info();
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), path)?;
+        // Opens every file and checks its length.
         store.stamps()?;
         store.seal(&stamps);
         Ok(Self {

@@ -23,7 +23,7 @@ impl Peer {
     /// When no unfinished download has that name.
     pub fn cancel(&self, name: &str) -> Result<(), PeerError> {
         let mut entries = self.transfers.entries().into_iter();
-        let found = entries.find(|entry| entry.is_called(name) && is_unfinished(entry));
+        let found = entries.find(|entry| entry.is_named(name) && is_unfinished(entry));
         let found = found.ok_or_else(|| PeerError::NoSuchDownload(name.to_owned()))?;
         self.end_with_successor(found, |entry| self.cancel_one(entry))
     }
@@ -42,7 +42,7 @@ impl Peer {
             }
         };
         let open = self.transfers.entries().into_iter().filter(is_open);
-        let mut with_this_name = open.filter(|entry| entry.is_called(name));
+        let mut with_this_name = open.filter(|entry| entry.is_named(name));
         let found = with_this_name.next();
         let found = found.ok_or_else(|| PeerError::NoSuchShare(name.to_owned()))?;
         let others = with_this_name.map(|other| other.info_hash().to_string());
@@ -118,6 +118,7 @@ impl Peer {
             return Ok(true);
         }
         let was_there = self.forget(entry)?;
+        // The wanted files stay, but nothing uses the parts file any more.
         if let RecordKind::Download(place) = &transfer.plan.kind
             && !transfer.plan.selection.is_all()
         {

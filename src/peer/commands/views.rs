@@ -41,8 +41,8 @@ impl Peer {
         }
     }
 
-    /// The trackers of TRACKER_INFO in their order, asked now, then the other trackers that this
-    /// peer announces to.
+    /// First the trackers of TRACKER_INFO, in the order of the file: each of them is asked for its
+    /// status now. Then the other trackers that this peer announces to.
     fn trackers(&self) -> Vec<TrackerStatus> {
         let mut announced = self.services.announcer.status();
         let listed = self.account().trackers().into_iter().map(|control| {

@@ -42,11 +42,11 @@ pub fn examine(options: &DoctorOptions, mut found: impl FnMut(Finding)) {
         port,
         names: HostNames::default(),
     };
-    let answered = info
+    let usable = info
         .addresses
         .iter()
         .filter(|tracker| examiner.examine(tracker, &mut found));
-    if answered.count() == 0 {
+    if usable.count() == 0 {
         let text = "no tracker can be used, and peers find each other only through trackers";
         let advice = "see the lines above";
         found(Finding::fault(Check::Tracker, text, Some(advice)));

@@ -7,7 +7,9 @@ use crate::torrent::InfoHash;
 use std::path::Path;
 
 /// Turns the error for a share that is here already into a success, if the share is at the
-/// destination or no destination was named. `result` is the result of starting the download.
+/// destination or no destination was named. An error with advice stays an error: the command asked
+/// for files that this peer neither has nor fetches. `result` is the result of starting the
+/// download.
 pub(crate) fn or_already(
     transfers: &Transfers,
     info_hash: InfoHash,

@@ -5,8 +5,8 @@
 //! that are known to be good. Files that were complete before stay under the final name
 //! (`storage/extend.rs`).
 //!
-//! The new record is written before the files are made, and restored if they cannot be made. So a
-//! crash at any step leaves a record that the next start can resume.
+//! The new record is written before the files are made. If they cannot be made, the former record
+//! is written again. So a crash at any step leaves a record that the next start can resume.
 
 use super::recorded_place::RecordedPlace;
 use super::{already_here, elsewhere, not_now, planned::PlannedDownload};
@@ -49,7 +49,7 @@ impl PlannedDownload {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<(), PeerError> {
         let choice = former.plan.choice.union(&self.choice);
-        // Patterns that choose no file are an error, even if the share is here.
+        // Patterns that choose no file are reported first, even if the share is here.
         Selection::of(self.metainfo.info(), &self.choice.only)?;
         let RecordKind::Download(place) = &former.plan.kind else {
             return Err(already_here(former));
@@ -74,14 +74,17 @@ impl PlannedDownload {
             metainfo: former.plan.metainfo.clone(),
             place: self.place,
             choice: FileChoice {
+                // Other content is at the destination only if the former download was to replace
+                // it and is not complete.
                 force: former.plan.replaces && !complete,
                 ..choice
             },
             peers: known_peers.chain(new_peers).cloned().collect(),
             former: Some(SwarmEntry::Transfer(Arc::clone(former))),
         };
-        let place = RecordedPlace::of_transfer(former, &extended.place, complete);
-        let begun = extended.begin(services, progress, (has_files_in_place, place), Some(known));
+        let recorded_place = RecordedPlace::of_transfer(former, &extended.place, complete);
+        let in_place = (has_files_in_place, recorded_place);
+        let begun = extended.begin(services, progress, in_place, Some(known));
         if begun.is_err() {
             resume_former(former, &services.transfers, recorded)?;
         }
@@ -147,14 +150,16 @@ fn resume_former(
     transfers: &Transfers,
     recorded: RecordState,
 ) -> Result<(), PeerError> {
-    if former.is_replaceable() {
+    if former.has_ended() {
         return Ok(());
     }
-    // Its successor may have ended, or may still be in the map.
     match transfers.enter(SwarmEntry::Transfer(Arc::clone(former))) {
-        Err(SwarmEntry::Transfer(other)) if Arc::ptr_eq(&other, former) => {}
-        Err(_) => return Ok(()),
+        // It was not in the map, or its successor there has ended. Now it is in the map.
         Ok(()) => {}
+        // It was in the map already.
+        Err(SwarmEntry::Transfer(other)) if Arc::ptr_eq(&other, former) => {}
+        // Its successor is in the map and has not ended.
+        Err(_) => return Ok(()),
     }
     let record = Record {
         state: recorded.clone(),

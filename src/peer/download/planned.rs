@@ -41,7 +41,7 @@ impl PlannedDownload {
         let info_hash = self.metainfo.info().info_hash();
         let known = services.transfers.entry(info_hash);
         let has_files_in_place = match known.filter(|_| self.former.is_none()) {
-            Some(SwarmEntry::Transfer(known)) if !known.is_replaceable() => {
+            Some(SwarmEntry::Transfer(known)) if !known.has_ended() => {
                 return self.extend(services, &known, progress);
             }
             Some(SwarmEntry::Transfer(known)) => {
@@ -50,8 +50,8 @@ impl PlannedDownload {
                 (self, has_files_in_place) = self.inherit_choice(&known);
                 has_files_in_place
             }
-            Some(search @ SwarmEntry::Search(_)) if !search.is_replaceable() => {
-                // Patterns that choose no file are an error, even if the share is here.
+            Some(search @ SwarmEntry::Search(_)) if !search.has_ended() => {
+                // Patterns that choose no file are reported first, before the running search.
                 Selection::of(self.metainfo.info(), &self.choice.only)?;
                 return Err(already_error(&search));
             }
@@ -77,7 +77,7 @@ impl PlannedDownload {
             Some(SwarmEntry::Transfer(_)) | None => services.command.flag(),
         };
         // The former entry was cancelled meanwhile.
-        if former.as_ref().is_some_and(SwarmEntry::is_replaceable) {
+        if former.as_ref().is_some_and(SwarmEntry::has_ended) {
             return Err(PeerError::Stopping);
         }
         let transfers = &services.transfers;
@@ -160,7 +160,7 @@ pub(crate) fn enter(
     }
     let made = record_and_make(transfers, transfer, &opened);
     // If it was cancelled meanwhile, no record may stay.
-    if transfer.is_replaceable() {
+    if transfer.has_ended() {
         if transfers.entry(info_hash).is_none() {
             transfers.context.records.remove(info_hash)?;
         }
@@ -376,7 +376,7 @@ impl OpenedFiles {
     }
 }
 
-/// The needed pieces that verify.
+/// The needed pieces whose hashes are right.
 fn verify_needed(
     store: &Store,
     selection: &Selection,

@@ -78,7 +78,7 @@ impl GroupAnnouncer {
         self.changed.notify_all();
     }
 
-    /// Announces the transfers of the memberships that `is_affected` at `at`, or earlier if they are
+    /// Announces the transfers of the affected memberships at the time `at`, or earlier if they are
     /// due earlier.
     pub(super) fn announce_by(&self, is_affected: impl Fn(&Membership) -> bool, at: Instant) {
         let is_affected = |task: &GroupTransfer| is_affected(&task.group.membership);
@@ -112,7 +112,7 @@ impl GroupAnnouncer {
             .changed
             .wait_timeout_while(schedule, SUSPEND_LIMIT, stopping);
         if recover(waited).1.timed_out() {
-            log::info!("not all trackers received in time that the sharing stops");
+            log::info!("some trackers did not learn in time that the sharing stops");
         }
     }
 

@@ -87,6 +87,7 @@ impl GroupClient {
     /// Makes the announces, fetches a certificate if needed, and acts on the answers. All of `due`
     /// belongs to one group.
     pub(super) fn announce_due(&self, due: &[GroupAnnounce]) -> Vec<AnnounceOutcome> {
+        // The swarms of one request get the same part, so that they are announced together again.
         let longer_by = random_part();
         let mut outcomes = self.outcomes(due);
         for outcome in &mut outcomes {
@@ -144,7 +145,7 @@ impl GroupClient {
                 (true, ..) if is_stopped(due) => listed(false, false),
                 (true, ..) => {
                     let transfer = &due.payload.transfer;
-                    transfer.restore();
+                    transfer.serve_again();
                     transfer.add_peers(swarm.addresses);
                     listed(transfer.phase().fetches(), transfer.lacks_peers())
                 }
@@ -190,8 +191,8 @@ impl GroupClient {
         })?;
         let mut goes_on = due.iter().zip(&swarms);
         let goes_on = goes_on.any(|(due, swarm)| swarm.is_listed && !is_stopped(due));
-        // The trackers list the share in the user's group, but this peer's certificate belongs to
-        // another group: an earlier one with the same name.
+        // The trackers list the share, but this peer has no certificate of the share's authority.
+        // Its certificate may be that of an earlier group with the same name: fetch a new one.
         let uncertified = if goes_on && group.tls(authority).is_none() {
             match self.groups.certify(&self.account, group) {
                 Err(error) => Some(outcome_of_error(group, &error)),
@@ -292,7 +293,8 @@ fn failed_with(trouble: String) -> AnnounceOutcome {
 
 fn outcome_of_error(group: &Group, error: &AccountError) -> AnnounceOutcome {
     match error.refusal() {
-        // One share may be withdrawn while others of the group are listed.
+        // The group is not suspended, because its other shares may still be listed. But it may be a
+        // new group with the same name, so the certificate may be out of date.
         Some(AccessErrorKind::NotInCatalogue) => {
             group.renew_certificate_soon();
             AnnounceOutcome::Ended(format!("{}: {error}", group.membership.group))

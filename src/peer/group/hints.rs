@@ -1,7 +1,8 @@
 //! What a peer does with the hints of a tracker.
 //!
-//! A hint only makes an announce or a question due earlier. Announces find out what is withdrawn
-//! and who has left, as they would without hints.
+//! A hint makes an announce or a question due earlier, or contains addresses of new peers. It does
+//! not say what was withdrawn or who has left: only the announces find that out, as they would
+//! without hints.
 
 use super::GroupAnnouncer;
 use crate::peer::{Account, Membership, Transfers};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 /// the same moment.
 const SPREAD: Duration = Duration::from_millis(500);
 
-/// Acts on hints, and remembers the numbers of groups.
+/// Acts on hints, and remembers the change numbers of groups.
 #[derive(Debug)]
 pub(crate) struct HintReader<'a> {
     account: &'a Account,
@@ -66,7 +67,7 @@ impl<'a> HintReader<'a> {
             }
         }
         if hint.has_news {
-            // The news may be that the user is a member of a group no more.
+            // The news may be that the user is no longer a member of a group.
             let is_affected = |membership: &Membership| membership.user == user;
             self.announcer.announce_by(is_affected, soon());
             self.account.on_news();

@@ -69,7 +69,8 @@ pub(crate) enum Upcoming {
 pub(crate) struct MessageReader<'a> {
     stream: &'a LinkStream,
     timeouts: ReadTimeouts,
-    /// The longest bitfield that is accepted, in bytes. With `None`, all bitfields are skipped.
+    /// The longest bitfield that is accepted, in bytes. With `None`, any length is accepted, and a
+    /// bitfield that has not arrived whole is skipped instead of buffered.
     max_bitfield: Option<usize>,
     /// Bytes that were read. Those before `at` are consumed.
     bytes: Vec<u8>,
@@ -144,12 +145,13 @@ impl<'a> MessageReader<'a> {
                 self.at += length;
                 Ok(message)
             }
+            // Not reached: `wait` has found a whole message.
             _ => Ok(PeerMessage::KeepAlive),
         }
     }
 
-    /// Moves the part of a block that is already buffered to the start of `block`. Returns its
-    /// length.
+    /// Moves the bytes of a block that were read ahead into the start of `block`. Returns their
+    /// number.
     pub(crate) fn take_ahead(&mut self, block: &mut [u8]) -> usize {
         let got = self.bytes.len().min(block.len());
         if let (Some(start), Some(here)) = (block.get_mut(..got), self.bytes.get(..got)) {
@@ -159,8 +161,8 @@ impl<'a> MessageReader<'a> {
         got
     }
 
-    /// How long the current message has been arriving.
-    pub(crate) fn arriving_for(&self) -> Duration {
+    /// How long ago the current message began to arrive.
+    pub(crate) fn message_age(&self) -> Duration {
         self.begun.map_or(Duration::ZERO, |begun| begun.elapsed())
     }
 
@@ -227,8 +229,8 @@ impl<'a> MessageReader<'a> {
     }
 }
 
-/// Reads once. `begun` is the time at which the current message began to arrive, if it did. Each
-/// `call` blocks for a limited time, so that the time limits are checked.
+/// Repeats `call` until it returns bytes or a time limit is over. Each call blocks for a short time
+/// only. `begun` is the time at which the current message began to arrive, if it did.
 fn read(
     timeouts: &ReadTimeouts,
     begun: Option<Instant>,
@@ -258,8 +260,8 @@ fn read(
                 io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                     Err(ReadError::Silent(timeouts.silence))
                 }
-                // TLS reports this if no close notification came. BEP 3 messages carry their
-                // length, so none is needed.
+                // TLS reports this if no close notification came. The notification is not needed,
+                // because BEP 3 messages carry their length.
                 io::ErrorKind::UnexpectedEof => Err(ReadError::Closed),
                 _ => Err(ReadError::Socket(error)),
             },

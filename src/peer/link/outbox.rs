@@ -1,5 +1,5 @@
-//! The queue of a link's writing thread: control messages, `have` messages, and blocks that the
-//! remote peer requested.
+//! The queues of a link's writing thread: control messages, `have` messages, and the blocks and
+//! pieces of metadata that the remote peer requested.
 //!
 //! The core decides whether a request is served, before the block is queued here. A choke drops the
 //! queued blocks under the same lock that queues them. So each request is clearly before or after
@@ -31,10 +31,11 @@ struct Queues {
     bytes: Vec<u8>,
     blocks: VecDeque<BlockRange>,
     metadata: MetadataQueue,
-    /// The number of bytes of the front block that are already reserved from the rate limit, and
-    /// the time at which the last reserved part may be sent.
+    /// The number of bytes of the front block that are already reserved from the rate limit.
     reserved: u32,
+    /// When the last reserved part of the front block may be sent.
     due: Option<Instant>,
+    /// Whether the owned map has new pieces to send `have` messages for.
     haves: bool,
     closed: bool,
     /// When the writing thread took what it is sending now.
@@ -53,7 +54,7 @@ struct MetadataQueue {
     due: Option<Instant>,
 }
 
-/// What to send next. If all fields are empty, a keep-alive is due.
+/// What to send next. All fields are empty if there was nothing to send for the maximum wait.
 #[derive(Debug)]
 pub(super) struct NextOutput {
     /// Encoded messages.
@@ -143,14 +144,14 @@ impl Outbox {
         self.change(|queues| queues.closed = true);
     }
 
-    /// Waits for the next thing to send; returns `None` once the outbox is closed. `spare` is an
-    /// empty buffer to swap in. A block waits for the rate `limit`; messages do not wait behind it.
-    /// After `keep_alive` without output, a keep-alive is due.
+    /// Waits for the next thing to send; returns `None` once the outbox is closed. If there is
+    /// nothing to send for `max_wait`, the returned output is empty. `spare` is an empty buffer to
+    /// swap in. A block waits for the rate `limit`; messages do not wait behind it.
     pub(super) fn next(
         &self,
         spare: Vec<u8>,
         limit: Option<&Throttle>,
-        keep_alive: Duration,
+        max_wait: Duration,
     ) -> Option<NextOutput> {
         let mut queues = lock(&self.queues);
         queues.sending_since = None;
@@ -160,24 +161,24 @@ impl Outbox {
             if queues.closed {
                 return None;
             }
-            let metadata = queues.metadata_due(limit, now);
-            if metadata.is_some_and(|due| due <= now) {
+            let metadata_due = queues.metadata_due(limit, now);
+            if metadata_due.is_some_and(|due| due <= now) {
                 queues.take_metadata();
             }
-            let due = queues.block_due(limit, now);
-            let ready = due.is_some_and(|due| due <= now);
-            let silent = now.saturating_duration_since(begun) >= keep_alive;
-            if ready || silent || queues.haves || !queues.bytes.is_empty() {
+            let block_due = queues.block_due(limit, now);
+            let is_block_due = block_due.is_some_and(|due| due <= now);
+            let timed_out = now.saturating_duration_since(begun) >= max_wait;
+            if is_block_due || timed_out || queues.haves || !queues.bytes.is_empty() {
                 queues.sending_since = Some(now);
-                let block = ready.then(|| queues.pop_block()).flatten();
+                let block = is_block_due.then(|| queues.pop_block()).flatten();
                 return Some(NextOutput {
                     bytes: std::mem::replace(&mut queues.bytes, spare),
                     haves: std::mem::take(&mut queues.haves),
                     block,
                 });
             }
-            let end = begun + keep_alive;
-            let until = [due, metadata]
+            let end = begun + max_wait;
+            let until = [block_due, metadata_due]
                 .into_iter()
                 .flatten()
                 .fold(end, Instant::min);
@@ -214,9 +215,9 @@ impl Outbox {
 }
 
 impl Queues {
-    /// When the front block may be sent, if there is one. A block longer than 16 KiB is reserved in
-    /// parts, so that a peer that requests long blocks gets no larger share of the rate than
-    /// others.
+    /// When the front block may be sent or its next part may be reserved, if there is a block. A
+    /// block longer than 16 KiB is reserved in parts, so that a peer that requests long blocks gets
+    /// no larger share of the rate than others.
     fn block_due(&mut self, limit: Option<&Throttle>, now: Instant) -> Option<Instant> {
         let length = self.blocks.front()?.length();
         let Some(limit) = limit else { return Some(now) };
@@ -246,7 +247,8 @@ impl Queues {
         Some(*self.metadata.due.get_or_insert_with(reserve))
     }
 
-    /// Encodes the front piece of metadata only, so that few encoded bytes are queued.
+    /// Moves the front piece of metadata to the encoded messages. The others stay as they are, so
+    /// that few encoded bytes are queued.
     fn take_metadata(&mut self) {
         self.metadata.due = None;
         if let Some((id, piece)) = self.metadata.pieces.pop_front()

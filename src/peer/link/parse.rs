@@ -35,7 +35,7 @@ pub(super) fn parse<'a>(
     let piece = |name, index| lengths.piece(index).ok_or(EndReason::NoPiece(name, index));
     let block =
         |request: UncheckedBlock| lengths.range(request.index, request.begin, request.length);
-    let all_pieces = |pieces| ReceivedMessage::Pieces { pieces, is_first };
+    let pieces_of_remote = |pieces| ReceivedMessage::Pieces { pieces, is_first };
     let is_fast = remote.fast;
     Ok(ParsedMessage::Swarm(match message {
         PeerMessage::KeepAlive | PeerMessage::Port(_) => return Ok(ParsedMessage::Nothing),
@@ -44,12 +44,12 @@ pub(super) fn parse<'a>(
         PeerMessage::Interested => ReceivedMessage::Interested,
         PeerMessage::NotInterested => ReceivedMessage::NotInterested,
         PeerMessage::Have(index) => ReceivedMessage::Have(piece("have", index)?),
-        PeerMessage::Bitfield(bits) => all_pieces(PieceSet::from_bitfield(bits, lengths)?),
-        PeerMessage::HaveAll if is_fast => all_pieces(PieceSet::full(lengths)),
+        PeerMessage::Bitfield(bits) => pieces_of_remote(PieceSet::from_bitfield(bits, lengths)?),
+        PeerMessage::HaveAll if is_fast => pieces_of_remote(PieceSet::full(lengths)),
         PeerMessage::HaveNone if is_fast && !is_first => {
             return Err(ProtocolViolation::PiecesTakenBack.into());
         }
-        PeerMessage::HaveNone if is_fast => all_pieces(PieceSet::empty(lengths)),
+        PeerMessage::HaveNone if is_fast => pieces_of_remote(PieceSet::empty(lengths)),
         PeerMessage::Request(request) => ReceivedMessage::Request(block(request)?),
         PeerMessage::Cancel(request) => return Ok(ParsedMessage::Cancel(block(request)?)),
         PeerMessage::Reject(request) if is_fast => ReceivedMessage::Reject(block(request)?),

@@ -21,8 +21,8 @@ pub(crate) struct LinkResources {
     pub(crate) buffers: Arc<BufferPool>,
 }
 
-/// Runs a link until it ends. Joins the writing thread before it returns. `journal_position` is the
-/// position in the journal of owned pieces up to which the remote peer knows them.
+/// Runs a link until it ends. Joins the writing thread before it returns. `journal_position` is a
+/// position in the journal of the owned map: the remote peer already knows the pieces before it.
 pub(crate) fn run<S: MessageSink + UploadSource + 'static>(
     swarm: &Arc<S>,
     link: &Arc<Link>,
@@ -140,7 +140,7 @@ impl<S: MessageSink> Reader<'_, S> {
         let mut buffer = spare.unwrap_or_else(|| self.resources.buffers.buffer());
         buffer.set_length(range.length());
         let got = messages.take_ahead(&mut buffer);
-        let spent = messages.arriving_for();
+        let spent = messages.message_age();
         self.wait_for_limit(range.length())?;
         messages.read_block(buffer.get_mut(got..).unwrap_or_default(), spent)?;
         let unneeded = self.sink.on_block(self.link.id(), range, buffer);

@@ -42,8 +42,8 @@ pub(crate) trait MessageSink: Send + Sync {
 
 /// Provides what links send.
 pub(crate) trait UploadSource: Send + Sync {
-    /// The pieces verified since `position` in the journal of owned pieces. Advances `position`
-    /// past them.
+    /// The pieces after `position` in the journal of the owned map, which lists pieces in the order
+    /// in which they were verified. Advances `position` past them.
     fn haves_since(&self, position: &mut usize) -> Vec<PieceIndex>;
 
     /// Whether a piece may be sent now.

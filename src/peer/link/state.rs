@@ -123,7 +123,8 @@ impl Link {
         self.outbox.unchoke();
     }
 
-    /// Closes the link: the sockets close, so both threads end. Only the first reason is kept.
+    /// Closes the link: shuts the socket down, so that both threads end. Only the first reason is
+    /// kept.
     pub(crate) fn close(&self, reason: impl Into<String>) {
         lock(&self.reason).get_or_insert_with(|| reason.into());
         self.outbox.close();

@@ -58,6 +58,7 @@ impl LinkStream {
         self.socket().set_read_timeout(Some(wait))
     }
 
+    /// Reads once. A plain socket ignores `wait`: its limit was set by [`LinkStream::prepare`].
     pub(super) fn read(&self, room: &mut [u8], wait: Duration) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => (&**socket).read(room),
@@ -65,6 +66,7 @@ impl LinkStream {
         }
     }
 
+    /// Like [`LinkStream::read`], into several buffers.
     pub(super) fn read_vectored(
         &self,
         room: &mut [IoSliceMut<'_>],
@@ -95,10 +97,10 @@ impl LinkStream {
         }
     }
 
-    /// Sends the header of a piece and its block: `length` bytes of the share from `offset`. Fails
-    /// if the files have changed since they were verified. On a plain link `sendfile` sends the
-    /// block from the page cache, without reading it into this process. Under TLS the block is read
-    /// into `batch`.
+    /// Sends the header of a `piece` message and then its block: `length` bytes of the share from
+    /// `offset`. Fails if the files have changed since they were verified. On a plain link
+    /// `sendfile` sends the block from the page cache, without reading it into this process. Under
+    /// TLS the block is read into `batch`.
     pub(super) fn send_block(
         &self,
         batch: &mut Batch,

@@ -7,8 +7,8 @@ use crate::torrent::BlockRange;
 use crate::wire::peer::{PeerMessage, piece_header};
 use std::time::Duration;
 
-/// Sends until the outbox is closed or the stream fails. `journal_position` is the position in the
-/// journal of owned pieces up to which the remote peer knows them.
+/// Sends until the outbox is closed or the stream fails. `journal_position` is a position in the
+/// journal of the owned map: the remote peer already knows the pieces before it.
 pub(super) fn write(
     uploads: &dyn UploadSource,
     link: &Link,

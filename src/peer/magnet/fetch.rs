@@ -30,7 +30,7 @@ const PER_PIECE: Duration = Duration::from_secs(1);
 const BAR_WRONG_HASH: Duration = Duration::from_secs(600);
 /// How long the host of a caller is barred, if the caller was to deliver metadata and did not.
 const BAR_NO_METADATA: Duration = Duration::from_secs(60);
-/// Pause before a peer is called again whose link was refused because others were delivering.
+/// If a link was refused because others were delivering: the pause before its peer is called again.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Why a link delivered no metadata.
@@ -103,7 +103,8 @@ pub(crate) fn fetch(
         fetched => fetched,
     };
     let now = search.context.now();
-    if !outgoing && fetch.slot.has_begun() {
+    if !outgoing && fetch.slot.may_deliver() {
+        // A pause of zero ends an earlier bar of this host.
         let pause = match fetched {
             Ok(_) | Err(FetchError::Refused(_)) => Duration::ZERO,
             Err(FetchError::WrongHash) => BAR_WRONG_HASH,
@@ -134,9 +135,9 @@ fn note_failure(search: &MagnetSearch, address: SocketAddr, port: Option<u16>, e
         }
         FetchError::WrongHash => {
             log::warn!("{name}: {address}: {error}");
-            let listens = port.map(|port| SocketAddr::new(address.ip(), port));
+            let listen_address = port.map(|port| SocketAddr::new(address.ip(), port));
             search.contacts(|contacts| {
-                for address in [Some(address), listens].into_iter().flatten() {
+                for address in [Some(address), listen_address].into_iter().flatten() {
                     contacts.bar(address, now + BAR_WRONG_HASH);
                 }
             });
@@ -181,6 +182,7 @@ impl MetadataFetch<'_> {
         let (id, payload) = (0, payload.as_slice());
         PeerMessage::Extended { id, payload }.encode_into(&mut hello);
         self.send(&hello)?;
+        // Longer than the deadline that is set before each message.
         let timeouts = ReadTimeouts {
             message: GREETING + NEXT_PIECE,
             silence: GREETING + NEXT_PIECE,
@@ -227,12 +229,12 @@ impl MetadataFetch<'_> {
             _ => return Err(FetchError::HasNone),
         };
         let assembly = MetadataAssembly::new(size)?;
-        let listens = self.remote.port;
-        let listens = listens.map(|port| SocketAddr::new(self.address.ip(), port));
-        if listens.is_some_and(|address| is_barred(self.search, address)) {
+        let port = self.remote.port;
+        let listen_address = port.map(|port| SocketAddr::new(self.address.ip(), port));
+        if listen_address.is_some_and(|address| is_barred(self.search, address)) {
             return Err(SlotRefused::Barred.into());
         }
-        self.slot.begin()?;
+        self.slot.begin_delivery()?;
         self.piece_deadline = Instant::now() + NEXT_PIECE;
         self.deadline = Instant::now() + GREETING + PER_PIECE * assembly.count();
         self.assembly = Some(assembly);

@@ -31,6 +31,7 @@ pub(crate) fn restore(services: &Services) -> Result<Vec<RecordError>, PeerError
             .enter(SwarmEntry::Search(Arc::clone(&search)))
         {
             Ok(()) => start_search(&search),
+            // The map has the download that this search became.
             Err(_) => context.records.remove_magnet(info_hash)?,
         }
     }

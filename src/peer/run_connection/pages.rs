@@ -6,7 +6,7 @@ use crate::wire::control::{InfoPart, MAX_PAGE, MAX_PART, PartError};
 /// Maximum size of the keys and numbers around one part in a message, in bytes.
 const OVERHEAD: usize = 64;
 
-/// The parts of all `infos` in order, as many per request as fit.
+/// The parts of all `infos` in order. Each item has as many parts as fit into one request.
 pub(super) fn of_infos(infos: &[Info]) -> impl Iterator<Item = Result<Vec<InfoPart>, PartError>> {
     let mut parts = infos
         .iter()

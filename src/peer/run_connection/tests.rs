@@ -82,7 +82,7 @@ fn a_run_goes_from_reports_to_the_end() {
         scope.spawn(|| {
             first.report(&owned, &[]).unwrap();
             first.wait_released().unwrap();
-            first.finished().unwrap();
+            first.report_finished().unwrap();
             assert_eq!(first.wait_end().unwrap(), []);
         });
         let wanted = [name("f"), name("empty")];
@@ -99,10 +99,10 @@ fn a_run_goes_from_reports_to_the_end() {
                     whole: 1
                 }
             );
-            second.complete(wanted).unwrap();
+            second.report_complete(wanted).unwrap();
         }
-        assert!(second.ended().is_none());
-        second.finished().unwrap();
+        assert!(second.end_error().is_none());
+        second.report_finished().unwrap();
         assert_eq!(second.wait_end().unwrap(), []);
         assert!(matches!(
             second.lookup(&wanted[0]),
@@ -157,7 +157,10 @@ fn refusals_have_a_kind_and_a_reason() {
         RunErrorKind::NumberTaken
     );
     assert_eq!(refused(tracker.connect(2).map(drop)), RunErrorKind::RunFull);
-    assert_eq!(refused(connection.finished()), RunErrorKind::OutOfOrder);
+    assert_eq!(
+        refused(connection.report_finished()),
+        RunErrorKind::OutOfOrder
+    );
     connection.report(&[], &[name("file7")]).unwrap();
     connection.wait_released().unwrap();
     let error = connection.lookup(&name("file7")).unwrap_err();
@@ -167,9 +170,9 @@ fn refusals_have_a_kind_and_a_reason() {
         RunErrorKind::RunStarted
     );
     connection
-        .failed(&name("file7"), "no living owner")
+        .report_failed(&name("file7"), "no living owner")
         .unwrap();
-    connection.finished().unwrap();
+    connection.report_finished().unwrap();
     let failures = ["client 1: file7: no living owner"];
     assert_eq!(connection.wait_end().unwrap(), failures.map(TextLine::new));
     assert_eq!(tracker.failures(), failures);
@@ -208,7 +211,7 @@ fn dead_and_silent_clients_are_named_and_the_others_finish() {
         "client 3 did not report within 1 s",
     ];
     assert_eq!(late.wait_end().unwrap(), [TextLine::new(failures[1])]);
-    last.finished().unwrap();
+    last.report_finished().unwrap();
     assert_eq!(last.wait_end().unwrap(), failures.map(TextLine::new));
     assert_eq!(tracker.failures(), failures);
 }

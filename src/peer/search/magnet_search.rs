@@ -112,8 +112,8 @@ impl MagnetSearch {
         lock(&self.state).phase == Phase::Seeking
     }
 
-    /// Whether another attempt may replace it, because it has failed.
-    pub(crate) fn is_replaceable(&self) -> bool {
+    /// Whether it has failed. Then another attempt may replace it.
+    pub(crate) fn has_ended(&self) -> bool {
         matches!(lock(&self.state).phase, Phase::Failed(_))
     }
 
@@ -129,8 +129,11 @@ impl MagnetSearch {
         let (mut state, now) = (lock(&self.state), self.context.now());
         match state.phase {
             Phase::Seeking => {
-                let calls = state.contacts.next_calls((0, 0), MAX_CALLS, now);
-                (calls, state.contacts.next_due())
+                // No call of a search becomes a link of a core.
+                let (links, linked_calls) = (0, 0);
+                let contacts = &mut state.contacts;
+                let calls = contacts.next_calls((links, linked_calls), MAX_CALLS, now);
+                (calls, contacts.next_due())
             }
             Phase::Found | Phase::Failed(_) => Default::default(),
         }
@@ -176,7 +179,7 @@ impl MagnetSearch {
     pub(crate) fn status(&self) -> DownloadStatus {
         let tracker_trouble = self.trackers.trouble(self.info_hash());
         let state = lock(&self.state);
-        let trouble = || match state.contacts.known_count() {
+        let trouble = || match state.contacts.unbarred_count() {
             0 => tracker_trouble,
             _ => state.contacts.last_failure().map(str::to_owned),
         };

@@ -1,7 +1,7 @@
-//! Which links may deliver the metadata of a magnet link. There are limits on the links that
-//! deliver: in all, one per host, and for callers. There are also limits on all links to callers:
-//! in all, and per host. Peers on this machine differ only by port. So a loopback host may deliver
-//! over several links at a time, and its calls are not barred.
+//! Which links may deliver the metadata of a magnet link. The number of links that deliver is
+//! limited: in all, to one per host, and for callers. The number of links to callers is limited
+//! too, whether they deliver or not: in all, and per host. Peers on this machine differ only by
+//! port. So a loopback host may deliver over several links at a time, and its calls are not barred.
 //!
 //! In scope: counting, and ending all these links at once. Out of scope: the messages on them
 //! (`magnet/fetch.rs`).
@@ -134,7 +134,7 @@ impl MetadataSources {
 
 impl MetadataSlot<'_> {
     /// Lets the link deliver metadata from now on, if there is room for it.
-    pub(crate) fn begin(&self) -> Result<(), SlotRefused> {
+    pub(crate) fn begin_delivery(&self) -> Result<(), SlotRefused> {
         let mut state = lock(&self.sources.state);
         if state.has_ended {
             return Err(SlotRefused::NotNeeded);
@@ -157,7 +157,7 @@ impl MetadataSlot<'_> {
     }
 
     /// Whether the link was allowed to deliver.
-    pub(crate) fn has_begun(&self) -> bool {
+    pub(crate) fn may_deliver(&self) -> bool {
         let state = lock(&self.sources.state);
         let link = state.links.get(&self.number);
         link.is_some_and(|link| link.delivers)
@@ -194,19 +194,19 @@ mod tests {
         let sources = MetadataSources::default();
         let enter = |address, outgoing| sources.enter(&stream, ip(address), outgoing, NOW).unwrap();
         let of_one_host = ["192.0.2.1"; 4].map(|address| enter(address, false));
-        assert_eq!(of_one_host[0].begin(), Ok(()));
-        assert!(of_one_host[0].has_begun() && !of_one_host[1].has_begun());
+        assert_eq!(of_one_host[0].begin_delivery(), Ok(()));
+        assert!(of_one_host[0].may_deliver() && !of_one_host[1].may_deliver());
         for link in &of_one_host[1..] {
-            assert_eq!(link.begin(), Err(SlotRefused::Busy));
+            assert_eq!(link.begin_delivery(), Err(SlotRefused::Busy));
         }
         let (second, third) = (enter("192.0.2.2", false), enter("192.0.2.3", false));
         assert_eq!(
-            (second.begin(), third.begin()),
+            (second.begin_delivery(), third.begin_delivery()),
             (Ok(()), Err(SlotRefused::Busy))
         );
         let called = ["192.0.2.4", "2001:db8::1", "2001:db8::2", "192.0.2.5"];
         let called = called.map(|address| enter(address, true));
-        let begun = called.each_ref().map(MetadataSlot::begin);
+        let begun = called.each_ref().map(MetadataSlot::begin_delivery);
         assert_eq!(
             begun,
             [
@@ -217,8 +217,8 @@ mod tests {
             ]
         );
         drop(of_one_host);
-        assert_eq!(third.begin(), Ok(()), "a slot is free again");
-        assert_eq!(called[3].begin(), Err(SlotRefused::Busy));
+        assert_eq!(third.begin_delivery(), Ok(()), "a slot is free again");
+        assert_eq!(called[3].begin_delivery(), Err(SlotRefused::Busy));
     }
 
     #[test]
@@ -254,7 +254,7 @@ mod tests {
         let link = sources.enter(&stream, ip("192.0.2.1"), true, NOW).unwrap();
         sources.end();
         assert_eq!(other.read(&mut [0]).unwrap(), 0);
-        assert_eq!(link.begin(), Err(SlotRefused::NotNeeded));
+        assert_eq!(link.begin_delivery(), Err(SlotRefused::NotNeeded));
         let late = sources.enter(&stream, ip("192.0.2.2"), true, NOW);
         assert_eq!(late.unwrap_err(), SlotRefused::NotNeeded);
     }

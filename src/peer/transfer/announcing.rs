@@ -33,7 +33,7 @@ impl Transfer {
 
     /// Serves a withdrawn share again, because its user is allowed to share it again. Returns
     /// whether it was withdrawn.
-    pub(crate) fn restore(&self) -> bool {
+    pub(crate) fn serve_again(&self) -> bool {
         let is_back = self.decide(|core, now| core.restore(now));
         if is_back {
             log::info!("{}: shared again", self.name());
@@ -44,10 +44,10 @@ impl Transfer {
 
     /// Stops serving the share, because its user is no longer a member of the group or the share is
     /// no longer in the catalogue. Returns whether the transfer stays in the map of transfers, so
-    /// that it can be restored. A complete share stays, because the files belong to the user.
+    /// that it can be served again. A complete share stays, because the files belong to the user.
     pub(crate) fn withdraw(&self, reason: &str) -> bool {
         match self.phase() {
-            // In these phases nothing is announced, and the phase has a reason of its own.
+            // Nothing is announced in these phases, and each keeps the reason that it has.
             Phase::Lost { .. } | Phase::Failed { .. } | Phase::Withdrawn { .. } => return true,
             Phase::Complete => {}
             _ => return false,

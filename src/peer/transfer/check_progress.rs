@@ -20,9 +20,9 @@ impl CheckProgress {
         self.done.store(0, Ordering::Relaxed);
     }
 
-    /// Reports the bytes that the present pass has hashed. Reports of threads may overtake each
-    /// other.
-    pub(super) fn advance(&self, done: u64) {
+    /// Reports how many bytes the present pass has hashed so far. A thread may report a smaller
+    /// number after another thread has reported a larger one.
+    pub(super) fn report_done(&self, done: u64) {
         self.done.fetch_max(done, Ordering::Relaxed);
     }
 
@@ -51,12 +51,12 @@ mod tests {
         let check = CheckProgress::default();
         assert_eq!(check.percent(), 0);
         check.begin(200);
-        check.advance(75);
-        check.advance(50);
+        check.report_done(75);
+        check.report_done(50);
         assert_eq!(check.percent(), 37);
         check.end_pass(100);
         assert_eq!(check.percent(), 50);
-        check.advance(99);
+        check.report_done(99);
         assert_eq!(check.percent(), 99);
         check.begin(10);
         assert_eq!(check.percent(), 0);

@@ -13,8 +13,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 impl Transfer {
-    /// Begins at once if the recorded transfer was complete and its files are unchanged. Returns
-    /// whether it has begun.
+    /// Begins at once if the recorded transfer was complete and its files are unchanged. Otherwise
+    /// does nothing and returns `false`.
     pub(crate) fn reopen_unchanged(self: &Arc<Self>, recorded: &RecordState) -> bool {
         let RecordState::Complete { stamps } = recorded else {
             return false;
@@ -24,16 +24,16 @@ impl Transfer {
             return false;
         };
         store.seal(stamps);
-        let owned = self.unchanged_pieces(&store);
+        let owned = self.readable_pieces(&store);
         if self.set_files(OpenFiles::Whole(Arc::new(store))) {
             self.begin(owned, true);
         }
         true
     }
 
-    /// Whether all wanted data is good. A piece that also holds data of unwanted files may be
-    /// missing, if the wanted files still have their `sealed` stamps: then the missing data belongs
-    /// to the unwanted files.
+    /// Whether all wanted data is good. `good` are the pieces that have been verified. If the
+    /// wanted files still have their `sealed` stamps, pieces that also hold data of unwanted files
+    /// need not be good: then only the data of the unwanted files is wrong or missing.
     pub(crate) fn has_all_wanted(
         &self,
         store: &Store,
@@ -47,8 +47,9 @@ impl Transfer {
         bad.all(|piece| wanted_files_unchanged && store.is_mixed(piece))
     }
 
-    /// The needed pieces that can be read, for files that are unchanged since they were verified.
-    pub(crate) fn unchanged_pieces(&self, store: &Store) -> PieceSet {
+    /// The needed pieces that can be read. They are good if the files are unchanged since they were
+    /// verified. That is not checked here.
+    pub(crate) fn readable_pieces(&self, store: &Store) -> PieceSet {
         let lengths = self.info().lengths();
         let needed = self.plan.selection.needed();
         let mut owned = PieceSet::empty(lengths);
@@ -59,10 +60,10 @@ impl Transfer {
         owned
     }
 
-    /// Prepares an opened download in the background, then begins it. First copies good pieces: if
-    /// `copies_replaced` is set, from the files that the download will replace; and from files with
-    /// one of the other possible names of a partial file (`Download::copy_others`). Then verifies
-    /// the pieces that are not in `known`. The missing pieces are fetched.
+    /// Prepares an opened download in the background, then begins it. If `copies_replaced` is set,
+    /// first copies good pieces of the files that the download will replace. Then copies good
+    /// pieces of files with another possible name of its partial file (`Download::copy_others`).
+    /// Then verifies the pieces that are not in `known`. The missing pieces are fetched.
     pub(crate) fn check_and_begin(
         self: Arc<Self>,
         known: PieceSet,
@@ -181,7 +182,7 @@ impl Transfer {
             RecordState::Complete { stamps } if unchanged => store.seal(stamps),
             _ => store.seal(&store.stamps()?),
         }
-        let mut owned = self.unchanged_pieces(&store);
+        let mut owned = self.readable_pieces(&store);
         if !unchanged {
             log::info!(
                 "{}: changed or not known to be whole; checking it",
@@ -218,7 +219,7 @@ impl Transfer {
         let copied = all.saturating_mul(u64::from(copies_replaced) + download.others_count());
         let unknown = self.bytes_of(self.unknown_pieces(&known));
         check.begin(copied.saturating_add(unknown));
-        let progress = |done| check.advance(done);
+        let progress = |done| check.report_done(done);
         if copies_replaced {
             download.copy_replaced(interrupt, &progress)?;
             check.end_pass(all);
@@ -246,7 +247,7 @@ impl Transfer {
     /// good.
     fn verify_unknown(&self, store: &Store, mut known: PieceSet) -> Result<PieceSet, StoreError> {
         let (threads, interrupt) = (processors(), &self.context.interrupt);
-        let progress = |done| self.files.check.advance(done);
+        let progress = |done| self.files.check.report_done(done);
         let unknown = self.unknown_pieces(&known);
         let good = verify(store, unknown, threads, interrupt, &progress)?;
         let pieces = self.info().lengths().all_pieces();
@@ -271,13 +272,13 @@ impl Transfer {
         pieces.map(|piece| u64::from(lengths.length(piece))).sum()
     }
 
-    /// Begins to serve the owned pieces and to fetch the missing ones. `is_whole`: the files have
+    /// Begins to serve the owned pieces and to fetch the missing ones. `in_place`: the files have
     /// their final names. Returns `false` if the transfer was stopped in the meantime.
-    pub(crate) fn begin(&self, owned: PieceSet, is_whole: bool) -> bool {
+    pub(crate) fn begin(&self, owned: PieceSet, in_place: bool) -> bool {
         let checked = CheckResult {
             owned,
             needed: self.plan.selection.needed().clone(),
-            is_whole,
+            in_place,
         };
         let begins = self.decide(|core, now| core.begin(checked, now));
         self.context.changes.notify();

@@ -28,7 +28,8 @@ struct State {
     open: Option<OpenFiles>,
     /// Whether the download was cancelled. Its files are not opened any more.
     is_cancelled: bool,
-    /// The steps that were noted before the download takes its final name.
+    /// What the record notes of the rename to the final name, from before its first step on. `None`
+    /// if no such rename has begun.
     steps: Option<RenameSteps>,
     /// The stamps with which the files of a complete share were verified ("sealed").
     sealed: Option<Vec<FileStamp>>,
@@ -163,12 +164,12 @@ impl TransferFiles {
         }
     }
 
-    /// The steps that were noted before the download takes its final name.
+    /// What is noted of the rename to the final name. `None` if no such rename has begun.
     pub(super) fn steps(&self) -> Option<RenameSteps> {
         lock(&self.state).steps.clone()
     }
 
-    /// Sets the noted steps.
+    /// Sets what is noted of the rename to the final name.
     pub(super) fn set_steps(&self, steps: Option<RenameSteps>) {
         lock(&self.state).steps = steps;
     }
@@ -269,7 +270,8 @@ impl TransferFiles {
             .map(|sealed| FileStamp::compare_all(sealed, stamps));
         match found {
             Some(StampMatch::Same) => return ScanResult::AsSealed,
-            // The content is checked while the share is served again, unless it is known to differ.
+            // The share is served again, and its content is checked meanwhile. If hashing has
+            // already found other content, this does not apply.
             Some(StampMatch::OtherInode) if lost.mismatch.is_none() => return ScanResult::AsSealed,
             _ => {}
         }

@@ -43,7 +43,7 @@ fn complete(transfer: &Transfer) {
     let store = Arc::clone(download.store());
     match finish(transfer, download, &store) {
         Ok(()) => {}
-        // All pieces are recorded as partial data. The next start finishes the download.
+        // The record still says that the download is not complete. The next start finishes it.
         Err(FinishError::Store(StoreError::Stopped)) => return,
         Err(error) => return transfer.fail(&error.to_string()),
     }
@@ -51,7 +51,7 @@ fn complete(transfer: &Transfer) {
         return;
     }
     // Announced before the phase changes. So the trackers learn that the download is complete, even
-    // if a person sees it and stops the peer at once.
+    // if a person sees the new phase and stops the peer at once.
     if !transfer.plan.is_of_closed_run {
         transfer.announce_soon(Some(match transfer.plan.selection.is_all() {
             true => AnnounceEvent::Completed,
@@ -92,8 +92,8 @@ fn finish(
     let path = finished?;
     let stamps = store.stamps()?;
     store.seal(&stamps);
-    // The files of a finished share do not stay open. If they are not there any more, the thread
-    // `watch` notices.
+    // The store of a download keeps its file or folder open. A finished share gets a store that
+    // does not. If the files have changed already, the thread `watch` notices it later.
     let whole = transfer.plan.open_whole(transfer.info(), &path);
     if let Some(whole) = whole.ok().filter(|whole| whole.are_all_unchanged(&stamps)) {
         whole.seal(&stamps);

@@ -64,7 +64,8 @@ fn finish_run(transfer: &Transfer, run: BlockRun, blocks: Vec<PendingBlock<Block
     }
 }
 
-/// Writes a run. Returns the hash of the whole piece and its sources once all its runs are hashed.
+/// Writes a run. If this completes the hash of its piece, returns the hash and the sources of the
+/// piece.
 fn hash_and_write(
     transfer: &Transfer,
     download: &Download,
@@ -111,7 +112,7 @@ fn hash_following_runs(
             return Ok(sources.map(|sources| (hasher.finish(), sources)));
         }
         let next = BlockRun::numbered(lengths, piece, number);
-        let returned = transfer.decide(|core, _| core.on_runs_hashed_before(next, hasher));
+        let returned = transfer.decide(|core, _| core.on_earlier_runs_hashed(next, hasher));
         let Some(returned) = returned else {
             return Ok(None);
         };

@@ -71,8 +71,9 @@ fn admit(transfer: &Transfer, connection: PeerConnection) -> Result<Arc<Link>, L
 }
 
 /// Sends the first messages of a link: our pieces (BEP 3), the extension handshake (BEP 10), and
-/// allowed-fast pieces (BEP 6). Returns the position in the journal of owned pieces up to which the
-/// messages report them; `None` if the share is no longer served.
+/// allowed-fast pieces (BEP 6). Returns the present end of the journal of the owned map: these
+/// messages report the pieces before it, and not those that are added later. `None` if the share
+/// is no longer served.
 fn send_opening_messages(transfer: &Transfer, link: &Link) -> Option<usize> {
     let (owned, journal_position) = transfer.context.owned.snapshot(transfer.info_hash())?;
     let remote = link.remote();
@@ -141,6 +142,7 @@ impl MessageSink for Transfer {
         message: ReceivedMessage<'_>,
     ) -> Result<(), ProtocolViolation> {
         let names_peers = matches!(message, ReceivedMessage::PeerExchange(_));
+        // The first handshake that gives the message for times an id asks for the times.
         let may_ask_for_times =
             matches!(message, ReceivedMessage::Handshake(_)) && self.times_id(link).is_none();
         self.decide(|core, now| core.on_message(link, message, now))?;

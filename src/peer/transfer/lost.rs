@@ -17,15 +17,15 @@ impl Transfer {
     /// Like [`Transfer::on_files_unservable`]. `mismatch`: the stamps that the files had when
     /// hashing found other content.
     pub(super) fn lose(&self, reason: &str, mismatch: Option<Vec<FileStamp>>) {
-        let (was_lost, is_lost) = self.decide(|core, now| {
+        let (was_lost, becomes_lost) = self.decide(|core, now| {
             let was_lost = matches!(core.phase(), Phase::Lost { .. });
-            let is_lost = core.on_unservable(reason, now);
-            if is_lost {
+            let becomes_lost = core.on_unservable(reason, now);
+            if becomes_lost {
                 self.files.begin_loss(mismatch);
             }
-            (was_lost, is_lost)
+            (was_lost, becomes_lost)
         });
-        if !is_lost {
+        if !becomes_lost {
             if !was_lost {
                 log::warn!("{}: cannot serve it: {reason}", self.name());
             }
@@ -101,7 +101,7 @@ impl Transfer {
         match self.files.on_scanned(&stamps) {
             ScanResult::AsSealed => {
                 store.seal(&self.files.sealed().unwrap_or(stamps));
-                let owned = self.unchanged_pieces(&store);
+                let owned = self.readable_pieces(&store);
                 self.regain(store, owned);
             }
             ScanResult::Wait => {}

@@ -134,7 +134,7 @@ impl TransferPlan {
     }
 
     /// Whether a command that names `name` means this transfer.
-    pub(crate) fn is_called(&self, name: &str) -> bool {
+    pub(crate) fn is_named(&self, name: &str) -> bool {
         let file = match &self.kind {
             RecordKind::Share(path) => path.file_name().and_then(|file| file.to_str()),
             RecordKind::Download(place) => Some(place.name.as_str()),
@@ -142,8 +142,8 @@ impl TransferPlan {
         self.name() == name || file == Some(name) || self.info_hash().to_string() == name
     }
 
-    /// The fingerprint of the authority whose certificates its links use. A later group of the same
-    /// name has another authority.
+    /// The fingerprint of the authority whose certificates its links use. It comes from the
+    /// torrent, because a later group of the same name has another authority.
     pub(super) fn authority(&self) -> Option<Fingerprint> {
         let authority = self.info().ssl_cert()?;
         let authority = GroupCertificate::from_pem(authority.as_bytes()).ok()?;

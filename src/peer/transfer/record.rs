@@ -5,8 +5,9 @@ use crate::storage::{Record, RecordError, RecordState, UnfinishedRecord};
 use crate::swarm::Phase;
 
 impl Transfer {
-    /// Writes the first record of a transfer. Its paths were free, or its user has allowed to
-    /// replace what is there. So from now on no stopped download continues a file at these paths.
+    /// Writes the first record of a transfer. From now on its paths belong to this transfer: the
+    /// records of stopped downloads do not name a partial file there any more. Such a file is gone,
+    /// or the user has allowed to replace it.
     pub(crate) fn create_record(&self) -> Result<(), RecordError> {
         let records = &self.context.records;
         records.claim(self.info_hash(), &self.paths())?;

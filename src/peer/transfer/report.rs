@@ -142,9 +142,7 @@ fn trouble(
         SourceStatus::NoPeerKnown | SourceStatus::NoLink if publisher_trouble.is_some() => {
             return publisher_trouble;
         }
-        SourceStatus::NoLinkHasMissingPieces => {
-            "no connected peer has the missing pieces".to_owned()
-        }
+        SourceStatus::NoInterestingLink => "no connected peer has the missing pieces".to_owned(),
         SourceStatus::AllPeersBarred => {
             "every owner sent bad data and is barred for some minutes".to_owned()
         }

@@ -113,8 +113,8 @@ impl Transfer {
         self.inspect(|core| core.phase().fetches())
     }
 
-    /// Whether another transfer may replace it, because it was withdrawn, is lost or has failed.
-    pub(crate) fn is_replaceable(&self) -> bool {
+    /// Whether it was withdrawn, is lost or has failed. Then another transfer may replace it.
+    pub(crate) fn has_ended(&self) -> bool {
         matches!(
             self.phase(),
             Phase::Withdrawn { .. } | Phase::Lost { .. } | Phase::Failed { .. }

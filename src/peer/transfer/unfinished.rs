@@ -43,6 +43,7 @@ impl Transfer {
 
     /// Whether it can be resumed. Otherwise an attempt would only wait for its files again.
     fn are_files_there(&self, place: &Destination) -> bool {
+        // What is at the final path then is this download: a crash came after its last rename.
         let final_path_was_free = !self.plan.replaces && !self.plan.extends;
         if final_path_was_free && place.path().symlink_metadata().is_ok() {
             return true;
@@ -58,7 +59,7 @@ impl Transfer {
         path.is_some_and(|path| path.symlink_metadata().is_ok())
     }
 
-    /// Restores the noted steps from the record.
+    /// Restores from the record what it notes of the rename to the final name.
     pub(crate) fn restore_steps(&self, record: &Record) {
         self.files.set_steps(record.unfinished.steps.clone());
     }
@@ -74,7 +75,7 @@ impl Transfer {
         Ok(())
     }
 
-    /// Undoes the noted steps, if they were interrupted.
+    /// Undoes the steps of the rename to the final name, if they were interrupted.
     pub(crate) fn undo_steps(&self) -> Result<(), StoreError> {
         let RecordKind::Download(place) = &self.plan.kind else {
             return Ok(());
@@ -92,11 +93,12 @@ impl Transfer {
         Ok(())
     }
 
-    /// Handles noted steps that failed with `error`.
+    /// Handles a rename to the final name that failed with `error`.
     pub(super) fn on_steps_failed(&self, error: &StoreError) -> Result<(), StoreError> {
         let steps = self.files.steps();
         let has_moved_nothing = steps.is_some_and(|steps| steps.aside.is_none());
-        // Another file took the final name first. It is not ours, even if it is empty.
+        // Another file took the final name first. Nothing is undone: undoing would remove that file
+        // if it is empty, as if it were our placeholder.
         if has_moved_nothing && matches!(error, StoreError::Exists(_)) {
             self.forget_steps();
             return Ok(());

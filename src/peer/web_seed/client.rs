@@ -171,13 +171,14 @@ fn agents() -> (Agents, bool) {
 }
 
 impl Body {
-    /// Whether the response contains this byte of the file. Reading up to it may skip much if the
-    /// server sends only whole files.
+    /// Whether the rest of the response contains this byte of the file. If the server sends only
+    /// whole files, many bytes may have to be skipped before it.
     pub(super) fn reaches(&self, offset: u64) -> bool {
         (self.position..self.end).contains(&offset)
     }
 
-    /// The number of bytes to skip next to reach byte `offset`. `None` if it is reached.
+    /// The number of bytes that the next [`Body::skip`] is to skip on the way to byte `offset`.
+    /// `None` if no byte is left to skip.
     pub(super) fn bytes_to_skip(&self, offset: u64) -> Option<u32> {
         let left = offset.saturating_sub(self.position).min(SKIP_SIZE as u64);
         u32::try_from(left).ok().filter(|left| *left > 0)

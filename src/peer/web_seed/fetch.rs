@@ -22,8 +22,8 @@ pub(super) struct WebSeedFetch<'a> {
     transfer: &'a Arc<Transfer>,
     seeds: &'a WebSeeds,
     seed: &'a mut WebSeed,
-    /// The number of changes to [`Mirrors`](super::mirrors::Mirrors) when the pieces of the web
-    /// seed were chosen.
+    /// The value of [`Mirrors::changes`](super::mirrors::Mirrors::changes) at the time when the
+    /// pieces of the web seed were chosen.
     changes: u64,
     /// The response that is being read.
     open: Option<OpenFile>,
@@ -40,7 +40,7 @@ struct OpenFile {
 /// Why fetching has ended without a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FetchEnd {
-    /// The download has ended.
+    /// The download has ended, or the web seed is not trusted any more.
     Ended,
     /// Other pieces may be at the web seed now.
     Changed,
@@ -131,7 +131,8 @@ impl<'a> WebSeedFetch<'a> {
         }
     }
 
-    /// The blocks to request now. `None` if the download has ended.
+    /// The blocks to request now. `None` if the download has ended, or the web seed is not trusted
+    /// any more.
     fn next_blocks(&self) -> Option<Vec<BlockRange>> {
         let (id, mut blocks) = (self.seed.id, Vec::new());
         let goes_on = !self.transfer.context.stop.is_stopped()
@@ -266,9 +267,9 @@ impl<'a> WebSeedFetch<'a> {
         }
     }
 
-    /// Skips to byte `offset` of a file. Returns `false` if the block is no longer wanted then.
-    /// Skipped bytes count in the rate limit. After each [`MIN_SKIPPED`] bytes, the time limit
-    /// starts again.
+    /// Skips to byte `offset` of a file. Stops and returns `false` when the block `range` is not
+    /// wanted any more. Skipped bytes count in the rate limit. After each [`MIN_SKIPPED`] bytes,
+    /// the time limit starts again.
     fn skip_to(
         &mut self,
         body: &mut Body,

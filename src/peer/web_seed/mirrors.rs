@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub(super) enum Provider {
     /// One server: its position in `url-list`.
     One(usize),
-    /// All servers together: pieces that none of them has alone.
+    /// All servers together: pieces that none of them can deliver alone.
     Joint,
 }
 
@@ -162,6 +162,8 @@ impl Mirrors {
         pieces
     }
 
+    /// The pieces that the working servers can deliver only together, and those that all usable
+    /// servers can deliver only together.
     fn joint_pieces(&self) -> PieceSet {
         let mut pieces = PieceSet::empty(self.info.lengths());
         let usable = self.usable();
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_that_no_working_server_has_alone_comes_from_several() {
+    fn a_piece_that_no_working_server_can_deliver_alone_comes_from_several() {
         let mut mirrors = mirrors(&["http://a/", "http://b/", "http://c/"]);
         mirrors.on_missing(0, 2);
         mirrors.on_missing(1, 3);

@@ -27,9 +27,9 @@ use std::time::{Duration, Instant};
 /// The maximum number of web seeds of one share in use at a time. A web seed that waits replaces
 /// one whose use has ended.
 const MAX_AT_ONCE: usize = 4;
-/// After this number of failures in a row, the web seeds that wait are tried first.
+/// After this number of failures in a row, a web seed waits behind the others.
 const MAX_FAILURES: u32 = 5;
-/// Pause before a web seed that failed that often is tried again.
+/// Pause before a web seed with [`MAX_FAILURES`] failures in a row is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(60);
 /// Pause before a web seed that has given way to another one is used again.
 const TURN_PAUSE: Duration = Duration::from_secs(1);
@@ -48,7 +48,7 @@ enum EndOfUse {
     Useless(#[source] WebError),
     #[error("{MAX_FAILURES} failures in a row, the last one: {0}")]
     Failing(#[source] WebError),
-    #[error("this peer has everything that it has")]
+    #[error("this peer has all pieces of the web seed")]
     NothingLeft,
 }
 
@@ -106,7 +106,7 @@ fn use_all(transfer: &Arc<Transfer>, seeds: &Arc<WebSeeds>) {
     }
 }
 
-/// Fetches the pieces that no server has alone, until the download ends.
+/// Fetches the pieces that no server can deliver alone, until the download ends.
 fn use_joint(transfer: &Arc<Transfer>, seeds: &Arc<WebSeeds>) {
     let id = transfer.context.next_link_id();
     let mut seed = WebSeed::new(Provider::Joint, "several web seeds", id);
@@ -215,7 +215,7 @@ fn report(transfer: &Transfer, seed: &WebSeed, failure: &FetchFailure) {
     transfer.decide(|core, _| core.on_web_seed_failed(id, trouble));
 }
 
-/// A web seed is not used any more.
+/// Makes sure that a web seed is not used again.
 fn drop_seed(transfer: &Transfer, seeds: &WebSeeds, seed: &WebSeed, reason: &EndOfUse) {
     if let Provider::One(server) = seed.provider {
         seeds.mirrors().set_state(server, ServerState::Dropped);

@@ -60,8 +60,9 @@ fn without_dots(path: &str) -> String {
     format!("/{}{query}", kept.join("/"))
 }
 
-/// The end of a response that holds the whole file. A coding is ignored if the length is that of
-/// the file: some servers send a file `x.gz` as it is, but with `Content-Encoding: gzip`.
+/// The offset in the file at which the body of a 200 response ends: `length`, the file's length. A
+/// coding is ignored if `Content-Length` is `length`, because some servers send a file `x.gz` as it
+/// is, but with `Content-Encoding: gzip`.
 pub(super) fn full_body_end(headers: &HeaderMap, length: u64) -> Result<u64, WebError> {
     let found = text(headers, "content-length").map(str::parse);
     match found {
@@ -74,7 +75,9 @@ pub(super) fn full_body_end(headers: &HeaderMap, length: u64) -> Result<u64, Web
     }
 }
 
-/// The start and end of a response that holds a range. A coding is ignored, as for a whole file.
+/// The offsets in the file at which the body of a 206 response starts and ends. `from` and `end`
+/// are the requested ones, and `length` is the file's length. A coding is ignored if the range is
+/// right.
 pub(super) fn range_bounds(
     headers: &HeaderMap,
     from: u64,
@@ -104,7 +107,8 @@ pub(super) fn range_bounds(
     Ok((first, after))
 }
 
-/// The error for a file of another length. It may be an encoded one.
+/// The error if the server's file has another length. If the body has a coding, that is probably
+/// the reason.
 fn other_length(headers: &HeaderMap, found: u64, expected: u64) -> WebError {
     match coding(headers) {
         Some(coding) => WebError::Encoded(coding),
@@ -134,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_must_be_the_requested_one() {
+    fn a_range_must_start_as_requested_and_must_not_end_later() {
         let of = |range: &str| range_bounds(&headers("content-range", range), 10, 20, 100);
         assert_eq!(of("bytes 10-19/100").unwrap(), (10, 20));
         assert_eq!(of("bytes 10-14/*").unwrap(), (10, 15));

@@ -145,8 +145,8 @@ impl<B: StorageBackend> StorageBackend for Overlay<B> {
         self.below.close()
     }
 
-    // A file that is open for reading only can have only a shared lock. So requests for an
-    // exclusive lock take a shared one.
+    // A file that was opened without write access cannot have an exclusive lock. So a request for
+    // an exclusive lock takes a shared one.
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
         self.below.try_lock_shared_range(start, end)

@@ -273,7 +273,7 @@ fn damaged_bytes_never_cause_a_panic() {
     }
 }
 
-/// A simulated disk. After a crash it has lost any part of what was not synced. It fails after a
+/// A simulated disk. A crash loses a random part of what was not synced. The disk fails after a
 /// chosen number of writes and syncs.
 #[derive(Clone, Debug, Default)]
 struct Disk(Arc<Mutex<DiskState>>);

@@ -189,15 +189,15 @@ fn finishing_continues_after_a_crash_between_any_two_moves() {
 }
 
 #[test]
-fn a_crash_between_two_steps_of_one_move_leaves_nothing_in_the_way() {
+fn leftovers_of_a_crash_between_two_steps_of_one_move_are_removed() {
     let sample = sample();
     let layout = FileLayout::all(Arc::clone(&sample.info));
-    let make: [fn(&Path, &Path); 3] = [
+    let leftovers: [fn(&Path, &Path); 3] = [
         |_, _| {},
         |_, to| fs::write(to, "").unwrap(),
         |from, to| fs::hard_link(from, to).unwrap(),
     ];
-    for (number, interrupted) in make.into_iter().enumerate() {
+    for (number, make_leftover) in leftovers.into_iter().enumerate() {
         let target = tempfile::tempdir().unwrap();
         let destination = finished(&sample, &target);
         let undo = || undo_moves(&layout, &destination, "x.part").unwrap();
@@ -208,7 +208,7 @@ fn a_crash_between_two_steps_of_one_move_leaves_nothing_in_the_way() {
         for file in ["empty", "sub/big"] {
             let to = destination.path().join(file);
             fs::create_dir_all(to.parent().unwrap()).unwrap();
-            interrupted(&target.path().join("x.part").join(file), &to);
+            make_leftover(&target.path().join("x.part").join(file), &to);
         }
         assert!(undo());
         let download = extended(&sample, &destination).unwrap();
@@ -217,7 +217,7 @@ fn a_crash_between_two_steps_of_one_move_leaves_nothing_in_the_way() {
         assert_eq!(paths_below(target.path()).len(), 7, "{number}");
         assert!(good(&share(&sample.info, &destination.path())).is_full());
     }
-    // A file of others stays.
+    // A file that does not belong to the download stays.
     let target = tempfile::tempdir().unwrap();
     let destination = finished(&sample, &target);
     drop(extended(&sample, &destination).unwrap());
@@ -266,8 +266,8 @@ fn an_extension_with_a_changed_file_in_place_is_not_finished() {
         fs::write(&file, vec![7; 100_000]).unwrap();
         assert!(names_the_file(finish(download).unwrap_err()));
         let download = extended(&sample, &destination).unwrap();
-        // The only piece of the changed file also has bytes of fetched files, so any of them may be
-        // wrong.
+        // The only piece of the changed file also has bytes of fetched files. So this check cannot
+        // know which file is wrong, and reports none.
         assert!(download.check_in_place(&good(download.store())).is_ok());
         assert!(names_the_file(finish(download).unwrap_err()));
         fs::write(&file, &sample.bytes[..100_000]).unwrap();

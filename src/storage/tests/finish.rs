@@ -89,7 +89,7 @@ fn finishing_replaces_nothing_and_refuses_changed_files() {
     assert!(matches!(finish(download), Err(StoreError::Moved(_))));
     fs::remove_dir(&part).unwrap();
     fs::rename(&moved, &part).unwrap();
-    // The folder that is there now does not belong to this download.
+    // Discarding keeps a folder that has taken the place of the partial folder.
     let download = open();
     replace();
     download.discard().unwrap();
@@ -140,7 +140,7 @@ fn a_replacement_replaces_only_an_entry_of_its_own_kind() {
     let mut read = vec![0; sample.bytes.len()];
     store.read(0, &mut read).unwrap();
     assert!(read == sample.bytes);
-    // The old folder, as after a crash.
+    // After a crash, the old folder may still be there under the name of the partial folder.
     fs::create_dir_all(part.join("old")).unwrap();
     remove_replaced(&destination, "done.part", None, ExtraFiles::Remove);
     assert!(!part.exists() && done.exists());

@@ -1,4 +1,4 @@
-//! Files and folders of others under the names of a partial file.
+//! Foreign files and folders: they have a name of the partial file, but no record names them.
 
 use crate::storage::testing::{Sample, destination, finish, info_of, paths_below, sample};
 use crate::storage::tree::{Folder, lock};
@@ -26,7 +26,7 @@ fn file_of(bytes: &[u8]) -> Arc<Info> {
     info_of(&path)
 }
 
-/// The number of good pieces after those of foreign files were copied.
+/// Copies good pieces from foreign files. Returns the number of good pieces in the download.
 fn copied(download: &Download) -> u32 {
     let never = AtomicBool::new(false);
     download.make_files().unwrap();
@@ -37,13 +37,13 @@ fn copied(download: &Download) -> u32 {
 }
 
 #[test]
-fn a_file_of_others_is_only_read_and_the_download_takes_the_name_with_the_info_hash() {
+fn a_foreign_file_is_only_read_and_the_download_takes_the_name_with_the_info_hash() {
     let bytes: Vec<u8> = (0..2_000_000u32)
         .map(|number| (number >> 7) as u8)
         .collect();
     let info = file_of(&bytes);
     let with_hash = format!("x.{}.part", info.info_hash());
-    // Two of its four pieces are good.
+    // Two of the four pieces of `half` are good.
     let mut half = bytes.clone();
     half[1 << 20..].fill(0xee);
     type Prepare<'a> = &'a dyn Fn(&Path);
@@ -90,7 +90,7 @@ fn a_file_of_others_is_only_read_and_the_download_takes_the_name_with_the_info_h
 }
 
 #[test]
-fn a_folder_of_others_is_only_read() {
+fn a_foreign_folder_is_only_read() {
     let Sample { info, bytes, .. } = sample();
     let target = tempfile::tempdir().unwrap();
     let part = target.path().join("x.part");
@@ -107,7 +107,7 @@ fn a_folder_of_others_is_only_read() {
 }
 
 #[test]
-fn a_used_name_is_skipped_and_a_locked_name_or_no_free_name_is_an_error() {
+fn a_used_name_is_skipped_and_opening_fails_if_a_name_is_locked_or_no_name_is_free() {
     let info = file_of(b"content");
     let target = tempfile::tempdir().unwrap();
     let place = destination(&target, "x");

@@ -118,7 +118,7 @@ fn a_placeholder_or_a_second_name_of_the_file_is_removed_and_other_files_stay() 
     fs::hard_link(&part, &whole).unwrap();
     assert!(undo(&place, Layout::File).unwrap());
     assert_eq!(paths_below(target.path()), ["x"]);
-    // A file of others.
+    // Another file has the final name. It is not empty, so it is no placeholder.
     fs::write(&part, "data").unwrap();
     assert!(undo(&place, Layout::File).unwrap());
     assert_eq!(paths_below(target.path()), ["x", PARTIAL]);

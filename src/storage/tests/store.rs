@@ -137,7 +137,7 @@ fn check_both(store: &Store) -> (Result<(), StoreError>, Result<Option<usize>, S
 }
 
 #[test]
-fn spans_detect_changed_files_and_paths_detect_moved_files() {
+fn check_span_detects_changed_files_and_check_paths_also_detects_moved_files() {
     let Sample { folder, info, .. } = sample();
     let top = folder.path().join("set");
     let store = share(&info, &top);

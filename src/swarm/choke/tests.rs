@@ -169,7 +169,7 @@ fn while_we_download_the_peers_that_send_most_are_served() {
     swarm.send_rates.insert(LinkId(1), 900_000);
     swarm.run_seconds(30);
     assert!(swarm.serves(1) && [9, 10, 11].iter().all(|peer| swarm.serves(*peer)));
-    // As a seed, what peers send no longer counts.
+    // Once we are a seed, what peers send no longer counts.
     swarm.seeding = true;
     swarm.read_rates.insert(LinkId(3), MIB);
     swarm.run_seconds(300);
@@ -179,8 +179,8 @@ fn while_we_download_the_peers_that_send_most_are_served() {
 #[test]
 fn a_peer_that_owes_blocks_for_a_minute_has_no_regular_slot() {
     let mut swarm = TestSwarm::with_interested(UploadSlots::Fixed(6), false, 12);
-    // The first five have ranks by what they sent. Then one of them falls silent. Its bytes still
-    // count for a while.
+    // The first five peers get the regular slots, because they send. Then one of them falls silent.
+    // What it sent before still counts for a while.
     for peer in 1..=5 {
         swarm.send_rates.insert(LinkId(peer), 50_000);
     }
@@ -190,15 +190,16 @@ fn a_peer_that_owes_blocks_for_a_minute_has_no_regular_slot() {
         swarm.send_rates.insert(LinkId(peer), 1);
     }
     let silent = LinkId(5);
-    let fell_silent = swarm.traffic[&silent];
+    let traffic_before = swarm.traffic[&silent];
     let mut seconds_with_regular_slot = 0;
     for second in 0..150 {
         swarm.send_rates.insert(silent, 0);
+        // In one second of six the peer owes nothing. That does not clear its debt.
         swarm.traffic.insert(
             silent,
             PeerTraffic {
                 owes_blocks: second % 6 != 5,
-                ..fell_silent
+                ..traffic_before
             },
         );
         swarm.run_second();

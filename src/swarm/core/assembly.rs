@@ -1,9 +1,10 @@
 //! Assembles blocks into runs and pieces: which blocks to request, which have arrived, and the
 //! buffers reserved for them.
 //!
-//! Before a run is begun, buffers for all its blocks are reserved from the [`Budget`]. So the
-//! number of reserved buffers is the number of blocks of begun runs that are not complete, plus the
-//! number of blocks that workers have.
+//! Before a run is begun, buffers for all its blocks are reserved from the [`Budget`]. They are
+//! returned when a worker is done with the run. A begun run is unfinished until all its blocks have
+//! arrived. So the number of reserved buffers is the number of all blocks of unfinished runs, plus
+//! the number of blocks that workers have.
 
 use super::block::{PendingBlock, PieceHash, Sources};
 #[cfg(test)]
@@ -19,7 +20,7 @@ pub trait Budget: Debug + Send {
     /// Reserves this many buffers, all or none.
     fn reserve(&mut self, blocks: u32) -> bool;
 
-    /// Returns this many buffers.
+    /// Gives this many buffers back to the pool.
     fn release(&mut self, blocks: u32);
 
     /// The number of buffers that this download has reserved.
@@ -36,7 +37,7 @@ pub(super) enum BlockOutcome<B> {
     Kept {
         /// Other links with the same request. Each is to get a `cancel`.
         cancel: [Option<LinkId>; 2],
-        /// The run and its blocks, if this was its last block.
+        /// The run that this block completed, if any, and the blocks of the run.
         completed: Option<(BlockRun, Vec<PendingBlock<B>>)>,
     },
 }
@@ -53,8 +54,8 @@ pub(super) struct Assembly<B> {
     budget: Box<dyn Budget>,
     /// The number of blocks that workers have.
     blocks_at_workers: u32,
-    /// The later of two times: when a piece became active while no other was, and when all active
-    /// pieces were given up.
+    /// The last time that a piece became active while no other was, or that all active pieces were
+    /// given up.
     active_since: Duration,
 }
 
@@ -150,7 +151,7 @@ impl<B> Assembly<B> {
 
     /// A worker has hashed the runs before `next`. Returns the hasher if the worker is to go on
     /// with `next`.
-    pub(super) fn on_runs_hashed_before(
+    pub(super) fn on_earlier_runs_hashed(
         &mut self,
         next: BlockRun,
         hasher: Hasher,

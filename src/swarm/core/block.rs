@@ -23,7 +23,7 @@ pub struct PendingBlock<B> {
 pub enum Source {
     /// A peer, by its [shown address](super::Link::shown_address).
     Peer(SocketAddr),
-    /// A web seed, by its link and its URL as shown to a user.
+    /// A web seed, by its id and its URL as shown to a user.
     Web(LinkId, Arc<str>),
 }
 
@@ -36,10 +36,10 @@ impl fmt::Display for Source {
     }
 }
 
-/// Bytes of one piece, by source.
+/// How many bytes of one piece each source sent.
 pub type Sources = HashMap<Source, u64>;
 
-/// Adds blocks to the bytes of their sources.
+/// Adds the lengths of these blocks to the byte counts of their sources.
 pub fn add_sources<B>(sources: &mut Sources, blocks: &[PendingBlock<B>]) {
     for block in blocks {
         *sources.entry(block.source.clone()).or_default() += u64::from(block.length);
@@ -51,7 +51,7 @@ pub fn add_sources<B>(sources: &mut Sources, blocks: &[PendingBlock<B>]) {
 pub(super) struct PieceHash {
     /// `None` while a worker hashes.
     hasher: Option<Hasher>,
-    /// The next run to hash.
+    /// The next run to hash. While a worker hashes: the run with which it began.
     next: u32,
     /// Runs that were written before their turn.
     waiting: BTreeSet<u32>,
@@ -92,7 +92,7 @@ impl PieceHash {
         None
     }
 
-    /// The bytes of the piece by source.
+    /// How many bytes of the piece each source sent.
     pub(super) fn into_sources(self) -> Sources {
         self.sources
     }

@@ -38,8 +38,8 @@ pub struct SwarmConfig {
 pub struct CheckResult {
     /// Pieces that verify.
     pub owned: PieceSet,
-    /// Pieces that are wanted.
+    /// Pieces that the share needs, owned or not.
     pub needed: PieceSet,
-    /// Whether the files are in their final place: then nothing more is fetched.
-    pub is_whole: bool,
+    /// Whether the files are in their final place. Then nothing more is fetched.
+    pub in_place: bool,
 }

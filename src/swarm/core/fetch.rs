@@ -19,7 +19,8 @@ use std::time::Duration;
 /// downloads can use their buffers.
 const ABANDON_AFTER: Duration = Duration::from_secs(15);
 
-/// A block that has just arrived over a link. `source` is `Some` for a web seed only.
+/// A block that has just arrived over a link or from a web seed. `source` is `Some` for a web seed
+/// only.
 pub(super) struct IncomingBlock<'a, B> {
     pub(super) id: LinkId,
     pub(super) source: Option<&'a Source>,
@@ -181,7 +182,7 @@ impl<B: Debug> Fetch<B> {
         }
     }
 
-    /// Sends `interested` to a link that has wanted pieces, unless it was sent before.
+    /// Sends `interested` to a link that has pieces that we want, unless it was sent before.
     pub(super) fn show_interest(
         &self,
         (id, link): (LinkId, &mut Link),
@@ -193,7 +194,7 @@ impl<B: Debug> Fetch<B> {
         }
     }
 
-    /// Sends `not interested` to links that no longer have wanted pieces.
+    /// Sends `not interested` to links that have no piece that we still want.
     pub(super) fn end_interest(
         &self,
         links: &mut BTreeMap<LinkId, Link>,
@@ -264,12 +265,12 @@ impl<B: Debug> Fetch<B> {
         self.assembly.on_run_written(run, blocks)
     }
 
-    pub(super) fn on_runs_hashed_before(
+    pub(super) fn on_earlier_runs_hashed(
         &mut self,
         next: BlockRun,
         hasher: Hasher,
     ) -> Option<Hasher> {
-        self.assembly.on_runs_hashed_before(next, hasher)
+        self.assembly.on_earlier_runs_hashed(next, hasher)
     }
 
     pub(super) fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<Sources> {
@@ -314,9 +315,9 @@ impl<B: Debug> Fetch<B> {
         self.web_seeds.on_failure(id, trouble);
     }
 
-    /// Whether some web seed works and has a missing piece. A web seed that is not used at present
-    /// counts too: it may be used again.
-    pub(super) fn has_web_seed(&self) -> bool {
+    /// Whether some web seed works and has a piece that the download still needs. A web seed that
+    /// is not used at present counts too: it may be used again.
+    pub(super) fn has_usable_web_seed(&self) -> bool {
         let picker = self.picker();
         let mut working = self.web_seeds.working();
         working.any(|id| picker.pieces_of(id).is_none() || picker.is_interesting(id))

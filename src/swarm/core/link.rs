@@ -10,8 +10,8 @@ use std::time::Duration;
 
 /// A link that lasted longer than this was useful.
 const USEFUL_AFTER: Duration = Duration::from_secs(60);
-/// The largest number of bytes served while the peer is choked: twice the limit on the total length
-/// of the pieces of an allowed-fast set.
+/// The largest number of bytes served while the peer is choked. The pieces of an allowed-fast set
+/// have at most half as many bytes together.
 const MAX_CHOKED_BYTES: u64 = 8 << 20;
 
 /// The remote peer of a link, as its handshake and its connection show it.
@@ -49,7 +49,7 @@ pub struct Link {
     began: Duration,
     /// The peer's extension handshakes so far, merged.
     handshake: ExtensionHandshake,
-    /// The port in the peer's first extension handshake; the outer `None` if none has arrived.
+    /// The port in the peer's first extension handshake. The outer `None`: none has arrived.
     port: Option<Option<u16>>,
     /// Pieces that the peer may request while choked.
     allowed_fast: Vec<PieceIndex>,

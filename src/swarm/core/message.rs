@@ -1,4 +1,4 @@
-//! Messages that arrive over a link, parsed for the share, and breaches of the protocol.
+//! Messages that arrived over a link and were checked against the share; breaches of the protocol.
 
 use crate::swarm::TooOften;
 use crate::torrent::{BlockRange, PieceIndex, PieceSet};

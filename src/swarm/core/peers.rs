@@ -155,8 +155,9 @@ impl Peers {
         // The call of the peer with the lower id is kept.
         let is_kept = |outgoing| outgoing == (config.own_id.0 < remote.peer_id.0);
         let other_outgoing = link.remote().outgoing;
-        // A peer that connects again in the same direction has lost its former connection, although
-        // we may not have noticed.
+        // If both links have the same direction, the former link is kept unless it is lost. A peer
+        // that connects again in the same direction has lost its former connection, although we may
+        // not have noticed.
         let is_lost = other_outgoing == remote.outgoing && link.idle(now) > LOST_AFTER;
         if !is_lost && (is_kept(other_outgoing) || !is_kept(remote.outgoing)) {
             return Err(LinkRefusal::Linked);
@@ -449,8 +450,8 @@ impl Peers {
         let places = config.max_peers + if starves { MAX_CALLS } else { 0 };
         let links = self.links.values();
         let linked = links.filter(|link| self.contacts.is_called(link.remote().address));
-        let taken = (self.links.len(), linked.count());
-        let calls = self.contacts.next_calls(taken, places, now);
+        let counts = (self.links.len(), linked.count());
+        let calls = self.contacts.next_calls(counts, places, now);
         effects.extend(calls.into_iter().map(Effect::Connect));
     }
 }

@@ -98,7 +98,7 @@ pub(super) enum Transition {
     /// The files were checked.
     Begin {
         /// Whether the files are in their final place.
-        is_whole: bool,
+        in_place: bool,
     },
     /// The files of a download that had begun are missing, for this reason.
     FilesMissing(String),
@@ -164,8 +164,8 @@ impl Lifecycle {
             Absent, Checking, Complete, Failed, Fetching, Finishing, Lost, Retired, Withdrawn,
         };
         let next = match (&self.phase, transition) {
-            (Checking, Transition::Begin { is_whole: true }) => Complete,
-            (Checking, Transition::Begin { is_whole: false }) => Fetching { trouble: None },
+            (Checking, Transition::Begin { in_place: true }) => Complete,
+            (Checking, Transition::Begin { in_place: false }) => Fetching { trouble: None },
             (Checking, Transition::FilesMissing(reason)) => Absent { reason },
             (Fetching { .. }, Transition::AllOwned) => Finishing,
             (Fetching { .. }, Transition::Trouble(trouble)) => Fetching {
@@ -257,12 +257,12 @@ mod tests {
         let all_but_failed: Vec<&str> = alive.into_iter().chain(["Retired"]).collect();
         let table: [(Transition, &[&str], &str); 16] = [
             (
-                Transition::Begin { is_whole: true },
+                Transition::Begin { in_place: true },
                 &["Checking"],
                 "Complete",
             ),
             (
-                Transition::Begin { is_whole: false },
+                Transition::Begin { in_place: false },
                 &["Checking"],
                 "Fetching",
             ),
@@ -302,7 +302,7 @@ mod tests {
     fn the_elapsed_time_goes_from_the_beginning_of_a_download_to_its_end() {
         let at = Duration::from_secs;
         let mut lifecycle = Lifecycle::new(at(1));
-        lifecycle.change(Transition::Begin { is_whole: false }, at(3));
+        lifecycle.change(Transition::Begin { in_place: false }, at(3));
         assert_eq!(lifecycle.elapsed(at(7)), at(4));
         lifecycle.change(Transition::AllOwned, at(8));
         lifecycle.change(Transition::Finished, at(9));
@@ -311,7 +311,7 @@ mod tests {
         lifecycle.change(Transition::Restore, at(22));
         assert_eq!(lifecycle.elapsed(at(23)), at(6));
         let mut whole = Lifecycle::new(at(1));
-        whole.change(Transition::Begin { is_whole: true }, at(3));
+        whole.change(Transition::Begin { in_place: true }, at(3));
         assert_eq!(whole.elapsed(at(9)), at(0));
         whole.change(Transition::Fail(text()), at(9));
         assert_eq!(whole.elapsed(at(10)), at(6));

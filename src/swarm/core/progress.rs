@@ -45,7 +45,7 @@ impl Progress {
         sources.map(|(source, bytes)| (source.as_str(), *bytes))
     }
 
-    /// Verified bytes that were not on disk at the start.
+    /// Verified bytes that a peer or a web seed sent, as far as is known.
     pub fn fetched(&self) -> u64 {
         let from_disk = self.sources.get(DISK).copied().unwrap_or(0);
         self.verified - from_disk.min(self.verified)
@@ -75,6 +75,7 @@ impl Progress {
     /// disk.
     pub(super) fn on_checked(&mut self, verified: u64) {
         self.verified = verified;
+        // Some of the recorded bytes no longer verify, and it is not known who sent the others.
         if self.sources.values().sum::<u64>() > verified {
             self.sources.clear();
         }

@@ -1,4 +1,5 @@
-//! Web seeds (BEP 19) as a core knows them: links that serve every request for their pieces.
+//! Web seeds (BEP 19) as a core knows them: each has a [`LinkId`], as a link has, and serves every
+//! request for its pieces.
 
 use super::block::{Source, Sources};
 use crate::swarm::LinkId;
@@ -33,29 +34,29 @@ pub enum WebSeedTrust {
 /// The web seeds used so far.
 #[derive(Debug, Default)]
 pub(super) struct WebSeeds {
-    by_link: HashMap<LinkId, WebSeed>,
-    /// Why a web seed failed last, for a person.
+    by_id: HashMap<LinkId, WebSeed>,
+    /// The reason of the latest failure of any web seed, as text for a person.
     trouble: Option<String>,
 }
 
 impl WebSeeds {
-    /// The web seeds that have not failed.
+    /// The web seeds that are not failing.
     pub(super) fn working(&self) -> impl Iterator<Item = LinkId> {
-        let all = self.by_link.iter();
+        let all = self.by_id.iter();
         all.filter_map(|(id, web_seed)| (!web_seed.is_failing).then_some(*id))
     }
 
-    /// Why a web seed failed last.
+    /// The reason of the latest failure of any web seed.
     pub(super) fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
 
     pub(super) fn add(&mut self, id: LinkId) {
-        self.by_link.entry(id).or_default();
+        self.by_id.entry(id).or_default();
     }
 
     pub(super) fn trust(&self, id: LinkId) -> WebSeedTrust {
-        match self.by_link.get(&id) {
+        match self.by_id.get(&id) {
             Some(WebSeed { is_liar: true, .. }) => WebSeedTrust::Lost,
             Some(WebSeed {
                 is_doubted: true, ..
@@ -66,19 +67,19 @@ impl WebSeeds {
 
     /// Whether some web seed is read or waited for.
     pub(super) fn any_in_use(&self) -> bool {
-        self.by_link.values().any(|web_seed| web_seed.in_use)
+        self.by_id.values().any(|web_seed| web_seed.in_use)
     }
 
     /// The web seed failed, for this reason.
     pub(super) fn on_failure(&mut self, id: LinkId, trouble: String) {
-        self.by_link.entry(id).or_default().is_failing = true;
+        self.by_id.entry(id).or_default().is_failing = true;
         self.trouble = Some(trouble);
     }
 
     /// A block came from this source.
     pub(super) fn on_block(&mut self, source: &Source) {
         if let Source::Web(id, _) = source
-            && let Some(web_seed) = self.by_link.get_mut(id)
+            && let Some(web_seed) = self.by_id.get_mut(id)
         {
             web_seed.is_failing = false;
         }
@@ -86,7 +87,7 @@ impl WebSeeds {
 
     /// Blocks are requested from the web seed, or no longer.
     pub(super) fn set_in_use(&mut self, id: LinkId, in_use: bool) {
-        if let Some(web_seed) = self.by_link.get_mut(&id) {
+        if let Some(web_seed) = self.by_id.get_mut(&id) {
             web_seed.in_use = in_use;
         }
     }
@@ -95,7 +96,7 @@ impl WebSeeds {
     /// doubted.
     pub(super) fn on_verified(&mut self, sources: &Sources) {
         if let [Source::Web(id, _)] = sources.keys().collect::<Vec<_>>().as_slice()
-            && let Some(web_seed) = self.by_link.get_mut(id)
+            && let Some(web_seed) = self.by_id.get_mut(id)
         {
             web_seed.is_doubted = false;
         }
@@ -105,7 +106,7 @@ impl WebSeeds {
     pub(super) fn on_failed(&mut self, sources: &Sources, proven: bool) {
         for source in sources.keys() {
             if let Source::Web(id, _) = source {
-                let web_seed = self.by_link.entry(*id).or_default();
+                let web_seed = self.by_id.entry(*id).or_default();
                 web_seed.is_liar |= proven;
                 web_seed.is_doubted |= !proven;
             }

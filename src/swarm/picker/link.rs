@@ -71,7 +71,7 @@ impl PickerLink {
         self.pieces.contains(piece) && (!self.choked || self.allowed.contains(&piece))
     }
 
-    /// Whether the peer would send any wanted piece.
+    /// Whether the peer would send at least one wanted piece.
     pub(super) fn serves(&self, wants: impl Fn(PieceIndex) -> bool) -> bool {
         #[cfg(test)]
         if is_planted(Mutation::RequestedWhileChoked) {
@@ -105,7 +105,7 @@ impl PickerLink {
         is_new
     }
 
-    /// A piece is owned here now.
+    /// A wanted piece is owned here now.
     pub(super) fn on_owned(&mut self, piece: PieceIndex) {
         if self.pieces.contains(piece) {
             self.wanted -= 1;

@@ -25,7 +25,7 @@ pub enum Verdict {
 pub(super) struct Pieces {
     pub(super) lengths: Lengths,
     pub(super) owned: PieceSet,
-    /// Pieces that are wanted. The others stay missing.
+    /// Pieces that the download needs, owned or not. The others are not fetched.
     needed: PieceSet,
     /// The number of needed pieces that are not owned.
     pub(super) missing: u32,
@@ -41,7 +41,7 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// A share that has `owned` already and wants only `needed`.
+    /// A share that owns `owned` already and needs only the pieces in `needed`.
     pub(super) fn new(lengths: Lengths, owned: PieceSet, needed: PieceSet, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let missing = lengths
@@ -310,6 +310,7 @@ impl Pieces {
             let mut waiting = pieces.filter(|piece| self.rarity.waits(*piece));
             waiting.find(|piece| link.offers(*piece))
         };
+        // Without a waiting piece no search is needed.
         self.rarity.rarest_first().next()?;
         if in_order {
             return first_from(self.first_waiting);

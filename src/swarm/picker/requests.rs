@@ -5,7 +5,7 @@ use crate::torrent::BlockRange;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A link that delivers nothing for this long loses its requests to other links.
+/// If a link delivers nothing for this long, its blocks are requested from other links.
 pub(super) const STALLED_AFTER: Duration = Duration::from_secs(6);
 /// Endgame: a block may be requested from a second link once this time, and [`ROUND_TRIPS`] times
 /// the delay of the first link, have passed since the first request.
@@ -31,7 +31,7 @@ pub(super) struct Requests {
     cancelled: CancelledBlocks,
     /// When a block last arrived, or when the first request to an idle link was sent.
     last_arrival: Duration,
-    /// Requests were rejected since the last request was sent.
+    /// Requests were rejected, and the pause after that has not begun yet.
     any_rejected: bool,
     /// No request is sent before this time.
     paused_until: Duration,
@@ -120,7 +120,7 @@ impl Requests {
         Some(range)
     }
 
-    /// The peer dropped all requests. They count as rejected.
+    /// The peer dropped all requests. They count as rejected. The caller cancels them.
     pub(super) fn on_all_dropped(&mut self) {
         self.any_rejected |= !self.in_flight.is_empty();
     }

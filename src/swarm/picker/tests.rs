@@ -245,7 +245,7 @@ fn in_order_the_first_piece_is_begun_first_even_after_it_failed() {
 }
 
 #[test]
-fn a_web_seed_gets_requests_for_long_ranges_around_the_pieces_of_others() {
+fn a_web_seed_gets_requests_for_long_ranges_that_skip_the_active_pieces_of_others() {
     let lengths = Lengths::new(60 * 32_768, 32_768).unwrap();
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
     let (web_seed, peer) = (LinkId(1), LinkId(2));

@@ -27,7 +27,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// One link, by what was sent and received over it.
 #[derive(Debug)]
 struct WatchedLink {
-    fast: bool,
+    /// Both peers support BEP 6.
+    uses_bep_6: bool,
     /// Pieces that we serve even while we choke the peer.
     served_choked: Vec<PieceIndex>,
     /// Pieces that the peer has announced.
@@ -56,17 +57,18 @@ impl WatchedLink {
 #[derive(Debug)]
 pub(super) struct Checker {
     lengths: Lengths,
-    /// Pieces that are to be fetched.
-    missing: PieceSet,
+    /// Pieces that the peer needed and lacked at the start.
+    missing_at_start: PieceSet,
     slots: usize,
     links: BTreeMap<LinkId, WatchedLink>,
-    /// The links that delivered kept blocks of a piece, since the piece was last verified or
-    /// failed.
+    /// For each piece, the links that delivered blocks which the core kept. Cleared when the piece
+    /// is verified or fails.
     kept: BTreeMap<PieceIndex, BTreeSet<LinkId>>,
     /// How many times each new piece was announced.
     haves: BTreeMap<PieceIndex, u32>,
     phase: Phase,
-    /// The number of requests, and the number of those that another link also had.
+    /// The number of requests, and how many of them were for a block that was already requested
+    /// over another link.
     requests: (u32, u32),
     /// Why the core closed links, in order.
     close_reasons: Vec<CloseReason>,
@@ -76,7 +78,7 @@ impl Checker {
     pub(super) fn new(lengths: Lengths, missing: PieceSet, slots: usize) -> Self {
         Self {
             lengths,
-            missing,
+            missing_at_start: missing,
             slots,
             links: BTreeMap::new(),
             kept: BTreeMap::new(),
@@ -87,7 +89,8 @@ impl Checker {
         }
     }
 
-    /// The number of requests, and the number of those that another link also had.
+    /// The number of requests, and how many of them were for a block that was already requested
+    /// over another link.
     pub(super) fn requests(&self) -> (u32, u32) {
         self.requests
     }
@@ -97,9 +100,14 @@ impl Checker {
         &self.close_reasons
     }
 
-    pub(super) fn on_link_up(&mut self, id: LinkId, fast: bool, served_choked: &[PieceIndex]) {
+    pub(super) fn on_link_up(
+        &mut self,
+        id: LinkId,
+        uses_bep_6: bool,
+        served_choked: &[PieceIndex],
+    ) {
         let link = WatchedLink {
-            fast,
+            uses_bep_6,
             served_choked: served_choked.to_vec(),
             has: PieceSet::empty(&self.lengths),
             chokes: true,
@@ -133,7 +141,7 @@ impl Checker {
         match packet {
             Packet::Choke => {
                 link.chokes = true;
-                if !link.fast {
+                if !link.uses_bep_6 {
                     link.requested.clear();
                 }
             }
@@ -183,7 +191,7 @@ impl Checker {
                 link.requested.remove(&range);
             }
             OutgoingMessage::Request(range) => self.on_request(id, range, core, has_buffers),
-            OutgoingMessage::Reject(_) => assert!(link.fast, "a reject without BEP 6"),
+            OutgoingMessage::Reject(_) => assert!(link.uses_bep_6, "a reject without BEP 6"),
         }
     }
 
@@ -196,7 +204,7 @@ impl Checker {
     ) {
         let link = &self.links[&id];
         assert!(
-            self.missing.contains(range.piece()),
+            self.missing_at_start.contains(range.piece()),
             "{range:?} is not needed"
         );
         assert!(link.has.contains(range.piece()), "{id:?} lacks {range:?}");
@@ -226,7 +234,8 @@ impl Checker {
         };
         let mut pieces = self.lengths.all_pieces();
         pieces.find(|piece| {
-            let is_missing = self.missing.contains(*piece) && !core.owned().contains(*piece);
+            let is_missing =
+                self.missing_at_start.contains(*piece) && !core.owned().contains(*piece);
             let is_begun = self.kept.contains_key(piece) || is_requested(*piece);
             is_missing && link.offers(*piece) && !is_begun
         })
@@ -250,7 +259,7 @@ impl Checker {
             core.owned().contains(range.piece()),
             "{range:?} is not owned"
         );
-        let is_allowed = link.fast && link.served_choked.contains(&range.piece());
+        let is_allowed = link.uses_bep_6 && link.served_choked.contains(&range.piece());
         assert!(
             link.is_closed || link.unchoked || is_allowed,
             "{id:?} is choked and served"
@@ -259,7 +268,10 @@ impl Checker {
 
     /// The core announces a piece to all links.
     pub(super) fn on_haves(&mut self, piece: PieceIndex) {
-        assert!(self.missing.contains(piece), "{piece:?} was owned before");
+        assert!(
+            self.missing_at_start.contains(piece),
+            "{piece:?} was owned before"
+        );
         let times = self.haves.entry(piece).or_default();
         *times += 1;
         assert_eq!(*times, 1, "{piece:?} is announced again");
@@ -299,13 +311,13 @@ impl Checker {
     pub(super) fn on_phase(&mut self, core: &Core<Content>) {
         let next = core.phase().clone();
         if next != self.phase {
-            let is_due = matches!(
+            let is_forward = matches!(
                 (&self.phase, &next),
                 (Phase::Checking, Phase::Fetching { .. } | Phase::Complete)
                     | (Phase::Checking | Phase::Fetching { .. }, Phase::Finishing)
                     | (Phase::Finishing, Phase::Complete)
             );
-            assert!(is_due, "from {:?} to {next:?}", self.phase);
+            assert!(is_forward, "from {:?} to {next:?}", self.phase);
             self.phase = next;
         }
     }
@@ -330,16 +342,20 @@ impl Checker {
                 requested,
                 "in flight at {id:?}"
             );
-            let is_sent = link.interested || !core.picker().is_interesting(id);
-            assert!(is_sent || !self.phase.fetches(), "no interest in {id:?}");
+            let needs_interested = self.phase.fetches() && core.picker().is_interesting(id);
+            assert!(
+                link.interested || !needs_interested,
+                "no interest in {id:?}"
+            );
         }
     }
 
     /// Panics if something is left over after completion.
     pub(super) fn check_end(&self, core: &Core<Content>) {
         let mut pieces = self.lengths.all_pieces();
-        let unannounced =
-            pieces.find(|piece| self.missing.contains(*piece) && !self.haves.contains_key(piece));
+        let unannounced = pieces.find(|piece| {
+            self.missing_at_start.contains(*piece) && !self.haves.contains_key(piece)
+        });
         assert_eq!(unannounced, None, "never announced");
         assert_eq!(core.blocks_at_workers(), 0);
         let requested = self.links.iter().filter(|(_, link)| !link.is_closed);

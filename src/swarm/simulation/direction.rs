@@ -35,7 +35,8 @@ pub(super) struct Write {
     /// The number of blocks in it.
     pub(super) blocks: u32,
     pub(super) arrives: Duration,
-    /// When the writer is free again; `None` if the peer does not read.
+    /// When the writer is free again. `None` if it never is: the peer does not read, and the
+    /// buffers of the sockets are full.
     pub(super) free: Option<Duration>,
 }
 
@@ -86,23 +87,23 @@ impl Direction {
 
     /// Removes a block from the queue. BEP 6: each request gets its block or a reject, even a
     /// cancelled one.
-    pub(super) fn cancel_block(&mut self, range: BlockRange, fast: bool) {
+    pub(super) fn cancel_block(&mut self, range: BlockRange, uses_bep_6: bool) {
         let at = self.blocks.iter().position(|queued| *queued == range);
-        if at.and_then(|at| self.blocks.remove(at)).is_some() && fast {
+        if at.and_then(|at| self.blocks.remove(at)).is_some() && uses_bep_6 {
             self.send(Packet::Short(OutgoingMessage::Reject(range)));
         }
     }
 
-    /// Sends a choke and drops the queued blocks. With BEP 6 each dropped block is rejected after
-    /// the choke, and those of `allowed` pieces stay.
-    pub(super) fn choke(&mut self, fast: bool, allowed: &[PieceIndex]) {
+    /// Sends a choke and drops the queued blocks. With BEP 6, blocks of `allowed` pieces stay, and
+    /// each dropped block is rejected after the choke.
+    pub(super) fn choke(&mut self, uses_bep_6: bool, allowed: &[PieceIndex]) {
         let Self {
             messages, blocks, ..
         } = self;
         messages.push(Packet::Choke);
         blocks.retain(|block| {
-            let stays = fast && allowed.contains(&block.piece());
-            if fast && !stays {
+            let stays = uses_bep_6 && allowed.contains(&block.piece());
+            if uses_bep_6 && !stays {
                 messages.push(Packet::Short(OutgoingMessage::Reject(*block)));
             }
             stays
@@ -114,8 +115,9 @@ impl Direction {
         self.busy = None;
     }
 
-    /// What is written now, if the writer is free and anything is queued.
-    pub(super) fn next(&mut self, now: Duration) -> Option<Write> {
+    /// Begins to write all queued messages and one block, if the writer is free and anything is
+    /// queued.
+    pub(super) fn begin_write(&mut self, now: Duration) -> Option<Write> {
         if self.busy.is_some() || self.messages.is_empty() && self.blocks.is_empty() {
             return None;
         }

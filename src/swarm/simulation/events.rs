@@ -35,8 +35,8 @@ pub(super) enum Event {
 pub(super) struct HashJob {
     pub(super) run: BlockRun,
     pub(super) blocks: Vec<PendingBlock<Content>>,
-    /// The hasher and the number of a run: when this step ends, the runs before that run are
-    /// hashed. `None` while the worker writes.
+    /// The hasher, and the number of runs of the piece that are hashed when this step ends: they
+    /// are hashed in order, from run 0. `None` while the worker writes.
     pub(super) hashing: Option<(Hasher, u32)>,
 }
 

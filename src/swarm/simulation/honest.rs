@@ -178,13 +178,13 @@ impl HonestPeer {
     ) {
         let id = Network::link_id(connection);
         for packet in packets {
-            let Some(is_first) = self.links.get_mut(&id) else {
+            let Some(only_handshakes) = self.links.get_mut(&id) else {
                 return;
             };
-            let was_first = *is_first;
-            *is_first &= matches!(packet, Packet::Handshake(_));
+            let is_first = *only_handshakes;
+            *only_handshakes &= matches!(packet, Packet::Handshake(_));
             self.checker.on_packet(id, &packet);
-            self.on_packet(connection, packet, was_first, env);
+            self.on_packet(connection, packet, is_first, env);
             self.carry_out_effects(env);
         }
     }
@@ -206,9 +206,9 @@ impl HonestPeer {
             Packet::Short(Request(range)) => ReceivedMessage::Request(range),
             Packet::Short(Reject(range)) => ReceivedMessage::Reject(range),
             Packet::Short(Cancel(range)) => {
-                let fast = env.network.is_fast(connection);
+                let uses_bep_6 = env.network.uses_bep_6(connection);
                 env.write(connection, self.number, |direction| {
-                    direction.cancel_block(range, fast)
+                    direction.cancel_block(range, uses_bep_6)
                 });
                 return;
             }
@@ -223,11 +223,9 @@ impl HonestPeer {
                 return result.expect("no peer breaks the protocol");
             }
             Packet::Block(range, content) => {
-                let taken = self.core.on_block(id, None, range, content, now);
-                if taken
-                    .expect("no peer sends a block without a request")
-                    .is_none()
-                {
+                let result = self.core.on_block(id, None, range, content, now);
+                let unneeded = result.expect("no peer sends a block without a request");
+                if unneeded.is_none() {
                     self.checker.on_kept(id, range);
                 }
                 return;
@@ -263,7 +261,7 @@ impl HonestPeer {
             }
             Some((hasher, next)) => {
                 let run = BlockRun::numbered(&self.lengths, run.piece, next);
-                let hasher = self.core.on_runs_hashed_before(run, hasher);
+                let hasher = self.core.on_earlier_runs_hashed(run, hasher);
                 hasher.map(|hasher| (hasher, next + 1))
             }
         };
@@ -324,7 +322,7 @@ impl HonestPeer {
             address: network.seen_address(connection, self.number),
             outgoing,
             peer_id: Network::peer_id(network.other_end(connection, self.number)),
-            fast: network.is_fast(connection),
+            fast: network.uses_bep_6(connection),
             extensions: true,
         }
     }
@@ -334,8 +332,8 @@ impl HonestPeer {
         let id = Network::link_id(connection);
         let link = self.core.link(id).expect("it was just admitted");
         self.links.insert(id, true);
-        let fast = env.network.is_fast(connection);
-        self.checker.on_link_up(id, fast, link.allowed_fast());
+        let uses_bep_6 = env.network.uses_bep_6(connection);
+        self.checker.on_link_up(id, uses_bep_6, link.allowed_fast());
         let owned = self.core.owned();
         let allowed = link.allowed_fast().iter().copied();
         let allowed: Vec<_> = allowed.filter(|piece| owned.contains(*piece)).collect();
@@ -389,11 +387,11 @@ impl HonestPeer {
             }
             Effect::Choke(id) => {
                 self.checker.on_choke(id);
-                let fast = env.network.is_fast(connection(id));
+                let uses_bep_6 = env.network.uses_bep_6(connection(id));
                 let allowed = self.core.link(id).map(|link| link.allowed_fast());
                 let allowed = allowed.unwrap_or_default();
                 env.write(connection(id), number, |direction| {
-                    direction.choke(fast, allowed)
+                    direction.choke(uses_bep_6, allowed)
                 });
             }
             Effect::Unchoke(id) => {

@@ -1,5 +1,5 @@
 //! The network: connections with two directions. Each direction has a rate and a delay, and keeps
-//! the order.
+//! its packets in order.
 //!
 //! A write works as in `peer/link/writer.rs`: all queued messages, then one block. The number of
 //! bytes and the rate determine how long the write takes. Nothing else is written during this time.
@@ -73,8 +73,7 @@ pub(super) struct PeerAccess {
     pub(super) rate: u64,
     /// The peer's part of the delay of a connection.
     pub(super) delay: Duration,
-    /// Whether the peer supports BEP 6.
-    pub(super) fast: bool,
+    pub(super) supports_bep_6: bool,
     /// Whether the peer reads what it gets.
     pub(super) reads: bool,
     /// The content of the peer's blocks.
@@ -106,8 +105,8 @@ impl Network {
         }
     }
 
-    /// The listening address of a peer. Each peer has its own /24 network, because BEP 6 allows
-    /// pieces by network.
+    /// The listening address of a peer. Each peer has its own /24 network, because the pieces
+    /// that BEP 6 allows to a choked peer depend on that network.
     pub(super) fn address(peer: PeerNumber) -> SocketAddr {
         let [.., high, low] = (peer as u32).to_be_bytes();
         SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, high, low, 1)), PORT)
@@ -177,9 +176,9 @@ impl Network {
     }
 
     /// Whether both ends support BEP 6.
-    pub(super) fn is_fast(&self, connection: ConnectionNumber) -> bool {
+    pub(super) fn uses_bep_6(&self, connection: ConnectionNumber) -> bool {
         let ends = self.connections[connection].ends;
-        ends.iter().all(|peer| self.accesses[*peer].fast)
+        ends.iter().all(|peer| self.accesses[*peer].supports_bep_6)
     }
 
     /// The address of the other end as a peer sees it: a caller has a temporary port.
@@ -227,7 +226,7 @@ impl Network {
         } = &mut self.connections[connection];
         let direction = &mut directions[side];
         let result = change(direction);
-        if *is_open && let Some(sent) = direction.next(events.now()) {
+        if *is_open && let Some(sent) = direction.begin_write(events.now()) {
             let arrival = Event::Arrived(connection, to, sent.packets);
             events.at(sent.arrives, arrival);
             if let Some(free) = sent.free {
@@ -247,7 +246,7 @@ impl Network {
         self.write(connection, from, events, Direction::on_written);
     }
 
-    /// Ends a connection. The other end notices it after everything that is on its way.
+    /// Ends a connection. The other end notices it after everything on its way has arrived.
     pub(super) fn close(
         &mut self,
         connection: ConnectionNumber,

@@ -11,9 +11,9 @@ use std::time::Duration;
 /// The kind of a peer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Role {
-    /// Honest: has every piece.
+    /// Honest: fetches nothing, because its files are in their final place.
     Seed,
-    /// Honest: has some pieces, and needs no others.
+    /// Honest: a download that has every piece that it needs.
     Partial,
     /// Honest: fetches the needed pieces that it lacks.
     Downloader,
@@ -28,7 +28,7 @@ pub(super) struct PeerPlan {
     pub(super) owned_percent: u8,
     /// How many percent of the pieces a downloader needs.
     pub(super) needed_percent: u8,
-    pub(super) fast: bool,
+    pub(super) supports_bep_6: bool,
     /// Bytes a second of each of the peer's connections.
     pub(super) rate: u64,
     pub(super) delay: Duration,
@@ -80,13 +80,13 @@ pub(super) struct Plan {
 }
 
 impl PeerPlan {
-    /// A peer with a fast, near connection.
+    /// A peer with a connection of high rate and short delay.
     pub(super) fn new(role: Role) -> Self {
         Self {
             role,
             owned_percent: if role == Role::Downloader { 0 } else { 100 },
             needed_percent: 100,
-            fast: true,
+            supports_bep_6: true,
             rate: 20 << 20,
             delay: Duration::from_micros(500),
             slots: 8,
@@ -107,7 +107,7 @@ impl PeerPlan {
         PeerAccess {
             rate: self.rate,
             delay: self.delay,
-            fast: self.fast,
+            supports_bep_6: self.supports_bep_6,
             reads: self.role != Role::Rogue(Misbehaviour::Greedy),
             content: if lies { Content::Bad } else { Content::Good },
         }
@@ -127,7 +127,7 @@ impl PeerPlan {
                 _ => rng.u8(0..100),
             },
             needed_percent: if rng.u8(0..6) == 0 { 70 } else { 100 },
-            fast: rng.bool(),
+            supports_bep_6: rng.bool(),
             rate: rng.u64(50..5_000) << 10,
             delay: Duration::from_micros(rng.u64(100..60_000)),
             slots: rng.usize(1..5),

@@ -137,14 +137,14 @@ impl Rogue {
             return;
         }
         for packet in packets {
-            let fast = env.network.is_fast(connection);
+            let uses_bep_6 = env.network.uses_bep_6(connection);
             match packet {
                 Packet::Short(OutgoingMessage::Interested) if !self.is_choking => {
                     env.send(connection, self.number, Packet::Unchoke);
                 }
                 Packet::Short(OutgoingMessage::Cancel(range)) => {
                     env.write(connection, self.number, |direction| {
-                        direction.cancel_block(range, fast)
+                        direction.cancel_block(range, uses_bep_6)
                     });
                 }
                 Packet::Short(OutgoingMessage::Request(range)) => {
@@ -157,7 +157,7 @@ impl Rogue {
                         env.write(connection, self.number, |direction| {
                             direction.push_block(range)
                         });
-                    } else if fast {
+                    } else if uses_bep_6 {
                         let reject = Packet::Short(OutgoingMessage::Reject(range));
                         env.send(connection, self.number, reject);
                     }
@@ -182,9 +182,9 @@ impl Rogue {
             {
                 self.is_choking = true;
                 for connection in &self.links {
-                    let fast = env.network.is_fast(*connection);
+                    let uses_bep_6 = env.network.uses_bep_6(*connection);
                     env.write(*connection, self.number, |direction| {
-                        direction.choke(fast, &[])
+                        direction.choke(uses_bep_6, &[])
                     });
                 }
                 env.events.after(pause, Event::Woken(self.number));

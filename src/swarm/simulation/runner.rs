@@ -54,7 +54,9 @@ impl Simulation {
                     rogue.begin(&others[..called], &mut env);
                     Peer::Rogue(rogue)
                 }
-                _ => Peer::Honest(Box::new(honest(plan, number, has, &others, &mut env))),
+                _ => Peer::Honest(Box::new(new_honest_peer(
+                    plan, number, has, &others, &mut env,
+                ))),
             });
         }
         Self {
@@ -160,7 +162,7 @@ fn is_complete(peer: &HonestPeer) -> bool {
     *peer.core().phase() == Phase::Complete
 }
 
-fn honest(
+fn new_honest_peer(
     plan: &Plan,
     number: PeerNumber,
     owned: PieceSet,
@@ -195,7 +197,7 @@ fn honest(
     let checked = CheckResult {
         owned,
         needed,
-        is_whole: peer.role == Role::Seed,
+        in_place: peer.role == Role::Seed,
     };
     honest.begin(checked, env);
     honest

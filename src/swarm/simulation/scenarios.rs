@@ -1,4 +1,5 @@
-//! Simulations of one kind, and what is expected of that kind. Peer 0 is the downloader.
+//! Each test runs simulations of one kind, and checks what is expected of that kind. Peer 0 is the
+//! downloader.
 
 use super::network::Network;
 use super::plan::{PeerPlan, Plan, Role};
@@ -37,7 +38,7 @@ fn partial(owned_percent: u8, rate: u64) -> PeerPlan {
 }
 
 #[test]
-fn seeds_of_equal_rate_deliver_equal_shares() {
+fn seeds_of_equal_rate_deliver_about_equally_many_blocks() {
     let mut simulation = simulation(64, vec![seed(); 4], 7);
     simulation.run();
     let blocks = (64 << 20) / u64::from(BLOCK);
@@ -59,6 +60,7 @@ fn outside_endgame_no_block_is_requested_twice() {
     simulation.run();
     let blocks = (32 << 20) / BLOCK;
     let (requested, again) = simulation.peer(0).checker().requests();
+    // The checker has found no repeated request outside endgame. Endgame adds only a few.
     assert!(
         requested <= blocks + again && again < 64,
         "{requested} for {blocks}, {again} again"
@@ -77,10 +79,10 @@ fn a_silent_peer_does_not_delay_the_end() {
 
 #[test]
 fn peers_that_choke_again_and_again_do_not_stall_a_download() {
-    for fast in [false, true] {
+    for supports_bep_6 in [false, true] {
         let pause = Duration::from_secs(2);
         let choking = PeerPlan {
-            fast,
+            supports_bep_6,
             ..rogue(Misbehaviour::Choking(pause))
         };
         let took = simulation(4, vec![choking; 2], 5).run();
@@ -131,7 +133,7 @@ fn a_peer_that_never_reads_and_a_peer_that_delivers_nothing_lose_their_links() {
 }
 
 #[test]
-fn a_silent_link_does_not_keep_a_piece_that_it_was_to_deliver_alone() {
+fn a_piece_requested_from_a_silent_link_alone_is_fetched_over_another_link() {
     let silent = rogue(Misbehaviour::Silent);
     for simulation_seed in 0..10 {
         // A piece that failed is fetched from one link alone, perhaps from a silent one.

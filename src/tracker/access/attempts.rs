@@ -2,9 +2,10 @@
 //!
 //! In scope: attempts that are under way. Each of them may still fail. For one user at one address,
 //! the number of attempts at the same time is limited to the number of failures that are still
-//! allowed without a wait. So parallel attempts do not allow more guesses. For one address only a
-//! few are admitted, so that no address fills the queue of the hashing threads. The others wait for
-//! their turn. Out of scope: counting failures (`throttle`), and checking passwords (`passwords`).
+//! allowed without a wait. So parallel attempts allow no more guesses than attempts one after the
+//! other. For one address only a few attempts are admitted at a time, so that no address fills the
+//! queue of the hashing threads. The others wait for their turn. Out of scope: counting failures
+//! (`throttle`), and checking passwords (`passwords`).
 
 use super::throttle::Throttle;
 use crate::base::AddressPrefix;
@@ -69,7 +70,7 @@ impl PasswordAttempts {
     }
 
     /// Begins an attempt on the password of `user`. `user` is `None` for an account that is being
-    /// created. Waits up to 10 s while others from the same address are under way.
+    /// created. Waits up to 10 s while too many others from the same address are under way.
     ///
     /// # Errors
     /// See [`AttemptRefused`]. A refused attempt does not count as a failure.
@@ -172,7 +173,7 @@ mod tests {
     use super::*;
     use std::thread;
 
-    const NOW: Duration = Duration::ZERO;
+    const NO_WAIT: Duration = Duration::ZERO;
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -189,8 +190,8 @@ mod tests {
     }
 
     #[test]
-    fn parallel_attempts_are_limited_to_the_failures_that_are_still_allowed() {
-        let attempts = PasswordAttempts::with_max_wait(NOW);
+    fn parallel_attempts_are_limited_to_the_number_of_failures_still_allowed() {
+        let attempts = PasswordAttempts::with_max_wait(NO_WAIT);
         let first = begin_attempts(&attempts, 5, "nik", "10.0.0.1");
         let more = |user| attempts.begin(Some(user), ip("10.0.0.1")).map(drop);
         assert_eq!(more("nik"), Err(AttemptRefused::Busy));
@@ -205,7 +206,7 @@ mod tests {
 
     #[test]
     fn failures_reduce_the_number_of_parallel_attempts() {
-        let attempts = PasswordAttempts::with_max_wait(NOW);
+        let attempts = PasswordAttempts::with_max_wait(NO_WAIT);
         begin_attempts(&attempts, 3, "nik", "10.0.0.1")
             .iter()
             .for_each(PasswordAttempt::record_failure);
@@ -218,7 +219,7 @@ mod tests {
 
     #[test]
     fn an_address_has_a_limited_number_of_attempts_under_way() {
-        let attempts = PasswordAttempts::with_max_wait(NOW);
+        let attempts = PasswordAttempts::with_max_wait(NO_WAIT);
         let users: Vec<String> = (0..MAX_PER_ADDRESS).map(|user| user.to_string()).collect();
         let begin = |user: Option<&str>, from| attempts.begin(user, ip(from));
         let admitted: Vec<PasswordAttempt<'_>> = users

@@ -61,7 +61,7 @@ impl ChangedShares {
         Ok(AccessAnswer::ChangedShares(reported))
     }
 
-    /// Adds reports, and returns all that count.
+    /// Adds reports. Returns the shares of all reports that have not expired.
     fn add(&self, own: &[InfoHash], now: Instant) -> Vec<InfoHash> {
         let mut reports = lock(&self.reports);
         reports.retain(|_, at| now.saturating_duration_since(*at) < LIFETIME);

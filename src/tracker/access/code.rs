@@ -72,7 +72,7 @@ impl fmt::Debug for InviteCode {
 impl FromStr for InviteCode {
     type Err = InviteCodeError;
 
-    /// Accepts both cases, and ignores dashes and blanks. I and L are read as 1, O as 0.
+    /// Accepts upper and lower case, and ignores dashes and blanks. I and L are read as 1, O as 0.
     fn from_str(text: &str) -> Result<Self, InviteCodeError> {
         let (mut number, mut count) = (0u128, 0usize);
         for character in text.chars().filter(|it| *it != '-' && !it.is_whitespace()) {

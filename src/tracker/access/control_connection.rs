@@ -117,7 +117,7 @@ impl ControlSession {
                 None => self.next_request()?,
             };
             match request {
-                Some(request) if turn.lane != Lane::Patient && may_wait(&request.ask) => {
+                Some(request) if turn.lane != Lane::Patient && can_block(&request.ask) => {
                     self.request = Some(request);
                     return Ok(Next::Move(Lane::Patient));
                 }
@@ -216,8 +216,8 @@ impl ControlSession {
         self.reply(&reply, Stage::Reply).map(Some)
     }
 
-    /// Sends a hint if one waits and nothing else is under way. Returns whether it did, or `None` if
-    /// the connection must end.
+    /// Sends a hint if one waits and nothing else is under way. Returns whether it did, or `None`
+    /// if the connection must end.
     fn send_hint(&mut self) -> Result<Option<bool>, ControlConnectionError> {
         let is_idle = self.stage == Stage::Idle && self.arrived.is_empty();
         let Some(watch) = self.watch.as_ref().filter(|_| is_idle) else {
@@ -308,9 +308,9 @@ impl Drop for ControlSession {
     }
 }
 
-/// Whether the answer may wait for the disk, another tracker, the hash of a password or the port of
+/// Whether answering can block: on the disk, another tracker, the hash of a password or the port of
 /// the peer. Announces and the state of the cluster are answered from memory.
-fn may_wait(ask: &AccessRequest) -> bool {
+fn can_block(ask: &AccessRequest) -> bool {
     !matches!(ask, AccessRequest::Announce(_) | AccessRequest::Cluster)
 }
 
@@ -329,6 +329,7 @@ fn full_reply(id: u32, full: Full) -> AccessReplyMessage {
 
 /// The reply to bytes that are not a request. The connection is closed after it.
 fn bad_request_reply(body: &[u8], error: &ControlError) -> Vec<u8> {
+    // A client of a closed run understands only a reply of that protocol.
     if let Some(answer) = no_run(body) {
         return answer;
     }

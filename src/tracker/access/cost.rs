@@ -26,7 +26,7 @@ const SHARES: u32 = 100;
 /// The number of times that each announce is timed.
 const ROUNDS: usize = 200;
 
-/// A tracker that knows one group `lab` of many members with 100 shares.
+/// A tracker that knows one group `lab`, which has 100 shares.
 struct Tracker {
     registrar: Registrar,
     tokens: Vec<Token>,
@@ -34,11 +34,11 @@ struct Tracker {
 }
 
 impl Tracker {
-    /// `left` members have left the group within the last minute.
-    fn with_group(members: u32, left: u32) -> Self {
+    /// `former` more members have left the group within the last minute.
+    fn with_group(members: u32, former: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut registry = Registry::new(Origin([1; 16]));
-        let accounts = fill(&mut registry, members, left);
+        let accounts = fill(&mut registry, members, former);
         let (database, _) = Database::open(folder.path()).unwrap();
         let mut batch = Batch::new();
         for row in registry.rows() {
@@ -130,7 +130,7 @@ impl Tracker {
 }
 
 /// Makes accounts, the group and its shares. Returns the accounts of the members.
-fn fill(registry: &mut Registry, members: u32, left: u32) -> Vec<RowId> {
+fn fill(registry: &mut Registry, members: u32, former: u32) -> Vec<RowId> {
     let mut ids = 0u32;
     let mut id = || {
         ids += 1;
@@ -142,7 +142,7 @@ fn fill(registry: &mut Registry, members: u32, left: u32) -> Vec<RowId> {
     let now = since_1970();
     let lab: Label = "lab".parse().unwrap();
     let mut accounts = Vec::new();
-    for member in 0..members + left {
+    for member in 0..members + former {
         let name = format!("user{member}");
         let new = NewAccount {
             id: id(),
@@ -206,8 +206,8 @@ fn info_hash(swarm: u32) -> InfoHash {
 #[test]
 #[ignore = "prints figures; run it with --release --ignored --nocapture"]
 fn figures() {
-    for (members, left) in [(1, 0), (10, 0), (5_000, 0), (5_000, 100)] {
-        let tracker = Tracker::with_group(members, left);
+    for (members, former) in [(1, 0), (10, 0), (5_000, 0), (5_000, 100)] {
+        let tracker = Tracker::with_group(members, former);
         for member in 0..members {
             // Each swarm has 50 of 5,000 members.
             let request = tracker.request(member, std::iter::once(member % SHARES));
@@ -216,7 +216,7 @@ fn figures() {
         for swarms in [1, SHARES] {
             let (time, length, addresses) = tracker.time(swarms);
             println!(
-                "{members} members, {left} have left, {swarms} swarms: {} us, {addresses} \
+                "{members} members, {former} have left, {swarms} swarms: {} us, {addresses} \
                  addresses, {length} bytes",
                 time.as_micros()
             );

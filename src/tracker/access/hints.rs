@@ -4,9 +4,10 @@
 //! In scope: who gets which hint, and how much waits for each connection. Out of scope: sending
 //! (`control_connection`), and what a peer does with a hint.
 //!
-//! A hint that waits names groups and swarms only. Its contents are read from the registry when it
-//! is sent, and so is the membership. So what waits for one connection is bounded, and a peer that
-//! reads slowly learns the same from one later hint.
+//! What waits for a connection is ids of groups, a flag for news, and a few addresses of new peers
+//! for each of a limited number of swarms. The numbers of the groups, and whether the user is still
+//! a member, are read from the registry when the hint is sent. So what waits is bounded, and a peer
+//! that reads slowly learns the same from one later hint.
 //!
 //! Locks: `state`, for a look-up or a change. Connections are woken after it is released.
 
@@ -29,13 +30,13 @@ use std::time::Duration;
 
 /// The longest wait for a change before the thread looks whether it should end.
 const LONG_WAIT: Duration = Duration::from_secs(3600);
-/// Time for which the thread gathers changes after each connection that it has woken. A burst of
-/// changes in a large group then takes a small part of one processor.
+/// After the thread has woken some connections, it pauses this long for each of them. Meanwhile
+/// changes gather. So a burst of changes in a large group takes a small part of one processor.
 const PAUSE_PER_CONNECTION: Duration = Duration::from_micros(100);
-/// The longest time for which the thread gathers changes.
+/// The longest such pause.
 const MAX_PAUSE: Duration = Duration::from_secs(2);
-/// The most connections that get hints about new peers of one swarm. If more peers of a swarm know
-/// few others, they are many, and find each other by their announces.
+/// The most connections that get hints about new peers of one swarm. If even more peers of a swarm
+/// know too few others, the swarm is large, and they find others by their announces.
 const MAX_LACKING: usize = 50;
 
 /// The connections that watch, and what waits for each of them.
@@ -52,9 +53,10 @@ struct WatchId(u64);
 #[derive(Default)]
 struct State {
     last_id: u64,
-    watching: HashMap<WatchId, Watching>,
+    connections: HashMap<WatchId, Watching>,
     accounts: HashMap<RowId, BTreeSet<WatchId>>,
-    /// For each swarm, the connections whose peers lack others, oldest first.
+    /// For each swarm, the connections whose peers lack others (know too few of them). The oldest
+    /// is the first.
     lacking: HashMap<InfoHash, VecDeque<WatchId>>,
 }
 
@@ -118,8 +120,8 @@ impl Hints {
         self.threads.wait();
     }
 
-    /// Hints for this login go to the connection at this place from now on. The first hint, which
-    /// waits already, names all groups of the account, at most [`MAX_PAGE`].
+    /// From now on, the connection of `place` gets the hints for this login. A first hint waits at
+    /// once. It names all groups of the account, at most [`MAX_PAGE`].
     pub(super) fn watch(self: &Arc<Self>, login: Login, place: Place) -> Watch {
         let groups = self.store.read(|registry| {
             let groups = registry.groups_of(login.account, None, MAX_PAGE).items;
@@ -137,7 +139,7 @@ impl Hints {
             has_news: true,
             lacks: BTreeSet::new(),
         };
-        state.watching.insert(id, watching);
+        state.connections.insert(id, watching);
         state.accounts.entry(account).or_default().insert(id);
         drop(state);
         Watch {
@@ -149,7 +151,7 @@ impl Hints {
 
     /// The number of connections that watch.
     pub(super) fn connections(&self) -> usize {
-        lock(&self.state).watching.len()
+        lock(&self.state).connections.len()
     }
 
     /// Adds hints about these changes. Returns the number of connections that get one.
@@ -167,8 +169,8 @@ impl Hints {
         woken.len()
     }
 
-    /// A peer at this address has joined a swarm, or has become a seed of it. Those who lack peers
-    /// get a hint. `from` is the watch of the connection of the new peer, which gets none.
+    /// A peer at this address has joined a swarm, or has become a seed of it. The peers that lack
+    /// others in this swarm get a hint. `from` is the watch of the new peer, which gets none.
     pub(super) fn on_new_peer(
         &self,
         info_hash: InfoHash,
@@ -179,11 +181,13 @@ impl Hints {
         let mut state = lock(&self.state);
         let own = from.map(|watch| watch.id);
         let State {
-            watching, lacking, ..
+            connections,
+            lacking,
+            ..
         } = &mut *state;
         let lacking = lacking.get(&info_hash).into_iter().flatten();
         for id in lacking.filter(|id| Some(**id) != own) {
-            let Some(watching) = watching.get_mut(id) else {
+            let Some(watching) = connections.get_mut(id) else {
                 continue;
             };
             let has_room = watching.swarms.len() < MAX_HINTED;
@@ -200,10 +204,10 @@ impl Hints {
         woken.iter().for_each(Place::notify);
     }
 
-    /// The peer that watches here lacks other peers in a swarm, or does not.
+    /// Records whether the peer of this watch lacks other peers in a swarm.
     pub(super) fn set_lacking(&self, watch: &Watch, info_hash: InfoHash, lacks: bool) {
         let mut state = lock(&self.state);
-        let Some(watching) = state.watching.get_mut(&watch.id) else {
+        let Some(watching) = state.connections.get_mut(&watch.id) else {
             return;
         };
         match lacks {
@@ -212,7 +216,7 @@ impl Hints {
                 lacking.push_back(watch.id);
                 if lacking.len() > MAX_LACKING
                     && let Some(first) = lacking.pop_front()
-                    && let Some(first) = state.watching.get_mut(&first)
+                    && let Some(first) = state.connections.get_mut(&first)
                 {
                     first.lacks.remove(&info_hash);
                 }
@@ -242,7 +246,7 @@ impl State {
     ) {
         for account in accounts {
             for id in self.accounts.get(account).into_iter().flatten() {
-                if let Some(watching) = self.watching.get_mut(id)
+                if let Some(watching) = self.connections.get_mut(id)
                     && add(watching)
                 {
                     woken.push(watching.place.clone());
@@ -262,7 +266,8 @@ impl State {
 }
 
 impl Watch {
-    /// Whether hints are sent for this login, as this token has it.
+    /// Whether this watch was begun with the token that contains `login`. A renewed token is
+    /// another one.
     pub(super) fn is_for(&self, login: &Login) -> bool {
         self.login == *login
     }
@@ -275,7 +280,7 @@ impl Watch {
         }
         let (groups, swarms, has_news) = {
             let mut state = lock(&self.hints.state);
-            let Some(watching) = state.watching.get_mut(&self.id) else {
+            let Some(watching) = state.connections.get_mut(&self.id) else {
                 return Waiting::Nothing;
             };
             let mut groups = std::mem::take(&mut watching.groups);
@@ -313,7 +318,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut state = lock(&self.hints.state);
-        let Some(watching) = state.watching.remove(&self.id) else {
+        let Some(watching) = state.connections.remove(&self.id) else {
             return;
         };
         if let Some(ids) = state.accounts.get_mut(&watching.account) {
@@ -334,7 +339,7 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// The numbers of a group, if the account is a member.
+/// The change numbers of a group, if the account is a member.
 fn group_numbers(registry: &Registry, group: RowId, account: RowId) -> Option<GroupNumbers> {
     let is_member = registry.role(group, account) >= GroupRole::Member;
     let numbers = registry.change_numbers(group);

@@ -3,7 +3,8 @@
 //! All trackers derive the same ids, so a write that two trackers make is one write. The ids depend
 //! on the user, so that no user can use the write id of another. They also depend on the object of
 //! the row, such as a group or an info-hash. Our peer never uses one write id for two different
-//! commands. If another program did, the result would be two rows and not a contradiction.
+//! commands. If another program did, it would get two rows with different ids, and never two
+//! different rows with one id.
 
 use crate::tracker::registry::{RowId, UserName};
 use crate::wire::access::WriteId;
@@ -96,7 +97,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn ids_depend_on_the_write_the_account_and_the_object() {
+    fn ids_depend_on_write_id_account_and_object() {
         let group = RowId([7; 16]);
         let all = |key: &IdempotencyKey| {
             [
@@ -114,17 +115,17 @@ mod tests {
         let write = |number| WriteId([number; 16]);
         let account = |number, id| IdempotencyKey::of_account(RowId([number; 16]), write(id));
         let name = |name: &str| IdempotencyKey::of_name(&name.parse().unwrap(), write(1));
-        let writes = [
+        let keys = [
             account(1, 1),
             account(1, 2),
             account(2, 1),
             name("nik"),
             name("olga"),
         ];
-        let ids: Vec<RowId> = writes.iter().flat_map(all).collect();
+        let ids: Vec<RowId> = keys.iter().flat_map(all).collect();
         let distinct: BTreeSet<RowId> = ids.iter().copied().collect();
         assert_eq!(distinct.len(), ids.len());
-        assert_eq!(all(&account(1, 1)), all(&writes[0]));
+        assert_eq!(all(&account(1, 1)), all(&keys[0]));
         // All versions of the program must derive the same id.
         let id = account(1, 1).receipt().to_string();
         assert_eq!(id, "1e6f7a5183cbaad12a907d3c65881f3e");

@@ -26,7 +26,8 @@ pub(super) fn once<T>(
     execute().or_else(|refused| match previous() {
         Ok(Some(done)) => Ok(done),
         Ok(None) => Err(refused),
-        // `previous` has found the receipt and failed after that, so the write may be saved.
+        // `previous` found the receipt, then failed. So the change was perhaps made. The message of
+        // `NotSaved` asks the user to check that.
         Err(_) => Err(from_write_error(WriteError::NotSaved)),
     })
 }
@@ -117,9 +118,9 @@ impl IdempotentWrites {
             // the reply is sent.
             return Ok(Some(Durability::Safe));
         }
-        // Our own write may not have reached another tracker. The renewed receipt is a new write,
-        // whose durability this returns. A tracker that has the new write has the old one too,
-        // because trackers receive the writes of one origin in order.
+        // Our own write has perhaps not reached another tracker yet. The renewed receipt is a new
+        // write, whose durability this returns. A tracker that has the new write has the old one
+        // too, because trackers receive the writes of one origin in order.
         let renewed = self
             .store
             .write(|registry, now| registry.renew_receipt(receipt, now + RECEIPT_LIFETIME, now));
@@ -139,9 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn if_the_first_attempt_of_a_write_caused_the_refusal_of_the_second_the_answer_is_done() {
-        // The first attempt is carried out just before the second one is refused. A case is what
-        // `previous` then returns, and the answer to the second attempt.
+    fn after_a_refusal_a_receipt_of_the_same_request_decides_about_the_answer() {
+        // A case is what `previous` returns after the refusal (before it, `None`), and the answer
+        // to the request.
         let busy = || Err(refusal(AccessErrorKind::Busy));
         let not_saved = from_write_error(WriteError::NotSaved);
         let cases = [
@@ -149,14 +150,14 @@ mod tests {
             (Ok(None), Err(refusal(AccessErrorKind::NameTaken))),
             (busy(), Err(not_saved)),
         ];
-        for (receipt, expected) in cases {
-            let is_first_done = Cell::new(false);
-            let previous = || match is_first_done.get() {
-                true => receipt.clone(),
+        for (found, expected) in cases {
+            let is_refused = Cell::new(false);
+            let previous = || match is_refused.get() {
+                true => found.clone(),
                 false => Ok(None),
             };
             let execute = || {
-                is_first_done.set(true);
+                is_refused.set(true);
                 Err(refusal(AccessErrorKind::NameTaken))
             };
             assert_eq!(once(previous, execute), expected);
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_was_carried_out_before_is_not_executed() {
+    fn a_request_that_was_carried_out_before_is_not_executed_again() {
         let executed = || -> Result<&str, AccessRefusal> { panic!("executed twice") };
         assert_eq!(once(|| Ok(Some("done")), executed), Ok("done"));
         assert_eq!(once(|| Ok(None), || Ok("now")), Ok("now"));

@@ -142,7 +142,7 @@ impl Logins {
         account.ok_or_else(|| from_refusal(Refusal::AccountGone))
     }
 
-    /// Creates a new login under `credential`.
+    /// Creates a new login. It is valid only as long as the account has this credential.
     fn begin_login(
         &self,
         account: RowId,

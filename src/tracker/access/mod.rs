@@ -1,5 +1,5 @@
-//! Access: accounts, logins, groups, shares and invites, as peers request them over control
-//! connections and the operator at the console.
+//! Access: requests of peers over control connections, and of the operator at the console, about
+//! accounts, logins, groups, shares and invites.
 //!
 //! In scope: who may do what, passwords and tokens, refusals as they are sent. Out of scope: the
 //! rules of accounts and groups ([`registry`](super::registry)), and their storage

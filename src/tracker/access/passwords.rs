@@ -185,7 +185,7 @@ fn verify(
     Ok(exists && output.len() == phc.output.len() && difference == 0)
 }
 
-/// The output for a password with the costs and the salt of `phc`.
+/// Hashes a password with the costs and the salt of `phc`.
 fn derive(
     password: &Password,
     phc: &PhcHash,
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn hashes_with_other_costs_verify() {
-        // From the test vectors of the reference implementation, version 13.
+        // From the test vectors of the reference implementation, version 0x13 (19).
         let hasher = PasswordHasher::start().unwrap();
         for text in [
             "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc",

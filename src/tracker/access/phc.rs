@@ -1,6 +1,6 @@
-//! The text form of an Argon2id hash, as the reference implementation writes it:
-//! `$argon2id$v=19$m=KIB,t=PASSES,p=LANES$SALT$OUTPUT`. Salt and output are base64 without padding
-//! (RFC 4648, section 4).
+//! The text form of an Argon2id hash (PHC string format), as the reference implementation writes
+//! it: `$argon2id$v=19$m=KIB,t=PASSES,p=LANES$SALT$OUTPUT`. Salt and output are base64 without
+//! padding (RFC 4648, section 4).
 
 use argon2::Params;
 use base64::Engine as _;
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_with_excessive_costs_are_refused() {
+    fn malformed_hashes_and_excessive_costs_are_refused() {
         let text = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
         let parts = PhcHash::from_text(text).unwrap();
         assert_eq!(

@@ -13,26 +13,26 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// How long connecting may take. A check counts towards the limits for the same time.
-const LIMIT: Duration = Duration::from_secs(2);
-/// The maximum number of checks within [`LIMIT`], for all addresses together.
+/// How long connecting may take, and how long a check counts towards the maximum numbers below.
+const TIME_LIMIT: Duration = Duration::from_secs(2);
+/// The maximum number of checks within [`TIME_LIMIT`], for all addresses together.
 const MAX_RECENT: usize = 16;
-/// The maximum number of checks within [`LIMIT`] for one address.
+/// The maximum number of checks within [`TIME_LIMIT`] for one address.
 const MAX_PER_ADDRESS: usize = 4;
 
-/// The checks of ports that began lately.
+/// The checks that began lately.
 #[derive(Debug, Default)]
 pub(super) struct PortChecks {
     recent: Mutex<Vec<(AddressPrefix, Instant)>>,
 }
 
 impl PortChecks {
-    /// Tries to connect to `peer`, and closes the connection at once. Waits [`LIMIT`] at most.
+    /// Tries to connect to `peer`, and closes the connection at once. Waits [`TIME_LIMIT`] at most.
     pub(super) fn check(&self, peer: SocketAddr) -> PortState {
         if !self.admit(AddressPrefix::of(peer.ip()), Instant::now()) {
             return PortState::NotTried;
         }
-        match TcpStream::connect_timeout(&peer, LIMIT) {
+        match TcpStream::connect_timeout(&peer, TIME_LIMIT) {
             Ok(_) => PortState::Open,
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => PortState::Refused,
             Err(_) => PortState::Silent,
@@ -42,7 +42,7 @@ impl PortChecks {
     /// Whether a check of this address may begin now. If so, it is counted.
     fn admit(&self, prefix: AddressPrefix, now: Instant) -> bool {
         let mut recent = lock(&self.recent);
-        recent.retain(|(_, begun)| now.saturating_duration_since(*begun) < LIMIT);
+        recent.retain(|(_, begun)| now.saturating_duration_since(*begun) < TIME_LIMIT);
         let of_address = recent.iter().filter(|(other, _)| *other == prefix).count();
         let is_free = recent.len() < MAX_RECENT && of_address < MAX_PER_ADDRESS;
         if is_free {
@@ -78,7 +78,7 @@ mod tests {
             assert!(!checks.admit(prefix(last), start));
         }
         assert!(!checks.admit(prefix(5), start));
-        assert!(checks.admit(prefix(5), start + LIMIT));
-        assert!(checks.admit(prefix(1), start + LIMIT));
+        assert!(checks.admit(prefix(5), start + TIME_LIMIT));
+        assert!(checks.admit(prefix(1), start + TIME_LIMIT));
     }
 }

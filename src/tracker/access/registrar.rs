@@ -46,7 +46,8 @@ pub(in crate::tracker) struct Registrar {
 }
 
 impl Registrar {
-    /// Starts the threads for hashing and for hints. Tokens are valid at all trackers of `cluster`.
+    /// Starts the threads that hash passwords, and the thread for hints. Tokens are valid at all
+    /// trackers of `cluster`.
     ///
     /// # Errors
     /// The system cannot start the threads.
@@ -94,7 +95,7 @@ impl Registrar {
         self.shares.expire();
     }
 
-    /// Ends the threads for hashing. Log-ins are refused afterwards.
+    /// Ends the threads that hash passwords. Log-ins are refused afterwards.
     pub(in crate::tracker) fn stop(&self) {
         self.logins.stop();
     }
@@ -104,18 +105,18 @@ impl Registrar {
         self.hints.wait();
     }
 
-    /// Begins to send hints for the login of this token, if it is valid and `former` does not do
-    /// that already.
+    /// Begins to send hints for the login of this token, and returns the new watch. `None` if the
+    /// login is not valid, or if `current`, the watch that the connection has, is for this login.
     pub(super) fn watch(
         &self,
         token: Option<&Token>,
-        former: Option<&Watch>,
+        current: Option<&Watch>,
         place: &Place,
     ) -> Option<Watch> {
         self.store.check_serving().ok()?;
         let login = self.logins.read_token(token?).ok()?;
         self.logins.check_login(&login).ok()?;
-        let is_new = former.is_none_or(|former| !former.is_for(&login));
+        let is_new = current.is_none_or(|current| !current.is_for(&login));
         is_new.then(|| self.hints.watch(login, place.clone()))
     }
 

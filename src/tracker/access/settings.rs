@@ -17,7 +17,8 @@ pub enum Registration {
 pub struct AccessSettings {
     /// Who may create an account.
     pub registration: Registration,
-    /// The interval between two announces of our peers. A peer that misses two is dropped.
+    /// The interval between two announces of a pieceful peer. A peer that misses two announces is
+    /// dropped.
     pub announce_interval: Duration,
     /// How long the certificate of a member is valid.
     pub certificate_lifetime: Duration,

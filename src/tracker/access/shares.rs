@@ -30,12 +30,13 @@ use std::time::{Duration, Instant};
 /// Former members are reported to the others until their last certificate has expired, and for this
 /// time longer, because clocks differ.
 const CLOCK_MARGIN: Duration = Duration::from_secs(3600);
-/// The announce interval is at least this time for each connected machine. So a tracker gets at
-/// most 100 requests with announces a second from machines that only serve.
+/// The announce interval is at least this time multiplied by the number of connected machines. So
+/// the machines that only serve send a tracker at most 100 requests with announces a second.
 const ANNOUNCE_COST: Duration = Duration::from_millis(10);
 /// The longest announce interval. A connection may be silent for longer before it is closed.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(600);
-/// A download that knows fewer other peers is told of each new one.
+/// A downloading peer gets hints about new peers of its swarm if the answer to its announce had
+/// fewer peers than this.
 const FEW_PEERS: usize = 3;
 
 /// The shares and swarms of groups.

@@ -95,7 +95,7 @@ impl Throttle {
     }
 
     /// Records a successful log-in. The failures of the pair are forgotten. Those of the address
-    /// are kept, because its user may be guessing the passwords of others.
+    /// are kept, because a user at this address may be guessing the passwords of other users.
     pub(super) fn record_success(&mut self, user: &str, address: IpAddr, now: Duration) {
         let pair = pair(user, address);
         self.pairs.forget(&pair);

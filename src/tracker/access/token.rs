@@ -1,10 +1,10 @@
 //! Login tokens. They are signed, so that every tracker of the cluster accepts them and nobody else
 //! can make them.
 //!
-//! A token consists of 1 byte of format, the account, the login, the credential (wall time,
-//! counter, origin), the times of issue and expiry, and 32 bytes of HMAC-SHA256 (RFC 2104) over all
-//! of these. Numbers are big-endian. Times are in milliseconds since 1970. A token does not show
-//! whether its login was ended early: the registry knows that.
+//! A token consists of 1 byte of format, the account, the login, the credential (a stamp: wall
+//! time, counter, origin), the times of issue and expiry, and 32 bytes of HMAC-SHA256 (RFC 2104)
+//! over all of these. Numbers are big-endian. Times are in milliseconds since 1970. A token does
+//! not show whether its login was ended early: the registry knows that.
 
 use crate::certificate::Authority;
 use crate::tracker::registry::{Origin, RowId, Stamp};
@@ -27,7 +27,8 @@ pub(super) struct Login {
     pub(super) account: RowId,
     /// The id of the login. Renewals keep it.
     pub(super) id: RowId,
-    /// The credential of the account at the time of the log-in.
+    /// The credential of the account at the time of the log-in: a stamp that changes when the
+    /// password changes (see `Account::credential`).
     pub(super) credential: Stamp,
     /// When this token was issued.
     pub(super) issued: Duration,

@@ -1,9 +1,9 @@
 //! Info dictionaries that peers upload in parts.
 //!
-//! There is at most one upload for each account. So its parts may arrive over several connections,
-//! and a user with many logins cannot take the places of others. The number of uploads and the time
-//! between two parts are bounded, which bounds the memory. A dictionary that arrives in one part
-//! needs no place.
+//! Each account has at most one upload. So the parts of an upload may arrive over several
+//! connections, and a user with many logins cannot take the places of others. The number of
+//! uploads and the time between two parts are bounded, which bounds the memory. A dictionary that
+//! arrives in one part needs no place.
 
 use crate::system::lock;
 use crate::tracker::registry::{Label, RowId};
@@ -43,8 +43,9 @@ pub(super) enum UploadError {
 }
 
 impl InfoUploads {
-    /// Adds the next part of an account's upload to a group. Returns the whole dictionary after the
-    /// last part. A first part starts a new upload. After an error the upload is dropped.
+    /// Adds the next part of the dictionary that an account uploads for `group`. Returns the whole
+    /// dictionary after the last part. A first part starts a new upload. After an error the upload
+    /// is dropped.
     ///
     /// # Errors
     /// See [`UploadError`].

@@ -11,8 +11,8 @@ use crate::wire::access::{
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// The number of entries of a list in one message. Even with the longest names it is far below the
-/// limit of a frame.
+/// The number of entries of a list in one message. Even with the longest names, such a message is
+/// far shorter than a frame may be.
 pub(super) const PAGE_LENGTH: usize = 500;
 
 /// A page as it is sent.

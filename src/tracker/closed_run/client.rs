@@ -21,7 +21,7 @@ pub(super) struct Client {
     parts: InfoAssembly,
     /// Files that it has whole: those it reported and those it completed.
     pub(super) owned: HashSet<InfoHash>,
-    /// Files that it has looked up. It is downloading them.
+    /// Files that it has looked up, to download them.
     pub(super) fetching: HashSet<InfoHash>,
     wanted: HashMap<FileName, WantedFile>,
 }

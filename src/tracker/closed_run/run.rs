@@ -49,7 +49,8 @@ pub struct ClosedRun {
     files: Files,
     failures: Vec<TextLine>,
     outcome: Option<RunOutcome>,
-    /// Clients that came after a conflict had ended the run. `None` without a conflict.
+    /// Clients that came after a conflict had ended the run. `None` without a conflict, and
+    /// after an abort.
     refused_after_conflict: Option<BTreeSet<ClientNumber>>,
 }
 

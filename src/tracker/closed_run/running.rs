@@ -176,10 +176,11 @@ impl SharedRun {
     /// Passes an event to the run and performs the effects.
     fn apply(&self, event: impl FnOnce(&mut ClosedRun, Duration) -> Vec<RunEffect>) {
         let mut state = self.state();
-        self.perform(&mut state, event);
+        self.apply_to(&mut state, event);
     }
 
-    fn perform(
+    /// Like [`SharedRun::apply`], for a caller that holds the lock.
+    fn apply_to(
         &self,
         state: &mut State,
         event: impl FnOnce(&mut ClosedRun, Duration) -> Vec<RunEffect>,
@@ -206,7 +207,7 @@ impl SharedRun {
     fn tick(&self) {
         let mut state = self.state();
         while !state.is_dropped && state.run.outcome().is_none() {
-            self.perform(&mut state, ClosedRun::tick);
+            self.apply_to(&mut state, ClosedRun::tick);
             let next = state.run.next_tick().unwrap_or(Duration::MAX);
             let wait = next
                 .saturating_sub(self.start.elapsed())

@@ -102,16 +102,16 @@ impl Change {
     /// Whether a registry with the version vector `known` is complete after it has merged this
     /// change: it then knows each covered write, and each write that the rows contain.
     pub fn complete_for(&self, known: &VersionVector) -> bool {
-        let mut after = known.clone();
-        self.advance(&mut after);
+        let mut merged = known.clone();
+        self.advance(&mut merged);
         let covered = self
             .covers()
-            .all(|(origin, span)| after.of(origin) >= span.upto);
+            .all(|(origin, span)| merged.of(origin) >= span.upto);
         let versions = self.rows().flat_map(Row::versions);
         covered
             && versions
                 .into_iter()
-                .all(|version| after.of(version.stamp.origin()) >= version.sequence)
+                .all(|version| merged.of(version.stamp.origin()) >= version.sequence)
     }
 
     /// Adds a later batch of the same catch-up, so that the registry can merge all batches in one

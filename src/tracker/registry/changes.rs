@@ -1,13 +1,13 @@
 //! What has changed since the last call of `take`: for hints to members.
 //!
-//! Each group has two numbers. One changes when a share is published, the other one when a share is
-//! withdrawn or a membership ends. They count nothing: each is the exclusive or of one hash for
-//! each such write. So trackers with the same rows have the same numbers.
+//! Each group has two change numbers. One changes when a share is published, the other one when a
+//! share is withdrawn or a membership ends. They count nothing: each is the XOR of the hashes of
+//! all such writes. So trackers with the same rows have the same numbers.
 
 use super::{Row, RowId, Version};
 use std::collections::{BTreeSet, HashMap};
 
-/// The numbers of one group.
+/// The two change numbers of one group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChangeNumbers {
     /// Changes when a share is published.
@@ -16,10 +16,11 @@ pub struct ChangeNumbers {
     pub ended: u64,
 }
 
-/// Groups and accounts about which their members and users may want to ask.
+/// What has changed for the members of groups and for the users of accounts. They may want to ask
+/// for the details.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changed {
-    /// Groups with other numbers than before.
+    /// Groups whose change numbers are other than before.
     pub groups: BTreeSet<RowId>,
     /// Accounts for which there may be news.
     pub accounts: BTreeSet<RowId>,
@@ -38,7 +39,7 @@ impl Changed {
     }
 }
 
-/// The numbers of all groups, and what has changed.
+/// The change numbers of all groups, and what has changed since the last [`Changes::take`].
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     numbers: HashMap<RowId, ChangeNumbers>,
@@ -63,6 +64,7 @@ impl Changes {
         after: Option<&Row>,
         owner: Option<RowId>,
     ) {
+        // The XOR with the contribution of `before` removes it from the numbers.
         for row in [before, after].into_iter().flatten() {
             if let Some((group, part)) = contribution(row) {
                 let numbers = self.numbers.entry(group).or_default();
@@ -91,8 +93,8 @@ fn contribution(row: &Row) -> Option<(RowId, ChangeNumbers)> {
         Row::Share(share) => {
             let ended = share.withdrawn.as_ref();
             let numbers = ChangeNumbers {
-                added: number(share.id, share.created),
-                ended: ended.map_or(0, |field| number(share.id, field.version)),
+                added: write_hash(share.id, share.created),
+                ended: ended.map_or(0, |field| write_hash(share.id, field.version)),
             };
             Some((share.group, numbers))
         }
@@ -101,7 +103,7 @@ fn contribution(row: &Row) -> Option<(RowId, ChangeNumbers)> {
             let ended = row.ended.as_ref().filter(|_| row.accepted.is_some());
             let numbers = ChangeNumbers {
                 added: 0,
-                ended: ended.map_or(0, |field| number(row.id, field.version)),
+                ended: ended.map_or(0, |field| write_hash(row.id, field.version)),
             };
             Some((row.group, numbers))
         }
@@ -109,9 +111,9 @@ fn contribution(row: &Row) -> Option<(RowId, ChangeNumbers)> {
     }
 }
 
-/// A number of 63 bits for a version of a row. Different versions have different numbers, except by
-/// a rare chance that hides one hint.
-fn number(row: RowId, version: Version) -> u64 {
+/// A hash of 63 bits of a write to a row. Different writes have different hashes. In the rare case
+/// that two have the same one, a hint may be missing.
+fn write_hash(row: RowId, version: Version) -> u64 {
     let halves = |bytes: [u8; 16]| {
         let both = u128::from_be_bytes(bytes);
         [both as u64, (both >> 64) as u64]

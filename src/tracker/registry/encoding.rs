@@ -43,7 +43,7 @@ impl Row {
         let mut entries = vec![
             ("id", self.id().0.to_vec().into()),
             ("kind", self.kind().into()),
-            ("created", version(self.created())),
+            ("created", version_item(self.created())),
         ];
         match self {
             Self::Account(row) => {
@@ -199,7 +199,7 @@ impl Change {
                 return Err(wrong);
             };
             let origin = Origin(fields::array(origin, "covers")?);
-            let (after, upto) = (sequence(after), sequence(upto));
+            let (after, upto) = (read_sequence(after), read_sequence(upto));
             let (Some(after), Some(upto)) = (after, upto) else {
                 return Err(wrong);
             };
@@ -248,7 +248,7 @@ impl VersionVector {
                 return Err(shape);
             };
             let origin = Origin(fields::array(origin, "version vector")?);
-            let number = sequence(number).filter(|number| *number > Sequence::ZERO);
+            let number = read_sequence(number).filter(|number| *number > Sequence::ZERO);
             if last.is_some_and(|last| last >= origin) {
                 return Err(DecodeError::Unsorted("version vector"));
             }
@@ -262,14 +262,14 @@ impl VersionVector {
     }
 }
 
-fn sequence(value: &Value<'_>) -> Option<Sequence> {
+fn read_sequence(value: &Value<'_>) -> Option<Sequence> {
     let number = value
         .integer()
         .and_then(|number| u64::try_from(number).ok());
     number.and_then(Sequence::new)
 }
 
-fn version(version: Version) -> Item<'static> {
+fn version_item(version: Version) -> Item<'static> {
     let stamp = version.stamp;
     let mut bytes = stamp.origin().0.to_vec();
     bytes.extend(stamp.wall().to_be_bytes());
@@ -279,7 +279,7 @@ fn version(version: Version) -> Item<'static> {
 }
 
 fn field<'a, T, const N: usize>(field: &Register<T>, values: [Item<'a>; N]) -> Item<'a> {
-    let mut list = vec![version(field.version)];
+    let mut list = vec![version_item(field.version)];
     list.extend(values);
     Item::List(list)
 }

@@ -2,7 +2,7 @@
 //! write the rows that still contain it.
 //!
 //! The index is updated row by row. It is a function of the set of rows, independent of their
-//! order.
+//! order, except for the list of what has changed since the last [`Changes::take`].
 
 use super::{
     Catalogue, Changes, CodeHash, GroupMembers, GroupName, MembershipState, NameClaims, Origin,
@@ -13,9 +13,9 @@ use std::ops::Bound::{Excluded, Included};
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// The claims to names of all accounts.
+    /// The claims of all accounts to their names.
     pub(super) account_names: NameClaims<UserName>,
-    /// The claims to names of all groups that have members. A group that has ended holds no name.
+    /// The claims to names, of all groups that have members. A group that has ended has no claim.
     pub(super) group_names: NameClaims<GroupName>,
     pub(super) invites: HashMap<CodeHash, RowId>,
     /// The shares that are not withdrawn, also those of groups that have ended.
@@ -28,7 +28,8 @@ pub(super) struct Index {
     pub(super) current_groups: HashMap<RowId, BTreeSet<(GroupName, RowId)>>,
     /// For each account, the groups that it has ever asked to join or created.
     past_or_current_groups: HashMap<RowId, BTreeSet<RowId>>,
-    /// The numbers of groups, and what has changed.
+    /// The change numbers of each group, which show a peer whether it missed a hint; and what has
+    /// changed.
     pub(super) changes: Changes,
 }
 

@@ -78,8 +78,8 @@ impl GroupMembers {
     }
 
     /// The former members whose last membership or request ended at `since` (in milliseconds since
-    /// 1970) or later. The latest end comes first. The time this takes does not depend on the size
-    /// of the group.
+    /// 1970) or later. The latest end comes first. The cost of this does not depend on the size of
+    /// the group.
     pub(super) fn former_since(&self, since: u64) -> impl Iterator<Item = RowId> {
         let ended = self.former.range((since, RowId([0; 16]))..);
         ended.rev().map(|(_, account)| *account)

@@ -21,10 +21,11 @@
 //!
 //! # How rows merge
 //! Each row has an id, which is random or derived from the random id of a write. The kind and the
-//! attributes of a row never change. Each field of a row is a [`Register`]: a value and the
-//! [`Version`] of the write that set it. Two states of one row merge field by field. The first
-//! writer wins for the acceptance of a request and for the use of an invite; the last writer wins
-//! for all other fields. Merging is commutative, associative and idempotent.
+//! attributes of a row never change (note 6 has an exception). Each field of a row is a
+//! [`Register`]: a value and the [`Version`] of the write that set it. Two states of one row merge
+//! field by field. The first writer wins for the acceptance of a request and for the use of an
+//! invite; the last writer wins for all other fields. Merging is commutative, associative and
+//! idempotent.
 //!
 //! A peer that receives no answer sends its command again, perhaps to another tracker, with the
 //! same write id. If that tracker has the [`Receipt`] of the write, the write was already made. If
@@ -42,7 +43,8 @@
 //! Trackers accept writes while they cannot reach each other. When they reconnect, these rules
 //! decide. "Earlier" and "later" compare [`Stamp`]s: a write that was made with knowledge of
 //! another one is always later than it, even if the clocks are wrong. "Both" means that the two
-//! writes do not exclude each other. The tests in `tests/conflicts.rs` follow this table.
+//! writes do not exclude each other. Members are numbered in the order of their acceptance. The
+//! tests in `tests/conflicts.rs` follow this table.
 //!
 //! | at one tracker | at another tracker | what wins |
 //! |---|---|---|
@@ -50,19 +52,19 @@
 //! | a user or group gets a name | another one gets it in other letter case | both (note 7) |
 //! | a name is changed | the same name is changed | the later change |
 //! | a password is changed | the same password is changed | the later change (note 2) |
-//! | a password is changed, or all logins end | a log-in or a token renewal | the change (note 2) |
+//! | a password changes, or all logins end | a log-in or token renewal | the logins end (note 2) |
 //! | a log-out | a renewal of the token | the log-out: the login and all its tokens end |
 //! | a request is accepted | it is accepted | both: member since the earlier acceptance |
 //! | a request is accepted | it is rejected | the rejection, even if it is earlier |
 //! | a member writes anything | that member is removed | both: the write is kept |
-//! | a membership ends | a request made **before** the end is accepted | the end (note 3) |
+//! | a membership ends | a request from **before** the end gets accepted | the end (note 3) |
 //! | a membership ends | the same user asks **after** the end | the request |
 //! | a user asks to join | the same user asks to join | both: the two requests count as one |
 //! | a member leaves | that member is removed | the later reason; the member is out |
-//! | the owner leaves | the member next in line leaves | both: the third in line owns the group |
+//! | the owner (1st member) leaves | the 2nd member leaves | both: the 3rd member owns the group |
 //! | the owner leaves | the owner accepts, rejects or removes | both: these decisions are kept |
 //! | the last member leaves | a user is accepted | the acceptance: that user owns the group |
-//! | a group ends, its name is reused | a user is accepted into it | both groups exist (note 1) |
+//! | a group ends, its name is reused | the group accepts a user | both groups exist (note 1) |
 //! | a share is published | another of the same name is published | the earlier share (note 1) |
 //! | a share is published | the group ends | the end (note 4) |
 //! | a share is withdrawn | it is withdrawn | both: it is withdrawn |
@@ -74,13 +76,13 @@
 //!
 //! 1. The row with the earlier claim holds the name. The other row is kept and is shown as
 //!    `NAME~TAG`. Only a user or group that does not hold its name can be renamed. When the holder
-//!    gives up the name, the next claim holds it.
+//!    gives up the name, the row with the next claim holds it.
 //! 2. A token is bound to the credential that its account had when the token was issued. A login
 //!    ends when the credential of its account changes.
 //! 3. An end cancels all earlier requests of the same user for the same group, accepted or not, in
 //!    any row. A request counts from the time when it was made, not when it was accepted.
-//! 4. A share of a group that has ended is not listed and cannot be fetched. If the group goes on,
-//!    the share is listed again.
+//! 4. A share of a group that has ended is not listed and cannot be fetched. If another tracker has
+//!    accepted a user, the group has a member, and the share is listed again.
 //! 5. The invite records the earlier account as its user.
 //! 6. The later creation counts: a group keeps the later key. A membership keeps the earlier
 //!    acceptance.

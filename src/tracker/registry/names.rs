@@ -4,7 +4,8 @@ use super::{Label, Refusal, RowId, Stamp};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-/// All claims to names of one kind, sorted by name, then id.
+/// All claims to the names of users, of groups, or of the shares of one group. They are sorted by
+/// name, then id.
 #[derive(Debug)]
 pub(super) struct NameClaims<N>(BTreeMap<(N, RowId), Stamp>);
 
@@ -39,8 +40,8 @@ impl<N: Ord + Clone> NameClaims<N> {
             .map(|(id, _)| id)
     }
 
-    /// The claimant of a name for which `is_match` holds; `None` if there is no such claimant, or
-    /// more than one.
+    /// The claimant of a name for which `is_match` returns true; `None` if there is no such
+    /// claimant, or more than one.
     pub(super) fn only_match(&self, name: &N, is_match: impl Fn(RowId) -> bool) -> Option<RowId> {
         let mut matching = self.claims_to(name).filter(|(id, _)| is_match(*id));
         match (matching.next(), matching.next()) {
@@ -71,7 +72,7 @@ impl<N: Ord + Clone + FromStr> NameClaims<N>
 where
     for<'n> Label: From<&'n N>,
 {
-    /// The label of a claimant: the name, with a tag if another one holds it.
+    /// The label of a claimant: the name, with a tag if another claimant holds it.
     pub(super) fn label(&self, name: &N, id: RowId) -> Label {
         let label = Label::from(name);
         if self.holder(name).is_some_and(|holder| holder != id) {
@@ -81,7 +82,7 @@ where
         }
     }
 
-    /// Checks that the name is not claimed, in upper or lower case.
+    /// Checks that no row claims this name, or a name that differs from it only in case.
     ///
     /// # Errors
     /// [`Refusal::NameTaken`].

@@ -49,9 +49,9 @@ impl Registry {
         }
     }
 
-    /// Writes the receipt again, as a new write. A tracker that has the new write has all earlier
-    /// writes of the same origin too. So it also has the write that the receipt confirms, if that
-    /// was made under this origin.
+    /// Writes the receipt again, as a new write. Trackers receive the writes of one origin in
+    /// order. So a tracker that has the new write also has the write that the receipt confirms, if
+    /// both writes have the same origin.
     ///
     /// # Errors
     /// [`Refusal::IdInUse`] if a row that is not a receipt has the id.
@@ -61,8 +61,9 @@ impl Registry {
         expires: Duration,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        if self.receipt(id).is_none() {
-            self.check_not_yet_written(id)?;
+        match self.row(id) {
+            None | Some(Row::Receipt(_)) => {}
+            Some(_) => return Err(Refusal::IdInUse(id)),
         }
         let receipt = self.new_receipt(id, expires, now);
         self.write(self.next_version(now), &[], [receipt])

@@ -21,7 +21,7 @@ impl<T> Register<T> {
     }
 }
 
-/// Merges two optional fields: `rule` decides if both are set.
+/// Merges two optional fields. If both are set, `rule` merges their registers.
 pub(super) fn merge_optional<T>(
     ours: Option<Register<T>>,
     theirs: Option<Register<T>>,

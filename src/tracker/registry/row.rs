@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 /// A row of the registry. Its fields are the struct members that are a [`Register`]. Each field
 /// merges by its own rule. The other struct members are attributes. The id, the kind and the
 /// attributes never change, with one exception: if two trackers create the same row for one
-/// repeated command, `created` and the `key` or `expires` of the later creation count.
+/// repeated command, the row gets its `created` from the later creation, and with it `key` or
+/// `expires`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
     /// A user who can log in.
@@ -36,8 +37,8 @@ pub struct Account {
     pub id: RowId,
     /// The write that created the row.
     pub created: Version,
-    /// The claimed name; the last writer wins. The version is the time of the claim: the account
-    /// with the earliest claim holds the name.
+    /// The claimed name. Of two names of one account, the last writer wins. Of two accounts that
+    /// claim one name, the account with the earlier claim (the earlier version) holds it.
     pub name: Register<UserName>,
     /// The hash of the password; the last writer wins.
     pub password: Register<PasswordHash>,
@@ -52,7 +53,7 @@ pub struct Group {
     pub id: RowId,
     /// The write that created the row.
     pub created: Version,
-    /// The claimed name, under the same rule as the name of an account.
+    /// The claimed name, under the same rules as the name of an account.
     pub name: Register<GroupName>,
     /// The key of the group's own authority, created with the group.
     pub key: GroupKey,

@@ -183,8 +183,8 @@ impl Registry {
     }
 
     /// The accounts that were members of a group and are not members now, and whose last membership
-    /// or request ended at `since` (since 1970) or later. Returns at most `limit` of them, those
-    /// with the latest ends.
+    /// or request ended at the time `since` (counted from 1970) or later. Returns at most `limit`
+    /// accounts: those with the latest ends.
     pub fn former_members_since(&self, group: RowId, since: Duration, limit: usize) -> Vec<Label> {
         let members = self.index.members.get(&group).into_iter();
         let former = members.flat_map(|members| members.former_since(millis(since)));

@@ -3,8 +3,8 @@
 //! The state changes when it is loaded, by own writes, and by merging changes from other trackers.
 //! Invariants:
 //!
-//! - The index is a function of the rows.
-//! - No row contains an own write that is later than the version vector.
+//! - The index is a function of the rows, except its list of what has changed.
+//! - No row has the version of an own write that the version vector does not include.
 //! - An update is applied to the revision that it was made from, or not at all.
 
 use super::{
@@ -82,8 +82,8 @@ impl Registry {
     /// Loads a registry from its stored rows and version vector.
     ///
     /// # Errors
-    /// Two rows have the same id, or a row contains an own write that is later than the version
-    /// vector.
+    /// Two rows have the same id, or a row has the version of an own write that the version vector
+    /// does not include.
     pub fn load(
         origin: Origin,
         versions: VersionVector,
@@ -168,7 +168,7 @@ impl Registry {
         })
     }
 
-    /// Applies an update. The caller must make it durable before it sends the update or a reply.
+    /// Applies an update. The caller must make the update durable before sending it or a reply.
     ///
     /// # Errors
     /// The registry has changed since the update was made.
@@ -189,7 +189,7 @@ impl Registry {
         self.index.changes.take()
     }
 
-    /// The numbers of a group, which show a peer whether it missed a hint.
+    /// The change numbers of a group. They show a peer whether it missed a hint.
     pub fn change_numbers(&self, group: RowId) -> ChangeNumbers {
         self.index.changes.numbers(group)
     }
@@ -205,8 +205,8 @@ impl Registry {
             })
     }
 
-    /// Changes the origin of all later own writes. No write may have been made under the new
-    /// origin. From now on, the earlier own writes count as writes of another registry.
+    /// Changes the origin of all later own writes. The new origin must not have any writes yet. The
+    /// earlier own writes then count as writes of another registry.
     pub fn change_origin(&mut self, origin: Origin) {
         self.clock.origin = origin;
         self.revision += 1;

@@ -29,7 +29,8 @@ impl TestTracker {
         }
     }
 
-    fn id(&mut self) -> RowId {
+    /// A new id for a row.
+    fn next_id(&mut self) -> RowId {
         self.ids += 1;
         let mut id = self.registry.origin().0;
         id[8..].copy_from_slice(&self.ids.to_be_bytes());
@@ -57,14 +58,14 @@ impl TestTracker {
 
     fn new_account(&mut self, name: &str) -> NewAccount {
         NewAccount {
-            id: self.id(),
+            id: self.next_id(),
             name: name.parse().unwrap(),
             password: password("secret"),
         }
     }
 
     fn create_group(&mut self, actor: RowId, name: &str) -> Result<RowId, Refusal> {
-        let (id, membership) = (self.id(), self.id());
+        let (id, membership) = (self.next_id(), self.next_id());
         let name = name.parse().unwrap();
         let new = NewGroup {
             id,
@@ -78,7 +79,7 @@ impl TestTracker {
     }
 
     fn request(&mut self, actor: RowId, group: &str) -> Result<(), Refusal> {
-        let (id, now) = (self.id(), self.next_time());
+        let (id, now) = (self.next_id(), self.next_time());
         let update = self
             .registry
             .request_membership(actor, &label(group), id, now);
@@ -126,7 +127,7 @@ impl TestTracker {
     }
 
     fn publish(&mut self, actor: RowId, group: &str, name: &str) -> Result<RowId, Refusal> {
-        let (id, now) = (self.id(), self.next_time());
+        let (id, now) = (self.next_id(), self.next_time());
         let mut info_hash = [0; 20];
         info_hash[..16].copy_from_slice(&id.0);
         let new = NewShare {

@@ -1,4 +1,4 @@
-//! The result of an operation or a merge, and the reasons why there is none.
+//! The result of an operation or a merge, and the errors of merging, applying and loading.
 
 use super::{Change, Contradiction, Drift, Origin, Row, RowId, VersionVector};
 
@@ -30,8 +30,8 @@ impl Update {
         self.change.as_ref()
     }
 
-    /// Origins of which earlier writes are missing here. The caller must request them from the
-    /// sender: all writes after the version vector of this registry.
+    /// Origins of which this registry lacks writes that come before those of the merged change. The
+    /// caller must request all writes after the version vector of this registry from the sender.
     pub fn gaps(&self) -> &[Origin] {
         &self.gaps
     }
@@ -73,7 +73,7 @@ pub enum LoadError {
     /// Two stored rows have the same id.
     #[error("the stored rows hold {0} twice; the database is damaged")]
     Twice(RowId),
-    /// A row contains an own write that is later than the stored version vector.
+    /// A row has the version of an own write that the stored version vector does not include.
     #[error("the stored row {0} is newer than the stored version vector; the database is damaged")]
     Newer(RowId),
 }

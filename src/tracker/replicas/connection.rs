@@ -12,9 +12,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// How long the socket may be silent. The replica closes a silent connection before that.
+/// How long the socket may be silent. The store closes a silent connection before that, after
+/// [`IDLE_TIMEOUT`].
 const SOCKET_IDLE_TIMEOUT: Duration = IDLE_TIMEOUT.saturating_mul(2);
-/// The longest pause within a received frame, and the shortest time limit for sending a frame.
+/// The longest pause within a received frame. Sending a frame may take this time, and more if the
+/// frame is long.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rate of the slowest useful connection. A long frame may take the time that it needs at this
 /// rate.
@@ -33,6 +35,8 @@ pub(super) fn serve(store: &RegistryStore, stream: &TlsStream, address: SocketAd
         stream,
     };
     thread::scope(|scope| {
+        // This closure owns the reader. So the reader is dropped when reading ends, and that ends
+        // the writer.
         let reader = reader;
         let writer = thread::Builder::new()
             .name("replica-write".into())
@@ -40,7 +44,7 @@ pub(super) fn serve(store: &RegistryStore, stream: &TlsStream, address: SocketAd
             .spawn_scoped(scope, || write(store, stream, &outbox));
         match writer.map(|_| reader.read()) {
             Ok(Ok(())) => log::debug!("the connection to the tracker at {address} has closed"),
-            // The replica logs what the lost connection means to the operator.
+            // The store logs what the lost connection means to the operator.
             Ok(Err(error)) => {
                 log::debug!("the connection to the tracker at {address} has failed: {error}")
             }
@@ -52,7 +56,7 @@ pub(super) fn serve(store: &RegistryStore, stream: &TlsStream, address: SocketAd
     stream.hang_up();
 }
 
-/// Reads a connection. When reading ends, even by a panic, this notifies the replica and ends the
+/// Reads a connection. When reading ends, even by a panic, this notifies the store and ends the
 /// writer.
 struct ConnectionReader<'a> {
     store: &'a RegistryStore,
@@ -105,7 +109,7 @@ fn write(store: &RegistryStore, stream: &TlsStream, outbox: &ReplicaOutbox) {
     stream.hang_up();
 }
 
-/// The requested part of a blob. `None` if it cannot be read.
+/// The requested part of a blob (an info dictionary). `None` if it cannot be read.
 fn blob(store: &RegistryStore, info_hash: InfoHash, offset: u32) -> Option<ReplicaMessage> {
     let bytes = store.info(info_hash).map_err(|error| {
         log::error!("cannot read the info dictionary {info_hash}: {error}");

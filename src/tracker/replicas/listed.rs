@@ -1,4 +1,5 @@
-//! The addresses of the trackers in TRACKER_INFO. Connections from them may use reserved places.
+//! The addresses of the trackers in TRACKER_INFO. Connections from these addresses may use the
+//! reserved places of the port (see `net/places.rs`).
 
 use crate::system::lock;
 use std::collections::HashSet;

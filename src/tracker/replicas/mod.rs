@@ -80,8 +80,8 @@ enum CallError {
 }
 
 impl ReplicaConnections {
-    /// Starts to call the trackers that TRACKER_INFO lists before `number`, and to follow changes
-    /// of the list. `listed` receives the addresses of the listed trackers.
+    /// Starts to call the trackers whose numbers are lower than `number` (of this tracker), and to
+    /// follow changes of the list. `listed` receives the addresses of the listed trackers.
     ///
     /// # Errors
     /// The system cannot start a thread.
@@ -153,11 +153,11 @@ fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
         if let Some(info) = &info {
             context.look_up_addresses(&info.addresses, &mut looked_up);
         }
-        let listed = info.map(|info| info.addresses.len());
-        let listed = listed.filter(|listed| (1..=MAX_TRACKERS).contains(listed));
-        if let Some(listed) = listed.filter(|listed| count != Some(*listed)) {
-            context.store.set_listed(numbers(listed));
-            count = Some(listed);
+        let found = info.map(|info| info.addresses.len());
+        let found = found.filter(|found| (1..=MAX_TRACKERS).contains(found));
+        if let Some(new_count) = found.filter(|found| count != Some(*found)) {
+            context.store.set_listed(numbers(new_count));
+            count = Some(new_count);
         }
         for number in numbers(count.unwrap_or_default()) {
             if number >= context.number || calling.contains_key(&number) {
@@ -263,16 +263,17 @@ impl CallContext {
         Err(last)
     }
 
-    /// Looks the addresses of the listed trackers up if the list has changed, and now and then.
+    /// Looks up the addresses of the listed trackers if the list has changed, or if the last
+    /// look-up was [`LOOK_UP_INTERVAL`] ago.
     fn look_up_addresses(
         &self,
         trackers: &[HostPort],
         last: &mut Option<(Vec<HostPort>, Instant)>,
     ) {
-        let is_known = last.as_ref().is_some_and(|(before, at)| {
+        let is_recent = last.as_ref().is_some_and(|(before, at)| {
             before.as_slice() == trackers && at.elapsed() < LOOK_UP_INTERVAL
         });
-        if is_known {
+        if is_recent {
             return;
         }
         let found = trackers

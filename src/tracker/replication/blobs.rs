@@ -90,7 +90,7 @@ impl BlobFetcher {
         named.find(|blob| !self.stored.contains(blob) && !is_given(blob))
     }
 
-    /// Notes that the blobs `new` are stored here now, and that other blobs that `rows` name are
+    /// The blobs `new` are stored here now. The blobs that `rows` name and that are not stored are
     /// missing.
     pub(super) fn add<'a>(
         &mut self,
@@ -174,7 +174,8 @@ impl BlobFetcher {
         self.fetch.take_if(|it| it.connection == connection);
     }
 
-    /// Gives up a fetch without progress. Returns its connection.
+    /// Gives up the fetch if it has made no progress for [`ANSWER_TIMEOUT`]. Returns its
+    /// connection.
     pub(super) fn give_up_if_stuck(&mut self, now: Moment) -> Option<ReplicaConnectionId> {
         let stuck = |fetch: &mut BlobFetch| now.elapsed >= fetch.progress + ANSWER_TIMEOUT;
         self.fetch.take_if(stuck).map(|fetch| fetch.connection)

@@ -12,7 +12,7 @@ const KEEP_STAGED: Duration = Duration::from_secs(60);
 /// The catch-up that runs, if any. There is one at a time.
 #[derive(Debug, Default)]
 pub(super) struct CatchUp {
-    pub(super) current: Option<OngoingCatchUp>,
+    pub(super) ongoing: Option<OngoingCatchUp>,
     /// The batches of a catch-up that was given up.
     kept: Option<KeptBatches>,
     /// Number of pulls sent so far.
@@ -60,8 +60,9 @@ impl CatchUp {
         effects: &mut Effects,
     ) {
         let mut reached = ours.clone();
-        // If a third tracker has sent later writes in the meantime, the next batch starts after
-        // those. The writes between the kept batches and the next one would then be missing.
+        // The staged writes of an origin must have no gap. If a third tracker has meanwhile sent
+        // writes beyond the kept batches, the next batch starts after those writes, and the kept
+        // batches lack them.
         let is_usable = |kept: &KeptBatches| {
             let mut covers = kept.staged.covers();
             kept.connection == connection
@@ -72,7 +73,7 @@ impl CatchUp {
             reached.join(&kept.reached);
             kept.staged
         });
-        self.current = Some(OngoingCatchUp {
+        self.ongoing = Some(OngoingCatchUp {
             other,
             connection,
             pull: None,
@@ -86,7 +87,7 @@ impl CatchUp {
     fn send_pull(&mut self, effects: &mut Effects) {
         self.pulls = self.pulls.wrapping_add(1);
         let id = self.pulls;
-        let Some(catch_up) = &mut self.current else {
+        let Some(catch_up) = &mut self.ongoing else {
             return;
         };
         let Some(known) = Encoded::new(catch_up.reached.encode()) else {
@@ -110,9 +111,9 @@ impl CatchUp {
         now: Moment,
         effects: &mut Effects,
     ) -> Result<bool, BadBatch> {
-        let current = self.current.as_mut();
+        let ongoing = self.ongoing.as_mut();
         let Some(catch_up) =
-            current.filter(|it| it.connection == connection && it.pull == Some(id))
+            ongoing.filter(|it| it.connection == connection && it.pull == Some(id))
         else {
             return Ok(false);
         };
@@ -137,31 +138,31 @@ impl CatchUp {
 
     /// The running catch-up, if all its batches have arrived.
     pub(super) fn fully_staged(&self) -> Option<&OngoingCatchUp> {
-        self.current.as_ref().filter(|it| it.pull.is_none())
+        self.ongoing.as_ref().filter(|it| it.pull.is_none())
     }
 
     /// Notes progress of the catch-up if it runs over `connection`. `None` stands for any
     /// connection.
     pub(super) fn note_progress(&mut self, connection: Option<ReplicaConnectionId>, now: Moment) {
-        let current = self.current.as_mut();
+        let ongoing = self.ongoing.as_mut();
         if let Some(it) =
-            current.filter(|it| connection.is_none_or(|connection| it.connection == connection))
+            ongoing.filter(|it| connection.is_none_or(|connection| it.connection == connection))
         {
             it.progress = now.elapsed;
         }
     }
 
-    /// Ends a catch-up over a closed connection, and drops the batches kept for it.
+    /// A connection has closed. Ends the catch-up over it, and drops the batches kept for it.
     pub(super) fn on_disconnected(&mut self, connection: ReplicaConnectionId) {
-        self.current.take_if(|it| it.connection == connection);
+        self.ongoing.take_if(|it| it.connection == connection);
         self.kept.take_if(|it| it.connection == connection);
     }
 
-    /// Gives up a catch-up without progress and keeps its batches. Returns the tracker that was
-    /// asked.
+    /// Gives up the catch-up if it has made no progress for [`ANSWER_TIMEOUT`], and keeps its
+    /// batches. Returns the tracker that was asked.
     pub(super) fn give_up_if_stuck(&mut self, now: Moment) -> Option<TrackerNumber> {
         let stuck = |it: &mut OngoingCatchUp| now.elapsed >= it.progress + ANSWER_TIMEOUT;
-        let catch_up = self.current.take_if(stuck)?;
+        let catch_up = self.ongoing.take_if(stuck)?;
         self.kept = Some(KeptBatches {
             connection: catch_up.connection,
             staged: catch_up.staged,

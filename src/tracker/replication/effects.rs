@@ -101,7 +101,9 @@ pub enum Copies {
 /// Effects that are due, and effects that wait for commits.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
+    /// Number of the last commit that was handed out.
     issued: u64,
+    /// Number of the last durable commit.
     durable: u64,
     /// Held effects, each with the number of the commit that it waits for.
     pub(super) held: VecDeque<(u64, Effect)>,

@@ -24,7 +24,7 @@ impl Lifecycle {
         Self::Starting { start, since }
     }
 
-    /// The state after a stall: the tracker starts again.
+    /// The state after a stall: the tracker starts again. Not called for a halted tracker.
     #[must_use]
     pub(super) fn restarted(self, now: Moment) -> Self {
         match self {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How long a write waits until another tracker has it.
+/// How long a write waits at most until another tracker has it.
 pub const PUSH_WAIT: Duration = Duration::from_secs(2);
 /// How long a starting tracker waits to be in sync with another one.
 pub const START_WAIT: Duration = Duration::from_secs(2);

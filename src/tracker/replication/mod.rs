@@ -15,18 +15,18 @@
 //!    program has seen.
 //! 2. **Push before acknowledging.** A write is pushed to every other tracker that is current. It
 //!    is acknowledged once one of them has it durably. It is acknowledged as "only here" after
-//!    [`PUSH_WAIT`], or at once while no other tracker is current. A tracker that let a write wait
-//!    for [`PUSH_WAIT`] is not waited for again until it has caught up.
+//!    [`PUSH_WAIT`], or at once while no other tracker is current. A tracker that has not confirmed
+//!    a write within [`PUSH_WAIT`] is not waited for again until it has caught up.
 //! 3. **A merge is complete.** A change is merged only if every write that its rows carry is known
 //!    afterwards. Otherwise this tracker catches up with the sender. So the rows of a tracker are
 //!    always exactly those that its version vector describes, and two trackers with equal vectors
 //!    have equal rows, even if a third tracker died while it was sending changes.
 //! 4. **Catching up** is a series of [`Message::Pull`](crate::wire::replica::ReplicaMessage::Pull)
 //!    requests for one batch each, to one tracker at a time. The answering tracker keeps no state
-//!    for it. The batches are merged in one step at the end; this tracker serves meanwhile.
-//!    Catching up starts whenever another tracker reports (in its hello, once a second, or with a
-//!    push) that it knows more. A long absence, a new empty tracker and a restored one need no
-//!    other mechanism. On a slow connection the parts of a batch count as signs of life
+//!    for it. The batches are merged in one step at the end; a serving tracker goes on serving
+//!    meanwhile. Catching up starts whenever another tracker reports (in its hello, once a second,
+//!    or with a push) that it knows more. A long absence, a new empty tracker and a restored one
+//!    need no other mechanism. On a slow connection the parts of a batch count as signs of life
 //!    ([`Replica::on_bytes`]). If a catch-up is given up, a later one over the same connection
 //!    continues with the staged batches.
 //! 5. **Blobs first.** A blob is the info dictionary of a share. Rows that name a blob are merged
@@ -48,11 +48,12 @@
 //!      with later writes of its old origin as with those of any other origin. A single tracker
 //!      keeps its origin.
 //!    - **A stalled tracker starts again**, if others may have gone on without it: no event came
-//!      for [`STALL_LIMIT`] by either clock, or another tracker gave up the connection to it during
-//!      a shorter pause. Clients may have repeated its pending requests elsewhere. It closes its
-//!      connections and serves again under the rules for a start. After any other pause it goes on
-//!      serving: every other tracker still has the connection, and what was written meanwhile waits
-//!      in it. All time limits count only the time in which the tracker ran.
+//!      for [`STALL_LIMIT`] by one of its clocks, or another tracker gave up the connection to it
+//!      during a shorter pause. Clients may have repeated at other trackers the requests that were
+//!      pending here. The stalled tracker closes its connections and serves again under the rules
+//!      for a start. After any other pause it goes on serving: every other tracker still has the
+//!      connection, and the messages that it sent meanwhile arrive now. All time
+//!      limits count only the time in which the tracker ran.
 //! 7. **Expired rows** are deleted when they expired at least [`EXPIRED_ROW_GRACE`] ago, every
 //!    listed tracker has reported in this run that it has them, and no clock is known to be wrong.
 //!    Blobs that no row has named for [`GC_INTERVAL`] are deleted too. If rows of another tracker
@@ -66,8 +67,8 @@
 //! a failed commit, memory is ahead of the disk, and the process must end. [`Replica::tick`] is
 //! called about every 100 ms.
 //!
-//! Of two trackers, the one with the higher number calls the other. It tries again about once a
-//! second while there is no connection, so that one connection serves both directions.
+//! Of two trackers, only the one with the higher number calls the other, so that one connection
+//! serves both directions. While there is no connection, it calls about once a second.
 //! [`Replica::set_listed`] is called when the list of trackers has changed. When both ends of a
 //! connection are authenticated, the caller passes the connection to [`Replica::on_connected`],
 //! under a number greater than all before. Then it passes each message of the connection to
@@ -86,7 +87,7 @@
 //! | pushes to a tracker that does not confirm them | [`PUSH_WAIT`]; then it gets no more |
 //! | messages to a silent tracker | [`IDLE_TIMEOUT`]; then the connection is closed |
 //! | time a write waits for other trackers | [`PUSH_WAIT`] |
-//! | time an unanswered request blocks others | [`ANSWER_TIMEOUT`]; then another tracker is asked |
+//! | delay by an unanswered request | [`ANSWER_TIMEOUT`]; then another tracker is asked |
 
 mod blobs;
 mod catch_up;

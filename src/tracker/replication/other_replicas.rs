@@ -104,7 +104,7 @@ impl OtherReplicas {
         }
     }
 
-    /// Connections to trackers that are not in `listed`.
+    /// Connections to trackers that are not in the new list `listed`.
     pub(super) fn connections_of_unlisted(
         &self,
         listed: &BTreeSet<TrackerNumber>,
@@ -278,7 +278,7 @@ impl OtherReplicas {
         current.map(|(_, connected)| connected.connection).collect()
     }
 
-    /// Whether writes wait for another tracker.
+    /// Whether some tracker is current, so that writes wait for its confirmation.
     pub(super) fn any_current(&self) -> bool {
         self.all_connected().any(|(_, connected)| connected.current)
     }
@@ -339,7 +339,8 @@ impl OtherReplicas {
                 && connected.next_ping <= now.elapsed
             {
                 connected.next_ping = now.elapsed + PING_INTERVAL;
-                // Only one ping is measured at a time, so that a slow answer counts too.
+                // A later ping does not replace the one that is being measured. Otherwise an answer
+                // that takes longer than the interval would never be measured.
                 let lost = |(_, sent): (u64, Duration)| now.elapsed >= sent + IDLE_TIMEOUT;
                 if connected.ping.is_none_or(lost) {
                     connected.ping = Some((now.wall_millis(), now.elapsed));

@@ -1,4 +1,4 @@
-//! The replica: it passes each event to the parts concerned and performs what follows.
+//! The replica: it passes each event to the parts concerned, and acts on what they return.
 //!
 //! The parts do not know each other:
 //! - [`OtherReplicas`] keeps the other trackers and the connections to them.
@@ -637,7 +637,7 @@ impl Replica {
     /// Starts to catch up with the tracker that knows the most writes beyond those known here,
     /// unless a catch-up is running.
     fn start_catch_up_if_behind(&mut self, now: Moment) {
-        if self.catch_up.current.is_some() || self.lifecycle.is_halted() {
+        if self.catch_up.ongoing.is_some() || self.lifecycle.is_halted() {
             return;
         }
         let ours = self.registry.version_vector();
@@ -647,13 +647,14 @@ impl Replica {
         }
     }
 
-    /// Merges the staged batches once all blobs that they need are here.
+    /// Merges the staged batches if all have arrived and no blob that they name is still to be
+    /// fetched.
     fn merge_staged_if_complete(&mut self, now: Moment) {
         let staged = self.catch_up.fully_staged();
         if !staged.is_some_and(|it| self.blobs.to_fetch(&it.staged).is_empty()) {
             return;
         }
-        let Some(caught_up) = self.catch_up.current.take() else {
+        let Some(caught_up) = self.catch_up.ongoing.take() else {
             return;
         };
         let other = caught_up.other;
@@ -770,7 +771,7 @@ impl Replica {
                 });
             }
         }
-        if self.catch_up.current.is_some() {
+        if self.catch_up.ongoing.is_some() {
             return;
         }
         let dropped = self.blobs.drop_unnamed(&self.registry);
@@ -787,10 +788,10 @@ impl Replica {
         if !self.lifecycle.may_serve(&self.others, ours, now) {
             return;
         }
-        // This is decided once per run: data that this tracker has served in this run cannot be an
-        // older copy. Until then, a tracker that has not reported may know writes of this origin
-        // that are not known here. In that case new writes get a fresh origin, under which no write
-        // exists.
+        // The origin may change only here, before this tracker serves for the first time in this
+        // run: afterwards its data cannot be an older copy. A tracker that has not reported yet may
+        // know writes of this origin that are not known here. So if one has not, new writes get a
+        // fresh origin, under which no write exists.
         let all_have_reported = self.others.all_have_reported();
         if let Some(spare) = self.origin.spare.take().filter(|_| !all_have_reported) {
             self.registry.change_origin(spare);
@@ -803,8 +804,8 @@ impl Replica {
         self.effects.report(Report::Serves);
     }
 
-    /// Begins an event at `now`: notices a pause of this tracker before it. Returns the running
-    /// time, by which all time limits count.
+    /// Begins an event at `now`. If this tracker paused before the event, reports the pause, and
+    /// starts again if it was long. Returns the running time, by which all time limits count.
     fn begin_event(&mut self, now: Moment) -> Moment {
         let (now, pause) = self.clock.note(now);
         match pause.filter(|_| !self.is_exempt_from_restarts()) {
@@ -815,7 +816,7 @@ impl Replica {
         now
     }
 
-    /// Whether no pause makes this tracker start again, because it has halted or no other tracker
+    /// Whether this tracker goes on after a pause of any length: it has halted, or no other tracker
     /// is listed.
     fn is_exempt_from_restarts(&self) -> bool {
         self.lifecycle.is_halted() || self.is_single()
@@ -855,7 +856,7 @@ impl Replica {
         }
         self.lifecycle = Lifecycle::Halted(halt);
         self.effects.held.clear();
-        self.catch_up.current = None;
+        self.catch_up.ongoing = None;
         self.blobs.fetch = None;
         for connection in self.others.remove_all_connections() {
             self.effects.push(Effect::Close(connection));

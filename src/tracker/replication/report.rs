@@ -68,7 +68,7 @@ pub enum Report {
     },
     /// A row names a blob that the sender of the row does not have.
     #[error(
-        "the metainfo {info_hash} is missing here and at the tracker that listed it; every tracker that connects is asked for it"
+        "the metainfo {info_hash} is missing here and at the tracker that sent its share; every tracker that connects is asked for it"
     )]
     BlobMissing {
         /// The blob.

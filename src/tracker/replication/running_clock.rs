@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// Time between two events after which this tracker counts as paused. It is ten ticks.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long after a pause a lost connection counts as given up during the pause.
+/// A connection that is lost within this time after a pause counts as given up during the pause.
 const AFTERMATH: Duration = PING_INTERVAL;
 
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +30,8 @@ impl RunningClock {
         }
     }
 
-    /// Time since the last event, by the clock that shows more. A machine that slept may show it by
-    /// one of them only.
+    /// Time since the last event, by the clock that has advanced more. If the machine slept,
+    /// perhaps only one of the clocks has counted the sleep.
     pub(super) fn away(&self, now: Moment) -> Duration {
         let elapsed = now.elapsed.saturating_sub(self.last.elapsed);
         elapsed.max(now.wall.saturating_sub(self.last.wall))

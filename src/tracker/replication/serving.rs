@@ -7,11 +7,12 @@ use crate::wire::replica::TrackerNumber;
 pub enum StartData {
     /// The data it had when it ended.
     Resumed,
-    /// None: the state folder is new.
+    /// No data: the state folder is new.
     Empty,
     /// A backup, under a new origin.
     Restored,
-    /// Any data. It serves at once: the operator guarantees that no other tracker has newer data.
+    /// Any data. The tracker serves at once: the operator guarantees that no other one has newer
+    /// data.
     Alone,
 }
 

@@ -6,7 +6,7 @@
 //! and crash, while clients request operations of every kind. A starved tracker gets no processor
 //! for up to half a minute; often all trackers are starved by turns. When all faults have ended,
 //! every tracker must hold the same rows and blobs, every acknowledged write must be present or
-//! overruled by a rule of the registry's table, and no removed user may be a member again.
+//! overruled by the conflict table of the registry, and no removed user may be a member again.
 //!
 //! One seed makes one schedule. A failing schedule prints its seed; `PIECEFUL_SEED=N cargo test
 //! --lib replication::simulation::schedules -- --nocapture` replays it and prints each step. The
@@ -34,7 +34,8 @@ enum Mutation {
     KeepOriginAfterDiskLoss,
     /// A repeated request creates rows under new ids.
     NewIdsOnRepeat,
-    /// A tracker that serves alone keeps its stored origin.
+    /// A tracker that begins to serve before all others have reported keeps its stored origin, even
+    /// if its data are an older copy.
     KeepOriginOfOlderCopy,
     /// A tracker does not notice its pauses, so it never starts again.
     NeverRestart,

@@ -203,7 +203,7 @@ impl TestTracker {
         self.perform(effects);
     }
 
-    /// Makes the held commits durable.
+    /// Makes the commits in `unsynced` durable, and each later one at once.
     fn sync(&mut self) {
         for commit in self.unsynced.take().unwrap_or_default() {
             self.perform(vec![Effect::Commit(commit)]);

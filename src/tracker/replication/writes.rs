@@ -60,8 +60,8 @@ impl PendingWrites {
         }
     }
 
-    /// Acknowledges writes that are durable here as "only here": those whose wait is over at `now`,
-    /// or all if `now` is `None`.
+    /// Acknowledges writes with [`Copies::OnlyHere`]: of the writes that are durable here, those
+    /// whose wait is over at `now`, or all if `now` is `None`.
     pub(super) fn acknowledge_alone(&mut self, now: Option<Moment>, effects: &mut Effects) {
         let copies = Copies::OnlyHere;
         self.0.retain(|&write, pending| {

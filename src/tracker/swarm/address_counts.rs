@@ -145,7 +145,7 @@ impl AddressCounts {
         self.search(tag, |entry| entry == EMPTY)
     }
 
-    /// The first position that fits. Ends at a free one.
+    /// The first position whose entry passes `fits`. `None` if a free entry comes before it.
     fn search(&self, tag: u32, fits: impl Fn(u32) -> bool) -> Option<usize> {
         let start = home(tag, self.entries.len());
         probing::search(&self.entries, EMPTY, start, fits)
@@ -173,7 +173,7 @@ mod tests {
         fn the_table_counts_like_a_map(steps in proptest::collection::vec((0u32..40, 0u32..6), 1..600)) {
             let (mut table, mut map) = (AddressCounts::new(4, 3), HashMap::<u32, u32>::new());
             for (number, step) in steps {
-                // Some of them share their first position.
+                // The search for several of these addresses begins at the same position.
                 let address = AddressHash((number / 8) << 27 | (number % 8) << COUNT_BITS);
                 let count = map.entry(number).or_default();
                 match step {

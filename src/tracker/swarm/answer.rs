@@ -8,8 +8,8 @@ use crate::wire::SwarmPeer;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// One in this number of peers of an answer is chosen at random, so that new peers are listed too.
-const RANDOM_SHARE: usize = 4;
+/// 1/`RANDOM_DIVISOR` of an answer is chosen at random, so that new peers are listed too.
+const RANDOM_DIVISOR: usize = 4;
 /// The most candidates that [`Answer::fill`] looks at.
 const MAX_LOOKED_AT: usize = 2_000;
 
@@ -19,8 +19,8 @@ impl Swarm {
     /// chosen at random with about equal chances: the candidates are divided into about as many
     /// strata as peers are wanted, and one peer is drawn from each.
     ///
-    /// An address has at most `size.of_one_address` places in the answer. The address of the asking
-    /// peer has half of the places, or more if the peers of other addresses do not fill theirs.
+    /// The answer has at most `size.of_one_address` peers of one address. The limit for the address
+    /// of the asking peer is half of the answer, or more if other peers do not fill the rest.
     pub(in crate::tracker) fn choose(
         &self,
         asking: &PeerAnnounce,
@@ -40,14 +40,14 @@ impl Swarm {
             own_slot: self.index.find(asking.id_hash, &self.lists),
             now,
             size,
-            places: self.places_of(asking, size),
+            limits: self.limits_of(asking, size),
             left: size.peers,
             chosen,
         };
         if answer.take_all() {
             return;
         }
-        let ranked = size.peers - size.peers.div_ceil(RANDOM_SHARE);
+        let ranked = size.peers - size.peers.div_ceil(RANDOM_DIVISOR);
         let mut taken = Vec::new();
         for slot in self.best(asking.is_seed) {
             if taken.len() == ranked {
@@ -62,9 +62,9 @@ impl Swarm {
         answer.fill(&taken);
     }
 
-    /// The places of the addresses in a new answer. `None` if places need not be counted: each
-    /// address has few peers, or all peers have the address of the asking peer.
-    fn places_of(&self, asking: &PeerAnnounce, size: AnswerSize) -> Option<Places> {
+    /// The limits of addresses in a new answer. `None` if there is nothing to limit: each address
+    /// has few peers, or all peers have the address of the asking peer.
+    fn limits_of(&self, asking: &PeerAnnounce, size: AnswerSize) -> Option<AddressLimits> {
         let crowded = if self.addresses.is_used() {
             self.addresses.is_crowded()
         } else {
@@ -72,9 +72,9 @@ impl Swarm {
         };
         let own = AddressPrefix::of(asking.address.ip());
         let others = || self.len() > self.count_of(own);
-        (crowded && others()).then(|| Places {
+        (crowded && others()).then(|| AddressLimits {
             own,
-            own_places: size.peers / 2,
+            own_left: size.peers / 2,
             waiting: Vec::new(),
             others: Vec::new(),
         })
@@ -90,20 +90,23 @@ struct Answer<'a, C> {
     own_slot: Option<Slot>,
     now: Duration,
     size: AnswerSize,
-    places: Option<Places>,
+    limits: Option<AddressLimits>,
     /// Number of peers that may still be chosen.
     left: usize,
     chosen: C,
 }
 
-/// The places of addresses in one answer.
-struct Places {
+/// How many peers of each address one answer may contain.
+struct AddressLimits {
+    /// The address of the asking peer.
     own: AddressPrefix,
-    /// Places left for the address of the asking peer, while other addresses may need the rest.
-    own_places: usize,
-    /// Peers of the asking peer's address that have no place yet.
+    /// Number of peers of this address that may still be added before other addresses have had
+    /// their turn.
+    own_left: usize,
+    /// Peers of this address beyond that number. They are added only if other peers do not fill the
+    /// answer.
     waiting: Vec<(Slot, SocketAddr)>,
-    /// Number of peers of each other address in the answer.
+    /// The other addresses, and how many peers of each are in the answer.
     others: Vec<(u64, usize)>,
 }
 
@@ -113,7 +116,7 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
         let candidates = self.swarm.lists.candidates(self.wanted);
         let is_own = self.own_slot.is_some_and(|own| candidates.contain(own));
         let most = self.left + usize::from(is_own);
-        let is_possible = self.places.is_none() && candidates.len() <= most;
+        let is_possible = self.limits.is_none() && candidates.len() <= most;
         if is_possible {
             for slot in candidates.slots() {
                 self.take(slot);
@@ -131,9 +134,9 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
         if strata == 0 || self.left == 0 {
             return;
         }
-        let ranked = taken.len();
+        let ranked_count = taken.len();
         let mut random = fastrand::Rng::new();
-        // The length of a stratum, with 32 bits behind the point.
+        // The length of a stratum, as a fixed-point number with 32 fractional bits.
         let length = ((candidates.len() as u64) << 32) / strata as u64;
         let start_of = |stratum: usize| ((stratum as u64 * length) >> 32) as usize;
         let first = random.usize(..strata);
@@ -149,23 +152,23 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
             let Some(slot) = candidates.slot(random.usize(start_of(stratum)..end)) else {
                 continue;
             };
-            let ranked = taken.get(..ranked).unwrap_or_default();
+            let ranked = taken.get(..ranked_count).unwrap_or_default();
             if ranked.binary_search(&slot.number()).is_err()
                 && self.take(slot)
-                && self.places.is_some()
+                && self.limits.is_some()
             {
                 taken.push(slot.number());
             }
         }
-        if self.places.is_some() {
+        if self.limits.is_some() {
             taken.sort_unstable();
         }
     }
 
-    /// Fills the rest of an answer in which some address had no place left: with peers of other
-    /// addresses, then with waiting ones.
+    /// Fills the rest of an answer that lacks peers because of the limits of addresses: with peers
+    /// of addresses below their limit, then with waiting ones.
     fn fill(&mut self, taken: &[u32]) {
-        if self.left == 0 || self.places.is_none() {
+        if self.left == 0 || self.limits.is_none() {
             return;
         }
         let candidates = self.swarm.lists.candidates(self.wanted);
@@ -183,14 +186,14 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
                 }
             }
         }
-        let waiting = self.places.take().map_or(Vec::new(), |it| it.waiting);
+        let waiting = self.limits.take().map_or(Vec::new(), |it| it.waiting);
         for (slot, address) in waiting.into_iter().take(self.left) {
             self.push(slot, address);
         }
     }
 
     /// Adds a peer to the answer unless it is the asking one, has no live address of a wanted
-    /// family, or its address has no place left.
+    /// family, or its address has reached its limit. Returns whether it was added.
     fn take(&mut self, slot: Slot) -> bool {
         let address = self.swarm.lists.address(slot, self.wanted, self.now);
         let own_slot = self.own_slot;
@@ -198,8 +201,8 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
         else {
             return false;
         };
-        if let Some(places) = &mut self.places
-            && !places.take(slot, address, self.size.of_one_address, self.left)
+        if let Some(limits) = &mut self.limits
+            && !limits.admit(slot, address, self.size.of_one_address, self.left)
         {
             return false;
         }
@@ -218,19 +221,19 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
     }
 }
 
-impl Places {
-    /// Takes a place for a peer if its address has one left. At most `max_waiting` peers of the
-    /// asking peer's address wait for a place.
-    fn take(&mut self, slot: Slot, address: SocketAddr, most: usize, max_waiting: usize) -> bool {
+impl AddressLimits {
+    /// Counts a peer that is about to be added. Returns `false` if its address has reached its
+    /// limit. Then a peer of the asking peer's address waits, unless `max_waiting` peers do so.
+    fn admit(&mut self, slot: Slot, address: SocketAddr, most: usize, max_waiting: usize) -> bool {
         let prefix = AddressPrefix::of(address.ip());
         if prefix == self.own {
-            if self.own_places == 0 {
+            if self.own_left == 0 {
                 if self.waiting.len() < max_waiting && !self.waiting.contains(&(slot, address)) {
                     self.waiting.push((slot, address));
                 }
                 return false;
             }
-            self.own_places -= 1;
+            self.own_left -= 1;
             return true;
         }
         let number = prefix.number();

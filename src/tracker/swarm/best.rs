@@ -25,8 +25,8 @@ impl BestUploaders {
     /// stay, so that ids behind one address do not push out all others by their claims.
     pub(super) fn put(&mut self, slot: Slot, rank: Rank, address: AddressHash, most: usize) {
         self.remove(slot);
-        let mut same = self.0.iter().enumerate();
-        let of_address = same.by_ref().filter(|(_, known)| known.address == address);
+        let all = self.0.iter().enumerate();
+        let of_address = all.filter(|(_, known)| known.address == address);
         let (mut count, mut worst) = (0, None);
         for (at, known) in of_address {
             (count, worst) = (count + 1, Some((at, known.rank)));

@@ -13,7 +13,7 @@ pub(super) const MAX_WITHOUT_TABLE: usize = 32;
 
 /// Bits of an entry that contain the slot.
 const SLOT_BITS: u32 = 27;
-/// No slot has this entry, because no list is that long.
+/// No peer has this entry: its slot would be in list 7, and there are six lists.
 const EMPTY: u32 = u32::MAX;
 
 /// The table. Invariants: there is no table, or it has a used entry for each peer, and at least a
@@ -27,7 +27,7 @@ pub(super) struct IdIndex {
 
 impl IdIndex {
     pub(super) fn find(&self, id: IdHash, lists: &Lists) -> Option<Slot> {
-        let is_peer = |slot: &Slot| lists.id(*slot) == Some(id);
+        let is_peer = |slot: &Slot| lists.id_hash(*slot) == Some(id);
         if self.entries.is_empty() {
             return lists.slots().find(is_peer);
         }
@@ -63,7 +63,7 @@ impl IdIndex {
         };
         self.used -= 1;
         let length = self.entries.len();
-        let home = |entry: u32| Some(home(lists.id(slot_of(entry))?, length));
+        let home = |entry: u32| Some(home(lists.id_hash(slot_of(entry))?, length));
         probing::free(&mut self.entries, EMPTY, position, home);
     }
 
@@ -83,7 +83,7 @@ impl IdIndex {
         self.entries = vec![EMPTY; lists.len() * 7 / 6 + 1];
         self.used = 0;
         for slot in lists.slots() {
-            if let Some(id) = lists.id(slot) {
+            if let Some(id) = lists.id_hash(slot) {
                 self.insert(id, slot);
             }
         }

@@ -119,17 +119,17 @@ impl Lists {
         self.lists.iter().skip(FIRST_SEED).map(List::len).sum()
     }
 
-    /// The slots of all peers, those of each list in reverse order. So the caller may remove a peer
-    /// on the way: the peer that fills its gap has been returned before.
+    /// The slots of all peers, those of each list in reverse order. So the caller may remove peers
+    /// while it iterates: it has already visited the peer that fills the gap.
     pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
         let lengths = self.lists.each_ref().map(List::len);
         let lists = lengths.into_iter().enumerate();
         lists.flat_map(|(list, length)| (0..length).rev().map(move |at| Slot::new(list, at)))
     }
 
-    pub(super) fn id(&self, slot: Slot) -> Option<IdHash> {
+    pub(super) fn id_hash(&self, slot: Slot) -> Option<IdHash> {
         let state = self.list(slot)?.states.get(slot.at())?;
-        Some(state.id())
+        Some(state.id_hash())
     }
 
     /// The whole id, if it is kept.
@@ -257,8 +257,8 @@ impl Lists {
         self.has_ids
     }
 
-    /// Begins or ends keeping whole ids. The ids of present peers become known at their next
-    /// announce.
+    /// Begins or ends keeping whole ids. After a begin, the whole id of each peer is unknown until
+    /// its next announce.
     pub(super) fn keep_ids(&mut self, keep: bool) {
         self.has_ids = keep;
         for list in &mut self.lists {

@@ -162,7 +162,7 @@ impl Peer {
         let v4 = self.v4.and_then(|place| timed(&place, now));
         let v6 = self.v6.and_then(|place| timed(&place, now));
         let weight = self.state.rank.map_or(0.0, |rank| rank.weight(now));
-        let hash = SavedId::Hash(self.state.id());
+        let hash = SavedId::Hash(self.state.id_hash());
         (v4.is_some() || v6.is_some()).then(|| SavedPeer {
             id: self.id.map_or(hash, SavedId::Whole),
             key: self.state.key,

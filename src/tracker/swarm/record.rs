@@ -1,6 +1,6 @@
-//! What a swarm keeps of a peer, in few bytes: a [`Place`] for each address, with 12 bytes over
-//! IPv4 and 24 over IPv6, and a [`State`] of 28 bytes for everything else. Places and states are in
-//! separate lists, because an answer reads only places.
+//! What a swarm keeps of a peer, in few bytes: a [`Place`] for each address (12 bytes for IPv4, 24
+//! for IPv6), and a [`State`] of 28 bytes for everything else. Places and states are in separate
+//! lists, because an answer reads only places.
 
 use super::super::announcing::IdHash;
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +16,7 @@ const RANK_STEPS: f64 = 4096.0;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct State {
     /// An [`IdHash`] in two halves, so that a state needs no padding.
-    id: [u32; 2],
+    id_hash: [u32; 2],
     /// A hash of the peer's `key`.
     pub(super) key: Option<NonZeroU32>,
     pub(super) rank: Option<Rank>,
@@ -50,15 +50,15 @@ struct Lifetime(u16);
 pub(super) struct Total([u16; 3]);
 
 /// Rank by recent uploads; higher is better. The weight of all uploads decays equally. So a stored
-/// rank stays right while its peer is silent, and ranks of different times can be compared. It is
-/// the logarithm of the bytes plus the half-lives since the tracker's start.
+/// rank stays right while its peer is silent, and ranks of different times can be compared. A rank
+/// is log2(weight in bytes) + (number of half-lives from the tracker's start to now).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank(NonZeroU32);
 
 impl State {
     pub(super) fn new(id: IdHash) -> Self {
         Self {
-            id: [id.0 as u32, (id.0 >> 32) as u32],
+            id_hash: [id.0 as u32, (id.0 >> 32) as u32],
             key: None,
             rank: None,
             uploaded: Total::of(0),
@@ -66,8 +66,8 @@ impl State {
         }
     }
 
-    pub(super) fn id(&self) -> IdHash {
-        let [low, high] = self.id;
+    pub(super) fn id_hash(&self) -> IdHash {
+        let [low, high] = self.id_hash;
         IdHash(u64::from(low) | u64::from(high) << 32)
     }
 }
@@ -76,7 +76,7 @@ impl<const N: usize> Place<N>
 where
     IpAddr: From<[u8; N]>,
 {
-    /// A place that is valid from `now` until `until`, rounded up to a second.
+    /// A place that the peer announced at `now`. It expires at `until`, rounded up to a second.
     pub(super) fn new(ip: [u8; N], port: u16, now: Duration, until: Duration) -> Self {
         let seen = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
         let until = until.as_secs() + u64::from(until.subsec_nanos() > 0);
@@ -182,13 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn values_in_few_bytes_are_read_as_they_were_written() {
+    fn values_in_few_bytes_are_read_as_written_or_rounded_or_capped() {
         for bytes in [0, 1, 0xffff, 0x1_0000, 0x1234_5678_9abc, (1 << 48) - 1] {
             assert_eq!(Total::of(bytes).bytes(), bytes);
         }
         assert_eq!(Total::of(u64::MAX).bytes(), (1 << 48) - 1);
         for id in [0, 1, u64::MAX, 0x0123_4567_89ab_cdef] {
-            assert_eq!(State::new(IdHash(id)).id(), IdHash(id));
+            assert_eq!(State::new(IdHash(id)).id_hash(), IdHash(id));
         }
         for (seconds, kept) in [
             (0, 0),

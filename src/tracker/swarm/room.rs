@@ -4,10 +4,11 @@ use super::Swarm;
 use crate::base::AddressPrefix;
 use std::time::Duration;
 
-/// At most one in this number of an address's peers gives way at a time.
-const SHARE_THAT_GOES: usize = 16;
-/// A search looks at all peers. In a swarm of N peers, the next search begins at the earliest N
-/// times this pause later, so that newcomers do not keep a core busy.
+/// At most 1/`REMOVAL_DIVISOR` of the peers of an address is removed at a time, but at least one
+/// peer.
+const REMOVAL_DIVISOR: usize = 16;
+/// A search looks at all peers. In a swarm of N peers, at least N times this pause passes between
+/// two searches, so that newcomers do not keep a processor busy.
 const PAUSE_PER_PEER: Duration = Duration::from_micros(1);
 /// Smaller swarms need no pause.
 const MIN_PAUSED: usize = 1_000;
@@ -15,8 +16,9 @@ const MIN_PAUSED: usize = 1_000;
 impl Swarm {
     /// Makes room for a peer with this address prefix. Removes peers of the address with the most
     /// peers: those that have been silent for the longest. Calls `gone` with the prefix of each. An
-    /// address gives way only if it has at least two peers more than the newcomer's address. So an
-    /// address can only fill what others do not use. Returns whether there is room now.
+    /// address loses peers only if it has at least two more than the newcomer's address. So an
+    /// address can fill a swarm, but cannot keep out peers of addresses that have fewer. Returns
+    /// whether there is room now.
     pub(in crate::tracker) fn make_room(
         &mut self,
         newcomer: AddressPrefix,
@@ -39,10 +41,11 @@ impl Swarm {
         if peers.len() < own + 2 {
             return false;
         }
-        let amount = (peers.len() / SHARE_THAT_GOES).max(1);
+        let amount = (peers.len() / REMOVAL_DIVISOR).max(1);
         peers.select_nth_unstable_by_key(amount - 1, |slot| self.lists.seen(*slot));
         peers.truncate(amount);
-        // The last slots come first. So the peer that fills a gap is never one that goes later.
+        // The last slots come first. So the peer that fills a gap is never one that is still to be
+        // removed.
         peers.sort_unstable_by_key(|slot| std::cmp::Reverse(slot.number()));
         for slot in peers {
             if self.remove(slot).is_some() {

@@ -41,7 +41,7 @@ fn key(number: u32) -> Option<NonZeroU32> {
 fn empty() -> Swarm {
     let settings = SwarmSettings {
         key: SipKey::from_bytes([7; 16]),
-        has_ids: true,
+        ids_in_answers: true,
         peers_per_answer_and_address: FEW,
     };
     Swarm::new(AddressPrefix::of([127, 0, 0, 1].into()), settings)
@@ -162,7 +162,7 @@ fn only_a_completed_download_is_counted() {
 }
 
 #[test]
-fn an_id_belongs_to_its_address_and_key() {
+fn an_id_may_be_used_only_from_its_address_or_with_its_key() {
     let mut swarm = empty();
     let owner = PeerAnnounce {
         key: key(1),
@@ -201,7 +201,7 @@ fn an_id_belongs_to_its_address_and_key() {
 }
 
 #[test]
-fn a_peer_with_two_families_is_one_peer_and_appears_by_the_family_of_the_asking_peer() {
+fn a_peer_with_two_families_is_one_peer_and_the_asking_peer_gets_its_address_of_the_same_family() {
     let mut swarm = empty();
     let v4 = PeerAnnounce {
         key: key(1),
@@ -255,7 +255,7 @@ fn silent_peers_are_removed_and_the_index_stays_correct() {
 fn check(swarm: &Swarm) {
     let mut of_address: HashMap<AddressPrefix, usize> = HashMap::new();
     for slot in swarm.lists.slots() {
-        let id = swarm.lists.id(slot).unwrap();
+        let id = swarm.lists.id_hash(slot).unwrap();
         assert_eq!(swarm.index.find(id, &swarm.lists), Some(slot));
         *of_address
             .entry(swarm.lists.prefix(slot).unwrap())
@@ -352,7 +352,7 @@ fn only_a_credible_upload_since_the_last_announce_counts() {
     assert_eq!(
         chosen_numbers(&swarm, &asking, 8)[0],
         1,
-        "a first announce is no upload"
+        "the upload of a first announce does not count"
     );
     let restarted = PeerAnnounce {
         event: Some(AnnounceEvent::Started),
@@ -363,7 +363,7 @@ fn only_a_credible_upload_since_the_last_announce_counts() {
     assert_eq!(
         chosen_numbers(&swarm, &asking, 8)[0],
         1,
-        "nor is a smaller number"
+        "nor does that of a restart, nor a smaller total"
     );
     swarm.renew(&uploaded(3, false, u64::MAX, 2)).unwrap();
     assert_eq!(swarm.take_traffic().uploaded, 5 + (2 << 30));

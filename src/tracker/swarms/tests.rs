@@ -46,7 +46,7 @@ fn announce_and_count(swarms: &Swarms, seconds: u64, peer: u8) -> usize {
 }
 
 #[test]
-fn pieceful_peers_are_not_listed_after_two_missed_announces_even_before_they_are_removed() {
+fn pieceful_peers_that_missed_two_announces_are_in_no_answer_although_not_yet_removed() {
     let swarms = swarms();
     assert_eq!(announce_and_count(&swarms, 0, 1), 0);
     assert_eq!(announce_and_count(&swarms, 49, 2), 1);
@@ -58,7 +58,7 @@ fn pieceful_peers_are_not_listed_after_two_missed_announces_even_before_they_are
 }
 
 #[test]
-fn an_address_with_many_swarms_announces_less_often_and_may_be_silent_for_longer() {
+fn the_peers_of_an_address_in_many_swarms_announce_less_often_and_may_be_silent_longer() {
     let swarms = swarms();
     let announce = |number: u16, seconds, peer| {
         let mut request = request(0, peer);
@@ -80,7 +80,7 @@ fn an_address_with_many_swarms_announces_less_often_and_may_be_silent_for_longer
     assert_eq!(
         interval(0, 1),
         120,
-        "the first swarm again, now that the address has 8,000 peers"
+        "the first swarm again, now that the address is in 8,000 swarms"
     );
     assert_eq!(interval(0, 2), 20, "another address");
     let answer = announce(0, 0, 1);
@@ -276,7 +276,7 @@ fn an_address_that_fills_a_swarm_gives_way_to_others() {
     assert_eq!(
         join(7, 1),
         Err(AnnounceRefusal::SwarmFull),
-        "its own address"
+        "a newcomer of the address that fills the swarm"
     );
     // Each newcomer takes the place of the peer that has been silent for the longest.
     for peer in 7..=10 {
@@ -459,12 +459,12 @@ fn a_restart_keeps_peers_that_have_not_expired() {
     assert_eq!(
         announce_and_count(&after, 1, 9),
         1,
-        "with the time they have left"
+        "peer 2 had 1 s left, and has expired"
     );
     assert_eq!(
         after.restore(&saved, Duration::ZERO, wall(0)),
         Ok(0),
-        "once"
+        "all three peers are here already"
     );
 
     let after = swarms();

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-/// Number of threads that read the socket. One thread can fill a core with the work of the
-/// protocol. This is one more.
+/// Number of threads that read the socket. Under load, a single thread uses one core fully. The
+/// second thread lets the tracker use another core.
 const THREADS: usize = 2;
 /// Stack size of each thread in bytes.
 const STACK_BYTES: usize = 256 << 10;
@@ -25,7 +25,8 @@ const STACK_BYTES: usize = 256 << 10;
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause after a failed receive.
 const ERROR_PAUSE: Duration = Duration::from_millis(50);
-/// Size of the receive buffer. It exceeds the longest request, so that a longer one is noticed.
+/// Size of the receive buffer. Valid requests are shorter. A datagram that fills the buffer may
+/// have been cut, and is dropped.
 const BUFFER_BYTES: usize = 4 << 10;
 
 /// A bound socket and its threads.
@@ -71,9 +72,10 @@ impl UdpServer {
     /// Ends the threads and returns when they have ended.
     pub(in crate::tracker) fn stop(&self) {
         self.stop.stop();
-        // Linux wakes all threads that read the socket, although it reports that the socket is not
-        // connected. A second descriptor to wait for would cost more system calls for each
-        // datagram. A datagram to its own address gets lost if that address is gone.
+        // The call returns the error "not connected", but Linux wakes all threads that read the
+        // socket. Other ways to wake them are worse: waiting for a second descriptor too costs more
+        // system calls for each datagram, and a datagram that the socket sends to its own address
+        // is lost if the machine no longer has that address.
         let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Read);
         self.threads.wait();
     }
@@ -101,7 +103,7 @@ fn serve(socket: &UdpSocket, udp: &UdpService, epoch: Instant, stop: &Stop) {
                 continue;
             }
         };
-        // Port 0 cannot be answered. A datagram that fills the buffer was cut.
+        // Port 0 cannot be answered. A datagram that fills the buffer is too long.
         let Some(datagram) = datagram
             .get(..length)
             .filter(|_| length < BUFFER_BYTES && from.port() != 0)

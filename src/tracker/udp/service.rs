@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Room for this number of peers is made for an answer.
+/// The list of peers in an answer is allocated for this number.
 const USUAL_PEERS: usize = 50;
 
 /// Answers datagrams.
@@ -28,7 +28,8 @@ impl UdpService {
         }
     }
 
-    /// The response to a datagram from `from`. Most datagrams outside the protocol get no response.
+    /// The response to a datagram from `from`. `None` unless the datagram is a valid connect
+    /// request or has a valid connection id.
     pub(super) fn answer(
         &self,
         datagram: &[u8],
@@ -48,7 +49,7 @@ impl UdpService {
                     connection,
                 });
             }
-            // A malformed connect request shows no valid connection id.
+            // A malformed connect request has no valid connection id, so it gets no error either.
             Err(_) if head.is_connect() => return None,
             Ok(UdpRequest::Announce { announce, .. }) => {
                 let mut peers = Vec::with_capacity(USUAL_PEERS);

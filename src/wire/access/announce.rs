@@ -60,16 +60,17 @@ pub struct AnnounceBatchAnswer {
     pub interval: u32,
     /// Former members whose certificates may still be valid. A peer must not have links with them.
     pub barred: Vec<Label>,
-    /// Where the group is announced. `None` if that is at every tracker, because there are at most
-    /// [`TRACKERS_OF_GROUP`](super::TRACKERS_OF_GROUP).
+    /// Where the group is announced. `None` if the cluster has at most
+    /// [`TRACKERS_OF_GROUP`](super::TRACKERS_OF_GROUP) trackers: then the group is announced at
+    /// each of them.
     pub placement: Option<Placement>,
 }
 
-/// Where a group is announced, as one tracker sees it. Trackers are counted from 1 in their own
-/// TRACKER_INFO.
+/// Where a group is announced, as the answering tracker sees it. The number of a tracker is its
+/// position in the TRACKER_INFO of the answering tracker, counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
-    /// The number of the tracker that answers.
+    /// The number of the answering tracker.
     pub tracker: u32,
     /// The numbers of the trackers of the group.
     pub trackers_of_group: Vec<u32>,

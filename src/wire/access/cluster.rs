@@ -14,7 +14,7 @@ pub struct ClusterView {
     pub number: u32,
     /// Whether this tracker answers requests about accounts and groups.
     pub serving: bool,
-    /// The other listed trackers, by number.
+    /// The other listed trackers, sorted by number.
     pub replicas: Vec<ReplicaView>,
 }
 

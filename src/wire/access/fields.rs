@@ -39,8 +39,8 @@ impl fmt::Debug for Token {
 }
 
 /// Idempotency key of a write: 16 random bytes. A peer draws them for each command and repeats them
-/// in each request of that command. A tracker does not carry out the same write of an account
-/// twice.
+/// in each request of that command. A tracker carries out only one write of an account with the
+/// same key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct WriteId(pub [u8; 16]);
 
@@ -157,6 +157,7 @@ pub(super) fn info_hashes_item(info_hashes: &[InfoHash]) -> Item<'_> {
     Item::List(items.collect())
 }
 
+/// Reads an entry of the list `changed`.
 pub(super) fn read_info_hash(value: &Value<'_>) -> Result<InfoHash, ControlError> {
     let bytes = value.bytes().and_then(|bytes| bytes.try_into().ok());
     bytes

@@ -1,7 +1,8 @@
 //! Hints: messages that a tracker sends without a request, to a peer that watches its groups.
 //!
 //! A hint says that something has changed. It proves nothing and replaces no request: a peer that
-//! gets one asks. A peer may miss hints, so a group has numbers that show whether it did.
+//! receives a hint sends a request. A peer may miss hints. The change numbers of a group
+//! ([`GroupNumbers`]) show the peer whether it has missed one.
 
 use super::announce::{address_entries, read_addresses};
 use crate::bencode::{Item, Value};
@@ -18,16 +19,18 @@ pub const MAX_NEW_PEERS: usize = 20;
 /// What a peer should ask about, because it has changed at the tracker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hint {
-    /// The groups that have changed, with their numbers now.
+    /// The groups that have changed, with their present change numbers.
     pub groups: Vec<GroupNumbers>,
-    /// Swarms in which this peer lacks other peers, and new peers in each.
+    /// New peers, for each swarm in which the receiving peer knows too few others.
     pub swarms: Vec<NewPeers>,
-    /// There is news about the user or for the user, as an owner of groups.
+    /// Whether there is news for the user: decisions about the user, or new requests to join groups
+    /// that the user owns.
     pub has_news: bool,
 }
 
-/// Two numbers of a group, of up to 63 bits. A number that has changed means that something has
-/// happened; which one is larger means nothing. Trackers with the same data have the same numbers.
+/// The two change numbers of a group, of up to 63 bits. If a number differs from the one that a
+/// peer received before, something has happened. It means nothing whether the number is larger or
+/// smaller now. Trackers with the same data have the same numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupNumbers {
     /// The group.

@@ -3,8 +3,8 @@
 //!
 //! In scope: the messages and their exact encoding. Each message is the body of one frame (see
 //! [`crate::wire::frame`]) of at most [`MAX_FRAME`] bytes. It is one bencoded dictionary in
-//! canonical form: the key `type` names its kind, and the other keys are exactly those of that
-//! kind, and `protocol` ([`PROTOCOL`]).
+//! canonical form. Its keys are `type`, which names its kind; `protocol` ([`PROTOCOL`]); and
+//! exactly the keys of that kind.
 //!
 //! An [`AccessRequestMessage`] carries a number that the peer chooses, and its
 //! [`AccessReplyMessage`] repeats the number. A request that needs a login carries its token. The

@@ -2,7 +2,7 @@
 //!
 //! Every peer and every tracker computes the same two trackers, without asking (rendezvous hashing:
 //! Thaler and Ravishankar, "Using Name-Based Mappings to Increase Hit Rates", 1998). If a tracker
-//! dies, only its groups move, each to the tracker that is next for it.
+//! dies, only its groups move: each to the tracker that the group prefers next.
 
 use crate::wire::name::Label;
 use sha1_smol::Sha1;
@@ -11,8 +11,8 @@ use std::cmp::Reverse;
 /// At how many trackers a group is announced.
 pub const TRACKERS_OF_GROUP: usize = 2;
 
-/// The trackers in the order in which a group prefers them. `trackers` are numbers of addresses in
-/// TRACKER_INFO, counted from 1.
+/// The trackers in the order in which a group prefers them. `trackers` are the numbers of the
+/// trackers: the positions of their addresses in TRACKER_INFO, counted from 1.
 pub fn preferred_trackers(group: &Label, trackers: impl IntoIterator<Item = u32>) -> Vec<u32> {
     let mut order: Vec<u32> = trackers.into_iter().collect();
     order.sort_by_cached_key(|tracker| Reverse(weight(group, *tracker)));

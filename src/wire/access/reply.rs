@@ -23,8 +23,8 @@ pub struct AccessReplyMessage {
     /// A new token that replaces the token of the request, because that one expires soon.
     pub renewed: Option<Token>,
     /// Whether only this tracker has the write on disk, although TRACKER_INFO lists other trackers.
-    /// The others receive the write when they are reachable again. On the wire: `copies`, which is
-    /// then 1.
+    /// The others receive the write when they are reachable again. On the wire: the key
+    /// `copies` with the value 1, or no such key.
     pub only_here: bool,
     /// The answer, or the refusal.
     pub result: Result<AccessAnswer, AccessRefusal>,
@@ -64,8 +64,8 @@ pub enum AccessAnswer {
     Metainfo(InfoPart),
     /// The other peers of the announced swarms.
     Peers(AnnounceBatchAnswer),
-    /// The swarms of those shares of the group whose files have changed, as their publishers have
-    /// reported. At most [`MAX_PAGE`](crate::wire::control::MAX_PAGE).
+    /// The swarms of those shares of the group whose files have changed, according to the reports
+    /// of their publishers. At most [`MAX_PAGE`](crate::wire::control::MAX_PAGE).
     ChangedShares(Vec<InfoHash>),
     /// The cluster as the tracker sees it.
     Cluster(ClusterView),
@@ -75,9 +75,10 @@ pub enum AccessAnswer {
     Decisions {
         /// The decisions.
         page: ListPage<DecisionEntry>,
-        /// The decisions in all pages of this list, and the earlier ones. After the peer has read
-        /// all pages, it stores the value of the first page. It sends this value when it lists
-        /// decisions the next time, so that it does not receive the same decisions again.
+        /// All decisions that the tracker knew when it made this page. After the peer has read all
+        /// pages, it stores the value of the first page, because later decisions may be in none of
+        /// the pages. It sends this value when it lists decisions the next time, so that it does
+        /// not receive the same decisions again.
         seen: SeenDecisions,
     },
 }
@@ -100,9 +101,9 @@ impl AccessReplyMessage {
         Item::dictionary(entries).encode()
     }
 
-    /// Encodes a refusal for a peer that speaks version `theirs` of the protocol. A peer of the
-    /// first version knows no key `protocol`, and shows the person the message of the refusal.
-    /// Later ones read the version first.
+    /// Encodes a refusal for a peer that speaks version `theirs` of the protocol. A peer of version
+    /// 1 does not know the key `protocol`; it shows the message of the refusal to the person. Peers
+    /// of later versions read the key `protocol` first.
     pub fn encode_for(&self, theirs: u32) -> Vec<u8> {
         match theirs {
             1 => Item::dictionary(self.entries()).encode(),

@@ -33,8 +33,8 @@ pub struct AccessRequestMessage {
     pub ask: AccessRequest,
 }
 
-/// The requests of a peer, one variant per kind. A tracker refuses a request or answers it with
-/// [`super::AccessAnswer::Done`], unless the variant names another answer.
+/// The requests of a peer, one variant per kind. A tracker refuses a request or answers it. The
+/// answer is [`super::AccessAnswer::Done`] if the variant names no other one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AccessRequest {
     /// Creates an account.
@@ -198,7 +198,7 @@ pub enum AccessRequest {
     },
     /// Reports the shares of a group that this user published and that cannot be served, because
     /// their files have changed. The answer is [`super::AccessAnswer::ChangedShares`]. A tracker of
-    /// the previous version does not know this request.
+    /// the previous program version does not know this request, although [`PROTOCOL`] is the same.
     ChangedShares {
         /// The group.
         group: Label,
@@ -212,7 +212,8 @@ pub enum AccessRequest {
         /// decisions before. All requests for pages of one list carry the same value.
         seen: SeenDecisions,
         /// Whether the peer also wants to know of new requests to join a group that the user owns.
-        /// A tracker of the previous version refuses a message with this field.
+        /// A tracker of the previous program version refuses a message with this field, although
+        /// [`PROTOCOL`] is the same.
         with_requests: bool,
         /// The position where the previous page ended.
         after: Option<ShortText>,
@@ -303,9 +304,9 @@ impl AccessRequestMessage {
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
         let token = fields.optional("token", fields::read_token)?;
         let watch = fields.mark("watch")?;
-        let ask = match AccessRequest::read_account(kind, &mut fields)? {
+        let ask = match AccessRequest::read_account_or_group(kind, &mut fields)? {
             Some(ask) => ask,
-            None => AccessRequest::read_share(kind, &mut fields)?,
+            None => AccessRequest::read_other(kind, &mut fields)?,
         };
         fields.check_all_read(ask.kind())?;
         Ok(Self {
@@ -318,8 +319,8 @@ impl AccessRequestMessage {
 }
 
 impl AccessRequest {
-    /// The group whose swarms the answer counts.
-    pub fn swarms_of(&self) -> Option<&Label> {
+    /// The group for whose swarms the answer contains the numbers of peers.
+    pub fn group_with_peer_counts(&self) -> Option<&Label> {
         match self {
             Self::ListFiles { group, .. } => Some(group),
             _ => None,
@@ -355,8 +356,8 @@ impl AccessRequest {
         }
     }
 
-    /// Reads a request about accounts or groups. Returns `None` if `kind` is not one.
-    fn read_account(
+    /// Reads a request about accounts or groups. Returns `None` if `kind` is another kind.
+    fn read_account_or_group(
         kind: &str,
         fields: &mut MessageFields<'_>,
     ) -> Result<Option<Self>, ControlError> {
@@ -422,8 +423,8 @@ impl AccessRequest {
         }))
     }
 
-    /// Reads a request about shares, swarms, the cluster or decisions.
-    fn read_share(kind: &str, fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
+    /// Reads a request about certificates, shares, swarms, the cluster or decisions.
+    fn read_other(kind: &str, fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         Ok(match kind {
             "certify" => Self::Certify {
                 group: fields.parsed("group")?,
@@ -503,8 +504,8 @@ impl AccessRequest {
         }
     }
 
-    /// Whether the request carries a part of an info dictionary other than the first part. Only a
-    /// tracker that has the earlier parts can use it.
+    /// Whether the request publishes a part of an info dictionary that is not its first part. Only
+    /// a tracker that has the earlier parts can use this part.
     pub fn is_later_part(&self) -> bool {
         matches!(self, Self::Publish { part, .. } if part.offset() > 0)
     }

@@ -19,7 +19,7 @@ fn token() -> Token {
     Token::new(b"t\0k").unwrap()
 }
 
-/// A number of equal announces.
+/// `count` equal announces.
 fn announces(count: usize) -> AnnounceBatch {
     let announce = SwarmAnnounce {
         info_hash: InfoHash([b'h'; 20]),
@@ -588,7 +588,7 @@ fn malformed_announces_and_addresses_are_refused() {
 }
 
 #[test]
-fn a_message_of_another_version_names_both_versions_whatever_else_it_has() {
+fn the_error_for_a_message_of_another_version_names_both_versions_whatever_the_message_has() {
     let other = |theirs| ControlError::OtherProtocol {
         theirs,
         ours: PROTOCOL,

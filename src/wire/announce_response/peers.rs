@@ -42,7 +42,7 @@ pub(super) fn peers(
     if let Some(compact) = dictionary.value("peers6").and_then(Value::bytes) {
         compact_peers(compact, 16, &mut peers);
     }
-    peers.retain(|peer| is_reachable(peer.address));
+    peers.retain(|peer| is_peer_address(peer.address));
     peers.truncate(MAX_PEERS);
     Ok((peers, named))
 }
@@ -84,7 +84,7 @@ fn dictionary_peer(value: &Value<'_>, peers: &mut Vec<SwarmPeer>, named: &mut Ve
 }
 
 /// Whether a peer can have this address.
-pub(in crate::wire) fn is_reachable(address: SocketAddr) -> bool {
+pub(in crate::wire) fn is_peer_address(address: SocketAddr) -> bool {
     let ip = address.ip();
     address.port() != 0
         && !ip.is_unspecified()

@@ -49,8 +49,8 @@ pub fn encode_failure(reason: &str) -> Vec<u8> {
     Item::dictionary([("failure reason", reason.into())]).encode()
 }
 
-/// Reads the bencode of any response, and ignores bytes around it. A response with a failure reason
-/// is an error.
+/// Reads the bencode of any response. Ignores white space before the bencode, and all bytes after
+/// it. A response with a failure reason is an error.
 pub(in crate::wire) fn parse_response(bytes: &[u8]) -> Result<Value<'_>, ResponseError> {
     if bytes.len() > MAX_RESPONSE {
         return Err(ResponseError::TooLong);

@@ -40,10 +40,10 @@ fn table() -> Vec<(AnnounceResponse, PeerListFormat, &'static [u8])> {
         tracker_id: Some(b"\xff&".to_vec()),
         warning: Some("soon".into()),
     };
-    let mut named = peer("[::1]:6881");
-    named.id = Some(PeerId([b'a'; 20]));
+    let mut with_id = peer("[::1]:6881");
+    with_id.id = Some(PeerId([b'a'; 20]));
     let listed = AnnounceResponse {
-        peers: vec![named, peer("1.2.3.4:258")],
+        peers: vec![with_id, peer("1.2.3.4:258")],
         ..response()
     };
     vec![
@@ -110,8 +110,8 @@ fn responses_of_other_trackers_are_accepted_within_bounds() {
     let response = read("d10:tracker id0:15:warning messagei5ee");
     assert_eq!((response.tracker_id, response.warning), (None, None));
 
-    let unreachable = b"d5:peers24:\0\0\0\0\x01\x01\x01\x01\x01\x01\0\0\xff\xff\xff\xff\x01\x01\xe0\0\0\x01\x01\x016:peers60:e";
-    assert_eq!(AnnounceResponse::parse(unreachable).unwrap().peers, []);
+    let impossible = b"d5:peers24:\0\0\0\0\x01\x01\x01\x01\x01\x01\0\0\xff\xff\xff\xff\x01\x01\xe0\0\0\x01\x01\x016:peers60:e";
+    assert_eq!(AnnounceResponse::parse(impossible).unwrap().peers, []);
 
     let mut many = format!("d5:peers{}:", 6 * (MAX_PEERS + 1)).into_bytes();
     many.extend([1, 2, 3, 4, 5, 6].repeat(MAX_PEERS + 1));
@@ -186,7 +186,7 @@ fn a_refusal_has_its_reason_and_the_time_of_the_next_request() {
 #[test]
 fn an_odd_part_of_a_response_does_not_hide_the_rest() {
     let head = "d5:peers6:\u{1}\u{2}\u{3}\u{4}\u{0}\u{9}";
-    for (rest, interval) in [
+    for (odd, interval) in [
         ("8:interval4:1200", 1_200),
         ("8:intervalle", 1_800),
         ("8:interval4:soon8:complete1:x10:incompletele", 1_800),
@@ -198,7 +198,7 @@ fn an_odd_part_of_a_response_does_not_hide_the_rest() {
         ("15:warning messagei5e10:tracker idle", 1_800),
     ] {
         for (before, after) in [("", "e"), ("\r\n", "e\r\n"), ("", "e<!-- proxy -->")] {
-            let bytes = format!("{before}{head}{rest}{after}");
+            let bytes = format!("{before}{head}{odd}{after}");
             let response = AnnounceResponse::parse(bytes.as_bytes());
             let response = response.unwrap_or_else(|error| panic!("{bytes:?}: {error}"));
             assert_eq!(response.peers, [peer("1.2.3.4:9")], "{bytes:?}");
@@ -212,7 +212,7 @@ fn an_odd_part_of_a_response_does_not_hide_the_rest() {
 }
 
 #[test]
-fn the_number_of_host_names_is_bounded() {
+fn at_most_8_host_names_are_read_and_malformed_ones_are_ignored() {
     let peers = (0..20).map(|at| format!("d2:ip4:h-{at:02}4:porti1ee"));
     let names = format!("d5:peersl{}ee", peers.collect::<String>());
     let response = AnnounceResponse::parse(names.as_bytes()).unwrap();

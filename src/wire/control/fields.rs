@@ -1,5 +1,5 @@
-//! Reads the entries of a message. The entries that were read are counted, so that an unknown key
-//! is an error.
+//! Reads the entries of a message. Counts the entries that are read: if a message has more, it has
+//! an unknown key, which is an error.
 
 use super::error::ControlError;
 use super::limits::MAX_PAGE;
@@ -101,14 +101,14 @@ impl<'a> MessageFields<'a> {
     pub(crate) fn list<T>(
         &mut self,
         key: &'static str,
-        entry: impl FnMut(&'a Value<'a>) -> Result<T, ControlError>,
+        read: impl FnMut(&'a Value<'a>) -> Result<T, ControlError>,
     ) -> Result<Vec<T>, ControlError> {
         let items = self.value(key)?.list();
         let items = items.ok_or(ControlError::WrongValue(key))?;
         if items.len() > MAX_PAGE {
             return Err(ControlError::LongList(items.len()));
         }
-        items.iter().map(entry).collect()
+        items.iter().map(read).collect()
     }
 
     /// A value that may be missing. `read` also gets the key.
@@ -173,7 +173,7 @@ impl<'a> MessageFields<'a> {
         }
     }
 
-    /// A mark that is 1 if it is there.
+    /// Whether the dictionary has `key`. The only valid value is 1.
     pub(crate) fn mark(&mut self, key: &'static str) -> Result<bool, ControlError> {
         let mark = self.optional(key, |value, key| match value.integer() {
             Some(1) => Ok(()),

@@ -113,8 +113,8 @@ impl InfoPart {
     }
 }
 
-/// Joins parts that arrive in order into info dictionaries. Memory grows only with the bytes that
-/// have arrived.
+/// Joins parts into info dictionaries. The parts must arrive in order. Memory grows only with the
+/// bytes that have arrived.
 #[derive(Clone, Debug, Default)]
 pub struct InfoAssembly {
     total: u32,

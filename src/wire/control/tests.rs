@@ -316,12 +316,12 @@ proptest! {
     fn a_cut_message_is_an_error_and_every_accepted_message_is_canonical(
         index in any::<prop::sample::Index>(),
         cut in any::<prop::sample::Index>(),
-        flip in any::<(prop::sample::Index, u8)>(),
+        (at, byte) in any::<(prop::sample::Index, u8)>(),
     ) {
         let table = requests();
         let mut bytes = index.get(&table).1.to_vec();
         prop_assert!(RunRequestMessage::decode(&bytes[..cut.index(bytes.len())]).is_err());
-        *flip.0.get_mut(&mut bytes) = flip.1;
+        *at.get_mut(&mut bytes) = byte;
         if let Ok(request) = RunRequestMessage::decode(&bytes) {
             prop_assert_eq!(request.encode(), bytes.clone());
         }

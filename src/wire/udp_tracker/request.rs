@@ -268,7 +268,8 @@ mod option {
     pub(super) const URL_DATA: u8 = 2;
 }
 
-/// Reads the URL data from the options. Cut, unknown and too long options are ignored.
+/// Reads the URL data from the options. Ignores an option that is cut off or unknown, or that would
+/// make the URL data longer than [`MAX_URL_DATA`].
 fn read_url_data(mut options: DatagramFields<'_>) -> Vec<u8> {
     let mut data = Vec::new();
     while let Some([kind]) = options.bytes() {

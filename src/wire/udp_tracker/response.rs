@@ -2,7 +2,7 @@
 
 use super::fields::DatagramFields;
 use super::ids::{AddressFamily, ConnectionId, TransactionId, action};
-use crate::wire::announce_response::{bounded_interval, is_reachable, printable};
+use crate::wire::announce_response::{bounded_interval, is_peer_address, printable};
 use crate::wire::{AnnounceResponse, SwarmCounts, SwarmPeer};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -124,7 +124,7 @@ impl UdpResponse {
     }
 
     /// Replaces the contents of `out` with the datagram of this response, for a socket of `family`.
-    /// It has at most [`MAX_DATAGRAM`] bytes.
+    /// The datagram has at most [`MAX_DATAGRAM`] bytes.
     pub fn encode_into(&self, family: AddressFamily, out: &mut Vec<u8>) {
         out.clear();
         let action = match self {
@@ -174,10 +174,11 @@ impl UdpResponse {
 }
 
 impl UdpAnnounceResponse {
-    /// The same response in the form of HTTP. The interval is bounded and unreachable peers are
-    /// dropped, as for HTTP.
+    /// The same response in the form of HTTP. As for HTTP, the interval is bounded, and addresses
+    /// that no peer can have are dropped.
     pub fn into_response(self) -> AnnounceResponse {
-        let peers = self.peers.into_iter().filter(|peer| is_reachable(*peer));
+        let peers = self.peers.into_iter();
+        let peers = peers.filter(|peer| is_peer_address(*peer));
         AnnounceResponse {
             interval: bounded_interval(Duration::from_secs(self.interval.into())),
             min_interval: None,
@@ -247,7 +248,8 @@ mod tests {
         }
     }
 
-    const COUNTS: &[u8] = b"\0\0\x07\x08\0\0\0\x02\0\0\0\x01";
+    /// The interval, leechers and seeders of [`announce_response`].
+    const NUMBERS: &[u8] = b"\0\0\x07\x08\0\0\0\x02\0\0\0\x01";
 
     /// Each kind of response, the family of the socket, and the datagram.
     fn table() -> Vec<(UdpResponse, AddressFamily, Vec<u8>)> {
@@ -268,13 +270,13 @@ mod tests {
                 AddressFamily::V4,
                 with(0, b"connecti"),
             ),
-            (announce_response(&[]), AddressFamily::V4, with(1, COUNTS)),
+            (announce_response(&[]), AddressFamily::V4, with(1, NUMBERS)),
             (
                 announce_response(&["10.0.0.1:6881", "10.0.0.2:80"]),
                 AddressFamily::V4,
                 with(
                     1,
-                    &[COUNTS, b"\x0a\0\0\x01\x1a\xe1\x0a\0\0\x02\0\x50"].concat(),
+                    &[NUMBERS, b"\x0a\0\0\x01\x1a\xe1\x0a\0\0\x02\0\x50"].concat(),
                 ),
             ),
             (
@@ -283,7 +285,7 @@ mod tests {
                 with(
                     1,
                     &[
-                        COUNTS,
+                        NUMBERS,
                         b"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x1a\xe1",
                     ]
                     .concat(),
@@ -382,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_the_peers_and_the_message_of_a_response_are_bounded() {
+    fn intervals_are_bounded_impossible_peers_are_dropped_and_messages_are_escaped() {
         let converted = |interval, peer: &str| {
             let announced = UdpAnnounceResponse {
                 interval,

@@ -18,7 +18,7 @@ pub(super) static ACCOUNT: &[CommandEntry] = &[
         summary: "create an account",
         details: "A name has 1 to 64 letters, digits, '.', '_' and '-', and does not begin with '-'. A password has at least 8 characters. Without PASSWORD the peer asks for it without \
                   echo; without a terminal it reads the next line of standard input. A tracker with closed registration \
-                  needs an invite code, which its operator makes with invite.\nExample: create_user nik",
+                  needs an invite code, which its operator makes with the console command invite.\nExample: create_user nik",
         read: |words| {
             Ok(Command::Account(AccountCommand::CreateUser {
                 user: words.new_name(0, UserName::check_new)?,
@@ -106,7 +106,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
         options: &[option("--yes", None)],
         summary: "leave a group",
         details: "If you own the group, the member who has been in it longest becomes its owner. If you are its last member, the group \
-                  ends: a terminal asks you first, elsewhere --yes is needed.",
+                  ends: at a terminal the peer asks you first, elsewhere --yes is needed.",
         read: |words| {
             Ok(Command::Account(AccountCommand::LeaveGroup {
                 group: words.name(0)?,
@@ -222,7 +222,7 @@ pub(super) static FILES: &[CommandEntry] = &[
         options: &[],
         summary: "list the shares of a group",
         details: "For members of the group. One line per share: name, size, publisher, time, how many peers have all of \
-                  it now, how many a part of it, and here if this peer has it.",
+                  it now, how many have a part of it, and the word here if this peer has it.",
         read: |words| Ok(Command::File(FileCommand::List(words.name(0)?))),
     },
     CommandEntry {

@@ -47,7 +47,8 @@ pub(super) static OPEN: &[CommandEntry] = &[
                   without a choice, all files.\n\
                   --sequential downloads from front to back.\n\
                   --force replaces another file or folder at the destination once the download is complete: matching pieces \
-                  of it are not downloaded again, other files in a folder are kept, and nothing changes before the end.\n\
+                  of it are not downloaded again, files of the old folder that are not part of the \
+                  share are kept, and nothing changes before the end.\n\
                   Example: download disk.img.torrent /srv/images\n\
                   Example: download photos.torrent --only '*.raw' --only 2024/",
         read: |words| {
@@ -70,7 +71,7 @@ pub(super) static RUN: &[CommandEntry] = &[
         options: &[],
         summary: "list the downloads and their progress",
         details: "One line per download: [D] running, [V] being checked, [C] complete or [F] failed; the group (- for an open swarm); the \
-                  name; while it runs the percentage, rate, number of peers and time left, or the reason of a failure.",
+                  name; while it runs, also the percentage, rate, number of peers and time left; if it failed, the reason.",
         read: |_| Ok(Command::ShowDownloads),
     },
     CommandEntry {
@@ -78,8 +79,9 @@ pub(super) static RUN: &[CommandEntry] = &[
         arguments: &[],
         options: &[],
         summary: "list the connected peers",
-        details: "One line per connection: the share; the other peer's address, name and program; out if this peer has \
-                  opened the connection, else in; its pieces; the bytes downloaded from it and uploaded to it.",
+        details: "One line per connection: the share; the other peer's address, name and program; the word out if this \
+                  peer has opened the connection, else in; the pieces of the other peer; the bytes downloaded from it and \
+                  uploaded to it.",
         read: |_| Ok(Command::ShowPeers),
     },
     CommandEntry {
@@ -144,7 +146,7 @@ pub(super) static RUN: &[CommandEntry] = &[
         summary: "other ways to type send, download, quit",
         details: "torrent -setMode send FILE and torrent -setMode upload FILE mean send FILE. torrent -setMode download \
                   FILE means download FILE. torrent -setMode exit and torrent exit mean quit.",
-        // Lines that mean a command are read as that command.
+        // Lines with a valid mode do not come here: `resolve_aliases` has replaced them.
         read: |words| Err(words.error("the mode must be send, upload, download or exit".to_owned())),
     },
 ];

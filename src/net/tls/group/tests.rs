@@ -97,15 +97,14 @@ fn call_with(
 
 /// The configuration of a caller that accepts any server and shows no certificate.
 fn stranger() -> ClientConfig {
-    let group = group();
-    let insider = tls(member(&group, "eve"));
-    ClientConfig::builder_with_provider(Arc::clone(&insider.provider))
+    let some_member = tls(member(&group(), "eve"));
+    ClientConfig::builder_with_provider(Arc::clone(&some_member.provider))
         .with_protocol_versions(&[&version::TLS13])
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AcceptAnyServer(GroupVerifier::new(
-            insider.identity.group(),
-            &insider.provider,
+            some_member.identity.group(),
+            &some_member.provider,
         ))))
         .with_no_client_auth()
 }
@@ -168,8 +167,8 @@ fn two_members_connect_and_know_each_other() {
     assert!(end > now() && end <= now() + DAY);
 }
 
-/// Certificates that are not those of a member. For each: a part of the error of the side that
-/// checks it for `usage`, and the refusal that it sends.
+/// Certificates of non-members. For each: a part of the error at the side that checks the
+/// certificate for `usage`, and the refusal that this side sends.
 fn certificates_of_non_members(
     ours: &GroupAuthority,
     usage: Use,
@@ -386,11 +385,12 @@ fn a_trickling_client_hello_and_a_silent_server_time_out() {
 }
 
 #[test]
-fn an_info_hash_of_digits_alone_cannot_be_a_server_name() {
+fn a_caller_cannot_send_an_info_hash_without_letters_as_its_server_name() {
     let alice = tls(member(&group(), "alice"));
     let digits = InfoHash([0x12; 20]);
     let error = alice.connect(sockets().0, digits, SHORT).unwrap_err();
     assert!(matches!(error, GroupTlsError::Unnameable(_)), "{error}");
+    // Reading a name does not check this.
     for (name, expected) in [
         (SWARM.to_string(), Some(SWARM)),
         (digits.to_string(), Some(digits)),

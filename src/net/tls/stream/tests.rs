@@ -111,7 +111,7 @@ fn the_write_buffer_shrinks_after_a_large_write() {
 }
 
 #[test]
-fn a_close_and_a_cut_connection_are_distinguished() {
+fn a_cut_connection_is_distinguished_from_a_closed_one() {
     let (near, far, _) = pair();
     far.write_all_until(b"last", long_deadline()).unwrap();
     far.hang_up();
@@ -159,7 +159,7 @@ fn a_read_times_out_even_if_a_record_trickles_in() {
 }
 
 #[test]
-fn after_a_write_timed_out_further_writes_fail() {
+fn writes_fail_after_an_earlier_one_has_timed_out() {
     let (near, _far, _) = pair();
     let large = vec![0; 1 << 20];
     let error = (0..100).find_map(|_| near.write_all_until(&large, short_deadline()).err());
@@ -216,7 +216,7 @@ fn a_handshake_fails_if_the_client_closes_the_connection() {
     assert!(matches!(error, TlsError::Handshake(_)));
 }
 
-/// Connects to a server with that identity and returns the fingerprint that the client found.
+/// Connects to a server that has `identity`. Returns the fingerprint that the client found.
 fn connect_to(
     identity: crate::certificate::Identity,
     expected: Option<Fingerprint>,

@@ -8,14 +8,15 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The time for which a tracker that failed is asked after all others: after the first failure, and
-/// the longest one. The time doubles with each failure.
+/// How long other trackers are preferred to one that failed: the time after its first failure, and
+/// the longest time. The time doubles with each failure.
 const AVOIDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// The longest time in seconds that a tracker without places can send a peer away.
 const MAX_FULL_SECONDS: u32 = 300;
 
-/// How long it is left to other requests to ask for hints. A pause is up to twice as long, so that
-/// not all peers of a tracker that was restarted come together.
+/// How long the thread for hints waits for another request to ask for hints. Then it makes a
+/// request itself. Each pause is made longer at random, up to twice as long, so that not all peers
+/// of a restarted tracker come at the same moment.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The pause after the first failure to ask for hints. It doubles with each failure.
 const RETRY: Duration = Duration::from_secs(1);
@@ -27,7 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// What this peer remembers of a tracker.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// Its number, as it has said.
+    /// The number that the tracker has in its own TRACKER_INFO. `None` until it has reported that.
     number: Option<u32>,
     /// A connection that no request uses at the moment.
     idle: Option<ControlConnection>,
@@ -35,8 +36,8 @@ pub(super) struct Known {
     is_watched: bool,
     /// The number of requests in a row that only asked for hints, without success.
     hint_failures: u32,
-    /// When the next such request is due. None while nobody has found out that the tracker sends no
-    /// hints.
+    /// When the next such request is due. `None` until the thread for hints finds that the tracker
+    /// sends none.
     next_hint_request: Option<Instant>,
     failures: u32,
     /// Until then, others are asked first.
@@ -61,8 +62,8 @@ impl Known {
         until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// The answer of a tracker that has no place, until it may be asked again.
-    pub(super) fn full_reply(&self) -> Option<AccessReplyMessage> {
+    /// The refusal of a tracker that has no place for a connection, until it may be asked again.
+    pub(super) fn reply_while_full(&self) -> Option<AccessReplyMessage> {
         let (until, reply) = self.full.as_ref()?;
         (Instant::now() < *until).then(|| reply.clone())
     }
@@ -124,7 +125,7 @@ impl Known {
         self.idle.is_some()
     }
 
-    /// When a request should ask this tracker for hints that it does not send.
+    /// When the thread for hints should ask this tracker, which does not send hints yet, for hints.
     pub(super) fn next_hint_request(&mut self) -> Instant {
         let first = || Instant::now() + longer(FIRST_PAUSE);
         *self.next_hint_request.get_or_insert_with(first)
@@ -164,8 +165,8 @@ impl Known {
     }
 }
 
-/// How long a tracker without places is left alone: as long as it says, and up to half as long
-/// again, so that not all peers come back together.
+/// How long a tracker without places is not asked: the time that it names, plus up to half of that
+/// time at random, so that not all peers come back together.
 fn pause_of_full(retry_seconds: Option<u32>) -> Duration {
     let seconds = retry_seconds.unwrap_or_default().clamp(1, MAX_FULL_SECONDS);
     let pause = Duration::from_secs(seconds.into());

@@ -1,8 +1,9 @@
 //! Announces of a group: which trackers get them.
 //!
-//! Up to two trackers get all announces. With more trackers, a group is announced at two of them:
-//! those that live and that the group prefers ([`preferred_trackers`]). An answer names the trackers
-//! of the group as that tracker sees them. If it names others, they get the announces too.
+//! If there are at most two trackers, each gets all announces. If there are more, a group is
+//! announced at two of them: those that live and that the group prefers ([`preferred_trackers`]).
+//! An answer names the trackers of the group as that tracker sees them. If it names others, they
+//! get the announces too.
 
 use super::{AccountError, ClusterTrackers, TimeLimits, Trouble};
 use crate::system::lock;
@@ -13,11 +14,12 @@ use crate::wire::access::{
 use crate::wire::name::Label;
 use crate::wire::{HostPort, TrackerInfo};
 
-/// One request to the trackers of a group. Trackers have their places in TRACKER_INFO here, from 0.
+/// One request to the trackers of a group. A position is that of a tracker in the TRACKER_INFO of
+/// this peer, counted from 0.
 #[derive(Debug)]
 struct Tour {
     trackers: Vec<Tracker>,
-    /// The places in the order in which the trackers are asked.
+    /// The positions in the order in which the trackers are asked.
     order: Vec<usize>,
     /// The numbers of trackers that an answer has named.
     named: Vec<u32>,
@@ -37,9 +39,9 @@ struct Tracker {
 enum Number {
     /// The tracker has said it.
     Told(u32),
-    /// The place in our TRACKER_INFO: the two files probably have the same order.
+    /// Its position in our TRACKER_INFO, counted from 1: the files probably have the same order.
     Guessed(u32),
-    /// The two files have another order.
+    /// The files do not have the same order.
     Unknown,
 }
 
@@ -66,16 +68,17 @@ impl Tour {
         }
     }
 
-    /// The place of the tracker that is asked next.
+    /// The position of the tracker that is asked next.
     fn next(&mut self) -> Option<usize> {
         let in_order = || {
-            let is_new = |place: &usize| self.trackers.get(*place).is_some_and(|it| !it.is_asked);
+            let is_new =
+                |position: &usize| self.trackers.get(*position).is_some_and(|it| !it.is_asked);
             self.order.iter().copied().find(is_new)
         };
         let named = self
             .named
             .iter()
-            .find_map(|number| self.named_place(*number));
+            .find_map(|number| self.named_position(*number));
         let next = named.or_else(|| in_order().filter(|_| self.accepted < TRACKERS_OF_GROUP))?;
         self.trackers.get_mut(next)?.is_asked = true;
         Some(next)
@@ -83,26 +86,26 @@ impl Tour {
 
     /// The tracker with this number, if it was not asked. If no tracker is known to have the number,
     /// one that may have it.
-    fn named_place(&self, number: u32) -> Option<usize> {
-        let place_of = |number| {
+    fn named_position(&self, number: u32) -> Option<usize> {
+        let position_of = |number| {
             self.trackers
                 .iter()
                 .position(|it| it.number.get() == number)
         };
-        let new_place_of = |number| {
+        let new_position_of = |number| {
             let mut trackers = self.trackers.iter();
             trackers.position(|it| it.number.get() == number && !it.is_asked)
         };
-        match place_of(Some(number)) {
-            Some(_) => new_place_of(Some(number)),
-            None => new_place_of(None),
+        match position_of(Some(number)) {
+            Some(_) => new_position_of(Some(number)),
+            None => new_position_of(None),
         }
     }
 
-    /// The tracker at `place` has carried out the request.
-    fn on_accepted(&mut self, place: usize, placement: Option<&Placement>) {
+    /// The tracker at `position` has carried out the request.
+    fn on_accepted(&mut self, position: usize, placement: Option<&Placement>) {
         self.accepted += 1;
-        let (Some(placement), Some(tracker)) = (placement, self.trackers.get_mut(place)) else {
+        let (Some(placement), Some(tracker)) = (placement, self.trackers.get_mut(position)) else {
             return;
         };
         let has_other_order = tracker
@@ -122,8 +125,8 @@ impl Tour {
 }
 
 impl ClusterTrackers {
-    /// Asks the trackers of a group, one after the other, and passes each reply to `each`. A tracker
-    /// that failed lately is not asked for a while.
+    /// Asks the trackers of a group, one after the other, and passes each reply to `each`. A
+    /// tracker that failed lately is not asked for a while.
     ///
     /// # Errors
     /// TRACKER_INFO is not readable, or its only tracker cannot be trusted.
@@ -139,9 +142,9 @@ impl ClusterTrackers {
         let is_only = info.addresses.len() == 1;
         let limits = TimeLimits::of(ask, is_only);
         let numbers = self.numbers(&info);
-        let mut tour = Tour::new(&numbers, self.places_in_order(group, &info, &numbers));
-        while let Some(place) = tour.next() {
-            let Some(tracker) = info.addresses.get(place) else {
+        let mut tour = Tour::new(&numbers, self.positions_in_order(group, &info, &numbers));
+        while let Some(position) = tour.next() {
+            let Some(tracker) = info.addresses.get(position) else {
                 continue;
             };
             if !is_only && self.is_avoided(tracker) {
@@ -155,7 +158,7 @@ impl ClusterTrackers {
                     if let Ok(answer) = &reply.result {
                         let placement = placement_of(answer);
                         self.learn_number(tracker, placement);
-                        tour.on_accepted(place, placement);
+                        tour.on_accepted(position, placement);
                     }
                     each(Ok(reply));
                 }
@@ -175,30 +178,35 @@ impl ClusterTrackers {
         group: &Label,
         info: &'a TrackerInfo,
     ) -> Vec<&'a HostPort> {
-        let order = self.places_in_order(group, info, &self.numbers(info));
+        let order = self.positions_in_order(group, info, &self.numbers(info));
         let trackers = order.into_iter();
         trackers
-            .filter_map(|place| info.addresses.get(place))
+            .filter_map(|position| info.addresses.get(position))
             .collect()
     }
 
-    /// The places of the trackers in the order in which a group prefers them: first those that live,
-    /// then those that failed lately. Trackers whose number is unknown come after the others.
-    fn places_in_order(&self, group: &Label, info: &TrackerInfo, numbers: &[Number]) -> Vec<usize> {
+    /// The positions of the trackers, in the order in which a group prefers them: first those that
+    /// live, then those that failed lately. In both, trackers whose number is unknown come last.
+    fn positions_in_order(
+        &self,
+        group: &Label,
+        info: &TrackerInfo,
+        numbers: &[Number],
+    ) -> Vec<usize> {
         let preferred = preferred_trackers(group, numbers.iter().filter_map(|it| it.get()));
         let preference = |number: Option<u32>| {
-            let place = preferred.iter().position(|known| Some(*known) == number);
-            place.unwrap_or(preferred.len())
+            let position = preferred.iter().position(|known| Some(*known) == number);
+            position.unwrap_or(preferred.len())
         };
         let mut order: Vec<usize> = (0..numbers.len()).collect();
-        order.sort_by_cached_key(|place| {
+        order.sort_by_cached_key(|position| {
             let is_avoided = info
                 .addresses
-                .get(*place)
+                .get(*position)
                 .is_none_or(|it| self.is_avoided(it));
             (
                 is_avoided,
-                preference(numbers.get(*place).and_then(|it| it.get())),
+                preference(numbers.get(*position).and_then(|it| it.get())),
             )
         });
         order
@@ -211,10 +219,10 @@ impl ClusterTrackers {
         let told: Vec<Option<u32>> = info.addresses.iter().map(told).collect();
         let same_order = (1..)
             .zip(&told)
-            .all(|(place, it)| it.is_none_or(|it| it == place));
-        let numbers = (1..).zip(told).map(|(place, it)| match it {
+            .all(|(position, it)| it.is_none_or(|it| it == position));
+        let numbers = (1..).zip(told).map(|(position, it)| match it {
             Some(number) => Number::Told(number),
-            None if same_order => Number::Guessed(place),
+            None if same_order => Number::Guessed(position),
             None => Number::Unknown,
         });
         numbers.collect()
@@ -257,18 +265,18 @@ mod tests {
         at: impl Fn(u32) -> u32,
         answer: impl Fn(u32) -> Option<Vec<u32>>,
     ) -> Vec<u32> {
-        let places = order.iter().map(|number| *number as usize - 1).collect();
-        let mut tour = Tour::new(numbers, places);
+        let positions = order.iter().map(|number| *number as usize - 1).collect();
+        let mut tour = Tour::new(numbers, positions);
         let mut asked = Vec::new();
-        while let Some(place) = tour.next() {
-            let tracker = at(u32::try_from(place).unwrap() + 1);
+        while let Some(position) = tour.next() {
+            let tracker = at(u32::try_from(position).unwrap() + 1);
             asked.push(tracker);
             if let Some(trackers_of_group) = answer(tracker) {
                 let placement = Placement {
                     tracker,
                     trackers_of_group,
                 };
-                tour.on_accepted(place, Some(&placement));
+                tour.on_accepted(position, Some(&placement));
             }
         }
         asked
@@ -292,7 +300,7 @@ mod tests {
 
     #[test]
     fn in_another_order_trackers_are_asked_until_the_named_ones_are_found() {
-        let rotated = |place: u32| place % 4 + 1;
+        let rotated = |position: u32| position % 4 + 1;
         let numbers = [1, 2, 3, 4].map(Number::Guessed);
         let order = [4, 1, 2, 3];
         let all = asked_at(&numbers, &order, rotated, |_| Some(vec![4, 1]));

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 /// The longest wait for a socket. The thread then looks whether somebody is logged in.
 const LONG_WAIT: Duration = Duration::from_secs(60);
+
 impl ClusterTrackers {
     /// Watches the trackers to which this peer has a connection, or the first one that answers,
     /// while `token` returns a token. Passes hints to `on_hint`, until the stop.
@@ -116,7 +117,8 @@ impl ClusterTrackers {
     fn read_hints(&self) {
         let mut hints = Vec::new();
         let mut broken = Vec::new();
-        // Reading never waits, so the lock is held meanwhile: no request opens a second connection.
+        // The lock is held while hints are read, so that no request misses an idle connection and
+        // opens a second one. Reading never waits.
         for (tracker, known) in lock(&self.known).iter_mut() {
             if let Err(error) = known.read_hints(&mut hints) {
                 log::debug!("the tracker at {tracker} sends no more hints: {error}");

@@ -149,7 +149,7 @@ impl PlanTest {
         self.settle(url, event, silent(), lacks_peers);
     }
 
-    /// Takes the due announce, which must be this one, and has the tracker refuse it.
+    /// Takes the due announce, which must be this one, and refuses it.
     fn refused(&mut self, url: &str, event: Option<AnnounceEvent>, retry: Option<u64>) {
         assert_eq!(self.take(), Some((url.to_owned(), event)));
         let refusal = Err(AnnounceFailure::Refused(Refusal {
@@ -159,7 +159,7 @@ impl PlanTest {
         self.settle(url, event, refusal, true);
     }
 
-    /// All tasks, in order; those that are leaving in capitals.
+    /// The trackers of all tasks, in order. A capital letter means that the task is leaving.
     fn tasks(&self) -> String {
         let tasks = self.plan.schedule.tasks();
         let mut urls: Vec<_> = tasks
@@ -200,7 +200,7 @@ const COMPLETED: Option<AnnounceEvent> = Some(AnnounceEvent::Completed);
 const STOPPED: Option<AnnounceEvent> = Some(AnnounceEvent::Stopped);
 
 #[test]
-fn a_tracker_receives_started_then_the_pending_event_then_announces_at_its_interval() {
+fn a_tracker_receives_started_then_the_pending_event_then_one_announce_per_interval() {
     let mut test = PlanTest::new(&["a"], TierPolicy::InOrder);
     test.announce(STARTED);
     assert_eq!(test.take(), Some(("a".into(), STARTED)));
@@ -281,7 +281,10 @@ fn a_tracker_that_refuses_is_asked_at_the_time_it_names_or_after_growing_pauses(
     test.take();
     // `stopped` does not wait for the pause after a refusal: it is sent after 1 s.
     test.plan.leave(test.hash(), test.now);
-    let refusal = AnnounceFailure::useless("no".to_owned());
+    let refusal = AnnounceFailure::Refused(Refusal {
+        reason: "no".to_owned(),
+        retry: None,
+    });
     test.settle("a", COMPLETED, Err(refusal), true);
     assert_eq!(test.pause(), 1);
 }

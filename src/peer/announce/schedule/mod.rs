@@ -20,7 +20,7 @@
 //! | from | on | to |
 //! |---|---|---|
 //! | no task | `begin` | `New` |
-//! | `New` | an answer to `started` | `Listed`, with the event that came up meanwhile pending |
+//! | `New` | an answer to `started` | `Listed`; an event that came up meanwhile is pending |
 //! | `New` | a failure | `New`, after a pause that doubles |
 //! | `New` | `announce_soon` | `New`, with the event pending |
 //! | `Listed` | `announce_soon` | `Listed`, due now; without an event not before `min_interval` |
@@ -37,7 +37,7 @@
 //! | `Stopping`, `Suspended` | `resume` | `New` |
 //! | `Listed`, `Stopping` | `leave` | `Leaving` |
 //! | `New`, `Suspended` | `leave` | no task; `Leaving` if an announce is in progress |
-//! | `Leaving` | `stopped` was tried, or the outcome `Unlisted` | no task |
+//! | `Leaving` | `stopped` was tried, or the outcome `Unlisted` or `Ended` | no task |
 //! | `Leaving` | an earlier announce is answered, fails or is refused | `Leaving` |
 //! | `Leaving` | `begin` | `New`; it waits for the end of an announce in progress |
 //!
@@ -177,7 +177,7 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         });
     }
 
-    /// Whether `stopped` is still to be sent for a suspended task.
+    /// Whether some task is in the state `Stopping`: its `stopped` is not sent yet, or in progress.
     pub(crate) fn is_stopping(&self) -> bool {
         self.tasks().any(|(_, task)| task.is_stopping())
     }
@@ -255,8 +255,8 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         self.change_taken(due, |task| (task.withdraw(), ()));
     }
 
-    /// Handles the outcome of an announce. Returns what is new, or `None` if the task was replaced
-    /// meanwhile.
+    /// Handles the outcome of an announce, unless the task was replaced meanwhile. Returns what is
+    /// new, if anything.
     pub(crate) fn settle(
         &mut self,
         due: &DueAnnounce<T, P>,

@@ -10,13 +10,14 @@ pub(crate) struct AnnounceTask<P> {
     pub(crate) payload: P,
     state: State,
     due: Instant,
-    /// The earliest time for an announce, which the tracker asked for.
+    /// No announce is due before this time, because the tracker asked for that.
     not_before: Instant,
     in_progress: Option<AnnounceInProgress>,
-    /// When an announce is due after the one in progress, if the interval does not end earlier.
+    /// If set: another announce follows the one in progress at this time, or at the end of the
+    /// interval if that is earlier.
     again: Option<Instant>,
     failures: u32,
-    reached: Option<bool>,
+    last_succeeded: Option<bool>,
     trouble: Option<String>,
 }
 
@@ -62,15 +63,15 @@ impl<P> AnnounceTask<P> {
             }),
             again: None,
             failures: 0,
-            reached: None,
+            last_succeeded: None,
             trouble: None,
         }
     }
 
     /// Whether the latest announce was answered and not refused. `None` before the first one has
     /// ended.
-    pub(crate) fn reached(&self) -> Option<bool> {
-        self.reached
+    pub(crate) fn last_succeeded(&self) -> Option<bool> {
+        self.last_succeeded
     }
 
     /// The latest trouble with the tracker.
@@ -164,8 +165,8 @@ impl<P> AnnounceTask<P> {
         }
     }
 
-    /// Makes an announce due at `at`, unless one is due earlier. One in progress may have been too
-    /// early, so it is repeated.
+    /// Makes an announce due at `at`, unless one is due earlier. An announce in progress may have
+    /// been too early, so it is repeated.
     pub(super) fn announce_by(&mut self, at: Instant) {
         if matches!(self.state, State::Listed { .. }) {
             self.due = self.due.min(at);
@@ -243,14 +244,14 @@ impl<P> AnnounceTask<P> {
                 },
             ) => {
                 self.failures = self.failures.saturating_add(1);
-                self.reached = Some(false);
+                self.last_succeeded = Some(false);
                 self.due = now + pace.after_failures(self.failures, lacks_peers, longer_by);
                 self.limit_event_delay(now + pace.event_retry);
                 return (true, self.record_trouble(trouble));
             }
             (_, AnnounceOutcome::Refused { trouble, retry }) => {
                 self.failures = self.failures.saturating_add(1);
-                self.reached = Some(false);
+                self.last_succeeded = Some(false);
                 self.wait_after_refusal(retry, pace, now);
                 return (true, self.record_trouble(trouble));
             }
@@ -305,8 +306,8 @@ impl<P> AnnounceTask<P> {
             State::New { .. } => self.make_due(now),
             _ => self.limit_event_delay(now + pace.event_delay),
         }
-        let is_new = self.trouble.take().is_some() || self.reached.is_none();
-        self.reached = Some(true);
+        let is_new = self.trouble.take().is_some() || self.last_succeeded.is_none();
+        self.last_succeeded = Some(true);
         is_new.then_some(AnnounceNotice::Answers)
     }
 
@@ -338,8 +339,8 @@ impl<P> AnnounceTask<P> {
         is_new.then_some(AnnounceNotice::Trouble(trouble))
     }
 
-    fn make_due(&mut self, now: Instant) {
-        (self.due, self.not_before) = (now, now);
+    fn make_due(&mut self, at: Instant) {
+        (self.due, self.not_before) = (at, at);
     }
 
     #[cfg(test)]

@@ -91,7 +91,7 @@ fn an_announce_over_either_family_returns_peers() {
                 answer,
             ]
         });
-        let answer = ask(&url, ANSWER).unwrap();
+        let answer = ask(&url, ANNOUNCE_LIMIT).unwrap();
         assert_eq!(answer.peers.len(), 1);
         assert_eq!(answer.peers[0].address, peer.parse().unwrap());
         assert_eq!(
@@ -123,10 +123,11 @@ fn a_refusal_is_an_error_with_its_message() {
         vec![encode(&response, AddressFamily::V4)]
     });
     assert_eq!(
-        ask(&url, ANSWER),
-        Err(AnnounceFailure::useless(
-            "the tracker refuses: not here".to_owned()
-        ))
+        ask(&url, ANNOUNCE_LIMIT),
+        Err(AnnounceFailure::Refused(Refusal {
+            reason: "the tracker refuses: not here".to_owned(),
+            retry: None,
+        }))
     );
     requests.join().unwrap();
 }
@@ -137,9 +138,9 @@ fn a_silent_tracker_is_left_alone_for_longer_each_time() {
     let url = format!("udp://{}", silent.local_addr().unwrap());
     let trackers = UdpTrackers::new(AnnounceSource::new([0, 0, 0, 0].into()));
     let ask = || trackers.announce(&url, &request(), Duration::from_millis(1), &|| false);
-    let answer = || ask().unwrap_err().to_string();
-    assert!(answer().ends_with("does not answer over UDP"));
-    assert!(answer().ends_with("does not answer over UDP"));
+    let failure = || ask().unwrap_err().to_string();
+    assert!(failure().ends_with("does not answer over UDP"));
+    assert!(failure().ends_with("does not answer over UDP"));
     silent
         .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
@@ -163,7 +164,7 @@ fn a_wait_ends_when_the_peer_stops() {
     let answer = UdpTrackers::new(AnnounceSource::new([0, 0, 0, 0].into())).announce(
         &url,
         &request(),
-        ANSWER,
+        ANNOUNCE_LIMIT,
         &|| true,
     );
     assert_eq!(
@@ -180,7 +181,7 @@ fn a_closed_port_is_reported_at_once() {
     drop(free);
     let begun = Instant::now();
     assert!(
-        ask(&url, ANSWER)
+        ask(&url, ANNOUNCE_LIMIT)
             .unwrap_err()
             .to_string()
             .contains("refused")

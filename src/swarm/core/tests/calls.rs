@@ -75,7 +75,7 @@ fn an_address_is_called_again_a_while_after_its_call_ended_without_failure() {
     assert_eq!(connects(&swarm.tick()), []);
     swarm.wait(1);
     assert_eq!(connects(&swarm.tick()), [address(1)]);
-    // The address stays busy while another link listens there.
+    // The address stays busy while a peer that listens there has a link.
     let id = swarm.link_up(1);
     swarm.announce_port(id);
     swarm.step(|core, now| core.on_call_ended(address(1), now));
@@ -153,7 +153,8 @@ fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_has_a_link() {
     }
     learn(&mut swarm, 9..=9);
     swarm.wait(5);
-    // The download starves, so it calls. All four links are useful before the call is answered.
+    // The download starves, so it calls. Before the call is answered, a block is sent over each of
+    // the four links, so that none of them makes room.
     assert_eq!(connects(&swarm.tick()), [address(9)]);
     for number in 1..=4 {
         let used = LinkActivity {
@@ -168,7 +169,7 @@ fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_has_a_link() {
     assert_eq!(admitted, Err(LinkRefusal::Full));
     swarm.step(|core, now| core.on_call_ended(address(9), now));
     assert_eq!(called_after(&mut swarm), 1);
-    // The same peer at another address.
+    // Address 9 turns out to belong to peer 1, which has a link.
     let linked = RemotePeer {
         peer_id: incoming(1).peer_id,
         ..outgoing(9)
@@ -220,12 +221,12 @@ fn the_source_status_follows_links_addresses_and_web_seeds() {
     let id = swarm.link_up(2);
     assert_eq!(
         swarm.core.source_status(swarm.now),
-        SourceStatus::NoLinkHasMissingPieces
+        SourceStatus::NoInterestingLink
     );
-    assert!(!swarm.core.has_source());
+    assert!(!swarm.core.has_interesting_link());
     swarm.announce_pieces(id, &[3]);
     assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::HasSource);
-    assert!(swarm.core.has_source());
+    assert!(swarm.core.has_interesting_link());
     // A web seed that was used may be used again.
     swarm.link_down(id);
     assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::NoLink);

@@ -47,7 +47,7 @@ fn only_allowed_pieces_are_requested_from_a_peer_that_chokes_us() {
 
 #[test]
 fn a_choke_drops_the_requests_only_without_bep_6() {
-    for (remote, for_second) in [(plain(1), 8), (incoming(1), 0)] {
+    for (remote, moved_to_second) in [(plain(1), 8), (incoming(1), 0)] {
         let mut swarm = Swarm::fetching();
         let first = swarm.link_up_as(remote);
         swarm.announce_pieces(first, ALL);
@@ -57,7 +57,7 @@ fn a_choke_drops_the_requests_only_without_bep_6() {
         assert_eq!((requested.len(), none.len()), (8, 0));
         swarm.receive(first, ReceivedMessage::Choke);
         let taken = requests(&swarm.tick(), second);
-        assert_eq!(taken.len(), for_second);
+        assert_eq!(taken.len(), moved_to_second);
         // The first link may still deliver what was requested from it.
         assert!(swarm.on_block(first, requested[0]).0.is_ok());
     }
@@ -164,7 +164,7 @@ fn requests_in_flight_are_bounded_by_the_queue_of_the_peer_and_our_limit() {
 }
 
 #[test]
-fn a_peer_without_extensions_gets_at_most_250_requests() {
+fn a_peer_without_extensions_has_at_most_250_requests_in_flight() {
     let most = |remote| {
         let mut swarm = Swarm::fetching_with(|config| {
             config.largest_window = 1_000;

@@ -176,12 +176,12 @@ impl Swarm {
         &mut self,
         owned: PieceSet,
         needed: PieceSet,
-        is_whole: bool,
+        in_place: bool,
     ) -> Effects {
         let checked = CheckResult {
             owned,
             needed,
-            is_whole,
+            in_place,
         };
         self.step(|core, now| core.begin(checked, now)).1
     }
@@ -208,7 +208,8 @@ impl Swarm {
         id
     }
 
-    /// Calls every address that is due, and lets in the link to this one.
+    /// Adds the address of the peer of that number, so that the next tick calls it (and every other
+    /// address that is due). Lets in the link to that peer.
     pub(super) fn call(&mut self, number: u8) -> LinkId {
         self.core.contacts_mut().add(address(number));
         let effects = self.tick();
@@ -243,7 +244,7 @@ impl Swarm {
         self.receive(id, ReceivedMessage::Pieces { pieces, is_first })
     }
 
-    /// The peer says at which port it listens: it can be called at `address` of its number.
+    /// The peer says that it listens at [`PORT`]. So its listening address is `address(number)`.
     pub(super) fn announce_port(&mut self, id: LinkId) -> Effects {
         let handshake = ExtensionHandshake {
             port: Some(PORT),

@@ -81,7 +81,7 @@ fn a_finished_download_closes_links_that_fetch_nothing_and_informs_the_others() 
     );
     assert!(effects.contains(&Effect::SendHandshake(wants)));
     assert!(!effects.contains(&Effect::SendHandshake(plain)));
-    // Another seed is called again after half an hour. By then it may have lost something.
+    // The seed is called again after half an hour. By then it may have lost something.
     swarm.link_down(seed);
     swarm.link_down(uploader);
     swarm.wait(1_799);

@@ -1,5 +1,5 @@
-//! All transitions through the functions of a core, with their effects. Everything else is refused,
-//! without effects.
+//! Which function of a core leads from which phase to which other phase, and with which effects. In
+//! all other phases the function is refused, without effects.
 
 use super::fixture::*;
 use crate::swarm::LinkId;
@@ -70,7 +70,8 @@ fn swarm_in(phase: &str) -> Swarm {
     swarm
 }
 
-/// An action on a share: its name, the function, and the returned flag if there is one.
+/// An action on a share: its name and its function. The function returns the flag that the core
+/// returned (`None` if the core returns none) and the effects.
 type Action = (&'static str, fn(&mut Swarm) -> (Option<bool>, Effects));
 
 const ACTIONS: [Action; 16] = [
@@ -221,7 +222,7 @@ fn each_transition_has_its_effects_and_all_else_is_refused_without_effects() {
                         "{phase}: {action}"
                     );
                 }
-                // The phase contains the trouble: see the next test.
+                // The phase stays `Fetching`, but its field `trouble` changes: see the next test.
                 None if (phase, action) == ("Fetching", "unservable") => {
                     assert!(effects.is_empty())
                 }

@@ -1,4 +1,5 @@
-//! Pieces after their blocks have arrived: hashed, written and announced, or failed and blamed.
+//! Pieces after their blocks have arrived. A good piece is hashed, written and announced. For a bad
+//! one its sources are blamed.
 
 use super::fixture::*;
 use crate::swarm::core::{
@@ -150,7 +151,9 @@ fn blocks_of(number: u8) -> [PendingBlock<u32>; 1] {
     }]
 }
 
-fn written(swarm: &mut Swarm, run: BlockRun, number: u8) -> Option<Hasher> {
+/// A worker has written a run that came from the peer of that number. Returns the hasher if the
+/// worker is to hash the run.
+fn on_run_written(swarm: &mut Swarm, run: BlockRun, number: u8) -> Option<Hasher> {
     let blocks = blocks_of(number);
     swarm.step(|core, _| core.on_run_written(run, &blocks)).0
 }
@@ -158,14 +161,14 @@ fn written(swarm: &mut Swarm, run: BlockRun, number: u8) -> Option<Hasher> {
 #[test]
 fn runs_are_hashed_in_order_whatever_the_order_of_writing() {
     let (mut swarm, [first, second, third]) = long_piece();
-    assert!(written(&mut swarm, third, 1).is_none());
-    let mut hasher = written(&mut swarm, first, 2).unwrap();
+    assert!(on_run_written(&mut swarm, third, 1).is_none());
+    let mut hasher = on_run_written(&mut swarm, first, 2).unwrap();
     hasher.update(b"first");
     // A worker has the hasher, so this run waits on disk.
-    assert!(written(&mut swarm, second, 1).is_none());
+    assert!(on_run_written(&mut swarm, second, 1).is_none());
     let hashed = |swarm: &mut Swarm, next, hasher| {
         swarm
-            .step(|core, _| core.on_runs_hashed_before(next, hasher))
+            .step(|core, _| core.on_earlier_runs_hashed(next, hasher))
             .0
     };
     let mut hasher = hashed(&mut swarm, second, hasher).unwrap();
@@ -184,17 +187,17 @@ fn runs_are_hashed_in_order_whatever_the_order_of_writing() {
 #[test]
 fn the_hasher_waits_for_a_run_that_is_not_written_yet() {
     let (mut swarm, [first, second, third]) = long_piece();
-    let mut hasher = written(&mut swarm, first, 1).unwrap();
+    let mut hasher = on_run_written(&mut swarm, first, 1).unwrap();
     hasher.update(b"first");
     let back = swarm
-        .step(|core, _| core.on_runs_hashed_before(second, hasher))
+        .step(|core, _| core.on_earlier_runs_hashed(second, hasher))
         .0;
     assert!(back.is_none());
-    assert!(written(&mut swarm, third, 1).is_none());
-    let mut hasher = written(&mut swarm, second, 1).unwrap();
+    assert!(on_run_written(&mut swarm, third, 1).is_none());
+    let mut hasher = on_run_written(&mut swarm, second, 1).unwrap();
     hasher.update(b"second");
     let hasher = swarm
-        .step(|core, _| core.on_runs_hashed_before(third, hasher))
+        .step(|core, _| core.on_earlier_runs_hashed(third, hasher))
         .0;
     assert!(hasher.is_some());
 }
@@ -202,10 +205,10 @@ fn the_hasher_waits_for_a_run_that_is_not_written_yet() {
 #[test]
 fn a_piece_that_was_given_up_is_not_hashed_further() {
     let (mut swarm, [first, second, _]) = long_piece();
-    let hasher = written(&mut swarm, first, 1).unwrap();
+    let hasher = on_run_written(&mut swarm, first, 1).unwrap();
     swarm.step(|core, now| core.set_aside("more", now));
     let back = swarm
-        .step(|core, _| core.on_runs_hashed_before(second, hasher))
+        .step(|core, _| core.on_earlier_runs_hashed(second, hasher))
         .0;
     assert!(back.is_none());
     assert_eq!(
@@ -223,13 +226,13 @@ fn a_long_bad_piece_is_hashed_again_from_its_first_run() {
         let effects = swarm.deliver(id, &[block]);
         left.extend(requests(&effects, id));
     }
-    assert!(written(&mut swarm, runs[0], 1).is_some());
+    assert!(on_run_written(&mut swarm, runs[0], 1).is_some());
     for run in runs {
         swarm.step(|core, now| core.on_worker_done(run.blocks, now));
     }
     let sources = Sources::from([(Source::Peer(address(1)), 300)]);
     swarm.step(|core, now| core.on_piece_failed(runs[0].piece, &sources, now));
-    assert!(written(&mut swarm, runs[0], 1).is_some());
+    assert!(on_run_written(&mut swarm, runs[0], 1).is_some());
 }
 
 #[test]

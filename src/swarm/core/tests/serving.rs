@@ -132,7 +132,7 @@ fn a_withdrawn_share_is_not_served() {
 }
 
 #[test]
-fn a_choked_peer_with_few_pieces_may_request_the_allowed_ones() {
+fn a_choked_peer_that_owns_few_pieces_may_request_the_allowed_fast_set() {
     let mut swarm = Swarm::with(|config| config.lengths = lengths(100, 2));
     swarm.begin_whole();
     let id = swarm.link_up(1);
@@ -238,7 +238,7 @@ fn loses_slot(swarm: &mut Swarm, id: LinkId, mut act: impl FnMut(&mut Swarm, u64
     is_choked
 }
 
-/// A download with a web seed that is read, so that nothing is given up.
+/// A download with a web seed that is read, so that active pieces are not given up.
 fn with_web_seed() -> Swarm {
     let mut swarm = Swarm::fetching_with(|config| config.max_stalls = 1_000);
     let all = swarm.all_pieces();
@@ -249,7 +249,7 @@ fn with_web_seed() -> Swarm {
 }
 
 #[test]
-fn a_peer_that_owes_us_blocks_for_long_loses_its_slot_unless_we_do_not_read() {
+fn a_peer_that_owes_us_blocks_for_long_loses_its_slot_unless_we_have_paused_reading() {
     for paused in [false, true] {
         let mut swarm = with_web_seed();
         let (id, _) = swarm.source(1, &[0, 1, 2, 3]);

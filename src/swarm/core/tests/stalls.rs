@@ -8,7 +8,7 @@ use std::time::Duration;
 const WEB_SEED: LinkId = LinkId(99);
 
 #[test]
-fn a_link_that_delivers_nothing_for_six_seconds_loses_its_requests_to_others() {
+fn a_link_that_delivers_nothing_for_six_seconds_loses_its_requests() {
     let mut swarm = Swarm::fetching();
     let (first, requested) = swarm.source(1, &[0]);
     swarm.now += Duration::from_millis(5_999);

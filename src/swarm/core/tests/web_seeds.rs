@@ -47,7 +47,7 @@ fn deliver_from(swarm: &mut Swarm, id: LinkId, ranges: &[BlockRange]) -> Effects
 }
 
 #[test]
-fn a_web_seed_has_every_piece_and_requests_its_blocks_itself() {
+fn requests_to_a_web_seed_are_returned_by_next_for_web_seed_and_not_by_a_tick() {
     let mut swarm = with_web_seed(4);
     assert_eq!(swarm.tick(), []);
     let requested = next_requests(&mut swarm, WEB_SEED).unwrap();
@@ -137,7 +137,7 @@ fn no_cancel_is_sent_to_a_web_seed() {
 }
 
 #[test]
-fn a_stalled_web_seed_loses_its_requests_to_a_peer_without_other_effects() {
+fn when_a_web_seed_stalls_the_only_effects_are_requests_to_a_peer() {
     let mut swarm = with_web_seed(8);
     next_requests(&mut swarm, WEB_SEED);
     let (peer, _) = swarm.source(1, &[0, 1, 2, 3]);

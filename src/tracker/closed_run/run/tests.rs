@@ -17,7 +17,7 @@ fn name(name: &str) -> FileName {
     FileName::new(name).unwrap()
 }
 
-/// A file with that name and one segment.
+/// A file `name` with one segment, which contains `identifier`.
 fn file(name: &str, identifier: &str) -> Info {
     let text = format!("1\n{name} 1\n{identifier}\n0\n");
     let scenario = Scenario::parse(text.as_bytes()).unwrap();
@@ -135,7 +135,7 @@ impl Run {
         }
     }
 
-    fn gone(&mut self, connection: u64) -> Vec<RunEffect> {
+    fn disconnect(&mut self, connection: u64) -> Vec<RunEffect> {
         self.run.on_disconnected(RunConnectionId(connection))
     }
 
@@ -180,7 +180,7 @@ fn all_clients_wait_until_the_last_has_reported_and_end_when_the_last_has_finish
     assert_eq!(run.run.outcome(), None);
     assert_eq!(run.ok(12, RunRequest::Finished), ended(&[1, 12], &[]));
     assert!(run.failures().is_empty());
-    assert_eq!((run.gone(1), run.tick(WAIT * 2)), (vec![], vec![]));
+    assert_eq!((run.disconnect(1), run.tick(WAIT * 2)), (vec![], vec![]));
     assert!(
         run.failures().is_empty(),
         "leaving after the end is no failure"
@@ -218,12 +218,12 @@ fn owners_are_living_clients_that_have_the_file_or_are_fetching_it() {
     run.ask(4, lookup("f"));
     run.ok(3, complete("f"));
     assert_eq!(owners(&mut run, 4), (vec![1, 2, 3], 3));
-    run.gone(1);
-    run.gone(2);
+    run.disconnect(1);
+    run.disconnect(2);
     assert_eq!(owners(&mut run, 3), (vec![4], 0));
     assert_eq!(owners(&mut run, 5), (vec![3, 4], 1));
-    run.gone(3);
-    run.gone(4);
+    run.disconnect(3);
+    run.disconnect(4);
     assert_eq!(owners(&mut run, 5), (vec![], 0));
     let (kind, message, _) = run.refused(5, lookup("f"));
     assert_eq!(
@@ -272,25 +272,25 @@ fn a_dead_client_counts_as_ended_whenever_it_dies() {
     before_its_report.hello(1);
     before_its_report.hello(2);
     before_its_report.ok(1, RunRequest::Reported);
-    assert_eq!(before_its_report.gone(2), released(&[1]));
+    assert_eq!(before_its_report.disconnect(2), released(&[1]));
     let end = before_its_report.ok(1, RunRequest::Finished);
     assert_eq!(end, ended(&[1], &lines));
 
     let mut while_held = Run::of(2);
     while_held.hello(2);
     while_held.ok(2, RunRequest::Reported);
-    assert_eq!(while_held.gone(2), []);
+    assert_eq!(while_held.disconnect(2), []);
     while_held.hello(1);
     assert_eq!(while_held.ok(1, RunRequest::Reported), released(&[1]));
 
     let mut in_the_middle = Run::released(&[(1, &[], &[]), (2, &[], &["f"])]);
     in_the_middle.ok(1, RunRequest::Finished);
-    assert_eq!(in_the_middle.gone(2), ended(&[1], &lines));
+    assert_eq!(in_the_middle.disconnect(2), ended(&[1], &lines));
     assert_eq!(in_the_middle.failures(), lines);
 
     let mut when_finished = Run::released(&[(1, &[], &[]), (2, &[], &[])]);
     when_finished.ok(2, RunRequest::Finished);
-    assert_eq!(when_finished.gone(2), []);
+    assert_eq!(when_finished.disconnect(2), []);
     assert_eq!(
         when_finished.ok(1, RunRequest::Finished),
         ended(&[1], &lines)
@@ -298,7 +298,7 @@ fn a_dead_client_counts_as_ended_whenever_it_dies() {
 }
 
 #[test]
-fn a_silent_client_counts_as_dead_and_a_ping_keeps_it_alive() {
+fn a_silent_client_counts_as_dead_but_not_one_that_pings() {
     let mut run = Run::released(&[(1, &[], &[]), (2, &[], &[])]);
     assert_eq!(run.run.next_tick(), Some(CLIENT_TIMEOUT));
     run.now = seconds(10);
@@ -307,7 +307,7 @@ fn a_silent_client_counts_as_dead_and_a_ping_keeps_it_alive() {
     let close = vec![RunEffect::Close(RunConnectionId(2))];
     assert_eq!(run.tick(CLIENT_TIMEOUT), close);
     assert_eq!(run.run.next_tick(), Some(seconds(30)));
-    assert_eq!(run.gone(2), [], "gone only once");
+    assert_eq!(run.disconnect(2), [], "it is gone already");
     let end = run.ok(1, RunRequest::Finished);
     assert_eq!(end, ended(&[1], &["client 2 is gone"]));
 }
@@ -406,7 +406,7 @@ fn a_client_that_comes_after_a_conflict_gets_the_reason() {
 }
 
 #[test]
-fn a_hello_with_a_used_number_or_in_a_full_run_and_a_missing_hello_are_refused() {
+fn a_hello_with_a_used_number_or_in_a_full_run_and_a_request_before_the_hello_are_refused() {
     let mut run = Run::of(2);
     run.hello(1);
     for (ask, expected) in [
@@ -424,13 +424,13 @@ fn a_hello_with_a_used_number_or_in_a_full_run_and_a_missing_hello_are_refused()
     assert_eq!(run.refused(99, hello(3)).0, RunErrorKind::RunFull);
     let (kind, _, effects) = run.refused(1, hello(3));
     assert_eq!((kind, effects), (RunErrorKind::OutOfOrder, vec![]));
-    run.gone(2);
+    run.disconnect(2);
     run.connect(99);
     let (kind, message, _) = run.refused(99, hello(2));
     assert_eq!(
         kind,
         RunErrorKind::NumberTaken,
-        "not even when the first is dead"
+        "the number stays taken after its client has died"
     );
     assert_eq!(message, "client 2 has already connected");
 }
@@ -491,7 +491,7 @@ fn a_silent_new_connection_is_closed_and_counts_as_no_client() {
         [RunEffect::Close(RunConnectionId(5))]
     );
     run.connect(6);
-    assert_eq!(run.gone(6), []);
+    assert_eq!(run.disconnect(6), []);
     run.hello(1);
     run.ok(1, RunRequest::Reported);
     run.ok(1, RunRequest::Finished);

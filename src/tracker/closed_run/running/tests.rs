@@ -147,7 +147,7 @@ fn invalid_bytes_close_their_own_connection_and_the_run_goes_on() {
 }
 
 #[test]
-fn requests_cut_anywhere_or_sent_together_are_answered_in_order() {
+fn requests_that_are_cut_or_sent_together_are_answered_in_order() {
     let tracker = Tracker::of(1);
     let connection = tracker.client(1);
     let mut bytes = Vec::new();

@@ -1,5 +1,5 @@
-//! Reads the dictionary of a row or change key by key. It counts the keys that it reads, so that it
-//! can refuse unknown keys.
+//! Reads the dictionary of a row or of a change, one key at a time. It counts the keys that it
+//! reads, so that it can refuse unknown keys.
 
 use super::super::id::{Origin, RowId, Sequence};
 use super::super::register::Register;

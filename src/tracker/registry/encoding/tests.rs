@@ -185,7 +185,7 @@ fn group_bytes(version: &[u8], name: &str, more: &str) -> Vec<u8> {
 }
 
 #[test]
-fn each_bad_row_gets_its_own_error() {
+fn every_bad_row_is_refused_for_the_right_reason() {
     let version = |wall: u64, sequence: u64| {
         let parts = [
             &[7; 16][..],
@@ -294,7 +294,7 @@ fn a_change_truncated_anywhere_is_an_error() {
 
 proptest! {
     #[test]
-    fn a_change_with_one_replaced_byte_is_refused_or_encodes_to_the_same_bytes(place in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn a_change_with_one_replaced_byte_is_refused_or_encodes_back_to_its_bytes(place in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut bytes = example_change().encode();
         let place = place.index(bytes.len());
         bytes[place] = byte;

@@ -23,7 +23,8 @@ pub struct News {
     pub at: Stamp,
 }
 
-/// News by the name of the group, and the id of the group or of the request.
+/// News. The key is the name of the group, and the id of the group (for a decision) or of the
+/// request.
 type NewsByKey = BTreeMap<(GroupName, RowId), News>;
 
 impl Registry {
@@ -82,7 +83,7 @@ impl Registry {
         let members = self.index.members.get(&group).into_iter();
         let requests = members.flat_map(|members| &members.requests);
         let ownership_was_seen = self
-            .became_owner(group, owner)
+            .ownership_write(group, owner)
             .is_none_or(|version| is_covered(seen, version));
         let news = requests.filter_map(|(_, user)| {
             let rows = self.memberships(group, *user);
@@ -101,9 +102,9 @@ impl Registry {
         news.collect()
     }
 
-    /// The write by which the owner of a group became the owner: the last of the writes that ended
-    /// a membership accepted before the owner's. `None` for the creator.
-    fn became_owner(&self, group: RowId, owner: RowId) -> Option<Version> {
+    /// The write that made this member the owner of the group: the last write that ended a
+    /// membership of an account that was accepted earlier. `None` for the creator.
+    fn ownership_write(&self, group: RowId, owner: RowId) -> Option<Version> {
         let Some(MembershipState::Member(since)) = self.index.state_of(group, owner) else {
             return None;
         };

@@ -118,7 +118,7 @@ fn states_of_recreated_rows() -> Vec<Vec<Row>> {
 }
 
 #[test]
-fn a_row_created_more_than_once_counts_from_the_later_creation() {
+fn of_two_creations_of_one_row_the_later_one_is_kept() {
     let merge = |a: &Row, b: &Row| a.clone().merge(b.clone()).unwrap();
     for states in states_of_recreated_rows() {
         for a in &states {

@@ -115,7 +115,7 @@ fn a_share_is_not_listed_if_its_group_ended_at_the_other_tracker() {
 }
 
 #[test]
-fn a_share_is_listed_again_if_a_member_was_accepted_into_the_ended_group() {
+fn a_share_is_listed_again_if_its_group_ended_at_one_tracker_and_the_other_accepted_a_member() {
     let (mut a, mut b, olga, _) = two_trackers_with_group();
     a.publish(olga, "lab", "f").unwrap();
     let eve = a.create_user("eve").unwrap();
@@ -131,7 +131,7 @@ fn a_share_is_listed_again_if_a_member_was_accepted_into_the_ended_group() {
 }
 
 #[test]
-fn a_share_withdrawn_at_both_trackers_is_withdrawn() {
+fn of_two_withdrawals_of_one_share_the_later_one_is_kept() {
     let (mut a, mut b, olga, _) = two_trackers_with_group();
     let share = a.publish(olga, "lab", "f").unwrap();
     sync(&mut a, &mut b);

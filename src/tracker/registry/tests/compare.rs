@@ -45,7 +45,7 @@ fn each_kind_of_difference_is_reported_once() {
 #[test]
 fn an_expired_row_that_only_one_registry_has_is_not_reported() {
     let (mut a, b, olga, _) = two_trackers_with_group();
-    let (login, now) = (a.id(), a.next_time());
+    let (login, now) = (a.next_id(), a.next_time());
     let expires = now * 2;
     a.apply(a.registry.log_out(olga, login, expires, now))
         .unwrap();

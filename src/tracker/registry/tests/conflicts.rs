@@ -1,5 +1,5 @@
-//! The table of conflicts, row by row: two registries write while they are disconnected, then
-//! merge.
+//! The conflicts in the table of `registry/mod.rs`, in its order: two registries write while they
+//! are disconnected, then merge.
 
 use super::*;
 
@@ -12,6 +12,7 @@ fn advance_past(tracker: &mut TestTracker, other: &TestTracker) {
 #[test]
 fn the_earlier_claim_holds_a_user_name_and_the_other_user_can_be_renamed() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
+    // The user x moves the clock of b ahead of the clock of a.
     let second = b
         .create_user("x")
         .and_then(|_| b.create_user("nik"))
@@ -137,7 +138,7 @@ fn the_later_of_two_passwords_wins_and_logins_with_the_earlier_one_end() {
         a.registry.account(nik).unwrap().password.value.expose(),
         "two"
     );
-    let login = a.id();
+    let login = a.next_id();
     assert_eq!(
         kind_of(a.registry.check_login(nik, login, one)),
         "session-ended"
@@ -159,7 +160,7 @@ fn a_login_at_another_tracker_ends_when_all_logins_end_or_the_password_changes()
         };
         a.apply(ended).unwrap();
         // A login or a renewed token at b is bound to the credential that b knows.
-        let (login, bound) = (b.id(), credential(&b));
+        let (login, bound) = (b.next_id(), credential(&b));
         let check =
             |tracker: &TestTracker| kind_of(tracker.registry.check_login(nik, login, bound));
         assert_eq!(check(&b), "ok");
@@ -173,7 +174,7 @@ fn a_log_out_at_one_tracker_ends_the_login_at_the_other() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let nik = a.create_user("nik").unwrap();
     sync(&mut a, &mut b);
-    let (login, now) = (a.id(), a.next_time());
+    let (login, now) = (a.next_id(), a.next_time());
     let credential = a.registry.account(nik).unwrap().credential();
     a.apply(a.registry.log_out(nik, login, now * 2, now))
         .unwrap();
@@ -313,7 +314,7 @@ fn a_member_who_leaves_and_is_removed_is_out_and_the_later_reason_is_reported() 
 }
 
 #[test]
-fn if_the_owner_and_the_next_in_line_leave_the_third_owns_the_group() {
+fn the_third_member_owns_the_group_after_the_owner_and_the_second_member_left() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let second = a.add_member(olga, "lab", "second");
     let third = a.add_member(olga, "lab", "third");
@@ -364,7 +365,7 @@ fn a_group_that_ended_at_one_tracker_goes_on_if_the_other_accepted_a_member() {
 #[test]
 fn an_invite_redeemed_twice_keeps_both_accounts_and_records_the_earlier() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
-    let (id, code, now) = (a.id(), CodeHash([3; 32]), a.next_time());
+    let (id, code, now) = (a.next_id(), CodeHash([3; 32]), a.next_time());
     a.apply(a.registry.create_invite(id, code, now * 100, now))
         .unwrap();
     sync(&mut a, &mut b);
@@ -407,7 +408,7 @@ fn a_gap_is_reported_and_filled_and_a_wrong_clock_is_reported() {
 }
 
 #[test]
-fn an_old_copy_refuses_its_own_later_writes_and_a_second_row_with_one_id_is_refused() {
+fn a_registry_from_an_old_copy_refuses_to_merge_writes_made_after_the_copy() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     a.create_user("nik").unwrap();
     sync(&mut a, &mut b);
@@ -421,7 +422,12 @@ fn an_old_copy_refuses_its_own_later_writes_and_a_second_row_with_one_id_is_refu
             known_elsewhere: 1
         }
     );
-    let mut c = TestTracker::new(3);
+}
+
+#[test]
+fn a_different_row_with_an_id_in_use_is_not_merged() {
+    let (mut a, mut c) = (TestTracker::new(1), TestTracker::new(3));
+    a.create_user("nik").unwrap();
     let used_id = a.registry.accounts(None, 9).items[0].0;
     let now = c.next_time();
     c.apply(
@@ -439,7 +445,7 @@ fn an_expired_row_that_all_trackers_have_is_dropped_and_does_not_return() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let nik = a.create_user("nik").unwrap();
     sync(&mut a, &mut b);
-    let (login, now) = (a.id(), a.next_time());
+    let (login, now) = (a.next_id(), a.next_time());
     let expires = now + Duration::from_secs(60);
     a.apply(a.registry.log_out(nik, login, expires, now))
         .unwrap();

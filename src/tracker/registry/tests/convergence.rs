@@ -108,7 +108,7 @@ impl CreatedRows {
 pub(crate) struct AcknowledgedEnd {
     group: RowId,
     account: RowId,
-    pub(crate) at: Stamp,
+    stamp: Stamp,
     /// The rows that the tracker knew when the membership ended.
     known: BTreeSet<RowId>,
 }
@@ -127,7 +127,7 @@ impl AcknowledgedEnd {
                 ends.push(Self {
                     group: row.group,
                     account: row.account,
-                    at: ended.version.stamp,
+                    stamp: ended.version.stamp,
                     known: registry.rows().map(Row::id).collect(),
                 });
             }
@@ -189,7 +189,8 @@ impl World {
         }
     }
 
-    fn id(&mut self) -> RowId {
+    /// A new id for a row.
+    fn next_id(&mut self) -> RowId {
         self.ids += 1;
         let random = self.rng.u64(..).to_be_bytes();
         let mut id = [0; 16];
@@ -209,8 +210,9 @@ impl World {
         if self.rng.u8(..40) == 0 {
             self.is_partitioned = !self.is_partitioned;
         }
-        let kinds = if self.is_partitioned { 20..40 } else { 0..40 };
-        match self.rng.u8(kinds) {
+        // Actions from 20 on deliver no messages.
+        let actions = if self.is_partitioned { 20..40 } else { 0..40 };
+        match self.rng.u8(actions) {
             0 | 20 => self.trackers[at].skew = self.rng.i64(-3 * HOUR..=3 * HOUR),
             1 | 21 => self.restart(at)?,
             2..=6 => {
@@ -241,7 +243,11 @@ impl World {
 
     /// Executes a random command. Most are refused by some rule. Sometimes the reply is lost.
     fn execute_random_command(&mut self, at: usize) -> Result<(), String> {
-        let (ids, receipt, now) = ((self.id(), self.id()), self.id(), self.clock(at));
+        let (ids, receipt, now) = (
+            (self.next_id(), self.next_id()),
+            self.next_id(),
+            self.clock(at),
+        );
         let registry = &self.trackers[at].registry;
         let command = Self::random_command(&mut self.rng, registry, ids.0);
         let Ok(update) = command.run(registry, ids, receipt, now) else {
@@ -250,7 +256,7 @@ impl World {
         if !command.is_repeatable || self.rng.u8(..4) > 0 {
             return self.acknowledge(at, receipt, update);
         }
-        let rows = self.rows_written_by(at, receipt, &update)?;
+        let rows = self.note_written_rows(at, receipt, &update)?;
         self.unanswered.push(UnansweredCommand {
             command,
             ids,
@@ -270,7 +276,7 @@ impl World {
             rows,
         } = self.unanswered.swap_remove(index);
         if self.mutation == Mutation::FreshIds {
-            ids = (self.id(), self.id());
+            ids = (self.next_id(), self.next_id());
         }
         let (registry, now) = (&self.trackers[at].registry, self.clock(at));
         let is_done = registry.receipt(receipt).is_some();
@@ -278,12 +284,14 @@ impl World {
             return Ok(());
         };
         if is_done {
+            // The renewed receipt also confirms the first execution.
             self.acknowledged.extend(rows);
         }
         self.acknowledge(at, receipt, update)
     }
 
-    /// A random command to a registry. It is by `unknown_account` if there is no account.
+    /// A random command to a registry. If the registry has no account, `unknown_account` makes the
+    /// request.
     pub(crate) fn random_command(
         rng: &mut Rng,
         registry: &Registry,
@@ -347,7 +355,8 @@ impl World {
                 it.create_group(actor, new, now)
             }),
             10..=13 => Rc::new(move |it, (id, _), now| {
-                // The label may mean another group at another tracker.
+                // The label may mean another group at another tracker. A request to that group must
+                // have another id.
                 let RowId(group_id) = it.group_id(&group)?;
                 let id = u128::from_be_bytes(id.0) ^ u128::from_be_bytes(group_id);
                 it.request_membership(actor, &group, RowId(id.to_be_bytes()), now)
@@ -364,8 +373,9 @@ impl World {
         }
     }
 
-    /// The rows that an own update writes. The update is not applied yet.
-    fn rows_written_by(
+    /// Returns the rows that an own update writes, and records which of them it creates. The update
+    /// is not applied yet.
+    fn note_written_rows(
         &mut self,
         at: usize,
         receipt: RowId,
@@ -380,7 +390,7 @@ impl World {
             let own = versions
                 .iter()
                 .find(|version| (version.stamp.origin(), version.sequence) == (origin, sequence));
-            let version = *own.ok_or("a row without the write that wrote it")?;
+            let version = *own.ok_or("a written row without the version of the write")?;
             rows.push((version, row.clone()));
         }
         if let Some((version, _)) = rows.first() {
@@ -392,16 +402,13 @@ impl World {
     /// Records an own update as acknowledged, makes it durable, applies it and pushes its change.
     fn acknowledge(&mut self, at: usize, receipt: RowId, update: Update) -> Result<(), String> {
         let change = update.change().cloned().ok_or("no change to push")?;
-        let origin = self.trackers[at].registry.origin();
-        let rows = self.rows_written_by(at, receipt, &update)?;
+        let rows = self.note_written_rows(at, receipt, &update)?;
         self.acknowledged.extend(rows);
         let ends = AcknowledgedEnd::by(&change, &self.trackers[at].registry);
-        self.ends.extend(ends);
+        self.ends.extend(ends.iter().cloned());
         self.store(at, update)?;
         let registry = &self.trackers[at].registry;
-        if let Some(end) = self.ends.last()
-            && end.at.origin() == origin
-            && change.rows().any(|row| matches!(row, Row::Membership(row) if row.ended.as_ref().is_some_and(|it| it.version.stamp == end.at)))
+        if let Some(end) = ends.last()
             && registry.role(end.group, end.account) != GroupRole::Stranger
         {
             return Err(format!("{} is still in {}", end.account, end.group));
@@ -502,51 +509,58 @@ impl World {
     }
 }
 
-/// Whether the registry contains what the write wrote into the row, or a write that overrules it by
-/// the rule of its field.
+/// Whether the registry has the values of the row `written` that are from the write `version`, or
+/// values that overrule them by the rules of their fields.
 pub(crate) fn is_kept_or_overruled(registry: &Registry, version: Version, written: &Row) -> bool {
-    fn last_writer_wins<T>(now: &Register<T>, then: &Register<T>, version: Version) -> bool {
-        then.version != version || now.version.stamp >= version.stamp
+    fn last_writer_wins<T>(present: &Register<T>, written: &Register<T>, version: Version) -> bool {
+        written.version != version || present.version.stamp >= version.stamp
     }
     fn first_writer_wins<T>(
-        now: Option<&Register<T>>,
-        then: Option<&Register<T>>,
+        present: Option<&Register<T>>,
+        written: Option<&Register<T>>,
         version: Version,
     ) -> bool {
-        then.is_none_or(|then| then.version != version)
-            || now.is_some_and(|now| now.version.stamp <= version.stamp)
+        written.is_none_or(|written| written.version != version)
+            || present.is_some_and(|present| present.version.stamp <= version.stamp)
     }
-    let now = registry.row(written.id());
-    if now.is_some_and(|now| now.created() < written.created()) {
+    let present = registry.row(written.id());
+    if present.is_some_and(|present| present.created() < written.created()) {
         return false;
     }
-    match (now, written) {
-        (Some(Row::Account(now)), Row::Account(then)) => {
-            let revoked = then.revoked.as_ref().is_none_or(|then| {
-                now.revoked
+    match (present, written) {
+        (Some(Row::Account(present)), Row::Account(written)) => {
+            let revoked = written.revoked.as_ref().is_none_or(|written| {
+                present
+                    .revoked
                     .as_ref()
-                    .is_some_and(|now| last_writer_wins(now, then, version))
+                    .is_some_and(|present| last_writer_wins(present, written, version))
             });
-            let password = last_writer_wins(&now.password, &then.password, version);
-            revoked && password && last_writer_wins(&now.name, &then.name, version)
+            let password = last_writer_wins(&present.password, &written.password, version);
+            revoked && password && last_writer_wins(&present.name, &written.name, version)
         }
-        (Some(Row::Group(now)), Row::Group(then)) => {
-            last_writer_wins(&now.name, &then.name, version)
+        (Some(Row::Group(present)), Row::Group(written)) => {
+            last_writer_wins(&present.name, &written.name, version)
         }
-        (Some(Row::Membership(now)), Row::Membership(then)) => {
-            let ended = then.ended.as_ref().is_none_or(|then| {
-                now.ended
+        (Some(Row::Membership(present)), Row::Membership(written)) => {
+            let ended = written.ended.as_ref().is_none_or(|written| {
+                present
+                    .ended
                     .as_ref()
-                    .is_some_and(|now| last_writer_wins(now, then, version))
+                    .is_some_and(|present| last_writer_wins(present, written, version))
             });
-            ended && first_writer_wins(now.accepted.as_ref(), then.accepted.as_ref(), version)
+            ended
+                && first_writer_wins(
+                    present.accepted.as_ref(),
+                    written.accepted.as_ref(),
+                    version,
+                )
         }
-        (Some(Row::Invite(now)), Row::Invite(then)) => {
-            first_writer_wins(now.used.as_ref(), then.used.as_ref(), version)
+        (Some(Row::Invite(present)), Row::Invite(written)) => {
+            first_writer_wins(present.used.as_ref(), written.used.as_ref(), version)
         }
         (Some(Row::Revocation(_)), Row::Revocation(_)) => true,
         (Some(Row::Receipt(_)), Row::Receipt(_)) => true,
-        (Some(now), then) => now == then,
+        (Some(present), written) => present == written,
         (None, _) => false,
     }
 }
@@ -559,9 +573,9 @@ pub(crate) fn check_end(registry: &Registry, end: &AcknowledgedEnd) -> Result<()
     let asked_later = registry.rows().any(|row| match row {
         Row::Membership(row) => {
             let is_same_user = (row.group, row.account) == (end.group, end.account);
-            let is_later = row.created.stamp > end.at && !end.known.contains(&row.id);
-            let is_accepted = row.accepted.is_some() || role == GroupRole::Requester;
-            is_same_user && is_later && is_accepted && row.ended.is_none()
+            let is_later = row.created.stamp > end.stamp && !end.known.contains(&row.id);
+            let explains_role = row.accepted.is_some() || role == GroupRole::Requester;
+            is_same_user && is_later && explains_role && row.ended.is_none()
         }
         _ => false,
     });
@@ -589,8 +603,8 @@ pub(crate) fn check_name_holders(registry: &Registry) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks the lists of former members against the rows: for each group, the list since each time at
-/// which a former member's last membership or request ended.
+/// Checks [`Registry::former_members_since`] against the rows. It is called for each group, once
+/// with each time at which the last membership or request of a former member ended.
 pub(crate) fn check_former_members(registry: &Registry) -> Result<(), String> {
     let mut ended: BTreeMap<(RowId, RowId), (bool, u64)> = BTreeMap::new();
     for row in registry.rows() {
@@ -624,8 +638,8 @@ pub(crate) fn check_former_members(registry: &Registry) -> Result<(), String> {
     Ok(())
 }
 
-/// The change without its ends, as a tracker that ignores ends merges it.
-pub(crate) fn without_ends(mut change: Change) -> Change {
+/// The change without ends of memberships: what a tracker merges that ignores them.
+pub(crate) fn without_membership_ends(mut change: Change) -> Change {
     for row in change.rows.values_mut() {
         if let Row::Membership(row) = row {
             row.ended = None;

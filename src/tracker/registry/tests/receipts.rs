@@ -100,7 +100,7 @@ fn a_group_created_at_both_trackers_is_one_row_with_the_later_key() {
 fn rows_of_other_kinds_created_at_both_trackers_are_one_row_each() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let id = |number| RowId([number; 16]);
-    let (invite, code, now) = (a.id(), CodeHash([3; 32]), a.next_time());
+    let (invite, code, now) = (a.next_id(), CodeHash([3; 32]), a.next_time());
     a.apply(a.registry.create_invite(invite, code, now * 100, now))
         .unwrap();
     sync(&mut a, &mut b);
@@ -156,7 +156,7 @@ fn rows_of_other_kinds_created_at_both_trackers_are_one_row_each() {
     assert_eq!(
         kind_of(a.registry.check_invite(&code, now)),
         "invite-used",
-        "by one account"
+        "by the account that both trackers created"
     );
 }
 

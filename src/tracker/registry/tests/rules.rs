@@ -186,7 +186,7 @@ fn a_name_cannot_be_taken_twice() {
     assert_eq!(kind_of(tracker.create_user("nik")), "name-taken");
     tracker.create_group(nik, "lab").unwrap();
     assert_eq!(kind_of(tracker.create_group(nik, "lab")), "name-taken");
-    // A new name that differs only in case from a known name is taken, too.
+    // A new name that differs only in letter case from an existing name is refused, too.
     for name in ["Nik", "NIK", "niK"] {
         let refused = tracker.create_user(name).unwrap_err();
         assert_eq!(refused, Refusal::NameTaken(label("nik")), "{name}");
@@ -319,14 +319,15 @@ fn a_rejected_or_removed_user_may_ask_again() {
 }
 
 #[test]
-fn a_log_out_a_new_password_and_the_end_of_all_logins_end_a_login() {
+fn a_login_ends_by_a_log_out_or_by_a_new_password_or_by_ending_all_logins() {
     let mut tracker = TestTracker::new(1);
     let nik = tracker.create_user("nik").unwrap();
-    let (one, two) = (tracker.id(), tracker.id());
+    let (one, two) = (tracker.next_id(), tracker.next_id());
     let credential = |tracker: &TestTracker| tracker.registry.account(nik).unwrap().credential();
     let first = credential(&tracker);
-    let check =
-        |tracker: &TestTracker, login, at| kind_of(tracker.registry.check_login(nik, login, at));
+    let check = |tracker: &TestTracker, login, bound| {
+        kind_of(tracker.registry.check_login(nik, login, bound))
+    };
     let (now, later) = (tracker.next_time(), Duration::from_secs(99));
     tracker
         .apply(tracker.registry.log_out(nik, one, later, now))
@@ -352,7 +353,7 @@ fn a_log_out_a_new_password_and_the_end_of_all_logins_end_a_login() {
 #[test]
 fn an_invite_makes_one_account_before_it_expires() {
     let mut tracker = TestTracker::new(1);
-    let (id, code) = (tracker.id(), CodeHash([4; 32]));
+    let (id, code) = (tracker.next_id(), CodeHash([4; 32]));
     let now = tracker.next_time();
     let expires = now + Duration::from_secs(60);
     tracker
@@ -456,7 +457,7 @@ fn an_update_applies_only_to_the_revision_it_was_made_from() {
 fn the_dump_shows_no_secret_and_refusals_have_known_kinds() {
     let mut tracker = TestTracker::new(1);
     tracker.create_user("nik").unwrap();
-    let (id, now) = (tracker.id(), tracker.next_time());
+    let (id, now) = (tracker.next_id(), tracker.next_time());
     let invite = tracker
         .registry
         .create_invite(id, CodeHash([0xc7; 32]), now * 2, now);

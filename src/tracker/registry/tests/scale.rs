@@ -32,7 +32,7 @@ fn tracker_with_many_rows() -> TestTracker {
 }
 
 #[test]
-fn pages_of_a_large_registry_are_sorted_and_complete_and_loading_keeps_them() {
+fn pages_of_a_large_registry_are_sorted_and_complete_and_a_loaded_registry_is_equal() {
     let tracker = tracker_with_many_rows();
     let registry = &tracker.registry;
     assert_eq!(registry.rows().count(), 22_400);

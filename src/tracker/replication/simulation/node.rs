@@ -5,7 +5,7 @@ use super::super::{
     BlobRules, Commit, Moment, Replica, ReplicaConnectionId, ReplicaSettings, StartData,
 };
 use super::Failure;
-use super::oracle::Request;
+use super::oracle::Promise;
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{Origin, Registry, Row, RowId, Sequence, VersionVector};
 use crate::wire::replica::TrackerNumber;
@@ -50,7 +50,8 @@ impl Disk {
             .extend(commit.blobs.into_iter().map(|(hash, _)| hash));
     }
 
-    /// No other disk holds writes of a new origin.
+    /// Gives the disk a new origin. No other disk holds writes of it, so this one is not an older
+    /// copy any longer.
     pub(super) fn change_origin(&mut self, origin: Origin) {
         self.origin = origin;
         self.is_older_copy = false;
@@ -71,14 +72,16 @@ pub(super) struct Node {
     /// Error of its wall clock in milliseconds.
     pub(super) skew: i64,
     /// It gets no processor until this time.
-    pub(super) stalled_until: u64,
+    pub(super) starved_until: u64,
     /// Time of its last event, and its wall clock then.
     pub(super) last_event: (u64, i64),
-    /// Milliseconds that its clocks count less than the true ones. Only mutations change it.
+    /// Milliseconds by which both its clocks are late, because a mutation hides a pause from it.
+    /// Negative if a mutation makes a pause longer.
     pub(super) uncounted: i64,
     /// Whether it was restored from a backup and has not served since.
     pub(super) restored: bool,
-    pub(super) requests: BTreeMap<Sequence, Request>,
+    /// Promises of the writes that wait for an acknowledgement.
+    pub(super) promises: BTreeMap<Sequence, Promise>,
 }
 
 impl Node {
@@ -91,11 +94,11 @@ impl Node {
             commits: VecDeque::new(),
             connections: BTreeMap::new(),
             skew: 0,
-            stalled_until: 0,
+            starved_until: 0,
             last_event: (0, 0),
             uncounted: 0,
             restored: false,
-            requests: BTreeMap::new(),
+            promises: BTreeMap::new(),
         }
     }
 
@@ -146,7 +149,7 @@ impl Node {
         self.generation += 1;
         self.uncounted = 0;
         self.connections.clear();
-        self.requests.clear();
+        self.promises.clear();
     }
 }
 

@@ -9,19 +9,20 @@ use crate::tracker::registry::tests::convergence::{
 };
 use crate::tracker::registry::{Change, Registry, Row, Version};
 
-/// A write that waits for its acknowledgement.
+/// What a tracker promises a client when it acknowledges a write.
 #[derive(Clone)]
-pub(super) struct Request {
+pub(super) struct Promise {
     pub(super) version: Version,
     pub(super) rows: Vec<Row>,
     pub(super) ends: Vec<AcknowledgedEnd>,
-    /// An earlier request that got no answer and is acknowledged together with this one.
-    repeated: Option<Box<Request>>,
+    /// The promise of an earlier request that got no answer. The same acknowledgement gives both
+    /// promises.
+    repeated: Option<Box<Promise>>,
 }
 
 /// A write that was acknowledged.
 struct Acknowledged {
-    request: Request,
+    promise: Promise,
     copies: Copies,
 }
 
@@ -69,8 +70,8 @@ impl Counts {
             "pause without a restart",
             "request waited for a paused tracker",
             "stall",
+            "starved",
             "starved by turns",
-            "stop",
             "write refused while not serving",
         ];
         let of = |what| (what, self.entries.get(what).copied().unwrap_or_default());
@@ -88,7 +89,7 @@ pub(crate) struct Oracle {
     pub(super) counts: Counts,
 }
 
-impl Request {
+impl Promise {
     /// The promise of an operation that makes this change in this state of the registry.
     pub(super) fn new(change: &Change, registry: &Registry) -> Option<Self> {
         let origin = registry.origin();
@@ -106,12 +107,13 @@ impl Request {
         })
     }
 
-    /// The request that also confirms `first`, whose answer was lost.
-    pub(super) fn confirming(self, first: Self) -> Self {
+    /// This promise together with `first`, whose answer was lost.
+    pub(super) fn together_with(self, first: Self) -> Self {
         let repeated = Some(Box::new(first));
         Self { repeated, ..self }
     }
 
+    /// Whether the write is on `disk`.
     fn is_on(&self, disk: &Disk) -> bool {
         disk.versions.of(self.version.stamp.origin()) >= self.version.sequence
     }
@@ -121,36 +123,36 @@ impl Oracle {
     /// The tracker `at` has acknowledged a write.
     pub(super) fn on_acknowledged(
         &mut self,
-        mut request: Request,
+        mut promise: Promise,
         copies: Copies,
         at: usize,
         nodes: &[Node],
     ) -> Result<(), Failure> {
-        if let Some(first) = request.repeated.take() {
+        if let Some(first) = promise.repeated.take() {
             self.on_acknowledged(*first, copies, at, nodes)?;
         }
-        let on = |node: &Node| request.is_on(&node.disk);
+        let on = |node: &Node| promise.is_on(&node.disk);
         if !on(&nodes[at]) {
             return Err(Failure(format!(
                 "{:?} was acknowledged before it was durable",
-                request.version
+                promise.version
             )));
         }
         let mut others = nodes.iter().enumerate().filter(|(it, _)| *it != at);
         if copies == Copies::Two && self.losses == 0 && !others.any(|(_, node)| on(node)) {
             return Err(Failure(format!(
                 "{:?} was acknowledged with two copies and has one",
-                request.version
+                promise.version
             )));
         }
         self.counts.note(match copies {
             Copies::Two => "acknowledged with two copies",
             Copies::OnlyHere => "acknowledged with one copy",
         });
-        for _ in &request.ends {
+        for _ in &promise.ends {
             self.counts.note("end");
         }
-        self.acknowledged.push(Acknowledged { request, copies });
+        self.acknowledged.push(Acknowledged { promise, copies });
         Ok(())
     }
 
@@ -159,9 +161,9 @@ impl Oracle {
     pub(super) fn on_disk_lost(&mut self, at: usize, nodes: &[Node]) -> Result<(), Failure> {
         let mut broken = None;
         self.acknowledged.retain(|it| {
-            let is_stored = nodes.iter().any(|node| it.request.is_on(&node.disk));
+            let is_stored = nodes.iter().any(|node| it.promise.is_on(&node.disk));
             if !is_stored && it.copies == Copies::Two {
-                broken = Some(it.request.version);
+                broken = Some(it.promise.version);
             }
             is_stored
         });
@@ -177,7 +179,7 @@ impl Oracle {
     pub(super) fn lacks_an_acknowledged_write(&self, replica: &Replica) -> bool {
         let versions = replica.registry().version_vector();
         let lacks = |version: Version| versions.of(version.stamp.origin()) < version.sequence;
-        self.acknowledged.iter().any(|it| lacks(it.request.version))
+        self.acknowledged.iter().any(|it| lacks(it.promise.version))
     }
 
     /// Checks that all trackers have the same data, and that every promise was kept.
@@ -214,13 +216,13 @@ impl Oracle {
             }
         }
         for it in &self.acknowledged {
-            let version = it.request.version;
-            for row in &it.request.rows {
+            let version = it.promise.version;
+            for row in &it.promise.rows {
                 if !is_kept_or_overruled(first, version, row) && !is_forgotten(first, row) {
                     return fail(format!("lost: write {version:?} of {row:?}"));
                 }
             }
-            for end in &it.request.ends {
+            for end in &it.promise.ends {
                 check_end(first, end).map_err(Failure)?;
             }
         }
@@ -230,8 +232,8 @@ impl Oracle {
     }
 }
 
-/// Rows that expire may be deleted once all trackers have them. The world checks that they are not
-/// deleted before they expire.
+/// Rows that expire may be deleted once all trackers have them. A test in
+/// `registry/tests/conflicts.rs` checks that they are not deleted before they expire.
 fn is_forgotten(registry: &Registry, row: &Row) -> bool {
     row.expires().is_some() && registry.row(row.id()).is_none()
 }

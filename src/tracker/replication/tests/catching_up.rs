@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn catching_up_goes_in_batches_and_is_merged_in_one_step() {
+fn a_catch_up_fetches_batches_and_merges_them_in_one_step() {
     let (mut a, mut b) = (
         TestTracker::new(1, StartData::Alone),
         TestTracker::new(2, StartData::Empty),
@@ -57,14 +57,14 @@ fn parts_of_a_batch_keep_a_slow_connection_open_and_staged_batches_survive_a_los
     }
     a.open(1);
     b.open(1);
-    let pull = |tracker: &TestTracker| tracker.sent_kinds().contains(&"pull");
+    let has_sent_pull = |tracker: &TestTracker| tracker.sent_kinds().contains(&"pull");
     let step = |from: &mut TestTracker, to: &mut TestTracker| {
         for (connection, message) in std::mem::take(&mut from.sent) {
             to.receive(connection, message);
         }
     };
     step(&mut a, &mut b);
-    assert!(pull(&b));
+    assert!(has_sent_pull(&b));
     step(&mut b, &mut a);
     // The first batch takes a minute, and nothing else arrives.
     for _ in 0..60 {
@@ -75,11 +75,11 @@ fn parts_of_a_batch_keep_a_slow_connection_open_and_staged_batches_survive_a_los
     b.sent.clear();
     a.advance(SECOND);
     step(&mut a, &mut b);
-    assert!(pull(&b) && b.closed.is_empty(), "{:?}", b.closed);
+    assert!(has_sent_pull(&b) && b.closed.is_empty(), "{:?}", b.closed);
     // The next pull is lost.
     b.sent.clear();
     b.advance(ANSWER_TIMEOUT + RETRY_PAUSE);
-    assert!(pull(&b) && b.closed.is_empty());
+    assert!(has_sent_pull(&b) && b.closed.is_empty());
     assert_eq!(b.replica.registry().rows().count(), 0);
     let mut batches = 0;
     while b.replica.registry().rows().count() < 3 {

@@ -16,7 +16,7 @@ fn a_silent_connection_is_closed_and_later_messages_on_it_are_ignored() {
 }
 
 #[test]
-fn unlisted_trackers_and_other_versions_are_rejected_and_reported_once() {
+fn unlisted_trackers_and_other_protocol_versions_are_rejected_and_reported_once() {
     let mut a = TestTracker::new(1, StartData::Alone);
     let hello = |protocol, of: u32| match protocol {
         PROTOCOL => ReplicaMessage::Hello {

@@ -76,12 +76,13 @@ fn a_restored_tracker_serves_only_when_it_has_caught_up_with_one_that_serves() {
 }
 
 #[test]
-fn an_older_copy_of_the_data_halts_when_another_tracker_knows_later_writes() {
+fn a_tracker_with_an_older_copy_halts_when_another_one_knows_later_writes_of_its_origin() {
     let (mut a, mut b) = pair();
     a.create_account("olga").unwrap();
     exchange_messages(&mut a, &mut b);
     b.close(1);
-    // A copy that is started alone serves: the operator guarantees that no other tracker is newer.
+    // With `StartData::Alone`, a tracker serves from an older copy: the operator guarantees that no
+    // other tracker has newer data.
     let mut alone = TestTracker::new(1, StartData::Alone);
     alone.create_account("nik").unwrap();
     alone.create_account("ada").unwrap();
@@ -104,7 +105,7 @@ fn an_older_copy_of_the_data_halts_when_another_tracker_knows_later_writes() {
 }
 
 #[test]
-fn an_older_copy_that_serves_alone_writes_under_a_new_origin() {
+fn a_tracker_with_an_older_copy_that_meets_no_other_one_writes_under_a_new_origin() {
     let (mut a, mut b) = pair();
     a.create_account("olga").unwrap();
     a.create_account("ada").unwrap();
@@ -114,7 +115,11 @@ fn an_older_copy_that_serves_alone_writes_under_a_new_origin() {
     let mut older = TestTracker::new(1, StartData::Resumed);
     older.advance(START_WAIT);
     let origin = Origin([101; 16]);
-    assert_eq!(older.disk[0].origin, Some(origin), "durable before a write");
+    assert_eq!(
+        older.disk[0].origin,
+        Some(origin),
+        "the origin is durable before the first write"
+    );
     assert_eq!(older.create_account("nik"), Ok(1));
     assert_eq!(older.disk[1].origin, None);
     connect(&mut older, &mut b, 2);
@@ -207,7 +212,7 @@ fn a_tracker_goes_on_serving_after_a_pause_in_which_no_other_tracker_gave_up_on_
     assert_eq!(
         a.acknowledged,
         [(1, Copies::Two)],
-        "the answer to the second push may wait in the connection"
+        "the second write still waits: its confirmation may have arrived during the pause"
     );
     for (connection, message) in late {
         a.receive(connection, message);
@@ -215,7 +220,7 @@ fn a_tracker_goes_on_serving_after_a_pause_in_which_no_other_tracker_gave_up_on_
     exchange_messages(&mut a, &mut b);
     assert_eq!(a.acknowledged, [(1, Copies::Two), (2, Copies::Two)]);
     assert_eq!(a.replica.registry().rows().count(), 3);
-    // Time limits still end: they count the time in which it runs.
+    // Time limits still expire, but they count only the time in which the tracker runs.
     a.advance(IDLE_TIMEOUT);
     assert_eq!(a.closed, [ReplicaConnectionId(1)]);
 }
@@ -278,7 +283,7 @@ fn two_trackers_with_copies_of_one_folder_both_halt() {
 }
 
 #[test]
-fn of_two_other_trackers_with_one_origin_the_second_is_rejected() {
+fn of_two_other_trackers_with_the_same_origin_the_second_is_rejected() {
     let (mut a, mut b) = pair();
     let effects = a.replica.set_listed([1, 2, 3].map(number), a.now);
     a.perform(effects);
@@ -295,8 +300,8 @@ fn of_two_other_trackers_with_one_origin_the_second_is_rejected() {
         matches!(a.reports.last(), Some(Report::Trouble { other, .. }) if *other == Some(number(3)))
     );
     a.sent.clear();
-    // The folder was copied while the trackers were not connected. The copy gives a known number to
-    // a different write.
+    // The folder was copied while the trackers were not connected. The copy gives the number of a
+    // known write to a different write.
     b.create_account("olga").unwrap();
     let (connection, push) = b.sent.remove(0);
     a.receive(connection, push.clone());

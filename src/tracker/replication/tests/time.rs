@@ -68,12 +68,12 @@ fn expired_rows_are_deleted_a_day_later_once_all_have_them_and_no_clock_is_wrong
 }
 
 #[test]
-fn blobs_are_deleted_after_two_garbage_collections_without_a_row() {
-    let other = InfoHash([8; 20]);
+fn blobs_that_no_row_names_are_deleted_after_two_garbage_collections() {
+    let unnamed = InfoHash([8; 20]);
     let mut a = TestTracker::new(1, StartData::Alone);
     a.create_account("olga").unwrap();
     a.create_group_with_blob(vec![(BLOB, vec![7])]).unwrap();
-    a.replica.blobs.stored.insert(other);
+    a.replica.blobs.stored.insert(unnamed);
     let dropped = |tracker: &TestTracker| {
         let commits = tracker.disk.iter();
         commits
@@ -81,9 +81,9 @@ fn blobs_are_deleted_after_two_garbage_collections_without_a_row() {
             .collect::<Vec<_>>()
     };
     a.advance(GC_INTERVAL);
-    assert_eq!(dropped(&a), [], "a row that names it may arrive");
+    assert_eq!(dropped(&a), [], "a row that names the blob may arrive");
     a.advance(GC_INTERVAL);
     a.advance(GC_INTERVAL);
-    assert_eq!(dropped(&a), [other], "once, and no other");
+    assert_eq!(dropped(&a), [unnamed], "once, and only this one");
     assert!(a.replica.blobs.stored.contains(&BLOB));
 }

@@ -96,16 +96,17 @@ fn rows_wait_for_their_blob_and_both_are_acknowledged_together() {
 }
 
 #[test]
-fn rows_are_merged_without_a_blob_that_the_sender_cannot_deliver() {
+fn rows_are_merged_without_their_blob_if_the_sender_has_only_an_invalid_one() {
     let (mut a, mut b) = pair();
     a.create_account("olga").unwrap();
     exchange_messages(&mut a, &mut b);
+    // By the rule in `settings`, only bytes of 7 are valid.
     a.create_group_with_blob(vec![(BLOB, vec![8; 3])]).unwrap();
     exchange_messages(&mut a, &mut b);
     assert_eq!(b.replica.registry().dump().groups.len(), 1);
     assert!(b.reports.contains(&Report::BlobMissing { info_hash: BLOB }));
     assert_eq!(b.replica.status(b.now).missing_blobs, 1);
-    // A tracker that has the blob connects.
+    // A tracker that has a valid blob connects.
     b.close(1);
     a.close(1);
     b.open(2);

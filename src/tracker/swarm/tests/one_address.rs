@@ -34,7 +34,7 @@ fn crowded(honest: u32, crowd: u16) -> Swarm {
 }
 
 #[test]
-fn an_address_has_few_places_in_an_answer_and_the_others_are_found() {
+fn an_answer_contains_few_peers_of_one_address_and_enough_of_other_addresses() {
     for (honest, crowd) in [(20, 1_000), (10, 6), (3, 20), (60, 300)] {
         let swarm = crowded(honest, crowd);
         for _ in 0..50 {
@@ -53,7 +53,7 @@ fn an_address_has_few_places_in_an_answer_and_the_others_are_found() {
 }
 
 #[test]
-fn a_network_of_64_bits_is_one_address() {
+fn an_ipv6_prefix_of_64_bits_counts_as_one_address() {
     let mut swarm = swarm(0, 0);
     for number in 0..100 {
         let peer = at(1, number);
@@ -79,7 +79,7 @@ fn the_peers_behind_one_address_see_each_other() {
     assert_eq!(choose(&office, &at(1, 7), 50, Duration::ZERO).len(), 50);
     let small = crowded(0, 10);
     assert_eq!(choose(&small, &at(1, 7), 50, Duration::ZERO).len(), 9);
-    // Others have half of the answer if they are enough.
+    // Peers of other addresses get half of the answer, if there are enough of them.
     let mixed = crowded(200, 200);
     for _ in 0..50 {
         let chosen = choose(&mixed, &at(1, 7), 50, Duration::ZERO);
@@ -111,7 +111,8 @@ fn upload_claims_of_many_ids_behind_one_address_do_not_fill_answers() {
     check(&swarm);
     let chosen = choose(&swarm, &announcing(5_000, false), 50, Duration::ZERO);
     assert_eq!(chosen.len(), 50);
-    // Three quarters are ranked: four of the crowd, then the best of the others.
+    // Three quarters of the answer are the best uploaders: four of the crowd, then the best honest
+    // peers.
     let ranked = &chosen[..37];
     assert_eq!(count_of(ranked, 1), FEW);
     let others: Vec<_> = ranked[FEW..].iter().map(|peer| peer.address).collect();
@@ -144,11 +145,11 @@ fn in_a_full_swarm_silent_peers_of_the_address_with_the_most_peers_give_way() {
     let mut gone = Vec::new();
     assert!(swarm.make_room(prefix(2), LATER, |prefix| gone.push(prefix)));
     check(&swarm);
-    // One in 16 of its 40 peers, rounded down.
+    // 192.0.2.1 has the most peers, 40. One in 16 of them is removed, rounded down.
     assert_eq!(gone, [prefix(1); 2]);
     assert_eq!((swarm.len(), swarm.count_of(prefix(1))), (58, 38));
     assert!(!swarm.knows(at(1, 17).id_hash), "silent for the longest");
-    // Newcomers of another address get room until it has about as many peers as 192.0.2.1.
+    // Newcomers of 192.0.2.2 get room until this address has about as many peers as 192.0.2.1.
     let mut joined = 0;
     while swarm.make_room(prefix(2), LATER, |_| ()) {
         swarm.join(&at(2, joined));
@@ -158,11 +159,11 @@ fn in_a_full_swarm_silent_peers_of_the_address_with_the_most_peers_give_way() {
     let counts = [prefix(1), prefix(2)].map(|prefix| swarm.count_of(prefix));
     assert!(counts[0] <= counts[1] + 1, "{counts:?}");
     let others = swarm.len() - counts[0] - counts[1];
-    assert_eq!(others, 20, "single peers stay");
+    assert_eq!(others, 20, "the only peer of an address stays");
 }
 
 #[test]
-fn single_peers_give_way_to_nobody_and_searches_for_room_have_a_pause_between_them() {
+fn the_only_peer_of_an_address_never_gives_way_and_room_is_made_again_only_after_a_pause() {
     let mut singles = swarm(50, 0);
     assert!(!singles.make_room(prefix(2), LATER, |_| ()));
     let mut large = crowded(1_000, 1_000);

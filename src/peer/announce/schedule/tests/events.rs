@@ -80,12 +80,12 @@ fn a_change_at_a_tracker_is_reported_once() {
     let test = Steps::run("begin take fail");
     let task = test.schedule.task(SWARM, &"t").unwrap();
     assert_eq!(
-        (task.trouble(), task.reached()),
+        (task.trouble(), task.last_succeeded()),
         (Some("silent"), Some(false))
     );
     let test = Steps::run("begin take fail 1 take ok");
     let task = test.schedule.task(SWARM, &"t").unwrap();
-    assert_eq!((task.trouble(), task.reached()), (None, Some(true)));
+    assert_eq!((task.trouble(), task.last_succeeded()), (None, Some(true)));
 }
 
 #[test]
@@ -157,8 +157,7 @@ fn a_change_to_one_tracker_or_swarm_affects_no_other() {
     }
     test.schedule.resume(test.now);
     assert!(test.schedule.task(SWARM, &"t").unwrap().is_leaving());
-    test.schedule
-        .update(SWARM, |payload| *payload = "unchanged");
+    test.schedule.update(SWARM, |payload| *payload = "ignored");
     test.schedule.update(other, |payload| *payload = "changed");
     let payloads = test.schedule.tasks().map(|(_, task)| task.payload);
     let payloads: BTreeSet<_> = payloads.collect();
@@ -179,10 +178,10 @@ fn a_request_has_only_due_announces_to_one_tracker_and_the_oldest_come_first() {
             .begin(swarm(number), &tracker, "payload", test.now);
         test.step("1");
     }
-    let begun = test.now;
-    assert_eq!(test.schedule.next(), Some(begun - Duration::from_secs(5)));
+    let now = test.now;
+    assert_eq!(test.schedule.next(), Some(now - Duration::from_secs(5)));
     test.schedule
-        .announce_soon(swarm(5), Some(AnnounceEvent::Completed), begun);
+        .announce_soon(swarm(5), Some(AnnounceEvent::Completed), now);
     let mut batches = Vec::new();
     loop {
         let batch = test.schedule.take(test.now);

@@ -2,7 +2,7 @@
 
 use super::super::super::{Replica, ReplicaError};
 use super::super::node::{blob, named_by};
-use super::super::oracle::Request;
+use super::super::oracle::Promise;
 use super::super::{Failure, Mutation};
 use super::{Unanswered, World, new_account};
 use crate::tracker::registry::tests::convergence::{Command, World as RegistryWorld};
@@ -49,16 +49,16 @@ impl World {
             if command.run(registry, ids, receipt, wall).is_err() {
                 continue;
             }
-            if self.nodes[at].stalled_until > self.now {
+            if self.nodes[at].starved_until > self.now {
                 self.send_to_starved(at, command, ids, receipt);
                 return Ok(());
             }
-            let first = self.command(at, &command, ids, receipt, |request| request)?;
+            let first = self.execute_command(at, &command, ids, receipt, |promise| promise)?;
             let is_lost = command.is_repeatable && self.rng.u8(..4) == 0;
             if let Some((write, first)) = first.filter(|_| is_lost) {
                 self.log_step(|| format!("{at} : the answer is lost for write {}", write.number()));
                 // The client gets no answer, so nothing was promised.
-                self.nodes[at].requests.remove(&write);
+                self.nodes[at].promises.remove(&write);
                 self.oracle.counts.note("answer lost");
                 self.unanswered.push(Unanswered {
                     command,
@@ -95,23 +95,24 @@ impl World {
             true => "repeated and done before",
             false => "repeated and done anew",
         });
-        let expected = |request: Request| match first.filter(|_| is_done) {
-            Some(first) => request.confirming(first),
-            None => request,
+        let expected = |promise: Promise| match first.filter(|_| is_done) {
+            Some(first) => promise.together_with(first),
+            None => promise,
         };
-        self.command(at, &command, ids, receipt, expected).map(drop)
+        self.execute_command(at, &command, ids, receipt, expected)
+            .map(drop)
     }
 
-    /// A client sends one command to a tracker. `expected` changes what the oracle then expects of
-    /// its write.
-    pub(super) fn command(
+    /// A tracker executes a command of a client. `expected` turns the promise of its write into the
+    /// promise that the oracle checks.
+    pub(super) fn execute_command(
         &mut self,
         at: usize,
         command: &Command,
         ids: (RowId, RowId),
         receipt: RowId,
-        expected: impl FnOnce(Request) -> Request,
-    ) -> Result<Option<(Sequence, Request)>, Failure> {
+        expected: impl FnOnce(Promise) -> Promise,
+    ) -> Result<Option<(Sequence, Promise)>, Failure> {
         let wall = self.clock_of(at).wall;
         let run = |_: &mut Rng, registry: &Registry| command.run(registry, ids, receipt, wall);
         self.write_for(at, Some(receipt), run, expected)
@@ -122,18 +123,20 @@ impl World {
         at: usize,
         operation: impl FnOnce(&mut Rng, &Registry) -> Result<Update, Refusal>,
     ) -> Result<(), Failure> {
-        let result = self.write_for(at, None, operation, |request| request);
+        let result = self.write_for(at, None, operation, |promise| promise);
         result.map(drop)
     }
 
+    /// Makes a write at a tracker, unless it is starved. `receipt` is the id of the receipt of the
+    /// write, if it has one.
     pub(super) fn write_for(
         &mut self,
         at: usize,
         receipt: Option<RowId>,
         operation: impl FnOnce(&mut Rng, &Registry) -> Result<Update, Refusal>,
-        expected: impl FnOnce(Request) -> Request,
-    ) -> Result<Option<(Sequence, Request)>, Failure> {
-        if self.nodes[at].stalled_until > self.now {
+        expected: impl FnOnce(Promise) -> Promise,
+    ) -> Result<Option<(Sequence, Promise)>, Failure> {
+        if self.nodes[at].starved_until > self.now {
             return Ok(None);
         }
         let before = self.before_event(at);
@@ -147,8 +150,8 @@ impl World {
         at: usize,
         receipt: Option<RowId>,
         operation: impl FnOnce(&mut Rng, &Registry) -> Result<Update, Refusal>,
-        expected: impl FnOnce(Request) -> Request,
-    ) -> Result<Option<(Sequence, Request)>, Failure> {
+        expected: impl FnOnce(Promise) -> Promise,
+    ) -> Result<Option<(Sequence, Promise)>, Failure> {
         let now = self.clock_of(at);
         let node = &mut self.nodes[at];
         let Some(replica) = node.replica.as_mut() else {
@@ -161,7 +164,7 @@ impl World {
         let Some(change) = update.change() else {
             return Err(Failure("a write without a change".to_owned()));
         };
-        let Some(request) = Request::new(change, registry) else {
+        let Some(promise) = Promise::new(change, registry) else {
             return Err(Failure(format!("a write without a version: {change:?}")));
         };
         let info_hashes = update.rows().iter().filter_map(named_by);
@@ -169,12 +172,12 @@ impl World {
         match replica.write(blobs, now, |_, _| Ok(update)) {
             Ok((write, effects)) => {
                 if let Some(receipt) = receipt {
-                    let rows = request.rows.iter();
-                    self.oracle.made.note(receipt, request.version, rows);
+                    let rows = promise.rows.iter();
+                    self.oracle.made.note(receipt, promise.version, rows);
                 }
-                node.requests.insert(write, expected(request.clone()));
+                node.promises.insert(write, expected(promise.clone()));
                 self.perform(at, effects)?;
-                Ok(Some((write, request)))
+                Ok(Some((write, promise)))
             }
             Err(ReplicaError::NotServing(_)) => {
                 let what = "write refused while not serving";

@@ -6,6 +6,7 @@ use super::super::{Failure, Mutation};
 use super::{Event, TICK_MILLIS, World};
 
 impl World {
+    /// Schedules when the disk makes commits durable.
     pub(super) fn schedule_disk(&mut self, at: usize) {
         let delay = match self.rng.u8(..16) {
             _ if self.faults_ended => 3,
@@ -74,8 +75,8 @@ impl World {
         }
     }
 
-    /// A tracker loses its disk. The first lost disk may hold writes that no other disk holds.
-    /// Later ones may not, so that not too much is lost.
+    /// A tracker loses its disk. Only the first lost disk of a schedule may hold writes that no
+    /// other disk holds.
     pub(super) fn lose_disk(&mut self, at: usize) -> Result<(), Failure> {
         let origin = match self.mutation {
             Mutation::KeepOriginAfterDiskLoss => self.nodes[at].disk.origin,
@@ -104,8 +105,8 @@ impl World {
         self.replace_disk(at, disk, true).map(|_| ())
     }
 
-    /// An older copy of a tracker's disk is put back with the same origin. Often the tracker then
-    /// starts with no other tracker to report this.
+    /// An older copy of a tracker's disk is put back with the same origin. Often the tracker is
+    /// then cut off from all others at its start, so that no tracker reports later writes to it.
     pub(super) fn put_older_copy_back(&mut self, at: usize) -> Result<(), Failure> {
         let mut disk = match (self.rng.bool(), self.nodes[at].backup.clone()) {
             (true, Some(backup)) => backup,

@@ -10,9 +10,9 @@ use super::super::{
     Serving,
 };
 use super::node::{Node, blob};
-use super::oracle::{Oracle, Request};
+use super::oracle::{Oracle, Promise};
 use super::{Failure, Mutation};
-use crate::tracker::registry::tests::convergence::{Command, without_ends};
+use crate::tracker::registry::tests::convergence::{self, Command};
 use crate::tracker::registry::{Change, CodeHash, NewAccount, Origin, PasswordHash, Row, RowId};
 use crate::wire::replica::{Encoded, ReplicaMessage};
 use fastrand::Rng;
@@ -37,6 +37,7 @@ enum Event {
     },
     Message(ReplicaConnectionId, ReplicaMessage),
     Disconnected(ReplicaConnectionId),
+    /// The disk has made commits durable.
     Disk,
     Tick,
 }
@@ -46,8 +47,8 @@ struct Unanswered {
     command: Command,
     ids: (RowId, RowId),
     receipt: RowId,
-    /// The promise of the write, if it was made.
-    first: Option<Request>,
+    /// The promise of the write, if the tracker made the write.
+    first: Option<Promise>,
 }
 
 pub(crate) struct World {
@@ -163,7 +164,7 @@ impl World {
                     self.crash(at);
                     self.lose_blob(at);
                 }
-                16..=24 if !self.unanswered.is_empty() => self.repeat_request(at)?,
+                17..=24 if !self.unanswered.is_empty() => self.repeat_request(at)?,
                 _ => {
                     for _ in 0..self.rng.u8(1..3) {
                         let at = self.rng.usize(..self.nodes.len());
@@ -181,10 +182,9 @@ impl World {
         self.faults_ended = true;
         self.blocked = Default::default();
         self.loss = 0;
-        let due: Vec<usize> = (0..self.nodes.len()).collect();
-        for at in due {
+        for at in 0..self.nodes.len() {
             self.nodes[at].skew = 0;
-            self.nodes[at].stalled_until = 0;
+            self.nodes[at].starved_until = 0;
             if let Some(start) = self.starts.get_mut(&at) {
                 *start = self.now;
             }
@@ -278,15 +278,15 @@ impl World {
     fn pass(&mut self, millis: u64) -> Result<(), Failure> {
         let end = self.now + millis;
         loop {
-            let event = self.events.first_key_value().map(|((at, _), _)| *at);
+            let event = self.events.first_key_value().map(|((when, _), _)| *when);
             let start = self.starts.values().min().copied();
             let next = [event, start, Some(self.next_call)];
-            let Some(next) = next.into_iter().flatten().min().filter(|at| *at <= end) else {
+            let Some(next) = next.into_iter().flatten().min().filter(|when| *when <= end) else {
                 break;
             };
             self.advance(next);
             if start == Some(next) {
-                let due = self.starts.iter().find(|(_, at)| **at == next);
+                let due = self.starts.iter().find(|(_, when)| **when == next);
                 if let Some(at) = due.map(|(at, _)| *at) {
                     self.starts.remove(&at);
                     self.start(at)?;
@@ -312,13 +312,13 @@ impl World {
         if self.nodes[to].generation != generation {
             return Ok(());
         }
-        if self.nodes[to].stalled_until > self.now {
-            let then = self.nodes[to].stalled_until;
+        if self.nodes[to].starved_until > self.now {
+            let then = self.nodes[to].starved_until;
             self.schedule(then, to, generation, event);
             return Ok(());
         }
-        // A disconnection may make a tracker start again: the other tracker may have given up the
-        // connection during a pause.
+        // A disconnection may make a tracker start again, because the other tracker may have given
+        // up the connection during a pause. Then nothing is expected of it after the event.
         let may_start_again = matches!(event, Event::Disconnected(_));
         let before = self.before_event(to).filter(|_| !may_start_again);
         self.perform_event(to, event)?;
@@ -337,7 +337,7 @@ impl World {
                 ids,
                 receipt,
             } => {
-                let made = self.command(to, &command, ids, receipt, |request| request);
+                let made = self.execute_command(to, &command, ids, receipt, |promise| promise);
                 return made.map(drop);
             }
             Event::Message(connection, message) => {
@@ -425,13 +425,13 @@ impl World {
                 }
                 Effect::Acknowledge { write, copies } => {
                     self.log_step(|| format!("{at} acknowledges {} {copies:?}", write.number()));
-                    if let Some(request) = self.nodes[at].requests.remove(&write) {
+                    if let Some(promise) = self.nodes[at].promises.remove(&write) {
                         self.oracle
-                            .on_acknowledged(request, copies, at, &self.nodes)?;
+                            .on_acknowledged(promise, copies, at, &self.nodes)?;
                     }
                 }
                 Effect::Abandon { write } => {
-                    self.nodes[at].requests.remove(&write);
+                    self.nodes[at].promises.remove(&write);
                 }
                 Effect::Report(report) => {
                     self.log_step(|| format!("{at}: {report}"));
@@ -462,8 +462,9 @@ impl World {
             return;
         }
         self.oracle.counts.note("older copy serves");
-        // Under its old origin it serves only if no other tracker knows later writes. A new origin
-        // counts only when it is on the disk: a crash before that leaves the older copy.
+        // If it has kept its origin, no other tracker knows later writes of it. If it has taken a
+        // new origin, the disk stays an older copy until it holds that origin: the tracker may
+        // crash before.
         let origin = node.replica.as_ref().map(|it| it.registry().origin());
         node.disk.is_older_copy = origin != Some(node.disk.origin);
     }
@@ -518,5 +519,5 @@ fn new_account(rng: &mut Rng, id: RowId) -> NewAccount {
 /// memberships.
 fn without_membership_ends(change: &Encoded) -> Encoded {
     let change = Change::decode(change.as_bytes()).unwrap();
-    Encoded::new(without_ends(change).encode()).unwrap()
+    Encoded::new(convergence::without_membership_ends(change).encode()).unwrap()
 }

@@ -101,7 +101,7 @@ impl World {
             for to in 0..from {
                 let runs = |at: usize| {
                     let node = &self.nodes[at];
-                    node.replica.is_some() && node.stalled_until <= self.now
+                    node.replica.is_some() && node.starved_until <= self.now
                 };
                 let is_connected = self.nodes[from]
                     .connections

@@ -1,5 +1,5 @@
-//! Trackers that get no processor for a while, the requests that wait for them, and what they must
-//! do afterwards.
+//! Trackers that get no processor for a while: which requests wait for such a tracker, and how it
+//! must behave afterwards.
 
 use super::super::super::{STALL_LIMIT, Serving};
 use super::super::{Failure, Mutation};
@@ -17,7 +17,7 @@ pub(super) struct BeforeEvent {
     /// Milliseconds since its last event.
     away: u64,
     /// Whether its wall clock jumped meanwhile.
-    is_clock_wrong: bool,
+    wall_clock_jumped: bool,
     was_serving: bool,
 }
 
@@ -25,9 +25,9 @@ impl World {
     /// A tracker gets no processor for some time.
     pub(super) fn starve(&mut self, at: usize, millis: u64) {
         let node = &mut self.nodes[at];
-        if node.replica.is_some() && node.stalled_until <= self.now {
-            node.stalled_until = self.now + millis;
-            self.oracle.counts.note("stop");
+        if node.replica.is_some() && node.starved_until <= self.now {
+            node.starved_until = self.now + millis;
+            self.oracle.counts.note("starved");
             self.log_step(|| format!("{at} gets no processor for {millis} ms"));
         }
     }
@@ -67,7 +67,7 @@ impl World {
             .counts
             .note("request waited for a paused tracker");
         let (now, generation) = (self.now, self.nodes[at].generation);
-        let gives_up = self.nodes[at].stalled_until - now >= CLIENT_MILLIS;
+        let gives_up = self.nodes[at].starved_until - now >= CLIENT_MILLIS;
         if gives_up && command.is_repeatable {
             self.unanswered.push(Unanswered {
                 command: command.clone(),
@@ -103,7 +103,7 @@ impl World {
         }
         Some(BeforeEvent {
             away,
-            is_clock_wrong: wall - last_wall != counted,
+            wall_clock_jumped: wall - last_wall != counted,
             was_serving,
         })
     }
@@ -121,7 +121,7 @@ impl World {
         };
         let BeforeEvent {
             away,
-            is_clock_wrong,
+            wall_clock_jumped,
             was_serving,
         } = before;
         if away <= PAUSE_MILLIS || !was_serving {
@@ -137,7 +137,7 @@ impl World {
         // Some events of the simulation, such as a refused operation, do not reach the replica. So
         // the pause that the replica measures may have begun one tick earlier.
         let is_short = i64::try_from(away + TICK_MILLIS).unwrap() < stall_millis();
-        if is_short && !is_serving && !is_clock_wrong {
+        if is_short && !is_serving && !wall_clock_jumped {
             return Err(Failure(format!(
                 "tracker {at} leaves service after {away} ms without a processor"
             )));
