@@ -67,7 +67,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
         key,
         new_key: match arguments.cluster.allows_new {
             true => NewKey::Allowed,
-            false => NewKey::WithoutRegistry,
+            false => NewKey::OnlyWithoutRegistry,
         },
         pinned: info.fingerprint,
         stop: signals.stop,

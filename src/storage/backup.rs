@@ -7,8 +7,8 @@
 //! A part begins with a line that names its format. Records follow. A record is a letter, the
 //! length of its content in 4 bytes (big-endian), and the content. The letters are `c` (the
 //! cluster's certificate and key as PEM), `v` (the version vector), `r` (an id and its row), `b`
-//! (an info-hash and its blob) and `e` (the last record of a part: the SHA-256 of all bytes of the
-//! part before it).
+//! (an info-hash and its blob) and `e` (the last record of a part: the SHA-256 of all earlier
+//! bytes of this part).
 //!
 //! The operator's command writes the part with the key, and the tracker sends the part with the
 //! database. A backup of the previous version has no part with the key.

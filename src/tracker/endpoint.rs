@@ -43,7 +43,7 @@ pub struct EndpointOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewKey {
     /// Tracker 1 may, if its state folder has no registry.
-    WithoutRegistry,
+    OnlyWithoutRegistry,
     /// Tracker 1 may in any case: the operator wants a new cluster.
     Allowed,
     /// It may not, because it restores a backup of a cluster.
@@ -156,7 +156,7 @@ impl Endpoint {
             stop,
         } = options;
         let may_make_key = match new_key {
-            NewKey::WithoutRegistry => !Database::is_in(&folder),
+            NewKey::OnlyWithoutRegistry => !Database::is_in(&folder),
             NewKey::Allowed => true,
             NewKey::Never => false,
         };

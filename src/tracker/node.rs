@@ -78,7 +78,7 @@ impl Node {
         let backup = options.restore.map(|backup| {
             let backup = Database::read_backup_for(&endpoint.folder, &backup)?;
             // The key comes from the backup. If the backup has none, no new key is made.
-            if endpoint.new_key == NewKey::WithoutRegistry {
+            if endpoint.new_key == NewKey::OnlyWithoutRegistry {
                 endpoint.new_key = NewKey::Never;
             }
             restore_cluster(&endpoint.key, &backup)?;

@@ -23,6 +23,14 @@ impl CompactAddresses {
         v4.chain(v6).filter_map(read_address)
     }
 
+    /// An empty list with memory for `count` addresses over IPv4.
+    pub fn with_capacity(count: usize) -> Self {
+        Self {
+            v4: Vec::with_capacity(count * LENGTHS.0),
+            v6: Vec::new(),
+        }
+    }
+
     /// Adds an address.
     pub fn push(&mut self, address: SocketAddr) {
         let family = match address.is_ipv4() {
@@ -85,11 +93,17 @@ pub(super) fn compact(address: SocketAddr) -> Vec<u8> {
 /// Appends an address to `out`. A tracker's answer has many addresses, so this makes no `Vec` for
 /// each.
 pub(super) fn write_compact(address: SocketAddr, out: &mut Vec<u8>) {
+    let [high, low] = address.port().to_be_bytes();
     match address.ip() {
-        IpAddr::V4(ip) => out.extend(ip.octets()),
-        IpAddr::V6(ip) => out.extend(ip.octets()),
+        IpAddr::V4(ip) => {
+            let [a, b, c, d] = ip.octets();
+            out.extend_from_slice(&[a, b, c, d, high, low]);
+        }
+        IpAddr::V6(ip) => {
+            out.extend_from_slice(&ip.octets());
+            out.extend_from_slice(&[high, low]);
+        }
     }
-    out.extend(address.port().to_be_bytes());
 }
 
 pub(super) fn read_ip(octets: &[u8]) -> Option<IpAddr> {

@@ -51,7 +51,7 @@ fn uploaded(peer: &mut Peer) -> u64 {
     number(&share_in_status(peer, "gift"), "uploaded")
 }
 
-/// Waits until both peers have no link and no piece is being verified. Returns the bytes sent and
+/// Waits until neither peer has a link, and until no piece is being verified. Returns the bytes sent and
 /// the bytes done.
 fn wait_until_at_rest(nik: &mut Peer, mayank: &mut Peer) -> (u64, u64) {
     for peer in [&mut *nik, &mut *mayank] {

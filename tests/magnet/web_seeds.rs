@@ -544,7 +544,7 @@ fn skipped_bytes_count_against_the_limit_and_reading_ends_with_the_download() {
 #[test]
 fn a_web_seed_that_lies_and_hangs_up_is_dropped() {
     let sandbox = Sandbox::new();
-    // Each answer has one wrong block: no piece comes from one answer alone.
+    // Each answer is one wrong block. A piece has two blocks, so no piece comes from one answer.
     let liar = WebServer::start(|request, _, stream| {
         let (from, end) = request.range.unwrap();
         send_range_head(stream, from, end, TORRENT.content.len());

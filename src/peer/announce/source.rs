@@ -28,8 +28,8 @@ pub(super) enum AnnounceFailure {
     /// The tracker refused, or its answer is of no use.
     #[error("{0}")]
     Refused(Refusal),
-    /// No other address of the tracker is worth an attempt now: the peer stops, the tracker cannot
-    /// be asked, or its gateway reports an error.
+    /// No other address of the tracker in this family is worth an attempt now: the peer stops, the
+    /// tracker cannot be asked, or its gateway reports an error.
     #[error("{0}")]
     Final(String),
 }
@@ -41,7 +41,7 @@ impl AnnounceFailure {
         matches!(self, Self::Refused(_) | Self::Final(_))
     }
 
-    /// The failure for an answer that is of no use. It has no time to ask again.
+    /// The failure for an answer that is of no use. It does not say when to ask again.
     pub(super) fn useless(reason: String) -> Self {
         let retry = None;
         Self::Refused(Refusal { reason, retry })

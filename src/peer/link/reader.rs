@@ -140,9 +140,9 @@ impl<S: MessageSink> Reader<'_, S> {
         let mut buffer = spare.unwrap_or_else(|| self.resources.buffers.buffer());
         buffer.set_length(range.length());
         let got = messages.take_ahead(&mut buffer);
-        let spent = messages.message_age();
+        let age_before_pause = messages.message_age();
         self.wait_for_limit(range.length())?;
-        messages.read_block(buffer.get_mut(got..).unwrap_or_default(), spent)?;
+        messages.read_block(buffer.get_mut(got..).unwrap_or_default(), age_before_pause)?;
         let unneeded = self.sink.on_block(self.link.id(), range, buffer);
         self.spare = unneeded.map_err(|_| EndReason::Unrequested(header))?;
         Ok(())

@@ -142,7 +142,8 @@ impl Logins {
         account.ok_or_else(|| from_refusal(Refusal::AccountGone))
     }
 
-    /// Creates a new login. It is valid only as long as the account has this credential.
+    /// Creates a new login. `credential` is the stamp of the write that set the password of the
+    /// account: the login ends when another password is set.
     fn begin_login(
         &self,
         account: RowId,

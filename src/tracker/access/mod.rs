@@ -11,6 +11,7 @@ mod code;
 mod control_connection;
 #[cfg(test)]
 mod cost;
+mod former_members;
 mod hints;
 mod idempotency;
 mod idempotent_writes;
@@ -35,6 +36,7 @@ use attempts::{AttemptRefused, PasswordAttempt, PasswordAttempts};
 use changed_shares::ChangedShares;
 pub use code::{INVITE_LIFETIME, InviteCode};
 pub(super) use control_connection::ControlSession;
+use former_members::FormerMembers;
 use hints::{Hints, Waiting, Watch};
 use idempotency::{IdempotencyKey, RECEIPT_LIFETIME};
 use idempotent_writes::{IdempotentWrites, once};

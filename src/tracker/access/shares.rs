@@ -4,9 +4,9 @@
 //! catalogue (`registry`), and the links between members, which do not pass through a tracker.
 
 use super::{
-    Hints, IdempotencyKey, IdempotentWrites, InfoCache, InfoPartError, InfoUploads, PAGE_LENGTH,
-    RequestContext, UploadError, Watch, account_label, from_refusal, no_randomness, refused,
-    views::parse_cursor,
+    FormerMembers, Hints, IdempotencyKey, IdempotentWrites, InfoCache, InfoPartError, InfoUploads,
+    PAGE_LENGTH, RequestContext, UploadError, Watch, account_label, from_refusal, no_randomness,
+    refused, views::parse_cursor,
 };
 use crate::certificate::{CertificateError, GroupAuthority, GroupCertificate, MemberPublicKey};
 use crate::system::since_1970;
@@ -21,15 +21,12 @@ use crate::wire::access::{
     GroupAnnounceEvent, KeyRequest, ListPage, Placement, ShortText, SwarmAnnounce,
     TRACKERS_OF_GROUP, preferred_trackers,
 };
-use crate::wire::control::{InfoPart, MAX_PAGE};
+use crate::wire::control::InfoPart;
 use crate::wire::{AnnounceEvent, AnnounceRequest, CompactAddresses};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Former members are reported to the others until their last certificate has expired, and for this
-/// time longer, because clocks differ.
-const CLOCK_MARGIN: Duration = Duration::from_secs(3600);
 /// The announce interval is at least this time multiplied by the number of connected machines. So
 /// the machines that only serve send a tracker at most 100 requests with announces a second.
 const ANNOUNCE_COST: Duration = Duration::from_millis(10);
@@ -39,6 +36,9 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(600);
 /// fewer peers than this.
 const FEW_PEERS: usize = 3;
 
+/// The number of peers in an answer about a large swarm.
+const MANY_PEERS: usize = 50;
+
 /// The shares and swarms of groups.
 #[derive(Debug)]
 pub(super) struct GroupShares {
@@ -46,6 +46,7 @@ pub(super) struct GroupShares {
     writes: IdempotentWrites,
     uploads: InfoUploads,
     info_cache: InfoCache,
+    former_members: FormerMembers,
     /// The swarms of groups, separate from the open swarms that are announced over HTTP and UDP.
     swarms: Swarms,
     hints: Arc<Hints>,
@@ -67,6 +68,7 @@ impl GroupShares {
             writes: IdempotentWrites::new(Arc::clone(&store)),
             uploads: InfoUploads::default(),
             info_cache: InfoCache::default(),
+            former_members: FormerMembers::new(Arc::clone(&store), certificate_lifetime),
             swarms: Swarms::new(announce_interval, SwarmLimits::for_groups()),
             hints,
             shortest_interval: announce_interval,
@@ -237,11 +239,7 @@ impl GroupShares {
             Ok(addresses)
         });
         let swarms = swarms.collect();
-        let left_since = since_1970().saturating_sub(self.certificate_lifetime + CLOCK_MARGIN);
-        let barred = group.map_or_else(Vec::new, |group| {
-            self.store
-                .read(|registry| registry.former_members_since(group, left_since, MAX_PAGE))
-        });
+        let barred = group.map_or_else(Vec::new, |group| self.former_members.of(group));
         Ok(AccessAnswer::Peers(AnnounceBatchAnswer {
             swarms,
             interval,
@@ -294,7 +292,7 @@ impl GroupShares {
             pieceful: true,
         };
         let now = self.epoch.elapsed();
-        let mut addresses = CompactAddresses::default();
+        let mut addresses = CompactAddresses::with_capacity(MANY_PEERS);
         let families = AnswerFamilies::Both;
         let announced = self
             .swarms

@@ -47,8 +47,8 @@ pub(super) struct Throttle {
 }
 
 impl Throttle {
-    /// The number of further attempts at `address` to log in as `user` that may fail before the
-    /// next one must wait: at least one.
+    /// How many more log-ins as `user` from `address` may fail before the next one must wait. The
+    /// result is at least 1.
     ///
     /// # Errors
     /// The time until the next attempt is possible.

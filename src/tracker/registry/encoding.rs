@@ -117,7 +117,7 @@ impl Row {
                 created,
                 name: fields.register("name", |name| Ok(name.parse()?))?,
                 password: fields.register("password", |hash| Ok(PasswordHash::new(hash)?))?,
-                revoked: fields.optional_without_value("revoked")?,
+                revoked: fields.optional_version("revoked")?,
             }),
             "group" => Self::Group(Group {
                 id,

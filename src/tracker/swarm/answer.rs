@@ -118,8 +118,12 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
         let most = self.left + usize::from(is_own);
         let is_possible = self.limits.is_none() && candidates.len() <= most;
         if is_possible {
-            for slot in candidates.slots() {
-                self.take(slot);
+            let own_slot = self.own_slot;
+            for slot in candidates.slots().filter(|slot| own_slot != Some(*slot)) {
+                let address = self.swarm.lists.address(slot, self.wanted, self.now);
+                if let Some(address) = address.filter(|it| *it != self.asking) {
+                    self.push(slot, address);
+                }
             }
         }
         is_possible

@@ -6,7 +6,7 @@ use crate::swarm::core::{Effect, LinkActivity, OutgoingMessage, ReceivedMessage,
 use crate::swarm::{UploadSlots, allowed_fast};
 use crate::torrent::{InfoHash, MAX_BLOCK};
 
-/// A peer that may request nothing while it is choked: over IPv6 no pieces are allowed.
+/// A peer that may request nothing while it is choked: over IPv6 there is no allowed-fast set.
 fn by_ipv6(number: u8) -> RemotePeer {
     RemotePeer {
         address: ([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(number)], 50_000).into(),
@@ -238,7 +238,7 @@ fn loses_slot(swarm: &mut Swarm, id: LinkId, mut act: impl FnMut(&mut Swarm, u64
     is_choked
 }
 
-/// A download with a web seed that is read, so that active pieces are not given up.
+/// A download that also reads from a web seed. Meanwhile it gives up no piece that it has begun.
 fn with_web_seed() -> Swarm {
     let mut swarm = Swarm::fetching_with(|config| config.max_stalls = 1_000);
     let all = swarm.all_pieces();

@@ -93,7 +93,7 @@ impl<'a> FieldReader<'a> {
         })
     }
 
-    pub(super) fn optional_without_value(
+    pub(super) fn optional_version(
         &mut self,
         key: &'static str,
     ) -> Result<Option<Register<()>>, DecodeError> {
