@@ -68,7 +68,7 @@ fn a_peer_names_both_versions_and_uses_a_tracker_of_its_own() {
     let mut nik = tracker.sandbox.peer("nik");
     set_only_tracker(&tracker.sandbox, other);
     let names_both = format!(
-        "it speaks version 7 of the protocol, this program speaks {PROTOCOL}; install the \
+        "it speaks version 7 of the protocol, and this program version {PROTOCOL}; install the \
          same version of pieceful on both machines"
     );
     // Nothing was carried out, so the outcome is known.

@@ -176,7 +176,7 @@ fn a_tracker_that_breaks_the_protocol_is_cut_off_although_it_has_the_key() {
     newer.send_bytes(b"d6:numberi2e8:protocoli7e8:surprise3:new4:type5:helloe");
     assert!(newer.is_cut_off());
     let refused = format!(
-        "it speaks version 7 of the replication protocol, this tracker speaks {PROTOCOL}; run the \
+        "it speaks version 7 of the replication protocol, and this tracker version {PROTOCOL}; run the \
          same version on all trackers"
     );
     pair.wait_for_log(1, &refused);

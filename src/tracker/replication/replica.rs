@@ -217,7 +217,7 @@ impl Replica {
             }
             (None, ReplicaMessage::OtherHello { protocol, number }) => {
                 let reason = format!(
-                    "it speaks version {protocol} of the replication protocol, this tracker speaks {PROTOCOL}; run the same version on all trackers"
+                    "it speaks version {protocol} of the replication protocol, and this tracker version {PROTOCOL}; run the same version on all trackers"
                 );
                 self.reject(connection, Some(number), reason);
             }

@@ -22,7 +22,7 @@ pub enum ControlError {
     UnknownType(String),
     /// A message of another version of the protocol.
     #[error(
-        "it speaks version {theirs} of the protocol, this program speaks {ours}; {SAME_VERSION}"
+        "it speaks version {theirs} of the protocol, and this program version {ours}; {SAME_VERSION}"
     )]
     OtherProtocol {
         /// The version of the sender.
