@@ -40,6 +40,7 @@ impl AccountRunner<'_> {
             AccountCommand::ChangePassword { old, new } if old.is_none() => {
                 self.check_before_asking()?;
                 let Some(user) = self.peer.account().user() else {
+                    // Without a terminal, the next two lines are the passwords, not commands.
                     self.lines.drop_passwords(2);
                     return Err(AccountError::NotLoggedIn.into());
                 };

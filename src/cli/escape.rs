@@ -25,12 +25,12 @@ pub(super) fn escape(text: &str) -> Cow<'_, str> {
 
 fn must_escape(previous: Option<char>, character: char, next: Option<char>) -> bool {
     match character {
-        // Between two letters, joiners are part of the spelling of some scripts and of emoji;
-        // elsewhere they are only invisible.
+        // Between two characters outside ASCII, joiners are part of the spelling of some scripts
+        // and of emoji; elsewhere they are only invisible.
         '\u{200c}' | '\u{200d}' => {
-            let joined =
+            let is_joinable =
                 |side: Option<char>| side.is_some_and(|side| !side.is_ascii() && !is_format(side));
-            !(joined(previous) && joined(next))
+            !(is_joinable(previous) && is_joinable(next))
         }
         _ => character.is_control() || is_format(character),
     }

@@ -349,7 +349,7 @@ impl<'a> CommandRunner<'a> {
 
     fn report(&mut self, name: &str, result: &Result<CommandOutcome, CommandError>) {
         self.all_succeeded &= result.is_ok();
-        let one_tracker_only = self.peer.account().take_one_tracker_only();
+        let one_tracker_only = self.peer.account().take_saved_by_one_tracker();
         if one_tracker_only && !self.output.is_json() {
             self.output.note(
                 "only one tracker has stored this so far; the others copy it when they are back",

@@ -36,8 +36,7 @@ impl Write for LogFile {
     }
 }
 
-/// Starts the log in the file `name` of `folder`, after the lines that it already has. Call it once
-/// in a process.
+/// Starts the log: appends to the file `name` of `folder`. To be called once in a process.
 ///
 /// # Errors
 /// A message for the user: the file cannot be opened, or the process has a log already.
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_cannot_be_written_does_not_fail_its_callers() {
+    fn a_log_that_cannot_be_written_returns_no_error_to_its_callers() {
         struct Full;
         impl Write for Full {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {

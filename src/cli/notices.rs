@@ -51,7 +51,7 @@ impl Notices {
         lock(&self.0).is_open = false;
     }
 
-    /// Takes a line. Returns it if a prompt is open: then it can be shown at once.
+    /// Adds a line. Returns it if a prompt is open: then it can be shown at once.
     pub(super) fn add(&self, line: String) -> Option<String> {
         lock(&self.0).add(Notice {
             line,
@@ -59,7 +59,7 @@ impl Notices {
         })
     }
 
-    /// Takes a notice of each download that has ended. Returns the lines that can be shown at once.
+    /// Adds a notice for each download that has ended. Returns the lines that can be shown at once.
     pub(super) fn add_ended(&self, downloads: &[DownloadStatus]) -> Vec<String> {
         let mut state = lock(&self.0);
         let ended = downloads.iter().filter(|download| !is_running(download));

@@ -9,7 +9,7 @@ use crate::system::{cause, lock};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::Mutex;
 
-/// Standard output and standard error of one run.
+/// Standard output and standard error of this process.
 #[derive(Debug)]
 pub(super) struct Output {
     json: bool,

@@ -156,7 +156,7 @@ pub(super) fn watch(reopen: impl Fn() + Send + 'static) -> Result<StopSignals, S
     }
     let signal_fd = SignalFd::with_flags(&handled, SfdFlags::SFD_CLOEXEC);
     let signal_fd = signal_fd.map_err(|errno| format!("cannot wait for signals: {errno}"))?;
-    let (ending, is_detached) = (signals.clone(), ignored.contains(Signal::SIGINT));
+    let (ending, ignores_sigint) = (signals.clone(), ignored.contains(Signal::SIGINT));
     let thread = thread::Builder::new().name("signals".to_owned());
     // It ends with the process.
     let started = thread.spawn(move || {
@@ -168,7 +168,7 @@ pub(super) fn watch(reopen: impl Fn() + Send + 'static) -> Result<StopSignals, S
             };
             if is(&signal, Signal::SIGUSR1) {
                 reopen();
-            } else if !(is_detached && is_of_terminal(&signal)) {
+            } else if !(ignores_sigint && is_of_terminal(&signal)) {
                 ending.stop_or_kill();
             }
         }

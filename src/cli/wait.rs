@@ -38,7 +38,8 @@ impl WaitExclusions {
         self.left_out.remove(&info_hash);
     }
 
-    /// Whether the download failed, and a `wait` has reported that.
+    /// Whether the download failed, and either an earlier `wait` has reported that or it failed
+    /// before this process started.
     pub(super) fn has_reported_failure(&self, download: &DownloadStatus) -> bool {
         let has_failed = matches!(download.state, DownloadState::Failed(_));
         has_failed && self.left_out.contains(&download.info_hash)

@@ -44,11 +44,11 @@ pub(super) fn fit(line: &str, columns: usize) -> Vec<String> {
     if measure_text_width(line) <= columns {
         return vec![line.to_owned()];
     }
-    let blanks = line.len() - line.trim_start_matches(' ').len();
-    let (left, text) = split_columns(line, blanks);
+    let leading = line.len() - line.trim_start_matches(' ').len();
+    let (left, text) = split_columns(line, leading);
     let mut lines = Vec::new();
     let (mut line, indent) = match measure_text_width(left) {
-        0 => (" ".repeat(blanks), blanks),
+        0 => (" ".repeat(leading), leading),
         width if width + MIN_RIGHT <= columns => (left.to_owned(), width),
         _ => {
             lines.extend(fit(left.trim_end(), columns));
@@ -73,14 +73,14 @@ pub(super) fn fit(line: &str, columns: usize) -> Vec<String> {
 }
 
 /// The left column with the blanks after it, and the rest. Without two columns, the left one is
-/// empty.
-fn split_columns(line: &str, blanks: usize) -> (&str, &str) {
-    let text = line.get(blanks..).unwrap_or_default();
+/// empty. `leading` is the number of blanks at the start of the line.
+fn split_columns(line: &str, leading: usize) -> (&str, &str) {
+    let text = line.get(leading..).unwrap_or_default();
     let Some(gap) = text.find("  ") else {
         return ("", text);
     };
     let after = text.get(gap..).unwrap_or_default();
-    let start = blanks + gap + (after.len() - after.trim_start_matches(' ').len());
+    let start = leading + gap + (after.len() - after.trim_start_matches(' ').len());
     line.split_at_checked(start).unwrap_or(("", text))
 }
 

@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// A session that a thread runs next.
-pub(super) struct Run {
+pub(super) struct ReadySession {
     pub(super) number: u64,
     pub(super) session: Box<dyn Session>,
     pub(super) lane: Lane,
@@ -54,8 +54,9 @@ struct Slot {
     state: State,
     /// The time of its entry in `timers`.
     timer: Option<Instant>,
-    /// What `epoll` reports about the socket: only once if a worker then runs the session, again
-    /// and again if the event thread does. `None`: nothing.
+    /// What `epoll` reports about the socket, and the lane on which the session then runs. For
+    /// `Lane::Event`, `epoll` reports again and again; for the other lanes only once. `None`: no
+    /// reports are wanted.
     armed: Option<(Interest, Lane)>,
     was_notified: bool,
 }
@@ -149,7 +150,7 @@ impl Connections {
     }
 
     /// The session of a connection whose socket is ready.
-    pub(super) fn on_ready(&self, number: u64) -> Option<Run> {
+    pub(super) fn on_ready(&self, number: u64) -> Option<ReadySession> {
         let mut table = self.table();
         if let Some(slot) = table.slots.get_mut(&number)
             && slot.armed.is_some_and(|(_, lane)| lane != Lane::Event)
@@ -157,14 +158,14 @@ impl Connections {
             // `epoll` reports a socket to a worker only once, and has done that now.
             slot.armed = None;
         }
-        let run = table.take_session(number)?;
+        let ready = table.take_session(number)?;
         table.places.on_heard(number, Instant::now());
-        Some(run)
+        Some(ready)
     }
 
     /// The sessions whose deadlines have passed. Closes connections that have held a reserved place
     /// for too long.
-    pub(super) fn on_time(&self, due: &mut Vec<Run>) {
+    pub(super) fn on_time(&self, due: &mut Vec<ReadySession>) {
         let now = Instant::now();
         let mut overdue = Vec::new();
         let mut table = self.table();
@@ -209,13 +210,13 @@ impl Connections {
 
     /// The session of a connection that was notified, if it waits. If it runs, it is called once
     /// more before it waits again.
-    pub(super) fn on_notified(&self, number: u64) -> Option<Run> {
+    pub(super) fn on_notified(&self, number: u64) -> Option<ReadySession> {
         let mut table = self.table();
-        if let Some(run) = table.take_session(number) {
+        if let Some(ready) = table.take_session(number) {
             self.disarm(&mut table, number);
-            return Some(Run {
+            return Some(ReadySession {
                 lane: Lane::Worker,
-                ..run
+                ..ready
             });
         }
         if let Some(slot) = table.slots.get_mut(&number) {
@@ -259,8 +260,8 @@ impl Connections {
         self.disarm(&mut table, number);
     }
 
-    /// A connection gets a thread of its own: its socket is not watched any longer, and it does not
-    /// give way. Returns whether it is still open.
+    /// A connection gets a thread of its own: its socket is not watched any longer, and its place
+    /// is not given to a newcomer. Returns whether the connection is still open.
     pub(super) fn keep(&self, number: u64) -> bool {
         let mut table = self.table();
         table.places.keep(number);
@@ -374,10 +375,10 @@ impl Connections {
 
 impl Table {
     /// Takes the session of a connection that waits.
-    fn take_session(&mut self, number: u64) -> Option<Run> {
+    fn take_session(&mut self, number: u64) -> Option<ReadySession> {
         let slot = self.slots.get_mut(&number)?;
         match std::mem::replace(&mut slot.state, State::Running) {
-            State::Waiting(session, wait) => Some(Run {
+            State::Waiting(session, wait) => Some(ReadySession {
                 number,
                 session,
                 lane: wait.lane,
@@ -411,8 +412,8 @@ fn is_waiting(slots: &HashMap<u64, Slot>, number: u64) -> bool {
     slot.is_some_and(|slot| matches!(slot.state, State::Waiting(..)))
 }
 
-/// Closes a connection that was taken out of the table. A thread that still serves it finds its
-/// socket shut.
+/// Closes a connection that was taken out of the table. If it waits, dropping its session closes
+/// the socket. If a thread still serves it, the thread finds the socket shut.
 fn close(slot: Option<Slot>) {
     if let Some(slot) = slot
         && let State::Running = slot.state

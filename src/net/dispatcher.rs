@@ -1,6 +1,6 @@
 //! Runs the sessions of a server on its threads.
 
-use super::connections::{Connections, Run};
+use super::connections::{Connections, ReadySession};
 use super::incoming::IncomingConnection;
 use super::places::{Full, Holder, PlaceLimits};
 use super::session::{Job, Lane, Next, SCRATCH_BYTES, Session, Turn};
@@ -36,8 +36,8 @@ pub(super) struct Dispatcher {
     pub(super) name: String,
     pub(super) connections: Connections,
     pub(super) serve: Box<dyn Serve>,
-    workers: Arc<Workers<Run>>,
-    patient: Arc<Workers<Run>>,
+    workers: Arc<Workers<ReadySession>>,
+    patient: Arc<Workers<ReadySession>>,
     own_threads: Arc<Workers<(u64, Job)>>,
 }
 
@@ -53,9 +53,9 @@ impl Place {
     /// blocks.
     pub fn notify(&self) {
         if let Some(dispatcher) = self.dispatcher.upgrade()
-            && let Some(run) = dispatcher.connections.on_notified(self.number)
+            && let Some(ready) = dispatcher.connections.on_notified(self.number)
         {
-            dispatcher.submit(run);
+            dispatcher.submit(ready);
         }
     }
 
@@ -124,12 +124,12 @@ impl Dispatcher {
     }
 
     /// Runs a session on this thread, until it waits, ends or goes on elsewhere.
-    pub(super) fn run(self: &Arc<Self>, run: Run, scratch: &mut [u8]) {
-        let Run {
+    pub(super) fn run(self: &Arc<Self>, ready: ReadySession, scratch: &mut [u8]) {
+        let ReadySession {
             number,
             mut session,
             lane,
-        } = run;
+        } = ready;
         loop {
             let mut turn = Turn { lane, scratch };
             let advanced = catch_unwind(AssertUnwindSafe(|| session.advance(&mut turn)));
@@ -146,7 +146,7 @@ impl Dispatcher {
                     if turn.lane == Lane::Event {
                         self.connections.leave_event_thread(number);
                     }
-                    return self.submit(Run {
+                    return self.submit(ReadySession {
                         number,
                         session,
                         lane,
@@ -165,20 +165,20 @@ impl Dispatcher {
     }
 
     /// Queues a session for a worker.
-    pub(super) fn submit(self: &Arc<Self>, run: Run) {
-        let workers = match run.lane {
+    pub(super) fn submit(self: &Arc<Self>, ready: ReadySession) {
+        let workers = match ready.lane {
             Lane::Patient => &self.patient,
             Lane::Event | Lane::Worker => &self.workers,
         };
         let dispatcher = Arc::clone(self);
-        let submitted = workers.submit(run, || {
+        let submitted = workers.submit(ready, || {
             let mut scratch = vec![0; SCRATCH_BYTES];
-            move |run| dispatcher.run(run, &mut scratch)
+            move |ready| dispatcher.run(ready, &mut scratch)
         });
-        if let Err((error, runs)) = submitted {
-            log::warn!("{}: closed {} connections: {error}", self.name, runs.len());
-            for run in runs {
-                self.connections.remove(run.number);
+        if let Err((error, all)) = submitted {
+            log::warn!("{}: closed {} connections: {error}", self.name, all.len());
+            for ready in all {
+                self.connections.remove(ready.number);
             }
         }
     }

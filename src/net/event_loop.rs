@@ -1,7 +1,7 @@
 //! The event thread of a server. It accepts connections, waits for all sockets at once, and runs
 //! the sessions that can answer from memory. Nothing on it blocks.
 
-use super::connections::Run;
+use super::connections::ReadySession;
 use super::dispatcher::Dispatcher;
 use super::incoming::IncomingConnection;
 use super::session::{Lane, SCRATCH_BYTES};
@@ -78,15 +78,15 @@ impl EventLoop {
                     LISTENER => may_accept = true,
                     WAKER => connections.waker.reset(),
                     number => {
-                        if let Some(run) = connections.on_ready(number) {
-                            self.run_or_submit(run);
+                        if let Some(ready) = connections.on_ready(number) {
+                            self.run_or_submit(ready);
                         }
                     }
                 }
             }
             connections.on_time(&mut due);
-            for run in due.drain(..) {
-                self.run_or_submit(run);
+            for ready in due.drain(..) {
+                self.run_or_submit(ready);
             }
             let is_pause_over = self.accepts_again.is_some_and(|at| Instant::now() >= at);
             if is_pause_over {
@@ -99,10 +99,10 @@ impl EventLoop {
         }
     }
 
-    fn run_or_submit(&mut self, run: Run) {
-        match run.lane {
-            Lane::Event => self.dispatcher.run(run, &mut self.scratch),
-            _ => self.dispatcher.submit(run),
+    fn run_or_submit(&mut self, ready: ReadySession) {
+        match ready.lane {
+            Lane::Event => self.dispatcher.run(ready, &mut self.scratch),
+            _ => self.dispatcher.submit(ready),
         }
     }
 

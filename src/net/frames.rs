@@ -110,8 +110,8 @@ impl<'a> FrameReader<'a> {
     }
 
     /// The body of the next frame from a trusted sender that may be slow. The whole frame has no
-    /// limit, but after each read the next bytes must arrive within `silence`. `on_progress` is
-    /// called after each read that does not complete the frame.
+    /// time limit, but after each read the next bytes must arrive within `silence`. `on_progress`
+    /// is called after each read that does not complete the frame.
     ///
     /// # Errors
     /// See [`FrameIoError`]. The connection cannot be used after an error.

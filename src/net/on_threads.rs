@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Serves each connection by a function on a thread of its own, which it gets when its first bytes
-/// have arrived.
+/// Serves each connection by a function on a thread of its own. A connection gets its thread when
+/// its first bytes have arrived.
 pub struct OnThreads<F> {
     /// How long a connection may be silent at first.
     silence_limit: Duration,

@@ -33,7 +33,7 @@ pub struct PlaceLimits {
     pub for_newcomers: usize,
     /// Authenticated connections of one account.
     pub per_account: usize,
-    /// Places on top, for trusted addresses.
+    /// Places in addition to `total`, for trusted addresses.
     pub reserved: usize,
     /// Whether a silent newcomer gives way to a new one. Otherwise the new one is refused.
     pub replaces_silent: bool,
@@ -53,7 +53,7 @@ impl PlaceLimits {
     }
 }
 
-/// Whose connection an authenticated connection is.
+/// To whom an authenticated connection belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Holder {
     /// The account with this id.
@@ -125,8 +125,8 @@ impl Places {
     }
 
     /// Gives a place to a new connection. Returns the connection that must be closed for it.
-    /// `is_waiting` returns whether a connection waits for its caller. One that does not wait does
-    /// not give way.
+    /// `is_waiting` returns whether the server waits for the remote side of a connection. A
+    /// connection to which the server owes an answer does not give way.
     ///
     /// # Errors
     /// No connection can give way.
@@ -301,7 +301,7 @@ impl Places {
                 now
             };
             if silent_since <= listed {
-                // The entry is right. If we owe even this first one an answer, none is silent.
+                // The entry is right. If we owe an answer even to this first one, none is silent.
                 return is_waiting(number).then_some(number);
             }
             // It was heard after `listed`, or we owe it an answer: its entry gets the right time.

@@ -81,8 +81,8 @@ impl Server {
     }
 
     /// Stops accepting, shuts the socket of every connection down and waits for the threads that
-    /// serve connections. Wakes the event thread without a connection to the server, so it needs no
-    /// free descriptor, and the server's address may no longer exist.
+    /// serve connections. Wakes the event thread without connecting to the server: that works even
+    /// if no descriptor is free, or if the server's address no longer exists.
     pub fn stop(&self) {
         let mut event_thread = lock(&self.event_thread);
         let Some(event_thread) = event_thread.take() else {

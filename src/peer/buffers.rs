@@ -82,8 +82,8 @@ impl BufferPool {
 
     /// Reserves `count` blocks for a download that has reserved `held` already, and adds them to
     /// `held`. A download gets at most an even share of the pool, among all downloads that have
-    /// reserved blocks. Its first run needs only enough unreserved blocks, whatever that share is.
-    /// Returns whether the blocks are reserved.
+    /// reserved blocks. Its first run is reserved whenever enough blocks are unreserved, whatever
+    /// that share is. Returns whether the blocks are reserved.
     pub(super) fn reserve(&self, held: &mut u32, count: u32) -> bool {
         let even_share = self.max_blocks / self.holders.load(Ordering::Relaxed).max(1);
         if *held > 0 && (held.saturating_add(count) > even_share || !self.may_grow(count)) {

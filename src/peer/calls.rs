@@ -119,7 +119,7 @@ impl Call {
                 let metadata =
                     magnet::fetch(search, stream, self.address, true, &connection.handshake);
                 if let Some(metadata) = metadata {
-                    magnet::learn(&self.services, search, metadata);
+                    magnet::handle_metadata(&self.services, search, metadata);
                 }
             }
             // A magnet link never names a group swarm.

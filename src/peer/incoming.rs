@@ -26,7 +26,7 @@ pub(super) fn accept(services: &Arc<Services>, sockets: &Sockets, incoming: Inco
         (Some(SwarmEntry::Search(search)), LinkStream::Plain(stream)) => {
             let _registered = sockets.register(stream);
             if let Some(metadata) = magnet::fetch(&search, stream, address, false, handshake) {
-                magnet::learn(services, &search, metadata);
+                magnet::handle_metadata(services, &search, metadata);
             }
         }
         _ => log::info!(
@@ -36,8 +36,8 @@ pub(super) fn accept(services: &Arc<Services>, sockets: &Sockets, incoming: Inco
     }
 }
 
-/// The swarm with this info-hash, if the caller may join it. Members join group swarms; other
-/// callers join open swarms and magnet searches. A search accepts callers, because they may have
+/// The swarm with this info-hash, if the connecting peer may join it. Members join group swarms;
+/// other peers join open swarms and magnet searches. A search accepts peers, because they may have
 /// the metadata.
 fn joinable(services: &Services, info_hash: InfoHash, is_member: bool) -> Option<SwarmEntry> {
     let entry = services.transfers.entry(info_hash)?;

@@ -81,7 +81,8 @@ pub struct Deadlines {
     pub silence: Duration,
     /// For the remote peer to read what we send.
     pub unread: Duration,
-    /// The number of times in a row that requests to the remote peer may go stale, after 6 s each.
+    /// The number of stalls in a row after which we close the link. A stall: requests are in
+    /// flight, and no block arrives for 6 s.
     pub stalls: u32,
     /// Time without output after which we send a keep-alive (BEP 3: links are closed after two
     /// minutes of silence).

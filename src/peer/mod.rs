@@ -63,7 +63,7 @@ pub use download::place::Started;
 pub use error::PeerError;
 pub use file_choice::{DownloadOptions, FileChoice};
 pub use limits::{Deadlines, Limits};
-pub use run_connection::{Owners, RunConnection, RunConnectionError};
+pub use run_connection::{ClosedRunConnection, ClosedRunConnectionError, Owners};
 pub use running::{Peer, PeerOptions};
 pub use running_command::CommandGuard;
 pub use status::{
@@ -77,7 +77,7 @@ use announce::Announcer;
 use buffers::{BlockBuffer, BufferPool, Reservation};
 use calls::Calls;
 use context::{Context, Identity, LinkLimits, now_ms};
-use download::already::{already_error, or_already};
+use download::already::{accept_existing, entry_exists_error};
 use download::place::{absolute_destination, check_same_kind, place, place_of, read_torrent};
 use download::planned::{OpenedFiles, PlannedDownload, enter, whole_at};
 use download::recorded_place::{RecordedPlace, check_nothing_inside, check_unused};

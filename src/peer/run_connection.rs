@@ -14,7 +14,7 @@ mod pages;
 mod tests;
 
 use super::Trust;
-pub use error::RunConnectionError;
+pub use error::ClosedRunConnectionError;
 
 use crate::net::{FrameReader, Stop, TlsStream, write_frame};
 use crate::system::{lock, recover};
@@ -46,7 +46,7 @@ const STACK: usize = 256 << 10;
 
 /// An open connection to the tracker of a closed run. Dropping it closes it.
 #[derive(Debug)]
-pub struct RunConnection {
+pub struct ClosedRunConnection {
     shared: Arc<ConnectionShared>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -79,10 +79,10 @@ struct State {
     /// The failures of the run, once it has ended.
     failures: Option<Vec<TextLine>>,
     /// Why the connection has ended.
-    end_error: Option<RunConnectionError>,
+    end_error: Option<ClosedRunConnectionError>,
 }
 
-impl RunConnection {
+impl ClosedRunConnection {
     /// Connects, and reports that client `client` listens on `port`.
     ///
     /// # Errors
@@ -92,9 +92,9 @@ impl RunConnection {
         client: ClientNumber,
         port: NonZeroU16,
         trust: &Trust<'_>,
-    ) -> Result<Self, RunConnectionError> {
+    ) -> Result<Self, ClosedRunConnectionError> {
         let stream = trust.connect(tracker)?;
-        let failed = |source: io::Error| RunConnectionError::Thread(Arc::new(source));
+        let failed = |source: io::Error| ClosedRunConnectionError::Thread(Arc::new(source));
         let shared = Arc::new(ConnectionShared {
             stream,
             can_write: Mutex::new(true),
@@ -119,8 +119,12 @@ impl RunConnection {
     /// Reports what this client owns and wants.
     ///
     /// # Errors
-    /// See [`RunConnectionError`].
-    pub fn report(&self, owned: &[Info], wanted: &[FileName]) -> Result<(), RunConnectionError> {
+    /// See [`ClosedRunConnectionError`].
+    pub fn report(
+        &self,
+        owned: &[Info],
+        wanted: &[FileName],
+    ) -> Result<(), ClosedRunConnectionError> {
         for parts in pages::of_infos(owned) {
             self.ask_ok(RunRequest::Own { parts: parts? })?;
         }
@@ -134,8 +138,8 @@ impl RunConnection {
     /// Waits until the tracker releases all clients.
     ///
     /// # Errors
-    /// [`RunConnectionError::Ended`] when the run ends instead, or what ended the connection.
-    pub fn wait_released(&self) -> Result<(), RunConnectionError> {
+    /// [`ClosedRunConnectionError::Ended`] when the run ends instead, or what ended the connection.
+    pub fn wait_released(&self) -> Result<(), ClosedRunConnectionError> {
         self.wait(|state| state.released.then_some(()))
     }
 
@@ -143,12 +147,12 @@ impl RunConnection {
     ///
     /// # Errors
     /// What ended the connection instead.
-    pub fn wait_end(&self) -> Result<Vec<TextLine>, RunConnectionError> {
+    pub fn wait_end(&self) -> Result<Vec<TextLine>, ClosedRunConnectionError> {
         self.wait(|state| state.failures.clone())
     }
 
     /// The error that every further request returns, if the run or the connection has ended.
-    pub fn end_error(&self) -> Option<RunConnectionError> {
+    pub fn end_error(&self) -> Option<ClosedRunConnectionError> {
         lock(&self.shared.state).end_error.clone()
     }
 
@@ -156,9 +160,9 @@ impl RunConnection {
     /// as an owner of a part of it.
     ///
     /// # Errors
-    /// [`RunConnectionError::Refused`] with `NoOwner` when no living client has the file; otherwise
-    /// see [`RunConnectionError`].
-    pub fn lookup(&self, name: &FileName) -> Result<Info, RunConnectionError> {
+    /// [`ClosedRunConnectionError::Refused`] with `NoOwner` when no living client has the file;
+    /// otherwise see [`ClosedRunConnectionError`].
+    pub fn lookup(&self, name: &FileName) -> Result<Info, ClosedRunConnectionError> {
         let mut assembly = InfoAssembly::new();
         loop {
             let (name, offset) = (name.clone(), assembly.offset());
@@ -167,12 +171,12 @@ impl RunConnection {
                 offset,
             };
             let RunAnswer::Info { part } = self.ask(ask)? else {
-                return Err(RunConnectionError::OtherAnswer("lookup"));
+                return Err(ClosedRunConnectionError::OtherAnswer("lookup"));
             };
             if let Some(raw) = assembly.add(&part)? {
                 let info = Info::parse(&raw)?;
                 if *info.name() != name {
-                    return Err(RunConnectionError::OtherAnswer("lookup"));
+                    return Err(ClosedRunConnectionError::OtherAnswer("lookup"));
                 }
                 return Ok(info);
             }
@@ -182,19 +186,19 @@ impl RunConnection {
     /// The other clients that have the file with that info-hash, or download it.
     ///
     /// # Errors
-    /// See [`RunConnectionError`].
-    pub fn owners(&self, info_hash: InfoHash) -> Result<Owners, RunConnectionError> {
+    /// See [`ClosedRunConnectionError`].
+    pub fn owners(&self, info_hash: InfoHash) -> Result<Owners, ClosedRunConnectionError> {
         match self.ask(RunRequest::Owners { info_hash })? {
             RunAnswer::Owners { addresses, whole } => Ok(Owners { addresses, whole }),
-            _ => Err(RunConnectionError::OtherAnswer("owners")),
+            _ => Err(ClosedRunConnectionError::OtherAnswer("owners")),
         }
     }
 
     /// Reports that a wanted file is complete and verified.
     ///
     /// # Errors
-    /// See [`RunConnectionError`].
-    pub fn report_complete(&self, name: &FileName) -> Result<(), RunConnectionError> {
+    /// See [`ClosedRunConnectionError`].
+    pub fn report_complete(&self, name: &FileName) -> Result<(), ClosedRunConnectionError> {
         let name = name.clone();
         self.ask_ok(RunRequest::Complete { name })
     }
@@ -202,8 +206,12 @@ impl RunConnection {
     /// Reports that a wanted file cannot be fetched, and why.
     ///
     /// # Errors
-    /// See [`RunConnectionError`].
-    pub fn report_failed(&self, name: &FileName, reason: &str) -> Result<(), RunConnectionError> {
+    /// See [`ClosedRunConnectionError`].
+    pub fn report_failed(
+        &self,
+        name: &FileName,
+        reason: &str,
+    ) -> Result<(), ClosedRunConnectionError> {
         let (name, reason) = (name.clone(), TextLine::new(reason));
         self.ask_ok(RunRequest::Failed { name, reason })
     }
@@ -211,29 +219,30 @@ impl RunConnection {
     /// Reports that every wanted file is complete or has failed.
     ///
     /// # Errors
-    /// See [`RunConnectionError`].
-    pub fn report_finished(&self) -> Result<(), RunConnectionError> {
+    /// See [`ClosedRunConnectionError`].
+    pub fn report_finished(&self) -> Result<(), ClosedRunConnectionError> {
         match self.ask_ok(RunRequest::Finished) {
             // For the last client, the end of the run may arrive before the answer.
-            Err(RunConnectionError::Ended(_)) => Ok(()),
+            Err(ClosedRunConnectionError::Ended(_)) => Ok(()),
             answered => answered,
         }
     }
 
-    /// Ends the connection. Every thread that waits on it gets [`RunConnectionError::Stopped`].
+    /// Ends the connection. Every thread that waits on it gets
+    /// [`ClosedRunConnectionError::Stopped`].
     pub fn stop(&self) {
-        self.shared.end(RunConnectionError::Stopped);
+        self.shared.end(ClosedRunConnectionError::Stopped);
     }
 
-    fn ask_ok(&self, ask: RunRequest) -> Result<(), RunConnectionError> {
+    fn ask_ok(&self, ask: RunRequest) -> Result<(), ClosedRunConnectionError> {
         let kind = ask.kind();
         match self.ask(ask)? {
             RunAnswer::Ok => Ok(()),
-            _ => Err(RunConnectionError::OtherAnswer(kind)),
+            _ => Err(ClosedRunConnectionError::OtherAnswer(kind)),
         }
     }
 
-    fn ask(&self, ask: RunRequest) -> Result<RunAnswer, RunConnectionError> {
+    fn ask(&self, ask: RunRequest) -> Result<RunAnswer, ClosedRunConnectionError> {
         let kind = ask.kind();
         let id = {
             let mut state = lock(&self.shared.state);
@@ -257,17 +266,20 @@ impl RunConnection {
         let mut state = recover(waited).0;
         match state.answers.remove(&id).flatten() {
             Some(RunAnswer::Error { kind, message }) => {
-                Err(RunConnectionError::Refused { kind, message })
+                Err(ClosedRunConnectionError::Refused { kind, message })
             }
             Some(answer) => Ok(answer),
             None => Err(state
                 .end_error
                 .clone()
-                .unwrap_or(RunConnectionError::NoAnswer(kind))),
+                .unwrap_or(ClosedRunConnectionError::NoAnswer(kind))),
         }
     }
 
-    fn wait<T>(&self, mut ready: impl FnMut(&State) -> Option<T>) -> Result<T, RunConnectionError> {
+    fn wait<T>(
+        &self,
+        mut ready: impl FnMut(&State) -> Option<T>,
+    ) -> Result<T, ClosedRunConnectionError> {
         let mut state = lock(&self.shared.state);
         loop {
             if let Some(ready) = ready(&state) {
@@ -293,7 +305,7 @@ impl RunConnection {
     }
 }
 
-impl Drop for RunConnection {
+impl Drop for ClosedRunConnection {
     fn drop(&mut self) {
         self.stop();
         for thread in self.threads.drain(..) {
@@ -304,7 +316,7 @@ impl Drop for RunConnection {
 
 impl ConnectionShared {
     /// Ends the connection, with this error unless it has ended already.
-    fn end(&self, error: RunConnectionError) {
+    fn end(&self, error: ClosedRunConnectionError) {
         let mut state = lock(&self.state);
         state.end_error.get_or_insert(error);
         drop(state);
@@ -343,14 +355,14 @@ impl ConnectionShared {
         loop {
             let notice = reader
                 .next(SILENCE, FRAME)
-                .map_err(|error| RunConnectionError::Lost(Arc::new(error)))
+                .map_err(|error| ClosedRunConnectionError::Lost(Arc::new(error)))
                 .and_then(|body| Ok(RunNotice::decode(body)?));
             match notice {
                 Err(error) => return self.end(error),
                 Ok(RunNotice::Release) => lock(&self.state).released = true,
                 Ok(RunNotice::End { failures }) => {
                     lock(&self.state).failures = Some(failures.clone());
-                    return self.end(RunConnectionError::Ended(failures));
+                    return self.end(ClosedRunConnectionError::Ended(failures));
                 }
                 Ok(RunNotice::Answer { id, answer }) => {
                     // Without an entry, the answer came too late: its thread no longer waits.

@@ -68,7 +68,7 @@ fn check_trackers(services: &Services) {
     }
 }
 
-/// The time of the next work of each swarm. A swarm that waits for an event has no time.
+/// The time of the next work of each swarm. A swarm that waits for an event is not listed.
 #[derive(Debug, Default)]
 pub(super) struct TickSchedule {
     due: HashMap<InfoHash, Duration>,

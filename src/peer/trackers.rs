@@ -1,11 +1,12 @@
-//! The trackers of one swarm, as its transfer or magnet search sees them.
+//! Trackers, as a transfer or magnet search sees them.
 
 use crate::torrent::InfoHash;
 use crate::wire::AnnounceEvent;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// The trackers of swarms `S`: those of open swarms, or those of one group.
+/// The trackers of open swarms, or those of one group. `S` is the type of what is announced: a
+/// transfer or a magnet search.
 ///
 /// No function here waits for a tracker: other threads send the announces.
 pub(super) trait Trackers<S>: Debug + Send + Sync {

@@ -206,7 +206,8 @@ impl Transfers {
         let mut map = lock(&self.map);
         match map.get(&former.info_hash()) {
             Some(there) if !there.is_same(former) => Err(there.clone()),
-            // Done under the lock of the map, so that a cancel of `former` finds the new entry.
+            // The check and the insertion are under one lock of the map. So a command that ends
+            // `former` meanwhile finds the new entry, and ends it too.
             Some(_) if !former.has_ended() => {
                 self.insert(&mut map, entry);
                 former.set_retired(true);
@@ -224,7 +225,8 @@ impl Transfers {
     ) -> Option<SwarmEntry> {
         let info_hash = entry.info_hash();
         let former = map.insert(info_hash, entry);
-        // The thread `tick` has ignored earlier calls of `wake`: the entry was not in the map.
+        // Calls of `wake` before the insertion had no effect: the thread `tick` ignores swarms that
+        // are not in the map.
         self.context.ticks.wake(info_hash);
         former
     }

@@ -121,11 +121,11 @@ impl<'a> Trust<'a> {
     pub fn connect_within(
         &self,
         address: SocketAddr,
-        connection: Duration,
-        handshake: Duration,
+        connect_timeout: Duration,
+        handshake_timeout: Duration,
     ) -> Result<TlsStream, TrustError> {
         let expected = self.expected()?;
-        let (stream, found) = self.open(address, expected, connection, handshake)?;
+        let (stream, found) = self.open(address, expected, connect_timeout, handshake_timeout)?;
         if expected.is_none() {
             self.store_first(address, found)?;
         }
@@ -140,10 +140,11 @@ impl<'a> Trust<'a> {
     pub(super) fn inspect(
         &self,
         address: SocketAddr,
-        connection: Duration,
-        handshake: Duration,
+        connect_timeout: Duration,
+        handshake_timeout: Duration,
     ) -> Result<(TlsStream, Fingerprint), TrustError> {
-        self.open(address, self.expected()?, connection, handshake)
+        let expected = self.expected()?;
+        self.open(address, expected, connect_timeout, handshake_timeout)
     }
 
     /// The pinned fingerprint, or the stored one. `None` before the first use.
@@ -158,15 +159,15 @@ impl<'a> Trust<'a> {
         &self,
         address: SocketAddr,
         expected: Option<Fingerprint>,
-        connection: Duration,
-        handshake: Duration,
+        connect_timeout: Duration,
+        handshake_timeout: Duration,
     ) -> Result<(TlsStream, Fingerprint), TrustError> {
-        let connected = TcpStream::connect_timeout(&address, connection);
+        let connected = TcpStream::connect_timeout(&address, connect_timeout);
         let socket = connected.map_err(|source| TrustError::Connect {
             address,
             source: Arc::new(source),
         })?;
-        let opened = connect_tls(Arc::new(socket), expected, handshake);
+        let opened = connect_tls(Arc::new(socket), expected, handshake_timeout);
         opened.map_err(|error| match (error, self.pinned) {
             (TlsError::OtherCluster { expected, found }, Some(_)) => TrustError::Pinned {
                 address,

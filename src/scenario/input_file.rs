@@ -71,7 +71,7 @@ pub enum ScenarioDefect {
     /// A blank line instead of an identifier.
     #[error("the identifier is empty")]
     EmptyIdentifier,
-    /// An identifier that is longer than a piece may be.
+    /// An identifier that, with its newline, is longer than a piece may be.
     #[error("the identifier has {0} bytes, which is too long")]
     LongIdentifier(usize),
     /// An identifier whose length is not that of the first one of its file.
@@ -227,7 +227,7 @@ impl<'a> ScenarioLines<'a> {
             content.push(b'\n');
         }
         let segment_length = first.map_or(0, |first| first + 1);
-        // Shorter than `MAX_PIECE_LENGTH`, as checked above.
+        // At most `MAX_PIECE_LENGTH`: each identifier is shorter, as checked above.
         let segment_length = u32::try_from(segment_length).unwrap_or(MAX_PIECE_LENGTH);
         Ok(OwnedFile {
             name,

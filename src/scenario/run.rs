@@ -8,7 +8,8 @@ use super::{Scenario, output_name};
 use crate::certificate::Fingerprint;
 use crate::net::Stop;
 use crate::peer::{
-    DownloadState, FirstUse, Obstacle, Peer, PeerError, RunConnection, RunConnectionError, Trust,
+    ClosedRunConnection, ClosedRunConnectionError, DownloadState, FirstUse, Obstacle, Peer,
+    PeerError, Trust,
 };
 use crate::storage::Destination;
 use crate::system::cause;
@@ -69,7 +70,7 @@ pub enum ClientRunError {
     NoTracker(String),
     /// The tracker refused, or the control connection was lost.
     #[error(transparent)]
-    Control(#[from] RunConnectionError),
+    Control(#[from] ClosedRunConnectionError),
     /// The peer cannot serve an owned file or start a download.
     #[error(transparent)]
     Peer(#[from] PeerError),
@@ -117,11 +118,13 @@ pub fn run(peer: &Peer, task: &ClientTask<'_>, stop: &Stop) -> Result<(), Client
         let _ = watcher.join();
     }
     match result {
-        Err(ClientRunError::Control(RunConnectionError::Ended(failures))) => {
+        Err(ClientRunError::Control(ClosedRunConnectionError::Ended(failures))) => {
             let failures = failures.iter().map(ToString::to_string);
             Err(ClientRunError::Ended(failures.collect()))
         }
-        Err(ClientRunError::Control(RunConnectionError::Stopped)) => Err(ClientRunError::Stopped),
+        Err(ClientRunError::Control(ClosedRunConnectionError::Stopped)) => {
+            Err(ClientRunError::Stopped)
+        }
         result => result,
     }
 }
@@ -130,7 +133,7 @@ pub fn run(peer: &Peer, task: &ClientTask<'_>, stop: &Stop) -> Result<(), Client
 fn report_and_download(
     peer: &Peer,
     task: &ClientTask<'_>,
-    connection: &RunConnection,
+    connection: &ClosedRunConnection,
     owned: &HashMap<FileName, PathBuf>,
 ) -> Result<(), ClientRunError> {
     let infos = task.scenario.owned.iter().map(|file| file.info());
@@ -180,11 +183,11 @@ fn report_and_download(
 
 /// Reports to the tracker that a wanted file cannot be downloaded.
 fn give_up(
-    connection: &RunConnection,
+    connection: &ClosedRunConnection,
     name: &FileName,
     reason: &str,
     failures: &mut Vec<String>,
-) -> Result<(), RunConnectionError> {
+) -> Result<(), ClosedRunConnectionError> {
     log::warn!("{name}: cannot be downloaded: {reason}");
     failures.push(format!("{name}: {reason}"));
     connection.report_failed(name, reason)
@@ -217,7 +220,7 @@ fn reach_tracker(
     peer: &Peer,
     task: &ClientTask<'_>,
     stop: &Stop,
-) -> Result<RunConnection, ClientRunError> {
+) -> Result<ClosedRunConnection, ClientRunError> {
     let port = NonZeroU16::new(peer.address().port());
     let port = port.ok_or_else(|| ClientRunError::NoTracker("this peer has no port".to_owned()))?;
     let started = Instant::now();
@@ -228,14 +231,16 @@ fn reach_tracker(
                 let trust = Trust::new(pinned, peer.folder().path(), task.first_use);
                 let mut trouble = format!("{} lists none", task.tracker_info.display());
                 for address in addresses {
-                    match RunConnection::connect(address, task.client, port, &trust) {
+                    match ClosedRunConnection::connect(address, task.client, port, &trust) {
                         Ok(connection) => return Ok(connection),
-                        Err(RunConnectionError::NoConnection(error)) if error.is_transient() => {
+                        Err(ClosedRunConnectionError::NoConnection(error))
+                            if error.is_transient() =>
+                        {
                             trouble = error.to_string();
                         }
                         Err(
-                            error @ (RunConnectionError::Refused { .. }
-                            | RunConnectionError::NoConnection(_)),
+                            error @ (ClosedRunConnectionError::Refused { .. }
+                            | ClosedRunConnectionError::NoConnection(_)),
                         ) => return Err(error.into()),
                         Err(error) => trouble = error.to_string(),
                     }
@@ -275,10 +280,10 @@ enum StartError {
     Run(ClientRunError),
 }
 
-impl From<RunConnectionError> for StartError {
-    fn from(error: RunConnectionError) -> Self {
+impl From<ClosedRunConnectionError> for StartError {
+    fn from(error: ClosedRunConnectionError) -> Self {
         match error {
-            RunConnectionError::Refused {
+            ClosedRunConnectionError::Refused {
                 kind: RunErrorKind::NoOwner,
                 ..
             } => Self::File("no living owner".to_owned()),
@@ -292,7 +297,7 @@ impl From<RunConnectionError> for StartError {
 fn start_download(
     peer: &Peer,
     task: &ClientTask<'_>,
-    connection: &RunConnection,
+    connection: &ClosedRunConnection,
     owned: &HashMap<FileName, PathBuf>,
     name: &FileName,
 ) -> Result<Option<WantedFile>, StartError> {
@@ -356,8 +361,8 @@ impl WantedFile {
     fn check(
         &mut self,
         peer: &Peer,
-        connection: &RunConnection,
-    ) -> Result<WantedState, RunConnectionError> {
+        connection: &ClosedRunConnection,
+    ) -> Result<WantedState, ClosedRunConnectionError> {
         let Some(status) = peer.closed_run_progress(self.info_hash, &self.owners) else {
             let reason = "this peer has no such download any more";
             return Ok(WantedState::Failed(reason.to_owned()));
@@ -382,10 +387,10 @@ impl WantedFile {
             .closed_run_progress(self.info_hash, &self.owners)
             .map(|status| status.obstacle);
         Ok(match obstacle {
-            Some(Obstacle::Owners(pieces)) => {
+            Some(Obstacle::NoOwnerOf(pieces)) => {
                 WantedState::Failed(format!("no living owner of {pieces} of its segments"))
             }
-            Some(Obstacle::Links(owners)) if self.last_piece.elapsed() > UNREACHABLE_AFTER => {
+            Some(Obstacle::NoLinkTo(owners)) if self.last_piece.elapsed() > UNREACHABLE_AFTER => {
                 let owners: Vec<String> = owners.iter().map(ToString::to_string).collect();
                 WantedState::Failed(format!(
                     "its owners cannot be reached: {}",
@@ -400,12 +405,12 @@ impl WantedFile {
     fn refresh_owners(
         &mut self,
         peer: &Peer,
-        connection: &RunConnection,
-    ) -> Result<(), RunConnectionError> {
+        connection: &ClosedRunConnection,
+    ) -> Result<(), ClosedRunConnectionError> {
         self.owners = connection.owners(self.info_hash)?.addresses;
         self.owners.retain(|owner| *owner != peer.address());
         (self.verified_at_refresh, self.refreshed) = (self.verified, Instant::now());
-        peer.name_owners(self.info_hash, &self.owners);
+        peer.add_owners(self.info_hash, &self.owners);
         Ok(())
     }
 }

@@ -116,8 +116,8 @@ pub fn make_or_open_cluster(path: &Path) -> Result<Authority, ClusterError> {
     }
 }
 
-/// Writes the cluster's key of a backup to the file at `path`, if that file does not exist. A
-/// backup of the previous version has no key.
+/// Writes the cluster's key from a backup to the file at `path`, if that file does not exist.
+/// Does nothing if the backup has no key: the previous version of this program wrote none.
 ///
 /// # Errors
 /// See [`ClusterError`]. An existing file is never changed.

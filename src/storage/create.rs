@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_changes_while_it_is_hashed_is_named() {
+    fn the_error_names_a_file_that_changes_while_it_is_hashed() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("log");
         type Change = fn(&fs::File);

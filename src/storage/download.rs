@@ -131,7 +131,7 @@ impl Download {
         let opened = allowed.and_then(|()| {
             // If the records are not kept, an existing parts file counts as ours, because its name
             // has the info-hash (see `partial_root`).
-            let is_ours = recorded.is_recorded || !recorded.are_kept;
+            let is_ours = recorded.is_recorded || !recorded.records_are_kept;
             PartsFile::of_download(&info, &parent, &name, is_mixed, is_ours)
         });
         // After a new partial file is recorded, a power failure must not lose it.
@@ -217,8 +217,8 @@ impl Download {
                 blocks.skip(segment.length);
                 continue;
             };
-            // If someone has truncated the file, this write would restore its length and leave a
-            // hole where earlier pieces were.
+            // An error if someone has truncated the file: this write would restore its length and
+            // leave a hole where earlier pieces were.
             if segment.kind == FileKind::Wanted {
                 self.store.stamp(index, &file)?;
             }

@@ -181,17 +181,17 @@ impl CachedBlocks<'_> {
     /// Hashes up to `most` bytes from `offset` on, if they are in these blocks. Returns their
     /// number.
     fn hash(&self, offset: u64, most: u64, hasher: &mut Hasher) -> u64 {
-        let Some(mut skipped) = offset.checked_sub(self.offset) else {
+        let Some(mut to_skip) = offset.checked_sub(self.offset) else {
             return 0;
         };
         let mut left = most;
         for block in self.blocks {
             let length = block.len() as u64;
-            let start = skipped.min(length);
+            let start = to_skip.min(length);
             let end = (start + left).min(length);
             let part = block.get(start as usize..end as usize);
             hasher.update(part.unwrap_or_default());
-            skipped -= start;
+            to_skip -= start;
             left -= end - start;
         }
         most - left

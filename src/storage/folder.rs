@@ -51,7 +51,7 @@ pub enum StateFolderError {
     /// The folder cannot be made, opened or locked.
     #[error(transparent)]
     Io(#[from] FileError),
-    /// The environment names no folder to put it in.
+    /// The environment does not say where the default state folder is.
     #[error("neither XDG_DATA_HOME nor HOME is set: name a folder with {0}")]
     NoHome(&'static str),
 }
@@ -150,7 +150,8 @@ impl StateFolder {
         ] {
             let missing = find_missing(call, &path, result);
             if let Some(missing) = missing.map_err(FileError::at(USE_FOLDER, &path))? {
-                // The caller logs this warning. So later calls must not log it again.
+                // The caller logs this warning. It is noted, so that it is not logged again when
+                // the file system lacks the same call later.
                 let _ = missing.note_warning();
                 warnings.push(missing.to_string());
             }

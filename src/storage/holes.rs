@@ -8,8 +8,8 @@ use nix::unistd::{Whence, lseek};
 use std::fs::File;
 use std::io;
 
-/// Writes the next `length` bytes to `file` from `offset` on. Blocks of zeros become holes. This
-/// also frees the space that was reserved for them.
+/// Writes the next `length` bytes of `blocks` to `file` from `offset` on. Blocks of zeros become
+/// holes. This also frees the space that was reserved for them.
 ///
 /// # Errors
 /// See [`Gather::write`].
@@ -32,9 +32,9 @@ pub(super) fn write_sparse(
     Ok(())
 }
 
-/// Frees the space that was reserved for the holes of a complete file. A new file is one hole,
-/// which reads as zeros. So a piece of zeros verifies before anything is fetched. It is never
-/// written, and [`write_sparse`] does not free its space.
+/// Frees the space of a complete file that was reserved but never written. `lseek` reports it as
+/// holes. It belongs to pieces of zeros: they verify before anything is fetched, because a new file
+/// reads as zeros. So they are never written, and [`write_sparse`] does not free their space.
 pub(super) fn release_holes(file: &File, length: u64) {
     let mut at = 0;
     // Stops at the first error: then the file takes more space than it needs.

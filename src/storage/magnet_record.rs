@@ -1,5 +1,5 @@
-//! The record of a magnet search: a download of which only the magnet link is known. It is
-//! `magnets/INFOHASH` in the state folder.
+//! The record of a magnet search: a download of which only the magnet link is known. The record is
+//! the file `magnets/INFOHASH` in the state folder.
 //!
 //! The format is that of all records, see `record_codec`. When the metadata has been fetched, a
 //! [`super::Record`] replaces the record of the search. The new record is written before the old

@@ -4,8 +4,8 @@
 //!
 //! Some peers lose their records when they end: those with a temporary state folder, and those of a
 //! closed run. Such a peer prefers the name with the info-hash. If a file or folder has that name
-//! already, the peer continues it, because there is no better proof that it is ours. Otherwise each
-//! start would need a further name.
+//! already, the peer continues it: the name is the best proof that it is ours. If the peer did not
+//! continue it, each start would need a further name.
 
 use super::root::Root;
 use super::tree::{Access, Folder, has_layout, is_locked};
@@ -23,7 +23,7 @@ pub struct RecordedFiles<'a> {
     /// Whether another transfer of this peer uses a path.
     pub is_used: &'a dyn Fn(&Path) -> bool,
     /// Whether the records outlive this process.
-    pub are_kept: bool,
+    pub records_are_kept: bool,
 }
 
 impl RecordedFiles<'_> {
@@ -32,7 +32,7 @@ impl RecordedFiles<'_> {
         partial: None,
         is_recorded: false,
         is_used: &|_| false,
-        are_kept: true,
+        records_are_kept: true,
     };
 }
 
@@ -43,7 +43,8 @@ pub(super) struct PartialRoot {
     pub(super) name: String,
     /// Whether it was made now. Then it is empty.
     pub(super) is_new: bool,
-    /// Entries with the other names of a partial file. No record names them, so they are only read.
+    /// Existing entries with other names that the partial file could have. No record names them, so
+    /// they are only read.
     pub(super) others: Vec<String>,
 }
 
@@ -74,7 +75,7 @@ impl PartialRoot {
         for name in &names {
             refuse_if_locked(parent, name, layout)?;
         }
-        if !recorded.are_kept {
+        if !recorded.records_are_kept {
             names.reverse();
         }
         let with_hash = destination.partial_name_with_hash(info.info_hash());
@@ -82,7 +83,7 @@ impl PartialRoot {
         for name in &names {
             let made = Root::create_new(parent, name, layout)?;
             let is_new = made.is_some();
-            let may_continue = !is_new && !recorded.are_kept && *name == with_hash;
+            let may_continue = !is_new && !recorded.records_are_kept && *name == with_hash;
             let continued = match may_continue && has_form_of_partial(parent, name, info)? {
                 true => Root::open_to_write(parent, name, layout).ok(),
                 false => None,

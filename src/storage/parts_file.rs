@@ -28,23 +28,23 @@ pub(super) struct PartsFile {
 impl PartsFile {
     /// Opens the parts file of a download for writing. If it is `needed` and does not exist, makes
     /// it. If it is not needed, opens it only if an earlier choice of fewer files has left one.
-    /// Uses an existing file only if it is `recorded`.
+    /// Uses an existing file only if it `is_ours`: it belongs to this download.
     ///
     /// # Errors
-    /// [`StoreError::Foreign`] if a needed parts file exists that is not recorded.
+    /// [`StoreError::Foreign`] if a needed parts file exists that is not ours.
     pub(super) fn of_download(
         info: &Info,
         parent: &Folder,
         download_name: &str,
         needed: bool,
-        recorded: bool,
+        is_ours: bool,
     ) -> Result<Option<Self>, StoreError> {
         let name = name(info, download_name);
-        if !needed && (!recorded || parent.entry(&name)?.is_none()) {
+        if !needed && (!is_ours || parent.entry(&name)?.is_none()) {
             return Ok(None);
         }
         let path = parent.path().join(&name);
-        let file = match (parent.create_new_file(&name)?, recorded) {
+        let file = match (parent.create_new_file(&name)?, is_ours) {
             (Some(new), _) => new,
             (None, true) => parent.file(&name, Access::Write)?,
             (None, false) => {

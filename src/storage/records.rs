@@ -41,26 +41,26 @@ struct Saved {
     /// The SHA-1 of its `.torrent`.
     torrent: Sha1,
     /// The partial file that a stopped download has left on disk.
-    left: Option<PathBuf>,
+    leftover: Option<PathBuf>,
 }
 
 impl Saved {
     fn of(record: &Record, torrent: Sha1) -> Self {
-        let left = match (&record.kind, &record.state) {
+        let leftover = match (&record.kind, &record.state) {
             (RecordKind::Download(place), RecordState::Stopped) => {
                 let partial = record.unfinished.partial.as_ref();
                 partial.map(|partial| place.folder.join(partial))
             }
             _ => None,
         };
-        Self { torrent, left }
+        Self { torrent, leftover }
     }
 
-    /// Whether one of these paths is the partial file that is left, or is inside of it.
-    fn has_left_one_of(&self, paths: &[PathBuf]) -> bool {
+    /// Whether one of these paths is the leftover partial file, or is inside of it.
+    fn leftover_contains_one_of(&self, paths: &[PathBuf]) -> bool {
         let mut ancestors = paths.iter().flat_map(|path| path.ancestors());
-        let left = self.left.as_ref();
-        left.is_some_and(|left| ancestors.any(|path| is_same_entry(path, left)))
+        let leftover = self.leftover.as_ref();
+        leftover.is_some_and(|leftover| ancestors.any(|path| is_same_entry(path, leftover)))
     }
 }
 
@@ -160,12 +160,12 @@ impl Records {
     pub fn claim(&self, hash: InfoHash, paths: &[PathBuf]) -> Result<(), RecordError> {
         let mut saved = self.lock_saved();
         let others = saved.iter_mut().filter(|(other, _)| **other != hash);
-        for (other, saved) in others.filter(|(_, saved)| saved.has_left_one_of(paths)) {
+        for (other, saved) in others.filter(|(_, saved)| saved.leftover_contains_one_of(paths)) {
             if let Some(mut record) = self.find(*other) {
                 record.unfinished.partial = None;
                 replace(&self.record_path(*other), &record.encode(saved.torrent))?;
             }
-            saved.left = None;
+            saved.leftover = None;
         }
         Ok(())
     }

@@ -40,7 +40,7 @@ pub(super) fn rename_new(
     renamed.map_err(|errno| rename_error(to.0, to.1, errno))
 }
 
-/// The same as [`rename_new`], for file systems that cannot refuse to replace. First takes the new
+/// The same as [`rename_new`], for file systems without `RENAME_NOREPLACE`. First takes the new
 /// name with a call that fails if the name exists.
 fn rename_by_placeholder(
     (old, from): (&Folder, &str),
@@ -103,7 +103,8 @@ pub(super) fn rename_over(
 /// One step of the replacement of a folder.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step<'a> {
-    /// Takes a free name with an empty folder. Only an empty folder can be replaced by a rename.
+    /// Makes an empty folder, so that nothing else can take the name. The next step replaces it: a
+    /// rename can replace a folder only if it is empty.
     Make(&'a str),
     /// Renames the first name to the second.
     Rename(&'a str, &'a str),

@@ -52,9 +52,9 @@ pub fn undo_steps(
         return Ok(true);
     }
     parent.remove_empty_folder(name)?;
-    // This rename may take several steps too, but they need no note. The steps that are noted
-    // already stay in the record until all are undone. So after a crash, the next start calls this
-    // function again.
+    // This rename may take several steps too, but they need no note. The existing note stays in the
+    // record until everything is undone. So after a crash, the next start calls this function
+    // again.
     let noted = |_: Option<&str>| Ok(());
     let renamed = rename_new((&parent, aside), (&parent, name), Layout::Folder, &noted);
     renamed.map_err(|error| match error {
@@ -90,7 +90,8 @@ fn undo_new(parent: &Folder, partial: &str, name: &str, layout: Layout) -> Resul
 }
 
 /// Cleans up after an interrupted rename of a file. If an empty placeholder has the new name,
-/// removes the placeholder. If the file has both names, removes the old name.
+/// removes the placeholder. If the file has both names, removes the old name, which completes the
+/// rename.
 pub(super) fn undo_file(
     (old, from): (&Folder, &str),
     (new, to): (&Folder, &str),

@@ -116,22 +116,22 @@ mod tests {
             modified_ns,
             inode,
         };
-        let sealed = stamp(1, 2, 3);
-        assert_eq!(sealed.compare(&sealed), Same);
+        let stored = stamp(1, 2, 3);
+        assert_eq!(stored.compare(&stored), Same);
         let copied = stamp(1, 2, 4);
-        assert_eq!(sealed.compare(&copied), OtherInode);
-        assert_eq!(sealed.compare(&stamp(2, 2, 3)), Changed);
-        assert_eq!(sealed.compare(&stamp(1, 3, 4)), Changed);
+        assert_eq!(stored.compare(&copied), OtherInode);
+        assert_eq!(stored.compare(&stamp(2, 2, 3)), Changed);
+        assert_eq!(stored.compare(&stamp(1, 3, 4)), Changed);
         let all = |before: &[FileStamp], now: &[FileStamp]| FileStamp::compare_all(before, now);
-        assert_eq!(all(&[sealed, sealed], &[sealed, copied]), OtherInode);
-        assert_eq!(all(&[sealed, sealed], &[stamp(9, 2, 3), copied]), Changed);
-        assert_eq!(all(&[sealed], &[sealed, sealed]), Changed);
+        assert_eq!(all(&[stored, stored], &[stored, copied]), OtherInode);
+        assert_eq!(all(&[stored, stored], &[stamp(9, 2, 3), copied]), Changed);
+        assert_eq!(all(&[stored], &[stored, stored]), Changed);
         // After the content was read once, the inode number does not count any more.
-        let confirmed = copied.confirmed_since(Some(&sealed));
+        let confirmed = copied.confirmed_since(Some(&stored));
         assert_eq!(confirmed, stamp(1, 2, 0));
         assert_eq!(confirmed.compare(&stamp(1, 2, 77)), Same);
         assert_eq!(stamp(1, 2, 77).confirmed_since(Some(&confirmed)), confirmed);
-        assert_eq!(sealed.confirmed_since(Some(&sealed)), sealed);
+        assert_eq!(stored.confirmed_since(Some(&stored)), stored);
         assert_eq!(copied.confirmed_since(None), copied);
     }
 

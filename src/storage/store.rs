@@ -9,7 +9,7 @@
 //! here. The receiving peer detects it by the SHA-1 of the piece. If only the inode number of a
 //! file is new, the file is still read, and the caller checks its content meanwhile (see `stamp`).
 //!
-//! A download keeps its file or folder open, and its parts file. All stores share a limited number
+//! A download keeps its parts file and its file or folder open. All stores share a limited number
 //! of other open files. A file that is opened again counts as the same file if it still has the
 //! stamp with which it was verified.
 

@@ -145,7 +145,7 @@ impl ActivePiece {
         self.begun_by == Some(link)
     }
 
-    /// Lets all links fetch the piece, if it was reserved for `link`.
+    /// If the piece was reserved for `link`, another link may be chosen for it.
     pub(super) fn let_others_fetch(&mut self, link: LinkId) {
         if self.single_link == Some(link) {
             self.single_link = None;
@@ -313,7 +313,7 @@ impl ActivePiece {
     pub(super) fn release(&mut self, link: LinkId, number: u32) {
         self.remove_request(link, number);
         // The piece was reserved for this link, but no block is requested from it any more. So
-        // other links may deliver the piece.
+        // another link may be chosen for the piece.
         if self.single_link == Some(link) && !self.is_requested_from(link) {
             self.single_link = None;
         }

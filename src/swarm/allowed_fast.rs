@@ -10,9 +10,8 @@ const MAX_PIECES: u32 = 10;
 const MAX_BYTES: u32 = 4 << 20;
 
 /// The set for the peer at `address`. All addresses of one /24 network get the same set, so that a
-/// second address gains nothing. A peer that owns at least as many pieces as there are in the set
-/// is not served while choked. BEP 6 defines the set for IPv4 only; other addresses get an empty
-/// one.
+/// second address gains nothing. BEP 6 defines the set for IPv4 only; other addresses get an empty
+/// one. A choked peer is served only while it owns fewer pieces than its set contains.
 pub fn allowed_fast(address: IpAddr, info_hash: InfoHash, lengths: &Lengths) -> Vec<PieceIndex> {
     let IpAddr::V4(address) = address.to_canonical() else {
         return Vec::new();
@@ -58,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longer_the_pieces_are_the_fewer_are_allowed() {
+    fn if_pieces_are_longer_the_set_has_fewer_of_them() {
         for (length, count) in [(512 << 10, 8), (1 << 20, 4), (4 << 20, 1), (8 << 20, 0)] {
             let lengths = Lengths::new(1 << 30, length).unwrap();
             let set = allowed_fast([127, 0, 0, 1].into(), InfoHash([7; 20]), &lengths);
@@ -67,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn all_pieces_of_a_small_share_are_allowed_and_ipv6_gets_nothing() {
+    fn the_set_has_all_pieces_of_a_small_share_and_is_empty_for_ipv6() {
         for pieces in [1, 3, 10] {
             let lengths = Lengths::new(pieces * 1_000, 1_000).unwrap();
             let set = allowed_fast([127, 0, 0, 1].into(), InfoHash([7; 20]), &lengths);

@@ -33,8 +33,8 @@ enum State {
     Waiting(Duration),
     /// A call is under way or a link is open.
     Busy,
-    /// Not to be called before this time, because the peer there sent a bad piece. Our own address
-    /// is barred for ever (`Duration::MAX`).
+    /// Not to be called before this time, because the peer there sent a bad piece. The state stays
+    /// until the next call. Our own address is barred for ever (`Duration::MAX`).
     Barred(Duration),
 }
 
@@ -42,11 +42,11 @@ impl Candidates {
     /// A tracker or a user names an address. If it is known already, nothing changes: after
     /// failures it keeps waiting.
     pub fn add(&mut self, address: SocketAddr) {
-        self.add_from(address, Duration::ZERO);
+        self.add_waiting(address, Duration::ZERO);
     }
 
-    /// Like [`Candidates::add`], but a new address is called from `from` on.
-    pub fn add_from(&mut self, address: SocketAddr, from: Duration) {
+    /// Like [`Candidates::add`], but a new address is not called before `until`.
+    pub fn add_waiting(&mut self, address: SocketAddr, until: Duration) {
         if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
             return;
         }
@@ -54,7 +54,7 @@ impl Candidates {
             return;
         }
         let fresh = Candidate {
-            state: State::Waiting(from),
+            state: State::Waiting(until),
             failures: 0,
         };
         self.addresses.insert(address, fresh);

@@ -49,7 +49,7 @@ impl Contacts {
 
     /// A tracker names peers that have just joined the swarm. They are called from `from` on.
     pub fn add_newcomers(&mut self, addresses: impl Iterator<Item = SocketAddr>, from: Duration) {
-        addresses.for_each(|address| self.candidates.add_from(address, from));
+        addresses.for_each(|address| self.candidates.add_waiting(address, from));
     }
 
     /// Another peer names an address.

@@ -517,8 +517,9 @@ impl<B: Debug> Core<B> {
             .connect(&self.config, idle, now, &mut self.effects);
     }
 
-    /// When [`Core::on_tick`] has something to do next: now (zero) as long as there are links or
-    /// requests, or when an address is to be called. `None`: not before another event.
+    /// When [`Core::on_tick`] has something to do next. Zero (now) as long as there are links or
+    /// active pieces. Otherwise the time at which an address is to be called. `None`: not before
+    /// another event.
     pub fn next_tick(&self) -> Option<Duration> {
         if !self.phase().serves() {
             return None;
@@ -536,7 +537,7 @@ impl<B: Debug> Core<B> {
         self.peers.contacts()
     }
 
-    /// The addresses that the swarm calls, for changes.
+    /// Mutable access to the addresses that the swarm calls.
     pub fn contacts_mut(&mut self) -> &mut Contacts {
         self.peers.contacts_mut()
     }
@@ -554,7 +555,7 @@ impl<B: Debug> Core<B> {
         self.peers.close_all(reason, &mut self.effects);
     }
 
-    /// Continues the work of a predecessor, with its addresses and its counts.
+    /// Takes over the addresses and the counts of the transfer that this one replaces.
     pub fn take_over(
         &mut self,
         candidates: Candidates,

@@ -30,12 +30,12 @@ pub struct PeerExchange {
     early: u32,
 }
 
-/// The content of a message to a link.
+/// The content of a message to the peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContactChanges {
-    /// New addresses, which the link does not have from us.
+    /// New addresses, which the peer does not have from us.
     pub added: Vec<SocketAddr>,
-    /// Addresses that we sent to the link and that are gone.
+    /// Addresses that the peer has from us and is no longer to have.
     pub dropped: Vec<SocketAddr>,
 }
 
@@ -51,8 +51,9 @@ impl PeerExchange {
     }
 
     /// The message to send now; `None` if none is due, or if nothing has changed. `current` are the
-    /// addresses that the peer is to have; its `own` is left out. The message has at most `max`
-    /// added and `max` dropped addresses. The others wait for the next message.
+    /// addresses that the peer is to have. `own` is the peer's own address, which is left out. The
+    /// message has at most `max` added and `max` dropped addresses. The others wait for the next
+    /// message.
     pub fn next_message(
         &mut self,
         now: Duration,

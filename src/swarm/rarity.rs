@@ -10,7 +10,7 @@ const ABSENT: u32 = u32::MAX;
 ///
 /// The availability of a piece is the number of partial links that have it. A partial link is one
 /// whose peer has some pieces, but not all. Links to seeds are not counted, because they do not
-/// change the order. A change of one piece's availability costs one swap, whatever the number of
+/// change the order. A change of one piece's availability costs two swaps, whatever the number of
 /// pieces.
 #[derive(Debug)]
 pub(super) struct Rarity {

@@ -7,8 +7,8 @@
 //! - While the rate grows with the window, the window also grows with each block that arrives, to
 //!   at most eight times what fills the link. Each block adds one block to the window, which
 //!   doubles the window in each round trip. On a far link that is idle for a part of each round
-//!   trip, each block adds seven. The pace of the blocks inside one burst shows this: at that pace,
-//!   more blocks than the window holds would arrive in one round trip.
+//!   trip, each block adds seven. The pace of the blocks inside one burst shows such a link: at
+//!   that pace, more blocks than the window holds would arrive in one round trip.
 //!
 //! The window is never fixed. So a long fat link is filled, and a slow link holds few blocks that
 //! others could fetch. On a near link the delay is almost zero: the window follows the slack, and
@@ -25,7 +25,7 @@ const SLACK: Duration = Duration::from_millis(5);
 /// By what factor a window may grow in one round trip.
 const GROWTH: u32 = 8;
 /// The blocks that a window may hold in addition to [`GROWTH`] times rate x delay: 8 MiB. On a near
-/// link rate x delay is small, so the largest window there is little more than this.
+/// link rate x delay is small, so its window is at most a little larger than this.
 const NEAR_ALLOWANCE: u32 = 512;
 /// A rate is measured over at least this long.
 const MIN_ROUND: Duration = Duration::from_millis(10);
@@ -231,7 +231,7 @@ mod tests {
             }
         }
 
-        /// Runs until `end`. Returns the bytes a second reached since the start.
+        /// Runs until `end`. Returns the average rate since the start, in bytes a second.
         fn run(&mut self, end: Duration) -> f64 {
             while self.now < end {
                 self.send_requests();

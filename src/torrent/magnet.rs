@@ -107,7 +107,7 @@ impl FromStr for Magnet {
 }
 
 /// The name of a parameter. Some web pages write `&amp;` between parameters. BEP 9 allows numbers:
-/// `tr.1`, `tr.2`.
+/// `tr.1`, `tr.2`. Only the name `x.pe` itself contains a dot.
 fn parameter(key: &str) -> String {
     let key = key.trim_start_matches("amp;").to_ascii_lowercase();
     match key.split_once('.') {

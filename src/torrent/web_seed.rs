@@ -9,7 +9,7 @@ use crate::base::percent::escape;
 pub struct FilePart {
     /// Index of the file in [`Info::files`].
     pub index: usize,
-    /// Offset of the first byte in the file.
+    /// Offset in the file at which the range begins.
     pub offset: u64,
     /// The number of bytes.
     pub length: u64,

@@ -17,12 +17,12 @@ use std::time::Instant;
 pub struct TlsService {
     /// Performs the handshake of an incoming connection.
     pub tls: TlsServer,
-    /// Decides after the handshake how a connection is served.
+    /// Decides after the handshake what serves a connection.
     pub serve: ServeTls,
 }
 
-/// Returns how a TLS connection is served, according to its purpose.
-pub type ServeTls = Box<dyn Fn(AcceptedTls) -> TlsServing + Send + Sync>;
+/// Returns what serves a TLS connection, according to its purpose.
+pub type ServeTls = Box<dyn Fn(AcceptedTls) -> ServedBy + Send + Sync>;
 
 /// A connection whose handshake is done.
 #[derive(Debug)]
@@ -38,11 +38,11 @@ pub struct AcceptedTls {
     pub place: Place,
 }
 
-/// How a connection is served.
-pub enum TlsServing {
-    /// As a state machine.
+/// What serves a connection.
+pub enum ServedBy {
+    /// A state machine.
     Session(Box<dyn Session>),
-    /// On a thread of its own.
+    /// A thread of its own.
     Thread(Job),
 }
 
@@ -59,7 +59,7 @@ impl TlsService {
                 tls, from, purpose, ..
             } = accepted;
             let stream = tls.into_stream();
-            TlsServing::Thread(Box::new(move || serve(&stream, from, purpose)))
+            ServedBy::Thread(Box::new(move || serve(&stream, from, purpose)))
         });
         Self { tls, serve }
     }
@@ -236,12 +236,12 @@ impl TrackerSession {
             place: self.place.clone(),
         };
         match serve(accepted) {
-            TlsServing::Session(session) => {
+            ServedBy::Session(session) => {
                 self.stage = Stage::Served(session);
                 // A request may have arrived together with the last bytes of the handshake.
                 self.advance(turn)
             }
-            TlsServing::Thread(job) => Next::Thread(job),
+            ServedBy::Thread(job) => Next::Thread(job),
         }
     }
 

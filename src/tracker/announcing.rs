@@ -103,11 +103,11 @@ fn may_seek_metadata(request: &AnnounceRequest) -> bool {
 fn hash(key: &[u8]) -> NonZeroU32 {
     let digest = digest(&SHA256, key);
     let start = digest.as_ref().first_chunk().copied();
-    key_hash(start.map_or(0, u32::from_be_bytes))
+    nonzero_key_hash(start.map_or(0, u32::from_be_bytes))
 }
 
 /// The hash with this number. 0 becomes 1, because `Option<NonZeroU32>` keeps `None` as 0.
-pub(super) fn key_hash(number: u32) -> NonZeroU32 {
+pub(super) fn nonzero_key_hash(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
 }
 

@@ -63,7 +63,7 @@ pub(super) struct HttpSession {
 enum Stage {
     /// Waits for the next request. Nothing of it has arrived.
     Idle,
-    /// Waits for the rest of a request.
+    /// Waits for the first request of the connection, or for the rest of a request.
     Head,
     /// Sends the last response, then closes.
     Last,
@@ -172,6 +172,7 @@ impl HttpSession {
         let has_unsent = self.sent < self.out.len();
         if has_unsent && !self.flush()? {
             if self.stage == Stage::Idle {
+                // In this stage, `go_on` starts a new idle time when the responses are sent.
                 self.stage = Stage::Head;
             }
             self.until = Instant::now() + self.deadlines.head;

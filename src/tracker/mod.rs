@@ -30,7 +30,7 @@ mod threads;
 mod totals;
 mod udp;
 
-pub use accepting::{AcceptedTls, ServeTls, TlsService, TlsServing};
+pub use accepting::{AcceptedTls, ServeTls, ServedBy, TlsService};
 pub use access::{
     AccessSettings, INVITE_LIFETIME, InviteCode, OperatorAccess, Registration, RegistryCounts,
 };
@@ -51,7 +51,7 @@ pub use place_limits::{Admission, TrustsAddress};
 use quotas::Quotas;
 pub use quotas::SwarmLimits;
 pub use replicas::MAX_TRACKERS;
-use replicas::{ListedAddresses, ReplicaConnections, numbers, serve_replica};
+use replicas::{ListedAddresses, ReplicaConnections, serve_replica, tracker_numbers};
 pub use saved::SavedError;
 use saved::{MAX_SAVED, SavedSwarm, SavedSwarms};
 pub use server::{DEFAULT_INTERVAL, Tracker, TrackerError, TrackerOptions, bind, bind_with_udp};

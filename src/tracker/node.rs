@@ -13,9 +13,9 @@
 use super::access::{AccessSettings, ControlSession, OperatorAccess, Registrar};
 use super::{
     AcceptedTls, Admission, AnnouncePolicy, Endpoint, EndpointOptions, ListedAddresses, NewKey,
-    NodeError, RegistryStore, ReplicaConnections, RunningFile, ServeTls, StoreOptions, SwarmLimits,
-    TlsService, TlsServing, Tracker, TrackerOptions, max_connections, numbers, serve_operator,
-    serve_replica,
+    NodeError, RegistryStore, ReplicaConnections, RunningFile, ServeTls, ServedBy, StoreOptions,
+    SwarmLimits, TlsService, Tracker, TrackerOptions, max_connections, serve_operator,
+    serve_replica, tracker_numbers,
 };
 use crate::certificate::Fingerprint;
 use crate::net::{ConnectionPurpose, Stop, TlsStream};
@@ -77,7 +77,8 @@ impl Node {
         let mut endpoint = options.endpoint;
         let backup = options.restore.map(|backup| {
             let backup = Database::read_backup_for(&endpoint.folder, &backup)?;
-            // The key comes from the backup. If the backup has none, no new key is made.
+            // The key comes from the backup. If the backup has none, a new key is made only if the
+            // operator wants a new cluster.
             if endpoint.new_key == NewKey::OnlyWithoutRegistry {
                 endpoint.new_key = NewKey::Never;
             }
@@ -92,7 +93,7 @@ impl Node {
         drop(backup);
         let store_options = StoreOptions {
             number: endpoint.number,
-            listed: numbers(options.listed),
+            listed: tracker_numbers(options.listed),
             alone: options.alone,
         };
         let store = Arc::new(RegistryStore::open(&endpoint.folder, store_options)?);
@@ -112,7 +113,7 @@ impl Node {
                 tls: endpoint.tls,
                 serve: serve_tls(&store, &registrar),
             }),
-            cluster: Some(Arc::clone(&store)),
+            store: Some(Arc::clone(&store)),
             admission,
             stop: endpoint.stop.clone(),
             limits,
@@ -205,12 +206,12 @@ fn serve_tls(store: &Arc<RegistryStore>, registrar: &Arc<Registrar>) -> ServeTls
         let serve: fn(&RegistryStore, &TlsStream, SocketAddr) = match purpose {
             ConnectionPurpose::Peer => {
                 let session = ControlSession::new(&registrar, tls, from, place);
-                return TlsServing::Session(Box::new(session));
+                return ServedBy::Session(Box::new(session));
             }
             ConnectionPurpose::Replica => serve_replica,
             ConnectionPurpose::Operator => serve_operator,
         };
         let (store, stream) = (Arc::clone(&store), tls.into_stream());
-        TlsServing::Thread(Box::new(move || serve(&store, &stream, from)))
+        ServedBy::Thread(Box::new(move || serve(&store, &stream, from)))
     })
 }

@@ -32,7 +32,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long receiving or sending a frame may take.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why a backup failed.
+/// Why a backup failed. The texts are written for the operator's end; the tracker only logs them.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     /// The tracker cannot be reached.

@@ -23,7 +23,7 @@ pub(super) struct Outbox<T> {
 
 #[derive(Debug)]
 struct Queue<T> {
-    waiting: VecDeque<T>,
+    entries: VecDeque<T>,
     closed: bool,
     reader_ended: bool,
 }
@@ -31,7 +31,7 @@ struct Queue<T> {
 impl<T> Default for Outbox<T> {
     fn default() -> Self {
         let queue = Queue {
-            waiting: VecDeque::new(),
+            entries: VecDeque::new(),
             closed: false,
             reader_ended: false,
         };
@@ -47,7 +47,7 @@ impl<T> Outbox<T> {
     pub(super) fn push(&self, entry: T) {
         self.change(|queue| {
             if !queue.closed {
-                queue.waiting.push_back(entry);
+                queue.entries.push_back(entry);
             }
         });
     }
@@ -61,7 +61,7 @@ impl<T> Outbox<T> {
     pub(super) fn close_and_clear(&self) {
         self.change(|queue| {
             queue.closed = true;
-            queue.waiting.clear();
+            queue.entries.clear();
         });
     }
 
@@ -75,9 +75,9 @@ impl<T> Outbox<T> {
 
     /// Waits for the next entry. `None` once the queue is closed and empty.
     pub(super) fn next(&self) -> Option<T> {
-        let waiting = |queue: &mut Queue<T>| queue.waiting.is_empty() && !queue.closed;
+        let waiting = |queue: &mut Queue<T>| queue.entries.is_empty() && !queue.closed;
         let queue = self.changed.wait_while(self.queue(), waiting);
-        let next = recover(queue).waiting.pop_front();
+        let next = recover(queue).entries.pop_front();
         self.changed.notify_all();
         next
     }
@@ -85,7 +85,7 @@ impl<T> Outbox<T> {
     /// Waits until fewer than [`MAX_QUEUED`] entries are queued. The writer's deadline bounds the
     /// wait.
     pub(super) fn wait_for_room(&self) {
-        let full = |queue: &mut Queue<T>| queue.waiting.len() >= MAX_QUEUED;
+        let full = |queue: &mut Queue<T>| queue.entries.len() >= MAX_QUEUED;
         drop(self.changed.wait_while(self.queue(), full));
     }
 

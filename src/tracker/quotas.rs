@@ -25,9 +25,9 @@ pub struct SwarmLimits {
     pub peers_per_address: usize,
     /// Peers of one address in one swarm.
     pub peers_per_swarm_and_address: usize,
-    /// Peers of one address in one answer, and among the best uploaders of a swarm. Peers with the
-    /// address of the asking peer may fill half of the answer, or more if too few others are there
-    /// for the other half.
+    /// Peers of one address in one answer, and in each list of the best uploaders of a swarm. Peers
+    /// with the address of the asking peer may fill half of the answer, or more if too few others
+    /// are there for the other half.
     pub peers_per_answer_and_address: usize,
     /// Announces per second that the `pieceful` peers of one address should make together. If the
     /// usual interval leads to more, these peers get a longer one.
@@ -170,15 +170,15 @@ impl Quotas {
     }
 }
 
-/// Number of rows of counts. Each address is counted once in each row.
+/// Number of rows of counts. Each address has one count in each row.
 const ROWS: usize = 4;
 /// Number of counts in each row.
 const ROW_LENGTH: usize = 1 << 15;
 
 /// Estimates the number of peers of each address in a fixed amount of memory (a count-min sketch).
-/// An address is counted once in each row, at a position that its hash chooses. The smallest of its
-/// counts is never too small. It is too large by about the number of all peers divided by the
-/// length of a row.
+/// An address has one count in each row, at a position that its hash chooses. Other addresses may
+/// share the count. The smallest count of an address is never too small. It is too large by about
+/// the number of all peers divided by the length of a row.
 #[derive(Debug)]
 struct PeerEstimate {
     key: SipKey,

@@ -7,7 +7,7 @@
 //! big-endian. This is layout 2. Layout 1 ([`MAGIC_1`]) has no SipHash key, because all ids are
 //! whole. In it, the hash of the `key` that a peer announces has 8 bytes instead of 4.
 
-use super::announcing::{IdHash, key_hash};
+use super::announcing::{IdHash, nonzero_key_hash};
 use super::swarm::{SavedId, SavedPeer, TimedAddress, Traffic};
 use crate::base::SipKey;
 use crate::torrent::InfoHash;
@@ -68,7 +68,8 @@ pub enum SavedError {
 }
 
 impl SavedSwarms {
-    /// Encodes these swarms. Swarms that exceed [`MAX_SAVED`] are left out.
+    /// Encodes these swarms. Leaves out the first swarm that would make the file longer than
+    /// [`MAX_SAVED`], and all swarms after it.
     pub(super) fn encode(
         wall_clock: Duration,
         id_key: SipKey,
@@ -238,8 +239,8 @@ fn read_peer(reader: &mut Reader<'_>, layout: Layout) -> Option<SavedPeer> {
     let key = match (flags & flag::KEY, layout) {
         (0, _) => None,
         // The hash in layout 2 is the start of the one in layout 1.
-        (_, Layout::One) => Some(key_hash((reader.u64()? >> 32) as u32)),
-        (_, Layout::Two) => Some(key_hash(reader.u32()?)),
+        (_, Layout::One) => Some(nonzero_key_hash((reader.u64()? >> 32) as u32)),
+        (_, Layout::Two) => Some(nonzero_key_hash(reader.u32()?)),
     };
     let v4 = match flags & flag::V4 {
         0 => None,
@@ -288,7 +289,7 @@ mod tests {
     fn saved() -> SavedSwarms {
         let peer = |id: u8, is_seed, key: Option<u32>, addresses| SavedPeer {
             id: whole(id),
-            key: key.map(key_hash),
+            key: key.map(nonzero_key_hash),
             is_seed,
             addresses,
             reported: Traffic {

@@ -42,15 +42,15 @@ pub struct TrackerOptions {
     /// The file that keeps open swarms between a graceful stop and the next start. Without it they
     /// are lost at the end.
     pub swarms_file: Option<SwarmsFile>,
-    /// Announce interval for `pieceful` peers. One that misses two announces is removed. Whole
-    /// seconds, at least one.
+    /// Announce interval for `pieceful` peers: whole seconds, at least one. A peer that misses two
+    /// announces is removed.
     pub interval: Duration,
     /// Which peers may announce and scrape.
     pub access: AnnouncePolicy,
     /// The service for TLS connections. Without it, the tracker accepts none.
     pub tls_service: Option<TlsService>,
     /// The registry of its cluster, if it serves groups.
-    pub cluster: Option<Arc<RegistryStore>>,
+    pub store: Option<Arc<RegistryStore>>,
     /// Stops the tracker when raised.
     pub stop: Stop,
     /// Limits of swarms and peers.
@@ -72,7 +72,7 @@ impl TrackerOptions {
             interval: DEFAULT_INTERVAL,
             access: AnnouncePolicy::NotOpen,
             tls_service: None,
-            cluster: None,
+            store: None,
             stop: Stop::new(),
             limits: SwarmLimits::default(),
             admission: Admission::new(max_connections(None)),
@@ -188,7 +188,7 @@ impl Tracker {
         let service = Arc::new(Service {
             swarms,
             access,
-            cluster: options.cluster,
+            store: options.store,
         });
         let acceptor = Acceptor::new(
             Arc::clone(&service),

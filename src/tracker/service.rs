@@ -29,7 +29,7 @@ pub enum AnnouncePolicy {
 pub(super) struct Service {
     pub(super) swarms: Swarms,
     pub(super) access: AnnouncePolicy,
-    pub(super) cluster: Option<Arc<RegistryStore>>,
+    pub(super) store: Option<Arc<RegistryStore>>,
 }
 
 impl Service {
@@ -51,8 +51,8 @@ impl Service {
             }
             "/metrics" if self.shows_counts() => {
                 let mut text = monitoring::metrics(&self.swarms.stats(), now);
-                if let Some(cluster) = &self.cluster {
-                    monitoring::cluster_metrics(&cluster.status(), &mut text);
+                if let Some(store) = &self.store {
+                    monitoring::cluster_metrics(&store.status(), &mut text);
                 }
                 return http::respond_as(
                     request,
@@ -80,7 +80,7 @@ impl Service {
     }
 
     /// Handles an announce over UDP. Passes the peers of the answer to `chosen`, one by one.
-    pub(super) fn announce_to(
+    pub(super) fn announce_over_udp(
         &self,
         request: &AnnounceRequest,
         from: IpAddr,
@@ -98,6 +98,7 @@ impl Service {
         Ok(announced)
     }
 
+    /// Handles an announce over HTTP.
     fn announce(
         &self,
         request: &AnnounceRequest,
@@ -114,8 +115,8 @@ impl Service {
 
     fn admit_announce(&self, request: &AnnounceRequest) -> Result<(), String> {
         self.admit()?;
-        let cluster = self.cluster.as_ref();
-        if cluster.is_some_and(|store| store.read(|it| it.is_shared(request.info_hash))) {
+        let store = self.store.as_ref();
+        if store.is_some_and(|store| store.read(|it| it.is_shared(request.info_hash))) {
             return Err("this torrent is not served here".into());
         }
         Ok(())

@@ -75,8 +75,8 @@ pub struct StoreOptions {
     pub number: TrackerNumber,
     /// Numbers of all listed trackers.
     pub listed: Vec<TrackerNumber>,
-    /// Whether it serves at once with any data: the operator guarantees that no other tracker has
-    /// newer data.
+    /// Whether this tracker serves at once, whatever data it has: the operator guarantees that no
+    /// other tracker has newer data.
     pub alone: bool,
 }
 
@@ -270,7 +270,7 @@ impl RegistryStore {
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<Durability, WriteError> {
         let blobs = info.map(|info| (info.info_hash(), info.raw().to_vec()));
-        let (done, single, reports) = {
+        let (receiver, single, reports) = {
             let now = moment(self.shared.epoch);
             let mut state = self.shared.write_state();
             if state.failed {
@@ -278,13 +278,13 @@ impl RegistryStore {
             }
             let blobs = blobs.into_iter().collect();
             let (write, effects) = state.replica.write(blobs, now, operation)?;
-            let done = state.add_waiter(write);
+            let receiver = state.add_waiter(write);
             let reports = self.shared.perform(&mut state, effects);
             self.shared.changes.push(state.replica.take_changed());
-            (done, state.replica.is_single(), reports)
+            (receiver, state.replica.is_single(), reports)
         };
         reports.iter().for_each(log_report);
-        match done.recv_timeout(DISK_TIMEOUT) {
+        match receiver.recv_timeout(DISK_TIMEOUT) {
             Ok(Copies::OnlyHere) if !single => Ok(Durability::OnlyHere),
             Ok(_) => Ok(Durability::Safe),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
@@ -425,9 +425,9 @@ impl SharedStore {
                     self.saves.push(Save::Commit(commit));
                 }
                 Effect::Acknowledge { write, copies } => {
-                    if let Some(waiting) = state.waiting_writes.remove(&write) {
+                    if let Some(sender) = state.waiting_writes.remove(&write) {
                         // The caller may have stopped waiting.
-                        let _ = waiting.try_send(copies);
+                        let _ = sender.try_send(copies);
                     }
                 }
                 Effect::Abandon { write } => drop(state.waiting_writes.remove(&write)),
@@ -475,9 +475,9 @@ impl State {
 
     /// Adds a caller that waits for this write. It waits on the receiver, without the lock.
     fn add_waiter(&mut self, write: Sequence) -> Receiver<Copies> {
-        let (done, waiting) = sync_channel(1);
-        self.waiting_writes.insert(write, done);
-        waiting
+        let (sender, receiver) = sync_channel(1);
+        self.waiting_writes.insert(write, sender);
+        receiver
     }
 
     fn close_connections(&mut self) -> Vec<ReplicaConnectionId> {

@@ -172,8 +172,8 @@ impl Swarm {
 
     /// Removes every peer that has been silent for too long, and calls `left` with its address
     /// prefix and `None`. If only one of two addresses of a peer has expired, the peer stays, but
-    /// it may now count towards another prefix. Then calls `left` with the former and the present
-    /// one.
+    /// it may now count towards another prefix. If it does, `left` is called with the former and
+    /// the present prefix.
     pub(super) fn expire(
         &mut self,
         now: Duration,
@@ -323,9 +323,9 @@ impl Swarm {
     }
 
     fn count_addresses(&mut self) {
-        let few = self.settings.peers_per_answer_and_address;
-        let few = u32::try_from(few).unwrap_or(u32::MAX);
-        self.addresses = AddressCounts::new(self.len(), few);
+        let most = self.settings.peers_per_answer_and_address;
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
+        self.addresses = AddressCounts::new(self.len(), most);
         for slot in self.lists.slots() {
             if let Some(prefix) = self.lists.prefix(slot) {
                 self.addresses.add(self.address_hash(prefix));

@@ -71,7 +71,7 @@ pub enum RunRequest {
         /// The next names.
         names: Vec<FileName>,
     },
-    /// The client has sent everything that it owns and wants. It waits for the release.
+    /// The client has sent all its `Own` and `Want` requests. It waits for the release.
     Reported,
     /// Requests a part of the info dictionary of a file. The answer is [`RunAnswer::Info`].
     Lookup {
@@ -149,7 +149,7 @@ pub enum RunAnswer {
     },
 }
 
-/// The closed list of errors in a [`RunAnswer`].
+/// All kinds of error in a [`RunAnswer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RunErrorKind {
     /// Another client has used this number already.

@@ -49,7 +49,7 @@ impl Password {
         }
     }
 
-    /// Checks that an account may get this password now.
+    /// Checks that this password is long enough to be a new one.
     ///
     /// # Errors
     /// [`PasswordError::Short`].

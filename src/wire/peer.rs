@@ -186,7 +186,7 @@ pub fn decode(bytes: &[u8], max_bitfield: usize) -> Result<Decoded<'_>, MessageE
         (id::NOT_INTERESTED, _) => PeerMessage::NotInterested,
         (id::HAVE, _) => PeerMessage::Have(number(body, 0)),
         (id::BITFIELD, _) => PeerMessage::Bitfield(body),
-        (id::REQUEST, _) => PeerMessage::Request(read_block(body)),
+        (id::REQUEST, _) => PeerMessage::Request(unchecked_block(body)),
         (id::PIECE, _) => {
             let (index, begin) = (number(body, 0), number(body, 1));
             return Ok(Decoded::PieceHeader(UncheckedBlock {
@@ -195,12 +195,12 @@ pub fn decode(bytes: &[u8], max_bitfield: usize) -> Result<Decoded<'_>, MessageE
                 length: body_length - 8,
             }));
         }
-        (id::CANCEL, _) => PeerMessage::Cancel(read_block(body)),
+        (id::CANCEL, _) => PeerMessage::Cancel(unchecked_block(body)),
         (id::PORT, &[high, low]) => PeerMessage::Port(u16::from_be_bytes([high, low])),
         (id::SUGGEST, _) => PeerMessage::Suggest(number(body, 0)),
         (id::HAVE_ALL, _) => PeerMessage::HaveAll,
         (id::HAVE_NONE, _) => PeerMessage::HaveNone,
-        (id::REJECT, _) => PeerMessage::Reject(read_block(body)),
+        (id::REJECT, _) => PeerMessage::Reject(unchecked_block(body)),
         (id::ALLOWED_FAST, _) => PeerMessage::AllowedFast(number(body, 0)),
         (id::EXTENDED, [id, payload @ ..]) => PeerMessage::Extended { id: *id, payload },
         _ => return Err(MessageError::Length { id, length }),
@@ -216,7 +216,7 @@ fn number(body: &[u8], at: usize) -> u32 {
         .map_or(0, |bytes| u32::from_be_bytes(*bytes))
 }
 
-fn read_block(body: &[u8]) -> UncheckedBlock {
+fn unchecked_block(body: &[u8]) -> UncheckedBlock {
     UncheckedBlock {
         index: number(body, 0),
         begin: number(body, 1),
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_bad_message_has_its_own_error() {
+    fn messages_of_a_wrong_length_are_errors() {
         let table: &[(&[u8], MessageError)] = &[
             (&[0xff, 0xff, 0xff, 0xff], MessageError::TooLong(u32::MAX)),
             (&[0x80, 0, 0, 0, 5], MessageError::TooLong(1 << 31)),

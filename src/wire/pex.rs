@@ -39,7 +39,7 @@ pub enum PexError {
     /// Not bencode.
     #[error(transparent)]
     Bencode(#[from] bencode::Error),
-    /// The length of a list is not a multiple of the length of a contact.
+    /// A list is not a string, or its length is not a multiple of the length of a contact.
     #[error("{0:?} is not a list of whole contacts")]
     Contacts(&'static str),
 }

@@ -101,9 +101,9 @@ pub enum ReplicaMessage {
         change: Encoded,
     },
     /// The answer to [`ReplicaMessage::Push`]: the sender has made all writes of the receiver's
-    /// origin durable, up to this one.
+    /// origin durable, up to the write `id`.
     Pushed {
-        /// Position of the last durable write in the origin's log.
+        /// Position of the write in the log of the receiver's origin.
         id: u64,
     },
     /// Requests a part of a blob. The answer is [`ReplicaMessage::Blob`] or

@@ -5,7 +5,7 @@ use crate::torrent::{TIME_LENGTH, decode_times, encode_times};
 
 /// The name of the message in the extension handshake.
 pub const EXTENSION_NAME: &str = "pieceful_mtimes";
-/// The number of times in one message. The message takes less than 16 KiB.
+/// How many modification times one message carries. The message takes less than 16 KiB.
 const TIMES_IN_MESSAGE: usize = (16 << 10) / TIME_LENGTH - 1;
 
 /// The times of some files.

@@ -188,7 +188,7 @@ fn open_swarms() -> [Arg; 4] {
             "max-swarm-peers",
             10_000_000,
             "200000",
-            "The most peers of one open swarm; in a full one, peers of the address that has the largest number of them give way",
+            "The most peers of one open swarm; in a full one, peers of the address with the most peers give way to newcomers",
         ),
         limit(
             "max-address-peers",
@@ -200,7 +200,7 @@ fn open_swarms() -> [Arg; 4] {
             "max-answer-peers",
             200,
             "4",
-            "The most peers of one address in one answer; another limit holds for the address that asks",
+            "The most peers of one address in one answer; the address of the asking peer may have half of the answer, or more if others do not fill it",
         ),
     ]
 }

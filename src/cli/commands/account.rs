@@ -4,7 +4,8 @@ use crate::wire::access::ShortText;
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
 
-/// A command about accounts and groups. `None` for a password: the peer asks for it.
+/// A command about accounts and groups. If a password is `None`, the user is asked for it before
+/// the command is executed.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::cli) enum AccountCommand {
     /// Create an account.

@@ -145,7 +145,8 @@ impl CommandEntry {
         Ok((rest, options))
     }
 
-    /// The number of words that are arguments, even if some of the options are wrong.
+    /// The number of words that are arguments. For a mistyped option, the nearest option decides
+    /// whether the next word is its value.
     pub(super) fn count_arguments(&self, words: &[String]) -> usize {
         let mut words = words.iter();
         let mut count = 0;

@@ -121,7 +121,7 @@ fn request_line(request: &RequestEntry) -> String {
 pub(in crate::cli) fn time(millis: u64) -> String {
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis));
     let shown = time.map(humantime::format_rfc3339_seconds);
-    // Fails for years after 9999.
+    // Writing the text fails for years after 9999.
     let mut text = String::new();
     match shown {
         Some(shown) if std::fmt::write(&mut text, format_args!("{shown}")).is_ok() => text,

@@ -139,16 +139,16 @@ pub(super) fn needs_key(hello: &ClientHello<'_>) -> bool {
 
 /// The purpose of a connection whose handshake needed the key of the cluster.
 pub(super) fn purpose(connection: &Connection) -> Result<ConnectionPurpose, TlsError> {
-    let unnamed = || TlsError::Certificate(CertificateError::NotValidForName.into());
+    let refused = || TlsError::Certificate(CertificateError::NotValidForName.into());
     let leaf = connection
         .peer_certificates()
         .and_then(|chain| chain.first())
-        .ok_or_else(unnamed)?;
+        .ok_or_else(refused)?;
     let leaf = ParsedCertificate::try_from(leaf).map_err(TlsError::Certificate)?;
     verify_server_name(&leaf, &tracker_name()?).map_err(TlsError::Certificate)?;
     let protocol = connection.alpn_protocol();
     let found = PROTOCOLS.iter().find(|(_, name)| Some(*name) == protocol);
-    found.map(|(purpose, _)| *purpose).ok_or_else(unnamed)
+    found.map(|(purpose, _)| *purpose).ok_or_else(refused)
 }
 
 fn tracker_name() -> Result<ServerName<'static>, TlsError> {

@@ -148,11 +148,11 @@ impl GroupTls {
         config.send_tls13_tickets = 0;
         let connection = accepted.into_connection(Arc::new(config));
         let connection = connection.map_err(|(error, _)| GroupTlsError::of_tls(error))?;
-        let refused = Arc::clone(&socket);
-        let accepted = handshake(socket, connection.into(), inbound, limit, &verifier);
-        accepted.inspect_err(|error| {
+        let socket_to_close = Arc::clone(&socket);
+        let done = handshake(socket, connection.into(), inbound, limit, &verifier);
+        done.inspect_err(|error| {
             if error.refuses_their_certificate() {
-                close_after_alert(&refused);
+                close_after_alert(&socket_to_close);
             }
         })
     }
@@ -160,8 +160,8 @@ impl GroupTls {
 
 /// Does the handshake with a caller within `limit`. `first` holds bytes that were read from the
 /// socket before. `groups` returns the identity for handshakes of a swarm, or `None` if this peer
-/// does not serve the swarm. A caller that names no such swarm, or does not speak TLS, gets no
-/// answer.
+/// does not serve the swarm. A caller gets no answer if it names no swarm that this peer serves, or
+/// does not speak TLS.
 ///
 /// # Errors
 /// See [`GroupTlsError`].

@@ -8,10 +8,10 @@ use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::time::Instant;
 
-/// Bytes of one read from the socket, and the capacity of the write buffer that an idle connection
-/// keeps.
+/// The most bytes that are read from the socket at once. Also the capacity of the write buffer that
+/// an idle connection keeps.
 pub(super) const CHUNK_BYTES: usize = 16 << 10;
-/// Bytes of one read from the socket while much data arrives.
+/// The most bytes that are read at once while much data arrives.
 const LARGE_CHUNK_BYTES: usize = 64 << 10;
 
 /// Bytes from the socket that the TLS connection has not read yet.

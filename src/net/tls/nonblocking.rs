@@ -134,9 +134,9 @@ impl NonblockingTls {
         TlsStream::from_parts(self.socket, self.connection, inbound)
     }
 
-    /// Passes bytes of the socket to the TLS connection. What is decrypted is appended to
-    /// `plaintext`. If that is `None`, this stops at the end of the handshake, and keeps the bytes
-    /// that follow.
+    /// Passes bytes of the socket to the TLS connection, and appends the decrypted bytes to
+    /// `plaintext`. If `plaintext` is `None`, this function stops at the end of the handshake, and
+    /// keeps the bytes that follow in `unread`.
     fn feed(&mut self, mut bytes: &[u8], mut plaintext: Option<&mut Vec<u8>>) -> io::Result<()> {
         while !bytes.is_empty() && !self.has_ended {
             if plaintext.is_none() && !self.connection.is_handshaking() {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const START_WAIT: Duration = Duration::from_secs(5);
 /// How long the peer goes on asking about a write that may have been carried out. The time begins
 /// when a round has ended and neither a wait for a starting tracker nor a round with longer time
-/// limits follows. When the time is over, requests that still run end too.
+/// limits follows. When the time is over, a request that waits for an answer ends too.
 const OUTCOME_WAIT: Duration = Duration::from_secs(20);
 /// The shortest and the longest pause between two rounds. While a tracker starts, the pause is the
 /// shortest.
@@ -60,8 +60,8 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// The time limits for asking the next tracker of a round. `None` if the time for the request
-    /// is over.
+    /// The time limits for asking the next tracker of a round. `is_only`: there is no other
+    /// tracker. Returns `None` if the time for the request is over.
     pub(super) fn limits(&self, is_only: bool, now: Instant) -> Option<TimeLimits> {
         let limits = match self.is_long_round {
             true => TimeLimits::LONG,
@@ -90,7 +90,7 @@ impl<'a> Attempts<'a> {
         let kind = refused.kind;
         if kind == AccessErrorKind::NotSaved && self.ask.is_write() {
             self.open.on_unsaved(tracker, reply);
-        } else if !is_about_now(kind) {
+        } else if !is_temporary(kind) {
             // A tracker looks for the receipt of a write first. So this tracker has not made the
             // write.
             self.open.on_refused(tracker);
@@ -114,11 +114,11 @@ impl<'a> Attempts<'a> {
             return NextRound::After(Duration::ZERO);
         }
         self.is_long_round = false;
-        self.next_about_outcome(now)
+        self.next_outcome_round(now)
     }
 
     /// Whether to go on asking about a write that may have been carried out.
-    pub(super) fn next_about_outcome(&mut self, now: Instant) -> NextRound {
+    pub(super) fn next_outcome_round(&mut self, now: Instant) -> NextRound {
         let due = *self.outcome_due.get_or_insert(now + OUTCOME_WAIT);
         let pause = self.pause;
         if !self.open.is_answer_missing() || now + pause >= due {
@@ -156,7 +156,7 @@ impl<'a> Attempts<'a> {
 
 /// Whether a refusal only describes the present state of the tracker. Then it does not show whether
 /// an earlier attempt of the same write succeeded.
-fn is_about_now(kind: AccessErrorKind) -> bool {
+fn is_temporary(kind: AccessErrorKind) -> bool {
     cannot_answer_now(kind) || kind == AccessErrorKind::SlowDown
 }
 
@@ -258,7 +258,7 @@ mod tests {
         let begun = Instant::now();
         let mut attempts = begin(&WRITE, begun);
         assert_eq!(attempts.limits(true, begun), Some(TimeLimits::LONG));
-        // The only tracker received the write and was silent for as long as it may be.
+        // The only tracker received the write and did not answer within the time limit.
         attempts.on_unanswered(&one);
         let mut round = Round::new(1);
         round.on_silence("it is silent".to_owned(), true);
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_may_be_saved_is_never_reported_as_refused() {
+    fn not_saved_is_the_outcome_even_if_another_tracker_refuses_the_write() {
         let [one, two] = trackers();
         let mut attempts = begin(&WRITE, Instant::now());
         let last = round(

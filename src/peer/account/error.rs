@@ -19,11 +19,11 @@ pub enum AccountError {
     /// TRACKER_INFO cannot be read, or names no tracker.
     #[error("{0}")]
     TrackerInfo(String),
-    /// No tracker answers the request. The text says what each one replied instead, or why it could
-    /// not be asked.
+    /// No tracker gave a final answer to the request. The text says what each one replied, or why
+    /// it could not be asked.
     #[error("no tracker answers: {0}")]
     NoTracker(String),
-    /// A tracker received the write and did not answer.
+    /// A tracker may have carried out the write, but no tracker confirmed it.
     #[error("it is not known whether this was done; {advice}: {troubles}")]
     UnknownOutcome {
         /// What each tracker replied, or why it could not be asked.
@@ -93,7 +93,7 @@ pub(super) enum ConnectionError {
 
 impl ConnectionError {
     /// Whether the tracker may have carried out the request that was sent.
-    pub(super) fn may_be_executed(&self) -> bool {
+    pub(super) fn request_may_have_been_executed(&self) -> bool {
         !matches!(self, Self::OtherProtocol(_))
     }
 }

@@ -155,7 +155,7 @@ impl Account {
         Ok(news)
     }
 
-    /// All pages of the news that is not in `before`, and what the user has seen with them.
+    /// All pages of the news that is not in `before`, and the value of `before` for the next call.
     fn news_pages(
         &self,
         before: &SeenDecisions,

@@ -28,7 +28,7 @@ impl HintInbox {
         })
     }
 
-    /// Adds hints that a request has read, and wakes the thread.
+    /// Adds hints that were read from a connection, and wakes the thread.
     pub(super) fn add(&self, hints: Vec<Hint>) {
         lock(&self.hints).extend(hints);
         self.waker.wake();

@@ -40,8 +40,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use trackers::ClusterTrackers;
 
-/// After a tracker did not understand a request of this version, the peer sends no such requests
-/// for this time.
+/// For this time after a tracker did not understand a request that is new in this version, the peer
+/// sends no such request.
 const OLD_TRACKER_PAUSE: Duration = Duration::from_secs(600);
 
 /// The user of a peer.
@@ -52,8 +52,9 @@ pub struct Account {
     command: Arc<RunningCommand>,
     file: LoginFile,
     login: Mutex<Option<StoredLogin>>,
-    /// Whether a write was saved by one tracker only, since [`Account::take_one_tracker_only`].
-    one_tracker_only: AtomicBool,
+    /// Whether a write was saved by one tracker only, since
+    /// [`Account::take_saved_by_one_tracker`].
+    saved_by_one_tracker: AtomicBool,
     /// A tracker of the previous version was found. Until this time, the peer sends no request that
     /// such a tracker does not understand.
     old_tracker_until: Mutex<Option<Instant>>,
@@ -106,7 +107,7 @@ impl Account {
             command,
             file,
             login: Mutex::new(login),
-            one_tracker_only: AtomicBool::new(false),
+            saved_by_one_tracker: AtomicBool::new(false),
             old_tracker_until: Mutex::new(None),
             has_news: AtomicBool::new(false),
         })
@@ -119,8 +120,8 @@ impl Account {
 
     /// Whether a write was saved by one tracker only, since the last call. The other trackers
     /// receive it when they are reachable again.
-    pub fn take_one_tracker_only(&self) -> bool {
-        self.one_tracker_only.swap(false, Ordering::Relaxed)
+    pub fn take_saved_by_one_tracker(&self) -> bool {
+        self.saved_by_one_tracker.swap(false, Ordering::Relaxed)
     }
 
     /// The state of each tracker of TRACKER_INFO, asked now. Empty if the command was interrupted.
@@ -314,8 +315,9 @@ impl Account {
         Ok(answered.reply.result?)
     }
 
-    /// Like [`Account::ask`], for a write of several requests: `open` are the open attempts of the
-    /// earlier ones. A refusal is not an error here.
+    /// Like [`Account::ask`], for one request of a write that consists of several. `open`: the
+    /// attempts at its earlier requests that may have carried out the write. A refusal is not an
+    /// error here.
     fn ask_with_attempts(
         &self,
         ask: &AccessRequest,
@@ -326,7 +328,7 @@ impl Account {
         let answered = self.ask_trackers(ask, token, open)?;
         let reply = &answered.reply;
         if reply.only_here {
-            self.one_tracker_only.store(true, Ordering::Relaxed);
+            self.saved_by_one_tracker.store(true, Ordering::Relaxed);
         }
         let is_over = matches!(&reply.result, Err(refused) if ends_login(refused.kind));
         if let Some(token) = token

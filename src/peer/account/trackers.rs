@@ -67,7 +67,7 @@ pub(super) struct ClusterTrackers {
     known: Mutex<HashMap<HostPort, Known>>,
     names: HostNames,
     pub(super) inbox: HintInbox,
-    /// Whether requests ask for hints: they do once a thread receives hints.
+    /// Whether requests ask for hints. True once the thread that receives hints has started.
     wants_hints: AtomicBool,
 }
 
@@ -80,7 +80,7 @@ pub(super) enum Trouble {
         what: String,
         /// Whether it may have received the request.
         sent: bool,
-        /// Whether it might have answered later.
+        /// Whether it might have answered within longer time limits.
         late: bool,
     },
 }
@@ -271,7 +271,7 @@ impl ClusterTrackers {
                 }
                 Err(error) => {
                     log::debug!("the open connection to {tracker} broke: {error}");
-                    sent_before = error.may_be_executed();
+                    sent_before = error.request_may_have_been_executed();
                 }
             }
         }
@@ -318,7 +318,7 @@ impl ClusterTrackers {
                 Err(error) => {
                     let what = format!("the tracker at {address}: {error}");
                     let late = matches!(error, ConnectionError::Frame(FrameIoError::TooSlow(_)));
-                    let sent = error.may_be_executed();
+                    let sent = error.request_may_have_been_executed();
                     return Err(Trouble::Silent { what, sent, late });
                 }
             }

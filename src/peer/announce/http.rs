@@ -127,7 +127,7 @@ fn exchange(
 /// The failure for an HTTP status that is not a success. The body may have a reason, as a
 /// dictionary or as plain text. A server error without a reason and without a time to ask again is
 /// not a refusal by the tracker: a gateway may have sent it, and may work again soon. Another
-/// address of the tracker is not worth an attempt now, so the failure is `Final`.
+/// address of the tracker in this family is not worth an attempt now, so the failure is `Final`.
 fn refused(response: &Response<ureq::Body>, body: &[u8]) -> AnnounceFailure {
     let status = response.status();
     let wait = header(response, "retry-after").and_then(|seconds| seconds.parse().ok());

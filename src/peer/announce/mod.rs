@@ -1,11 +1,12 @@
 //! Announces to trackers: a peer reports what it has and receives the addresses of other peers.
 //!
-//! `schedule` decides what is announced and when, for open swarms and for those of groups
-//! (`crate::peer::group`), each with its own `pace`. For open swarms (BEP 3, BEP 15), `tiers`
-//! chooses among the trackers of a torrent, and `plan` puts the chosen ones and those of
-//! TRACKER_INFO into the schedule. `announcer` runs the threads that make the announces, over
-//! `http` and `udp`, from an address that `source` chooses. `announced` is the trait of everything
-//! that is announced in open swarms. `named_peers` looks up peers that are named by host name.
+//! `schedule` decides what is announced and when. There is one schedule for open swarms and one for
+//! the swarms of groups (`crate::peer::group`), each with its own `pace`. For open swarms (BEP 3,
+//! BEP 15), `tiers` chooses among the trackers of a torrent, and `plan` puts the chosen ones and
+//! those of TRACKER_INFO into the schedule. `announcer` runs the threads that make the announces,
+//! over `http` and `udp`, from an address that `source` chooses. `announced` is the trait of
+//! everything that is announced in open swarms. `named_peers` looks up peers that are named by host
+//! name.
 
 mod announced;
 mod announcer;

@@ -26,7 +26,7 @@ pub(crate) struct TrackerAnswer {
     pub(crate) interval: Duration,
     /// The shortest interval that the tracker accepts. Without one, `interval` is the shortest.
     pub(crate) min_interval: Option<Duration>,
-    /// The download has no peer to request from.
+    /// Not part of the answer: whether the download has no peer to request from.
     pub(crate) lacks_peers: bool,
 }
 
@@ -87,8 +87,8 @@ pub(crate) fn drifting(interval: Duration) -> Duration {
 }
 
 impl Pace {
-    /// The pause after this number of refusals in a row. A tracker that refuses is up: asking again
-    /// at once does not help.
+    /// The pause after this number of refusals in a row. It is longer than after failures: a
+    /// tracker that refuses is working, and would probably refuse again.
     pub(super) fn after_refusals(refusals: u32) -> Duration {
         let (first, longest) = REFUSED;
         let doubled = first.saturating_mul(1 << refusals.saturating_sub(1).min(8));

@@ -66,7 +66,7 @@ pub(super) struct AnnounceResult {
     pub(super) peers: Vec<SocketAddr>,
     /// The peers that the tracker returned by host name.
     pub(super) named_peers: Vec<HostPort>,
-    /// The peers known before are dropped.
+    /// Whether `peers` and `named_peers` replace the peers known before.
     pub(super) replaces_peers: bool,
     pub(super) notice: Option<AnnounceNotice>,
     /// A new warning of the tracker.

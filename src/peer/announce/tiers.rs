@@ -98,7 +98,8 @@ impl Tiers {
         self.policy == TierPolicy::OneTracker
     }
 
-    /// Records whether the download is starved. Returns whether more trackers are wanted for it.
+    /// Records whether the download is starved. Returns whether this call has increased the number
+    /// of trackers to announce to.
     pub(super) fn extend_if_starved(&mut self, is_starved: bool, now: Instant) -> bool {
         if !is_starved {
             self.starved_since = None;

@@ -155,8 +155,8 @@ impl Exchange<'_> {
         announce: &AnnounceRequest,
         url_data: &str,
     ) -> Result<AnnounceResponse, AnnounceFailure> {
-        // A new socket for each announce: its port is hard to guess, and it receives the error of a
-        // closed port.
+        // A new socket for each announce, because its port is then hard to guess. It is connected,
+        // so that `recv` returns an error if the tracker's port is closed.
         let own = SocketAddr::new(self.source.address_for(self.address.ip()), 0);
         let socket = UdpSocket::bind(own).and_then(|socket| {
             socket.connect(self.address)?;
@@ -188,13 +188,13 @@ impl Exchange<'_> {
         Ok(announced?.into_response())
     }
 
-    /// Sends a request and waits for its answer, which `expected` takes out of a response. Other
-    /// datagrams are ignored.
+    /// Sends a request and waits for its answer. `extract` takes the answer out of a response of
+    /// the right kind. Other datagrams are ignored.
     fn answer_to<T>(
         &self,
         socket: &UdpSocket,
         request: &UdpRequest,
-        expected: impl Fn(UdpResponse) -> Option<T>,
+        extract: impl Fn(UdpResponse) -> Option<T>,
     ) -> Result<T, AnnounceFailure> {
         let family = AddressFamily::of(self.address.ip());
         let until = self.deadline.min(Instant::now() + WAIT);
@@ -224,7 +224,7 @@ impl Exchange<'_> {
                     }));
                 }
                 Ok(response) => {
-                    if let Some(answer) = expected(response) {
+                    if let Some(answer) = extract(response) {
                         return Ok(answer);
                     }
                 }

@@ -23,15 +23,15 @@ pub struct ClosedRunProgress {
     pub obstacle: Obstacle,
 }
 
-/// What prevents a download in a closed run from completing, given all living owners.
+/// What prevents a download in a closed run from completing. Only living owners count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// Nothing: it is complete, or the owners can still send the missing pieces.
     Nothing,
     /// No link to these owners exists.
-    Links(Vec<SocketAddr>),
+    NoLinkTo(Vec<SocketAddr>),
     /// The number of missing pieces that no owner has. There is a link to each owner.
-    Owners(u32),
+    NoOwnerOf(u32),
 }
 
 impl Peer {
@@ -41,6 +41,7 @@ impl Peer {
     /// When the file cannot be opened or is served already.
     pub fn offer_in_closed_run(&self, info: Info, path: &Path) -> Result<(), PeerError> {
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), path)?;
+        // Fails if the file is missing or has another length.
         store.stamps()?;
         let kind = RecordKind::Share(path.to_owned());
         let plan = TransferPlan::in_closed_run(Metainfo::new(info, Vec::new()), kind);
@@ -81,7 +82,7 @@ impl Peer {
     }
 
     /// Adds owners of a share.
-    pub fn name_owners(&self, info_hash: InfoHash, owners: &[SocketAddr]) {
+    pub fn add_owners(&self, info_hash: InfoHash, owners: &[SocketAddr]) {
         if let Some(transfer) = self.transfers.transfer(info_hash) {
             let others = owners
                 .iter()
@@ -112,8 +113,8 @@ impl Peer {
             let is_waiting =
                 core.phase().fetches() && core.blocks_at_workers() == 0 && unavailable > 0;
             let obstacle = match (is_waiting, unlinked.is_empty()) {
-                (true, false) => Obstacle::Links(unlinked),
-                (true, true) if pieces_are_known => Obstacle::Owners(unavailable),
+                (true, false) => Obstacle::NoLinkTo(unlinked),
+                (true, true) if pieces_are_known => Obstacle::NoOwnerOf(unavailable),
                 _ => Obstacle::Nothing,
             };
             (

@@ -2,8 +2,8 @@
 
 use crate::peer::{
     DownloadOptions, MagnetSearch, Peer, PeerError, PlannedDownload, Started, SwarmEntry, Transfer,
-    absolute_destination, already_error, magnet::start_search, now_ms, or_already, place_of,
-    read_torrent,
+    absolute_destination, accept_existing, entry_exists_error, magnet::start_search, now_ms,
+    place_of, read_torrent,
 };
 use crate::storage::MagnetRecord;
 use crate::torrent::Magnet;
@@ -40,7 +40,7 @@ impl Peer {
         let info_hash = started.info_hash;
         let started = planned.start(&self.services, progress).map(|()| started);
         let destination = options.destination.as_deref();
-        or_already(&self.transfers, info_hash, destination, started)
+        accept_existing(&self.transfers, info_hash, destination, started)
     }
 
     /// Starts the download of a magnet link. The metadata is fetched first, from peers. The link
@@ -83,7 +83,7 @@ impl Peer {
         }
         let entry = SwarmEntry::Search(Arc::clone(&search));
         let entered = self.transfers.enter(entry.clone());
-        entered.map_err(|other| already_error(&other))?;
+        entered.map_err(|other| entry_exists_error(&other))?;
         if let Err(error) = self.context.records.save_magnet(&search.record) {
             self.transfers.forget(&entry);
             return Err(error.into());
@@ -110,7 +110,7 @@ impl Peer {
             });
         }
         if !is_same_place {
-            return Err(already_error(&former));
+            return Err(entry_exists_error(&former));
         }
         let record = MagnetRecord {
             only: choice.patterns(),
@@ -124,7 +124,7 @@ impl Peer {
         self.context.records.save_magnet(&search.record)?;
         let entry = SwarmEntry::Search(Arc::clone(&search));
         let replaced = self.transfers.replace(&former, entry);
-        replaced.map_err(|other| already_error(&other))?;
+        replaced.map_err(|other| entry_exists_error(&other))?;
         known.fail("replaced by a download of more files of the same torrent");
         start_search(&search);
         Ok(started(&search))
@@ -152,7 +152,7 @@ impl Peer {
         let info_hash = started.info_hash;
         let started = planned.start(&self.services, &|_, _| {}).map(|()| started);
         let destination = options.destination.as_deref();
-        or_already(&self.transfers, info_hash, destination, started)
+        accept_existing(&self.transfers, info_hash, destination, started)
     }
 }
 

@@ -4,8 +4,9 @@ use super::new_share::{HashedShare, NewShare};
 use super::stopping::{DOWNLOAD_ENDED, stop_complete};
 use crate::peer::{
     AccountError, LoggedIn, LoggedOut, Membership, OpenFiles, OpenedFiles, Peer, PeerError,
-    RecordedPlace, Started, SwarmEntry, Transfer, TransferPlan, already_error,
-    check_nothing_inside, check_same_kind, check_unused, enter, or_already, place_of, whole_at,
+    RecordedPlace, Started, SwarmEntry, Transfer, TransferPlan, accept_existing,
+    check_nothing_inside, check_same_kind, check_unused, enter, entry_exists_error, place_of,
+    whole_at,
 };
 use crate::storage::{
     CreateOptions, Destination, DownloadMode, ExtraFiles, FileLayout, RecordKind, ShareDraft,
@@ -78,9 +79,9 @@ impl Peer {
     /// See [`AccountError`].
     pub fn leave_group(&self, label: &Label, end: bool) -> Result<(), AccountError> {
         let user = self.account().user().ok_or(AccountError::NotLoggedIn)?;
-        let is_left =
+        let is_this_membership =
             |membership: &Membership| membership.user == user && membership.group == *label;
-        self.end_access("its user has left the group", is_left, || {
+        self.end_access("its user has left the group", is_this_membership, || {
             self.account().leave_group(label.clone(), end)
         })
     }
@@ -109,6 +110,7 @@ impl Peer {
                 }
             }
         }
+        // Also after a success: the affected announces then end, or wait for the next log-in.
         self.services.group_announcer.resume();
         self.context.changes.notify();
         ended
@@ -221,8 +223,8 @@ impl Peer {
                         Err(here_for_another_user(other))
                     }
                     _ => {
-                        let already = Err(already_error(&entry));
-                        or_already(&self.transfers, started.info_hash, destination, already)
+                        let already = Err(entry_exists_error(&entry));
+                        accept_existing(&self.transfers, started.info_hash, destination, already)
                     }
                 };
             }
@@ -234,6 +236,7 @@ impl Peer {
                     self.services.group_announcer.resume();
                     return Ok(started);
                 }
+                // The rename to its final name may have been interrupted.
                 other.undo_steps()?;
             }
         }

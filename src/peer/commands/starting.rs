@@ -1,7 +1,9 @@
 //! The common steps of all commands that start a transfer. Recorded downloads have their own steps
 //! (`download::planned`).
 
-use crate::peer::{OpenFiles, Peer, PeerError, SwarmEntry, Transfer, TransferPlan, already_error};
+use crate::peer::{
+    OpenFiles, Peer, PeerError, SwarmEntry, Transfer, TransferPlan, entry_exists_error,
+};
 use crate::torrent::PieceSet;
 use std::sync::Arc;
 
@@ -24,7 +26,7 @@ impl Peer {
     ) -> Result<(), PeerError> {
         let entry = SwarmEntry::Transfer(Arc::clone(&transfer));
         let entered = self.transfers.enter(entry.clone());
-        entered.map_err(|other| already_error(&other))?;
+        entered.map_err(|other| entry_exists_error(&other))?;
         let whole = matches!(files, OpenFiles::Whole(_));
         let are_set = transfer.set_files(files);
         debug_assert!(are_set, "nobody can cancel this transfer");

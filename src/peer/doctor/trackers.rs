@@ -15,7 +15,8 @@ use std::time::Duration;
 
 /// How long looking up the name of a tracker may take.
 const LOOK_UP: Duration = Duration::from_secs(5);
-/// A difference of clocks, in seconds, that is worth a warning. Trackers report it too.
+/// A difference of clocks, in seconds, that is worth a warning. Trackers report the same difference
+/// between their own clocks.
 const CLOCK_WARNING: u64 = 60;
 /// A difference of clocks, in seconds, that is a fault: certificates of groups are not valid for a
 /// machine that is so far behind.
@@ -110,6 +111,7 @@ impl TrackerExaminer<'_> {
         Err(last)
     }
 
+    /// The finding for a fingerprint that [`inspect`] has accepted.
     fn fingerprint(&self, tracker: &HostPort, presented: Fingerprint) -> Finding {
         let file = self.options.tracker_info.display();
         let text = match (self.info.fingerprint, self.stored) {

@@ -10,7 +10,7 @@ use std::path::Path;
 /// destination or no destination was named. An error with advice stays an error: the command asked
 /// for files that this peer neither has nor fetches. `result` is the result of starting the
 /// download.
-pub(crate) fn or_already(
+pub(crate) fn accept_existing(
     transfers: &Transfers,
     info_hash: InfoHash,
     destination: Option<&Path>,
@@ -39,15 +39,15 @@ pub(crate) fn or_already(
 }
 
 /// The error for an entry that exists already.
-pub(crate) fn already_error(other: &SwarmEntry) -> PeerError {
+pub(crate) fn entry_exists_error(other: &SwarmEntry) -> PeerError {
     match other {
         SwarmEntry::Search(_) => PeerError::already(other.name(), "downloading", other.path()),
-        SwarmEntry::Transfer(transfer) => already_here(transfer),
+        SwarmEntry::Transfer(transfer) => transfer_exists_error(transfer),
     }
 }
 
 /// The error for a transfer that exists already.
-pub(crate) fn already_here(other: &Transfer) -> PeerError {
+pub(crate) fn transfer_exists_error(other: &Transfer) -> PeerError {
     let files = other.info().files();
     let stored = || {
         (0..files.len()).filter(|at| files.get(*at).is_some_and(|file| !file.attributes.padding))
@@ -68,8 +68,8 @@ pub(crate) fn already_here(other: &Transfer) -> PeerError {
 }
 
 /// The error for a share to which no files can be added in its present phase.
-pub(crate) fn not_now(former: &Transfer) -> PeerError {
-    let mut error = already_here(former);
+pub(crate) fn cannot_add_files_error(former: &Transfer) -> PeerError {
+    let mut error = transfer_exists_error(former);
     if let PeerError::Already { advice, .. } = &mut error {
         *advice = "; no files can be added to it now".to_owned();
     }
@@ -77,8 +77,8 @@ pub(crate) fn not_now(former: &Transfer) -> PeerError {
 }
 
 /// The error for a share that is here, but at another place than the one named.
-pub(crate) fn elsewhere(former: &Transfer) -> PeerError {
-    let mut error = already_here(former);
+pub(crate) fn other_place_error(former: &Transfer) -> PeerError {
+    let mut error = transfer_exists_error(former);
     if let PeerError::Already { advice, .. } = &mut error {
         let end = match former.phase() {
             Phase::Complete | Phase::Withdrawn { .. } => {

@@ -9,7 +9,9 @@
 //! is written again. So a crash at any step leaves a record that the next start can resume.
 
 use super::recorded_place::RecordedPlace;
-use super::{already_here, elsewhere, not_now, planned::PlannedDownload};
+use super::{
+    cannot_add_files_error, other_place_error, planned::PlannedDownload, transfer_exists_error,
+};
 use crate::peer::{
     FileChoice, PeerError, RunningCommand, Services, SwarmEntry, Transfer, Transfers,
 };
@@ -49,20 +51,20 @@ impl PlannedDownload {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<(), PeerError> {
         let choice = former.plan.choice.union(&self.choice);
-        // Patterns that choose no file are reported first, even if the share is here.
+        // Patterns that choose no file are reported before any other reason to refuse.
         Selection::of(self.metainfo.info(), &self.choice.only)?;
         let RecordKind::Download(place) = &former.plan.kind else {
-            return Err(already_here(former));
+            return Err(transfer_exists_error(former));
         };
         let selection = Selection::of(former.info(), &choice.only)?;
         if former.plan.group.is_some()
             || former.plan.is_of_closed_run
             || selection == *former.plan.selection
         {
-            return Err(already_here(former));
+            return Err(transfer_exists_error(former));
         }
         if *place != self.place {
-            return Err(elsewhere(former));
+            return Err(other_place_error(former));
         }
         let (recorded, known) = stop_for_extension(former, &services.command)?;
         let complete = matches!(recorded, RecordState::Complete { .. });
@@ -114,7 +116,7 @@ fn stop_for_extension(
             }
             _ if is_set_aside => break RecordState::Partial,
             Phase::Checking | Phase::Finishing => {}
-            _ => return Err(not_now(transfer)),
+            _ => return Err(cannot_add_files_error(transfer)),
         }
         if context.is_interrupted() || command.is_interrupted() {
             return Err(PeerError::Stopping);

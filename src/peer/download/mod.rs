@@ -6,4 +6,6 @@ pub(super) mod place;
 pub(super) mod planned;
 pub(super) mod recorded_place;
 
-use already::{already_error, already_here, elsewhere, not_now};
+use already::{
+    cannot_add_files_error, entry_exists_error, other_place_error, transfer_exists_error,
+};

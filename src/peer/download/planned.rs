@@ -1,7 +1,7 @@
 //! Starts one download: its place, its chosen files, and the files that exist already.
 
 use super::recorded_place::{RecordedPlace, check_unused};
-use super::{already_error, place::check_same_kind};
+use super::{entry_exists_error, place::check_same_kind};
 use crate::peer::{
     FileChoice, OpenFiles, PeerError, Services, SwarmEntry, Transfer, TransferPlan, Transfers,
     announce::named_peers,
@@ -45,6 +45,7 @@ impl PlannedDownload {
                 return self.extend(services, &known, progress);
             }
             Some(SwarmEntry::Transfer(known)) => {
+                // Its rename to the final name may have been interrupted.
                 known.undo_steps()?;
                 let has_files_in_place;
                 (self, has_files_in_place) = self.inherit_choice(&known);
@@ -53,7 +54,7 @@ impl PlannedDownload {
             Some(search @ SwarmEntry::Search(_)) if !search.has_ended() => {
                 // Patterns that choose no file are reported first, before the running search.
                 Selection::of(self.metainfo.info(), &self.choice.only)?;
-                return Err(already_error(&search));
+                return Err(entry_exists_error(&search));
             }
             Some(SwarmEntry::Search(_)) | None => false,
         };
@@ -76,7 +77,7 @@ impl PlannedDownload {
             Some(SwarmEntry::Search(search)) => &search.interrupt,
             Some(SwarmEntry::Transfer(_)) | None => services.command.flag(),
         };
-        // The former entry was cancelled meanwhile.
+        // The former entry was cancelled meanwhile. A magnet search does not report this error.
         if former.as_ref().is_some_and(SwarmEntry::has_ended) {
             return Err(PeerError::Stopping);
         }
@@ -123,7 +124,8 @@ impl PlannedDownload {
 fn inherit(transfer: &Transfer, former: &SwarmEntry) {
     let is_private = transfer.info().private();
     let candidates = former.contacts(|known| match former {
-        // A private torrent calls only peers that its own tracker returned (BEP 27).
+        // A private torrent calls only peers that its own tracker returned (BEP 27). So the
+        // addresses that the search found are dropped, except the barred ones.
         SwarmEntry::Search(_) if is_private => known.only_barred(),
         _ => known.for_successor(),
     });
@@ -156,10 +158,10 @@ pub(crate) fn enter(
     };
     if let Err(other) = entered {
         opened.undo();
-        return Err(already_error(&other));
+        return Err(entry_exists_error(&other));
     }
     let made = record_and_make(transfers, transfer, &opened);
-    // If it was cancelled meanwhile, no record may stay.
+    // If it was cancelled meanwhile, it is no longer in the map, and its new record must not stay.
     if transfer.has_ended() {
         if transfers.entry(info_hash).is_none() {
             transfers.context.records.remove(info_hash)?;
@@ -179,7 +181,7 @@ pub(crate) fn enter(
             return Err(error);
         }
     };
-    // A file that had to be made again has no good pieces.
+    // A file that was empty or missing until now has no good pieces.
     for piece in made
         .iter()
         .flat_map(|file| transfer.info().pieces_of_file(*file))
@@ -202,8 +204,8 @@ pub(crate) fn enter(
     begun.map_err(PeerError::Thread)
 }
 
-/// Records a new transfer, then makes its files. If the files cannot be made, restores the former
-/// record.
+/// Records a new transfer, then makes its files. Returns the files that were empty or missing
+/// before. If the files cannot be made, restores the former record.
 fn record_and_make(
     transfers: &Transfers,
     transfer: &Transfer,

@@ -17,7 +17,7 @@ pub(crate) struct RecordedPlace {
     /// Whether a record has the share at this place.
     is_recorded: bool,
     /// Whether the records outlive this process.
-    are_kept: bool,
+    records_are_kept: bool,
 }
 
 impl RecordedPlace {
@@ -31,7 +31,7 @@ impl RecordedPlace {
         let record = transfers.context.records.find(info_hash);
         let record = record.filter(|record| record.kind == RecordKind::Download(place.clone()));
         Self {
-            are_kept: transfers.context.records.are_kept(),
+            records_are_kept: transfers.context.records.are_kept(),
             is_recorded: record.is_some(),
             partial: record
                 .filter(|record| !matches!(record.state, RecordState::Complete { .. }))
@@ -44,7 +44,7 @@ impl RecordedPlace {
         Self {
             partial: None,
             is_recorded: false,
-            are_kept: false,
+            records_are_kept: false,
         }
     }
 
@@ -53,7 +53,7 @@ impl RecordedPlace {
         let is_recorded = transfer.plan.kind == RecordKind::Download(place.clone());
         let is_continued = is_recorded && !is_complete;
         Self {
-            are_kept: transfer.context.records.are_kept(),
+            records_are_kept: transfer.context.records.are_kept(),
             is_recorded,
             partial: transfer.plan.partial.clone().filter(|_| is_continued),
         }
@@ -75,7 +75,7 @@ impl RecordedPlace {
                 partial,
                 is_recorded: self.is_recorded,
                 is_used: &is_used,
-                are_kept: self.are_kept,
+                records_are_kept: self.records_are_kept,
             };
             Download::open(layout.clone(), place, mode.clone(), recorded)
         };
@@ -99,8 +99,8 @@ fn other_transfer_at(
     transfers.transfers().into_iter().find(uses)
 }
 
-/// Refuses a destination that belongs to another transfer. With `force`, the files of a complete
-/// transfer may be replaced.
+/// Refuses a destination that belongs to another transfer. If that transfer is complete, the
+/// destination is refused only if nothing exists there and `force` is not set.
 pub(crate) fn check_unused(
     transfers: &Transfers,
     info_hash: InfoHash,
@@ -111,8 +111,8 @@ pub(crate) fn check_unused(
     let Some(other) = other_transfer_at(transfers, info_hash, &path) else {
         return Ok(());
     };
-    // If a complete share has its files here, the caller compares them with the new share, like any
-    // other files.
+    // The caller compares files that exist at the path with the new share, whether or not they
+    // belong to a transfer.
     let is_complete = !other.plan.is_download() || other.phase().was_complete();
     if is_complete && (force || path.symlink_metadata().is_ok()) {
         return Ok(());

@@ -1,8 +1,8 @@
 //! Announces to the swarms of groups, over the control connection of the user who is logged in.
 //!
-//! In scope: the one thread that sends announces and also ends links to former members. Out of
-//! scope: what is due when (`crate::peer::announce`), the contents of an announce and what follows
-//! from its answer (`client`).
+//! In scope: the one thread that sends announces and, once a second, runs other checks of groups.
+//! Out of scope: what is due when (`crate::peer::announce`), the contents of an announce and what
+//! follows from its answer (`client`), the other checks (`crate::peer::running`).
 
 use super::client::{GroupAnnounce, GroupTrackers, GroupTransfer, suspended_until};
 use super::{ChangedFiles, Group, GroupClient};
@@ -16,8 +16,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The pace of announces to groups. An event that came up during an announce is sent at once, but
-/// not before the pause after a failure ends.
+/// The pace of announces to groups. An event that comes up during an announce is sent right after
+/// it. If that announce fails, the event is sent after the pause.
 const PACE: Pace = Pace {
     without_peers: Duration::from_secs(5),
     retry: (Duration::from_secs(1), RETRY),
@@ -27,7 +27,7 @@ const PACE: Pace = Pace {
 };
 /// The longest pause after a failure.
 const RETRY: Duration = Duration::from_secs(60);
-/// The longest time between two checks of the login and the links.
+/// Interval at which [`GroupAnnouncer::run`] calls `check_groups`.
 const CHECK: Duration = Duration::from_secs(1);
 /// Interval at which the peer asks whether a complete share that was withdrawn may be shared again.
 const WITHDRAWN_RETRY: Duration = Duration::from_secs(30);
@@ -156,7 +156,8 @@ impl GroupAnnouncer {
                 drop(done);
             });
         match spawned {
-            // A thread that waits for a silent tracker holds nothing, and must not delay the end.
+            // Not joined: the thread may wait for a silent tracker, and it holds nothing that the
+            // stop needs.
             Ok(_) => drop(finished.recv_timeout(FINAL_ANNOUNCES)),
             Err(error) => log::warn!("the final announces to the trackers are not sent: {error}"),
         }
@@ -164,12 +165,12 @@ impl GroupAnnouncer {
 
     /// Makes the due announces until the peer stops. Runs on the thread `group-announce`.
     ///
-    /// Calls `check_links` once a second, even if nothing is due.
-    pub(crate) fn run(&self, group_client: &GroupClient, check_links: &dyn Fn()) {
+    /// Calls `check_groups` once a second, even if nothing is due.
+    pub(crate) fn run(&self, group_client: &GroupClient, check_groups: &dyn Fn()) {
         let mut last_check = Instant::now();
         while let Some(due) = self.next_due() {
             if last_check.elapsed() >= CHECK {
-                check_links();
+                check_groups();
                 last_check = Instant::now();
             }
             for (due, outcome) in due.iter().zip(group_client.announce_due(&due)) {
@@ -202,7 +203,7 @@ impl GroupAnnouncer {
     fn settle(&self, due: &GroupAnnounce, outcome: AnnounceOutcome) {
         let transfer = &due.payload.transfer;
         let outcome = match outcome {
-            // Called without the lock of the schedule, because it takes the lock of the transfer.
+            // `withdraw` takes the lock of the transfer, so the schedule is not locked here.
             AnnounceOutcome::Ended(reason) if transfer.withdraw(&reason) => {
                 AnnounceOutcome::Unlisted {
                     pause: WITHDRAWN_RETRY,

@@ -1,4 +1,4 @@
-//! One announce to the swarms of a group: its contents, and what follows from the answer.
+//! Announces of the swarms of a group: their contents, and what follows from the answers.
 //!
 //! All due announces of one group go into one request, over a control connection that stays open.
 //! Certificates are renewed in time.
@@ -87,15 +87,17 @@ impl GroupClient {
     /// Makes the announces, fetches a certificate if needed, and acts on the answers. All of `due`
     /// belongs to one group.
     pub(super) fn announce_due(&self, due: &[GroupAnnounce]) -> Vec<AnnounceOutcome> {
-        // The swarms of one request get the same part, so that they are announced together again.
+        // After a failure, all swarms of one request wait equally long, so that they are announced
+        // together again.
         let longer_by = random_part();
         let mut outcomes = self.outcomes(due);
         for outcome in &mut outcomes {
             if let AnnounceOutcome::Failed {
-                longer_by: part, ..
+                longer_by: fraction,
+                ..
             } = outcome
             {
-                *part = longer_by;
+                *fraction = longer_by;
             }
         }
         outcomes
@@ -168,14 +170,14 @@ impl GroupClient {
         let (mut interval, mut barred) = (u32::MAX, Vec::new());
         let mut swarms: Vec<SwarmAnswer> = due.iter().map(|_| SwarmAnswer::default()).collect();
         let announces = due.iter().map(|due| (&*due.payload.transfer, due.event));
-        let trouble = self.announce(&group.membership.group, announces, |peers| {
-            if peers.swarms.iter().any(Result::is_ok) {
-                interval = interval.min(peers.interval.max(1));
+        let trouble = self.announce(&group.membership.group, announces, |answer| {
+            if answer.swarms.iter().any(Result::is_ok) {
+                interval = interval.min(answer.interval.max(1));
             }
-            barred.extend(peers.barred);
+            barred.extend(answer.barred);
             let certified = group.tls(authority).is_some();
-            for ((due, swarm), answer) in due.iter().zip(&mut swarms).zip(peers.swarms) {
-                match answer {
+            for ((due, swarm), result) in due.iter().zip(&mut swarms).zip(answer.swarms) {
+                match result {
                     Err(refused) => swarm.refused = Some(refused),
                     // Use the addresses of one tracker before the next one answers.
                     Ok(addresses) if certified && !is_stopped(due) => {
@@ -189,8 +191,8 @@ impl GroupClient {
                 }
             }
         })?;
-        let mut goes_on = due.iter().zip(&swarms);
-        let goes_on = goes_on.any(|(due, swarm)| swarm.is_listed && !is_stopped(due));
+        let mut announced = due.iter().zip(&swarms);
+        let goes_on = announced.any(|(due, swarm)| swarm.is_listed && !is_stopped(due));
         // The trackers list the share, but this peer has no certificate of the share's authority.
         // Its certificate may be that of an earlier group with the same name: fetch a new one.
         let uncertified = if goes_on && group.tls(authority).is_none() {
@@ -216,13 +218,13 @@ impl GroupClient {
         })
     }
 
-    /// Sends announces of one group to its trackers, and calls `on_peers` with each answer. Returns
-    /// why some did not answer, if any.
+    /// Sends announces of one group to its trackers, and calls `on_answer` with each answer.
+    /// Returns why some trackers did not answer, if any.
     pub(super) fn announce<'a>(
         &self,
         group: &Label,
         announces: impl Iterator<Item = (&'a Transfer, Option<AnnounceEvent>)>,
-        mut on_peers: impl FnMut(AnnounceBatchAnswer),
+        mut on_answer: impl FnMut(AnnounceBatchAnswer),
     ) -> Result<Option<String>, AccountError> {
         let swarms = announces.map(|(transfer, event)| {
             let amounts = transfer.contents(None);
@@ -239,9 +241,9 @@ impl GroupClient {
         let announces = NonZeroU16::new(self.address.port())
             .and_then(|port| AnnounceBatch::new(self.peer_id, port, swarms));
         match announces {
-            Some(announces) => self.account.announce(group, announces, on_peers),
+            Some(announces) => self.account.announce(group, announces, on_answer),
             None => {
-                on_peers(AnnounceBatchAnswer {
+                on_answer(AnnounceBatchAnswer {
                     swarms: (0..count)
                         .map(|_| Ok(CompactAddresses::default()))
                         .collect(),

@@ -53,7 +53,7 @@ impl Batch {
 
     /// Once the batch is full, passes the part that fills whole TLS records to `write`. The rest
     /// stays in the batch and goes out with the next bytes.
-    pub(super) fn flush_full(
+    pub(super) fn flush_if_full(
         &mut self,
         write: impl FnOnce(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
@@ -87,7 +87,7 @@ mod tests {
                 got.extend_from_slice(bytes);
                 Ok(())
             };
-            batch.flush_full(write).unwrap();
+            batch.flush_if_full(write).unwrap();
             assert!(batch.filled < FLUSH_BYTES);
         }
         assert!(calls.iter().all(|call| *call == FLUSH_BYTES), "{calls:?}");

@@ -1,4 +1,4 @@
-//! The state of a link that its two threads and its swarm share: the connection, the outbox and the
+//! The state of a link that its two threads and its swarm use: the connection, the outbox and the
 //! traffic counters.
 
 use super::{LinkStream, Outbox};
@@ -153,7 +153,7 @@ impl Link {
         }
     }
 
-    /// Whether the remote peer has more requests open than the queue holds.
+    /// Whether the queue for the requests of the remote peer is full. One more is too many.
     pub(super) fn has_too_many_requests(&self) -> bool {
         self.outbox.is_full()
     }

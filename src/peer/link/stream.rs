@@ -84,7 +84,7 @@ impl LinkStream {
             Self::Plain(socket) => (&**socket).write_all(bytes),
             Self::Group { tls, .. } => {
                 batch.append(bytes);
-                batch.flush_full(|bytes| write_encrypted(tls, bytes))
+                batch.flush_if_full(|bytes| write_encrypted(tls, bytes))
             }
         }
     }
@@ -127,7 +127,7 @@ impl LinkStream {
                     // Checks after reading, so that the bytes read are those that were verified.
                     store.check_span(&span)?;
                 }
-                Ok(batch.flush_full(|bytes| write_encrypted(tls, bytes))?)
+                Ok(batch.flush_if_full(|bytes| write_encrypted(tls, bytes))?)
             }
         }
     }

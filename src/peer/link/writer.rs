@@ -84,6 +84,7 @@ fn send_block(
     batch: &mut Batch,
     block: BlockRange,
 ) -> Result<(), WriteError> {
+    // Nothing can be read from closed files. This is handled like a file that is too short.
     let store = uploads.store().ok_or(WriteError::FileTooShort)?;
     let offset = store.info().lengths().range_offset(block);
     let header = piece_header(block.into());

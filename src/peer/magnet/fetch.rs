@@ -182,13 +182,13 @@ impl MetadataFetch<'_> {
         let (id, payload) = (0, payload.as_slice());
         PeerMessage::Extended { id, payload }.encode_into(&mut hello);
         self.send(&hello)?;
-        // Longer than the deadline that is set before each message.
+        // These limits never end a wait: the deadline that is set before each message is earlier.
         let timeouts = ReadTimeouts {
             message: GREETING + NEXT_PIECE,
             silence: GREETING + NEXT_PIECE,
             deadline: None,
         };
-        // The bitfield is not needed, and may be long.
+        // With `None`, a bitfield of any length is skipped. It is not needed here.
         let mut messages = MessageReader::new(link, timeouts, None)?;
         loop {
             messages.set_deadline(self.deadline.min(self.piece_deadline));

@@ -38,9 +38,13 @@ pub(crate) fn restore(services: &Services) -> Result<Vec<RecordError>, PeerError
     Ok(damaged)
 }
 
-/// Handles metadata with the right hash that a link delivered. The first metadata that arrives
+/// Handles metadata that a link delivered and whose hash is right. The first metadata that arrives
 /// becomes a download.
-pub(crate) fn learn(services: &Arc<Services>, search: &Arc<MagnetSearch>, metadata: Vec<u8>) {
+pub(crate) fn handle_metadata(
+    services: &Arc<Services>,
+    search: &Arc<MagnetSearch>,
+    metadata: Vec<u8>,
+) {
     if !search.accept_metadata() {
         return;
     }

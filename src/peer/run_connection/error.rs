@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// Why a request failed or the connection ended. All waiting threads get the same error, so the
 /// sources are shared.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum RunConnectionError {
+pub enum ClosedRunConnectionError {
     /// The tracker cannot be reached, or is not trusted.
     #[error(transparent)]
     NoConnection(#[from] TrustError),

@@ -39,7 +39,7 @@ impl Tracker {
         Self { run, server }
     }
 
-    fn connect(&self, client: u32) -> Result<RunConnection, RunConnectionError> {
+    fn connect(&self, client: u32) -> Result<ClosedRunConnection, ClosedRunConnectionError> {
         let port = NonZeroU16::new(1000 + client as u16).unwrap();
         let client = ClientNumber::new(client).unwrap();
         connect(self.server.address(), client, port)
@@ -56,11 +56,11 @@ fn connect(
     tracker: SocketAddr,
     client: ClientNumber,
     port: NonZeroU16,
-) -> Result<RunConnection, RunConnectionError> {
+) -> Result<ClosedRunConnection, ClosedRunConnectionError> {
     let folder = tempfile::tempdir().unwrap();
     let first_use = |_: FirstUse<'_>| {};
     let trust = Trust::new(None, folder.path(), &first_use);
-    RunConnection::connect(tracker, client, port, &trust)
+    ClosedRunConnection::connect(tracker, client, port, &trust)
 }
 
 fn name(name: &str) -> FileName {
@@ -106,7 +106,7 @@ fn a_run_goes_from_reports_to_the_end() {
         assert_eq!(second.wait_end().unwrap(), []);
         assert!(matches!(
             second.lookup(&wanted[0]),
-            Err(RunConnectionError::Ended(_))
+            Err(ClosedRunConnectionError::Ended(_))
         ));
     });
     assert!(tracker.failures().is_empty());
@@ -148,8 +148,8 @@ fn many_threads_ask_at_once_and_get_their_own_answers() {
 fn refusals_have_a_kind_and_a_reason() {
     let tracker = Tracker::of(1, LONG);
     let connection = tracker.connect(1).unwrap();
-    let refused = |result: Result<(), RunConnectionError>| match result {
-        Err(RunConnectionError::Refused { kind, .. }) => kind,
+    let refused = |result: Result<(), ClosedRunConnectionError>| match result {
+        Err(ClosedRunConnectionError::Refused { kind, .. }) => kind,
         other => panic!("{other:?}"),
     };
     assert_eq!(
@@ -190,7 +190,7 @@ fn two_contents_under_one_name_end_the_run_for_all_clients() {
     for connection in &connections {
         assert_eq!(connection.wait_end().unwrap(), failures.map(TextLine::new));
         let error = connection.wait_released().unwrap_err();
-        assert!(matches!(error, RunConnectionError::Ended(lines) if lines.len() == 1));
+        assert!(matches!(error, ClosedRunConnectionError::Ended(lines) if lines.len() == 1));
     }
     assert_eq!(tracker.failures(), failures);
 }
@@ -231,7 +231,7 @@ fn a_stop_ends_all_waits() {
         for waiting in waiting {
             assert!(matches!(
                 waiting.join().unwrap(),
-                RunConnectionError::Stopped
+                ClosedRunConnectionError::Stopped
             ));
         }
     });
@@ -278,6 +278,8 @@ fn a_tracker_that_closes_or_sends_invalid_frames_ends_the_connection() {
     let refused = connect(address, ClientNumber::MIN, NonZeroU16::MIN);
     assert!(matches!(
         refused,
-        Err(RunConnectionError::NoConnection(TrustError::Connect { .. }))
+        Err(ClosedRunConnectionError::NoConnection(
+            TrustError::Connect { .. }
+        ))
     ));
 }

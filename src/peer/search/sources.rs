@@ -1,7 +1,8 @@
 //! Which links may deliver the metadata of a magnet link. The number of links that deliver is
-//! limited: in all, to one per host, and for callers. The number of links to callers is limited
-//! too, whether they deliver or not: in all, and per host. Peers on this machine differ only by
-//! port. So a loopback host may deliver over several links at a time, and its calls are not barred.
+//! limited: for all peers together, for all callers together, and to one per host. The number of
+//! links to callers is limited too, whether they deliver or not: in all, and per host. Peers on
+//! this machine differ only by port. So a loopback host may deliver over several links at a time,
+//! and its calls are not barred.
 //!
 //! In scope: counting, and ending all these links at once. Out of scope: the messages on them
 //! (`magnet/fetch.rs`).

@@ -149,7 +149,7 @@ impl SwarmState {
                         .extend(links.get(&id).cloned().map(|link| (link, reason)));
                 }
                 Effect::Stalled(id) => deferred.stalled.extend(links.get(&id).cloned()),
-                Effect::SendHandshake(id) => {
+                Effect::SendUploadOnly(id) => {
                     let link = links.get(&id).cloned();
                     deferred.work.extend(link.map(DeferredWork::SendUploadOnly));
                 }
@@ -171,6 +171,7 @@ fn send(
 ) {
     match links.get(&id) {
         Some(link) => link.send(messages.map(PeerMessage::from)),
+        // The iterator removes these messages from the effects only when it runs.
         None => messages.for_each(drop),
     }
 }

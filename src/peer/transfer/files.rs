@@ -28,8 +28,8 @@ struct State {
     open: Option<OpenFiles>,
     /// Whether the download was cancelled. Its files are not opened any more.
     is_cancelled: bool,
-    /// What the record notes of the rename to the final name, from before its first step on. `None`
-    /// if no such rename has begun.
+    /// What the record notes of the rename to the final name. This is noted before the first step.
+    /// `None` if no such rename has begun.
     steps: Option<RenameSteps>,
     /// The stamps with which the files of a complete share were verified ("sealed").
     sealed: Option<Vec<FileStamp>>,
@@ -77,7 +77,7 @@ pub(super) struct StampScan {
 /// The result of a scan of a lost share's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ScanResult {
-    /// The files have the stamps with which they were verified.
+    /// The stamps are those with which the files were verified, perhaps except for inode numbers.
     AsSealed,
     /// The files are still being written, or are known not to match.
     Wait,
@@ -137,10 +137,10 @@ impl TransferFiles {
         };
     }
 
-    /// Takes opened files. If they are sealed, takes their stamps too. Returns `false` if the
+    /// Stores opened files. If they are sealed, stores their stamps too. Returns `false` if the
     /// download was cancelled.
     #[must_use]
-    pub(super) fn open(&self, files: OpenFiles) -> bool {
+    pub(super) fn set_open(&self, files: OpenFiles) -> bool {
         let mut state = lock(&self.state);
         if state.is_cancelled {
             return false;
@@ -154,7 +154,7 @@ impl TransferFiles {
         true
     }
 
-    /// Notes that the download was cancelled. Returns the files to write to, if they are open.
+    /// Notes that the download was cancelled. Returns the files to discard, if they are open.
     pub(super) fn cancel(&self) -> Option<Arc<Download>> {
         let mut state = lock(&self.state);
         state.is_cancelled = true;
@@ -270,8 +270,8 @@ impl TransferFiles {
             .map(|sealed| FileStamp::compare_all(sealed, stamps));
         match found {
             Some(StampMatch::Same) => return ScanResult::AsSealed,
-            // The share is served again, and its content is checked meanwhile. If hashing has
-            // already found other content, this does not apply.
+            // Only inode numbers differ. The share is served again while its content is checked,
+            // unless hashing has already found other content.
             Some(StampMatch::OtherInode) if lost.mismatch.is_none() => return ScanResult::AsSealed,
             _ => {}
         }
@@ -282,16 +282,16 @@ impl TransferFiles {
             .mismatch
             .as_ref()
             .map(|mismatch| FileStamp::compare_all(mismatch, stamps));
-        let is_known_to_differ = match since_mismatch {
+        let is_known_mismatch = match since_mismatch {
             Some(StampMatch::Same) => true,
             // Only inode numbers differ from those of the files that were hashed. If the last two
             // scans found the same numbers, inode numbers are permanent on this file system, so
-            // these are other files. Otherwise the numbers change by themselves, and the files
-            // count as the same.
+            // these are other files, which were not hashed. Otherwise the numbers change by
+            // themselves, and these count as the files that were hashed.
             Some(StampMatch::OtherInode) => since_last_scan != Some(StampMatch::Same),
             Some(StampMatch::Changed) | None => false,
         };
-        if !is_stable || is_known_to_differ {
+        if !is_stable || is_known_mismatch {
             return ScanResult::Wait;
         }
         lost.is_busy = true;

@@ -84,10 +84,10 @@ fn finish(
     }
     let in_use = || StoreError::InUse(store.path().to_owned());
     let download = Arc::into_inner(download).ok_or_else(in_use)?;
-    let note = |aside: Option<&str>| transfer.note_steps(aside);
+    let note = |aside: Option<&str>| transfer.note_rename_steps(aside);
     let finished = download.finish(transfer.files.times().as_ref(), &note);
     if let Err(error) = &finished {
-        transfer.on_steps_failed(error)?;
+        transfer.on_rename_failed(error)?;
     }
     let path = finished?;
     let stamps = store.stamps()?;

@@ -47,7 +47,7 @@ fn finish_run(transfer: &Transfer, run: BlockRun, blocks: Vec<PendingBlock<Block
     let done = match finished {
         Ok(Some((hash, sources))) if hash == transfer.info().piece_hash(run.piece) => {
             publish(transfer, run.piece, &sources);
-            // Whole files are hashed now, while the blocks are in memory.
+            // The hashes of whole files advance now, while the blocks are in memory.
             hash_files(transfer, run, &blocks)
         }
         Ok(Some((_, sources))) => {

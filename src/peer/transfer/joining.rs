@@ -142,7 +142,8 @@ impl MessageSink for Transfer {
         message: ReceivedMessage<'_>,
     ) -> Result<(), ProtocolViolation> {
         let names_peers = matches!(message, ReceivedMessage::PeerExchange(_));
-        // The first handshake that gives the message for times an id asks for the times.
+        // The remote peer asks for the times by its first handshake that has an id for the times
+        // message.
         let may_ask_for_times =
             matches!(message, ReceivedMessage::Handshake(_)) && self.times_id(link).is_none();
         self.decide(|core, now| core.on_message(link, message, now))?;

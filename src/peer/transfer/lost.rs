@@ -34,7 +34,7 @@ impl Transfer {
         log::warn!("{}: not served any more: {reason}", self.name());
         self.files.close();
         self.leave_swarm();
-        // Scans may bring the share back from now on, after it has left the swarm.
+        // Only now may scans bring the share back: it must have left the swarm before.
         self.files.set_idle();
         self.context.changes.notify();
     }

@@ -2,8 +2,8 @@
 //! inode numbers have changed. Either the files were replaced by others of the same length and
 //! time, or inode numbers do not last on this file system.
 //!
-//! If the content is the same, these inode numbers do not count any more, also after a restart. So
-//! the files are read once, and not again and again.
+//! If the content is the same, the inode numbers that have changed are ignored from now on, also
+//! after a restart. So the files are read once, and not again and again.
 
 use super::transfer::Transfer;
 use crate::storage::{FileStamp, Store, StoreError, verify};

@@ -5,9 +5,9 @@ use crate::storage::{Record, RecordError, RecordState, UnfinishedRecord};
 use crate::swarm::Phase;
 
 impl Transfer {
-    /// Writes the first record of a transfer. From now on its paths belong to this transfer: the
-    /// records of stopped downloads do not name a partial file there any more. Such a file is gone,
-    /// or the user has allowed to replace it.
+    /// Writes the first record of a transfer. From now on its paths belong to this transfer. If the
+    /// record of a stopped download names one of them as its partial file, this removes that name
+    /// from the record: the file is gone, or the user has allowed to replace it.
     pub(crate) fn create_record(&self) -> Result<(), RecordError> {
         let records = &self.context.records;
         records.claim(self.info_hash(), &self.paths())?;
@@ -54,18 +54,18 @@ impl Transfer {
     /// The current record.
     pub(crate) fn to_record(&self) -> Record {
         // The sealed stamps, not the current ones: the current content is not verified.
-        let whole = || match self.files.sealed() {
+        let complete_if_sealed = || match self.files.sealed() {
             Some(stamps) => RecordState::Complete { stamps },
             None => RecordState::Partial,
         };
         let plan = &self.plan;
         let state = match self.phase() {
             Phase::Failed { reason } => RecordState::Failed { reason },
-            // Files are sealed after they have their final names.
+            // The files of a download are not sealed until they have their final names.
             Phase::Complete | Phase::Withdrawn { .. } | Phase::Lost { .. } | Phase::Finishing => {
-                whole()
+                complete_if_sealed()
             }
-            Phase::Checking if !plan.is_download() => whole(),
+            Phase::Checking if !plan.is_download() => complete_if_sealed(),
             Phase::Checking | Phase::Absent { .. } | Phase::Fetching { .. } | Phase::Retired => {
                 RecordState::Partial
             }

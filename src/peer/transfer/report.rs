@@ -80,7 +80,7 @@ impl Transfer {
         })
     }
 
-    /// Why the transfer is suspended: it belongs to a group, and its member is not logged in here.
+    /// Why the transfer is suspended: it belongs to a group, and its user is not logged in here.
     fn suspended(&self) -> Option<String> {
         let has_failed = matches!(self.phase(), Phase::Failed { .. });
         self.trackers.suspended().filter(|_| !has_failed)

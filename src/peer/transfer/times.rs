@@ -57,27 +57,27 @@ impl Transfer {
     }
 
     /// Members of a group are trusted. In an open swarm, times count only for a download that is
-    /// not complete, and only if they are past.
+    /// not complete, and only if they are between 1970 and now.
     fn trusts(&self, times: &[i64]) -> bool {
-        self.plan.group.is_some() || !self.phase().was_complete() && are_past(times, now_ms())
+        self.plan.group.is_some() || !self.phase().was_complete() && are_plausible(times, now_ms())
     }
 }
 
 /// Whether all these times, in nanoseconds since 1970, are between 1970 and now.
-fn are_past(times: &[i64], now_ms: u64) -> bool {
+fn are_plausible(times: &[i64], now_ms: u64) -> bool {
     let until = i64::try_from(now_ms.saturating_mul(1_000_000)).unwrap_or(i64::MAX);
     times.iter().all(|time| (0..=until).contains(time))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::are_past;
+    use super::are_plausible;
 
     #[test]
-    fn a_stranger_cannot_send_times_before_1970_or_in_the_future() {
-        assert!(are_past(&[0, 5_000_000], 5));
+    fn times_before_1970_or_after_now_are_not_plausible() {
+        assert!(are_plausible(&[0, 5_000_000], 5));
         for time in [-1, 5_000_001, i64::MIN, i64::MAX] {
-            assert!(!are_past(&[0, time], 5), "{time}");
+            assert!(!are_plausible(&[0, time], 5), "{time}");
         }
     }
 }

@@ -224,7 +224,7 @@ impl Transfer {
     /// them.
     #[must_use]
     pub(crate) fn set_files(&self, files: OpenFiles) -> bool {
-        self.files.open(files)
+        self.files.set_open(files)
     }
 
     /// Closes its files, so that another transfer can open them.

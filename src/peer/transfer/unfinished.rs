@@ -14,7 +14,7 @@ use std::time::Duration;
 const OPENER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Transfer {
-    /// Waits for the missing files of a download that had begun before.
+    /// Makes a download that had begun before wait for its missing files. Does not block.
     pub(super) fn wait_for_files(&self, missing: &StoreError) {
         let reason = format!(
             "{missing}, and this download had begun: mount its disk or put the files back, then \
@@ -41,9 +41,10 @@ impl Transfer {
         }
     }
 
-    /// Whether it can be resumed. Otherwise an attempt would only wait for its files again.
+    /// Whether an attempt to resume the download would find its files, and not wait for them again.
     fn are_files_there(&self, place: &Destination) -> bool {
-        // What is at the final path then is this download: a crash came after its last rename.
+        // If nothing was at the final path at first, what is there now is this download: a crash
+        // came after its last rename.
         let final_path_was_free = !self.plan.replaces && !self.plan.extends;
         if final_path_was_free && place.path().symlink_metadata().is_ok() {
             return true;
@@ -59,13 +60,13 @@ impl Transfer {
         path.is_some_and(|path| path.symlink_metadata().is_ok())
     }
 
-    /// Restores from the record what it notes of the rename to the final name.
+    /// Restores what the record notes about the rename to the final name.
     pub(crate) fn restore_steps(&self, record: &Record) {
         self.files.set_steps(record.unfinished.steps.clone());
     }
 
     /// Notes in the record that the download is about to take its final name in several steps.
-    pub(super) fn note_steps(&self, aside: Option<&str>) -> Result<(), StoreError> {
+    pub(super) fn note_rename_steps(&self, aside: Option<&str>) -> Result<(), StoreError> {
         let aside = aside.map(str::to_owned);
         self.files.set_steps(Some(RenameSteps { aside }));
         if !self.plan.is_of_closed_run {
@@ -94,12 +95,12 @@ impl Transfer {
     }
 
     /// Handles a rename to the final name that failed with `error`.
-    pub(super) fn on_steps_failed(&self, error: &StoreError) -> Result<(), StoreError> {
+    pub(super) fn on_rename_failed(&self, error: &StoreError) -> Result<(), StoreError> {
         let steps = self.files.steps();
-        let has_moved_nothing = steps.is_some_and(|steps| steps.aside.is_none());
+        let replaces_nothing = steps.is_some_and(|steps| steps.aside.is_none());
         // Another file took the final name first. Nothing is undone: undoing would remove that file
         // if it is empty, as if it were our placeholder.
-        if has_moved_nothing && matches!(error, StoreError::Exists(_)) {
+        if replaces_nothing && matches!(error, StoreError::Exists(_)) {
             self.forget_steps();
             return Ok(());
         }

@@ -9,7 +9,7 @@ pub(super) const MAX_REDIRECTS: usize = 5;
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WebError {
-    // Temporary: no response, or it broke off.
+    // Temporary: no complete response, or a busy server.
     #[error("{0}")]
     Transport(String),
     #[error("HTTP status {0}")]
@@ -18,7 +18,7 @@ pub(super) enum WebError {
     Slow,
     #[error("it broke off after {0} bytes")]
     Short(u64),
-    // About the requested file: it is not there.
+    // About the requested file: this web seed cannot deliver it.
     #[error("HTTP status {0}")]
     Status(u16),
     #[error("the file has {found} bytes there, but {expected} in the torrent")]

@@ -162,8 +162,8 @@ impl Mirrors {
         pieces
     }
 
-    /// The pieces that the working servers can deliver only together, and those that all usable
-    /// servers can deliver only together.
+    /// The pieces that no working server can deliver alone, but the working servers together can.
+    /// In addition, the pieces for which the same is true of all usable servers.
     fn joint_pieces(&self) -> PieceSet {
         let mut pieces = PieceSet::empty(self.info.lengths());
         let usable = self.usable();

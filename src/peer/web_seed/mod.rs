@@ -39,7 +39,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Why the use of a web seed ended. It may be used again, unless it is dropped.
 #[derive(Debug, thiserror::Error)]
 enum EndOfUse {
-    /// Nothing is left to fetch, or the peer stops.
+    /// The transfer fetches no more pieces, or the peer stops.
     #[error("the download has ended")]
     DownloadEnded,
     #[error("a piece from it does not verify")]
@@ -114,7 +114,9 @@ fn use_joint(transfer: &Arc<Transfer>, seeds: &Arc<WebSeeds>) {
         let reason = use_until_end(transfer, seeds, &mut seed);
         if matches!(reason, EndOfUse::BadPiece) {
             let name = transfer.name();
-            log::warn!("{name}: pieces are not fetched from several web seeds any more: {reason}");
+            log::warn!(
+                "{name}: no piece is put together from several web seeds any more: {reason}"
+            );
             return drop_seed(transfer, seeds, &seed, &reason);
         }
         if matches!(reason, EndOfUse::DownloadEnded) || !pause(transfer, RETRY_PAUSE) {

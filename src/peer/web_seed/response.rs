@@ -14,8 +14,8 @@ pub(super) fn uri(url: &str) -> Result<Uri, WebError> {
         .ok_or(WebError::Url)
 }
 
-/// The target of a redirect (RFC 9110, 10.2.2): a full URL, a path from the root, or a path
-/// relative to the requested one.
+/// The full URL to which a redirect leads (RFC 9110, 10.2.2). The header `Location` has a full URL
+/// or one that is relative to `url`.
 pub(super) fn redirected(url: &str, headers: &HeaderMap) -> Result<String, WebError> {
     let location = headers.get("location").map(HeaderValue::as_bytes);
     let location = url::repaired(location.unwrap_or_default());

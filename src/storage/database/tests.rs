@@ -109,7 +109,8 @@ fn refused(folder: &Path, bytes: &[u8]) -> DatabaseError {
     error
 }
 
-fn foreign(fill: impl FnOnce(&redb::WriteTransaction)) -> Vec<u8> {
+/// The bytes of a redb file that contains only what `fill` writes.
+fn redb_file(fill: impl FnOnce(&redb::WriteTransaction)) -> Vec<u8> {
     let file = tempfile::NamedTempFile::new().unwrap();
     let database = redb::Database::create(file.path()).unwrap();
     let transaction = database.begin_write().unwrap();
@@ -125,12 +126,12 @@ fn other_files_are_refused_and_not_changed() {
     let text = "accounts\n".repeat(10_000);
     let mut magic = vec![0; 8192];
     magic[..9].copy_from_slice(&MAGIC);
-    let empty = foreign(|_| {});
+    let empty = redb_file(|_| {});
     let other = TableDefinition::<u64, u64>::new("other");
-    let tables = foreign(|it| drop(it.open_table(other).unwrap().insert(1, 2)));
+    let tables = redb_file(|it| drop(it.open_table(other).unwrap().insert(1, 2)));
     let same_name = TableDefinition::<u64, u64>::new("about");
-    let other_types = foreign(|it| drop(it.open_table(same_name).unwrap().insert(1, 2)));
-    let other_kind = foreign(|it| {
+    let other_types = redb_file(|it| drop(it.open_table(same_name).unwrap().insert(1, 2)));
+    let other_kind = redb_file(|it| {
         it.open_table(ABOUT)
             .unwrap()
             .insert(KIND, b"x".as_slice())
@@ -156,7 +157,7 @@ fn other_files_are_refused_and_not_changed() {
         };
         assert!(expected, "{error}");
     }
-    let newer = foreign(|it| {
+    let newer = redb_file(|it| {
         let mut about = it.open_table(ABOUT).unwrap();
         about.insert(KIND, REGISTRY).unwrap();
         about.insert(FORMAT, 2u32.to_be_bytes().as_slice()).unwrap();
@@ -223,7 +224,7 @@ fn a_changed_byte_is_detected_or_has_no_effect() {
 }
 
 #[test]
-fn a_damaged_last_commit_does_not_restore_the_older_state() {
+fn a_damaged_last_commit_is_refused_and_the_older_state_is_not_used() {
     let (folder, before) = filled();
     let path = folder.path().join(DATABASE_FILE);
     let (database, _) = Database::open(folder.path()).unwrap();

@@ -71,6 +71,7 @@ fn existing_entries_are_refused_and_not_changed() {
             let _ = fs::remove_file(path);
         }
     }
+    // The folder of the last row.
     fs::remove_dir(&part).unwrap();
     let nowhere = Destination {
         folder: target.path().join("nowhere"),

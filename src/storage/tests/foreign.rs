@@ -1,4 +1,5 @@
-//! Foreign files and folders: they have a name of the partial file, but no record names them.
+//! Foreign files and folders: they have a name that a partial file would get, but no record names
+//! them.
 
 use crate::storage::testing::{Sample, destination, finish, info_of, paths_below, sample};
 use crate::storage::tree::{Folder, lock};
@@ -145,7 +146,7 @@ fn without_kept_records(
     destination: &Destination,
 ) -> Result<Download, StoreError> {
     let recorded = RecordedFiles {
-        are_kept: false,
+        records_are_kept: false,
         ..RecordedFiles::NONE
     };
     Download::open(layout, destination, DownloadMode::New, recorded)

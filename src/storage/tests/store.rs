@@ -120,6 +120,7 @@ fn a_new_modification_time_is_a_change_and_a_new_inode_alone_is_to_be_checked() 
     fs::copy(&path, &copy).unwrap();
     fs::rename(&copy, &path).unwrap();
     set_modified(modified);
+    // Only `are_files_unchanged` also compares inode numbers.
     assert!(store.are_all_unchanged(&stamps) && !store.are_files_unchanged(&stamps));
     store.seal(&stamps);
     assert!(store.check_paths(0, usize::MAX).unwrap().has_other_inode);

@@ -158,7 +158,7 @@ fn while_we_download_the_peers_that_send_most_are_served() {
         swarm.send_rates.insert(LinkId(peer), peer * 10_000);
     }
     swarm.run_seconds(30);
-    // Four slots go by rank, one is a turn.
+    // Four slots go to the peers of the highest rank. The fifth is a turn.
     assert!(
         (9..=12).all(|peer| swarm.serves(peer)),
         "{:?}",
@@ -210,7 +210,7 @@ fn a_peer_that_owes_blocks_for_a_minute_has_no_regular_slot() {
     }
     assert!(swarm.choker.peers[&silent].has_snubbed(swarm.now));
     assert_eq!(seconds_with_regular_slot, 0);
-    // A block clears the debt, and so does a choke.
+    // A block from the peer clears the debt. So does a choke from it.
     swarm.send_rates.insert(silent, 90_000);
     swarm.run_seconds(11);
     assert!(swarm.choker.peers[&silent].slot == SlotState::Regular);
@@ -299,6 +299,7 @@ fn slots_grow_with_the_rate_at_once_and_fall_later() {
     (1..=20).for_each(|peer| {
         swarm.read_rates.insert(LinkId(peer), 3 * MIB);
     });
+    // In this second only the eight served peers read.
     swarm.run_second();
     assert_eq!(swarm.served.len(), 20, "24 MiB/s carry 20 slots");
     (1..=20).for_each(|peer| {

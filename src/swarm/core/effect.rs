@@ -23,7 +23,7 @@ pub enum Effect<B> {
         payload: Vec<u8>,
     },
     /// Send our extension handshake again, to say that we fetch nothing any more (BEP 21).
-    SendHandshake(LinkId),
+    SendUploadOnly(LinkId),
     /// Add this piece to the pieces that are served, and send a `have` for it over every link.
     SendHaves(PieceIndex),
     /// Choke the peer, and drop its requests.

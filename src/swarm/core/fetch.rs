@@ -143,8 +143,8 @@ impl<B: Debug> Fetch<B> {
                     link.stalls = 0;
                 }
                 self.progress.on_wanted(length, now);
-                // A web seed gets no cancel. It notices by `Core::awaits` that the block is no
-                // longer wanted.
+                // A web seed gets no cancel: its thread asks `Core::awaits` whether a block is
+                // still wanted.
                 let requested = cancel.into_iter().flatten();
                 for other in requested.filter(|other| links.contains_key(other)) {
                     #[cfg(test)]
@@ -301,7 +301,7 @@ impl<B: Debug> Fetch<B> {
     pub(super) fn on_piece_failed(&mut self, piece: PieceIndex, sources: &Sources) -> Verdict {
         let verdict = self.assembly.on_failed(piece);
         let proven = matches!(verdict, Verdict::Proven(_));
-        self.web_seeds.on_failed(sources, proven);
+        self.web_seeds.on_piece_failed(sources, proven);
         verdict
     }
 

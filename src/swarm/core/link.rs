@@ -29,7 +29,7 @@ pub struct RemotePeer {
     pub extensions: bool,
 }
 
-/// Figures about a link that the code for input and output measures and reports to the core.
+/// What the core learns about a link from the code for input and output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkActivity {
     /// Bytes of blocks sent since the link began.
@@ -49,7 +49,8 @@ pub struct Link {
     began: Duration,
     /// The peer's extension handshakes so far, merged.
     handshake: ExtensionHandshake,
-    /// The port in the peer's first extension handshake. The outer `None`: none has arrived.
+    /// The port in the peer's first extension handshake. The outer `None`: no extension handshake
+    /// has arrived. The inner `None`: the first one has no port.
     port: Option<Option<u16>>,
     /// Pieces that the peer may request while choked.
     allowed_fast: Vec<PieceIndex>,
@@ -155,8 +156,9 @@ impl Link {
     }
 
     /// Whether a block that a choked peer requests may be served. If so, counts the bytes of the
-    /// block. `owned` is the number of pieces that the peer owns. A peer that owns at least as many
-    /// pieces as its allowed-fast set has can trade, so it is not served while choked (BEP 6).
+    /// block. `owned` is the number of pieces that the peer owns. A choked peer is served only
+    /// while it owns fewer pieces than its allowed-fast set contains. Otherwise it can trade
+    /// (BEP 6).
     pub(super) fn admit_choked_request(&mut self, block: BlockRange, owned: u32) -> bool {
         let is_admitted = self.allowed_fast.contains(&block.piece())
             && (owned as usize) < self.allowed_fast.len()

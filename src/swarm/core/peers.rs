@@ -155,9 +155,8 @@ impl Peers {
         // The call of the peer with the lower id is kept.
         let is_kept = |outgoing| outgoing == (config.own_id.0 < remote.peer_id.0);
         let other_outgoing = link.remote().outgoing;
-        // If both links have the same direction, the former link is kept unless it is lost. A peer
-        // that connects again in the same direction has lost its former connection, although we may
-        // not have noticed.
+        // If both links have the same direction, the former link is kept, unless it has been idle
+        // for long: then the peer probably connects again because it has lost the former link.
         let is_lost = other_outgoing == remote.outgoing && link.idle(now) > LOST_AFTER;
         if !is_lost && (is_kept(other_outgoing) || !is_kept(remote.outgoing)) {
             return Err(LinkRefusal::Linked);
@@ -369,7 +368,7 @@ impl Peers {
         }
         let links = self.links.iter();
         let informed = links.filter(|(_, link)| link.remote().extensions);
-        effects.extend(informed.map(|(id, _)| Effect::SendHandshake(*id)));
+        effects.extend(informed.map(|(id, _)| Effect::SendUploadOnly(*id)));
     }
 
     /// Records the traffic of every link. Returns whether there is a link from which we do not read
@@ -449,8 +448,8 @@ impl Peers {
         let starves = idle.is_some_and(|idle| idle >= USELESS_AFTER);
         let places = config.max_peers + if starves { MAX_CALLS } else { 0 };
         let links = self.links.values();
-        let linked = links.filter(|link| self.contacts.is_called(link.remote().address));
-        let counts = (self.links.len(), linked.count());
+        let linked_calls = links.filter(|link| self.contacts.is_called(link.remote().address));
+        let counts = (self.links.len(), linked_calls.count());
         let calls = self.contacts.next_calls(counts, places, now);
         effects.extend(calls.into_iter().map(Effect::Connect));
     }

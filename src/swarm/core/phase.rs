@@ -78,7 +78,8 @@ impl Phase {
         matches!(self, Self::Fetching { .. })
     }
 
-    /// Whether the share was complete, with final file names, and may still be.
+    /// Whether the share is complete, with final file names, or was complete until it was withdrawn
+    /// or lost.
     pub fn was_complete(&self) -> bool {
         matches!(
             self,
@@ -120,7 +121,7 @@ pub(super) enum Transition {
     StillLost(String),
     /// The files are again what was verified.
     Regain,
-    /// The share stops, so that a download of more files can replace it.
+    /// The share is no longer served or fetched, so that a download of more files can replace it.
     SetAside,
     /// The share stops for good.
     Fail(String),

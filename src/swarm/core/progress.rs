@@ -19,7 +19,7 @@ pub struct Progress {
     /// Bytes of blocks that arrived, verified or not.
     downloaded: u64,
     rate: Rate,
-    /// When a wanted block last arrived.
+    /// When a wanted block last arrived, or when a rate limit last kept us from reading.
     last_arrival: Duration,
 }
 
@@ -61,12 +61,12 @@ impl Progress {
         self.rate.bytes_per_second(now)
     }
 
-    /// The time since a wanted block last arrived.
+    /// The time since a wanted block last arrived, or since a rate limit last kept us from reading.
     pub fn idle(&self, now: Duration) -> Duration {
         now.saturating_sub(self.last_arrival)
     }
 
-    /// Continues the counts of a predecessor.
+    /// Continues earlier counts: recorded ones, or those of the transfer that this one replaces.
     pub(super) fn take_over(&mut self, sources: HashMap<String, u64>, downloaded: u64) {
         (self.sources, self.downloaded) = (sources, downloaded);
     }
@@ -75,7 +75,7 @@ impl Progress {
     /// disk.
     pub(super) fn on_checked(&mut self, verified: u64) {
         self.verified = verified;
-        // Some of the recorded bytes no longer verify, and it is not known who sent the others.
+        // If some of the recorded bytes no longer verify, it is not known who sent the others.
         if self.sources.values().sum::<u64>() > verified {
             self.sources.clear();
         }
@@ -96,7 +96,7 @@ impl Progress {
         self.rate.add(now, length.into());
     }
 
-    /// Nothing arrived because we did not read.
+    /// Nothing arrived because a rate limit kept us from reading.
     pub(super) fn mark_not_late(&mut self, now: Duration) {
         self.last_arrival = now;
     }

@@ -103,7 +103,7 @@ impl WebSeeds {
     }
 
     /// A piece from these sources does not verify. `proven`: the piece came from one source alone.
-    pub(super) fn on_failed(&mut self, sources: &Sources, proven: bool) {
+    pub(super) fn on_piece_failed(&mut self, sources: &Sources, proven: bool) {
         for source in sources.keys() {
             if let Source::Web(id, _) = source {
                 let web_seed = self.by_id.entry(*id).or_default();

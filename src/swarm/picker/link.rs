@@ -7,8 +7,8 @@ use crate::swarm::LinkId;
 use crate::swarm::mutation::{Mutation, is_planted};
 use crate::torrent::{Lengths, PieceIndex, PieceSet};
 
-/// The largest number of allowed pieces kept for a link, and of suggested ones. In BEP 6 ten pieces
-/// are allowed.
+/// The largest number of allowed-fast pieces kept for a link, and of suggested ones. In BEP 6 the
+/// allowed-fast set has ten pieces.
 const MAX_KEPT_PIECES: usize = 32;
 
 /// One link.
@@ -87,7 +87,7 @@ impl PickerLink {
         self.suggested.iter().rev().copied()
     }
 
-    /// The link begins a piece. Its next range starts after it.
+    /// The link begins this piece. If it is a web seed, its next range starts after the piece.
     pub(super) fn on_piece_begun(&mut self, piece: PieceIndex) {
         self.next_in_range = self.next_in_range.map(|_| piece.number() + 1);
     }

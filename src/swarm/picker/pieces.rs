@@ -16,7 +16,7 @@ use std::time::Duration;
 pub enum Verdict {
     /// All of it came from this link, which is proven to send bad data.
     Proven(LinkId),
-    /// It came from several links. It will be fetched again from one of them alone.
+    /// It came from several links. It will be fetched again from one link alone.
     Unclear,
 }
 
@@ -33,7 +33,8 @@ pub(super) struct Pieces {
     first_waiting: u32,
     rarity: Rarity,
     pub(super) active: BTreeMap<PieceIndex, ActivePiece>,
-    /// Active pieces with blocks to request, in the order in which they were begun.
+    /// Active pieces with blocks to request, in the order in which they were begun. A piece that
+    /// left the list and has a free block again comes first.
     open_pieces: VecDeque<PieceIndex>,
     /// Pieces that failed with several sources.
     doubtful: HashSet<PieceIndex>,
@@ -87,8 +88,8 @@ impl Pieces {
         active.is_some_and(|active| active.awaits(link, range.number()))
     }
 
-    /// Missing pieces that no partial link has and whose blocks have not all arrived. The caller
-    /// makes sure that no link is to a seed.
+    /// Missing pieces that no link has and whose blocks have not all arrived. The caller makes sure
+    /// that no link is to a seed, because links to seeds are not counted.
     pub(super) fn unavailable(&self) -> impl Iterator<Item = PieceIndex> {
         let missing = self.lengths.all_pieces().filter(|piece| self.wants(*piece));
         missing.filter(|piece| self.rarity.availability(*piece) == 0 && !self.all_arrived(*piece))
@@ -132,14 +133,14 @@ impl Pieces {
     pub(super) fn on_block(&mut self, link: LinkId, range: BlockRange) -> Option<NeededArrival> {
         let active = self.active.get_mut(&range.piece())?;
         if !active.may_be_requested_from(link) {
-            // The block was requested before the piece was reserved for another link.
+            // The block was requested before another link was chosen to fetch the piece alone.
             self.release(link, range);
             return None;
         }
         let had_free = active.has_free();
         let arrived = active.on_block(link, range.number());
-        // The block was the last free one. Its request to this link was given up, but the block
-        // still arrives.
+        // A block whose request was given up is free, but may still arrive. If this was the last
+        // free block, the piece has no more blocks to request.
         if had_free && !active.has_free() && active.next_run().is_none() {
             self.open_pieces.retain(|piece| *piece != range.piece());
         }
@@ -187,7 +188,7 @@ impl Pieces {
         }
     }
 
-    /// Lets all links fetch the pieces that were reserved for `link`.
+    /// Lets all links fetch the pieces that `link` alone could fetch.
     pub(super) fn let_others_fetch(&mut self, link: LinkId) {
         for active in self.active.values_mut() {
             active.let_others_fetch(link);
@@ -209,7 +210,8 @@ impl Pieces {
     }
 
     /// Begins the next run of an open piece that the link offers. If there is none, begins a
-    /// waiting piece: see `waiting_piece`. Returns whether a run was begun.
+    /// waiting piece: see `waiting_piece`. `reserve` reserves buffers for the blocks of the run.
+    /// Returns whether a run was begun.
     pub(super) fn begin_run(
         &mut self,
         link: &mut PickerLink,
@@ -323,7 +325,8 @@ impl Pieces {
         suggested.or_else(|| self.rarity.rarest_first().find(|piece| link.offers(*piece)))
     }
 
-    /// Panics if a piece is in no set or in two, or if a count is wrong.
+    /// Panics unless each wanted piece is either waiting or active, no other piece is, and all
+    /// counts are right.
     #[cfg(test)]
     pub(super) fn check(&self, links: &[&PickerLink]) {
         let mut missing = 0;

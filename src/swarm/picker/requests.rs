@@ -16,8 +16,8 @@ const ROUND_TRIPS: u32 = 3;
 /// rejects every request would get the same requests again at once, and would keep the last blocks
 /// from all others.
 const REJECT_PAUSE: Duration = Duration::from_millis(250);
-/// The number of blocks that a link may still deliver after they were cancelled: more than the
-/// largest window.
+/// The number of cancelled blocks that are remembered for a link, at least: more than the largest
+/// window.
 const MIN_KEPT_CANCELLED: u32 = 8_192;
 
 /// The requests to one link.
@@ -98,13 +98,13 @@ impl Requests {
 
     /// A block was rejected. Returns whether it was in flight.
     pub(super) fn on_reject(&mut self, range: BlockRange) -> bool {
-        let was_requested = self.in_flight.remove(&range).is_some();
-        if was_requested {
+        let was_in_flight = self.in_flight.remove(&range).is_some();
+        if was_in_flight {
             self.any_rejected = true;
         } else {
             self.cancelled.take(range);
         }
-        was_requested
+        was_in_flight
     }
 
     /// A block is no longer needed from this link. It may still arrive.
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_an_older_request_does_not_count_as_a_delay() {
+    fn the_delay_of_a_block_that_was_requested_twice_is_not_measured() {
         let blocks = blocks(2);
         let mut requests = Requests::new(LARGEST);
         let (requested, again) = (Duration::from_secs(1), Duration::from_secs(7));

@@ -42,7 +42,8 @@ fn a_block_is_awaited_until_it_arrives_and_a_stalled_web_seed_keeps_its_window()
         panic!("{requested:?}")
     };
     assert!(picker.awaits(web_seed, first) && !picker.awaits(LINK, first));
-    // The web seed lost the request. But its block is still awaited until another link delivers it.
+    // The requests are taken from the stalled web seed. But its block is still awaited until
+    // another link delivers it.
     let late = now + STALLED_AFTER;
     assert_eq!(picker.take_from_stalled(late).len(), 1);
     let taken = next_blocks(&mut picker, LINK, late);
@@ -94,21 +95,21 @@ fn a_late_block_is_cancelled_at_both_links_that_have_the_request_now() {
         picker.next_blocks(id, now, &mut |_| true, &mut blocks);
         blocks
     };
-    let [late, second, third] = [1, 2, 3].map(LinkId);
-    for id in [late, second, third] {
+    let [stalled, second, third] = [1, 2, 3].map(LinkId);
+    for id in [stalled, second, third] {
         picker.add_link(id, 8);
         picker.on_pieces(id, PieceSet::full(&lengths));
         picker.on_unchoke(id);
     }
     let mut now = Duration::from_secs(1);
-    let block = next_blocks(&mut picker, late, now);
+    let block = next_blocks(&mut picker, stalled, now);
     now += STALLED_AFTER;
-    assert_eq!(picker.take_from_stalled(now), [(late, block.clone())]);
+    assert_eq!(picker.take_from_stalled(now), [(stalled, block.clone())]);
     assert_eq!(next_blocks(&mut picker, second, now), block);
     now += Duration::from_secs(1);
     assert_eq!(next_blocks(&mut picker, third, now), block);
     picker.check();
-    let arrival = picker.on_block(late, block[0], now);
+    let arrival = picker.on_block(stalled, block[0], now);
     let Arrival::Needed { cancel, .. } = arrival else {
         panic!("{arrival:?}")
     };
@@ -304,6 +305,7 @@ fn among_seeds_pieces_come_in_order_until_a_peer_lacks_a_piece() {
 fn in_endgame_a_block_is_requested_again_only_after_three_round_trips_of_the_first_link() {
     let lengths = Lengths::new(8 * 16_384, 16_384).unwrap();
     let second = LinkId(2);
+    // In milliseconds. `late` is three times `delay`, but at least `ENDGAME_AFTER`.
     for (delay, late) in [(1, 200), (60, 200), (200, 600)] {
         let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
         for id in [LINK, second] {

@@ -57,7 +57,7 @@ impl WatchedLink {
 #[derive(Debug)]
 pub(super) struct Checker {
     lengths: Lengths,
-    /// Pieces that the peer needed and lacked at the start.
+    /// Pieces that we needed and lacked at the start.
     missing_at_start: PieceSet,
     slots: usize,
     links: BTreeMap<LinkId, WatchedLink>,

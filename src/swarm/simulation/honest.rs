@@ -374,7 +374,7 @@ impl HonestPeer {
             Effect::SendExtended { link, payload, .. } => {
                 env.send(connection(link), number, Packet::PeerExchange(payload));
             }
-            Effect::SendHandshake(id) => env.send(
+            Effect::SendUploadOnly(id) => env.send(
                 connection(id),
                 number,
                 Packet::handshake(self.core.phase().only_uploads()),

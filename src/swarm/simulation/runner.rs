@@ -12,7 +12,8 @@ use crate::torrent::{InfoHash, Lengths, PieceSet};
 use fastrand::Rng;
 use std::time::Duration;
 
-/// How long a simulation goes on after all downloads have ended, to find what is left over.
+/// How long a simulation goes on after all downloads have ended. After that, no requests or buffers
+/// may be left over.
 const AFTERMATH: Duration = Duration::from_secs(2);
 /// A link ends when it has stalled this many times in a row.
 const MAX_STALLS: u32 = 3;

@@ -1,8 +1,8 @@
-//! Simulations drawn from seeds.
+//! Simulations, each drawn from the seed of a random number generator.
 //!
-//! A failing seed is printed. `PIECEFUL_SEED=N cargo test --lib swarm::simulation::schedules`
-//! replays it. The long mode is `PIECEFUL_SCHEDULES=1000000 cargo test --release --lib
-//! swarm::simulation::schedules`.
+//! The seed of a failing simulation is printed.
+//! `PIECEFUL_SEED=N cargo test --lib swarm::simulation::schedules` replays it. The long mode is
+//! `PIECEFUL_SCHEDULES=1000000 cargo test --release --lib swarm::simulation::schedules`.
 
 use super::plan::{Plan, Role};
 use super::runner::Simulation;

@@ -314,7 +314,7 @@ fn can_block(ask: &AccessRequest) -> bool {
     !matches!(ask, AccessRequest::Announce(_) | AccessRequest::Cluster)
 }
 
-/// The reply to a valid login for which there is no place.
+/// The reply to a request with a valid token, if there is no place for its connection.
 fn full_reply(id: u32, full: Full) -> AccessReplyMessage {
     AccessReplyMessage {
         id,

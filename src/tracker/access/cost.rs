@@ -34,7 +34,8 @@ struct Tracker {
 }
 
 impl Tracker {
-    /// `former` more members have left the group within the last minute.
+    /// `members` is the number of members now. `former` is the number of other users, who have left
+    /// the group within the last minute.
     fn with_group(members: u32, former: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut registry = Registry::new(Origin([1; 16]));

@@ -1,4 +1,4 @@
-//! The users who have left a group lately, as answers to announces name them.
+//! The users who have left a group lately. The tracker's answer to an announce lists them.
 //!
 //! Locks: `known`, for a look-up or a change.
 
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Former members are reported to the others until their last certificate has expired, and for this
 /// time longer, because clocks differ.
 const CLOCK_MARGIN: Duration = Duration::from_secs(3600);
-/// For this time the users of a group are not looked up again, unless somebody leaves the group.
+/// For this time the former members of a group are not looked up again, unless somebody leaves it.
 const LOOK_UP_AFTER: Duration = Duration::from_secs(1);
 /// The most groups whose former members are kept.
 const MAX_KNOWN: usize = 1_000;
@@ -31,7 +31,7 @@ pub(super) struct FormerMembers {
 #[derive(Debug)]
 struct Known {
     looked_up: Instant,
-    /// The number of the group that changes when a member leaves.
+    /// The group's change number at the look-up. It changes whenever a member leaves.
     ended: u64,
     users: Vec<Label>,
 }

@@ -53,7 +53,8 @@ impl Logins {
         self.tokens.read(token.as_bytes(), since_1970())
     }
 
-    /// Checks in the registry that a login has not ended.
+    /// Checks in the registry that a login has not ended. Its credential is not a secret, but a
+    /// stamp (see [`Account::credential`]).
     pub(super) fn check_login(&self, login: &Login) -> Result<(), AccessRefusal> {
         let (account, id, credential) = (login.account, login.id, login.credential);
         let check = |registry: &Registry| registry.check_login(account, id, credential).map(drop);
@@ -142,8 +143,8 @@ impl Logins {
         account.ok_or_else(|| from_refusal(Refusal::AccountGone))
     }
 
-    /// Creates a new login. `credential` is the stamp of the write that set the password of the
-    /// account: the login ends when another password is set.
+    /// Creates a new login. `credential` is a stamp (see [`Account::credential`]). It changes when
+    /// the password is changed or all logins are ended; then this login ends.
     fn begin_login(
         &self,
         account: RowId,

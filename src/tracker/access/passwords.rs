@@ -93,9 +93,9 @@ impl PasswordHasher {
         self.run(password, Task::Hash)
     }
 
-    /// Whether the password has this hash. The costs are those in the hash. For an account that
-    /// does not exist the caller passes `None`. Then the result is `false`, and computing it takes
-    /// as long as for an existing account. Blocks for up to 10 s.
+    /// Whether the password has this hash. The costs (memory, passes and lanes) are those in the
+    /// hash. For an account that does not exist the caller passes `None`. Then the result is
+    /// `false`, and computing it takes as long as for an existing account. Blocks for up to 10 s.
     ///
     /// # Errors
     /// See [`HashingError`].

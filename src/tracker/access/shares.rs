@@ -315,8 +315,8 @@ impl GroupShares {
         let (info_hash, event) = (announce.info_hash, announce.event);
         let is_stopped = event == Some(GroupAnnounceEvent::Stopped);
         if let Some(watch) = watch {
-            let lacks = !is_stopped && announce.left > 0 && other_peers < FEW_PEERS;
-            self.hints.set_lacking(watch, info_hash, lacks);
+            let lacks_peers = !is_stopped && announce.left > 0 && other_peers < FEW_PEERS;
+            self.hints.set_lacking(watch, info_hash, lacks_peers);
         }
         if event.is_some() && !is_stopped {
             self.hints.on_new_peer(info_hash, address, watch);
@@ -346,8 +346,8 @@ impl GroupShares {
     }
 }
 
-/// Returns `share_group`, a group of the user that has the share. Refuses if there is none, or if
-/// it is not `first`, the group of the first share in the request.
+/// Returns `share_group`: the user is a member of it, and its catalogue has the share. Refuses if
+/// there is no such group, or if it is not `first`, the group of the first share in the request.
 fn check_share_group(
     share_group: Option<RowId>,
     first: Option<RowId>,

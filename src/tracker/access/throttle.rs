@@ -107,7 +107,7 @@ fn pair(user: &str, address: IpAddr) -> (String, AddressPrefix) {
     (Throttle::key_name(user), AddressPrefix::of(address))
 }
 
-/// Counts by key. The most recently changed ones are kept.
+/// A count for each key. The most recently changed counts are kept.
 #[derive(Debug)]
 struct Counters<K> {
     entries: HashMap<K, Counter>,

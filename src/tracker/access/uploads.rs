@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(add(99, Duration::ZERO), Err(UploadError::Busy));
         let whole = uploads.add(RowId([99; 16]), &group, &part(0, 1, b"a"), Duration::ZERO);
         assert_eq!(whole, Ok(Some(b"a".to_vec())), "one part needs no place");
-        assert_eq!(add(0, REPLACEABLE_AFTER), Ok(None), "continues its upload");
+        assert_eq!(add(0, REPLACEABLE_AFTER), Ok(None), "restarts its upload");
         assert_eq!(
             add(99, REPLACEABLE_AFTER),
             Ok(None),

@@ -55,7 +55,7 @@ pub(super) fn request(view: RequestView) -> RequestEntry {
     }
 }
 
-/// The state of the connections to the other trackers.
+/// The state of this tracker, and of its connections to the other trackers.
 pub(super) fn cluster(status: &ClusterStatus) -> ClusterView {
     let replicas = status.others.iter().map(|other| ReplicaView {
         number: other.number.get(),

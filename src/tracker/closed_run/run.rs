@@ -368,7 +368,7 @@ impl ClosedRun {
 
     /// Ends the clients that have not reported in time. Also names those that never connected, if
     /// their numbers are certain. They are certain if no client has a number above the expected
-    /// count: then the missing numbers never connected.
+    /// count: then the clients that never connected have the unused numbers up to this count.
     fn end_unreported_clients(&mut self, effects: &mut Vec<RunEffect>) {
         let late = format!("did not report within {} s", self.wait.as_secs_f64());
         for (number, client) in &mut self.clients {
@@ -420,7 +420,7 @@ impl ClosedRun {
         let ended = match self.phase {
             Phase::Gathering => false,
             Phase::Released => self.clients.values().all(Client::has_finished_or_is_dead),
-            // A conflict has ended the run.
+            // If there is no outcome yet, a conflict has ended the run just now.
             Phase::Ended => true,
         };
         if ended && self.outcome.is_none() {

@@ -99,7 +99,8 @@ fn contribution(row: &Row) -> Option<(RowId, ChangeNumbers)> {
             Some((share.group, numbers))
         }
         Row::Membership(row) => {
-            // A row that was never accepted was a request. Its end concerns no other member.
+            // A row that was never accepted was a request. Its end concerns only the user and the
+            // owner.
             let ended = row.ended.as_ref().filter(|_| row.accepted.is_some());
             let numbers = ChangeNumbers {
                 added: 0,
@@ -111,8 +112,8 @@ fn contribution(row: &Row) -> Option<(RowId, ChangeNumbers)> {
     }
 }
 
-/// A hash of 63 bits of a write to a row. Different writes have different hashes. In the rare case
-/// that two have the same one, a hint may be missing.
+/// A 63-bit hash of a write to a row. If two writes have the same hash, which is very rare, a hint
+/// may be missing.
 fn write_hash(row: RowId, version: Version) -> u64 {
     let halves = |bytes: [u8; 16]| {
         let both = u128::from_be_bytes(bytes);

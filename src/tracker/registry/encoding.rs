@@ -5,7 +5,7 @@
 //! | what | encoding |
 //! |---|---|
 //! | version | 36 bytes: origin (16), wall ms (8), counter (4), sequence (8); big-endian |
-//! | field | a list: version, then the value. An end has two values: reason and account |
+//! | field | a list: version, then the value. `ended` has two values: reason and account |
 //! | field without a value | a list with the version only |
 //! | row | a dictionary: `kind`, `id`, `created`, the attributes, and the written fields |
 //! | change | `covers`: lists of origin, after, upto; `rows`: rows |

@@ -39,9 +39,9 @@ macro_rules! random_id {
 }
 
 random_id! {
-    /// The identity of a data folder, under which its tracker makes writes: 128 random bits. The
-    /// tracker draws them when it creates the folder, and again when a backup is restored into the
-    /// folder.
+    /// The identity of a data folder: 128 random bits. A tracker draws them when it creates the
+    /// folder, and again when a backup is restored into the folder. The tracker makes its writes
+    /// under this identity.
     ///
     /// An origin is not the number of a tracker. A tracker that has lost its disk must write under
     /// a new origin.

@@ -77,8 +77,9 @@
 //! 1. The row with the earlier claim holds the name. The other row is kept and is shown as
 //!    `NAME~TAG`. Only a user or group that does not hold its name can be renamed. When the holder
 //!    gives up the name, the row with the next claim holds it.
-//! 2. A token is bound to the credential that its account had when the token was issued. A login
-//!    ends when the credential of its account changes.
+//! 2. A token is bound to the credential that its account had when the token was issued. The
+//!    credential is a stamp, not a secret. It changes when the password is changed or all logins
+//!    are ended; then the login ends.
 //! 3. An end cancels all earlier requests of the same user for the same group, accepted or not, in
 //!    any row. A request counts from the time when it was made, not when it was accepted.
 //! 4. A share of a group that has ended is not listed and cannot be fetched. If another tracker has
@@ -88,7 +89,8 @@
 //!    acceptance.
 //! 7. A tracker refuses a new name that differs only in case from a name that it knows. Two such
 //!    names can exist nevertheless: disconnected trackers may accept them, and earlier versions
-//!    accepted both. Each of them is then the name of one row, so neither row needs a tag.
+//!    of this program accepted both. Each of them is then the name of one row, so neither row needs
+//!    a tag.
 //!
 //! # What is dropped
 //! Ended memberships are kept forever: they keep a removed member out, even after the restore of an

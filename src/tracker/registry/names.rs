@@ -93,8 +93,8 @@ where
         }
     }
 
-    /// A claimed name that is the given one, or differs from it only in case. Such names are next
-    /// to each other, upper case first.
+    /// A claimed name that is the given one, or differs from it only in case. Names are sorted
+    /// without regard to case, and equal ones upper case first. So such names are one range.
     fn equal_ignoring_case(&self, name: &N) -> Option<&N> {
         let label = Label::from(name);
         let first = label.name().to_ascii_uppercase().parse().ok()?;
@@ -104,7 +104,7 @@ where
         claims.next().map(|((name, _), _)| name)
     }
 
-    /// The claimant that a label names. Without a tag it is the holder; with a tag it is the
+    /// The claimant that a label means. Without a tag it is the holder; with a tag it is the
     /// claimant with that tag, if there is exactly one.
     pub(super) fn find(&self, label: &Label) -> Option<RowId> {
         let name = label.name().parse::<N>().ok()?;

@@ -4,7 +4,7 @@
 //! Invariants:
 //!
 //! - The index is a function of the rows, except its list of what has changed.
-//! - No row has the version of an own write that the version vector does not include.
+//! - If a row has the version of an own write, the version vector includes this write.
 //! - An update is applied to the revision that it was made from, or not at all.
 
 use super::{

@@ -29,7 +29,8 @@ impl TestTracker {
         }
     }
 
-    /// A new id for a row.
+    /// A new id for a row. Its first byte comes from the counter, so that the ids of several
+    /// trackers interleave when they are sorted.
     fn next_id(&mut self) -> RowId {
         self.ids += 1;
         let mut id = self.registry.origin().0;

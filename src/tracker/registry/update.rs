@@ -30,8 +30,9 @@ impl Update {
         self.change.as_ref()
     }
 
-    /// Origins of which this registry lacks writes that come before those of the merged change. The
-    /// caller must request all writes after the version vector of this registry from the sender.
+    /// The origins whose writes in the merged change come after writes that this registry lacks.
+    /// The caller must ask the sender of the change for all writes that the version vector of this
+    /// registry does not include.
     pub fn gaps(&self) -> &[Origin] {
         &self.gaps
     }

@@ -136,7 +136,7 @@ pub(super) fn serve_replica(store: &RegistryStore, stream: &TlsStream, address: 
 }
 
 /// The numbers of the first `count` trackers.
-pub(super) fn numbers(count: usize) -> Vec<TrackerNumber> {
+pub(super) fn tracker_numbers(count: usize) -> Vec<TrackerNumber> {
     let count = u32::try_from(count).unwrap_or(u32::MAX);
     (1..=count).filter_map(TrackerNumber::new).collect()
 }
@@ -156,10 +156,10 @@ fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
         let found = info.map(|info| info.addresses.len());
         let found = found.filter(|found| (1..=MAX_TRACKERS).contains(found));
         if let Some(new_count) = found.filter(|found| count != Some(*found)) {
-            context.store.set_listed(numbers(new_count));
+            context.store.set_listed(tracker_numbers(new_count));
             count = Some(new_count);
         }
-        for number in numbers(count.unwrap_or_default()) {
+        for number in tracker_numbers(count.unwrap_or_default()) {
             if number >= context.number || calling.contains_key(&number) {
                 continue;
             }

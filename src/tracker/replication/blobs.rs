@@ -1,5 +1,5 @@
-//! Blobs that rows name. They are fetched before the rows, one at a time, and stored under their
-//! info-hash.
+//! Blobs: the info dictionaries that rows name. A blob is fetched before the rows that name it are
+//! merged. Blobs are fetched one at a time, and stored under their info-hash.
 
 use super::{ANSWER_TIMEOUT, Moment, ReplicaConnectionId};
 use crate::torrent::InfoHash;

@@ -13,8 +13,8 @@ use std::time::Duration;
 /// The time of an event, by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// Time since an epoch that the caller chose. It counts the sleep of a machine and never jumps
-    /// otherwise.
+    /// Time since an epoch that the caller chose. It includes the time in which the machine sleeps.
+    /// Apart from that it never jumps.
     pub elapsed: Duration,
     /// The wall clock: time since 1970. It may be wrong and may jump.
     pub wall: Duration,
@@ -77,13 +77,13 @@ pub struct Commit {
     /// Rows, each replacing what is stored under its id.
     pub rows: Vec<Row>,
     /// Rows to be deleted, before the new ones are stored.
-    pub forgotten: Vec<RowId>,
+    pub dropped_rows: Vec<RowId>,
     /// The version vector, replacing the stored one.
     pub versions: VersionVector,
     /// The origin, replacing the stored one, if it has changed.
     pub origin: Option<Origin>,
     /// Blobs to be deleted, before the new ones are stored.
-    pub dropped: Vec<InfoHash>,
+    pub dropped_blobs: Vec<InfoHash>,
     /// New blobs.
     pub blobs: Vec<(InfoHash, Vec<u8>)>,
 }

@@ -10,7 +10,7 @@ pub const START_WAIT: Duration = Duration::from_secs(2);
 pub const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// A connection that has been silent this long is closed.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A tracker that did not run for this long starts again (rule 6 of [`super`]). The other trackers
+/// A tracker that was paused for this long starts again (rule 6 of [`super`]). The other trackers
 /// got its last message up to [`PING_INTERVAL`] before the pause, so they keep the connection to it
 /// during any shorter pause. A wall clock that is set forward by this much looks like such a pause,
 /// which costs one short restart.

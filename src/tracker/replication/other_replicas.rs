@@ -1,7 +1,7 @@
 //! The other trackers: which are listed, which connections are open, what each tracker knows.
 //!
 //! Invariants: this tracker's own number is never in `listed`. The connection of a
-//! [`ConnectedReplica`] is in `connections`, and its owner is that tracker. The version vector of a
+//! [`ConnectedReplica`] is in `connections`, and leads to that tracker. The version vector of a
 //! tracker only grows until its next hello, or until this tracker stalls.
 
 use super::{
@@ -33,7 +33,7 @@ struct OpenConnection {
     /// Time of the last received byte or message.
     last_received: Duration,
     /// The tracker at the other end, known after its hello.
-    owner: Option<TrackerNumber>,
+    tracker: Option<TrackerNumber>,
 }
 
 /// A listed tracker, connected or not.
@@ -118,12 +118,12 @@ impl OtherReplicas {
     }
 
     pub(super) fn on_connected(&mut self, connection: ReplicaConnectionId, now: Moment) {
-        let (last_received, owner) = (now.elapsed, None);
+        let (last_received, tracker) = (now.elapsed, None);
         self.connections.insert(
             connection,
             OpenConnection {
                 last_received,
-                owner,
+                tracker,
             },
         );
     }
@@ -137,7 +137,7 @@ impl OtherReplicas {
         let Some(number) = self
             .connections
             .remove(&connection)
-            .and_then(|connection| connection.owner)
+            .and_then(|connection| connection.tracker)
         else {
             return false;
         };
@@ -165,8 +165,8 @@ impl OtherReplicas {
     }
 
     /// The tracker at the other end, known after its hello.
-    pub(super) fn owner(&self, connection: ReplicaConnectionId) -> Option<TrackerNumber> {
-        self.connections.get(&connection)?.owner
+    pub(super) fn tracker_at(&self, connection: ReplicaConnectionId) -> Option<TrackerNumber> {
+        self.connections.get(&connection)?.tracker
     }
 
     pub(super) fn connections(&self) -> Vec<ReplicaConnectionId> {
@@ -222,7 +222,7 @@ impl OtherReplicas {
         // What an earlier process of that tracker knew does not count.
         other.versions = None;
         if let Some(connection) = self.connections.get_mut(&connection) {
-            connection.owner = Some(hello.number);
+            connection.tracker = Some(hello.number);
         }
     }
 

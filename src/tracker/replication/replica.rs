@@ -131,8 +131,9 @@ impl Replica {
         }
     }
 
-    /// Time since the last event, if it reaches [`STALL_LIMIT`]: this tracker starts again at the
-    /// next event. `None` if it has halted or no other tracker is listed.
+    /// Time since the last event, if it is [`STALL_LIMIT`] or more. Then the next event puts this
+    /// tracker back into the state after a start. `None` if it has halted or no other tracker is
+    /// listed.
     pub fn stalled_for(&self, now: Moment) -> Option<Duration> {
         let away = self.clock.away(now);
         (away >= STALL_LIMIT && !self.is_exempt_from_restarts()).then_some(away)
@@ -211,7 +212,7 @@ impl Replica {
         if !self.others.note_received(connection, now) {
             return self.finish(now);
         }
-        match (self.others.owner(connection), message) {
+        match (self.others.tracker_at(connection), message) {
             (None, message @ ReplicaMessage::Hello { .. }) => {
                 self.on_hello(connection, message, now)
             }
@@ -289,7 +290,7 @@ impl Replica {
             self.others.pause_until(other, now.elapsed + RETRY_PAUSE);
         }
         if let Some(connection) = self.blobs.give_up_if_stuck(now)
-            && let Some(other) = self.others.owner(connection)
+            && let Some(other) = self.others.tracker_at(connection)
         {
             self.others.pause_until(other, now.elapsed + RETRY_PAUSE);
         }
@@ -309,8 +310,8 @@ impl Replica {
         std::mem::take(&mut self.effects.due)
     }
 
-    /// Encoded version vector of this tracker. `None` if it is too long to send: with more
-    /// than twenty thousand origins, each from another lost disk.
+    /// Encoded version vector of this tracker. `None` if it is too long to send: if it has more
+    /// than twenty thousand origins. Each lost disk leaves an origin behind.
     fn encoded_versions(&self) -> Option<Encoded> {
         Encoded::new(self.registry.version_vector().encode())
     }
@@ -669,7 +670,8 @@ impl Replica {
         }
     }
 
-    /// Requests one blob: first those that a catch-up waits for, then missing ones.
+    /// Requests one blob: one that the catch-up waits for, otherwise one that is named by a row in
+    /// the registry.
     fn start_blob_fetch(&mut self, now: Moment) {
         if self.blobs.fetch.is_some() || self.lifecycle.is_halted() {
             return;
@@ -754,19 +756,19 @@ impl Replica {
         self.effects.commit(commit)
     }
 
-    /// Deletes expired rows that all trackers have, if no clock is known to be wrong, and blobs
-    /// that no row names.
+    /// Deletes expired rows that all trackers have, unless a clock is known to be wrong. Deletes
+    /// blobs that no row names, unless a catch-up is running.
     fn collect_garbage(&mut self, now: Moment) {
         if self.lifecycle.is_halted() {
             return;
         }
         if let Some(all_versions) = self.others.all_versions() {
             let before = now.wall.saturating_sub(EXPIRED_ROW_GRACE);
-            let forgotten = self.registry.droppable(before, &all_versions);
-            if !forgotten.is_empty() {
-                self.registry.drop_rows(&forgotten);
+            let dropped_rows = self.registry.droppable(before, &all_versions);
+            if !dropped_rows.is_empty() {
+                self.registry.drop_rows(&dropped_rows);
                 self.commit(Commit {
-                    forgotten,
+                    dropped_rows,
                     ..Commit::default()
                 });
             }
@@ -774,10 +776,10 @@ impl Replica {
         if self.catch_up.ongoing.is_some() {
             return;
         }
-        let dropped = self.blobs.drop_unnamed(&self.registry);
-        if !dropped.is_empty() {
+        let dropped_blobs = self.blobs.drop_unnamed(&self.registry);
+        if !dropped_blobs.is_empty() {
             self.commit(Commit {
-                dropped,
+                dropped_blobs,
                 ..Commit::default()
             });
         }
@@ -790,8 +792,8 @@ impl Replica {
         }
         // The origin may change only here, before this tracker serves for the first time in this
         // run: afterwards its data cannot be an older copy. A tracker that has not reported yet may
-        // know writes of this origin that are not known here. So if one has not, new writes get a
-        // fresh origin, under which no write exists.
+        // know writes of this origin that are not known here. So unless all have reported, new
+        // writes get a fresh origin, under which no write exists.
         let all_have_reported = self.others.all_have_reported();
         if let Some(spare) = self.origin.spare.take().filter(|_| !all_have_reported) {
             self.registry.change_origin(spare);
@@ -804,8 +806,9 @@ impl Replica {
         self.effects.report(Report::Serves);
     }
 
-    /// Begins an event at `now`. If this tracker paused before the event, reports the pause, and
-    /// starts again if it was long. Returns the running time, by which all time limits count.
+    /// Begins an event at `now`. If this tracker paused before the event, reports the pause. A long
+    /// pause is a stall: then this tracker [restarts](Self::restart). Returns the running time, by
+    /// which all time limits count.
     fn begin_event(&mut self, now: Moment) -> Moment {
         let (now, pause) = self.clock.note(now);
         match pause.filter(|_| !self.is_exempt_from_restarts()) {
@@ -822,8 +825,8 @@ impl Replica {
         self.lifecycle.is_halted() || self.is_single()
     }
 
-    /// Starts again after a stall. Closes all connections, because messages in them date from
-    /// before the stall.
+    /// Puts this tracker back into the state after a start, because it stalled. Closes all
+    /// connections, because messages in them date from before the stall.
     fn restart(&mut self, passed: Duration, now: Moment) {
         self.effects.report(Report::Stalled { passed });
         self.close_all_connections();

@@ -18,14 +18,14 @@ pub enum Report {
     /// This tracker has stalled and starts again.
     #[error("this tracker stalled for {} s, or its clock was set; it serves again once it has caught up", .passed.as_secs())]
     Stalled {
-        /// Duration of the stall: the larger value of the two clocks.
+        /// Duration of the stall, by the clock that advanced more: the monotonic or the wall clock.
         passed: Duration,
     },
     /// This tracker got no processor for a short time, less than
     /// [`STALL_LIMIT`](super::STALL_LIMIT), and goes on.
     #[error("this tracker got no processor for {:.1} s; it goes on serving, because no other tracker has gone on without it", .passed.as_secs_f64())]
     Paused {
-        /// Duration of the pause: the larger value of the two clocks.
+        /// Duration of the pause, by the clock that advanced more: the monotonic or the wall clock.
         passed: Duration,
     },
     /// The connection to another tracker is lost.
@@ -42,7 +42,7 @@ pub enum Report {
     },
     /// The clock of another tracker differs from this one's by more than
     /// [`MAX_DRIFT`](crate::tracker::registry::MAX_DRIFT), or no longer does.
-    #[error("the clock of tracker {other} is {} s {} the clock of this one; set the wrong clock", .ahead.unsigned_abs() / 1_000, direction(*.ahead))]
+    #[error("the clock of tracker {other} is {} s {} the clock of this one; correct the clock that is wrong", .ahead.unsigned_abs() / 1_000, direction(*.ahead))]
     ClockOffset {
         /// The other tracker.
         other: TrackerNumber,

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 /// Time between two events after which this tracker counts as paused. It is ten ticks.
 const PAUSE: Duration = Duration::from_secs(1);
-/// A connection that is lost within this time after a pause counts as given up during the pause.
+/// If a connection is lost within this time after a pause, the other tracker is assumed to have
+/// given it up during the pause.
 const AFTERMATH: Duration = PING_INTERVAL;
 
 #[derive(Clone, Copy, Debug)]

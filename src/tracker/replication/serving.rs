@@ -11,8 +11,8 @@ pub enum StartData {
     Empty,
     /// A backup, under a new origin.
     Restored,
-    /// Any data. The tracker serves at once: the operator guarantees that no other one has newer
-    /// data.
+    /// Any data. The tracker serves at once: the operator guarantees that no other tracker has
+    /// newer data.
     Alone,
 }
 

@@ -16,7 +16,7 @@ pub(super) enum Save {
     CaughtUp,
 }
 
-/// The queue of changes.
+/// The queue of saves.
 #[derive(Debug, Default)]
 pub(super) struct Saves {
     queue: Mutex<Queue>,
@@ -28,7 +28,7 @@ struct Queue {
     waiting: Vec<Save>,
     /// Number of the last durable commit.
     durable: u64,
-    /// No change follows: [`Saves::save`] ends once the queue is empty.
+    /// No save follows: [`Saves::save`] ends once the queue is empty.
     ended: bool,
     failed: bool,
 }
@@ -99,13 +99,13 @@ fn batch(saves: Vec<Save>) -> (Batch, Option<u64>) {
             batch.mark_caught_up();
             continue;
         };
-        for id in commit.forgotten {
+        for id in commit.dropped_rows {
             batch.remove_row(id.0);
         }
         for row in commit.rows {
             batch.put_row(row.id().0, row.encode());
         }
-        for info_hash in commit.dropped {
+        for info_hash in commit.dropped_blobs {
             batch.remove_blob(info_hash.0);
         }
         for (info_hash, blob) in commit.blobs {

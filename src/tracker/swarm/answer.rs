@@ -111,7 +111,8 @@ struct AddressLimits {
 }
 
 impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
-    /// Adds all candidates, if there is a place for each. Otherwise returns false and adds none.
+    /// Adds all candidates, if no address is limited and there is a place for each candidate.
+    /// Otherwise returns false and adds none.
     fn take_all(&mut self) -> bool {
         let candidates = self.swarm.lists.candidates(self.wanted);
         let is_own = self.own_slot.is_some_and(|own| candidates.contain(own));
@@ -177,7 +178,7 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
         }
         let candidates = self.swarm.lists.candidates(self.wanted);
         let total = candidates.len();
-        // Otherwise each candidate has been drawn already.
+        // With fewer candidates, each one was a stratum of its own, and was drawn there.
         if total > self.size.peers + 1 {
             let first = fastrand::usize(..total);
             let numbers = (first..total).chain(0..first).take(MAX_LOOKED_AT);

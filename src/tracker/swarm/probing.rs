@@ -3,8 +3,8 @@
 //! A search begins at the *home* of an entry and goes on position by position. After the last
 //! position comes the first one. No position between the home of an entry and the entry is free.
 
-/// Searches from `start` on. Returns the first position whose entry passes `fits`, or `None` if a
-/// free entry comes before it.
+/// Searches from `start` on. Returns the first position whose entry passes `fits`. At a free
+/// position (its entry is `empty`) that does not pass, the search ends with `None`.
 pub(super) fn search(
     entries: &[u32],
     empty: u32,

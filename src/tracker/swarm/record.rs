@@ -162,7 +162,7 @@ impl Rank {
     }
 }
 
-/// What is left of the weight of an upload after `age`.
+/// The fraction of an upload's weight that is left after `age`.
 pub(super) fn decay(age: Duration) -> f64 {
     (-half_lives(age)).exp2()
 }

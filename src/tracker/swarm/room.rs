@@ -7,8 +7,8 @@ use std::time::Duration;
 /// At most 1/`REMOVAL_DIVISOR` of the peers of an address is removed at a time, but at least one
 /// peer.
 const REMOVAL_DIVISOR: usize = 16;
-/// A search looks at all peers. In a swarm of N peers, at least N times this pause passes between
-/// two searches, so that newcomers do not keep a processor busy.
+/// The search for peers to remove looks at all peers. In a swarm of N peers, at least N times this
+/// pause passes between two searches, so that newcomers do not keep a processor busy.
 const PAUSE_PER_PEER: Duration = Duration::from_micros(1);
 /// Smaller swarms need no pause.
 const MIN_PAUSED: usize = 1_000;

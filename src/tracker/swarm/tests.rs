@@ -201,7 +201,7 @@ fn an_id_may_be_used_only_from_its_address_or_with_its_key() {
 }
 
 #[test]
-fn a_peer_with_two_families_is_one_peer_and_the_asking_peer_gets_its_address_of_the_same_family() {
+fn a_peer_with_two_families_counts_once_and_an_answer_prefers_the_family_of_the_asking_peer() {
     let mut swarm = empty();
     let v4 = PeerAnnounce {
         key: key(1),
@@ -365,6 +365,7 @@ fn only_a_credible_upload_since_the_last_announce_counts() {
         1,
         "nor does that of a restart, nor a smaller total"
     );
+    // At most 1 GiB per second is credible, and the last announce of this peer was 2 s before.
     swarm.renew(&uploaded(3, false, u64::MAX, 2)).unwrap();
     assert_eq!(swarm.take_traffic().uploaded, 5 + (2 << 30));
 }

@@ -190,7 +190,7 @@ fn an_answer_contains_peer_ids_only_if_it_is_not_compact_and_they_are_wanted() {
 }
 
 #[test]
-fn each_limit_refuses_what_exceeds_it_and_leaving_peers_make_room() {
+fn each_limit_refuses_what_exceeds_it_and_peers_that_leave_make_room() {
     let limits = SwarmLimits {
         swarms: 4,
         peers: 6,
@@ -341,7 +341,7 @@ fn a_peer_that_changes_its_address_counts_for_the_present_one() {
 #[test]
 fn large_swarms_answer_without_peer_ids() {
     let swarms = swarms();
-    let ids = |peers: std::ops::Range<u8>| {
+    let announce_and_count_ids = |peers: std::ops::Range<u8>| {
         for number in peers {
             announce(&swarms, Duration::ZERO, &request(1, number), ip(number)).unwrap();
         }
@@ -353,8 +353,8 @@ fn large_swarms_answer_without_peer_ids() {
         let ids = answer.peers.iter().map(|peer| peer.id.is_some());
         ids.filter(|is_there| *is_there).count()
     };
-    assert_eq!(ids(0..50), 49);
-    assert_eq!(ids(50..51), 0);
+    assert_eq!(announce_and_count_ids(0..50), 49);
+    assert_eq!(announce_and_count_ids(50..51), 0);
 }
 
 #[test]
@@ -380,20 +380,20 @@ fn a_scrape_contains_the_existing_swarms() {
 #[test]
 fn one_address_may_be_in_any_number_of_group_swarms() {
     let most = SwarmLimits::default().swarms_per_address;
-    let in_all = |limits| {
+    let last_result = |limits| {
         let swarms = Swarms::new(INTERVAL, limits);
-        let taken = (0..=most as u32).map(|number| {
+        let results = (0..=most as u32).map(|number| {
             let mut request = request(0, 1);
             request.info_hash.0[..4].copy_from_slice(&number.to_be_bytes());
             announce(&swarms, Duration::ZERO, &request, ip(1)).map(drop)
         });
-        taken.last()
+        results.last()
     };
     assert_eq!(
-        in_all(SwarmLimits::default()),
+        last_result(SwarmLimits::default()),
         Some(Err(AnnounceRefusal::AddressFull))
     );
-    assert_eq!(in_all(SwarmLimits::for_groups()), Some(Ok(())));
+    assert_eq!(last_result(SwarmLimits::for_groups()), Some(Ok(())));
 }
 
 #[test]
@@ -481,10 +481,11 @@ fn a_restart_keeps_peers_that_have_not_expired() {
     after.expire(Duration::from_secs(10_000));
     assert_eq!((after.swarms(), after.peers()), (0, 0));
 
-    let backwards = swarms();
+    let after = swarms();
     assert_eq!(
-        backwards.restore(&saved, Duration::ZERO, Duration::ZERO),
-        Ok(3)
+        after.restore(&saved, Duration::ZERO, Duration::ZERO),
+        Ok(3),
+        "the wall clock was set back: no time seems to have passed"
     );
     let late = swarms();
     assert_eq!(late.restore(&saved, Duration::ZERO, wall(100_000)), Ok(0));

@@ -73,9 +73,9 @@ impl UdpServer {
     pub(in crate::tracker) fn stop(&self) {
         self.stop.stop();
         // The call returns the error "not connected", but Linux wakes all threads that read the
-        // socket. Other ways to wake them are worse: waiting for a second descriptor too costs more
-        // system calls for each datagram, and a datagram that the socket sends to its own address
-        // is lost if the machine no longer has that address.
+        // socket. Other ways to wake them are worse. To wait also for a second descriptor, a thread
+        // needs more system calls for each datagram. A datagram that the socket sends to its own
+        // address is lost if the machine no longer has that address.
         let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Read);
         self.threads.wait();
     }

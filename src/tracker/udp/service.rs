@@ -54,7 +54,7 @@ impl UdpService {
             Ok(UdpRequest::Announce { announce, .. }) => {
                 let mut peers = Vec::with_capacity(USUAL_PEERS);
                 let add = |peer| peers.push(peer);
-                let announced = self.service.announce_to(&announce, from, now, add);
+                let announced = self.service.announce_over_udp(&announce, from, now, add);
                 announced.map(|announced| UdpResponse::Announce {
                     transaction,
                     announced: UdpAnnounceResponse {

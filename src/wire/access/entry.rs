@@ -48,7 +48,7 @@ pub struct GroupEntry {
     pub owner: Option<Label>,
     /// The number of members.
     pub members: u32,
-    /// The relation of the requesting user to the group.
+    /// The relation to the group of the user who receives the list.
     pub role: GroupRole,
 }
 
@@ -72,7 +72,7 @@ pub struct RequestEntry {
     pub asked_at: u64,
 }
 
-/// A decision about the requesting user, or a request to join a group of that user.
+/// A decision about the user who receives the list, or a request to join a group of that user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecisionEntry {
     /// The name of the group, or the last name of a group that has ended.

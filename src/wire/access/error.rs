@@ -67,8 +67,8 @@ impl AccessErrorKind {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
     }
 
-    /// Whether the tracker refuses all requests of this peer, for now or permanently, and not only
-    /// this one. The request was not carried out.
+    /// Whether the tracker refuses not only this request but all requests of this peer, for now or
+    /// permanently. The request was not carried out.
     pub fn is_unserved(self) -> bool {
         matches!(self, Self::Full | Self::NotServing | Self::Starting)
     }

@@ -35,9 +35,9 @@ pub struct Hint {
 pub struct GroupNumbers {
     /// The group.
     pub group: Label,
-    /// Changes when a share is published.
+    /// This number changes when a share is published.
     pub added: u64,
-    /// Changes when a share is withdrawn or a member leaves the group.
+    /// This number changes when a share is withdrawn or a member leaves the group.
     pub ended: u64,
 }
 

@@ -28,7 +28,7 @@ impl AccessRefusal {
         entries
     }
 
-    /// Reads a refusal whose `kind` has been read already.
+    /// Reads a refusal. `kind` is the value of its key `kind`, which the caller has read already.
     pub(super) fn read(
         kind: &Value<'_>,
         fields: &mut MessageFields<'_>,

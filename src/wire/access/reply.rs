@@ -50,7 +50,7 @@ pub enum AccessAnswer {
     Members(ListPage<MemberEntry>),
     /// A page of the open requests to join a group.
     Requests(ListPage<RequestEntry>),
-    /// A certificate for the key of the request.
+    /// A certificate for the public key in the request.
     Certificate {
         /// The leaf certificate (DER).
         leaf: Vec<u8>,
@@ -76,9 +76,9 @@ pub enum AccessAnswer {
         /// The decisions.
         page: ListPage<DecisionEntry>,
         /// All decisions that the tracker knew when it made this page. After the peer has read all
-        /// pages, it stores the value of the first page, because later decisions may be in none of
-        /// the pages. It sends this value when it lists decisions the next time, so that it does
-        /// not receive the same decisions again.
+        /// pages, it stores the value of the first page: a decision that was made while it read
+        /// may be in none of the pages. It sends the stored value when it lists decisions the next
+        /// time, so that it does not receive the same decisions again.
         seen: SeenDecisions,
     },
 }

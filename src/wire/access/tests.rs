@@ -404,12 +404,15 @@ fn each_message_is_encoded_to_its_bytes_and_decoded_again() {
             Ok(&request),
             "{bytes_text}"
         );
-        let bare = AccessRequestMessage {
+        let without_token = AccessRequestMessage {
             token: None,
             watch: true,
             ..request
         };
-        assert_eq!(AccessRequestMessage::decode(&bare.encode()), Ok(bare));
+        assert_eq!(
+            AccessRequestMessage::decode(&without_token.encode()),
+            Ok(without_token)
+        );
     }
     for (result, bytes) in replies() {
         let reply = AccessReplyMessage {
@@ -588,7 +591,7 @@ fn malformed_announces_and_addresses_are_refused() {
 }
 
 #[test]
-fn the_error_for_a_message_of_another_version_names_both_versions_whatever_the_message_has() {
+fn a_message_of_another_version_with_any_keys_gets_an_error_that_names_both_versions() {
     let other = |theirs| ControlError::OtherProtocol {
         theirs,
         ours: PROTOCOL,

@@ -71,7 +71,7 @@ fn refusal(dictionary: &Dictionary<'_>) -> Option<Refusal> {
         Some(reason) => String::from_utf8_lossy(reason),
         None => String::from_utf8_lossy(reason.raw()),
     };
-    let minutes = |minutes| seconds(minutes).saturating_mul(60);
+    let minutes = |number| seconds(number).saturating_mul(60);
     let retry = match dictionary.value("retry in").and_then(Value::bytes) {
         Some(b"never") => Some(MAX_INTERVAL),
         _ => number(dictionary, "retry in").map(minutes),

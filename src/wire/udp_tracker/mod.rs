@@ -1,7 +1,7 @@
 //! The UDP tracker protocol (BEP 15), with the options that may follow an announce (BEP 41).
 //!
-//! In scope: datagrams to requests and responses, and back. Out of scope: sockets, the lifetime of
-//! a connection id, and retransmission.
+//! In scope: parsing and encoding the datagrams of requests and responses. Out of scope: sockets,
+//! the lifetime of a connection id, and retransmission.
 //!
 //! A datagram of a wrong length is refused as a whole. Only the options after an announce are read
 //! leniently, as BEP 41 asks. The `ip` of an announce is ignored, like that of an HTTP announce.

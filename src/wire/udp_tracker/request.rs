@@ -225,7 +225,7 @@ fn encode_announce(announce: &AnnounceRequest, out: &mut Vec<u8>) {
         out.extend(number.to_be_bytes());
     }
     let event = match announce.event {
-        // BEP 15 has no number for a partial seed.
+        // BEP 15 has no number for `paused`.
         None | Some(AnnounceEvent::Paused) => event::NONE,
         Some(AnnounceEvent::Completed) => event::COMPLETED,
         Some(AnnounceEvent::Started) => event::STARTED,
@@ -256,7 +256,7 @@ mod event {
     pub(super) const COMPLETED: u32 = 1;
     pub(super) const STARTED: u32 = 2;
     pub(super) const STOPPED: u32 = 3;
-    /// `paused` of BEP 21, as libtorrent sends it.
+    /// `paused` of BEP 21. BEP 15 does not define this number, but libtorrent sends it.
     pub(super) const PAUSED: u32 = 4;
 }
 

@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals_are_bounded_impossible_peers_are_dropped_and_messages_are_escaped() {
+    fn the_interval_is_bounded_and_impossible_peers_are_dropped_and_messages_are_escaped() {
         let converted = |interval, peer: &str| {
             let announced = UdpAnnounceResponse {
                 interval,

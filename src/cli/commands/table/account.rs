@@ -258,8 +258,8 @@ pub(super) static FILES: &[CommandEntry] = &[
         options: &[option("--here", None)],
         summary: "stop sharing a file or folder",
         details: "The files are kept. If you published the share or own the group, it is also removed from the group's \
-                  catalogue, and so from all peers. With --here only this peer stops, also after a restart; your peers on \
-                  other machines go on.\n\
+                  catalogue, and so from all peers. With --here only this peer stops, and stays stopped after a restart; \
+                  your peers on other machines go on.\n\
                   With - for G: leaves an open swarm and forgets it. NAME can be an info-hash. An unfinished download is \
                   kept as NAME.part and continues when you start it again with the same destination; cancel removes it \
                   instead.\nExample: stop_share - disk.img",

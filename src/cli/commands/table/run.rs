@@ -79,7 +79,7 @@ pub(super) static RUN: &[CommandEntry] = &[
         arguments: &[],
         options: &[],
         summary: "list the connected peers",
-        details: "One line per connection: the share; the other peer's address, name and program; the word out if this \
+        details: "One line per connection: the share; the other peer's address, name and program; the direction: out if this \
                   peer has opened the connection, else in; the pieces of the other peer; the bytes downloaded from it and \
                   uploaded to it.",
         read: |_| Ok(Command::ShowPeers),

@@ -2,8 +2,8 @@
 //!
 //! If there are at most two trackers, each gets all announces. If there are more, a group is
 //! announced at two of them: those that live and that the group prefers ([`preferred_trackers`]).
-//! An answer names the trackers of the group as that tracker sees them. If it names others, they
-//! get the announces too.
+//! The answer of a tracker names the trackers of the group as that tracker sees them. If it names
+//! others, they get the announces too.
 
 use super::{AccountError, ClusterTrackers, TimeLimits, Trouble};
 use crate::system::lock;
@@ -84,8 +84,8 @@ impl Tour {
         Some(next)
     }
 
-    /// The tracker with this number, if it was not asked. If no tracker is known to have the number,
-    /// one that may have it.
+    /// The tracker with this number, if it was not asked. If no tracker is known to have the
+    /// number, one that was not asked and whose number is unknown.
     fn named_position(&self, number: u32) -> Option<usize> {
         let position_of = |number| {
             self.trackers
@@ -258,14 +258,18 @@ mod tests {
         asked_at(&numbers, order, |number| number, answer)
     }
 
-    /// Like [`asked`], for a TRACKER_INFO in another order: `at` is the tracker that is listed there.
+    /// Like [`asked`], for a TRACKER_INFO in another order. `order` has positions, counted from 1.
+    /// `at` returns the tracker that is listed at a position.
     fn asked_at(
         numbers: &[Number],
         order: &[u32],
         at: impl Fn(u32) -> u32,
         answer: impl Fn(u32) -> Option<Vec<u32>>,
     ) -> Vec<u32> {
-        let positions = order.iter().map(|number| *number as usize - 1).collect();
+        let positions = order
+            .iter()
+            .map(|position| *position as usize - 1)
+            .collect();
         let mut tour = Tour::new(numbers, positions);
         let mut asked = Vec::new();
         while let Some(position) = tour.next() {
@@ -299,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn in_another_order_trackers_are_asked_until_the_named_ones_are_found() {
+    fn if_tracker_info_has_another_order_trackers_are_asked_until_the_named_ones_are_found() {
         let rotated = |position: u32| position % 4 + 1;
         let numbers = [1, 2, 3, 4].map(Number::Guessed);
         let order = [4, 1, 2, 3];

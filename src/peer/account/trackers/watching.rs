@@ -2,8 +2,8 @@
 //!
 //! There is one connection to each tracker, over which requests and announces go anyway. The first
 //! request with a login also asks for hints. While no request uses a connection, the thread waits
-//! for its socket. A request reads the hints that arrive before its reply, and leaves them in the
-//! inbox. Only if no request is made for a moment, the thread makes one.
+//! for hints on its socket. A request reads the hints that arrive before its reply, and leaves them
+//! in the inbox. Only if no request is made for a moment, the thread makes one.
 
 use super::known::Known;
 use super::{ClusterTrackers, TimeLimits};
@@ -22,8 +22,9 @@ use std::time::{Duration, Instant};
 const LONG_WAIT: Duration = Duration::from_secs(60);
 
 impl ClusterTrackers {
-    /// Watches the trackers to which this peer has a connection, or the first one that answers,
-    /// while `token` returns a token. Passes hints to `on_hint`, until the stop.
+    /// Passes hints to `on_hint`, until the stop. While `token` returns a token, watches the
+    /// trackers to which this peer has a connection. If there is none, watches the first tracker
+    /// that answers.
     pub(in crate::peer::account) fn watch(
         &self,
         stop: &Stop,

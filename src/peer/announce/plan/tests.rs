@@ -238,7 +238,7 @@ fn a_download_without_peers_announces_sooner_but_not_below_the_shortest_interval
 }
 
 #[test]
-fn the_pause_after_a_failure_doubles_up_to_a_minute_and_an_answer_ends_that() {
+fn the_pause_doubles_with_each_failure_up_to_a_limit_and_is_1_s_again_after_an_answer() {
     for (lacks_peers, pauses) in [
         (false, [1, 2, 4, 8, 16, 32, 60, 60]),
         (true, [1, 2, 4, 5, 5, 5, 5, 5]),
@@ -270,13 +270,14 @@ fn a_tracker_that_refuses_is_asked_at_the_time_it_names_or_after_growing_pauses(
     }
     test.at(at).refused("a", STARTED, Some(7_200));
     assert_eq!(test.pause(), 7_200);
+    // The tracker has not answered `started` yet, so another event must wait for that.
     test.announce(COMPLETED);
     assert_eq!(test.pause(), 7_200);
     test.at(at + 7_200).answered("a", STARTED);
     // If an announce with an event is refused, it is repeated after the whole pause.
     test.at(at + 7_201).refused("a", COMPLETED, Some(600));
     assert_eq!(test.pause(), 600);
-    // An event that comes up after the refusal is sent at once.
+    // If an event comes up after that refusal, it is sent at once: `started` was answered.
     test.announce(COMPLETED);
     test.take();
     // `stopped` does not wait for the pause after a refusal: it is sent after 1 s.
@@ -430,7 +431,7 @@ fn peers_go_to_the_download_that_replaced_a_search() {
 }
 
 #[test]
-fn reading_tracker_info_does_not_restart_a_swarm_that_has_left() {
+fn a_swarm_that_the_peer_has_left_is_not_announced_when_tracker_info_is_read() {
     let mut test = PlanTest::new(&[], TierPolicy::InOrder);
     test.announce(STARTED);
     assert!(test.plan.any_lacks_tracker());

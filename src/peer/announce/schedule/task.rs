@@ -13,8 +13,8 @@ pub(crate) struct AnnounceTask<P> {
     /// No announce is due before this time, because the tracker asked for that.
     not_before: Instant,
     in_progress: Option<AnnounceInProgress>,
-    /// If set: another announce follows the one in progress at this time, or at the end of the
-    /// interval if that is earlier.
+    /// If set: after the announce in progress, another one is due at this time, or at the end of
+    /// the interval if that is earlier.
     again: Option<Instant>,
     failures: u32,
     last_succeeded: Option<bool>,
@@ -44,7 +44,7 @@ pub(super) enum State {
 pub(super) struct AnnounceInProgress {
     ticket: u64,
     event: Option<AnnounceEvent>,
-    /// Whether it belongs to the former task.
+    /// Whether the former task began it. The present task has replaced that task.
     is_former: bool,
 }
 
@@ -138,7 +138,7 @@ impl<P> AnnounceTask<P> {
         event
     }
 
-    /// Handles an announce in progress that is not made. Returns whether the task goes on.
+    /// Handles an announce that was taken but is not made. Returns whether the task goes on.
     pub(super) fn withdraw(&mut self) -> bool {
         self.in_progress = None;
         self.state != State::Leaving { is_listed: false }
@@ -287,7 +287,7 @@ impl<P> AnnounceTask<P> {
             State::New { pending } if sent == Some(AnnounceEvent::Started) => {
                 State::Listed { pending }
             }
-            // An event that came up meanwhile stays pending.
+            // The pending event was sent. Another one that came up meanwhile stays pending.
             State::Listed { pending } if pending == sent => State::Listed { pending: None },
             State::Leaving { .. } => State::Leaving { is_listed: true },
             state => state,

@@ -187,7 +187,7 @@ fn an_address_whose_peer_has_a_link_is_called_again_after_a_while() {
     let mut swarm = Swarm::fetching();
     learn(&mut swarm, 1..=1);
     assert_eq!(connects(&swarm.tick()), [address(1)]);
-    // The peer calls us at the same time, and has the lower id.
+    // The peer calls us at the same time. Its call is kept, because it has the lower id.
     let id = swarm.link_up(1);
     swarm.announce_port(id);
     assert_eq!(

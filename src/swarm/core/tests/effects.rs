@@ -51,7 +51,7 @@ pub(super) fn link_of(effect: &Effect<u32>) -> Option<LinkId> {
     match effect {
         Effect::Send(id, _)
         | Effect::SendExtended { link: id, .. }
-        | Effect::SendHandshake(id)
+        | Effect::SendUploadOnly(id)
         | Effect::Choke(id)
         | Effect::Unchoke(id)
         | Effect::Serve(id, _)
@@ -74,7 +74,7 @@ pub(super) fn kinds(effects: &Effects) -> Vec<&'static str> {
     let kind = |effect: &Effect<u32>| match effect {
         Effect::Send(..) => "Send",
         Effect::SendExtended { .. } => "SendExtended",
-        Effect::SendHandshake(_) => "SendHandshake",
+        Effect::SendUploadOnly(_) => "SendUploadOnly",
         Effect::SendHaves(_) => "SendHaves",
         Effect::Choke(_) => "Choke",
         Effect::Unchoke(_) => "Unchoke",

@@ -64,7 +64,7 @@ fn a_choke_drops_the_requests_only_without_bep_6() {
 }
 
 #[test]
-fn a_rejected_block_is_requested_from_another_link_and_the_first_one_pauses() {
+fn a_rejected_block_is_requested_from_another_link_while_the_first_link_pauses() {
     let mut swarm = Swarm::fetching();
     let (first, requested) = swarm.source(1, ALL);
     swarm.source(2, ALL);
@@ -164,7 +164,7 @@ fn requests_in_flight_are_bounded_by_the_queue_of_the_peer_and_our_limit() {
 }
 
 #[test]
-fn a_peer_without_extensions_has_at_most_250_requests_in_flight() {
+fn at_most_250_requests_are_in_flight_to_a_peer_without_extensions() {
     let most = |remote| {
         let mut swarm = Swarm::fetching_with(|config| {
             config.largest_window = 1_000;

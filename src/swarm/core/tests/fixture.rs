@@ -280,14 +280,15 @@ impl Swarm {
         all
     }
 
-    /// A worker verifies the runs to hash and writes them. Each is a whole piece.
+    /// For each [`Effect::Hash`], a worker verifies the run and writes it. Each run is a whole
+    /// piece.
     pub(super) fn write(&mut self, effects: &Effects) -> Effects {
         self.work(effects, |core, piece, sources, now| {
             core.on_piece_written(piece, sources, now);
         })
     }
 
-    /// A worker finds that the runs to hash do not verify.
+    /// For each [`Effect::Hash`], a worker finds that the run does not verify.
     pub(super) fn spoil(&mut self, effects: &Effects) -> (Vec<Verdict>, Effects) {
         let mut verdicts = Vec::new();
         let effects = self.work(effects, |core, piece, sources, now| {

@@ -79,8 +79,8 @@ fn a_finished_download_closes_links_that_fetch_nothing_and_informs_the_others() 
         closed(&effects),
         [(seed, nothing.clone()), (uploader, nothing)]
     );
-    assert!(effects.contains(&Effect::SendHandshake(wants)));
-    assert!(!effects.contains(&Effect::SendHandshake(plain)));
+    assert!(effects.contains(&Effect::SendUploadOnly(wants)));
+    assert!(!effects.contains(&Effect::SendUploadOnly(plain)));
     // The seed is called again after half an hour. By then it may have lost something.
     swarm.link_down(seed);
     swarm.link_down(uploader);

@@ -156,7 +156,7 @@ const TABLE: &[Row] = &[
     ),
     (&["Checking"], "files missing", "Absent", &[]),
     (&["Absent"], "files found", "Checking", &[]),
-    (&["Finishing"], "finish", "Complete", &["SendHandshake"]),
+    (&["Finishing"], "finish", "Complete", &["SendUploadOnly"]),
     (&["Complete"], "unservable", "Lost", &["Withhold", "Close"]),
     (&["Withdrawn"], "unservable", "Lost", &["Withhold"]),
     (&["Checking", "Withdrawn"], "lose", "Lost", &["Withhold"]),

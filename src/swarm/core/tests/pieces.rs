@@ -121,7 +121,7 @@ fn a_bad_piece_of_several_sources_closes_no_link_and_is_fetched_again_from_one_a
     let effects = swarm.tick();
     let alone = requests(&effects, first);
     assert_eq!((alone.len(), requests(&effects, second).len()), (2, 0));
-    // Now it is clear who sends bad data.
+    // One link alone sends the piece this time, so a bad piece proves which peer sends bad data.
     swarm.wait(1);
     assert_eq!(
         swarm.tick(),
@@ -206,6 +206,7 @@ fn the_hasher_waits_for_a_run_that_is_not_written_yet() {
 fn a_piece_that_was_given_up_is_not_hashed_further() {
     let (mut swarm, [first, second, _]) = long_piece();
     let hasher = on_run_written(&mut swarm, first, 1).unwrap();
+    // The download stops and gives up its active pieces.
     swarm.step(|core, now| core.set_aside("more", now));
     let back = swarm
         .step(|core, _| core.on_earlier_runs_hashed(second, hasher))

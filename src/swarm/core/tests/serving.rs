@@ -205,10 +205,10 @@ fn a_complete_share_serves_the_peers_that_take_fastest() {
         swarm.receive(id, ReceivedMessage::Interested);
     }
     let mut choked = Vec::new();
-    for second in 1..=120 {
+    for elapsed in 1..=120 {
         swarm.wait(1);
         let activity = LinkActivity {
-            sent: second << 20,
+            sent: elapsed << 20,
             last_sent: swarm.now,
             ..LinkActivity::default()
         };

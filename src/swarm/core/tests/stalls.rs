@@ -143,7 +143,7 @@ fn active_pieces_are_not_given_up_while_workers_have_blocks() {
 }
 
 #[test]
-fn active_pieces_are_not_given_up_while_a_web_seed_is_read() {
+fn active_pieces_are_not_given_up_while_a_web_seed_is_in_use() {
     let (mut swarm, id) = half_fetched();
     swarm.link_down(id);
     let all = swarm.all_pieces();

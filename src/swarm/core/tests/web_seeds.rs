@@ -29,9 +29,9 @@ fn add_web_seed(swarm: &mut Swarm, id: LinkId, largest_window: u32) {
 /// The blocks to request next, or `None` if the web seed is not to be used any more.
 fn next_requests(swarm: &mut Swarm, id: LinkId) -> Option<Vec<BlockRange>> {
     let mut blocks = Vec::new();
-    let goes_on = swarm.step(|core, now| core.next_for_web_seed(id, now, &mut blocks));
-    assert_eq!(goes_on.1, []);
-    goes_on.0.then_some(blocks)
+    let (goes_on, effects) = swarm.step(|core, now| core.next_for_web_seed(id, now, &mut blocks));
+    assert_eq!(effects, []);
+    goes_on.then_some(blocks)
 }
 
 fn deliver_from(swarm: &mut Swarm, id: LinkId, ranges: &[BlockRange]) -> Effects {
@@ -125,7 +125,7 @@ fn no_cancel_is_sent_to_a_web_seed() {
     let (peer, _) = swarm.source(1, &[0, 1, 2, 3]);
     swarm.wait(1);
     assert_eq!(requests(&swarm.tick(), peer).len(), 8);
-    // A web seed gets no message. It notices that the block is no longer awaited.
+    // A web seed gets no message. The thread that reads from it asks `awaits` before each block.
     let effects = swarm.deliver(peer, &requested[..1]);
     assert_eq!(effects, []);
     assert!(!swarm.core.awaits(WEB_SEED, requested[0]));
@@ -182,7 +182,7 @@ fn a_web_seed_that_is_the_only_source_of_a_bad_piece_is_never_used_again() {
 }
 
 #[test]
-fn a_web_seed_is_doubted_after_a_part_of_a_bad_piece_until_a_piece_from_it_alone_verifies() {
+fn a_web_seed_that_sent_part_of_a_bad_piece_is_doubted_until_a_piece_from_it_alone_verifies() {
     let mut swarm = with_web_seed(2);
     let requested = next_requests(&mut swarm, WEB_SEED).unwrap();
     let piece = requested[0].piece().number();

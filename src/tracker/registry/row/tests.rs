@@ -54,8 +54,8 @@ fn merging_is_commutative_associative_and_idempotent() {
     }
 }
 
-/// For each kind, states of one row that up to three trackers created for one repeated command and
-/// then wrote to.
+/// For each kind of row, states of one row. A peer repeated one command, so up to three trackers
+/// created the row, and wrote to it later.
 fn states_of_recreated_rows() -> Vec<Vec<Row>> {
     let id = RowId([1; 16]);
     let text = |wall: u64| format!("n{wall}");

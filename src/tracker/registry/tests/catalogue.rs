@@ -79,7 +79,7 @@ fn only_members_of_a_group_that_has_not_ended_may_enter_its_swarm() {
 }
 
 #[test]
-fn of_two_shares_with_one_name_the_earlier_holds_it_and_both_are_kept() {
+fn of_two_shares_with_one_name_the_earlier_holds_the_name_and_both_are_kept() {
     let (mut a, mut b, olga, _) = two_trackers_with_group();
     let first = a.publish(olga, "lab", "f").unwrap();
     b.now = a.now + 60_000;

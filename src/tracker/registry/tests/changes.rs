@@ -1,4 +1,4 @@
-//! What has changed since the last call, and the change numbers of groups.
+//! What `take_changed` returns, and the change numbers of groups.
 
 use super::*;
 use std::collections::BTreeSet;

@@ -274,7 +274,7 @@ fn a_request_made_after_a_removal_counts_even_if_the_clock_is_behind() {
 }
 
 #[test]
-fn two_requests_make_one_membership_which_one_removal_ends() {
+fn two_requests_make_one_membership_and_one_removal_ends_it() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.create_user("nik").unwrap();
     sync(&mut a, &mut b);
@@ -457,6 +457,7 @@ fn an_expired_row_that_all_trackers_have_is_dropped_and_does_not_return() {
     b.pull(&a);
     assert_eq!(droppable(&a, &b, now), []);
     assert_eq!(droppable(&a, &b, expires), [login]);
+    // An account does not expire, so it is kept.
     a.registry.drop_rows(&[login, nik]);
     assert!(a.registry.row(login).is_none() && a.registry.row(nik).is_some());
     a.pull(&b);

@@ -290,8 +290,8 @@ impl World {
         self.acknowledge(at, receipt, update)
     }
 
-    /// A random command to a registry. If the registry has no account, `unknown_account` makes the
-    /// request.
+    /// A random command to a registry. If the registry has no account, the command comes from
+    /// `unknown_account`.
     pub(crate) fn random_command(
         rng: &mut Rng,
         registry: &Registry,
@@ -567,7 +567,7 @@ pub(crate) fn is_kept_or_overruled(registry: &Registry, version: Version, writte
 
 /// Checks that an end was not undone. The account may be in the group again only by a later request
 /// that the tracker did not know when the membership ended. If the account is a member, that
-/// request must be accepted.
+/// request must have been accepted.
 pub(crate) fn check_end(registry: &Registry, end: &AcknowledgedEnd) -> Result<(), String> {
     let role = registry.role(end.group, end.account);
     let asked_later = registry.rows().any(|row| match row {
@@ -603,8 +603,8 @@ pub(crate) fn check_name_holders(registry: &Registry) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks [`Registry::former_members_since`] against the rows. It is called for each group, once
-/// with each time at which the last membership or request of a former member ended.
+/// Compares [`Registry::former_members_since`] with the rows, for each group, and for each time at
+/// which the last membership or request of a former member ended.
 pub(crate) fn check_former_members(registry: &Registry) -> Result<(), String> {
     let mut ended: BTreeMap<(RowId, RowId), (bool, u64)> = BTreeMap::new();
     for row in registry.rows() {
@@ -638,7 +638,7 @@ pub(crate) fn check_former_members(registry: &Registry) -> Result<(), String> {
     Ok(())
 }
 
-/// The change without ends of memberships: what a tracker merges that ignores them.
+/// The change without ends of memberships. A tracker that ignores these ends merges this.
 pub(crate) fn without_membership_ends(mut change: Change) -> Change {
     for row in change.rows.values_mut() {
         if let Row::Membership(row) = row {
@@ -684,6 +684,7 @@ fn the_random_runs_reach_conflicts_of_every_kind() {
                     let open = row.ended.is_none();
                     ended += usize::from(row.ended.is_some());
                     accepted += usize::from(row.accepted.is_some());
+                    // An end in another row has cancelled such a row.
                     cancelled += usize::from(open && row.accepted.is_some() && stranger);
                     let pair = registry.memberships(row.group, row.account);
                     two_requests += usize::from(pair.filter(|row| row.ended.is_none()).count() > 1);

@@ -30,7 +30,8 @@ const KINDS: [&str; 22] = [
 
 #[test]
 fn each_group_operation_in_each_role_has_the_result_in_the_table() {
-    // Roles: stranger, requester, member, removed member, owner.
+    // Roles: stranger, requester, member, removed member, owner. The owner cannot rename the group,
+    // because it has not lost its name to another group.
     let table: [(&str, [&str; 5]); 8] = [
         (
             "request",
@@ -196,6 +197,7 @@ fn a_name_cannot_be_taken_twice() {
         tracker.create_user(name).unwrap();
         tracker.create_group(nik, name).unwrap();
     }
+    // Only an account that has lost its name may take a new one.
     let now = tracker.next_time();
     let renamed = tracker
         .registry
@@ -323,10 +325,11 @@ fn a_login_ends_by_a_log_out_or_by_a_new_password_or_by_ending_all_logins() {
     let mut tracker = TestTracker::new(1);
     let nik = tracker.create_user("nik").unwrap();
     let (one, two) = (tracker.next_id(), tracker.next_id());
-    let credential = |tracker: &TestTracker| tracker.registry.account(nik).unwrap().credential();
-    let first = credential(&tracker);
-    let check = |tracker: &TestTracker, login, bound| {
-        kind_of(tracker.registry.check_login(nik, login, bound))
+    let current_credential =
+        |tracker: &TestTracker| tracker.registry.account(nik).unwrap().credential();
+    let first = current_credential(&tracker);
+    let check = |tracker: &TestTracker, login, credential| {
+        kind_of(tracker.registry.check_login(nik, login, credential))
     };
     let (now, later) = (tracker.next_time(), Duration::from_secs(99));
     tracker
@@ -339,13 +342,13 @@ fn a_login_ends_by_a_log_out_or_by_a_new_password_or_by_ending_all_logins() {
     let changed = tracker.registry.change_password(nik, password("new"), now);
     tracker.apply(changed).unwrap();
     assert_eq!(check(&tracker, two, first), "session-ended");
-    let second = credential(&tracker);
+    let second = current_credential(&tracker);
     assert_eq!(check(&tracker, two, second), "ok");
     tracker
         .apply(tracker.registry.end_all_logins(nik, now))
         .unwrap();
     assert_eq!(check(&tracker, two, second), "session-ended");
-    assert_eq!(check(&tracker, two, credential(&tracker)), "ok");
+    assert_eq!(check(&tracker, two, current_credential(&tracker)), "ok");
     let nobody = tracker.registry.check_login(RowId([9; 16]), two, first);
     assert_eq!(kind_of(nobody), "account-gone");
 }

@@ -34,7 +34,7 @@ impl Disk {
     }
 
     pub(super) fn store(&mut self, commit: Commit) {
-        for id in commit.forgotten {
+        for id in commit.dropped_rows {
             self.rows.remove(&id);
         }
         self.rows
@@ -43,7 +43,7 @@ impl Disk {
         if let Some(origin) = commit.origin {
             self.change_origin(origin);
         }
-        for blob in commit.dropped {
+        for blob in commit.dropped_blobs {
             self.blobs.remove(&blob);
         }
         self.blobs

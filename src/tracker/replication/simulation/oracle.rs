@@ -61,8 +61,8 @@ impl Counts {
             "day",
             "disk lost",
             "disk lost with what only it had",
+            "dropped row",
             "end",
-            "forgotten row",
             "older copy put back",
             "older copy refused",
             "older copy serves",
@@ -232,8 +232,8 @@ impl Oracle {
     }
 }
 
-/// Rows that expire may be deleted once all trackers have them. A test in
-/// `registry/tests/conflicts.rs` checks that they are not deleted before they expire.
+/// Whether a row that can expire was deleted. That is allowed once it has expired and all trackers
+/// have it. A test in `registry/tests/conflicts.rs` checks that it is not deleted earlier.
 fn is_forgotten(registry: &Registry, row: &Row) -> bool {
     row.expires().is_some() && registry.row(row.id()).is_none()
 }

@@ -18,23 +18,25 @@ fn a_silent_connection_is_closed_and_later_messages_on_it_are_ignored() {
 #[test]
 fn unlisted_trackers_and_other_protocol_versions_are_rejected_and_reported_once() {
     let mut a = TestTracker::new(1, StartData::Alone);
-    let hello = |protocol, of: u32| match protocol {
+    let hello = |protocol, tracker: u32| match protocol {
         PROTOCOL => ReplicaMessage::Hello {
-            number: number(of),
+            number: number(tracker),
             origin: [77; 16],
             versions: crate::wire::replica::Encoded::new(b"le".to_vec()).unwrap(),
             serving: true,
         },
         protocol => ReplicaMessage::OtherHello {
             protocol,
-            number: number(of),
+            number: number(tracker),
         },
     };
-    for (connection, (protocol, of)) in [(1, 3), (1, 3), (1, 1), (2, 2), (2, 2)].iter().enumerate()
-    {
+    // Protocol versions and numbers of trackers. Tracker 3 is not listed, and 1 is the number of
+    // `a` itself.
+    let hellos = [(1, 3), (1, 3), (1, 1), (2, 2), (2, 2)];
+    for (connection, (protocol, tracker)) in hellos.into_iter().enumerate() {
         let connection = connection as u64;
         a.open(connection);
-        a.receive(ReplicaConnectionId(connection), hello(*protocol, *of));
+        a.receive(ReplicaConnectionId(connection), hello(protocol, tracker));
         assert_eq!(a.closed.last(), Some(&ReplicaConnectionId(connection)));
     }
     let troubles = a.reports.iter();

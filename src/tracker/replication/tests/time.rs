@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_clock_that_is_hours_ahead_is_reported_once_and_again_when_it_is_right() {
+fn a_clock_that_is_hours_ahead_is_reported_once_and_its_correction_is_reported_too() {
     let (mut a, mut b) = pair();
     b.now.wall += SECOND * 7_200;
     b.tick();
@@ -39,7 +39,7 @@ fn a_clock_that_is_hours_ahead_is_reported_once_and_again_when_it_is_right() {
 }
 
 #[test]
-fn expired_rows_are_deleted_a_day_later_once_all_have_them_and_no_clock_is_wrong() {
+fn expired_rows_are_deleted_a_day_later_if_all_trackers_have_them_and_no_clock_is_wrong() {
     let (mut a, mut b) = pair();
     a.create_account("olga").unwrap();
     let actor = a.replica.registry().rows().next().unwrap().id();
@@ -62,13 +62,13 @@ fn expired_rows_are_deleted_a_day_later_once_all_have_them_and_no_clock_is_wrong
     connect(&mut a, &mut b, 2);
     a.advance(GC_INTERVAL);
     assert!(!has(&a));
-    assert!(a.disk.last().unwrap().forgotten == [login]);
+    assert!(a.disk.last().unwrap().dropped_rows == [login]);
     b.advance(GC_INTERVAL);
     assert!(!has(&b), "each tracker deletes by itself");
 }
 
 #[test]
-fn blobs_that_no_row_names_are_deleted_after_two_garbage_collections() {
+fn a_blob_that_is_named_by_no_row_is_deleted_after_two_garbage_collections() {
     let unnamed = InfoHash([8; 20]);
     let mut a = TestTracker::new(1, StartData::Alone);
     a.create_account("olga").unwrap();
@@ -77,7 +77,7 @@ fn blobs_that_no_row_names_are_deleted_after_two_garbage_collections() {
     let dropped = |tracker: &TestTracker| {
         let commits = tracker.disk.iter();
         commits
-            .flat_map(|it| it.dropped.clone())
+            .flat_map(|it| it.dropped_blobs.clone())
             .collect::<Vec<_>>()
     };
     a.advance(GC_INTERVAL);

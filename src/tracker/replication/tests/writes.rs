@@ -100,7 +100,7 @@ fn rows_are_merged_without_their_blob_if_the_sender_has_only_an_invalid_one() {
     let (mut a, mut b) = pair();
     a.create_account("olga").unwrap();
     exchange_messages(&mut a, &mut b);
-    // By the rule in `settings`, only bytes of 7 are valid.
+    // By the rule in `settings`, a blob is valid if all its bytes are 7.
     a.create_group_with_blob(vec![(BLOB, vec![8; 3])]).unwrap();
     exchange_messages(&mut a, &mut b);
     assert_eq!(b.replica.registry().dump().groups.len(), 1);

@@ -18,7 +18,7 @@ fn udp(access: AnnouncePolicy) -> UdpService {
     let service = Arc::new(Service {
         swarms,
         access,
-        cluster: None,
+        store: None,
     });
     UdpService::new(service, hmac::Key::new(hmac::HMAC_SHA256, b"key"))
 }
@@ -111,7 +111,7 @@ fn answers_contain_peers_of_one_family_and_a_scrape_counts_all() {
 }
 
 #[test]
-fn a_client_without_a_valid_connection_id_gets_no_answer() {
+fn an_announce_or_scrape_without_a_valid_connection_id_gets_no_answer() {
     let udp = udp(AnnouncePolicy::Open);
     let theirs = connect(&udp, "10.0.0.9");
     let old = udp.connection_ids.issue(ip("10.0.0.1"), Duration::ZERO);

@@ -1,4 +1,4 @@
-//! A private torrent uses only trackers that it names itself, one at a time (BEP 27).
+//! A private torrent uses only the trackers that it names, one at a time (BEP 27).
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn the_next_tracker_of_a_private_torrent_replaces_the_one_that_fails() {
     assert!(test.plan.is_private(test.hash()));
     assert!(!test.answered("a", STARTED).replaces_peers);
     test.at(100).unanswered("a", None, false);
-    assert_eq!(test.tasks(), "Ab", "it is not tried beside the other");
+    assert_eq!(test.tasks(), "Ab", "`b` replaces `a`");
     let mut due = [test.take().unwrap(), test.take().unwrap()];
     due.sort_by(|one, other| one.0.cmp(&other.0));
     assert_eq!(due, [("a".into(), STOPPED), ("b".into(), STARTED)]);
@@ -35,7 +35,7 @@ fn trackers_of_a_private_torrent_that_all_fail_are_tried_with_pauses() {
         }
     }
     assert_eq!(test.tasks(), "ab");
-    // Both answer at once: only one counts.
+    // Both answer at the same time: only one answer counts.
     test.at(120);
     let due = [test.take().unwrap(), test.take().unwrap()];
     let result = due.map(|(url, event)| test.settle(&url, event, Ok(answer(100, None)), true));
@@ -58,7 +58,7 @@ fn private_magnet(tiers: &[&str], failed: &[&str]) -> PlanTest {
 }
 
 #[test]
-fn late_answers_to_a_private_magnet_link_do_not_keep_trackers_that_it_does_not_name() {
+fn in_spite_of_late_answers_a_private_magnet_link_leaves_a_tracker_that_it_does_not_name() {
     let mut test = private_magnet(&["a"], &[]);
     assert_eq!(test.tasks(), "aO");
     test.settle("a", STARTED, Ok(answer(100, None)), false);
@@ -72,7 +72,7 @@ fn late_answers_to_a_private_magnet_link_do_not_keep_trackers_that_it_does_not_n
 }
 
 #[test]
-fn a_private_torrent_never_uses_a_tracker_that_it_does_not_name() {
+fn a_private_torrent_drops_peers_from_other_trackers_even_if_none_of_its_own_answers() {
     for (own, tasks) in [(&["a"][..], "aO"), (&[], "O")] {
         let mut test = private_magnet(own, own);
         let result = test.settle("o", STARTED, Ok(answer(100, None)), false);

@@ -32,7 +32,7 @@ fn each_announce_has_the_event_that_the_tracker_has_not_received() {
 }
 
 #[test]
-fn the_pause_after_a_failure_doubles_up_to_a_minute_or_to_the_interval_without_peers() {
+fn the_pause_after_a_failure_doubles_up_to_a_minute_or_up_to_5_s_if_peers_are_lacking() {
     for (fails, pauses) in [
         ("fail", [1, 2, 4, 8, 16, 32, 60, 60]),
         ("fail-lacks-peers", [1, 2, 4, 5, 5, 5, 5, 5]),
@@ -129,7 +129,7 @@ fn final_announces_go_to_trackers_that_list_the_swarm() {
 }
 
 #[test]
-fn a_task_is_stopping_until_stopped_was_tried() {
+fn after_suspend_a_task_is_stopping_until_its_announce_of_stopped_ends() {
     for (steps, stopping) in [
         (LISTED, false),
         ("begin take ok suspend", true),

@@ -47,7 +47,7 @@ struct Unanswered {
     command: Command,
     ids: (RowId, RowId),
     receipt: RowId,
-    /// The promise of the write, if the tracker made the write.
+    /// The promise of this first attempt, if the tracker made the write.
     first: Option<Promise>,
 }
 
@@ -66,12 +66,13 @@ pub(crate) struct World {
     next_call: u64,
     /// Start times of trackers that are down.
     starts: BTreeMap<usize, u64>,
-    /// Whether messages from the first to the second tracker are lost.
+    /// `blocked[from][to]`: whether messages from tracker `from` to tracker `to` are lost.
     blocked: [[bool; 5]; 5],
     /// Lost messages per 100.
     loss: u8,
     /// Whether faults have ended.
     faults_ended: bool,
+    /// How many times the wall clock has jumped ahead by 30 hours, so that rows expire.
     days: u32,
     /// Requests that got no answer and will be repeated.
     unanswered: Vec<Unanswered>,
@@ -317,8 +318,8 @@ impl World {
             self.schedule(then, to, generation, event);
             return Ok(());
         }
-        // A disconnection may make a tracker start again, because the other tracker may have given
-        // up the connection during a pause. Then nothing is expected of it after the event.
+        // A tracker starts again even after a short pause if the other tracker gave up the
+        // connection during that pause. So `after_event` expects nothing after a disconnection.
         let may_start_again = matches!(event, Event::Disconnected(_));
         let before = self.before_event(to).filter(|_| !may_start_again);
         self.perform_event(to, event)?;
@@ -406,8 +407,8 @@ impl World {
                     }
                 }
                 Effect::Commit(commit) => {
-                    if !commit.forgotten.is_empty() {
-                        self.oracle.counts.note("forgotten row");
+                    if !commit.dropped_rows.is_empty() {
+                        self.oracle.counts.note("dropped row");
                     }
                     let number = commit.number;
                     let node = &mut self.nodes[at];
@@ -462,9 +463,9 @@ impl World {
             return;
         }
         self.oracle.counts.note("older copy serves");
-        // If it has kept its origin, no other tracker knows later writes of it. If it has taken a
-        // new origin, the disk stays an older copy until it holds that origin: the tracker may
-        // crash before.
+        // If the tracker has kept its origin, no other tracker knows later writes of that origin.
+        // If it has taken a new origin, it may crash before that origin is on its disk. Until then,
+        // the disk stays an older copy.
         let origin = node.replica.as_ref().map(|it| it.registry().origin());
         node.disk.is_older_copy = origin != Some(node.disk.origin);
     }

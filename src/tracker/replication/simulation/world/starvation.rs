@@ -9,7 +9,7 @@ use crate::tracker::registry::tests::convergence::Command;
 
 /// Milliseconds after which a client repeats its request at another tracker.
 const CLIENT_MILLIS: u64 = 4_000;
-/// Milliseconds without an event that a tracker counts as a pause.
+/// A tracker that has had no event for more milliseconds than this was paused.
 const PAUSE_MILLIS: u64 = 1_000;
 
 /// A tracker before an event.
@@ -93,24 +93,24 @@ impl World {
         let wall = self.wall + node.skew;
         let (last, last_wall) = std::mem::replace(&mut node.last_event, (self.now, wall));
         let away = self.now - last;
-        let counted = i64::try_from(away).unwrap();
+        let elapsed = i64::try_from(away).unwrap();
         if away > PAUSE_MILLIS {
             match self.mutation {
-                Mutation::NeverRestart => node.uncounted += counted,
+                Mutation::NeverRestart => node.uncounted += elapsed,
                 Mutation::AlwaysRestart => node.uncounted -= stall_millis(),
                 _ => {}
             }
         }
         Some(BeforeEvent {
             away,
-            wall_clock_jumped: wall - last_wall != counted,
+            wall_clock_jumped: wall - last_wall != elapsed,
             was_serving,
         })
     }
 
-    /// A tracker has handled an event. After a pause in which others may have gone on without it,
-    /// it does not serve before it knows what they have acknowledged. After a shorter one it goes
-    /// on serving.
+    /// A tracker has handled an event. After a pause of [`STALL_LIMIT`] or more, others may have
+    /// gone on without it. So it does not serve before it knows what they have acknowledged. After
+    /// a shorter pause it goes on serving.
     pub(super) fn after_event(
         &mut self,
         at: usize,
