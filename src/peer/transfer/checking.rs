@@ -105,7 +105,7 @@ impl Transfer {
         };
         match reopened {
             Ok(()) | Err(StoreError::Stopped) => {}
-            Err(error) => self.on_changed_since_record(recorded, &error.to_string()),
+            Err(error) => self.on_changed_since_record(recorded, &error),
         }
     }
 
