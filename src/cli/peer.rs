@@ -153,7 +153,7 @@ fn run_commands(
             false => wait_for_stop(stop),
         }
     }
-    // Lines that no prompt has shown.
+    // The notices that no prompt has shown. `open_prompt` returns them.
     for line in prompt
         .iter()
         .flat_map(|prompt| prompt.notices.open_prompt())
