@@ -62,7 +62,7 @@ impl<'a> CommandRunner<'a> {
         home: Option<&'a str>,
         prompt: Option<&'a PromptParts>,
     ) -> Self {
-        let exclusions = WaitExclusions::new(&peer.downloads());
+        let exclusions = WaitExclusions::new(peer.unchanged_at_start().clone());
         Self {
             peer,
             output,

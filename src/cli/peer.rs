@@ -112,7 +112,7 @@ fn run_commands(
     let prompt = at_prompt.then(|| PromptParts {
         signals: signals.clone(),
         listed: Arc::default(),
-        notices: Arc::new(Notices::new(&peer.downloads())),
+        notices: Arc::new(Notices::new(peer.unchanged_at_start().clone())),
     });
     let (lines, news) = match input_lines(peer, prompt.as_ref(), stop) {
         Ok(lines) => lines,
