@@ -191,7 +191,7 @@ impl<'a> CommandRunner<'a> {
         if let Command::Account(command) = command
             && !self.stop.is_stopped()
         {
-            self.account_runner().ask_passwords(command)?;
+            self.account_runner(name).ask_passwords(command)?;
         }
         self.execute(name, command.clone())
     }
@@ -207,8 +207,9 @@ impl<'a> CommandRunner<'a> {
         }
     }
 
-    fn account_runner(&self) -> AccountRunner<'a> {
+    fn account_runner<'b>(&'b self, name: &'b str) -> AccountRunner<'b> {
         AccountRunner {
+            name,
             peer: self.peer,
             lines: self.lines,
             output: self.output,
@@ -243,7 +244,7 @@ impl<'a> CommandRunner<'a> {
                 Ok(CommandOutcome::Help(entry))
             }
             Command::Account(command) => {
-                let outcome = self.account_runner().run(command);
+                let outcome = self.account_runner(name).run(command);
                 outcome.map(CommandOutcome::Account)
             }
             Command::File(command) => self.file(command),

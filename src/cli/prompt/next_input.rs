@@ -9,7 +9,7 @@ pub(in crate::cli) enum NextInput {
     NotText,
     /// The end of input.
     End,
-    /// Ctrl-C at an empty prompt: end gracefully. At a question: there is no answer.
+    /// Ctrl-C at an empty prompt: end gracefully. At a question: end the command that asks.
     Quit,
     /// The stop flag was raised.
     Stopped,
