@@ -47,6 +47,8 @@ pub(super) struct CommandRunner<'a> {
 pub(super) struct PromptParts {
     /// They make a first Ctrl-C end only the command that runs.
     pub(super) signals: StopSignals,
+    /// What is shown before the first prompt.
+    pub(super) greeting: &'static str,
     pub(super) listed: Arc<ListedNames>,
     pub(super) notices: Arc<Notices>,
 }
