@@ -157,7 +157,7 @@ fn run_commands(
             false => stay(at_prompt, output, stop),
         }
     }
-    // Lines that no prompt has shown.
+    // The notices that no prompt has shown. `open_prompt` returns them.
     for line in prompt
         .iter()
         .flat_map(|prompt| prompt.notices.open_prompt())

@@ -65,7 +65,7 @@ impl Swarm {
     /// The limits of addresses in a new answer. `None` if there is nothing to limit: each address
     /// has few peers, or all peers have the address of the asking peer.
     fn limits_of(&self, asking: &PeerAnnounce, size: AnswerSize) -> Option<AddressLimits> {
-        let crowded = if self.addresses.is_used() {
+        let crowded = if self.addresses.has_table() {
             self.addresses.is_crowded()
         } else {
             self.lists.len() > size.of_one_address
