@@ -9,8 +9,8 @@ pub(in crate::cli) enum NextInput {
     NotText,
     /// The end of input.
     End,
-    /// Ctrl-C. At an empty prompt it ends the program gracefully. At a question it means that there
-    /// is no answer.
+    /// Ctrl-C. At an empty prompt it ends the program gracefully. At a question it ends the command
+    /// that asks.
     Quit,
     /// The stop flag was raised.
     Stopped,
