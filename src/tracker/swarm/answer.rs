@@ -228,7 +228,8 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
 
 impl AddressLimits {
     /// Counts a peer that is about to be added. Returns `false` if its address has reached its
-    /// limit. Then a peer of the asking peer's address waits, unless `max_waiting` peers do so.
+    /// limit. If that is the address of the asking peer, the refused peer is put on the waiting
+    /// list, unless that has `max_waiting` peers already.
     fn admit(&mut self, slot: Slot, address: SocketAddr, most: usize, max_waiting: usize) -> bool {
         let prefix = AddressPrefix::of(address.ip());
         if prefix == self.own {
