@@ -242,7 +242,8 @@ fn a_complete_download_whose_disk_is_gone_is_not_begun_anew() {
     assert_refused(&mut restarted);
     disk.mount();
     restarted.wait_for_state("share", "complete");
-    let again = restarted.run(&format!("download {file} copy"));
+    let copy = quoted(&sandbox.path("leech/copy"));
+    let again = restarted.run(&format!("download {file} {copy}"));
     assert_eq!(again["already"], true, "{again}");
     // If the folder of the destination is gone too, the command does not make a file of its name.
     restarted.kill();
