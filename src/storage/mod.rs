@@ -71,7 +71,7 @@ mod unfinished_record;
 mod verify;
 mod whole_file;
 
-pub use backup::{Backup, BackupError, write_cluster};
+pub use backup::{Backup, BackupError, check_backup_name, write_cluster};
 pub use check::{CheckReport, FileFault, check_share};
 pub use cluster::{
     CLUSTER_FILE, CLUSTER_WAIT, ClusterError, make_or_open_cluster, restore_cluster,
