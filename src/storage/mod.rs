@@ -74,7 +74,7 @@ mod whole_file;
 pub use backup::{Backup, BackupError, check_backup_name, write_cluster};
 pub use check::{CheckReport, FileFault, check_share};
 pub use cluster::{
-    CLUSTER_FILE, CLUSTER_WAIT, ClusterError, make_or_open_cluster, restore_cluster,
+    CLUSTER_FILE, CLUSTER_WAIT, ClusterError, make_cluster, make_or_open_cluster, restore_cluster,
     wait_for_cluster,
 };
 pub use create::{CreateOptions, CreatedShare, ShareDraft};
