@@ -5,7 +5,7 @@ use crate::common::process::{BINARY, command, run, run_command};
 use crate::common::sandbox::Sandbox;
 use serde_json::{Value, json};
 use std::fs::{self, File};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -59,6 +59,20 @@ fn a_torrent_file_that_cannot_be_written_is_refused_before_the_hashing() {
     assert!(
         message.contains("another file with this name exists"),
         "{message}"
+    );
+    // Something that is no torrent is in the way.
+    fs::write(here.join("thesis"), "my thesis\n").unwrap();
+    symlink("nowhere", here.join("link")).unwrap();
+    for output in ["thesis", "link", "/dev/null"] {
+        let (_, message) = peer.error_of(&format!("send {CANNOT_BE_HASHED} {output}"));
+        assert!(
+            message.contains("exists and is no torrent; name another file"),
+            "{message}"
+        );
+    }
+    assert_eq!(
+        fs::read_to_string(here.join("thesis")).unwrap(),
+        "my thesis\n"
     );
     // If nothing is in the way, the hashing begins, and fails.
     let (_, message) = peer.error_of(&format!("send {CANNOT_BE_HASHED} x.torrent"));

@@ -81,10 +81,18 @@ impl Peer {
 
 /// Refuses a path at which something exists, unless it is a torrent for which `is_same` is true.
 fn check_replaceable(path: &Path, is_same: impl Fn(&Info) -> bool) -> Result<(), PeerError> {
-    if path.symlink_metadata().is_err() || is_same(read_torrent(path)?.info()) {
+    if path.symlink_metadata().is_err() {
         return Ok(());
     }
-    let taken = "another file with this name exists; name another file for the torrent";
+    let no_torrent = "it exists and is no torrent; name another file for the torrent";
+    let other = "another file with this name exists; name another file for the torrent";
+    // Opening a pipe would block.
+    let taken = match path.is_file().then(|| read_torrent(path)) {
+        Some(Ok(found)) if is_same(found.info()) => return Ok(()),
+        Some(Ok(_)) => other,
+        Some(Err(PeerError::Torrent { .. })) | None => no_torrent,
+        Some(Err(error)) => return Err(error),
+    };
     let error = io::Error::new(io::ErrorKind::AlreadyExists, taken);
     Err(PeerError::file(path)(error))
 }
