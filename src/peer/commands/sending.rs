@@ -3,7 +3,9 @@
 
 use super::new_share::{HashedShare, NewShare};
 use crate::peer::{OpenFiles, Peer, PeerError, Transfer, TransferPlan, announce, read_torrent};
-use crate::storage::{CreateOptions, RecordKind, ShareDraft, check_output, write_output};
+use crate::storage::{
+    CreateOptions, RecordKind, ShareDraft, check_output, reserve_output, write_output,
+};
 use crate::torrent::{Info, Metainfo};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,9 +37,8 @@ impl Peer {
         let trackers = trackers
             .map_err(|error| PeerError::NoTracker(error.to_string()))?
             .addresses;
-        // Checks now that the torrent and the record can be written, because hashing may take long.
+        // Finds now the errors that would come after the hashing, because hashing may take long.
         check_output(torrent).map_err(PeerError::file(torrent))?;
-        self.context.records.check_writable()?;
         let path = std::path::absolute(path).map_err(PeerError::file(path))?;
         let urls = trackers
             .iter()
@@ -50,12 +51,18 @@ impl Peer {
         };
         let draft = ShareDraft::new(&path, &options)?;
         check_replaceable(torrent, |other| other.has_same_files(draft.info()))?;
+        let length = draft.torrent_length();
+        let reserved = (
+            reserve_output(torrent, length).map_err(PeerError::file(torrent))?,
+            self.context.records.reserve(length)?,
+        );
         let stop = self.services.command.flag();
         let HashedShare {
             share,
             metainfo,
             store,
         } = HashedShare::hash(draft, &path, progress, stop)?;
+        drop(reserved);
         let sent = Sent {
             share,
             torrent: torrent.to_owned(),
