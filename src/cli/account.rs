@@ -16,6 +16,8 @@ use crate::wire::password::Password;
 /// Runs a command on `peer`; reads passwords and answers from `lines`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AccountRunner<'a> {
+    /// The command's name.
+    pub(super) name: &'a str,
     pub(super) peer: &'a Peer,
     pub(super) lines: &'a InputLines,
     pub(super) output: &'a Output,
@@ -25,8 +27,8 @@ impl AccountRunner<'_> {
     /// Asks for the passwords that the command leaves out.
     ///
     /// # Errors
-    /// A password is missing or not allowed. Or the command cannot succeed, so no password was
-    /// asked for.
+    /// A password is missing or not allowed, or Ctrl-C was pressed. Or the command cannot succeed,
+    /// so no password was asked for.
     pub(super) fn ask_passwords(&self, command: &mut AccountCommand) -> Result<(), CommandError> {
         match command {
             AccountCommand::CreateUser { user, password, .. } if password.is_none() => {
@@ -69,7 +71,8 @@ impl AccountRunner<'_> {
     /// Runs a command, after [`Self::ask_passwords`] has asked for its passwords.
     ///
     /// # Errors
-    /// No tracker answers, the tracker refuses, or a password is missing.
+    /// No tracker answers, the tracker refuses, a password is missing, or Ctrl-C was pressed at a
+    /// question.
     pub(super) fn run(&self, command: AccountCommand) -> Result<AccountOutcome, CommandError> {
         let account = self.peer.account();
         let done = match command {
@@ -169,6 +172,7 @@ impl AccountRunner<'_> {
             NextInput::Line(answer) if matches!(answer.trim(), "y" | "Y" | "yes") => {
                 Ok(self.peer.leave_group(group, true)?)
             }
+            NextInput::Quit | NextInput::Stopped => Err(CommandError::cut_short(self.name)),
             _ => Ok(result?),
         }
     }
@@ -187,7 +191,7 @@ impl AccountRunner<'_> {
     fn password(&self, question: &str) -> Result<Password, CommandError> {
         match self.lines.ask_hidden(question) {
             NextInput::Line(line) => Ok(Password::new(line.trim_end_matches('\r'))?),
-            NextInput::Stopped => Err(CommandError::cut_short("reading a password")),
+            NextInput::Quit | NextInput::Stopped => Err(CommandError::cut_short(self.name)),
             _ => Err(CommandError::NoPassword),
         }
     }

@@ -47,6 +47,8 @@ pub(super) struct CommandRunner<'a> {
 pub(super) struct PromptParts {
     /// They make a first Ctrl-C end only the command that runs.
     pub(super) signals: StopSignals,
+    /// What is shown before the first prompt.
+    pub(super) greeting: &'static str,
     pub(super) listed: Arc<ListedNames>,
     pub(super) notices: Arc<Notices>,
 }
@@ -62,7 +64,7 @@ impl<'a> CommandRunner<'a> {
         home: Option<&'a str>,
         prompt: Option<&'a PromptParts>,
     ) -> Self {
-        let exclusions = WaitExclusions::new(&peer.downloads());
+        let exclusions = WaitExclusions::new(peer.unchanged_at_start().clone());
         Self {
             peer,
             output,
@@ -191,7 +193,7 @@ impl<'a> CommandRunner<'a> {
         if let Command::Account(command) = command
             && !self.stop.is_stopped()
         {
-            self.account_runner().ask_passwords(command)?;
+            self.account_runner(name).ask_passwords(command)?;
         }
         self.execute(name, command.clone())
     }
@@ -207,8 +209,9 @@ impl<'a> CommandRunner<'a> {
         }
     }
 
-    fn account_runner(&self) -> AccountRunner<'a> {
+    fn account_runner<'b>(&'b self, name: &'b str) -> AccountRunner<'b> {
         AccountRunner {
+            name,
             peer: self.peer,
             lines: self.lines,
             output: self.output,
@@ -243,7 +246,7 @@ impl<'a> CommandRunner<'a> {
                 Ok(CommandOutcome::Help(entry))
             }
             Command::Account(command) => {
-                let outcome = self.account_runner().run(command);
+                let outcome = self.account_runner(name).run(command);
                 outcome.map(CommandOutcome::Account)
             }
             Command::File(command) => self.file(command),

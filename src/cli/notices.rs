@@ -30,12 +30,13 @@ struct Notice {
 }
 
 impl Notices {
-    /// `downloads` are those that the peer has restored at its start. No notice is shown for those
-    /// that have ended already.
-    pub(super) fn new(downloads: &[DownloadStatus]) -> Self {
-        let notices = Self::default();
-        notices.on_reported(downloads);
-        notices
+    /// `complete` are the downloads that the start of the peer found complete and unchanged. They
+    /// need no notice.
+    pub(super) fn new(complete: HashSet<InfoHash>) -> Self {
+        Self(Mutex::new(State {
+            reported: complete,
+            ..State::default()
+        }))
     }
 
     /// A prompt for a command opens. Returns the lines to show above it.
@@ -109,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_notice_waits_for_the_prompt() {
-        let notices = Notices::new(&[]);
+        let notices = Notices::default();
         assert_eq!(notices.add("early".into()), None);
         assert_eq!(notices.open_prompt(), ["early"]);
         assert_eq!(notices.add("now".into()).as_deref(), Some("now"));
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn each_download_that_ends_gets_one_notice() {
         let mut download = running("x");
-        let notices = Notices::new(&[]);
+        let notices = Notices::default();
         notices.open_prompt();
         assert!(notices.add_ended(&[download.clone()]).is_empty());
         download.state = DownloadState::Complete;
@@ -135,6 +136,10 @@ mod tests {
         assert!(notices.add_ended(&ended).is_empty());
         notices.on_reported(&ended);
         assert!(notices.open_prompt().is_empty());
-        assert!(Notices::new(&ended).add_ended(&ended).is_empty());
+        assert!(
+            Notices::new(HashSet::from([ended[0].info_hash]))
+                .add_ended(&ended)
+                .is_empty()
+        );
     }
 }

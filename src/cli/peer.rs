@@ -20,8 +20,10 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-/// What a prompt shows first.
+/// What a prompt shows first, without `--stay` and with it.
 const GREETING: &str = "help lists all commands; Ctrl-D ends the peer";
+const STAYING_GREETING: &str =
+    "help lists all commands; Ctrl-D ends the input; Ctrl-C ends the peer";
 
 /// Runs the peer that the arguments describe.
 pub(super) fn run(arguments: PeerArguments) -> Exit {
@@ -108,11 +110,13 @@ fn run_commands(
         output.note(&error.to_string());
     }
     let from_input = arguments.commands.lines.is_empty();
+    let stays = arguments.commands.stay;
     let at_prompt = from_input && output.is_interactive();
     let prompt = at_prompt.then(|| PromptParts {
         signals: signals.clone(),
         listed: Arc::default(),
-        notices: Arc::new(Notices::new(&peer.downloads())),
+        greeting: if stays { STAYING_GREETING } else { GREETING },
+        notices: Arc::new(Notices::new(peer.unchanged_at_start().clone())),
     });
     let (lines, news) = match input_lines(peer, prompt.as_ref(), stop) {
         Ok(lines) => lines,
@@ -141,19 +145,19 @@ fn run_commands(
     drop(news);
     for command in &arguments.commands.lines {
         if !is_over(&runner) {
-            runner.run_argument(command, arguments.commands.stay);
+            runner.run_argument(command, stays);
         }
     }
     if let Some(why) = &input_error {
         output.error(&format!("cannot read commands: {why}"));
     }
-    if arguments.commands.stay && !is_over(&runner) && !is_stopped && !stop.is_stopped() {
+    if stays && !is_over(&runner) && !is_stopped && !stop.is_stopped() {
         match !from_input && runner.has_hopeless_failure() {
             true => output.note("leaving: a command has failed that cannot succeed later"),
-            false => wait_for_stop(stop),
+            false => stay(at_prompt, output, stop),
         }
     }
-    // Lines that no prompt has shown.
+    // The notices that no prompt has shown. `open_prompt` returns them.
     for line in prompt
         .iter()
         .flat_map(|prompt| prompt.notices.open_prompt())
@@ -165,6 +169,14 @@ fn run_commands(
     runner.all_succeeded() && input_error.is_none()
 }
 
+/// Waits for a signal. After the end of the input at a prompt, says first how to end the peer.
+fn stay(at_prompt: bool, output: &Output, stop: &Stop) {
+    if at_prompt {
+        output.note("the input has ended and the peer goes on; Ctrl-C ends it");
+    }
+    wait_for_stop(stop);
+}
+
 /// The source of commands and answers; at a prompt, also the thread that shows news.
 fn input_lines(
     peer: &Arc<Peer>,
@@ -172,12 +184,15 @@ fn input_lines(
     stop: &Stop,
 ) -> io::Result<(InputLines, Option<NewsWatcher>)> {
     let Some(PromptParts {
-        listed, notices, ..
+        greeting,
+        listed,
+        notices,
+        ..
     }) = prompt
     else {
         return Ok((InputLines::standard_input(None, stop)?, None));
     };
-    let (text, notices) = (GREETING, Arc::clone(notices));
+    let (text, notices) = (*greeting, Arc::clone(notices));
     if terminal::is_plain() {
         let greeting = Greeting {
             text,

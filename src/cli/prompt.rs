@@ -131,7 +131,12 @@ impl InputLines {
                     notices.close_prompt();
                     question.show(PROMPT);
                 }
-                read_line(&mut input)
+                let line = read_line(&mut input);
+                if notices.is_some() && matches!(line, NextInput::End) {
+                    // Ctrl-D is not shown: the next line would continue the prompt.
+                    terminal::show("\n");
+                }
+                line
             }
             InputRequest::Answer(text) => {
                 if terminal::wait_until_in_foreground(&stopping) {

@@ -1,5 +1,9 @@
-//! Signals: SIGINT, SIGTERM and SIGHUP end the process gracefully, a second one at once. At a
-//! prompt a first SIGINT (Ctrl-C) ends the command that runs. SIGUSR1 reopens the log.
+//! Signals: SIGINT, SIGTERM and SIGHUP end the process gracefully; a SIGINT or SIGTERM that follows
+//! ends it at once. At a prompt a first SIGINT (Ctrl-C) ends the command that runs. SIGUSR1 reopens
+//! the log.
+//!
+//! A SIGHUP never ends the process at once: when a terminal closes, the system sends one, and the
+//! shell sends another.
 //!
 //! A signal that is ignored when the process starts stays ignored. `nohup` starts a process that
 //! ignores SIGHUP. A shell without job control starts background processes that ignore SIGINT. A
@@ -34,7 +38,7 @@ const ENDING: [Signal; 2] = [Signal::SIGTERM, Signal::SIGHUP];
 const BLOCKED: [Signal; 3] = [Signal::SIGXFSZ, Signal::SIGTTIN, Signal::SIGTTOU];
 
 /// Two flags that a first signal raises; the command at the prompt, which SIGINT ends; and a folder
-/// that a second signal removes.
+/// that is removed when a second signal ends the process.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StopSignals {
     /// For threads that wait.
@@ -95,10 +99,16 @@ impl StopSignals {
 
     /// Raises the flags. If they are raised already, ends the process at once.
     fn stop_or_kill(&self) {
-        if self.flag.swap(true, Ordering::SeqCst) {
+        if !self.begin_stop() {
             self.kill();
         }
+    }
+
+    /// Raises the flags. Returns `false` if they are raised already.
+    fn begin_stop(&self) -> bool {
+        let begins = !self.flag.swap(true, Ordering::SeqCst);
         self.stop.stop();
+        begins
     }
 
     fn kill(&self) {
@@ -168,8 +178,10 @@ pub(super) fn watch(reopen: impl Fn() + Send + 'static) -> Result<StopSignals, S
             };
             if is(&signal, Signal::SIGUSR1) {
                 reopen();
-            } else if !(ignores_sigint && is_of_terminal(&signal)) {
+            } else if !is(&signal, Signal::SIGHUP) {
                 ending.stop_or_kill();
+            } else if !(ignores_sigint && is_of_terminal(&signal)) {
+                ending.begin_stop();
             }
         }
     });

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_names_and_urls_are_bounded() {
+    fn counts_names_and_announce_urls_are_checked() {
         assert_eq!(count(4)("4"), Ok(4));
         assert!(
             ["0", "5", "-1", "x", ""]

@@ -1,7 +1,7 @@
 //! The command `wait`: which downloads it covers, and its result.
 //!
-//! In scope: the rule (downloads that run when `wait` starts, or ended since the last `wait`) and
-//! the result. Out of scope: the display of progress (`progress`).
+//! In scope: the rule (downloads that run when `wait` starts, or ended since the last `wait` or the
+//! start of the peer) and the result. Out of scope: the display of progress (`progress`).
 
 use super::command_error::CommandError;
 use super::output::Output;
@@ -17,19 +17,17 @@ use std::time::{Duration, Instant};
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The ended downloads that the next `wait` leaves out: those that an earlier `wait` has reported,
-/// and those that ended before this process started.
+/// and those that were complete before this process started.
 #[derive(Debug)]
 pub(super) struct WaitExclusions {
     left_out: HashSet<InfoHash>,
 }
 
 impl WaitExclusions {
-    /// `downloads` are the downloads that the peer has restored at its start.
-    pub(super) fn new(downloads: &[DownloadStatus]) -> Self {
-        let ended = downloads.iter().filter(|download| !is_running(download));
-        Self {
-            left_out: ended.map(|download| download.info_hash).collect(),
-        }
+    /// `complete` are the downloads that the start of the peer found complete and unchanged. It
+    /// checks the others: whether it has found one failed by now must not matter.
+    pub(super) fn new(complete: HashSet<InfoHash>) -> Self {
+        Self { left_out: complete }
     }
 
     /// Notes that a download was started. The next `wait` covers it, even if an earlier download of
@@ -38,8 +36,7 @@ impl WaitExclusions {
         self.left_out.remove(&info_hash);
     }
 
-    /// Whether the download failed, and either an earlier `wait` has reported that or it failed
-    /// before this process started.
+    /// Whether the download has failed and the next `wait` leaves it out.
     pub(super) fn has_reported_failure(&self, download: &DownloadStatus) -> bool {
         let has_failed = matches!(download.state, DownloadState::Failed(_));
         has_failed && self.left_out.contains(&download.info_hash)
@@ -147,12 +144,8 @@ mod tests {
     #[test]
     fn a_wait_covers_downloads_that_run_or_ended_since_the_last_wait() {
         let failed = || DownloadState::Failed("disk full".into());
-        let old = [
-            download(1, DownloadState::Complete),
-            download(2, failed()),
-            download(3, DownloadState::Checking(0)),
-        ];
-        let mut exclusions = WaitExclusions::new(&old);
+        let mut exclusions = WaitExclusions::new(HashSet::from([InfoHash([1; 20])]));
+        // The start has found the second failed, and the third complete after a check.
         let mut now = vec![
             download(1, DownloadState::Complete),
             download(2, failed()),
@@ -160,7 +153,13 @@ mod tests {
             download(4, DownloadState::Complete),
             download(5, DownloadState::Downloading),
         ];
-        assert_eq!(numbers(&exclusions, &now), [3, 4, 5]);
+        assert_eq!(numbers(&exclusions, &now), [2, 3, 4, 5]);
+        assert!(!exclusions.has_reported_failure(&now[1]));
+        assert_eq!(
+            exclusions.finish(&now[1..2]).unwrap_err().lines(),
+            ["file-2: disk full"]
+        );
+        assert!(exclusions.has_reported_failure(&now[1]));
         now[4].state = DownloadState::Complete;
         assert_eq!(exclusions.finish(&now[2..]).unwrap().len(), 3);
         assert!(numbers(&exclusions, &now).is_empty());
@@ -170,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_wait_that_fails_names_each_download_that_is_not_complete_and_why() {
-        let mut exclusions = WaitExclusions::new(&[]);
+        let mut exclusions = WaitExclusions::new(HashSet::new());
         let mut stuck = download(2, DownloadState::Downloading);
         let late = exclusions.finish(std::slice::from_ref(&stuck)).unwrap_err();
         assert_eq!(late.lines(), ["file-2: not complete, 42%: still running"]);

@@ -20,7 +20,7 @@ pub enum FrameIoError {
     #[error("the connection broke off")]
     CutOff,
     /// No frame began to arrive in time, or a frame took too long to arrive or to be sent.
-    #[error("no whole frame within {} s", .0.as_secs_f64())]
+    #[error("no whole message within {} s", .0.as_secs_f64().ceil())]
     TooSlow(Duration),
     /// The length before the body is not valid.
     #[error(transparent)]

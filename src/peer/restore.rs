@@ -2,18 +2,27 @@
 
 use super::{DamagedRecord, PeerError, Services, SwarmEntry, Transfer, TransferPlan, magnet};
 use crate::storage::{Record, RecordError, RecordState};
-use crate::torrent::Metainfo;
+use crate::torrent::{InfoHash, Metainfo};
+use std::collections::HashSet;
 use std::sync::Arc;
 
+/// What the start of a peer found in its records.
+#[derive(Debug, Default)]
+pub(super) struct Restored {
+    /// The records that cannot be used.
+    pub(super) damaged: Vec<DamagedRecord>,
+    /// The transfers that were complete, and whose files are unchanged.
+    pub(super) unchanged: HashSet<InfoHash>,
+}
+
 /// Resumes everything that is recorded, except stopped downloads. Complete and unchanged shares are
-/// served at once. The others are checked in the background. Returns the records that cannot be
-/// used.
+/// served at once. The others are checked in the background.
 ///
 /// # Errors
 /// When a record cannot be removed, or the system cannot start a thread.
-pub(super) fn restore(services: &Services) -> Result<Vec<DamagedRecord>, PeerError> {
+pub(super) fn restore(services: &Services) -> Result<Restored, PeerError> {
     let context = &services.context;
-    let (mut to_check, mut damaged) = (Vec::new(), Vec::new());
+    let (mut to_check, mut damaged, mut unchanged) = (Vec::new(), Vec::new(), HashSet::new());
     for loaded in context.records.load_all() {
         let (record, metainfo) = match loaded {
             Ok(loaded) => loaded,
@@ -29,14 +38,23 @@ pub(super) fn restore(services: &Services) -> Result<Vec<DamagedRecord>, PeerErr
         let entered = services
             .transfers
             .enter(SwarmEntry::Transfer(Arc::clone(&transfer)));
-        if entered.is_ok() && !transfer.reopen_unchanged(&record.state) {
-            to_check.push((transfer, record.state));
+        if entered.is_err() {
+            continue;
+        }
+        match transfer.reopen_unchanged(&record.state) {
+            true => {
+                unchanged.insert(transfer.info_hash());
+            }
+            false => to_check.push((transfer, record.state)),
         }
     }
     damaged.extend(magnet::restore(services)?);
-    let damaged: Vec<_> = damaged.iter().map(damaged_record).collect();
+    let restored = Restored {
+        damaged: damaged.iter().map(damaged_record).collect(),
+        unchanged,
+    };
     if to_check.is_empty() {
-        return Ok(damaged);
+        return Ok(restored);
     }
     let stop = context.stop.clone();
     let spawned = context.tasks.spawn("restore", move || {
@@ -48,7 +66,7 @@ pub(super) fn restore(services: &Services) -> Result<Vec<DamagedRecord>, PeerErr
         }
     });
     spawned.map_err(PeerError::Thread)?;
-    Ok(damaged)
+    Ok(restored)
 }
 
 fn damaged_record(error: &RecordError) -> DamagedRecord {

@@ -4,13 +4,15 @@ use super::{
     Account, Announcer, Calls, CommandGuard, Context, DamagedRecord, Deadlines, FirstUseNotice,
     Groups, IO_STACK, Identity, Limits, LinkLimits, PeerError, RunningCommand, Services, Sockets,
     SwarmEntry, Transfers, announce, group::HintReader, group::close_links_of_former_members,
-    incoming, restore::restore, tick, watch,
+    incoming, restore::Restored, restore::restore, tick, watch,
 };
 use crate::certificate::MemberKey;
 use crate::net::{IncomingConnection, OnThreads, PlaceLimits, Server, WorkerPool};
 use crate::storage::{Records, StateFolder};
+use crate::torrent::InfoHash;
 use crate::wire::PeerId;
 use crossbeam::channel::{Receiver, Sender, bounded};
+use std::collections::HashSet;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -61,8 +63,7 @@ pub struct Peer {
     /// Disconnected when the last announce thread has ended.
     announcers_ended: Receiver<()>,
     folder: StateFolder,
-    /// Records that could not be used at the start.
-    damaged: Vec<DamagedRecord>,
+    restored: Restored,
 }
 
 impl Peer {
@@ -95,10 +96,10 @@ impl Peer {
             server,
             announcers_ended,
             folder,
-            damaged: Vec::new(),
+            restored: Restored::default(),
         };
         peer.spawn_threads(alive).map_err(PeerError::Thread)?;
-        peer.damaged = restore(&peer.services)?;
+        peer.restored = restore(&peer.services)?;
         log::info!("listening on {address}");
         Ok(peer)
     }
@@ -115,7 +116,13 @@ impl Peer {
 
     /// The records in the state folder that could not be used at the start.
     pub fn damaged(&self) -> &[DamagedRecord] {
-        &self.damaged
+        &self.restored.damaged
+    }
+
+    /// The shares and downloads that the start found complete and unchanged. It checks the files of
+    /// all others, which may go on after [`Peer::start`] has returned.
+    pub fn unchanged_at_start(&self) -> &HashSet<InfoHash> {
+        &self.restored.unchanged
     }
 
     /// Its user account.

@@ -123,7 +123,7 @@ pub struct ControlStatus {
     pub trouble: Option<String>,
 }
 
-/// Whether a tracker answers for accounts and groups.
+/// Whether a tracker serves requests about accounts and groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrackerState {
     /// It answers and serves requests.

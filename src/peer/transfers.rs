@@ -37,7 +37,7 @@ impl SwarmEntry {
     /// Whether it was withdrawn, is lost or has failed. Then another attempt may replace it.
     pub(super) fn has_ended(&self) -> bool {
         match self {
-            Self::Search(search) => search.has_ended(),
+            Self::Search(search) => search.has_failed(),
             Self::Transfer(transfer) => transfer.has_ended(),
         }
     }

@@ -64,7 +64,7 @@ pub enum StoreError {
     /// The final name is taken by a file or folder that this download may not replace.
     #[error("{} exists already: move it away or choose another destination", .0.display())]
     Exists(PathBuf),
-    /// A crash has interrupted a replacement, and something else has the final name meanwhile.
+    /// A crash has interrupted a replacement, and now something else has the final name.
     #[error(
         "{} exists, and the folder that was there before is now {}: move one of them away",
         .path.display(), .aside.display()
@@ -78,7 +78,8 @@ pub enum StoreError {
     /// Another download has locked the partial file or folder.
     #[error("{} is in use by another download: wait until it ends, or cancel it", .0.display())]
     InUse(PathBuf),
-    /// This download did not make it: no record names it, or it has another length or hard links.
+    /// This download did not make the file or folder: no record names it, or it has a wrong length
+    /// or hard links.
     #[error(
         "{} does not belong to this download: move it away or choose another destination",
         .0.display()

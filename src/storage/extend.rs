@@ -84,7 +84,7 @@ pub(super) fn move_files(
             })
         })?;
     }
-    // Includes the folders of files that were moved before a crash.
+    // All wanted files, not only those moved just now: some may have been moved before a crash.
     for path in layout.folders_of(layout.wanted_files()).iter().rev() {
         to.with_parent(path, false, |above, name| above.folder(name)?.sync())?;
         ignore_missing(from.with_parent(path, false, Folder::remove_empty_folder))?;
@@ -94,8 +94,9 @@ pub(super) fn move_files(
     parent.sync()
 }
 
-/// Cleans up after `move_files` if a crash has interrupted its noted steps: no wanted file is
-/// left under both names, and no empty placeholder has a final name. Returns `false` if the partial
+/// Cleans up after `move_files` if a crash has interrupted its noted steps. Afterwards each wanted
+/// file has either its name in the partial folder or its final name, and empty files that only held
+/// a final name are gone. Returns `false` if the partial
 /// folder is not there: all files were moved, or the disk is not mounted.
 ///
 /// # Errors
@@ -123,8 +124,8 @@ pub fn undo_moves(
     Ok(true)
 }
 
-/// Checks that the files in place have not changed since they were found. Also checks that every
-/// piece is good that has bytes of both a file in place and a fetched file.
+/// Checks that the files in place have not changed since they were found. Each piece with bytes of
+/// both a file in place and a fetched file must be good too.
 fn check_edges(store: &Store) -> Result<(), StoreError> {
     let layout = store.layout();
     let is_in_place = |index: &usize| store.is_in_place(*index);

@@ -67,8 +67,8 @@ pub(super) fn complete_files(
     parts_file: Option<&PartsFile>,
     times: Option<&ModifiedTimes>,
 ) -> Result<(), StoreError> {
-    // Only where space was reserved, holes are released. On other file systems none was reserved,
-    // and data that is not on the disk yet may look like a hole.
+    // Holes are released only where space was reserved. On other file systems, nothing was
+    // reserved, and data that is not on the disk yet may look like a hole.
     let has_reserved = can_reserve_cheaply(&*store.root().handle()?);
     for index in store.files_to_fetch() {
         let file = store.open_file(index, Access::Write)?;

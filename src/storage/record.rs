@@ -46,6 +46,16 @@ pub enum RecordKind {
     Download(Destination),
 }
 
+impl RecordKind {
+    /// Where the files are, or will be when the download is complete.
+    pub fn place(&self) -> PathBuf {
+        match self {
+            Self::Share(path) => path.clone(),
+            Self::Download(destination) => destination.path(),
+        }
+    }
+}
+
 /// How complete a share is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordState {

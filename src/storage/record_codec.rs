@@ -48,6 +48,17 @@ pub enum RecordError {
     /// An update of a record that does not exist.
     #[error("there is no record of {0}")]
     Unknown(InfoHash),
+    /// The `.torrent` file of a share cannot be read.
+    #[error(
+        "{} is not shared: {source}. Put that file back, or add the share or download again",
+        .place.display()
+    )]
+    Torrent {
+        /// Where the files of the share are.
+        place: PathBuf,
+        /// Why the torrent cannot be read.
+        source: FileError,
+    },
     /// Reading or writing failed.
     #[error(transparent)]
     Io(#[from] FileError),
@@ -58,7 +69,7 @@ impl RecordError {
     pub fn path(&self) -> &Path {
         match self {
             Self::Damaged { path, .. } | Self::Version { path, .. } | Self::Mismatch(path) => path,
-            Self::Io(error) => &error.path,
+            Self::Torrent { source: error, .. } | Self::Io(error) => &error.path,
             Self::Unknown(_) => Path::new(""),
         }
     }

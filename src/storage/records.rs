@@ -206,7 +206,13 @@ impl Records {
             return Err(RecordError::Mismatch(path));
         }
         let torrent_path = self.torrent_path(hash);
-        let bytes = read(&torrent_path, MAX_METAINFO)?;
+        let bytes = read(&torrent_path, MAX_METAINFO).map_err(|error| match error {
+            RecordError::Io(source) => RecordError::Torrent {
+                place: record.kind.place(),
+                source,
+            },
+            error => error,
+        })?;
         let metainfo = Metainfo::parse(&bytes).map_err(|error| RecordError::Damaged {
             path: torrent_path.clone(),
             what: error.to_string(),
@@ -420,7 +426,12 @@ mod tests {
             flipped[bit / 8] ^= 1 << (bit % 8);
         }
         fs::remove_file(&path).unwrap();
-        assert!(matches!(load(), Err(RecordError::Io { .. })));
+        let error = load().unwrap_err().to_string();
+        assert!(error.contains("is not shared: cannot read"), "{error}");
+        assert!(
+            error.contains(".torrent") && error.contains("Put that file back"),
+            "{error}"
+        );
         fs::write(&path, &sound).unwrap();
         // An undamaged record under another share's name, and a file that is not a record.
         let other = records.records.join("00".repeat(20));

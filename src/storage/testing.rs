@@ -25,7 +25,7 @@ pub(super) fn create(
     Ok(created.metainfo.info().clone())
 }
 
-/// A folder `set` with four files, its info, and its bytes.
+/// `folder` contains a folder `set` with four files. `info` and `bytes` are those of `set`.
 pub(super) struct Sample {
     pub(super) folder: TempDir,
     pub(super) info: Arc<Info>,
@@ -116,8 +116,8 @@ pub(super) fn path(text: &str) -> FilePath {
     FilePath::new(names.collect()).unwrap()
 }
 
-/// A folder with two files of 10 and 4 bytes, and 6 bytes of padding between them. The first file
-/// is executable.
+/// The info of a folder with two files of 10 and 4 bytes, and 6 bytes of padding between them. The
+/// first file is executable.
 pub(super) fn padded() -> Info {
     let file = |name: &str, length: u32, attribute: &str| {
         let attribute = match attribute {

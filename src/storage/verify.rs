@@ -170,6 +170,7 @@ fn is_hole(store: &Store, offset: u64, length: u64) -> bool {
 fn is_hole_in_segment(store: &Store, segment: &Segment) -> bool {
     match store.file(segment) {
         Ok(Some(file)) => is_hole_in_file(&file, segment.offset, segment.length),
+        // Padding consists of zeros.
         Ok(None) => true,
         Err(_) => false,
     }

@@ -43,7 +43,8 @@ const SNUBBED_AFTER: Duration = Duration::from_secs(60);
 const NEWCOMER_WEIGHT: u32 = 3;
 /// The smallest number of slots with [`UploadSlots::ByRate`], unless a low upload limit reduces it.
 const MIN_SLOTS: u64 = 8;
-/// Upload rate in bytes a second that carries one slot. On a fast network every peer gets a slot.
+/// Upload rate per slot, in bytes a second. The rate divided by this is the number of slots, so on
+/// a fast network every peer gets one. See [`MIN_SLOTS`] for the minimum.
 const BYTES_PER_SLOT: u64 = 512 << 10;
 /// With an upload limit, each slot is to carry at least this many bytes a second: one block a
 /// second.
@@ -187,11 +188,11 @@ impl Choker {
 
     /// A link is gone.
     pub fn remove(&mut self, id: LinkId) {
-        let had_slot = self
+        let used_slot = self
             .peers
             .remove(&id)
             .is_some_and(|peer| peer.interested && peer.is_served());
-        self.must_rank |= had_slot;
+        self.must_rank |= used_slot;
     }
 
     /// The peer is interested in our pieces, or no longer.
@@ -327,7 +328,7 @@ impl Choker {
             .map(|(id, peer)| (*id, peer))
             .filter(|(_, peer)| peer.interested && (seeding || !peer.has_snubbed(now)))
             .collect();
-        // Among equals, a peer that has a slot keeps it.
+        // Among equals, a peer that has a regular slot keeps it.
         ranked.sort_by_cached_key(|(id, peer)| {
             let rate = if seeding {
                 &peer.sent_rate
@@ -357,7 +358,7 @@ impl Choker {
                 losing.push(*id);
             }
         }
-        // Peers that lose their slot now are drawn only if no other waits.
+        // Peers that lose their slot now are drawn only if too few others wait.
         let waiting = self.waiting(&losing);
         let mut drawn = self.draw(waiting, left, now);
         if drawn.len() < left {

@@ -1,4 +1,5 @@
-//! Counts for monitoring a tracker. They name no swarm, no peer and no address, so they are public.
+//! The counts for monitoring a tracker. They name no swarm, no peer and no address, so they are
+//! public.
 
 use super::replication::{ClusterStatus, ReplicaStatus, Serving};
 use super::totals::Stats;
@@ -92,7 +93,7 @@ pub(super) fn cluster_metrics(status: &ClusterStatus, out: &mut String) {
     );
     metric(
         "lacking_info_dictionaries",
-        "Info dictionaries of shares that are missing here.",
+        "Info dictionaries that are missing here.",
         one(status.missing_blobs.to_string()),
     );
     let each = |value: &dyn Fn(&ReplicaStatus) -> Option<String>| -> Vec<(String, String)> {

@@ -162,7 +162,7 @@ impl Swarm {
 
     /// Number of peers with this address prefix.
     pub(super) fn count_of(&self, prefix: AddressPrefix) -> usize {
-        if self.addresses.is_used() {
+        if self.addresses.has_table() {
             let count = self.addresses.count(self.address_hash(prefix));
             return usize::try_from(count).unwrap_or(usize::MAX);
         }
@@ -280,7 +280,7 @@ impl Swarm {
         let slot = self.lists.push(is_seed, peer);
         self.index.added(peer.state.id_hash(), slot, &self.lists);
         let prefix = peer.prefix();
-        if self.addresses.is_used() {
+        if self.addresses.has_table() {
             self.addresses.add(self.address_hash(prefix));
         } else if self.len() > MAX_WITHOUT_TABLE {
             self.count_addresses();
@@ -294,7 +294,7 @@ impl Swarm {
     fn remove(&mut self, slot: Slot) -> Option<Peer> {
         let peer = self.lists.get(slot)?;
         self.index.remove(peer.state.id_hash(), slot, &self.lists);
-        if self.addresses.is_used() {
+        if self.addresses.has_table() {
             let hash = self.address_hash(peer.prefix());
             self.addresses.remove(hash);
         }
@@ -315,7 +315,7 @@ impl Swarm {
 
     /// A peer has moved from one address to another.
     fn count_move(&mut self, from: AddressPrefix, to: AddressPrefix) {
-        if self.addresses.is_used() {
+        if self.addresses.has_table() {
             let (from, to) = (self.address_hash(from), self.address_hash(to));
             self.addresses.remove(from);
             self.addresses.add(to);

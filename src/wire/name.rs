@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-/// The most characters of a name.
+/// The maximum number of characters in a name.
 pub const MAX_NAME: usize = 64;
 
 /// Why a text is not a name.

@@ -2,6 +2,7 @@
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::create_user_request;
+use crate::common::process::BINARY;
 use crate::common::sandbox::Sandbox;
 use crate::common::terminal::{Kind, Terminal};
 use std::fs;
@@ -9,6 +10,29 @@ use std::net::TcpListener;
 use std::os::unix::fs::FileExt;
 
 const CTRL_C: &str = "\x03";
+const CTRL_D: &str = "\x04";
+
+#[test]
+fn with_stay_ctrl_d_ends_the_input_and_ctrl_c_the_peer() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&[]);
+    let info = sandbox.tracker_info();
+    for kind in ["xterm", "dumb"] {
+        let (kind, state) = (format!("TERM={kind}"), format!("{kind}.state"));
+        let program = ["env", &kind, BINARY, "peer", "127.0.0.1:0"];
+        let options = [info.to_str().unwrap(), "--dir", &state, "--stay"];
+        let program = [&program[..], &options].concat();
+        let mut peer = Terminal::session(&sandbox.folder("peer"), &program);
+        peer.wait_for_text("; Ctrl-D ends the input; Ctrl-C ends the peer");
+        peer.wait_for_text("pieceful> ");
+        peer.press(CTRL_D);
+        let before = peer.wait_for_text("the input has ended and the peer goes on; Ctrl-C ends it");
+        let (prompt, _) = before.split_once("the input has ended").unwrap();
+        assert!(prompt.ends_with('\n'), "{before:?}");
+        peer.press(CTRL_C);
+        assert_eq!(peer.wait().code(), Some(0));
+    }
+}
 
 #[test]
 fn an_interrupted_wait_leaves_the_download_running() {

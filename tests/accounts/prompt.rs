@@ -42,17 +42,18 @@ fn type_passwords_at_questions(nik: &mut Terminal) {
     nik.press("hidden-2\r");
     nik.wait_for_text("error: the two passwords differ");
     // Each of these keys ends the question, not the peer.
-    for key in [CTRL_C, CTRL_D] {
+    let stopped = "error: create_user: stopped before it was done";
+    for (key, error) in [(CTRL_C, stopped), (CTRL_D, "error: a password is missing")] {
         nik.press("create_user nik\r");
         nik.wait_for_text("password for nik: ");
         nik.press(key);
-        nik.wait_for_text("error: a password is missing");
+        nik.wait_for_text(error);
     }
     nik.press("create_user nik\r");
     nik.wait_for_text("password for nik: ");
     nik.press("hidden-3");
     nik.press(CTRL_C);
-    nik.wait_for_text("error: a password is missing");
+    nik.wait_for_text(stopped);
     nik.wait_for_text("pieceful> ");
 }
 
@@ -79,11 +80,18 @@ fn the_last_member_must_confirm_the_end_of_a_group() {
     let mut nik = Terminal::peer(&tracker.sandbox, "nik");
     nik.type_line("login nik 'pw of nik'");
     nik.type_line("create_group lab");
-    for refusal in ["n\r", "\r", "what\r", CTRL_C, CTRL_D] {
+    let stopped = "error: leave_group: stopped before it was done";
+    for (refusal, error) in [
+        ("n\r", "--yes"),
+        ("\r", "--yes"),
+        ("what\r", "--yes"),
+        (CTRL_C, stopped),
+        (CTRL_D, "--yes"),
+    ] {
         nik.press("leave_group lab\r");
         nik.wait_for_text("Leave? [y/N] ");
         nik.press(refusal);
-        nik.wait_for_text("--yes");
+        nik.wait_for_text(error);
         nik.wait_for_text("pieceful> ");
     }
     let groups = nik.type_line("list_groups");

@@ -111,8 +111,8 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
     let failed = nik.shown_download("failed.txt");
     assert_eq!(failed["state"], "failed", "{failed}");
 
-    // Both versions have now written the state folder. It opens again, and the file that was in the
-    // way of `failed.txt` is gone.
+    // Both versions have now written the state folder. It must open again. The file that has the
+    // name of the download `failed.txt` is removed first, so that this download can complete.
     nik.process.kill();
     fs::remove_file(sandbox.path("nik/failed.txt")).unwrap();
     let mut nik = sandbox.peer("nik");

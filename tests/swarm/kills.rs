@@ -89,6 +89,32 @@ fn a_killed_peer_goes_on_downloading_and_sharing_after_a_restart() {
 }
 
 #[test]
+fn after_every_restart_wait_names_the_downloads_whose_files_are_gone_or_differ() {
+    let (sandbox, _tracker, _file, mut seed, torrent) = seeded_swarm("gone.bin", 100_000, &[]);
+    let other = sandbox.file("other.bin", 100_000, 2);
+    let other_torrent = send(&mut seed, &sandbox, &other, "other.torrent");
+    let mut leech = sandbox.peer("leech");
+    leech.run(&format!("download '{torrent}'"));
+    leech.run("wait 60");
+    seed.kill();
+    leech.run(&format!("download '{other_torrent}'"));
+    leech.end();
+    fs::remove_file(sandbox.path("leech/gone.bin")).unwrap();
+    fs::write(sandbox.path("leech/other.bin"), "of a person").unwrap();
+    // Several times, because the start checks the files while the first command runs.
+    for _ in 0..5 {
+        let mut leech = sandbox.peer("leech");
+        let (kind, message) = leech.error_of("wait 60");
+        assert_eq!(kind, "download-failed", "{message}");
+        for name in ["gone.bin: ", "other.bin: "] {
+            assert!(message.contains(name), "{message}");
+        }
+        leech.run("wait 60");
+        leech.kill();
+    }
+}
+
+#[test]
 fn cancel_ends_a_download_and_leaves_nothing() {
     let (sandbox, _tracker, _file, seed, torrent) = seeded_swarm("big.bin", 4 << 20, &[]);
     seed.process.kill();

@@ -1,5 +1,6 @@
 //! Which signals end a process, and which signals it ignores because its parent ignored them.
 
+use crate::common::fake_tracker::{FakeTracker, set_only_tracker};
 use crate::common::http_client::stats;
 use crate::common::log::wait_for_log_line;
 use crate::common::process::{BINARY, Process, prepared};
@@ -36,6 +37,46 @@ fn a_hangup_ends_a_peer_gracefully() {
     peer.process.signal("-HUP");
     assert_eq!(peer.process.wait().0.code(), Some(0));
     assert_eq!(stats(tracker.address)["peers"], 0);
+}
+
+#[test]
+fn a_second_hangup_does_not_end_a_stopping_peer_but_sigint_and_sigterm_do() {
+    let sandbox = Sandbox::new();
+    let tracker = FakeTracker::naming(&[]);
+    set_only_tracker(&sandbox, tracker.address());
+    let file = sandbox.file("f", 100_000, 1);
+    for (name, second, code) in [
+        ("hup", "-HUP", 0),
+        ("int", "-INT", 130),
+        ("term", "-TERM", 130),
+    ] {
+        let mut peer = sandbox.peer(name);
+        peer.run(&format!("send '{}'", file.display()));
+        wait_for_log_line(&peer.log, &["/announce answers"]);
+        let before = tracker.requests().len();
+        let held = tracker.hold();
+        // A terminal that closes sends SIGHUP, and so does its shell.
+        peer.process.signal("-HUP");
+        tracker.wait_for_requests(|requests| {
+            let mut new = requests.iter().skip(before);
+            new.any(|request| request.contains("event=stopped"))
+        });
+        peer.process.signal(second);
+        if second == "-HUP" {
+            wait_until("the peer has received the second signal", || {
+                !has_pending_signal(peer.process.id())
+            });
+            drop(held);
+        }
+        assert_eq!(peer.process.wait().0.code(), Some(code), "{name}");
+    }
+}
+
+/// Whether a signal was sent to the process that it has not received. False if it has ended.
+fn has_pending_signal(process: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+    pending.is_some_and(|mask| mask.trim().chars().any(|digit| digit != '0'))
 }
 
 #[test]

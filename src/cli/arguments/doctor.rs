@@ -26,7 +26,7 @@ pub(super) fn definition() -> Command {
             "Examples:\n  \
              pieceful doctor                          check what `pieceful peer` needs\n  \
              pieceful doctor 0.0.0.0:6882 --dir DIR   check for a peer with these arguments\n\n\
-             Changes nothing, and may run beside the peer. Prints a line per check: ok, warning or\n\
+             Changes nothing, and may run beside the peer. Prints a line per check: ok, warning or \
              error, what was found, and what to do. Exit codes: 0 no error; 1 an error; 2 wrong usage.",
         )
         .args([

@@ -1,4 +1,5 @@
-//! Groups, their members, requests, decisions and catalogues as JSON objects.
+//! Groups, their members, requests, decisions and catalogues as JSON objects. Where one value has
+//! two keys, such as `standing` and `role`, one of them is an older name.
 
 use super::value::{JsonValue, object, plain};
 use crate::cli::render::time;

@@ -9,7 +9,8 @@ pub(in crate::cli) enum NextInput {
     NotText,
     /// The end of input.
     End,
-    /// Ctrl-C at an empty prompt: end gracefully. At a question: there is no answer.
+    /// Ctrl-C. At an empty prompt it ends the program gracefully. At a question it ends the command
+    /// that asks.
     Quit,
     /// The stop flag was raised.
     Stopped,

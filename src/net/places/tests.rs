@@ -137,7 +137,7 @@ fn trusted_addresses_have_reserved_places_and_must_authenticate_there() {
     assert!(!test.places.is_overdue(10, due) && test.places.due(10).is_none());
     assert!(!test.places.is_overdue(11, due) && test.places.due(11).is_none());
     test.places.remove(9);
-    // Six places for authenticated connections, then the reserved one.
+    // Six places for authenticated connections, then the reserved place that 9 has left.
     for number in 2..=8 {
         assert_eq!(test.places.authenticate(number, Holder::Cluster), Ok(()));
     }

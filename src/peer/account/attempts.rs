@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 
 /// How long a request waits for trackers that have just started.
 const START_WAIT: Duration = Duration::from_secs(5);
-/// How long the peer goes on asking about a write that may have been carried out. The time begins
-/// when a round has ended and neither a wait for a starting tracker nor a round with longer time
-/// limits follows. When the time is over, a request that waits for an answer ends too.
+/// How long the peer goes on asking about a write that may have been carried out. The time begins at
+/// the end of the first round after which the peer neither waits for a starting tracker nor begins
+/// a round with longer time limits. When the time is over, a request that waits for an answer ends
+/// too.
 const OUTCOME_WAIT: Duration = Duration::from_secs(20);
 /// The shortest and the longest pause between two rounds. While a tracker starts, the pause is the
 /// shortest.
@@ -109,7 +110,7 @@ impl<'a> Attempts<'a> {
         let is_only = round.tracker_count == 1;
         let is_due = self.outcome_due.is_some_and(|due| now >= due);
         let may_be_long = !self.had_long_round && !is_only && !is_due;
-        if round.late && round.refused.is_none() && may_be_long {
+        if round.may_answer_later && round.refused.is_none() && may_be_long {
             (self.is_long_round, self.had_long_round) = (true, true);
             return NextRound::After(Duration::ZERO);
         }
@@ -145,7 +146,7 @@ impl<'a> Attempts<'a> {
 
     /// [`AccountError::UnknownOutcome`] if the write may have been carried out, otherwise `error`.
     pub(super) fn fail(self, error: AccountError) -> AccountError {
-        self.open.fail(self.ask, error)
+        self.open.error_for(self.ask, error)
     }
 
     /// The attempts that are still open after the final reply.
@@ -319,12 +320,14 @@ mod tests {
         }
         // The next attempt fails because nobody is logged in. So the outcome stays unknown.
         let open = attempts.into_open();
-        let error = open.fail(&last, AccountError::NotLoggedIn);
+        let error = open.error_for(&last, AccountError::NotLoggedIn);
         assert_eq!(error.kind(), "unknown-outcome");
         // The first tracker says that it has not made the write.
         let mut attempts = Attempts::begin(&last, open, now);
         assert!(attempts.on_reply(&one, &refusal("not-a-member")));
-        let error = attempts.into_open().fail(&last, AccountError::NotLoggedIn);
+        let error = attempts
+            .into_open()
+            .error_for(&last, AccountError::NotLoggedIn);
         assert_eq!(error.kind(), "not-logged-in");
     }
 }

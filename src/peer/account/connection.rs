@@ -17,8 +17,8 @@ const FRAME: Duration = Duration::from_secs(10);
 /// The idle time up to which a connection is used again: the first if no token was sent on it, the
 /// second if one was. Trackers close such connections after 60 s and after 15 minutes.
 const REUSE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(14 * 60));
-/// The most hints that are kept while a reply is awaited. Further ones are dropped. What they said,
-/// the next announce finds out.
+/// The most hints that are kept while a reply is awaited. Further ones are dropped: the next
+/// announce finds out what they said.
 const MAX_HINTS: usize = 100;
 
 /// A step may take at least this long, even if the time for its request is over.
@@ -63,7 +63,7 @@ impl TimeLimits {
         end: None,
     };
 
-    /// For a request to the only tracker, or to one of several. An exchange of changed shares
+    /// For a request to the only tracker, or to one of several. [`AccessRequest::ChangedShares`]
     /// always has short limits: it is repeated soon, and must not keep announces waiting.
     pub(super) fn of(ask: &AccessRequest, is_only: bool) -> Self {
         match is_only && !matches!(ask, AccessRequest::ChangedShares { .. }) {
@@ -102,8 +102,8 @@ impl TimeLimits {
         })
     }
 
-    /// Whether the tracker is probed before the request: other trackers are listed, and the answer
-    /// may take long.
+    /// Whether the tracker is probed before the request: other trackers are listed (so
+    /// [`TimeLimits::short`] took the limits of a probe), and the answer may take long.
     pub(super) fn is_worth_a_probe(self) -> bool {
         self.connection == Self::PROBE.connection && self.answer > WRITE
     }
@@ -198,8 +198,8 @@ impl ControlConnection {
         Ok(())
     }
 
-    /// Whether the connection is probably still open at the tracker. A request on a connection that
-    /// the tracker has closed would count as sent.
+    /// Whether the connection is probably still open at the tracker. A write that is sent on a
+    /// connection that the tracker has closed counts as possibly carried out.
     pub(super) fn is_usable(&self) -> bool {
         let reuse = match self.has_sent_token {
             true => REUSE.1,

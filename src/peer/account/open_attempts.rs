@@ -49,7 +49,7 @@ impl OpenAttempts {
     }
 
     /// [`AccountError::UnknownOutcome`] if the write may have been carried out, otherwise `error`.
-    pub(super) fn fail(&self, ask: &AccessRequest, error: AccountError) -> AccountError {
+    pub(super) fn error_for(&self, ask: &AccessRequest, error: AccountError) -> AccountError {
         match error {
             AccountError::UnknownOutcome { .. } => error,
             error if self.may_be_done() => unknown(ask, error.to_string()),

@@ -38,7 +38,7 @@ pub(super) struct Round {
     /// The number of them that say that the login is over.
     pub(super) ended: usize,
     /// Whether a tracker might have answered within longer time limits.
-    pub(super) late: bool,
+    pub(super) may_answer_later: bool,
     pub(super) untrusted: Option<TrustError>,
     pub(super) troubles: Vec<String>,
 }
@@ -66,9 +66,10 @@ impl Round {
         self.untrusted = Some(error);
     }
 
-    /// Handles a tracker that did not answer. `late`: it might have answered later.
-    pub(super) fn on_silence(&mut self, trouble: String, late: bool) {
-        self.late |= late;
+    /// Handles a tracker that did not answer. `may_answer_later`: it might have answered within
+    /// longer time limits.
+    pub(super) fn on_silence(&mut self, trouble: String, may_answer_later: bool) {
+        self.may_answer_later |= may_answer_later;
         self.troubles.push(trouble);
     }
 

@@ -52,10 +52,12 @@ impl Account {
             let answered = self
                 .current_login()
                 .and_then(|login| self.ask_with_attempts(&ask, Some(&login), open.clone()));
-            let answered = answered.map_err(|error| open.fail(&ask, error))?;
+            let answered = answered.map_err(|error| open.error_for(&ask, error))?;
             open = answered.open;
             match answered.reply.result {
-                Ok(answer) => expect_done(&ask, answer).map_err(|error| open.fail(&ask, error))?,
+                Ok(answer) => {
+                    expect_done(&ask, answer).map_err(|error| open.error_for(&ask, error))?
+                }
                 // This tracker does not have the earlier parts: another tracker received them, and
                 // may have carried out the write.
                 Err(refused)
@@ -66,7 +68,7 @@ impl Account {
                     (offset, attempts) = (0, attempts + 1);
                     continue;
                 }
-                Err(refused) => return Err(open.fail(&ask, refused.into())),
+                Err(refused) => return Err(open.error_for(&ask, refused.into())),
             }
             if end >= total {
                 return Ok(());

@@ -81,7 +81,7 @@ pub(super) enum Trouble {
         /// Whether it may have received the request.
         sent: bool,
         /// Whether it might have answered within longer time limits.
-        late: bool,
+        may_answer_later: bool,
     },
 }
 
@@ -143,11 +143,15 @@ impl ClusterTrackers {
                     }
                     Ok(reply) => round.on_refusal(reply),
                     Err(Trouble::Untrusted(error)) => round.on_untrusted(error),
-                    Err(Trouble::Silent { what, sent, late }) => {
+                    Err(Trouble::Silent {
+                        what,
+                        sent,
+                        may_answer_later,
+                    }) => {
                         if sent {
                             attempts.on_unanswered(tracker);
                         }
-                        round.on_silence(what, late);
+                        round.on_silence(what, may_answer_later);
                     }
                 }
             }
@@ -242,8 +246,12 @@ impl ClusterTrackers {
         let too_slow = |error: ConnectionError, sent| {
             self.on_failed(tracker);
             let what = format!("the tracker at {tracker}: {error}");
-            let late = true;
-            Err(Trouble::Silent { what, sent, late })
+            let may_answer_later = true;
+            Err(Trouble::Silent {
+                what,
+                sent,
+                may_answer_later,
+            })
         };
         let idle = {
             let mut known = lock(&self.known);
@@ -306,7 +314,7 @@ impl ClusterTrackers {
                     trouble = Trouble::Silent {
                         what: error.to_string(),
                         sent: false,
-                        late: is_late(&error),
+                        may_answer_later: is_late(&error),
                     };
                     continue;
                 }
@@ -317,9 +325,14 @@ impl ClusterTrackers {
                 Ok(reply) => return Ok((connection, reply)),
                 Err(error) => {
                     let what = format!("the tracker at {address}: {error}");
-                    let late = matches!(error, ConnectionError::Frame(FrameIoError::TooSlow(_)));
+                    let may_answer_later =
+                        matches!(error, ConnectionError::Frame(FrameIoError::TooSlow(_)));
                     let sent = error.request_may_have_been_executed();
-                    return Err(Trouble::Silent { what, sent, late });
+                    return Err(Trouble::Silent {
+                        what,
+                        sent,
+                        may_answer_later,
+                    });
                 }
             }
         }
@@ -396,7 +409,7 @@ impl Trouble {
         Self::Silent {
             what,
             sent: false,
-            late: false,
+            may_answer_later: false,
         }
     }
 }

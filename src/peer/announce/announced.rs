@@ -91,8 +91,8 @@ impl Announced for Transfer {
                     None | Some(AnnounceEvent::Paused) if is_partial_seed => {
                         Some(AnnounceEvent::Paused)
                     }
-                    // Only a partial seed announces `paused`, or a download that is about to become
-                    // one: the first `paused` is sent while the download still finishes.
+                    // Only a partial seed, or a download that is about to become one, announces
+                    // `paused`. The first `paused` is sent while the download still finishes.
                     Some(AnnounceEvent::Paused) if *phase != Phase::Finishing => None,
                     event => event,
                 },

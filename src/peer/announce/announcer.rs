@@ -124,7 +124,8 @@ impl Announcer {
             events.all(|event| {
                 let (url, at) = (&announce.tracker, &announce.payload);
                 let answer = self.ask(context, url, at, Some(event), Some(limit));
-                // A tracker that refuses one swarm may list the others.
+                // A refusal counts as an answer: the tracker may list other swarms, so it still
+                // gets their announces.
                 matches!(answer, Ok(_) | Err(AnnounceFailure::Refused(_)))
             })
         });
@@ -285,7 +286,7 @@ impl<S: Announced + 'static> Trackers<S> for Announcer {
         lock(&self.plan).plan.trouble(info_hash)
     }
 
-    /// Open swarms need no user.
+    /// Always `None`: announces of open swarms need no logged-in user.
     fn suspended(&self) -> Option<String> {
         None
     }

@@ -108,7 +108,7 @@ fn exchange(
     }
     let body = body.map_err(|error| match error {
         ureq::Error::BodyExceedsLimit(_) => AnnounceFailure::useless(error.to_string()),
-        error => AnnounceFailure::NoAnswer(error.to_string()),
+        error => failure(&error),
     })?;
     AnnounceResponse::parse(&body).map_err(|error| match error {
         ResponseError::Refused(Refusal { reason, retry }) => {
@@ -231,6 +231,10 @@ fn failure(error: &ureq::Error) -> AnnounceFailure {
         (Some(refused), _) => AnnounceFailure::NoAnswer(refused.to_string()),
         (None, ureq::Error::HostNotFound) => AnnounceFailure::NoAddress(error.to_string()),
         (None, ureq::Error::Io(error)) => AnnounceFailure::NoAnswer(cause(error)),
+        (None, ureq::Error::Timeout(_)) => {
+            let limit = ANNOUNCE_LIMIT.as_secs();
+            AnnounceFailure::NoAnswer(format!("no answer within {limit} s"))
+        }
         (None, error) => AnnounceFailure::NoAnswer(error.to_string()),
     }
 }

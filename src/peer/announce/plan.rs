@@ -358,20 +358,22 @@ impl AnnouncePlan {
             };
             return Some(reason.to_owned());
         }
-        let (mut trouble, mut any_answers) = (None, false);
+        let (mut of_answering, mut of_failing, mut any_answers) = (None, None, false);
         for (url, task) in tasks {
-            if any_answers && task.last_succeeded() != Some(true) {
-                continue;
-            }
-            if !any_answers && task.last_succeeded() == Some(true) {
-                (any_answers, trouble) = (true, None);
-            }
+            let answers = task.last_succeeded() == Some(true);
+            any_answers |= answers;
             let shown = shown_trouble(task);
-            trouble = shown
-                .map(|reason| format!("{}: {reason}", without_user(url)))
-                .or(trouble);
+            let shown = shown.map(|reason| format!("{}: {reason}", without_user(url)));
+            let trouble = match answers {
+                true => &mut of_answering,
+                false => &mut of_failing,
+            };
+            *trouble = shown.or(trouble.take());
         }
-        trouble
+        match any_answers {
+            true => of_answering.or(of_failing.map(|it| format!("{it}; other trackers answer"))),
+            false => of_failing,
+        }
     }
 }
 

@@ -350,7 +350,7 @@ impl Peer {
     }
 
     fn end_sharing(&self, transfer: &Arc<Transfer>) -> Result<(), PeerError> {
-        let is_complete = transfer.wait_until_finished().was_complete();
+        let is_complete = transfer.wait_while_finishing().was_complete();
         if !is_complete {
             transfer.fail(DOWNLOAD_ENDED);
             return self.forget_unfinished(transfer);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 const SHARING_STOPPED: &str = "its sharing was stopped here";
 /// The same for a download that was cancelled.
 const CANCELLED: &str = "cancelled";
-/// The same for a download that was not complete.
+/// The same for an unfinished download that `stop_share` ended.
 pub(super) const DOWNLOAD_ENDED: &str = "stop_share ended it";
 
 impl Peer {
@@ -28,9 +28,9 @@ impl Peer {
         self.end_with_successor(found, |entry| self.cancel_one(entry))
     }
 
-    /// Ends a share or download in an open swarm: the trackers receive `stopped`, and the record is
-    /// removed. Files stay, those of an unfinished download too, so that another download to the
-    /// same place can go on.
+    /// Ends a share or download in an open swarm: the trackers receive `stopped`, and the next
+    /// start does not resume it. Files stay. Another download to the same place can continue those
+    /// of an unfinished download.
     ///
     /// # Errors
     /// When no share or download has that name, or several have it.
@@ -106,7 +106,7 @@ impl Peer {
             entry.fail(DOWNLOAD_ENDED);
             return self.forget(entry);
         };
-        let is_complete = transfer.wait_until_finished().was_complete();
+        let is_complete = transfer.wait_while_finishing().was_complete();
         if is_complete {
             stop_complete(transfer);
         } else {
@@ -179,7 +179,7 @@ fn is_unfinished(entry: &SwarmEntry) -> bool {
     match entry {
         SwarmEntry::Search(_) => true,
         SwarmEntry::Transfer(transfer) if transfer.plan.is_download() => {
-            let phase = transfer.wait_until_finished();
+            let phase = transfer.wait_while_finishing();
             !phase.was_complete() && phase != Phase::Retired
         }
         SwarmEntry::Transfer(_) => false,

@@ -57,9 +57,9 @@ pub(crate) fn place(
 ) -> Result<Destination, PeerError> {
     let name = metainfo.info().name().as_str();
     let destination = destination.unwrap_or(Path::new("."));
-    let file = PeerError::file(destination);
+    let file_error = PeerError::file(destination);
     let ends_as_folder = destination.as_os_str().as_encoded_bytes().ends_with(b"/");
-    let absolute = std::path::absolute(destination).map_err(file)?;
+    let absolute = std::path::absolute(destination).map_err(file_error)?;
     if ends_as_folder || absolute.is_dir() {
         return Ok(Destination {
             folder: absolute,
@@ -67,7 +67,7 @@ pub(crate) fn place(
         });
     }
     let unusable = || {
-        file(io::Error::new(
+        file_error(io::Error::new(
             io::ErrorKind::InvalidInput,
             "not a valid name of a file or folder",
         ))
@@ -85,14 +85,14 @@ pub(crate) fn place(
 
 /// Reads a `.torrent` file.
 pub(crate) fn read_torrent(path: &Path) -> Result<Metainfo, PeerError> {
-    let file = PeerError::file(path);
+    let file_error = PeerError::file(path);
     let mut bytes = Vec::new();
-    let opened = std::fs::File::open(path).map_err(file)?;
+    let opened = std::fs::File::open(path).map_err(file_error)?;
     // Reads one byte more than the limit, so that the parser rejects a longer file.
     opened
         .take(MAX_METAINFO as u64 + 1)
         .read_to_end(&mut bytes)
-        .map_err(file)?;
+        .map_err(file_error)?;
     Metainfo::parse(&bytes).map_err(|source| PeerError::Torrent {
         path: path.to_owned(),
         source,
@@ -124,7 +124,7 @@ pub(crate) fn check_same_kind(info: &Info, path: &Path) -> Result<(), PeerError>
 }
 
 /// The absolute path of the destination, because the peer may be started in another working
-/// directory next time. Fails if the folder does not exist.
+/// directory next time. Fails if the folder that will contain the share does not exist.
 pub(crate) fn absolute_destination(destination: Option<&Path>) -> Result<PathBuf, PeerError> {
     let destination = destination.unwrap_or(Path::new("."));
     let file_error = PeerError::file(destination);

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 /// Interval of the exchanges. They are made only while this peer fetches something or has a share
 /// with changed files.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// How long one exchange may take, because the same thread also makes the announces. The groups
-/// that remain come first in the next exchange.
+/// How long one exchange may take. The time is limited because the same thread also makes the
+/// announces. The groups that remain come first in the next exchange.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// The swarms whose publishers have reported that their files have changed.
@@ -28,7 +28,7 @@ struct State {
     /// By group, as the trackers last answered.
     reported: BTreeMap<Membership, HashSet<InfoHash>>,
     next: Option<Instant>,
-    /// The group that was asked for most recently.
+    /// The group about which trackers were asked most recently.
     last_asked: Option<Membership>,
 }
 
@@ -40,8 +40,8 @@ impl ChangedFiles {
         reported.any(|some| some.contains(&info_hash))
     }
 
-    /// If an exchange is due: sends the shares that have changed here, and receives those that have
-    /// changed elsewhere.
+    /// If an exchange is due: reports the shares whose files have changed here, and receives the
+    /// list of those whose publishers have reported changed files.
     pub(crate) fn exchange_if_due(&self, account: &Account, transfers: &Transfers) {
         let begun = Instant::now();
         let mut state = lock(&self.state).clone();
@@ -59,9 +59,9 @@ impl ChangedFiles {
 }
 
 impl State {
-    /// Asks for one group after the other, beginning after the one that was asked for most
-    /// recently. Ends when the time is over, or when asking fails. Usually no tracker answers then,
-    /// and none would answer for the next group.
+    /// Asks the trackers about one group after the other, beginning after `last_asked`. Ends when
+    /// the time is over, or at the first failure. A failure usually means that no tracker answers,
+    /// so none would answer about the next group either.
     fn exchange(
         &mut self,
         mut groups: BTreeMap<Membership, Vec<InfoHash>>,
@@ -89,7 +89,7 @@ impl State {
 }
 
 /// The groups of the user in which this peer fetches something or has shares with changed files.
-/// Each group comes with its shares that have changed.
+/// The list of each group contains its shares with changed files.
 fn concerned_groups(
     account: &Account,
     transfers: &Transfers,
@@ -132,7 +132,7 @@ mod tests {
             .collect()
     }
 
-    /// The groups that an exchange asks for. `is_over` gets the number of groups asked for so far.
+    /// The groups that an exchange asks about. `is_over` gets the number of these groups so far.
     fn asked(state: &mut State, fails_at: Option<&str>, is_over: impl Fn(usize) -> bool) -> String {
         let (names, count) = (RefCell::new(Vec::new()), Cell::new(0));
         let ask = |membership: &Membership, _| {

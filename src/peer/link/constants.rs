@@ -5,8 +5,8 @@ use crate::wire::extension::ExtensionHandshake;
 
 /// The stack size of threads that do network I/O, in bytes.
 pub(crate) const IO_STACK: usize = 256 << 10;
-/// The maximum number of blocks requested of one link at a time. 64 MiB is twice the
-/// bandwidth-delay product of 125 MB/s and 250 ms.
+/// The maximum number of blocks requested of one link at a time. They add up to 64 MiB, which is
+/// twice the bandwidth-delay product of 125 MB/s and 250 ms.
 pub(crate) const MAX_WINDOW: u32 = 4_096;
 /// The number of open requests that our extension handshake allows the remote peer.
 pub(super) const REQUEST_QUEUE: u32 = MAX_WINDOW;
@@ -21,8 +21,8 @@ pub(crate) const PEX_ID: u8 = 3;
 /// The extension id of messages to us that contain modification times.
 pub(crate) const TIMES_ID: u8 = 4;
 
-/// The part of our extension handshake that is the same on all connections. It offers metadata
-/// messages only.
+/// Our extension handshake without the fields that depend on the share. Of the extension messages,
+/// it offers only those for metadata.
 pub(crate) fn extension_handshake(context: &Context, upload_only: bool) -> ExtensionHandshake {
     let identity = &context.identity;
     ExtensionHandshake {

@@ -167,16 +167,16 @@ impl<'a> MessageReader<'a> {
     }
 
     /// Reads the rest of a block, and in the same system call the header of the message that
-    /// follows. The block has been arriving for `spent` already.
+    /// follows. `age` is how long the block has been arriving, without pauses of the caller.
     ///
     /// # Errors
     /// When the block does not arrive whole and in time.
     pub(crate) fn read_block(
         &mut self,
         mut rest: &mut [u8],
-        spent: Duration,
+        age: Duration,
     ) -> Result<(), ReadError> {
-        let begun = Instant::now().checked_sub(spent);
+        let begun = Instant::now().checked_sub(age);
         let mut header = [0; PIECE_HEADER_LENGTH];
         while !rest.is_empty() {
             let room = rest.len();

@@ -29,7 +29,7 @@ pub(crate) struct MagnetSearch {
     /// A magnet link does not order its trackers: they are one tier.
     tiers: Vec<Vec<String>>,
     pub(crate) sources: MetadataSources,
-    /// Set to end the hashing of existing files. Other downloads go on.
+    /// Set to end the hashing of existing files for this search only.
     pub(crate) interrupt: AtomicBool,
     state: Mutex<State>,
 }
@@ -42,8 +42,8 @@ struct State {
     ended: Option<Duration>,
 }
 
-/// The phase of a search: from `Seeking` to `Found`, after which a transfer replaces the search.
-/// Both may change to `Failed`.
+/// The phase of a search. `Seeking` changes to `Found`; then a transfer replaces the search. Each
+/// of these two phases may change to `Failed`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
     Seeking,
@@ -113,7 +113,7 @@ impl MagnetSearch {
     }
 
     /// Whether it has failed. Then another attempt may replace it.
-    pub(crate) fn has_ended(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         matches!(lock(&self.state).phase, Phase::Failed(_))
     }
 

@@ -60,10 +60,13 @@ impl Transfer {
         owned
     }
 
-    /// Prepares an opened download in the background, then begins it. If `copies_replaced` is set,
-    /// first copies good pieces of the files that the download will replace. Then copies good
-    /// pieces of files with another possible name of its partial file (`Download::copy_others`).
-    /// Then verifies the pieces that are not in `known`. The missing pieces are fetched.
+    /// Prepares an opened download in the background, then begins it:
+    ///
+    /// 1. If `copies_replaced` is set, copies good pieces of the files that the download will
+    ///    replace.
+    /// 2. The partial file has one of several possible names. Copies good pieces of files that have
+    ///    the other names (`Download::copy_others`).
+    /// 3. Verifies the pieces that are not in `known`. The missing pieces are fetched.
     pub(crate) fn check_and_begin(
         self: Arc<Self>,
         known: PieceSet,
@@ -91,8 +94,8 @@ impl Transfer {
     }
 
     /// Opens the files of a recorded transfer, verifies what is not known to be good, and begins.
-    /// Fails the transfer if the files cannot be used. Does nothing if the transfer was stopped
-    /// meanwhile.
+    /// If the files cannot be used, a complete share becomes lost, and any other transfer fails.
+    /// Does nothing if the transfer was stopped meanwhile.
     pub(crate) fn reopen_or_fail(self: &Arc<Self>, recorded: &RecordState) {
         if self.phase() != Phase::Checking {
             return;

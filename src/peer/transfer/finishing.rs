@@ -113,7 +113,7 @@ impl Transfer {
 
     /// Waits until a download with all pieces is complete or has failed, for [`FINISH_TIMEOUT`] at
     /// most.
-    pub(crate) fn wait_until_finished(&self) -> Phase {
+    pub(crate) fn wait_while_finishing(&self) -> Phase {
         let until = self.context.now() + FINISH_TIMEOUT;
         loop {
             let change_count = self.context.changes.count();

@@ -106,6 +106,7 @@ impl Transfer {
             }
             ScanResult::Wait => {}
             ScanResult::Hash => {
+                // These stamps are from before the hashing, so a change meanwhile is found.
                 store.seal(&stamps);
                 let reason = "the files have changed and are being checked";
                 self.decide(|core, now| core.on_still_lost(reason, now));

@@ -40,7 +40,7 @@ pub(crate) struct TransferPlan {
     /// Whether it adds files to a complete download of some files of the share. Then the files that
     /// are already at the destination belong to this download.
     pub(crate) extends: bool,
-    /// The group of the share and its member here; `None` in an open swarm.
+    /// The group of the share, and the member whose transfer this is. `None` outside groups.
     pub(crate) group: Option<Membership>,
     /// Which files are wanted, and in which order.
     pub(crate) choice: FileChoice,

@@ -183,9 +183,9 @@ impl Transfer {
         }
     }
 
-    /// Adds addresses of peers that have just joined the swarm. They call this peer themselves. So
-    /// they are called only after a moment: of two links at the same time one ends, and the blocks
-    /// that are on the way over it are lost.
+    /// Adds addresses of peers that have just joined the swarm. Those peers call this peer
+    /// themselves, so it waits a moment before it calls them. If both sides called, one of the two
+    /// links would end, and the blocks on the way over it would be lost.
     pub(crate) fn add_newcomers(&self, addresses: impl Iterator<Item = SocketAddr>) {
         self.decide(|core, now| {
             let from = now + NEWCOMERS_CALL;

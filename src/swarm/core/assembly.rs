@@ -54,8 +54,8 @@ pub(super) struct Assembly<B> {
     budget: Box<dyn Budget>,
     /// The number of blocks that workers have.
     blocks_at_workers: u32,
-    /// The last time that a piece became active while no other was, or that all active pieces were
-    /// given up.
+    /// When the download last began to have active pieces, or last gave up all of them: the later
+    /// of the two times.
     active_since: Duration,
 }
 

@@ -286,15 +286,15 @@ impl HonestPeer {
         }
         let verdict = self.core.on_piece_failed(piece, sources, now);
         self.carry_out_effects(env);
-        let (mut liars, mut barred) = (Vec::new(), Vec::new());
+        let (mut lies, mut barred) = (Vec::new(), Vec::new());
         for source in sources.keys() {
             let Source::Peer(address) = source else {
                 panic!("there are no web seeds");
             };
-            liars.push(env.network.lies(Network::peer_at(*address)));
+            lies.push(env.network.lies(Network::peer_at(*address)));
             barred.push(self.core.contacts().is_barred(*address, now));
         }
-        self.checker.on_failed(piece, verdict, &liars, &barred);
+        self.checker.on_failed(piece, verdict, &lies, &barred);
     }
 
     pub(super) fn on_finished(&mut self, env: &mut Environment) {

@@ -14,8 +14,8 @@ use std::time::Duration;
 /// answer to such an attempt.
 ///
 /// The same request may have arrived over another connection and be carried out meanwhile. Then a
-/// refusal may be an effect of this very request: its name is taken, or its login has ended. So
-/// `previous` is called again after a refusal.
+/// refusal may be an effect of the request itself: it has taken the name that it asks for, or has
+/// ended its own login. So `previous` is called again after a refusal.
 pub(super) fn once<T>(
     previous: impl Fn() -> Result<Option<T>, AccessRefusal>,
     execute: impl FnOnce() -> Result<T, AccessRefusal>,

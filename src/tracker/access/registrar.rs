@@ -105,8 +105,9 @@ impl Registrar {
         self.hints.wait();
     }
 
-    /// Begins to send hints for the login of this token, and returns the new watch. `None` if the
-    /// login is not valid, or if `current`, the watch that the connection has, is for this login.
+    /// Begins to send hints for the login of this token, and returns the new watch. `current` is
+    /// the watch that the connection has. Returns `None` if that watch is for this login, if the
+    /// login is not valid, or if this tracker does not serve.
     pub(super) fn watch(
         &self,
         token: Option<&Token>,
@@ -507,6 +508,8 @@ impl Registrar {
     }
 }
 
+/// The refusal of a request that needs no login. Not reached: [`Registrar::dispatch`] answers these
+/// requests.
 fn token_not_allowed() -> AccessRefusal {
     refused(
         AccessErrorKind::BadRequest,

@@ -6,7 +6,7 @@ use crate::wire::control::{InfoAssembly, InfoPart, RunErrorKind};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
-/// Maximum number of files that one client may own. It may want the same number of files.
+/// Maximum number of files that one client may own, and of files that it may want.
 const MAX_FILES: usize = 100_000;
 
 /// State of a client, living or dead.
@@ -37,7 +37,7 @@ enum Progress {
 /// State of a wanted file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WantedFile {
-    Open,
+    Pending,
     Complete,
     Failed,
 }
@@ -87,8 +87,8 @@ impl Client {
         if self.wanted.len().saturating_add(names.len()) > MAX_FILES {
             return Err(too_many_files());
         }
-        let open = names.into_iter().map(|name| (name, WantedFile::Open));
-        self.wanted.extend(open);
+        let pending = names.into_iter().map(|name| (name, WantedFile::Pending));
+        self.wanted.extend(pending);
         Ok(())
     }
 
@@ -118,8 +118,11 @@ impl Client {
     /// The client reports that it has finished. Returns `false`, and changes nothing, if it may not
     /// finish yet.
     pub(super) fn finish(&mut self) -> bool {
-        let open = self.wanted.values().any(|want| *want == WantedFile::Open);
-        let may_finish = self.progress == Progress::Reported && !open;
+        let has_pending = self
+            .wanted
+            .values()
+            .any(|want| *want == WantedFile::Pending);
+        let may_finish = self.progress == Progress::Reported && !has_pending;
         if may_finish {
             self.progress = Progress::Finished;
         }
@@ -137,7 +140,7 @@ impl Client {
     /// Sets the final state of a wanted file, once.
     fn settle(&mut self, name: &FileName, end: WantedFile) -> Result<(), Refused> {
         let want = self.wanted.get_mut(name);
-        let want = want.filter(|want| **want == WantedFile::Open);
+        let want = want.filter(|want| **want == WantedFile::Pending);
         *want.ok_or_else(|| not_wanted(name))? = end;
         Ok(())
     }

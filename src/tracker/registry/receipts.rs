@@ -17,8 +17,8 @@ impl Registry {
         }
     }
 
-    /// Adds a receipt to `write`, which must be an own write made at `now` from the present
-    /// revision. The receipt is kept until `expires` (since 1970).
+    /// Adds a receipt to `write`, which this tracker must have made at `now` from the present
+    /// revision of the registry. The receipt is kept until `expires` (since 1970).
     ///
     /// # Errors
     /// [`Refusal::IdInUse`] if the write was already made.

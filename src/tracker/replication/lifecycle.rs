@@ -65,15 +65,13 @@ impl Lifecycle {
             return false;
         };
         let waited = now.elapsed >= since + START_WAIT;
+        let in_sync = others.any_in_sync(ours, false);
+        let in_sync_with_serving = others.any_in_sync(ours, true);
         let ready = match start {
             StartData::Alone => true,
-            StartData::Resumed => {
-                (others.all_have_reported() && others.any_in_sync(ours, false)) || waited
-            }
-            StartData::Empty => {
-                others.any_in_sync(ours, false) || (!others.any_connected() && waited)
-            }
-            StartData::Restored => others.any_in_sync(ours, true),
+            StartData::Resumed => (others.all_have_reported() && in_sync) || waited,
+            StartData::Empty => in_sync || (!others.any_connected() && waited),
+            StartData::Restored => in_sync_with_serving,
         };
         // A single tracker, even a restored one, has no other tracker to wait for.
         ready || others.listed.is_empty()

@@ -52,12 +52,12 @@
 //!      during a shorter pause. Clients may have repeated at other trackers the requests that were
 //!      pending here. The stalled tracker closes its connections and serves again under the rules
 //!      for a start. After any other pause it goes on serving: every other tracker still has the
-//!      connection, and the messages that it sent meanwhile arrive now. All time
+//!      connection, and the messages that the others sent during the pause arrive now. All time
 //!      limits count only the time in which the tracker ran.
 //! 7. **Expired rows** are deleted when they expired at least [`EXPIRED_ROW_GRACE`] ago, every
-//!    listed tracker has reported in this run that it has them, and no clock is known to be wrong.
-//!    Blobs that no row has named for [`GC_INTERVAL`] are deleted too. If rows of another tracker
-//!    still name such a blob, that tracker has the blob itself.
+//!    listed tracker has reported, since this tracker last started, that it has them, and no clock
+//!    is known to be wrong. Blobs that no row has named for [`GC_INTERVAL`] are deleted too. If
+//!    rows of another tracker still name such a blob, that tracker has the blob itself.
 //!
 //! # How it is driven
 //! One lock guards the replica. The caller makes each call, and hands on the returned effects in

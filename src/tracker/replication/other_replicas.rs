@@ -2,7 +2,7 @@
 //!
 //! Invariants: this tracker's own number is never in `listed`. The connection of a
 //! [`ConnectedReplica`] is in `connections`, and leads to that tracker. The version vector of a
-//! tracker only grows until its next hello, or until this tracker stalls.
+//! tracker never shrinks, but a new hello of that tracker or a stall of this one clears it.
 
 use super::{
     Effects, IDLE_TIMEOUT, Moment, PING_INTERVAL, ReplicaConnectionId, ReplicaStatus, Report,

@@ -127,7 +127,7 @@ impl TestTracker {
         Ok(write.number())
     }
 
-    fn id(&mut self) -> RowId {
+    fn new_id(&mut self) -> RowId {
         self.ids += 1;
         let mut id = self.replica.registry().origin().0;
         id[0] = self.ids;
@@ -136,7 +136,7 @@ impl TestTracker {
 
     fn create_account(&mut self, name: &str) -> Result<u64, ReplicaError> {
         let new = NewAccount {
-            id: self.id(),
+            id: self.new_id(),
             name: name.parse().unwrap(),
             password: password("first"),
         };
@@ -151,7 +151,7 @@ impl TestTracker {
         blob: Vec<(InfoHash, Vec<u8>)>,
     ) -> Result<u64, ReplicaError> {
         let actor = self.replica.registry().rows().next().unwrap().id();
-        let (id, membership) = (self.id(), self.id());
+        let (id, membership) = (self.new_id(), self.new_id());
         let name = "blob".parse().unwrap();
         let new = NewGroup {
             id,

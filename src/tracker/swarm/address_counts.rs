@@ -25,23 +25,24 @@ pub(super) struct AddressCounts {
     entries: Vec<u32>,
     used: usize,
     large: HashMap<u32, u32>,
-    /// The number of addresses with more than `few` peers.
+    /// The number of addresses with more than `crowd_limit` peers.
     crowded: usize,
-    few: u32,
+    crowd_limit: u32,
 }
 
 impl AddressCounts {
-    /// An empty table for about `peers` peers. An address with more than `few` of them is crowded.
-    pub(super) fn new(peers: usize, few: u32) -> Self {
+    /// An empty table for about `peers` peers. An address with more than `crowd_limit` of them is
+    /// crowded.
+    pub(super) fn new(peers: usize, crowd_limit: u32) -> Self {
         Self {
             entries: vec![EMPTY; peers * 7 / 6 + 1],
-            few,
+            crowd_limit,
             ..Self::default()
         }
     }
 
     /// Whether there is a table.
-    pub(super) fn is_used(&self) -> bool {
+    pub(super) fn has_table(&self) -> bool {
         !self.entries.is_empty()
     }
 
@@ -73,13 +74,13 @@ impl AddressCounts {
         if count == 1 && (self.used + 1) * 12 > self.entries.len() * 11 {
             self.resize((self.used + 1) * 7 / 6 + 1);
         }
-        self.crowded += usize::from(count == self.few.saturating_add(1));
+        self.crowded += usize::from(count == self.crowd_limit.saturating_add(1));
         self.set(tag, count);
     }
 
     pub(super) fn remove(&mut self, address: AddressHash) {
         let (tag, count) = (tag_of(address), self.count(address));
-        self.crowded -= usize::from(count == self.few.saturating_add(1));
+        self.crowded -= usize::from(count == self.crowd_limit.saturating_add(1));
         match count {
             0 => {}
             1 => self.remove_entry(tag),
@@ -87,7 +88,7 @@ impl AddressCounts {
         }
     }
 
-    /// Returns memory that is not needed any more.
+    /// Releases memory that is no longer needed.
     pub(super) fn shrink(&mut self) {
         if self.used < self.entries.len() / 2 {
             self.resize(self.used * 7 / 6 + 1);

@@ -65,7 +65,7 @@ impl Swarm {
     /// The limits of addresses in a new answer. `None` if there is nothing to limit: each address
     /// has few peers, or all peers have the address of the asking peer.
     fn limits_of(&self, asking: &PeerAnnounce, size: AnswerSize) -> Option<AddressLimits> {
-        let crowded = if self.addresses.is_used() {
+        let crowded = if self.addresses.has_table() {
             self.addresses.is_crowded()
         } else {
             self.lists.len() > size.of_one_address
@@ -228,7 +228,8 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
 
 impl AddressLimits {
     /// Counts a peer that is about to be added. Returns `false` if its address has reached its
-    /// limit. Then a peer of the asking peer's address waits, unless `max_waiting` peers do so.
+    /// limit. If that is the address of the asking peer, the refused peer is put on the waiting
+    /// list, unless that has `max_waiting` peers already.
     fn admit(&mut self, slot: Slot, address: SocketAddr, most: usize, max_waiting: usize) -> bool {
         let prefix = AddressPrefix::of(address.ip());
         if prefix == self.own {

@@ -1,6 +1,7 @@
-//! The peers of a swarm, in six lists without gaps: leeches and seeds, each with IPv4 addresses,
-//! with both, or with IPv6 addresses. So an answer can choose peers by random positions, and it
-//! reads only their addresses ([`Place`]).
+//! The peers of a swarm, in six lists without gaps: three of leeches and three of seeds. Of each
+//! three, one is for peers with an IPv4 address only, one for peers with addresses of both
+//! families, and one for peers with an IPv6 address only. So an answer can choose peers by random
+//! positions, and it reads only their addresses ([`Place`]).
 
 use super::super::announcing::IdHash;
 use super::peer::Peer;
@@ -205,8 +206,8 @@ impl Lists {
         candidates
     }
 
-    /// Replaces the entry of a peer by `peer`, if that belongs into the same list. Returns whether
-    /// it does.
+    /// Replaces the entry at `slot` by `peer`, if `peer` belongs into the same list. Returns
+    /// whether it does.
     pub(super) fn replace(&mut self, slot: Slot, is_seed: bool, peer: &Peer) -> bool {
         let stays = slot.list() == list_of(is_seed, peer);
         if stays && let Some(list) = self.lists.get_mut(slot.list()) {

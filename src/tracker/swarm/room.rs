@@ -56,7 +56,7 @@ impl Swarm {
     }
 
     fn largest_count(&self) -> usize {
-        if self.addresses.is_used() {
+        if self.addresses.has_table() {
             usize::try_from(self.addresses.largest()).unwrap_or(usize::MAX)
         } else {
             self.largest().map_or(0, |largest| self.count_of(largest))

@@ -76,7 +76,7 @@ fn each_response_is_encoded_and_parsed_again() {
 }
 
 #[test]
-fn responses_of_other_trackers_are_accepted_within_bounds() {
+fn odd_values_of_other_trackers_are_limited_or_left_out() {
     let interval = |bytes: &str| {
         AnnounceResponse::parse(bytes.as_bytes())
             .unwrap()

@@ -1,4 +1,4 @@
-//! Reads the fields of a datagram, which have fixed lengths and follow one another.
+//! Reads the fields of a datagram, one after the other.
 
 /// The bytes of a datagram that have not been read yet.
 #[derive(Clone, Copy, Debug)]

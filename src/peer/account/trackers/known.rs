@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 /// How long other trackers are preferred to one that failed: the time after its first failure, and
 /// the longest time. The time doubles with each failure.
 const AVOIDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// The longest time in seconds that a tracker without places can send a peer away.
+/// The longest time in seconds for which a tracker that has no place for another connection can
+/// send a peer away.
 const MAX_FULL_SECONDS: u32 = 300;
 
-/// How long the thread for hints waits for another request to ask for hints. Then it makes a
-/// request itself. Each pause is made longer at random, up to twice as long, so that not all peers
-/// of a restarted tracker come at the same moment.
+/// How long the thread for hints waits for a request of another thread, which would also ask for
+/// hints. Then it makes a request itself. Each pause is made longer at random, up to twice as long,
+/// so that not all peers of a restarted tracker come at the same moment.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The pause after the first failure to ask for hints. It doubles with each failure.
 const RETRY: Duration = Duration::from_secs(1);
@@ -102,8 +103,8 @@ impl Known {
         (self.idle.take(), std::mem::take(&mut self.is_watched))
     }
 
-    /// Keeps a connection for the next request. Returns the one that is not needed. A connection
-    /// that watches is kept rather than another one.
+    /// Keeps a connection for the next request. If there are two, it keeps one on which the tracker
+    /// sends hints, and returns the other one.
     pub(super) fn keep(&mut self, connection: ControlConnection) -> Option<ControlConnection> {
         let idle = self.idle.as_ref();
         if idle.is_some_and(ControlConnection::is_watching) {
@@ -165,8 +166,8 @@ impl Known {
     }
 }
 
-/// How long a tracker without places is not asked: the time that it names, plus up to half of that
-/// time at random, so that not all peers come back together.
+/// How long a tracker that has no place for another connection is not asked: the time that it
+/// names, plus up to half of that time at random, so that not all peers come back together.
 fn pause_of_full(retry_seconds: Option<u32>) -> Duration {
     let seconds = retry_seconds.unwrap_or_default().clamp(1, MAX_FULL_SECONDS);
     let pause = Duration::from_secs(seconds.into());

@@ -321,6 +321,22 @@ fn refusals_and_warnings_are_shown_until_an_answer_has_none() {
 }
 
 #[test]
+fn a_refusal_is_shown_also_while_another_tracker_answers() {
+    let mut test = PlanTest::new(&["a", "b"], TierPolicy::All);
+    test.announce(STARTED);
+    for _ in 0..2 {
+        let (url, event) = test.take().unwrap();
+        let outcome = match url.as_str() {
+            "a" => Err(AnnounceFailure::useless("no".to_owned())),
+            _ => Ok(answer(100, None)),
+        };
+        test.settle(&url, event, outcome, true);
+    }
+    let trouble = test.plan.trouble(test.hash());
+    assert_eq!(trouble.as_deref(), Some("a: no; other trackers answer"));
+}
+
+#[test]
 fn a_torrent_with_only_unsupported_trackers_says_so() {
     let mut test = PlanTest::new(&["wss://a/"], TierPolicy::InOrder);
     test.announce(STARTED);

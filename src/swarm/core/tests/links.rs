@@ -247,7 +247,7 @@ fn giving_up_peers_forgets_all_addresses_except_barred_ones() {
 }
 
 #[test]
-fn interested_and_not_interested_are_each_sent_once() {
+fn interest_is_sent_only_when_it_changes() {
     let mut swarm = Swarm::fetching();
     let id = swarm.link_up(1);
     let have = |swarm: &Swarm, piece| ReceivedMessage::Have(swarm.piece(piece));

@@ -105,7 +105,7 @@ fn a_tracker_with_an_older_copy_halts_when_another_one_knows_later_writes_of_its
 }
 
 #[test]
-fn a_tracker_with_an_older_copy_that_meets_no_other_one_writes_under_a_new_origin() {
+fn a_tracker_with_an_older_copy_writes_under_a_new_origin_if_it_meets_no_other_tracker() {
     let (mut a, mut b) = pair();
     a.create_account("olga").unwrap();
     a.create_account("ada").unwrap();
@@ -300,8 +300,8 @@ fn of_two_other_trackers_with_the_same_origin_the_second_is_rejected() {
         matches!(a.reports.last(), Some(Report::Trouble { other, .. }) if *other == Some(number(3)))
     );
     a.sent.clear();
-    // The folder was copied while the trackers were not connected. The copy gives the number of a
-    // known write to a different write.
+    // `a` receives write 1 of `b`. Then it receives a different write 1 of the same origin, as from
+    // a tracker that runs on a copy of the folder of `b`.
     b.create_account("olga").unwrap();
     let (connection, push) = b.sent.remove(0);
     a.receive(connection, push.clone());

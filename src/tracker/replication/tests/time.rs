@@ -43,7 +43,7 @@ fn expired_rows_are_deleted_a_day_later_if_all_trackers_have_them_and_no_clock_i
     let (mut a, mut b) = pair();
     a.create_account("olga").unwrap();
     let actor = a.replica.registry().rows().next().unwrap().id();
-    let login = a.id();
+    let login = a.new_id();
     let end = a.now.wall + SECOND;
     a.write(Vec::new(), |registry, now| {
         registry.log_out(actor, login, end, now)

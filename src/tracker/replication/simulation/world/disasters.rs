@@ -106,7 +106,8 @@ impl World {
     }
 
     /// An older copy of a tracker's disk is put back with the same origin. Often the tracker is
-    /// then cut off from all others at its start, so that no tracker reports later writes to it.
+    /// then cut off from all others at its start, so that no tracker reports to it what it wrote
+    /// after the copy was made.
     pub(super) fn put_older_copy_back(&mut self, at: usize) -> Result<(), Failure> {
         let mut disk = match (self.rng.bool(), self.nodes[at].backup.clone()) {
             (true, Some(backup)) => backup,
@@ -161,13 +162,13 @@ impl World {
         let others = self.nodes.iter().enumerate().filter(|(it, _)| *it != at);
         let others: Vec<&Disk> = others.map(|(_, node)| &node.disk).collect();
         let others_have_all_writes = others.iter().any(|disk| disk.versions.includes(lost));
-        // A blob that another tracker lost must not be lost here too.
+        // After the exchange, some disk must still have each blob that a row names.
         let rows = others.iter().flat_map(|disk| disk.rows.values());
         let is_elsewhere = |blob| others.iter().any(|disk| disk.blobs.contains(&blob));
         let mut named_blobs = disk.rows.values().filter_map(named_by);
-        let has_its_blobs =
+        let own_blobs_exist =
             named_blobs.all(|blob| disk.blobs.contains(&blob) || is_elsewhere(blob));
-        let no_blob_lost = has_its_blobs && rows.filter_map(named_by).all(is_elsewhere);
+        let no_blob_lost = own_blobs_exist && rows.filter_map(named_by).all(is_elsewhere);
         if (!others_have_all_writes && self.oracle.losses > 0) || !no_blob_lost {
             return Ok(false);
         }
