@@ -204,7 +204,10 @@ impl<'a> CommandRunner<'a> {
 
     fn on_started(&mut self, started: &Started) {
         self.exclusions.on_started(started.info_hash);
-        if let Some(prompt) = self.prompt {
+        // What was here before ends no second time.
+        if let Some(prompt) = self.prompt
+            && !started.already
+        {
             prompt.notices.on_started(started.info_hash);
         }
     }

@@ -229,6 +229,7 @@ fn share(share: &ShareStatus) -> JsonValue<'_> {
         ("name", plain(&*share.name)),
         ("info_hash", plain(share.info_hash.to_string())),
         ("length", plain(share.length)),
+        ("group", plain(share.group.as_deref())),
         ("uploaded", plain(share.uploaded)),
         ("peers", plain(share.peers)),
         ("trouble", plain(share.trouble.as_deref())),

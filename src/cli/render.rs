@@ -5,6 +5,7 @@
 
 mod account;
 mod list;
+mod status;
 
 pub(super) use account::{news_lines, time};
 
@@ -13,8 +14,9 @@ use super::escape::escape;
 use super::outcome::CommandOutcome;
 use super::units::{counted, duration, size};
 use super::{terminal, wrap};
-use crate::peer::{ControlStatus, DownloadState, DownloadStatus, LinkStatus, Status, TrackerState};
+use crate::peer::{DownloadState, DownloadStatus, LinkStatus};
 use list::lines_of;
+use status::status_lines;
 use std::time::Duration;
 
 /// The largest number of empty folders that a note names.
@@ -184,77 +186,6 @@ fn link_line(link: &LinkStatus) -> String {
     )
 }
 
-fn status_lines(status: &Status) -> Vec<String> {
-    let name = match status.name.as_str() {
-        "" => String::new(),
-        name => format!(" {} ", escape(name)),
-    };
-    let links = counted(status.links, "link");
-    let mut lines = vec![format!("peer{name} on {}  {links}", status.address)];
-    lines.push(match &status.user {
-        Some(user) => format!("user {user}"),
-        None => "nobody is logged in; type: login USER".to_owned(),
-    });
-    for tracker in &status.trackers {
-        let state = match tracker.reachable {
-            Some(true) => "  answers",
-            // No answer, or a refusal: `trouble` has the reason.
-            Some(false) => "  fails",
-            // It is listed in TRACKER_INFO, but this peer has no open swarm to announce to it.
-            None if tracker.control.is_some() => "",
-            None => "  not asked yet",
-        };
-        let trouble = in_parentheses(tracker.trouble.as_deref());
-        let service = tracker
-            .control
-            .as_ref()
-            .map_or_else(String::new, service_text);
-        lines.push(format!(
-            "tracker {}{state}{trouble}{service}",
-            escape(&tracker.url)
-        ));
-    }
-    for share in &status.shares {
-        let (all, up) = (size(share.length), size(share.uploaded));
-        let trouble = in_parentheses(share.trouble.as_deref());
-        lines.push(format!(
-            "share {}  {all}  up {up}  {}{trouble}",
-            escape(&share.name),
-            counted(share.peers, "peer")
-        ));
-    }
-    for download in &status.downloads {
-        let trouble = in_parentheses(download.trouble.as_deref());
-        lines.push(format!("download {}{trouble}", download_line(download)));
-    }
-    let damaged = status.damaged.iter();
-    lines.extend(damaged.map(|damaged| format!("damaged {}", escape(&damaged.message))));
-    lines
-}
-
-/// The state of a tracker's service for accounts and groups.
-fn service_text(control: &ControlStatus) -> String {
-    let state = match control.state {
-        TrackerState::Serving => "serving",
-        TrackerState::NotServing => "not serving yet",
-        TrackerState::Unreachable => "unreachable",
-        TrackerState::Untrusted => "not trusted",
-    };
-    let lag = match control.lag {
-        Some(0) => "  up to date".to_owned(),
-        Some(lag) => format!("  {} behind", counted(lag, "write")),
-        None => String::new(),
-    };
-    format!(
-        "  {state}{lag}{}",
-        in_parentheses(control.trouble.as_deref())
-    )
-}
-
-fn in_parentheses(text: Option<&str>) -> String {
-    text.map_or_else(String::new, |text| format!("  ({})", escape(text)))
-}
-
 fn help_lines() -> Vec<String> {
     let columns = terminal::columns();
     let areas = AREAS.iter().flat_map(|area| {
@@ -280,7 +211,9 @@ pub(super) mod tests {
     use super::super::commands::entries;
     use super::*;
     use crate::cli::outcome::AccountOutcome;
-    use crate::peer::{DamagedRecord, ShareStatus, TrackerStatus};
+    use crate::peer::{
+        ControlStatus, DamagedRecord, ShareStatus, Status, TrackerState, TrackerStatus,
+    };
     use crate::torrent::InfoHash;
 
     pub(in crate::cli) fn running(name: &str) -> DownloadStatus {
@@ -434,6 +367,7 @@ pub(super) mod tests {
                 length: 1024,
                 uploaded: 5,
                 peers: 1,
+                group: Some("lab".into()),
                 trouble: Some("gone".into()),
             }],
             downloads: vec![stuck],
@@ -469,8 +403,8 @@ pub(super) mod tests {
                 "peer Lab\\n3  on 127.0.0.1:6881  2 links",
                 "nobody is logged in; type: login USER",
                 "tracker http://t/  not asked yet",
-                "tracker http://u/  answers  unreachable  2 writes behind  (refused)",
-                "share s\\u{202e}  1.0 KiB  up 5 B  1 peer  (gone)",
+                "tracker http://u/  unreachable  2 writes behind  (refused)",
+                "share s\\u{202e}  1.0 KiB  up 5 B  1 peer  group lab  (gone)",
             ]
         );
         assert!(lines[5].ends_with("(no owner)") && lines.len() == 7);

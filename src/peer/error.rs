@@ -57,6 +57,9 @@ pub enum PeerError {
     /// The files of a share or download cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The share was complete, and its files are missing. The text says which, and what to do.
+    #[error("{0}")]
+    FilesMissing(String),
     /// The result of a command cannot be recorded in the state folder.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -156,7 +159,7 @@ impl PeerError {
             Self::Magnet(_) => "bad-magnet",
             Self::NoTracker(_) => "no-tracker",
             Self::Create(_) => "create",
-            Self::Store(_) => "storage",
+            Self::Store(_) | Self::FilesMissing(_) => "storage",
             Self::Record(_) => "record",
             Self::Already { .. } => "already",
             Self::NoSuchDownload(_) => "no-such-download",

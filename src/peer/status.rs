@@ -58,6 +58,8 @@ pub struct ShareStatus {
     pub name: String,
     /// Its length in bytes.
     pub length: u64,
+    /// Its group; `None` in an open swarm.
+    pub group: Option<String>,
     /// Bytes served since the process started.
     pub uploaded: u64,
     /// The number of open links.

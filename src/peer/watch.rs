@@ -86,7 +86,9 @@ fn check(
                             return Some((info_hash, file));
                         }
                     }
-                    Err(error) => transfer.on_files_unservable(&error.to_string()),
+                    Err(error) => {
+                        transfer.on_files_unservable(&transfer.reason_of_loss(&error));
+                    }
                 }
             }
             (Phase::Absent { .. }, _) => {

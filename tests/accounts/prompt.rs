@@ -71,6 +71,31 @@ fn type_passwords_in_lines(nik: &mut Terminal) {
 }
 
 #[test]
+fn a_download_of_what_is_here_is_no_news() {
+    let tracker = AccountTracker::new();
+    let sandbox = &tracker.sandbox;
+    sandbox.file("seed/first", 30_000, 1);
+    sandbox.file("seed/second", 30_000, 2);
+    let mut seed = sandbox.peer("seed");
+    seed.run("send first");
+    seed.run("send second");
+    let mut nik = Terminal::peer(sandbox, "nik");
+    nik.type_line("download ../seed/first.torrent");
+    nik.wait_for_text("complete first");
+    for _ in 0..2 {
+        let answer = nik.type_line("download ../seed/first.torrent");
+        assert!(answer.contains("already here: first"), "{answer}");
+    }
+    // A notice about the first download would be shown together with this one.
+    nik.press("download ../seed/second.torrent\r");
+    nik.wait_for_text("complete second");
+    nik.press(CTRL_D);
+    assert!(nik.wait().success());
+    let screen = nik.all_text();
+    assert_eq!(screen.matches("complete first").count(), 1, "{screen}");
+}
+
+#[test]
 fn the_last_member_must_confirm_the_end_of_a_group() {
     let tracker = AccountTracker::new();
     tracker

@@ -211,6 +211,54 @@ fn a_complete_share_is_served_again_when_its_disk_is_back() {
 }
 
 #[test]
+fn a_complete_download_whose_disk_is_gone_is_not_begun_anew() {
+    let sandbox = Sandbox::new();
+    drop(seed(&sandbox, "leech", &TORRENT));
+    let disk = Disk { sandbox: &sandbox };
+    disk.unmount();
+    let file = quoted(&TORRENT.write(&sandbox, "again.torrent"));
+    let hash: String = TORRENT.info_hash.map(|byte| format!("{byte:02x}")).concat();
+    let magnet = format!("'magnet:?xt=urn:btih:{hash}'");
+    let mut restarted = sandbox.debug_peer("leech", &[]);
+    // Before and after the peer has looked for the files.
+    let assert_refused = |peer: &mut Peer| {
+        for command in [
+            "download FILE copy",
+            "download FILE copy --force",
+            "download LINK copy",
+        ] {
+            let command = command.replace("FILE", &file).replace("LINK", &magnet);
+            for part in ["copy is missing", "mount its disk", "stop_share - share"] {
+                peer.assert_refused(&command, "storage", part);
+            }
+        }
+    };
+    assert_refused(&mut restarted);
+    let lost = restarted.wait_for_state("share", "failed");
+    assert!(
+        lost["reason"].as_str().unwrap().contains("mount its disk"),
+        "{lost}"
+    );
+    assert_refused(&mut restarted);
+    disk.mount();
+    restarted.wait_for_state("share", "complete");
+    let again = restarted.run(&format!("download {file} copy"));
+    assert_eq!(again["already"], true, "{again}");
+    // If the folder of the destination is gone too, the command does not make a file of its name.
+    restarted.kill();
+    fs::rename(sandbox.path("leech"), sandbox.path("disk")).unwrap();
+    let mut elsewhere = sandbox.debug_peer("leech", &[]);
+    fs::remove_dir(sandbox.path("leech")).unwrap();
+    let gone = quoted(&sandbox.path("leech"));
+    let refused = format!("download {file} {gone}");
+    elsewhere.assert_refused(&refused, "storage", "copy is missing");
+    assert!(!sandbox.path("leech.part").exists() && !sandbox.path("leech").exists());
+    elsewhere.run("stop_share - share");
+    sandbox.folder("leech");
+    elsewhere.run(&format!("download {file} {gone}"));
+}
+
+#[test]
 fn a_download_cancelled_right_after_the_start_leaves_no_file() {
     let sandbox = Sandbox::new();
     set_only_tracker(&sandbox, tracker_naming(&[]));

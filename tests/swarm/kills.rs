@@ -2,7 +2,8 @@
 //! those that run.
 
 use super::downloads::{seeded_swarm, send};
-use crate::common::peer::Peer;
+use crate::common::handmade_torrent::Torrent;
+use crate::common::peer::{Peer, quoted};
 use crate::common::sandbox::Sandbox;
 use std::fs;
 
@@ -86,6 +87,33 @@ fn a_killed_peer_goes_on_downloading_and_sharing_after_a_restart() {
     third.run("wait 60");
     let from = third.shown_download("big.bin")["from"].clone();
     assert_eq!(from[leech.process.address.to_string()], 48 << 20, "{from}");
+}
+
+#[test]
+fn of_two_downloads_with_one_name_cancel_ends_none_without_the_info_hash() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&[]);
+    let mut leech = sandbox.peer("leech");
+    let hashes: Vec<String> = [1, 2]
+        .map(|seed| {
+            let folder = sandbox.folder(&format!("leech/{seed}"));
+            let torrent = Torrent::new("data", 10_000, 16_384, seed);
+            let torrent = torrent.write(&sandbox, &format!("{seed}.torrent"));
+            let (torrent, folder) = (quoted(&torrent), quoted(&folder));
+            let started = leech.run(&format!("download {torrent} {folder}"));
+            started["info_hash"].as_str().unwrap().to_owned()
+        })
+        .into();
+    for hash in &hashes {
+        leech.assert_refused("cancel data", "several-shares", hash);
+    }
+    let partial = |seed: u64| sandbox.path(&format!("leech/{seed}/data.part"));
+    assert!(partial(1).exists() && partial(2).exists());
+    leech.run(&format!("cancel {}", hashes[1]));
+    assert!(partial(1).exists() && !partial(2).exists());
+    leech.run("cancel data");
+    assert!(!partial(1).exists());
+    leech.assert_refused("cancel data", "no-such-download", "data");
 }
 
 #[test]

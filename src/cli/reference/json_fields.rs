@@ -202,7 +202,8 @@ fn files() -> Vec<ListedFile> {
 }
 
 fn status(user: Option<String>) -> Status {
-    let share = |trouble| ShareStatus {
+    let share = |group: Option<&str>, trouble| ShareStatus {
+        group: group.map(str::to_owned),
         info_hash: HASH,
         name: "x".into(),
         length: 1,
@@ -226,7 +227,7 @@ fn status(user: Option<String>) -> Status {
         address: ([127, 0, 0, 1], 1).into(),
         name: String::new(),
         user,
-        shares: vec![share(None), share(Some("gone".into()))],
+        shares: vec![share(None, None), share(Some("lab"), Some("gone".into()))],
         downloads: downloads(),
         trackers: vec![
             tracker(None, None, None),

@@ -68,6 +68,14 @@ impl Peer {
             }
             None => {}
         }
+        // Fails if this peer has had the complete share there, and nothing is there now.
+        if let Some(ended) = self.transfers.transfer(magnet.info_hash) {
+            place_of(
+                &self.transfers,
+                &ended.plan.metainfo,
+                options.destination.as_deref(),
+            )?;
+        }
         let record = MagnetRecord {
             link: link.to_owned(),
             magnet,

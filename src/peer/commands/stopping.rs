@@ -20,10 +20,9 @@ impl Peer {
     /// touched.
     ///
     /// # Errors
-    /// When no unfinished download has that name.
+    /// When no unfinished download has that name, or several have it.
     pub fn cancel(&self, name: &str) -> Result<(), PeerError> {
-        let mut entries = self.transfers.entries().into_iter();
-        let found = entries.find(|entry| entry.is_named(name) && is_unfinished(entry));
+        let found = self.only_entry(name, is_unfinished)?;
         let found = found.ok_or_else(|| PeerError::NoSuchDownload(name.to_owned()))?;
         self.end_with_successor(found, |entry| self.cancel_one(entry))
     }
@@ -41,17 +40,25 @@ impl Peer {
                 transfer.plan.group.is_none() && !transfer.plan.is_of_closed_run
             }
         };
-        let open = self.transfers.entries().into_iter().filter(is_open);
-        let mut with_this_name = open.filter(|entry| entry.is_named(name));
-        let found = with_this_name.next();
+        let found = self.only_entry(name, is_open)?;
         let found = found.ok_or_else(|| PeerError::NoSuchShare(name.to_owned()))?;
-        let others = with_this_name.map(|other| other.info_hash().to_string());
-        let others: Vec<_> = others.collect();
-        if !others.is_empty() {
-            let hashes = [vec![found.info_hash().to_string()], others].concat();
+        self.end_with_successor(found, |entry| self.stop_one(entry))
+    }
+
+    /// The entry with this name or info-hash for which `is_meant` is true. `None` if there is none.
+    fn only_entry(
+        &self,
+        name: &str,
+        is_meant: impl Fn(&SwarmEntry) -> bool,
+    ) -> Result<Option<SwarmEntry>, PeerError> {
+        let mut found = self.transfers.entries();
+        found.retain(|entry| entry.is_named(name) && is_meant(entry));
+        if found.len() > 1 {
+            let hashes = found.iter().map(|entry| entry.info_hash().to_string());
+            let hashes: Vec<_> = hashes.collect();
             return Err(PeerError::SeveralShares(name.to_owned(), hashes.join(", ")));
         }
-        self.end_with_successor(found, |entry| self.stop_one(entry))
+        Ok(found.pop())
     }
 
     /// Ends an entry. `end` returns whether the entry was still in the map. If a download has

@@ -1,7 +1,8 @@
 //! The place of a download, and reading the `.torrent` files that people name.
 
-use crate::peer::{PeerError, Transfers};
-use crate::storage::{Destination, RecordKind};
+use crate::peer::{PeerError, Transfer, Transfers};
+use crate::storage::{Destination, RecordKind, RecordState, StoreError};
+use crate::swarm::Phase;
 use crate::torrent::{Info, InfoHash, Layout, MAX_METAINFO, Metainfo};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -33,20 +34,60 @@ impl Started {
 
 /// The place for a share. If the destination is a folder, the share is usually put into it. But if
 /// a download of this share has exactly this path, the destination is the path of the share. So a
-/// command can be repeated, although its first run has made a folder at the destination.
+/// command can be repeated, although its first run has made a folder at the destination. It can be
+/// repeated too if the folder of the download does not exist any more.
+///
+/// # Errors
+/// When the destination cannot be used. Or when this peer has had the complete share there and
+/// nothing is there now: its disk may not be mounted, so nothing is begun anew.
 pub(crate) fn place_of(
     transfers: &Transfers,
     metainfo: &Metainfo,
     destination: Option<&Path>,
 ) -> Result<Destination, PeerError> {
-    let known = transfers.transfer(metainfo.info().info_hash());
-    if let (Some(known), Some(named)) = (known, destination)
-        && let RecordKind::Download(place) = &known.plan.kind
-        && std::path::absolute(named).is_ok_and(|named| named == place.path())
-    {
-        return Ok(place.clone());
+    let Some(known) = transfers.transfer(metainfo.info().info_hash()) else {
+        return place(metainfo, destination);
+    };
+    let place = match recorded_place(&known, destination) {
+        Some(recorded) => recorded,
+        None => place(metainfo, destination)?,
+    };
+    if place.path() == known.plan.path() {
+        check_is_there(&known)?;
     }
-    place(metainfo, destination)
+    Ok(place)
+}
+
+/// The place of a known download, if the destination means that place.
+fn recorded_place(known: &Transfer, destination: Option<&Path>) -> Option<Destination> {
+    let RecordKind::Download(place) = &known.plan.kind else {
+        return None;
+    };
+    let named = std::path::absolute(destination?).ok()?;
+    let is_gone = || named == place.folder && named.symlink_metadata().is_err();
+    (named == place.path() || is_gone()).then(|| place.clone())
+}
+
+/// Fails if the share was complete and nothing is at its path.
+fn check_is_there(known: &Transfer) -> Result<(), PeerError> {
+    let path = known.plan.path();
+    if path.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    let was_complete = match known.phase() {
+        // The files have not been looked for yet.
+        Phase::Checking => {
+            let record = known.context.records.find(known.info_hash());
+            record.is_some_and(|record| matches!(record.state, RecordState::Complete { .. }))
+        }
+        phase => phase.was_complete(),
+    };
+    match was_complete {
+        true => Err(PeerError::FilesMissing(
+            known.reason_of_loss(&StoreError::Missing(path)),
+        )),
+        false => Ok(()),
+    }
 }
 
 /// The place that a destination means: a folder that will contain the share, or the share's own

@@ -108,7 +108,7 @@ impl Transfer {
         };
         match reopened {
             Ok(()) | Err(StoreError::Stopped) => {}
-            Err(error) => self.on_changed_since_record(recorded, &error.to_string()),
+            Err(error) => self.on_changed_since_record(recorded, &error),
         }
     }
 

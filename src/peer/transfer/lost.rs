@@ -8,6 +8,24 @@ use crate::torrent::PieceSet;
 use std::sync::Arc;
 
 impl Transfer {
+    /// Why a complete share is not served. Says what to do if its files are missing.
+    pub(crate) fn reason_of_loss(&self, error: &StoreError) -> String {
+        if !error.is_absence() {
+            return error.to_string();
+        }
+        let group = self.group_name();
+        let group = group.as_deref().unwrap_or("-");
+        let again = match self.plan.is_download() {
+            true => " and download it again",
+            false => "",
+        };
+        format!(
+            "{error}, and it was complete: mount its disk or put the files back, then it is \
+             served again by itself; or run stop_share {group} {}{again}",
+            self.name()
+        )
+    }
+
     /// Handles files that have changed since they were verified, or cannot be read. A complete
     /// share is no longer served.
     pub(crate) fn on_files_unservable(&self, reason: &str) {
@@ -41,10 +59,11 @@ impl Transfer {
 
     /// At the start of the peer: handles files that differ from their record. A complete share is
     /// lost, any other transfer fails.
-    pub(super) fn on_changed_since_record(&self, recorded: &RecordState, reason: &str) {
+    pub(super) fn on_changed_since_record(&self, recorded: &RecordState, error: &StoreError) {
         let RecordState::Complete { stamps } = recorded else {
-            return self.fail(reason);
+            return self.fail(&error.to_string());
         };
+        let reason = &self.reason_of_loss(error);
         self.files.set_sealed(Some(stamps.clone()));
         self.decide(|core, now| core.lose(reason, now));
         log::warn!("{}: not served: {reason}", self.name());
@@ -82,7 +101,8 @@ impl Transfer {
             }
             Err(error) => {
                 self.files.forget_scans();
-                self.decide(|core, now| core.on_still_lost(&error.to_string(), now));
+                let reason = self.reason_of_loss(&error);
+                self.decide(|core, now| core.on_still_lost(&reason, now));
             }
         }
         (scanned, false)
@@ -135,8 +155,9 @@ impl Transfer {
             Err(error) => error,
         };
         self.files.on_mismatch(stamps);
-        self.decide(|core, now| core.on_still_lost(&error.to_string(), now));
-        log::warn!("{}: not served: {error}", self.name());
+        let reason = self.reason_of_loss(&error);
+        self.decide(|core, now| core.on_still_lost(&reason, now));
+        log::warn!("{}: not served: {reason}", self.name());
         self.context.changes.notify();
     }
 

@@ -37,11 +37,10 @@ impl Transfer {
                 _ if elapsed.is_zero() => 0,
                 _ => (progress.fetched() as f64 / elapsed.as_secs_f64()) as u64,
             };
-            let group = self.plan.group.as_ref();
             DownloadStatus {
                 info_hash: self.info_hash(),
                 name: self.name().to_owned(),
-                group: group.map(|membership| membership.group.to_string()),
+                group: self.group_name(),
                 state: download_state(core.phase(), self.files.check.percent()),
                 bytes_done: progress.verified(),
                 bytes_total: self.plan.selection.bytes(),
@@ -74,10 +73,16 @@ impl Transfer {
             info_hash: self.info_hash(),
             name: self.name().to_owned(),
             length: self.info().lengths().total(),
+            group: self.group_name(),
             uploaded: self.uploaded_bytes(),
             peers: self.inspect(|core| core.links().len()),
             trouble,
         })
+    }
+
+    pub(super) fn group_name(&self) -> Option<String> {
+        let group = self.plan.group.as_ref();
+        group.map(|membership| membership.group.to_string())
     }
 
     /// Why the transfer is suspended: it belongs to a group, and its user is not logged in here.

@@ -89,7 +89,7 @@ pub(super) static RUN: &[CommandEntry] = &[
         arguments: &[required("NAME", ArgumentKind::Download)],
         options: &[],
         summary: "end a download and remove its files",
-        details: "NAME is a name that show_downloads shows. If the download added files to an earlier one, the files \
+        details: "NAME is a name that show_downloads shows, or the info-hash. If the download added files to an earlier one, the files \
                   that were complete before are kept. A complete download cannot be cancelled; stop_share ends its sharing.\n\
                   Example: cancel disk.img",
         read: |words| Ok(Command::Cancel(words.word(0)?.to_owned())),

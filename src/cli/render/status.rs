@@ -1,0 +1,147 @@
+//! The lines of the command `status`.
+
+use super::download_line;
+use crate::cli::escape::escape;
+use crate::cli::units::{counted, size};
+use crate::peer::{ControlStatus, DownloadStatus, ShareStatus, Status, TrackerState};
+use crate::torrent::InfoHash;
+
+pub(super) fn status_lines(status: &Status) -> Vec<String> {
+    let name = match status.name.as_str() {
+        "" => String::new(),
+        name => format!(" {} ", escape(name)),
+    };
+    let links = counted(status.links, "link");
+    let mut lines = vec![format!("peer{name} on {}  {links}", status.address)];
+    lines.push(match &status.user {
+        Some(user) => format!("user {user}"),
+        None => "nobody is logged in; type: login USER".to_owned(),
+    });
+    for tracker in &status.trackers {
+        let is_unreachable = |control: &ControlStatus| control.state == TrackerState::Unreachable;
+        let state = match tracker.reachable {
+            // It answered the last announce, but it does not answer now.
+            Some(true) if tracker.control.as_ref().is_some_and(is_unreachable) => "",
+            Some(true) => "  answers",
+            // No answer, or a refusal: `trouble` has the reason.
+            Some(false) => "  fails",
+            // It is listed in TRACKER_INFO, but this peer has no open swarm to announce to it.
+            None if tracker.control.is_some() => "",
+            None => "  not asked yet",
+        };
+        let trouble = in_parentheses(tracker.trouble.as_deref());
+        let service = tracker
+            .control
+            .as_ref()
+            .map_or_else(String::new, service_text);
+        lines.push(format!(
+            "tracker {}{state}{trouble}{service}",
+            escape(&tracker.url)
+        ));
+    }
+    let shares = status.shares.iter();
+    lines.extend(shares.map(|share| share_line(share, &status.shares)));
+    let downloads = status.downloads.iter();
+    lines.extend(downloads.map(|download| status_of_download(download, &status.downloads)));
+    let damaged = status.damaged.iter();
+    lines.extend(damaged.map(|damaged| format!("damaged {}", escape(&damaged.message))));
+    lines
+}
+
+fn share_line(share: &ShareStatus, all: &[ShareStatus]) -> String {
+    let (length, uploaded) = (size(share.length), size(share.uploaded));
+    let mut others = all
+        .iter()
+        .filter(|other| other.info_hash != share.info_hash);
+    let is_alike = others.any(|other| (&other.name, &other.group) == (&share.name, &share.group));
+    let group = share.group.as_deref();
+    format!(
+        "share {}  {length}  up {uploaded}  {}{}{}{}",
+        escape(&share.name),
+        counted(share.peers, "peer"),
+        group.map_or_else(String::new, |group| format!("  group {}", escape(group))),
+        info_hash_if(is_alike, share.info_hash),
+        in_parentheses(share.trouble.as_deref())
+    )
+}
+
+fn status_of_download(download: &DownloadStatus, all: &[DownloadStatus]) -> String {
+    let mut others = all
+        .iter()
+        .filter(|other| other.info_hash != download.info_hash);
+    let is_alike =
+        others.any(|other| (&other.name, &other.group) == (&download.name, &download.group));
+    format!(
+        "download {}{}{}",
+        download_line(download),
+        info_hash_if(is_alike, download.info_hash),
+        in_parentheses(download.trouble.as_deref())
+    )
+}
+
+/// The info-hash, if another line has the same name and group. Commands accept it as the name.
+fn info_hash_if(is_alike: bool, info_hash: InfoHash) -> String {
+    match is_alike {
+        true => format!("  info-hash {info_hash}"),
+        false => String::new(),
+    }
+}
+
+/// The state of a tracker's service for accounts and groups.
+fn service_text(control: &ControlStatus) -> String {
+    let state = match control.state {
+        TrackerState::Serving => "serving",
+        TrackerState::NotServing => "not serving yet",
+        TrackerState::Unreachable => "unreachable",
+        TrackerState::Untrusted => "not trusted",
+    };
+    let lag = match control.lag {
+        Some(0) => "  up to date".to_owned(),
+        Some(lag) => format!("  {} behind", counted(lag, "write")),
+        None => String::new(),
+    };
+    format!(
+        "  {state}{lag}{}",
+        in_parentheses(control.trouble.as_deref())
+    )
+}
+
+fn in_parentheses(text: Option<&str>) -> String {
+    text.map_or_else(String::new, |text| format!("  ({})", escape(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::running;
+    use super::*;
+
+    #[test]
+    fn shares_and_downloads_of_one_name_show_their_info_hashes() {
+        let share = |number, group: Option<&str>| ShareStatus {
+            info_hash: InfoHash([number; 20]),
+            name: "x".into(),
+            group: group.map(str::to_owned),
+            length: 1024,
+            uploaded: 0,
+            peers: 0,
+            trouble: None,
+        };
+        let shares = [share(1, None), share(2, None), share(3, Some("lab"))];
+        let shown = shares.each_ref().map(|one| share_line(one, &shares));
+        for (number, line) in [1, 2].into_iter().zip(&shown) {
+            let end = format!("  0 peers  info-hash {}", InfoHash([number; 20]));
+            assert!(line.ends_with(&end), "{line}");
+        }
+        assert!(shown[2].ends_with("  0 peers  group lab"), "{shown:?}");
+        let other = DownloadStatus {
+            info_hash: InfoHash([8; 20]),
+            ..running("x")
+        };
+        let alike = [running("x"), other];
+        let end = format!("eta 0s  info-hash {}", InfoHash([8; 20]));
+        let line = status_of_download(&alike[1], &alike);
+        assert!(line.ends_with(&end), "{line}");
+        let alone = status_of_download(&alike[1], &alike[1..]);
+        assert!(!alone.contains("info-hash"), "{alone}");
+    }
+}
