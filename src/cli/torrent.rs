@@ -10,7 +10,8 @@ use super::render::empty_folders_note;
 use super::signals;
 use super::units::{counted, size};
 use crate::storage::{
-    CreateOptions, FileFault, ShareDraft, StoreError, check_output, check_share, write_output,
+    CreateOptions, FileFault, ShareDraft, StoreError, check_output, check_share, reserve_output,
+    write_output,
 };
 use crate::system::{cause, processors};
 use crate::torrent::{Layout, MAX_METAINFO, Magnet, Metainfo};
@@ -57,11 +58,14 @@ fn create_torrent(arguments: &CreateArguments, output: &Output) -> Result<bool, 
         output: Some(&target),
     };
     let draft = ShareDraft::new(path, &options).map_err(|error| error.to_string())?;
+    let reserved = reserve_output(&target, draft.torrent_length());
+    let reserved = reserved.map_err(|error| write_message(&target, &error))?;
     let hashing = HashingProgress::new("hashing", output);
     let created = draft.hash(&|done, total| hashing.step(done, total), &flag);
     hashing.finish();
     let created = created.map_err(|error| error.to_string())?;
     let metainfo = created.metainfo;
+    drop(reserved);
     let written = write_output(&target, &metainfo.encode(), arguments.force);
     written.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => exists_message(&target),

@@ -65,8 +65,8 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
         udp: arguments.open,
         folder: folder.path().to_owned(),
         key,
-        new_key: match arguments.cluster.allows_new {
-            true => NewKey::Allowed,
+        new_key: match arguments.cluster.wants_new {
+            true => NewKey::Wanted,
             false => NewKey::OnlyWithoutRegistry,
         },
         pinned: info.fingerprint,

@@ -15,8 +15,9 @@
 
 use super::{Batch, FileError};
 use ring::digest::{Context, Digest, SHA256};
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The first line of the part with the database.
 const DATABASE: &[u8; 18] = b"pieceful backup 1\n";
@@ -46,6 +47,9 @@ pub enum BackupError {
     /// The file was cut off or changed.
     #[error("{} is damaged or was cut off: make another backup", .0.display())]
     Damaged(PathBuf),
+    /// A backup would replace something else.
+    #[error("{} exists and is no backup; name another file", .0.display())]
+    Taken(PathBuf),
     /// The file cannot be read.
     #[error(transparent)]
     Io(#[from] FileError),
@@ -112,6 +116,31 @@ pub fn write_cluster(out: &mut dyn Write, pem: &str) -> io::Result<()> {
     let mut writer = BackupWriter::begin_part(out, CLUSTER)?;
     writer.write_record(b'c', &[pem.as_bytes()])?;
     writer.finish()
+}
+
+/// Checks that a backup may have this name: the name is free, or is that of an earlier backup. A
+/// damaged backup counts too.
+///
+/// # Errors
+/// [`BackupError::Taken`], or the existing file cannot be read.
+pub fn check_backup_name(path: &Path) -> Result<(), BackupError> {
+    let read_error = FileError::at("read", path);
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(read_error)?,
+    };
+    let taken = || BackupError::Taken(path.to_owned());
+    // Opening a pipe would block.
+    if !path.is_file() {
+        return Err(taken());
+    }
+    let mut first_line = [0; DATABASE.len()];
+    let mut file = File::open(path).map_err(read_error)?;
+    match file.read_exact(&mut first_line) {
+        Ok(()) if [DATABASE, CLUSTER].contains(&&first_line) => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(read_error(error).into()),
+        Ok(()) | Err(_) => Err(taken()),
+    }
 }
 
 /// Reads a whole backup. Returns `None` if the file has another format.
@@ -260,6 +289,29 @@ mod tests {
             let read = read(&mut bytes.as_slice()).unwrap().unwrap();
             assert!(read.batch == expected);
             assert_eq!(read.cluster, key);
+        }
+    }
+
+    #[test]
+    fn only_a_free_name_and_that_of_a_backup_may_be_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        check_backup_name(&path).unwrap();
+        let damaged = database_part()[..30].to_vec();
+        for earlier in [backup(), database_part(), damaged] {
+            std::fs::write(&path, earlier).unwrap();
+            check_backup_name(&path).unwrap();
+        }
+        for other in ["", "my thesis", "pieceful backup 1", "pieceful backup x\n"] {
+            std::fs::write(&path, other).unwrap();
+            let taken = check_backup_name(&path);
+            assert!(matches!(taken, Err(BackupError::Taken(_))), "{other:?}");
+        }
+        let nowhere = folder.path().join("link");
+        std::os::unix::fs::symlink("nowhere", &nowhere).unwrap();
+        for other in [&nowhere, Path::new("/dev/null"), folder.path()] {
+            let taken = check_backup_name(other);
+            assert!(matches!(taken, Err(BackupError::Taken(_))), "{other:?}");
         }
     }
 

@@ -61,6 +61,13 @@ pub enum ClusterError {
     /// It is a folder, a device or another special file.
     #[error("{} is not a regular file", .0.display())]
     NotAFile(PathBuf),
+    /// A key for a new cluster is wanted, and there is a file already.
+    #[error(
+        "{} exists, so there is no need for a new cluster: start without --new-cluster (or, for a \
+         new cluster with a new fingerprint for all users, move the file away)",
+        .0.display()
+    )]
+    Exists(PathBuf),
     /// Making a key failed.
     #[error("cannot make a key for {}: {source}", .path.display())]
     Key {
@@ -103,6 +110,19 @@ pub fn make_or_open_cluster(path: &Path) -> Result<Authority, ClusterError> {
     if let Some(found) = open(path)? {
         return Ok(found);
     }
+    match make_cluster(path) {
+        Err(ClusterError::Exists(_)) => {
+            open(path)?.ok_or_else(|| ClusterError::Missing(path.to_owned()))
+        }
+        made => made,
+    }
+}
+
+/// Makes the file at `path` with the authority of a new cluster.
+///
+/// # Errors
+/// See [`ClusterError`]. An existing file is never changed.
+pub fn make_cluster(path: &Path) -> Result<Authority, ClusterError> {
     let authority = Authority::generate(CLUSTER_AUTHORITY).map_err(|source| ClusterError::Key {
         path: path.to_owned(),
         source,
@@ -110,7 +130,7 @@ pub fn make_or_open_cluster(path: &Path) -> Result<Authority, ClusterError> {
     match whole_file::create_new(path, authority.to_pem().as_bytes()) {
         Ok(()) => Ok(authority),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            open(path)?.ok_or_else(|| ClusterError::Missing(path.to_owned()))
+            Err(ClusterError::Exists(path.to_owned()))
         }
         Err(error) => Err(FileError::at("make", path)(error).into()),
     }

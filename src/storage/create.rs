@@ -49,6 +49,8 @@ pub struct ShareDraft {
     store: Store,
     empty_folders: Vec<String>,
     trackers: Vec<Vec<String>>,
+    /// The length of the `.torrent` in bytes. Hashes and times have a fixed length.
+    torrent_length: u64,
 }
 
 /// A share that is hashed.
@@ -99,7 +101,8 @@ impl ShareDraft {
         let trackers = options.trackers.to_vec();
         let times = ModifiedTimes::new(vec![0; info.files().len()], &info);
         let draft = Metainfo::new(info.clone(), trackers.clone()).with_times(times);
-        Metainfo::parse(&draft.encode()).map_err(|error| match error {
+        let draft = draft.encode();
+        Metainfo::parse(&draft).map_err(|error| match error {
             // The hashes, with 20 bytes each, are more than half of the torrent.
             MetainfoError::TooLarge(length) if length < 40 * new.pieces.len() => {
                 CreateError::TooManyPieces(path.to_owned())
@@ -113,12 +116,18 @@ impl ShareDraft {
             store,
             empty_folders: source.empty_folders,
             trackers,
+            torrent_length: draft.len() as u64,
         })
     }
 
     /// The info dictionary, with hashes that are zeros.
     pub fn info(&self) -> &Info {
         self.store.info()
+    }
+
+    /// The length that the `.torrent` will have, in bytes.
+    pub fn torrent_length(&self) -> u64 {
+        self.torrent_length
     }
 
     /// Hashes the files on all cores with bounded memory. `progress` is called from any thread with

@@ -71,10 +71,10 @@ mod unfinished_record;
 mod verify;
 mod whole_file;
 
-pub use backup::{Backup, BackupError, write_cluster};
+pub use backup::{Backup, BackupError, check_backup_name, write_cluster};
 pub use check::{CheckReport, FileFault, check_share};
 pub use cluster::{
-    CLUSTER_FILE, CLUSTER_WAIT, ClusterError, make_or_open_cluster, restore_cluster,
+    CLUSTER_FILE, CLUSTER_WAIT, ClusterError, make_cluster, make_or_open_cluster, restore_cluster,
     wait_for_cluster,
 };
 pub use create::{CreateOptions, CreatedShare, ShareDraft};
@@ -96,13 +96,14 @@ pub use layout::FileLayout;
 pub use login::{LoginFile, LoginFileError, StoredLogin};
 pub use magnet_record::MagnetRecord;
 pub use optional::sync_folder;
-pub use output_file::{check_output, write_output};
+pub use output_file::{check_output, reserve_output, write_output};
 pub use partial_root::RecordedFiles;
 pub use parts_file::remove_parts_file;
 pub use record::{Record, RecordKind, RecordState};
 pub use record_codec::RecordError;
 pub use records::Records;
 pub use replace::{ExtraFiles, RenameSteps, remove_replaced, undo_steps};
+pub use reserve::ReservedSpace;
 pub use running_tracker::RunningTracker;
 pub use stamp::{FileStamp, StampMatch};
 pub use store::{PathCheck, Store, StoredSpan};

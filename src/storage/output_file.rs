@@ -1,7 +1,8 @@
 //! A file that a person named and that is written whole, such as a `.torrent`. Others may read it,
 //! as far as the umask allows: people pass a `.torrent` on.
 
-use super::whole_file::{parent_of, place_new};
+use super::reserve::ReservedSpace;
+use super::whole_file::{parent_of, place_new, readable};
 use std::fs::Permissions;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -29,6 +30,15 @@ pub fn check_output(path: &Path) -> io::Result<()> {
     temporary(path).map(drop)
 }
 
+/// Reserves the space for a file of `length` bytes at `path`, before hours of work. Drop the result
+/// before [`write_output`].
+///
+/// # Errors
+/// The disk or the quota is full, or the folder cannot be written.
+pub fn reserve_output(path: &Path, length: u64) -> io::Result<ReservedSpace> {
+    ReservedSpace::in_folder(parent_of(path), length)
+}
+
 /// Writes the file completely or not at all. It takes the place of another file only if `replaces`
 /// is set.
 ///
@@ -36,11 +46,12 @@ pub fn check_output(path: &Path) -> io::Result<()> {
 /// See [`check_output`]. `AlreadyExists` if the name is taken.
 pub fn write_output(path: &Path, bytes: &[u8], replaces: bool) -> io::Result<()> {
     let mut file = temporary(path)?;
-    file.write_all(bytes)?;
-    match replaces {
+    file.write_all(bytes).map_err(readable)?;
+    let placed = match replaces {
         true => file.persist(path).map(drop).map_err(|error| error.error),
         false => place_new(file, path),
-    }
+    };
+    placed.map_err(readable)
 }
 
 fn temporary(path: &Path) -> io::Result<NamedTempFile> {
@@ -53,15 +64,8 @@ fn temporary(path: &Path) -> io::Result<NamedTempFile> {
         ErrorKind::NotFound if !folder.exists() => {
             io::Error::new(ErrorKind::NotFound, "its folder does not exist")
         }
-        _ => without_temporary_name(error),
+        _ => readable(error),
     })
-}
-
-/// The same error without the name of the temporary file, which means nothing to a person.
-fn without_temporary_name(error: io::Error) -> io::Error {
-    let text = error.to_string();
-    let (reason, _) = text.split_once(" (os error ").unwrap_or((&text, ""));
-    io::Error::new(error.kind(), reason)
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@
 
 use super::whole_file::{self, TEMPORARY_PREFIX};
 use super::{
-    FileError, MagnetRecord, Record, RecordError, RecordKind, RecordState, StateFolder,
-    is_same_entry, sync_folder,
+    FileError, MagnetRecord, Record, RecordError, RecordKind, RecordState, ReservedSpace,
+    StateFolder, is_same_entry, sync_folder,
 };
 use crate::system::lock;
 use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo, Sha1};
@@ -108,15 +108,16 @@ impl Records {
         self.are_kept
     }
 
-    /// Checks that a record can be written.
+    /// Checks that a record can be written, and reserves the space for a torrent of this length.
+    /// Drop the result before [`Records::save`].
     ///
     /// # Errors
-    /// When the folders cannot be written.
-    pub fn check_writable(&self) -> Result<(), RecordError> {
-        for folder in [&self.records, &self.torrents] {
-            whole_file::check_writable(folder).map_err(FileError::at("write", folder))?;
-        }
-        Ok(())
+    /// When the folders cannot be written, or the disk is full.
+    pub fn reserve(&self, torrent_length: u64) -> Result<ReservedSpace, RecordError> {
+        let (records, torrents) = (&self.records, &self.torrents);
+        whole_file::check_writable(records).map_err(FileError::at("write", records))?;
+        let reserved = ReservedSpace::in_folder(torrents, torrent_length);
+        Ok(reserved.map_err(FileError::at("write", torrents))?)
     }
 
     /// Saves the record of a share, and its metainfo. Both survive a crash once this returns.

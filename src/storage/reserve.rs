@@ -1,7 +1,9 @@
-//! Reserving space on disk for a download before its first byte arrives.
+//! Reserving space on disk: for a download before its first byte arrives, and for a small file
+//! before the work that makes its content.
 
 use super::StoreError;
 use super::optional::{OptionalCall, carried_out};
+use super::whole_file::readable;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::statfs::{
@@ -10,7 +12,7 @@ use nix::sys::statfs::{
 };
 use nix::sys::statvfs::fstatvfs;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// Refuses a download if the file system of `folder` has less than `needed` bytes free.
@@ -66,6 +68,23 @@ pub(super) fn reserve(file: &File, path: &Path, length: u64, cheap: bool) -> io:
         carried_out(OptionalCall::Reserve, path, result)?;
     }
     file.set_len(length)
+}
+
+/// Space on disk for a small file. Dropping this frees the space, for the file itself.
+#[derive(Debug)]
+pub struct ReservedSpace(#[expect(dead_code, reason = "open, so that it keeps its space")] File);
+
+impl ReservedSpace {
+    /// Fills a file that has no name, so that nothing is left if this process is killed. Writing
+    /// works on every file system; reserving without writing does not.
+    pub(super) fn in_folder(folder: &Path, length: u64) -> io::Result<Self> {
+        let fill = || {
+            let mut file = tempfile::tempfile_in(folder)?;
+            io::copy(&mut io::repeat(0).take(length), &mut file)?;
+            Ok(Self(file))
+        };
+        fill().map_err(readable)
+    }
 }
 
 #[cfg(test)]

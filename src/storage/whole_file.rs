@@ -4,7 +4,7 @@
 use super::optional::{sync_file, sync_folder};
 use nix::errno::Errno;
 use std::fs::{File, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use tempfile::{NamedTempFile, PersistError};
@@ -57,19 +57,36 @@ pub(super) fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// The same error for a person: without the name of a temporary file, and with what to do about a
+/// full disk.
+pub(super) fn readable(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    let (reason, _) = text.split_once(" (os error ").unwrap_or((&text, ""));
+    let text = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            format!("the disk or the quota is full ({reason}): make room and try again")
+        }
+        _ => reason.to_owned(),
+    };
+    io::Error::new(error.kind(), text)
+}
+
 /// Checks that a file can be made in the folder.
 pub(super) fn check_writable(folder: &Path) -> io::Result<()> {
     write_temporary(folder, &[]).map(drop)
 }
 
 fn write_temporary(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
-    let mut file = tempfile::Builder::new()
-        .prefix(TEMPORARY_PREFIX)
-        .permissions(Permissions::from_mode(0o600))
-        .tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    sync_file(file.as_file(), folder)?;
-    Ok(file)
+    let write = || {
+        let mut file = tempfile::Builder::new()
+            .prefix(TEMPORARY_PREFIX)
+            .permissions(Permissions::from_mode(0o600))
+            .tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        sync_file(file.as_file(), folder)?;
+        Ok(file)
+    };
+    write().map_err(readable)
 }
 
 /// The folder that contains `path`.

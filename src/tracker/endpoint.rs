@@ -8,7 +8,7 @@ use super::{OpenError, TrackerError, bind, bind_with_udp};
 use crate::certificate::{Authority, CertificateError, Fingerprint};
 use crate::net::{ClusterTls, Stop, TRACKER_NAME, TlsError, TlsServer};
 use crate::storage::{
-    CLUSTER_FILE, CLUSTER_WAIT, ClusterError, Database, RestoreError, RunningTracker,
+    CLUSTER_FILE, CLUSTER_WAIT, ClusterError, Database, RestoreError, RunningTracker, make_cluster,
     make_or_open_cluster, wait_for_cluster,
 };
 use crate::system::cause;
@@ -44,8 +44,8 @@ pub struct EndpointOptions {
 pub enum NewKey {
     /// Tracker 1 may, if its state folder has no registry.
     OnlyWithoutRegistry,
-    /// Tracker 1 may in any case: the operator wants a new cluster.
-    Allowed,
+    /// Tracker 1 must: the operator wants a new cluster.
+    Wanted,
     /// It may not, because it restores a backup of a cluster.
     Never,
 }
@@ -93,6 +93,12 @@ pub enum NodeError {
         /// The state folder.
         folder: PathBuf,
     },
+    /// A new cluster is wanted from another tracker than tracker 1.
+    #[error(
+        "tracker {0} makes no new cluster: start tracker 1 with --new-cluster, copy its cluster.pem \
+         here, and start tracker {0} without --new-cluster"
+    )]
+    NewClusterElsewhere(TrackerNumber),
     /// No certificate can be issued.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -155,20 +161,20 @@ impl Endpoint {
             pinned,
             stop,
         } = options;
-        let may_make_key = match new_key {
-            NewKey::OnlyWithoutRegistry => !Database::is_in(&folder),
-            NewKey::Allowed => true,
-            NewKey::Never => false,
-        };
         let (listener, udp) = match udp {
             true => bind_with_udp(&address).map(|(listener, udp)| (listener, Some(udp)))?,
             false => (bind(&address)?, None),
         };
         let bound = listener.local_addr();
         let address = bound.map_err(|source| NodeError::Address { address, source })?;
-        let cluster = match number {
-            TrackerNumber::MIN if may_make_key => make_or_open_cluster(&key)?,
-            TrackerNumber::MIN if !key.exists() => return Err(NodeError::KeyLost { key, folder }),
+        let is_first = number == TrackerNumber::MIN;
+        let cluster = match new_key {
+            NewKey::Wanted if is_first => make_cluster(&key)?,
+            NewKey::Wanted => return Err(NodeError::NewClusterElsewhere(number)),
+            NewKey::OnlyWithoutRegistry if is_first && !Database::is_in(&folder) => {
+                make_or_open_cluster(&key)?
+            }
+            _ if is_first && !key.exists() => return Err(NodeError::KeyLost { key, folder }),
             _ => wait_for_cluster(&key, CLUSTER_WAIT, |pause| stop.wait(pause))?,
         };
         let found = cluster.fingerprint();

@@ -77,12 +77,11 @@ impl Node {
         let mut endpoint = options.endpoint;
         let backup = options.restore.map(|backup| {
             let backup = Database::read_backup_for(&endpoint.folder, &backup)?;
-            // The key comes from the backup. If the backup has none, a new key is made only if the
-            // operator wants a new cluster.
-            if endpoint.new_key == NewKey::OnlyWithoutRegistry {
+            // The key comes from the backup, unless the operator wants a new cluster.
+            if endpoint.new_key != NewKey::Wanted {
                 endpoint.new_key = NewKey::Never;
+                restore_cluster(&endpoint.key, &backup)?;
             }
-            restore_cluster(&endpoint.key, &backup)?;
             Ok::<_, NodeError>(backup)
         });
         let backup = backup.transpose()?;

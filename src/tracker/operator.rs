@@ -10,7 +10,9 @@ use crate::net::{
     ClusterTls, ConnectionPurpose, FrameIoError, FrameReader, TRACKER_NAME, TlsError, TlsStream,
     write_frame,
 };
-use crate::storage::{BackupError, check_output, read_backup, sync_folder, write_cluster};
+use crate::storage::{
+    BackupError, check_backup_name, check_output, read_backup, sync_folder, write_cluster,
+};
 use crate::system::cause;
 use crate::wire::control::{ControlError, MAX_FRAME, TextLine};
 use crate::wire::operator::{MAX_BACKUP_PART, OperatorMessage};
@@ -135,8 +137,8 @@ impl Write for PartWriter<'_> {
     }
 }
 
-/// Fetches a backup from the tracker at `address` and replaces `file` with it (mode 0600). The
-/// backup contains the key of the cluster, so that a restored tracker belongs to the same cluster.
+/// Fetches a backup from the tracker at `address` and writes it to `file` (mode 0600). It replaces
+/// an earlier backup, but no other file. The backup contains the key of the cluster, so that a restored tracker belongs to the same cluster.
 /// Returns its length in bytes.
 ///
 /// # Errors
@@ -171,6 +173,7 @@ fn fetch(stream: &TlsStream, key: &str, path: &Path) -> Result<u64, OperatorErro
         _ => Path::new("."),
     };
     check_output(path).map_err(write_error)?;
+    check_names(path)?;
     let file = UnnamedFile::in_folder(folder).map_err(write_error)?;
     write_cluster(&mut file.as_file(), key).map_err(write_error)?;
     write_frame(
@@ -192,11 +195,25 @@ fn fetch(stream: &TlsStream, key: &str, path: &Path) -> Result<u64, OperatorErro
     }
     file.as_file().sync_all().map_err(write_error)?;
     let length = file.as_file().metadata().map_err(write_error)?.len();
-    // Only a readable backup may replace the file.
+    // Only a readable backup may replace an earlier one.
     read_backup(&file.path())?;
+    check_names(path)?;
     file.rename_to(path).map_err(write_error)?;
     sync_folder(folder).map_err(write_error)?;
     Ok(length)
+}
+
+/// Refuses a path if writing the backup would replace a file that is no backup.
+fn check_names(path: &Path) -> Result<(), BackupError> {
+    check_backup_name(path)?;
+    check_backup_name(&name_in_between(path))
+}
+
+/// The name that the complete file has for a moment, where it replaces another.
+fn name_in_between(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
 }
 
 /// A file that has no name until it is complete, so that nothing is left if the process ends
@@ -253,11 +270,8 @@ impl UnnamedFile {
     fn rename_to(self, path: &Path) -> io::Result<()> {
         match self {
             Self::Unlinked(_) => {
-                // `linkat` cannot replace a file, `rename` can. In between, the complete file has
-                // the name `PATH.new`.
-                let mut new = path.as_os_str().to_owned();
-                new.push(".new");
-                let new = PathBuf::from(new);
+                // `linkat` cannot replace a file, `rename` can.
+                let new = name_in_between(path);
                 match fs::remove_file(&new) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                     _ => {}

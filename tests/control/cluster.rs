@@ -120,8 +120,27 @@ fn a_tracker_that_has_a_registry_but_not_its_key_starts_only_with_new_cluster() 
     let (tracker, second) = start(&sandbox, "1", "data");
     assert_eq!(second, first);
     tracker.kill();
-    // With `--new-cluster`, the tracker takes a new identity.
+    // `--new-cluster` replaces no key, and is for tracker 1 only.
+    let refused = again(&["--new-cluster"]);
+    let reason = format!("{} exists, so", key.display());
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains(&reason),
+        "{refused:?}"
+    );
+    assert!(refused.stderr.contains("move the file away"), "{refused:?}");
+    assert_eq!(fs::read(&key).unwrap(), fs::read(&aside).unwrap());
     fs::remove_file(&key).unwrap();
+    let second = [&arguments(&info, "2", &data)[..], &["--new-cluster"]].concat();
+    let refused = run(&work, &second, "");
+    assert!(
+        refused.code == Some(1)
+            && refused
+                .stderr
+                .contains("start tracker 1 with --new-cluster"),
+        "{refused:?}"
+    );
+    assert!(!key.exists());
+    // With `--new-cluster`, the tracker takes a new identity.
     let all = [&arguments(&info, "1", &data)[..], &["--new-cluster"]].concat();
     let mut tracker = Process::start(&work, &all);
     assert_ne!(tracker.line(), first);

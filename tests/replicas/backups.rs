@@ -60,6 +60,33 @@ fn a_backup_that_cannot_be_written_is_refused_before_it_is_fetched() {
 }
 
 #[test]
+fn a_backup_replaces_no_file_that_is_not_a_backup() {
+    let pair = pair_with_group();
+    let file = backup_path(&pair);
+    let beside = file.with_extension("backup.new");
+    for other in [&file, &beside] {
+        fs::write(other, "my thesis\n").unwrap();
+        let refused = take_backup(&pair, &[]);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        let reason = format!(
+            "{} exists and is no backup; name another file",
+            other.display()
+        );
+        assert!(refused.stderr.contains(&reason), "{refused:?}");
+        assert_eq!(fs::read_to_string(other).unwrap(), "my thesis\n");
+        fs::remove_file(other).unwrap();
+    }
+    // A backup of the previous version is one too.
+    assert_eq!(take_backup(&pair, &[]).code, Some(0));
+    let whole = fs::read(&file).unwrap();
+    let line = b"pieceful backup 1\n";
+    let at = whole.windows(line.len()).position(|it| it == line).unwrap();
+    fs::write(&file, &whole[at..]).unwrap();
+    assert_eq!(take_backup(&pair, &[]).code, Some(0));
+    assert!(fs::read(&file).unwrap().starts_with(b"pieceful backup 2\n"));
+}
+
+#[test]
 fn a_backup_needs_the_cluster_key_and_a_restore_needs_a_whole_backup_and_an_empty_folder() {
     let mut pair = pair_with_group();
     let (data, file) = (pair.data(1), backup_path(&pair));

@@ -1,11 +1,12 @@
 //! What a share contains, and which commands are refused before hours of hashing.
 
+use crate::common::odd_disk::report_skipped;
 use crate::common::peer::{Peer, quoted};
-use crate::common::process::{BINARY, command, run, run_command};
+use crate::common::process::{BINARY, Output, command, run, run_command};
 use crate::common::sandbox::Sandbox;
 use serde_json::{Value, json};
 use std::fs::{self, File};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -60,10 +61,87 @@ fn a_torrent_file_that_cannot_be_written_is_refused_before_the_hashing() {
         message.contains("another file with this name exists"),
         "{message}"
     );
+    // Something that is no torrent is in the way.
+    fs::write(here.join("thesis"), "my thesis\n").unwrap();
+    symlink("nowhere", here.join("link")).unwrap();
+    for output in ["thesis", "link", "/dev/null"] {
+        let (_, message) = peer.error_of(&format!("send {CANNOT_BE_HASHED} {output}"));
+        assert!(
+            message.contains("exists and is no torrent; name another file"),
+            "{message}"
+        );
+    }
+    assert_eq!(
+        fs::read_to_string(here.join("thesis")).unwrap(),
+        "my thesis\n"
+    );
     // If nothing is in the way, the hashing begins, and fails.
     let (_, message) = peer.error_of(&format!("send {CANNOT_BE_HASHED} x.torrent"));
     assert!(message.contains("changed while it was hashed"), "{message}");
     assert!(create("x.torrent").contains("changed while it was hashed"));
+}
+
+/// Runs the binary with a file system of 64 KiB at `small`, of which `filler` bytes are taken.
+/// None, with a report, if no file system can be mounted here.
+fn run_with_small_disk(sandbox: &Sandbox, filler: &str, arguments: &[&str]) -> Option<Output> {
+    const NO_MOUNT: i32 = 99;
+    let small = quoted(&sandbox.folder("small"));
+    let script = format!(
+        "mount -t tmpfs -o size=64k tmpfs {small} || exit {NO_MOUNT}
+         head -c {filler} /dev/zero > {small}/filler 2> filler.log
+         exec \"$0\" \"$@\""
+    );
+    let mut shell = Command::new("unshare");
+    shell.args(["--mount", "sh", "-c", &script, BINARY]);
+    shell.args(arguments).current_dir(sandbox.path(""));
+    let ended = run_command(shell);
+    if ended.code == Some(NO_MOUNT) || ended.stderr.starts_with("unshare: ") {
+        report_skipped(&format!("no file system can be mounted: {}", ended.stderr));
+        return None;
+    }
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    Some(ended)
+}
+
+#[test]
+fn a_full_disk_is_found_before_the_hashing() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&[]);
+    let info = sandbox.tracker_info();
+    let info = info.to_str().unwrap();
+    let full = "the disk or the quota is full (No space left on device): make room and try again\n";
+    // The disk of the `.torrent`.
+    let send = format!("send {CANNOT_BE_HASHED} small/x.torrent");
+    let send = ["peer", "127.0.0.1:0", info, "--dir", "state", "-c", &send];
+    let create = [
+        "torrent",
+        "create",
+        CANNOT_BE_HASHED,
+        "-o",
+        "small/x.torrent",
+    ];
+    for arguments in [&send[..], &create] {
+        let Some(ended) = run_with_small_disk(&sandbox, "64K", arguments) else {
+            return;
+        };
+        let expected = format!("small/x.torrent: {full}");
+        assert!(ended.stderr.ends_with(&expected), "{ended:?}");
+    }
+    // The disk of the state folder: it has room for a small torrent only.
+    let image = File::create(sandbox.path("image")).unwrap();
+    image.set_len(4 << 30).unwrap();
+    let send = [
+        "peer",
+        "127.0.0.1:0",
+        info,
+        "--dir",
+        "small/state",
+        "-c",
+        "send image",
+    ];
+    let ended = run_with_small_disk(&sandbox, "0", &send).unwrap();
+    let expected = format!("small/state/torrents: {full}");
+    assert!(ended.stderr.ends_with(&expected), "{ended:?}");
 }
 
 #[test]

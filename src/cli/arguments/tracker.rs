@@ -45,7 +45,7 @@ pub(in crate::cli) struct ClusterArguments {
     /// The file with the key; `None` for the default path.
     pub(in crate::cli) file: Option<PathBuf>,
     /// Whether a missing file may be made although there is a registry.
-    pub(in crate::cli) allows_new: bool,
+    pub(in crate::cli) wants_new: bool,
 }
 
 /// Settings of the service for peers.
@@ -261,7 +261,7 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
         data: matches.get_one("data").cloned(),
         cluster: ClusterArguments {
             file: matches.get_one("cluster").cloned(),
-            allows_new: matches.get_flag("new-cluster"),
+            wants_new: matches.get_flag("new-cluster"),
         },
         open: matches.get_flag("open"),
         service: ServiceArguments {
@@ -326,7 +326,7 @@ mod tests {
             (plain.tracker_info, plain.number, plain.listen),
             (None, 1, None)
         );
-        assert!(plain.cluster.file.is_none() && !plain.cluster.allows_new);
+        assert!(plain.cluster.file.is_none() && !plain.cluster.wants_new);
         assert_eq!(
             (plain.open, plain.service.interval, plain.log),
             (false, Duration::from_secs(20), LevelFilter::Info)
@@ -393,7 +393,7 @@ mod tests {
         );
         let restored = tracker("tracker info.txt 2 --data d --restore f --alone");
         assert_eq!((restored.restore, restored.alone), (Some("f".into()), true));
-        assert!(tracker("tracker --new-cluster").cluster.allows_new);
+        assert!(tracker("tracker --new-cluster").cluster.wants_new);
         for bad in ["--check a", "--dump --backup f", "--backup f --restore f"] {
             assert!(parse(&format!("tracker {bad}")).is_err(), "{bad}");
         }

@@ -141,7 +141,7 @@ impl Peer {
         };
         let draft = ShareDraft::new(&path, &options)?;
         // Finds now the errors that would come after the hashing, because hashing may take long.
-        self.context.records.check_writable()?;
+        let reserved = self.context.records.reserve(draft.torrent_length())?;
         self.check_name_is_free(&membership.group, draft.info())?;
         let stop = self.services.command.flag();
         let HashedShare {
@@ -149,6 +149,7 @@ impl Peer {
             metainfo,
             store,
         } = HashedShare::hash(draft, &path, progress, stop)?;
+        drop(reserved);
         let info = metainfo.info();
         let mut uploaded = Uploaded {
             share,

@@ -3,7 +3,9 @@
 
 use super::new_share::{HashedShare, NewShare};
 use crate::peer::{OpenFiles, Peer, PeerError, Transfer, TransferPlan, announce, read_torrent};
-use crate::storage::{CreateOptions, RecordKind, ShareDraft, check_output, write_output};
+use crate::storage::{
+    CreateOptions, RecordKind, ShareDraft, check_output, reserve_output, write_output,
+};
 use crate::torrent::{Info, Metainfo};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,9 +37,8 @@ impl Peer {
         let trackers = trackers
             .map_err(|error| PeerError::NoTracker(error.to_string()))?
             .addresses;
-        // Checks now that the torrent and the record can be written, because hashing may take long.
+        // Finds now the errors that would come after the hashing, because hashing may take long.
         check_output(torrent).map_err(PeerError::file(torrent))?;
-        self.context.records.check_writable()?;
         let path = std::path::absolute(path).map_err(PeerError::file(path))?;
         let urls = trackers
             .iter()
@@ -50,12 +51,18 @@ impl Peer {
         };
         let draft = ShareDraft::new(&path, &options)?;
         check_replaceable(torrent, |other| other.has_same_files(draft.info()))?;
+        let length = draft.torrent_length();
+        let reserved = (
+            reserve_output(torrent, length).map_err(PeerError::file(torrent))?,
+            self.context.records.reserve(length)?,
+        );
         let stop = self.services.command.flag();
         let HashedShare {
             share,
             metainfo,
             store,
         } = HashedShare::hash(draft, &path, progress, stop)?;
+        drop(reserved);
         let sent = Sent {
             share,
             torrent: torrent.to_owned(),
@@ -81,10 +88,18 @@ impl Peer {
 
 /// Refuses a path at which something exists, unless it is a torrent for which `is_same` is true.
 fn check_replaceable(path: &Path, is_same: impl Fn(&Info) -> bool) -> Result<(), PeerError> {
-    if path.symlink_metadata().is_err() || is_same(read_torrent(path)?.info()) {
+    if path.symlink_metadata().is_err() {
         return Ok(());
     }
-    let taken = "another file with this name exists; name another file for the torrent";
+    let no_torrent = "it exists and is no torrent; name another file for the torrent";
+    let other = "another file with this name exists; name another file for the torrent";
+    // Opening a pipe would block.
+    let taken = match path.is_file().then(|| read_torrent(path)) {
+        Some(Ok(found)) if is_same(found.info()) => return Ok(()),
+        Some(Ok(_)) => other,
+        Some(Err(PeerError::Torrent { .. })) | None => no_torrent,
+        Some(Err(error)) => return Err(error),
+    };
     let error = io::Error::new(io::ErrorKind::AlreadyExists, taken);
     Err(PeerError::file(path)(error))
 }
