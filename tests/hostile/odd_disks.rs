@@ -345,3 +345,41 @@ fn an_extension_that_a_crash_interrupts_between_two_steps_of_a_move_goes_on() {
         }
     }
 }
+
+#[test]
+fn a_download_that_is_cancelled_after_a_crash_in_its_rename_leaves_the_old_folder() {
+    let sandbox = Sandbox::new();
+    let Some(disk) = OddDisk::new(&sandbox, "disk") else {
+        return;
+    };
+    let _tracker = sandbox.tracker(&[]);
+    let _seed = seed(&sandbox);
+    let calls = failing("renameat2", Errno::EINVAL);
+    let torrent = quoted(&sandbox.path("seed/set.torrent"));
+    let place = quoted(&disk.folder);
+    for (name, command) in [("one", "cancel set"), ("two", "stop_share - set")] {
+        let _ = fs::remove_dir_all(&disk.folder);
+        sandbox.folder("disk/set");
+        fs::write(disk.folder.join("set/old"), "of the person").unwrap();
+        let mut peer = disk.peer(&sandbox, name, &format!("{calls},renameat=0"));
+        peer.process
+            .write_line(&format!("download {torrent} {place} --force"));
+        peer.process.write_line("wait 60");
+        let (status, _) = peer.process.wait();
+        assert_eq!(status.signal(), Some(9), "{command}");
+        // The command comes before the start has looked at the files.
+        let (info, state) = (sandbox.tracker_info(), sandbox.state(name));
+        let mut arguments = vec!["peer", "127.0.0.1:0", info.to_str().unwrap()];
+        arguments.extend(["--dir", state.to_str().unwrap(), "-c", command]);
+        let ended = disk.run(&sandbox.folder(name), &arguments, &calls);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let old = fs::read_to_string(disk.folder.join("set/old")).unwrap();
+        assert_eq!(old, "of the person", "{command}");
+        let entries = fs::read_dir(&disk.folder).unwrap();
+        let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        let replaced = names
+            .iter()
+            .any(|name| name.to_string_lossy().contains("replaced"));
+        assert!(!replaced, "{command}: {names:?}");
+    }
+}

@@ -94,10 +94,12 @@ impl Peer {
             self.transfers.forget(entry);
         }
         transfer.wait_for_workers();
-        let discarded = match download {
+        // A folder that the download was about to replace gets its name back first.
+        let undone = transfer.undo_steps_on_disk();
+        let discarded = undone.and_then(|_| match download {
             Some(download) => download.discard(),
             None => transfer.discard_closed(),
-        };
+        });
         // The records go last, so that files that cannot be removed stay recorded.
         let removed = discarded.map_err(PeerError::from);
         let removed = removed.and_then(|()| self.remove_records(entry));
@@ -121,6 +123,7 @@ impl Peer {
             transfer.wait_for_workers();
         }
         if !is_complete {
+            transfer.undo_steps()?;
             self.forget_unfinished(transfer)?;
             return Ok(true);
         }

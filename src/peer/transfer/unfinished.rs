@@ -76,22 +76,27 @@ impl Transfer {
         Ok(())
     }
 
-    /// Undoes the steps of the rename to the final name, if they were interrupted.
+    /// Undoes the steps of the rename to the final name, if they were interrupted, and forgets them.
     pub(crate) fn undo_steps(&self) -> Result<(), StoreError> {
-        let RecordKind::Download(place) = &self.plan.kind else {
-            return Ok(());
-        };
-        let (Some(steps), Some(partial)) = (self.files.steps(), &self.plan.partial) else {
-            return Ok(());
-        };
-        let undone = match self.plan.extends {
-            true => undo_moves(&self.plan.layout(self.info()), place, partial)?,
-            false => undo_steps(place, partial, self.info().layout(), &steps)?,
-        };
-        if undone {
+        if self.undo_steps_on_disk()? {
             self.forget_steps();
         }
         Ok(())
+    }
+
+    /// Undoes the steps of the rename to the final name, if they were interrupted. They stay noted,
+    /// so that this can be repeated. Returns whether there was something to undo.
+    pub(crate) fn undo_steps_on_disk(&self) -> Result<bool, StoreError> {
+        let RecordKind::Download(place) = &self.plan.kind else {
+            return Ok(false);
+        };
+        let (Some(steps), Some(partial)) = (self.files.steps(), &self.plan.partial) else {
+            return Ok(false);
+        };
+        match self.plan.extends {
+            true => undo_moves(&self.plan.layout(self.info()), place, partial),
+            false => undo_steps(place, partial, self.info().layout(), &steps),
+        }
     }
 
     /// Handles a rename to the final name that failed with `error`.
