@@ -234,7 +234,10 @@ proptest! {
         prop_assert!(ReplicaMessage::decode(&bytes[..at]).is_err());
         let mut changed = bytes.to_vec();
         changed[at] = byte;
-        if let Ok(message) = ReplicaMessage::decode(&changed) {
+        // A message of another version may have fields that are not read.
+        if let Ok(message) = ReplicaMessage::decode(&changed)
+            && !matches!(message, ReplicaMessage::OtherHello { .. })
+        {
             prop_assert_eq!(message.encode(), changed);
         }
     }
