@@ -4,20 +4,21 @@
 //! (`json`) and progress bars (`progress`).
 
 mod account;
+mod download;
 mod list;
 mod status;
 
 pub(super) use account::{news_lines, time};
+pub(super) use download::{download_line, pace, percent};
 
-use super::commands::{AREAS, CommandEntry, OPEN_SWARMS};
+use super::commands::{AREAS, CommandEntry};
 use super::escape::escape;
 use super::outcome::CommandOutcome;
-use super::units::{counted, duration, size};
+use super::units::{counted, size};
 use super::{terminal, wrap};
 use crate::peer::{DownloadState, DownloadStatus, LinkStatus};
 use list::lines_of;
 use status::status_lines;
-use std::time::Duration;
 
 /// The largest number of empty folders that a note names.
 const MAX_NAMED_FOLDERS: usize = 10;
@@ -108,51 +109,6 @@ pub(super) fn empty_folders_note(folders: &[String]) -> Option<String> {
     Some(format!("{what}: {}{more}", named.join(", ")))
 }
 
-/// A download as `show_downloads` prints it; scripts rely on this format.
-pub(super) fn download_line(download: &DownloadStatus) -> String {
-    let group = download.group.as_deref().unwrap_or(OPEN_SWARMS);
-    let (group, name) = (escape(group), escape(&download.name));
-    match &download.state {
-        DownloadState::Complete => format!(
-            "[C] [{group}] {name}  {}  {}",
-            size(download.bytes_total),
-            escape(&download.path.to_string_lossy())
-        ),
-        DownloadState::Failed(reason) => format!("[F] [{group}] {name}  {}", escape(reason)),
-        DownloadState::Checking(percent) => {
-            format!("[V] [{group}] {name}  checking {percent}%")
-        }
-        DownloadState::Downloading => {
-            format!(
-                "[D] [{group}] {name}  {}%  {}",
-                percent(download),
-                pace(download)
-            )
-        }
-    }
-}
-
-/// The rate of a download, its number of peers, and the time left.
-pub(super) fn pace(download: &DownloadStatus) -> String {
-    let missing = download.bytes_total.saturating_sub(download.bytes_done);
-    let eta = match missing.checked_div(download.rate) {
-        Some(seconds) => duration(Duration::from_secs(seconds)),
-        None => "-".to_owned(),
-    };
-    format!(
-        "{}/s  {}  eta {eta}",
-        size(download.rate),
-        counted(download.peers, "peer")
-    )
-}
-
-/// The percentage of bytes that this peer has, rounded down: 100 only if it has all.
-pub(super) fn percent(download: &DownloadStatus) -> u64 {
-    let done = u128::from(download.bytes_done) * 100;
-    let percent = done.checked_div(download.bytes_total.into()).unwrap_or(0);
-    u64::try_from(percent).unwrap_or(100).min(100)
-}
-
 /// A download that has ended.
 pub(super) fn ended_line(download: &DownloadStatus) -> String {
     match &download.state {
@@ -211,10 +167,12 @@ pub(super) mod tests {
     use super::super::commands::entries;
     use super::*;
     use crate::cli::outcome::AccountOutcome;
+    use crate::cli::units::duration;
     use crate::peer::{
         ControlStatus, DamagedRecord, ShareStatus, Status, TrackerState, TrackerStatus,
     };
     use crate::torrent::InfoHash;
+    use std::time::Duration;
 
     pub(in crate::cli) fn running(name: &str) -> DownloadStatus {
         DownloadStatus {

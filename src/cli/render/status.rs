@@ -1,6 +1,6 @@
 //! The lines of the command `status`.
 
-use super::download_line;
+use super::download::download_line;
 use crate::cli::escape::escape;
 use crate::cli::units::{counted, size};
 use crate::peer::{ControlStatus, DownloadStatus, ShareStatus, Status, TrackerState};

@@ -1,0 +1,52 @@
+//! The line of a download.
+
+use crate::cli::commands::OPEN_SWARMS;
+use crate::cli::escape::escape;
+use crate::cli::units::{counted, duration, size};
+use crate::peer::{DownloadState, DownloadStatus};
+use std::time::Duration;
+
+/// A download as `show_downloads` prints it; scripts rely on this format.
+pub(in crate::cli) fn download_line(download: &DownloadStatus) -> String {
+    let group = download.group.as_deref().unwrap_or(OPEN_SWARMS);
+    let (group, name) = (escape(group), escape(&download.name));
+    match &download.state {
+        DownloadState::Complete => format!(
+            "[C] [{group}] {name}  {}  {}",
+            size(download.bytes_total),
+            escape(&download.path.to_string_lossy())
+        ),
+        DownloadState::Failed(reason) => format!("[F] [{group}] {name}  {}", escape(reason)),
+        DownloadState::Checking(percent) => {
+            format!("[V] [{group}] {name}  checking {percent}%")
+        }
+        DownloadState::Downloading => {
+            format!(
+                "[D] [{group}] {name}  {}%  {}",
+                percent(download),
+                pace(download)
+            )
+        }
+    }
+}
+
+/// The rate of a download, its number of peers, and the time left.
+pub(in crate::cli) fn pace(download: &DownloadStatus) -> String {
+    let missing = download.bytes_total.saturating_sub(download.bytes_done);
+    let eta = match missing.checked_div(download.rate) {
+        Some(seconds) => duration(Duration::from_secs(seconds)),
+        None => "-".to_owned(),
+    };
+    format!(
+        "{}/s  {}  eta {eta}",
+        size(download.rate),
+        counted(download.peers, "peer")
+    )
+}
+
+/// The percentage of bytes that this peer has, rounded down: 100 only if it has all.
+pub(in crate::cli) fn percent(download: &DownloadStatus) -> u64 {
+    let done = u128::from(download.bytes_done) * 100;
+    let percent = done.checked_div(download.bytes_total.into()).unwrap_or(0);
+    u64::try_from(percent).unwrap_or(100).min(100)
+}
