@@ -138,8 +138,8 @@ impl Write for PartWriter<'_> {
 }
 
 /// Fetches a backup from the tracker at `address` and writes it to `file` (mode 0600). It replaces
-/// an earlier backup, but no other file. The backup contains the key of the cluster, so that a restored tracker belongs to the same cluster.
-/// Returns its length in bytes.
+/// an earlier backup, but no other file. The backup contains the key of the cluster, so that a
+/// restored tracker belongs to the same cluster. Returns its length in bytes.
 ///
 /// # Errors
 /// See [`OperatorError`]. On an error, `file` is unchanged.

@@ -51,8 +51,8 @@ fn uploaded(peer: &mut Peer) -> u64 {
     number(&share_in_status(peer, "gift"), "uploaded")
 }
 
-/// Waits until neither peer has a link, and until no piece is being verified. Returns the bytes sent and
-/// the bytes done.
+/// Waits until neither peer has a link, and until no piece is being verified. Returns the bytes
+/// that `nik` has sent and those that `mayank` has.
 fn wait_until_at_rest(nik: &mut Peer, mayank: &mut Peer) -> (u64, u64) {
     for peer in [&mut *nik, &mut *mayank] {
         wait_until("all links have ended", || peer.run("status")["links"] == 0);

@@ -24,8 +24,8 @@
 //! | `New` | a failure | `New`, after a pause that doubles |
 //! | `New` | `announce_soon` | `New`, with the event pending |
 //! | `Listed` | `announce_soon` | `Listed`, due now; without an event not before `min_interval` |
-//! | `Listed` | `announce_by` | `Listed`, due by that time; an announce in progress is followed by another one |
-//! | `Listed` | an answer | `Listed`, due at the interval, or after `event_delay` if an event is pending |
+//! | `Listed` | `announce_by` | `Listed`, due by that time, even if an announce is in progress |
+//! | `Listed` | an answer | `Listed`, due at the interval, or after `event_delay` for an event |
 //! | `Listed` | a failure | `Listed`, after a pause that doubles |
 //! | `New`, `Listed` | a refusal | the same, after the pause that the tracker asks for |
 //! | `New`, `Listed` | the outcome `Unlisted` | `New`, after the pause in the outcome |
