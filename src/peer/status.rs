@@ -118,8 +118,8 @@ pub struct ControlStatus {
     pub tracker: String,
     /// Whether it answers requests.
     pub state: TrackerState,
-    /// The number of registry writes that it has not received yet, according to the other trackers;
-    /// `None` if none of them knows.
+    /// The number of registry writes that it lacks, according to the trackers that answer. `None`
+    /// if one of these has had no report from it yet.
     pub lag: Option<u64>,
     /// Why it does not answer.
     pub trouble: Option<String>,

@@ -214,6 +214,8 @@ fn trackers_find_each_other_when_their_ports_are_added_to_tracker_info_later() {
     };
     wait_until("all three are in sync", || all_serve(&mut peer));
     create_and_log_in(&mut peer, "nik");
+    // The write waited for one other tracker only.
+    wait_until("all three have the user", || all_serve(&mut peer));
     let mut trackers = trackers.into_iter();
     trackers.next().unwrap().kill();
     assert_eq!(

@@ -183,9 +183,12 @@ impl ClusterTrackers {
             });
             views.collect()
         });
+        // Unknown if one of them has had no report from that tracker: it may know writes that the
+        // others do not.
         let lag = |number| {
             let answered = views.iter().flatten();
-            answered.filter_map(|view| view.lag(number)).max()
+            let lags: Option<Vec<u64>> = answered.map(|view| view.lag(number)).collect();
+            lags?.into_iter().max()
         };
         let trackers = info.addresses.iter().zip(&views).zip(1..);
         trackers
