@@ -75,8 +75,15 @@ pub(super) struct Context {
     /// Set to end hashing early.
     pub(super) interrupt: AtomicBool,
     epoch: Instant,
+    /// When the complete shares that were resumed at the start are announced first.
+    first_announces: Instant,
     next_link: AtomicU64,
 }
+
+/// The first announces of resumed shares are made at a random moment within this time after the
+/// start. Peers that start at the same moment, for example after a power failure, do not all call
+/// the trackers at once.
+const START_SPREAD: Duration = Duration::from_secs(3);
 
 impl Context {
     pub(super) fn new(
@@ -85,6 +92,7 @@ impl Context {
         pool: WorkerPool,
         records: Records,
     ) -> Self {
+        let epoch = Instant::now();
         Self {
             identity,
             buffers: BufferPool::new(link_limits.memory),
@@ -96,7 +104,8 @@ impl Context {
             ticks: Ticks::default(),
             stop: Stop::new(),
             interrupt: AtomicBool::new(false),
-            epoch: Instant::now(),
+            epoch,
+            first_announces: epoch + START_SPREAD.mul_f64(fastrand::f64()),
             next_link: AtomicU64::new(0),
         }
     }
@@ -104,6 +113,11 @@ impl Context {
     /// Time since the start of the peer: the clock of `swarm`.
     pub(super) fn now(&self) -> Duration {
         self.epoch.elapsed()
+    }
+
+    /// When a complete share is announced first that was resumed at the start of the peer.
+    pub(super) fn first_announces(&self) -> Instant {
+        self.first_announces
     }
 
     /// A new link id, unique within this peer.

@@ -7,7 +7,7 @@ use crate::torrent::{BLOCK, InfoHash};
 use crate::wire::AnnounceEvent;
 use std::fmt::Debug;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A download that received data within this time is not starved.
 const STARVED_AFTER: Duration = Duration::from_secs(2);
@@ -36,6 +36,11 @@ pub(crate) trait Announced: Debug + Send + Sync {
 
     /// Which of these trackers it is announced to.
     fn tier_policy(&self) -> TierPolicy;
+
+    /// When the first announce is due, at `now` or later.
+    fn first_announce(&self, now: Instant) -> Instant {
+        now
+    }
 
     /// The contents of an announce made now, where `event` is due. A partial seed announces
     /// `paused` (BEP 21).
@@ -72,6 +77,10 @@ impl Announced for Transfer {
             true => TierPolicy::OneTracker,
             false => TierPolicy::InOrder,
         }
+    }
+
+    fn first_announce(&self, now: Instant) -> Instant {
+        self.first_announce(now)
     }
 
     fn contents(&self, event: Option<AnnounceEvent>) -> AnnounceContents {

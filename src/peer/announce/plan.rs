@@ -194,7 +194,8 @@ impl AnnouncePlan {
                 tracker_id: None,
                 warning: None,
             };
-            self.schedule.begin(info_hash, url, at, now);
+            let due = swarm.announced.first_announce(now);
+            self.schedule.begin(info_hash, url, at, due);
         }
         let is_wanted = |url: &String| wanted.contains(url);
         self.schedule.leave_unless(info_hash, is_wanted, now);

@@ -60,6 +60,7 @@ impl GroupAnnouncer {
         // Groups have no partial seeds.
         let event = event.filter(|event| *event != AnnounceEvent::Paused);
         let (info_hash, now) = (transfer.info_hash(), Instant::now());
+        let due = transfer.first_announce(now);
         let group = Arc::clone(group);
         let group_transfer = GroupTransfer { transfer, group };
         let mut schedule = lock(&self.schedule);
@@ -73,7 +74,7 @@ impl GroupAnnouncer {
             // A new transfer of the same share has replaced the former one.
             schedule.leave(info_hash, now);
         }
-        schedule.begin(info_hash, &group_transfer.trackers(), group_transfer, now);
+        schedule.begin(info_hash, &group_transfer.trackers(), group_transfer, due);
         drop(schedule);
         self.changed.notify_all();
     }

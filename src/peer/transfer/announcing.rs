@@ -3,12 +3,21 @@
 use super::transfer::Transfer;
 use crate::swarm::Phase;
 use crate::wire::AnnounceEvent;
+use std::time::Instant;
 
 impl Transfer {
     /// Announces the transfer as soon as possible, and regularly from then on.
     pub(crate) fn announce_soon(&self, event: Option<AnnounceEvent>) {
         if let Some(transfer) = self.to_arc() {
             self.trackers.announce(transfer, event);
+        }
+    }
+
+    /// When the first announce is due, at `now` or later.
+    pub(crate) fn first_announce(&self, now: Instant) -> Instant {
+        match self.plan.was_complete {
+            true => now.max(self.context.first_announces()),
+            false => now,
         }
     }
 

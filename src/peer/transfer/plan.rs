@@ -46,6 +46,8 @@ pub(crate) struct TransferPlan {
     pub(crate) choice: FileChoice,
     /// The wanted files.
     pub(crate) selection: Arc<Selection>,
+    /// Whether it was complete by the record that it is resumed from.
+    pub(crate) was_complete: bool,
     /// Addresses of peers from the magnet link.
     pub(crate) peers: Vec<String>,
     /// When it was added, in milliseconds since 1970.
@@ -65,6 +67,7 @@ impl TransferPlan {
             extends: false,
             group: None,
             choice: FileChoice::default(),
+            was_complete: false,
             peers: Vec::new(),
             added_ms: now_ms(),
         }
@@ -104,6 +107,7 @@ impl TransferPlan {
             group: record.group.clone().map(Membership::from),
             choice,
             selection: Arc::new(selection),
+            was_complete: matches!(record.state, RecordState::Complete { .. }),
             peers: record.peers.clone(),
             ..Self::new(metainfo, record.kind.clone())
         }

@@ -24,6 +24,7 @@ struct PlanTest {
 struct Share {
     tiers: Vec<Vec<String>>,
     tier_policy: TierPolicy,
+    first_announce: Option<Instant>,
 }
 
 impl Announced for Share {
@@ -43,6 +44,10 @@ impl Announced for Share {
 
     fn tier_policy(&self) -> TierPolicy {
         self.tier_policy
+    }
+
+    fn first_announce(&self, now: Instant) -> Instant {
+        self.first_announce.map_or(now, |first| first.max(now))
     }
 
     fn contents(&self, event: Option<AnnounceEvent>) -> AnnounceContents {
@@ -73,7 +78,11 @@ impl PlanTest {
         let tiers = tiers.iter().map(|url| vec![(*url).to_owned()]).collect();
         Self {
             plan: AnnouncePlan::default(),
-            swarm: Arc::new(Share { tiers, tier_policy }),
+            swarm: Arc::new(Share {
+                tiers,
+                tier_policy,
+                first_announce: None,
+            }),
             start,
             now: start,
             taken: Vec::new(),
@@ -217,6 +226,25 @@ fn a_tracker_receives_started_then_the_pending_event_then_one_announce_per_inter
     test.answered("a", COMPLETED);
     test.announce(None);
     assert_eq!(test.pause(), 100);
+}
+
+#[test]
+fn the_first_announces_of_a_share_wait_for_its_moment_at_all_trackers() {
+    let mut test = PlanTest::new(&["a"], TierPolicy::InOrder);
+    test.list_in_tracker_info(&["b"]);
+    test.swarm = Arc::new(Share {
+        tiers: vec![vec!["a".to_owned()]],
+        tier_policy: TierPolicy::InOrder,
+        first_announce: Some(test.start + Duration::from_secs(3)),
+    });
+    test.announce(STARTED);
+    assert_eq!(test.pause(), 3);
+    assert_eq!(test.at(2).pause(), 1);
+    test.at(3).answered("a", STARTED);
+    test.answered("b", STARTED);
+    test.list_in_tracker_info(&["b", "c"]);
+    test.at(4).announce(None);
+    test.answered("c", STARTED);
 }
 
 #[test]
@@ -437,6 +465,7 @@ fn peers_go_to_the_download_that_replaced_a_search() {
     let download: Arc<dyn Announced> = Arc::new(Share {
         tiers: vec![vec!["a".to_owned()]],
         tier_policy: TierPolicy::InOrder,
+        first_announce: None,
     });
     test.plan.announce(&download, STARTED, test.now);
     let result = test.settle("a", STARTED, Ok(answer(100, None)), false);

@@ -108,14 +108,15 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         }
     }
 
-    /// Starts to announce a swarm to a tracker. A task that exists already goes on.
-    pub(crate) fn begin(&mut self, info_hash: InfoHash, tracker: &T, payload: P, now: Instant) {
+    /// Starts to announce a swarm to a tracker at the time `due`. A task that exists already goes
+    /// on.
+    pub(crate) fn begin(&mut self, info_hash: InfoHash, tracker: &T, payload: P, due: Instant) {
         let existing = self.task(info_hash, tracker);
         if self.has_ended || existing.is_some_and(|task| !task.is_leaving()) {
             return;
         }
         let former = self.change(info_hash, tracker, |task| (false, task.in_progress()));
-        let task = AnnounceTask::new(payload, former.flatten(), now);
+        let task = AnnounceTask::new(payload, former.flatten(), due);
         if let Some(due) = task.next() {
             self.queue.insert((due, info_hash, tracker.clone()));
         }

@@ -49,14 +49,14 @@ pub(super) struct AnnounceInProgress {
 }
 
 impl<P> AnnounceTask<P> {
-    /// A task that starts now, or when the announce of the former task has ended.
-    pub(super) fn new(payload: P, in_progress: Option<AnnounceInProgress>, now: Instant) -> Self {
+    /// A task that starts at `due`, or when the announce of the former task has ended.
+    pub(super) fn new(payload: P, in_progress: Option<AnnounceInProgress>, due: Instant) -> Self {
         let is_former = true;
         Self {
             payload,
             state: State::New { pending: None },
-            due: now,
-            not_before: now,
+            due,
+            not_before: due,
             in_progress: in_progress.map(|announce| AnnounceInProgress {
                 is_former,
                 ..announce
