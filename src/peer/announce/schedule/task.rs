@@ -170,7 +170,8 @@ impl<P> AnnounceTask<P> {
     pub(super) fn announce_by(&mut self, at: Instant) {
         if matches!(self.state, State::Listed { .. }) {
             self.due = self.due.min(at);
-            self.again = self.in_progress.map(|_| at);
+            let again = self.again.map_or(at, |again| again.min(at));
+            self.again = self.in_progress.map(|_| again);
         }
     }
 

@@ -64,6 +64,8 @@ impl Steps {
             "ask" => schedule.announce_soon(SWARM, None, *now),
             "start" => schedule.announce_soon(SWARM, Some(AnnounceEvent::Started), *now),
             "complete" => schedule.announce_soon(SWARM, Some(AnnounceEvent::Completed), *now),
+            "within-2" => schedule.announce_by(|_| true, *now + Duration::from_secs(2)),
+            "within-9" => schedule.announce_by(|_| true, *now + Duration::from_secs(9)),
             "suspend" => schedule.suspend(|payload| *payload == "payload", *now),
             "resume" => schedule.resume(*now),
             "leave-others" => schedule.leave_unless(SWARM, |tracker| *tracker == "t", *now),
@@ -80,6 +82,10 @@ impl Steps {
             "ok" => self.settle(AnnounceOutcome::Answered(ANSWER)),
             "ok-lacks-peers" => self.settle(AnnounceOutcome::Answered(TrackerAnswer {
                 lacks_peers: true,
+                ..ANSWER
+            })),
+            "ok-any-time" => self.settle(AnnounceOutcome::Answered(TrackerAnswer {
+                min_interval: Some(Duration::ZERO),
                 ..ANSWER
             })),
             "fail" | "fail-lacks-peers" => self.settle(AnnounceOutcome::Failed {
@@ -138,6 +144,33 @@ fn check_states(before: &str, cases: &[(&str, &str)]) {
         let steps = format!("{before} {steps}");
         assert_eq!(Steps::run(&steps).state_text(), *expected, "{steps}");
     }
+}
+
+#[test]
+fn an_announce_that_is_wanted_within_a_time_is_made_by_then_unless_one_is_due_earlier() {
+    check_states("begin", &[("within-2", "new 0")]);
+    check_states(
+        LISTED,
+        &[
+            ("within-9", "listed 30"),
+            ("30 within-9", "listed 9"),
+            ("30 within-9 within-2", "listed 2"),
+            ("30 within-2 within-9", "listed 2"),
+            ("100 within-2", "listed 0"),
+            ("suspend within-2", "stopping 0"),
+        ],
+    );
+    // An announce in progress may have been too early, so another one follows.
+    check_states(
+        &format!("{LISTED} 100 take"),
+        &[
+            ("within-9 ok-any-time", "listed 9"),
+            ("within-2 within-9 ok-any-time", "listed 2"),
+            ("within-9 within-2 ok-any-time", "listed 2"),
+            ("within-2 5 ok-any-time", "listed 0"),
+            ("within-9 fail", "listed 1"),
+        ],
+    );
 }
 
 #[test]
