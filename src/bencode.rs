@@ -46,7 +46,7 @@ pub enum Error {
     /// Lists and dictionaries are nested deeper than [`MAX_DEPTH`].
     #[error("bencode nests deeper than {MAX_DEPTH} levels at byte {0}")]
     TooDeep(usize),
-    /// More values than this, the largest number that the caller allows.
+    /// The input has more values than the caller allows. The number here is the allowed one.
     #[error("bencode holds more than {0} values")]
     TooMany(usize),
     /// Keys are not in order, and the caller asked for [`KeyOrder::Sorted`].

@@ -233,9 +233,10 @@ mod tests {
         }
         let now = Duration::from_secs(1_800_000_000);
         assert!(!accepts(&ours, &identity, "other", now));
-        let others = Authority::generate("ours").unwrap();
-        assert!(!accepts(&others, &identity, "tracker", now));
-        assert_ne!(ours.fingerprint(), others.fingerprint());
+        // Another authority, with the same name.
+        let other = Authority::generate("ours").unwrap();
+        assert!(!accepts(&other, &identity, "tracker", now));
+        assert_ne!(ours.fingerprint(), other.fingerprint());
         assert_eq!(Fingerprint::of(&identity.chain[1]), ours.fingerprint());
     }
 

@@ -161,8 +161,8 @@ impl GroupAuthority {
         Authority::generate(name).map(Self)
     }
 
-    /// Reads the text that [`GroupAuthority::to_pem`] wrote. Detects the same changes as
-    /// [`Authority::from_pem`].
+    /// Reads the text that [`GroupAuthority::to_pem`] wrote. Detects the same changes of the
+    /// text as [`Authority::from_pem`].
     ///
     /// # Errors
     /// See [`CertificateError`].

@@ -62,7 +62,7 @@ impl MemberKey {
         let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
         let pair = EcdsaKeyPair::from_pkcs8(algorithm, self.pkcs8.secret_pkcs8_der(), &random);
         let pair = pair.map_err(|_| CertificateError::Key)?;
-        let signature = pair.sign(&random, &signed(&self.point, context));
+        let signature = pair.sign(&random, &bytes_to_sign(&self.point, context));
         let signature = signature.map_err(|_| CertificateError::NoRandomness)?;
         let request = [&self.point, signature.as_ref()].concat().try_into();
         request.map_err(|_| CertificateError::Key)
@@ -104,7 +104,7 @@ impl MemberPublicKey {
         }
         let (point, signature) = request.split_first_chunk::<POINT_LENGTH>().ok_or(length)?;
         let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
-        let verified = key.verify(&signed(point, context), signature);
+        let verified = key.verify(&bytes_to_sign(point, context), signature);
         verified.map_err(|_| KeyRequestError::NotProven)?;
         Ok(Self(*point))
     }
@@ -116,9 +116,9 @@ impl fmt::Debug for MemberPublicKey {
     }
 }
 
-/// The bytes that a request signs. The point has a fixed length and the context comes last, so
-/// requests with different points or contexts never sign the same bytes.
-fn signed(point: &[u8; POINT_LENGTH], context: &[u8]) -> Vec<u8> {
+/// The bytes that are signed for a request. The point has a fixed length and the context comes
+/// last, so they differ for requests with different points or contexts.
+fn bytes_to_sign(point: &[u8; POINT_LENGTH], context: &[u8]) -> Vec<u8> {
     [PURPOSE, point, context].concat()
 }
 

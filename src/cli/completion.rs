@@ -300,13 +300,14 @@ mod tests {
             let words = words.iter().map(|word| (*word).to_owned()).collect();
             assert_eq!(offered(line), Some((start, words)), "{line}");
         }
-        for files in [
+        // In these lines, `PromptHelper::complete` completes the word as a path.
+        for line in [
             "send ",
             "download a",
             "torrent -setMode send a",
             "nonsense a",
         ] {
-            assert_eq!(offered(files), None, "{files}");
+            assert_eq!(offered(line), None, "{line}");
         }
     }
 

@@ -45,7 +45,7 @@ pub(super) struct CommandRunner<'a> {
 /// The parts of a prompt that its commands use.
 #[derive(Debug)]
 pub(super) struct PromptParts {
-    /// They make a first Ctrl-C end only the command that runs.
+    /// With these, a first Ctrl-C ends only the command that runs.
     pub(super) signals: StopSignals,
     /// What is shown before the first prompt.
     pub(super) greeting: &'static str,
@@ -172,7 +172,8 @@ impl<'a> CommandRunner<'a> {
             }
         }
         match result {
-            // Not replaced, because its message says whether the command may have been carried out.
+            // Kept even if the command was interrupted: its message says whether the command may
+            // have been carried out.
             Err(error) if error.is_account_error() => Err(error),
             Err(_) if self.is_interrupted() => Err(CommandError::cut_short(name)),
             // An interrupted `status` has no information about trackers.
@@ -204,7 +205,7 @@ impl<'a> CommandRunner<'a> {
 
     fn on_started(&mut self, started: &Started) {
         self.exclusions.on_started(started.info_hash);
-        // What was here before ends no second time.
+        // Without this check, a share that was here before would get a second notice of its end.
         if let Some(prompt) = self.prompt
             && !started.already
         {

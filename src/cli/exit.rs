@@ -36,7 +36,7 @@ impl Exit {
     }
 }
 
-/// Why the program ended before its work: a message for the user, and the exit code.
+/// Why the program ends before it has done its work: a message for the user, and the exit code.
 pub(super) type EarlyExit = (String, Exit);
 
 /// An [`EarlyExit`] with exit code 1.

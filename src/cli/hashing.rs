@@ -32,7 +32,7 @@ struct State {
 }
 
 impl<'a> HashingProgress<'a> {
-    /// Shows nothing yet. `activity` is shown before the numbers, such as `hashing`.
+    /// Shows nothing yet. `activity`, such as `hashing`, is shown before the numbers.
     pub(super) fn new(activity: &'static str, output: &'a Output) -> Self {
         let state = State {
             bar: None,

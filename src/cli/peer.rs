@@ -153,11 +153,11 @@ fn run_commands(
     }
     if stays && !is_over(&runner) && !is_stopped && !stop.is_stopped() {
         match !from_input && runner.has_hopeless_failure() {
-            true => output.note("leaving: a command has failed that cannot succeed later"),
+            true => output.note("leaving: a command has failed and cannot succeed later"),
             false => stay(at_prompt, output, stop),
         }
     }
-    // The notices that no prompt has shown. `open_prompt` returns them.
+    // `open_prompt` is called only for its result: the notices that no prompt has shown.
     for line in prompt
         .iter()
         .flat_map(|prompt| prompt.notices.open_prompt())

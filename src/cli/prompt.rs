@@ -1,8 +1,8 @@
 //! Reads lines from standard input: a prompt with history and completion on a terminal, plain lines
 //! otherwise.
 //!
-//! In scope: reading on a thread of its own, so that the stop flag interrupts a read. Out of scope:
-//! the meaning of the lines.
+//! In scope: reading on a thread of its own, so that the stop flag ends the wait for a line. Out of
+//! scope: the meaning of the lines.
 
 mod next_input;
 mod typed_lines;
@@ -133,7 +133,8 @@ impl InputLines {
                 }
                 let line = read_line(&mut input);
                 if notices.is_some() && matches!(line, NextInput::End) {
-                    // Ctrl-D is not shown: the next line would continue the prompt.
+                    // The terminal starts no new line at Ctrl-D, so the next output would be on the
+                    // line of the prompt.
                     terminal::show("\n");
                 }
                 line
@@ -216,14 +217,14 @@ impl InputLines {
         mut read: impl FnMut(InputRequest, &Question) -> NextInput + Send + 'static,
     ) -> io::Result<Self> {
         let (requests, requested) = bounded(1);
-        let (input, inputs) = unbounded();
-        let (stopping, stop_input) = (stop.clone(), input.clone());
+        let (sender, inputs) = unbounded();
+        let (stopping, stop_sender) = (stop.clone(), sender.clone());
         let shared_question = Arc::clone(&question);
-        // The threads are not joined: `input` may be blocked in a read. Only a key press or the end
-        // of the process ends that read.
+        // The threads are not joined: the thread `input` may be blocked in a read that only more
+        // input or the end of the process ends.
         thread::Builder::new().name("input".into()).spawn(move || {
             while let Ok(request) = requested.recv() {
-                if input.send(read(request, &shared_question)).is_err() {
+                if sender.send(read(request, &shared_question)).is_err() {
                     break;
                 }
             }
@@ -232,7 +233,7 @@ impl InputLines {
             .name("input-stop".into())
             .spawn(move || {
                 wait_for_stop(&stopping);
-                let _ = stop_input.send(NextInput::Stopped);
+                let _ = stop_sender.send(NextInput::Stopped);
             })?;
         Ok(Self {
             requests,
@@ -319,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stop_flag_interrupts_a_read() {
+    fn the_stop_flag_ends_the_wait_for_a_line() {
         let (reader, writer) = io::pipe().unwrap();
         let stop = Stop::new();
         let lines = lines(BufReader::new(reader), &stop);

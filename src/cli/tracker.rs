@@ -35,7 +35,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
     if let Some(MaintenanceTask::Check(first, second)) = &arguments.maintenance {
         return maintenance::check(first, second, output);
     }
-    let info = trackers(arguments.tracker_info.as_deref())?;
+    let info = read_tracker_info(arguments.tracker_info.as_deref())?;
     let listed = address(&info, arguments.tracker_info.as_deref(), number)?;
     let address = arguments.listen.unwrap_or(listed);
     let (data, port) = (arguments.data.clone(), address.port);
@@ -79,7 +79,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
             expected,
             wait,
         };
-        return hold_run(options, output);
+        return serve_closed_run(options, output);
     }
     let options = NodeOptions {
         listed: tracker_count(&info)?,
@@ -120,8 +120,8 @@ fn serve_cluster(options: NodeOptions, output: &Output) -> Result<Exit, EarlyExi
     Ok(Exit::Success)
 }
 
-/// Holds a closed run and serves nothing else.
-fn hold_run(options: RunOptions, output: &Output) -> Result<Exit, EarlyExit> {
+/// Serves one closed run and nothing else.
+fn serve_closed_run(options: RunOptions, output: &Output) -> Result<Exit, EarlyExit> {
     let (number, expected) = (options.endpoint.number, options.expected);
     let host = RunHost::start(options, |address, cluster| {
         print_first_lines(number, address, cluster, output)
@@ -166,7 +166,7 @@ fn tracker_count(info: &TrackerInfo) -> Result<usize, EarlyExit> {
 }
 
 /// The contents of TRACKER_INFO. Without the file there is one tracker, on loopback.
-fn trackers(tracker_info: Option<&Path>) -> Result<TrackerInfo, EarlyExit> {
+fn read_tracker_info(tracker_info: Option<&Path>) -> Result<TrackerInfo, EarlyExit> {
     let Some(path) = tracker_info else {
         return Ok(TrackerInfo {
             addresses: vec![HostPort {
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     fn address(path: Option<&Path>, number: u32) -> Result<HostPort, EarlyExit> {
-        super::address(&trackers(path)?, path, number)
+        super::address(&read_tracker_info(path)?, path, number)
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
         );
         assert_eq!(address(None, 2).unwrap_err().1, Exit::Usage);
         std::fs::write(&path, "localhost:1\n".repeat(6)).unwrap();
-        let six = trackers(Some(&path)).unwrap();
+        let six = read_tracker_info(Some(&path)).unwrap();
         let (message, _) = tracker_count(&six).unwrap_err();
         assert!(message.contains("a cluster has at most 5"), "{message}");
         std::fs::write(&path, "localhost\n").unwrap();

@@ -1,4 +1,4 @@
-//! Fits text into the columns of a terminal: lines are broken at blanks only.
+//! Fits text into the width of a terminal: lines are broken at blanks only.
 
 use console::measure_text_width;
 
@@ -10,22 +10,22 @@ const BELOW: usize = 6;
 const MIN_RIGHT: usize = 30;
 
 /// A table with a left and a right column. Only a line with a very long word is wider than
-/// `columns`, the width of the terminal.
-pub(super) fn table(rows: &[(String, &str)], columns: usize) -> Vec<String> {
+/// `terminal_width`.
+pub(super) fn table(rows: &[(String, &str)], terminal_width: usize) -> Vec<String> {
     let widths = rows.iter().map(|(left, _)| measure_text_width(left));
     let width = widths.filter(|width| *width <= MAX_LEFT).max();
     let width = width.unwrap_or_default();
     let lines = rows.iter().flat_map(|(left, right)| {
         if measure_text_width(left) <= width {
-            fit(&format!("  {left:width$}  {right}"), columns)
+            fit(&format!("  {left:width$}  {right}"), terminal_width)
         } else {
-            let indent = if columns < width + 4 + MIN_RIGHT {
+            let indent = if terminal_width < width + 4 + MIN_RIGHT {
                 BELOW
             } else {
                 width + 4
             };
-            let mut lines = fit(&format!("  {left}"), columns);
-            lines.extend(fit(&format!("{:indent$}{right}", ""), columns));
+            let mut lines = fit(&format!("  {left}"), terminal_width);
+            lines.extend(fit(&format!("{:indent$}{right}", ""), terminal_width));
             lines
         }
     });
@@ -33,15 +33,15 @@ pub(super) fn table(rows: &[(String, &str)], columns: usize) -> Vec<String> {
 }
 
 /// Fits each line of a text.
-pub(super) fn fit_text(text: &str, columns: usize) -> String {
-    let lines = text.lines().flat_map(|line| fit(line, columns));
+pub(super) fn fit_text(text: &str, terminal_width: usize) -> String {
+    let lines = text.lines().flat_map(|line| fit(line, terminal_width));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Breaks a line that is wider than `columns`. In a line with two columns, the text that does not
-/// fit continues in the right column, if there is room.
-pub(super) fn fit(line: &str, columns: usize) -> Vec<String> {
-    if measure_text_width(line) <= columns {
+/// Breaks a line that is wider than the terminal. In a line with two columns, the text that does
+/// not fit continues in the right column, if there is room.
+pub(super) fn fit(line: &str, terminal_width: usize) -> Vec<String> {
+    if measure_text_width(line) <= terminal_width {
         return vec![line.to_owned()];
     }
     let leading = line.len() - line.trim_start_matches(' ').len();
@@ -49,16 +49,16 @@ pub(super) fn fit(line: &str, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let (mut line, indent) = match measure_text_width(left) {
         0 => (" ".repeat(leading), leading),
-        width if width + MIN_RIGHT <= columns => (left.to_owned(), width),
+        width if width + MIN_RIGHT <= terminal_width => (left.to_owned(), width),
         _ => {
-            lines.extend(fit(left.trim_end(), columns));
+            lines.extend(fit(left.trim_end(), terminal_width));
             (" ".repeat(BELOW), BELOW)
         }
     };
-    let indent = indent.min(columns.saturating_sub(MIN_RIGHT / 2));
+    let indent = indent.min(terminal_width.saturating_sub(MIN_RIGHT / 2));
     let mut is_empty = true;
     for word in text.split_whitespace() {
-        if !is_empty && measure_text_width(&line) + 1 + measure_text_width(word) > columns {
+        if !is_empty && measure_text_width(&line) + 1 + measure_text_width(word) > terminal_width {
             lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
             is_empty = true;
         }
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_long_line_is_broken_at_blanks_and_continues_below_its_text() {
-        for (line, columns, broken) in [
+        for (line, terminal_width, broken) in [
             ("fits", 4, &["fits"][..]),
             ("one two three", 7, &["one two", "three"]),
             (
@@ -117,7 +117,7 @@ mod tests {
             ),
             ("界界 界界 界界", 9, &["界界 界界", "界界"]),
         ] {
-            assert_eq!(fit(line, columns), broken, "{line}");
+            assert_eq!(fit(line, terminal_width), broken, "{line}");
         }
     }
 

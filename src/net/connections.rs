@@ -163,8 +163,8 @@ impl Connections {
         Some(ready)
     }
 
-    /// The sessions whose deadlines have passed. Closes connections that have held a reserved place
-    /// for too long.
+    /// Adds the sessions whose deadlines have passed to `due`. Closes connections in reserved
+    /// places that have not authenticated in time.
     pub(super) fn on_time(&self, due: &mut Vec<ReadySession>) {
         let now = Instant::now();
         let mut overdue = Vec::new();
@@ -196,7 +196,7 @@ impl Connections {
     }
 
     /// How long the event thread, which calls this, may now sleep. `None`: until it is woken.
-    pub(super) fn fall_asleep(&self) -> Option<Duration> {
+    pub(super) fn before_sleep(&self) -> Option<Duration> {
         let mut table = self.table();
         let first = table.timers.first().map(|(timer, _)| *timer);
         table.event_thread = EventThread::Asleep(first);
@@ -204,7 +204,7 @@ impl Connections {
     }
 
     /// The event thread no longer sleeps. It looks at the deadlines before it sleeps again.
-    pub(super) fn wake_up(&self) {
+    pub(super) fn after_sleep(&self) {
         self.table().event_thread = EventThread::Awake;
     }
 
@@ -246,8 +246,8 @@ impl Connections {
             return Some(session);
         }
         if wait.lane != Lane::Event {
-            // Until now the other side may have waited for an answer. That does not count as its
-            // silence.
+            // A session that goes on at a worker may have taken time to answer. The other side
+            // waited meanwhile, and that does not count as its silence.
             table.places.on_heard(number, Instant::now());
         }
         self.put_back(&mut table, number, session, wait);

@@ -45,7 +45,7 @@ impl Read for DeadlineReader<'_> {
 ///
 /// # Errors
 /// `TimedOut` after `limit`; otherwise the error of the socket.
-pub fn read_exact_by(stream: &TcpStream, buffer: &mut [u8], limit: Duration) -> io::Result<()> {
+pub fn read_exact_within(stream: &TcpStream, buffer: &mut [u8], limit: Duration) -> io::Result<()> {
     DeadlineReader::new(stream, limit).read_exact(buffer)
 }
 
@@ -53,7 +53,7 @@ pub fn read_exact_by(stream: &TcpStream, buffer: &mut [u8], limit: Duration) -> 
 ///
 /// # Errors
 /// `TimedOut` after `limit`; otherwise the error of the socket.
-pub fn write_all_by(stream: &TcpStream, bytes: &[u8], limit: Duration) -> io::Result<()> {
+pub fn write_all_within(stream: &TcpStream, bytes: &[u8], limit: Duration) -> io::Result<()> {
     write_all_until(stream, bytes, Instant::now() + limit)
 }
 
@@ -143,7 +143,8 @@ mod tests {
             }
         });
         let started = Instant::now();
-        let error = read_exact_by(&stream, &mut [0; 1000], Duration::from_millis(200)).unwrap_err();
+        let error =
+            read_exact_within(&stream, &mut [0; 1000], Duration::from_millis(200)).unwrap_err();
         stop.stop();
         trickle.join().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

@@ -59,7 +59,7 @@ impl EventLoop {
         let (mut events, mut due) = ([EpollEvent::empty(); BATCH], Vec::new());
         while !connections.is_closed() {
             let woken = connections.epoll.wait(&mut events, self.time_left());
-            connections.wake_up();
+            connections.after_sleep();
             let count = match woken {
                 Ok(count) => count,
                 Err(Errno::EINTR) => 0,
@@ -161,7 +161,7 @@ impl EventLoop {
         let pause = self
             .accepts_again
             .map(|at| at.saturating_duration_since(Instant::now()));
-        let left = self.dispatcher.connections.fall_asleep();
+        let left = self.dispatcher.connections.before_sleep();
         let left = [left, pause].into_iter().flatten().min();
         // Rounded up: if less than 1 ms is left, a time-out of 0 ms would make a busy loop.
         left.map_or(EpollTimeout::NONE, |left| {

@@ -23,7 +23,7 @@ mod tls;
 mod waker;
 mod workers;
 
-pub use deadline::{DeadlineReader, read_exact_by, receive_now, send_now, write_all_by};
+pub use deadline::{DeadlineReader, read_exact_within, receive_now, send_now, write_all_within};
 pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use dispatcher::{Place, Serve};
 pub use frames::{FrameIoError, FrameReader, write_frame};

@@ -52,7 +52,8 @@ impl Session for FirstBytes {
             log::debug!("closed {}: it sent nothing", self.address);
             return Next::End;
         }
-        // Called before the deadline, so the socket is ready: the first bytes or the end arrived.
+        // The deadline has not passed, so the socket is ready: bytes have arrived, or the other
+        // side has closed the connection.
         self.job.take().map_or(Next::End, Next::Thread)
     }
 }

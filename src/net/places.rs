@@ -6,9 +6,9 @@
 //!
 //! | class | counts against | gives way |
 //! |---|---|---|
-//! | newcomer | all places, its address | to newcomers, longest silence first |
-//! | kept (has a thread) | all places, its address | never |
-//! | authenticated | all places except those for newcomers, its account | never |
+//! | newcomer | its address; all places | to newcomers, longest silence first |
+//! | kept (has a thread) | its address; all places | never |
+//! | authenticated | its account; all places except those for newcomers | never |
 //! | reserved | the reserved places | never, but it must authenticate in time |
 
 use crate::base::AddressPrefix;
@@ -301,7 +301,8 @@ impl Places {
                 now
             };
             if silent_since <= listed {
-                // The entry is right. If we owe an answer even to this first one, none is silent.
+                // The entry is right. If we owe this connection an answer, the first entry has the
+                // time `now`: no newcomer has been silent.
                 return is_waiting(number).then_some(number);
             }
             // It was heard after `listed`, or we owe it an answer: its entry gets the right time.

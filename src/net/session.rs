@@ -19,8 +19,8 @@ pub trait Session: Send {
 pub struct Turn<'a> {
     /// The lane of the thread that makes the call.
     pub lane: Lane,
-    /// A buffer for received bytes. What it contains at the start of the call has no meaning. It
-    /// belongs to the thread, so that a connection that waits needs none.
+    /// A buffer for received bytes. What it contains at the start of the call has no meaning. The
+    /// buffer belongs to the thread, so a connection that waits needs no buffer of its own.
     pub scratch: &'a mut [u8],
 }
 

@@ -46,7 +46,7 @@ pub(super) struct Ticks {
 #[derive(Debug, Default)]
 struct NextTick {
     is_early: bool,
-    woken: Vec<InfoHash>,
+    swarms: Vec<InfoHash>,
 }
 
 impl Ticks {
@@ -56,18 +56,18 @@ impl Ticks {
         self.due.notify_all();
     }
 
-    /// A swarm has something to do in the next tick.
-    pub(super) fn wake(&self, info_hash: InfoHash) {
-        lock(&self.next).woken.push(info_hash);
+    /// Includes a swarm in the next tick. Does not bring the tick forward.
+    pub(super) fn include(&self, info_hash: InfoHash) {
+        lock(&self.next).swarms.push(info_hash);
     }
 
-    /// Waits for the next tick, at most `pause`. Returns the swarms that were woken.
+    /// Waits for the next tick, at most `pause`. Returns the swarms that it includes.
     pub(super) fn wait(&self, pause: Duration) -> Vec<InfoHash> {
         let next = lock(&self.next);
         let waited = self
             .due
             .wait_timeout_while(next, pause, |next| !next.is_early);
-        std::mem::take(&mut *recover(waited).0).woken
+        std::mem::take(&mut *recover(waited).0).swarms
     }
 }
 
@@ -76,9 +76,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tick_comes_at_once_when_it_is_triggered_and_names_the_woken_swarms() {
+    fn a_tick_comes_at_once_when_it_is_triggered_and_names_its_swarms() {
         let ticks = Ticks::default();
-        ticks.wake(InfoHash([1; 20]));
+        ticks.include(InfoHash([1; 20]));
         ticks.trigger();
         let hour = Duration::from_secs(3_600);
         assert_eq!(ticks.wait(hour), [InfoHash([1; 20])]);

@@ -60,7 +60,7 @@ impl LinkLimits {
 /// The state that all parts of a peer share. There is one per peer.
 ///
 /// Lock order, outermost first: the map of transfers, a transfer, `owned`, an outbox, a rate limit,
-/// `changes`. No lock is held during I/O.
+/// `changes`. None of these locks is held during I/O.
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) identity: Identity,

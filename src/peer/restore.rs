@@ -19,7 +19,8 @@ pub(super) struct Restored {
 /// served at once. The others are checked in the background.
 ///
 /// # Errors
-/// When a record cannot be removed, or the system cannot start a thread.
+/// When the record of a magnet search that became a download cannot be removed, or the system
+/// cannot start a thread.
 pub(super) fn restore(services: &Services) -> Result<Restored, PeerError> {
     let context = &services.context;
     let (mut to_check, mut damaged, mut unchanged) = (Vec::new(), Vec::new(), HashSet::new());

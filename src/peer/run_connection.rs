@@ -51,7 +51,7 @@ pub struct ClosedRunConnection {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// The other clients that have a file or download it.
+/// The other clients that have a certain file, or are downloading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owners {
     /// The addresses of the living clients: first those that have all of the file, then the others.
@@ -365,7 +365,7 @@ impl ConnectionShared {
                     return self.end(ClosedRunConnectionError::Ended(failures));
                 }
                 Ok(RunNotice::Answer { id, answer }) => {
-                    // Without an entry, the answer came too late: its thread no longer waits.
+                    // No thread waits for the answer to a ping, or for one that came too late.
                     if let Some(waiting) = lock(&self.state).answers.get_mut(&id) {
                         *waiting = Some(answer);
                     }

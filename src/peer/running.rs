@@ -119,8 +119,8 @@ impl Peer {
         &self.restored.damaged
     }
 
-    /// The shares and downloads that the start found complete and unchanged. It checks the files of
-    /// all others, which may go on after [`Peer::start`] has returned.
+    /// The shares and downloads that the start found complete and unchanged. The files of all
+    /// others are checked in the background, perhaps still after [`Peer::start`] has returned.
     pub fn unchanged_at_start(&self) -> &HashSet<InfoHash> {
         &self.restored.unchanged
     }
@@ -179,7 +179,8 @@ impl Peer {
         self.server.stop();
         self.calls.join();
         context.tasks.join();
-        // A thread that waits for a silent tracker holds nothing, and must not delay the end.
+        // A thread that waits for a silent tracker holds nothing that the stop needs, and must not
+        // delay the end.
         let _ = self.announcers_ended.recv_timeout(ANNOUNCE_WAIT);
         context.changes.notify();
         log::info!("stopped");
@@ -193,7 +194,8 @@ impl Peer {
         let transfers = Arc::clone(&self.transfers);
         tasks.spawn("watch", move || watch::run(&transfers))?;
         let services = Arc::clone(&self.services);
-        // Not joined: it may wait for a silent tracker, and it holds nothing.
+        // Not joined: the thread may wait for a silent tracker, and it holds nothing that the stop
+        // needs.
         let thread = thread::Builder::new().name("group-announce".to_owned());
         thread.spawn(move || {
             let group_client = services.group_client();

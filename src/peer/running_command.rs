@@ -31,7 +31,8 @@ impl RunningCommand {
     pub(super) fn begin(&self) -> CommandGuard<'_> {
         *lock(&self.thread) = Some(thread::current().id());
         self.is_interrupted.store(false, Ordering::SeqCst);
-        // Checked after the flag is cleared, so that a stop in between is not lost.
+        // Checked after `is_interrupted` is cleared: in the other order, a `close` between the two
+        // steps would be lost.
         if self.is_closed.load(Ordering::SeqCst) {
             self.interrupt();
         }

@@ -1,12 +1,12 @@
 //! The open sockets of calls, and of connections that fetch metadata. No `Link` owns these sockets,
-//! so they are registered here, where a stop of the peer can close them.
+//! so they are registered here, where a stop of the peer can shut them down.
 
 use crate::system::lock;
 use std::collections::HashMap;
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// The registered sockets. [`Sockets::shut`] closes them.
+/// The registered sockets. [`Sockets::shut`] shuts them down.
 #[derive(Debug, Default)]
 pub(super) struct Sockets {
     state: Mutex<State>,
@@ -26,8 +26,8 @@ pub(super) struct RegisteredSocket<'a> {
 }
 
 impl Sockets {
-    /// Registers a socket until the guard is dropped. After [`Sockets::shut`] the socket is closed
-    /// at once.
+    /// Registers a socket until the guard is dropped. After [`Sockets::shut`] the socket is shut
+    /// down at once.
     pub(super) fn register(&self, stream: &Arc<TcpStream>) -> RegisteredSocket<'_> {
         let mut state = lock(&self.state);
         let number = state.next;
@@ -42,7 +42,7 @@ impl Sockets {
         }
     }
 
-    /// Closes all registered sockets, and all that are registered later.
+    /// Shuts down all registered sockets, and all that are registered later.
     pub(super) fn shut(&self) {
         let mut state = lock(&self.state);
         state.is_shut = true;

@@ -119,7 +119,7 @@ pub struct ControlStatus {
     /// Whether it answers requests.
     pub state: TrackerState,
     /// The number of registry writes that it lacks, according to the trackers that answer. `None`
-    /// if one of these has had no report from it yet.
+    /// if no tracker answers, or if one that answers has had no report from this tracker yet.
     pub lag: Option<u64>,
     /// Why it does not answer.
     pub trouble: Option<String>,

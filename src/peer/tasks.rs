@@ -39,7 +39,7 @@ impl Tasks {
         Ok(())
     }
 
-    /// Waits for all threads. The caller has already asked the long tasks to stop.
+    /// Waits for the long tasks, which the caller has already asked to stop. Then ends the pool.
     pub(super) fn join(&self) {
         let threads = std::mem::take(&mut *lock(&self.threads));
         for thread in threads {

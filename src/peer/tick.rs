@@ -8,8 +8,7 @@ use std::time::Duration;
 
 /// Interval of the timed work. New addresses are called at once.
 const TICK: Duration = Duration::from_millis(100);
-/// Interval at which TRACKER_INFO is read for swarms without a tracker, and starved downloads get
-/// more trackers.
+/// Interval at which the peer looks for more trackers, see [`check_trackers`].
 const TRACKER_CHECK: Duration = Duration::from_secs(2);
 
 /// Runs until the peer stops.
@@ -18,7 +17,7 @@ pub(super) fn run(services: &Services, calls: &Calls) {
     let mut schedule = TickSchedule::default();
     let mut last_check = context.now();
     loop {
-        let woken = context.ticks.wait(TICK);
+        let swarms = context.ticks.wait(TICK);
         if context.stop.is_stopped() {
             return;
         }
@@ -27,7 +26,7 @@ pub(super) fn run(services: &Services, calls: &Calls) {
             last_check = now;
             check_trackers(services);
         }
-        for info_hash in woken {
+        for info_hash in swarms {
             schedule.set(info_hash, Some(now));
         }
         for info_hash in schedule.take_due(now) {
@@ -57,7 +56,7 @@ fn tick(services: &Services, calls: &Calls, entry: &SwarmEntry) -> Option<Durati
 }
 
 /// Looks for trackers: TRACKER_INFO may name one for swarms that have none, and a starved download
-/// may need more of the trackers that its torrent names.
+/// (nothing has arrived lately) may need more of the trackers that its torrent names.
 fn check_trackers(services: &Services) {
     let (announcer, now) = (&services.announcer, services.context.now());
     announcer.look_for_trackers();

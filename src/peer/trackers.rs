@@ -16,8 +16,9 @@ pub(super) trait Trackers<S>: Debug + Send + Sync {
     /// Sends `stopped` to the trackers that know of a swarm, and forgets it.
     fn leave(&self, info_hash: InfoHash);
 
-    /// The latest trouble with the trackers of a swarm: that of trackers that answer comes first.
-    /// `None` before the first announce.
+    /// The latest trouble with a tracker of a swarm. If some tracker answers, its warning is
+    /// preferred to the trouble with a tracker that fails. `None` if there is no trouble, and
+    /// before the first announce.
     fn trouble(&self, info_hash: InfoHash) -> Option<String>;
 
     /// Why the publisher does not serve a swarm, as far as trackers know.

@@ -225,9 +225,9 @@ impl Transfers {
     ) -> Option<SwarmEntry> {
         let info_hash = entry.info_hash();
         let former = map.insert(info_hash, entry);
-        // Calls of `wake` before the insertion had no effect: the thread `tick` ignores swarms that
-        // are not in the map.
-        self.context.ticks.wake(info_hash);
+        // Calls of `include` before the insertion had no effect: the thread `tick` ignores swarms
+        // that are not in the map.
+        self.context.ticks.include(info_hash);
         former
     }
 

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn trackers_that_start_at_once_get_the_same_key() {
+    fn trackers_that_start_at_the_same_time_get_the_same_key() {
         for _ in 0..20 {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join(CLUSTER_FILE);

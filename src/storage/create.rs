@@ -109,7 +109,8 @@ impl ShareDraft {
             }
             error => build_error(path, error),
         })?;
-        let store = Store::open(FileLayout::all(Arc::new(info)), path).map_err(changed_error)?;
+        let store =
+            Store::open(FileLayout::all(Arc::new(info)), path).map_err(error_after_listing)?;
         Ok(Self {
             path: path.to_owned(),
             new,
@@ -171,7 +172,7 @@ fn hash_all(
     stop: &AtomicBool,
 ) -> Result<ShareHashes, CreateError> {
     let (info, lengths) = (store.info(), store.info().lengths());
-    let before = store.stamps().map_err(changed_error)?;
+    let before = store.stamps().map_err(error_after_listing)?;
     // Every byte is hashed twice if files have their own SHA-1. `progress` counts each byte once.
     let passes = if file_sha1 { 2 } else { 1 };
     let hashes = Mutex::new(ShareHashes {
@@ -204,8 +205,8 @@ fn hash_all(
         }
         Ok(())
     })
-    .map_err(changed_error)?;
-    let after = store.stamps().map_err(changed_error)?;
+    .map_err(error_after_listing)?;
+    let after = store.stamps().map_err(error_after_listing)?;
     let mut pairs = before.iter().zip(&after).zip(store.layout().wanted_files());
     let has_changed = |before: &FileStamp, after| before.compare(after) == StampMatch::Changed;
     if let Some((_, index)) = pairs.find(|((before, after), _)| has_changed(before, after)) {
@@ -223,8 +224,9 @@ fn default_piece_length(total: u64) -> u32 {
     length
 }
 
-/// The share existed a moment ago, so these errors mean that it changed.
-fn changed_error(error: StoreError) -> CreateError {
+/// Converts an error that occurs after the files were listed. A file that is missing now, or has
+/// another length, has changed since.
+fn error_after_listing(error: StoreError) -> CreateError {
     match error {
         StoreError::Length { path, .. } | StoreError::Cut(path) | StoreError::Missing(path) => {
             CreateError::Changed(path)

@@ -217,7 +217,7 @@ impl Download {
                 blocks.skip(segment.length);
                 continue;
             };
-            // An error if someone has truncated the file: this write would restore its length and
+            // `stamp` fails if someone has truncated the file. A write would restore its length and
             // leave a hole where earlier pieces were.
             if segment.kind == FileKind::Wanted {
                 self.store.stamp(index, &file)?;
@@ -247,7 +247,7 @@ impl Download {
 
     /// For a replacement: copies the good pieces of the old share, so that they need not be
     /// fetched. The caller must verify them again, because the old files may change while they are
-    /// copied. `progress` is called with the number of bytes that are hashed.
+    /// copied. `progress` is called with the number of bytes hashed so far.
     ///
     /// # Errors
     /// When the copy cannot be written, or [`StoreError::Stopped`].
@@ -322,8 +322,9 @@ impl Download {
 
     /// Syncs a complete download, renames it to its final name and returns the final path. Its
     /// store stays usable throughout. The caller has verified every piece. The files get the
-    /// `times` of the original. `note` is called before a rename that needs several steps; see
-    /// [`super::undo_steps`] and [`super::undo_moves`].
+    /// `times` of the original. If the rename needs several steps, `note` is called first, to note
+    /// them in the record (see [`super::RenameSteps`]). After a crash, [`super::undo_steps`] or
+    /// [`super::undo_moves`] undoes them.
     ///
     /// # Errors
     /// When the final name is taken (for a replacement: by an entry of another kind), a file

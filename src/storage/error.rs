@@ -48,8 +48,8 @@ pub enum StoreError {
         /// The error that the system returned.
         source: io::Error,
     },
-    /// The folder of a download, or one above it, may not be opened or searched. So nothing is
-    /// known of the files in it. An empty mount point is often closed like this.
+    /// There is no permission to open or search the folder of a download, or a folder above it. So
+    /// nothing is known of the files in it. An empty mount point often has such permissions.
     #[error(
         "cannot use the folder {}: {}: change its permissions or choose another folder",
         .path.display(),

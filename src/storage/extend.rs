@@ -26,7 +26,7 @@ pub(super) fn fill(store: &Store, index: usize, parts_file: &PartsFile) -> Resul
     let piece_length = u64::from(store.info().lengths().piece_length());
     let (start, end) = (entry.offset, entry.offset.saturating_add(entry.length));
     // Only the first and the last piece of this file can also contain bytes of other files. So the
-    // parts file has bytes of these pieces only.
+    // parts file has no bytes of the pieces between them.
     let head = (start / piece_length + 1).saturating_mul(piece_length);
     let tail = end.saturating_sub(1) / piece_length * piece_length;
     let file = store.open_file(index, Access::Write)?;
@@ -63,7 +63,7 @@ pub(super) fn move_files(
     (parent, partial): (&Folder, &str),
     note: NoteSteps<'_>,
 ) -> Result<(), StoreError> {
-    check_edges(store)?;
+    check_before_moving(store)?;
     // The steps are noted once, before the first file that needs them.
     let is_noted = Cell::new(false);
     let note = |aside: Option<&str>| match is_noted.replace(true) {
@@ -96,8 +96,8 @@ pub(super) fn move_files(
 
 /// Cleans up after `move_files` if a crash has interrupted its noted steps. Afterwards each wanted
 /// file has either its name in the partial folder or its final name, and empty files that only held
-/// a final name are gone. Returns `false` if the partial
-/// folder is not there: all files were moved, or the disk is not mounted.
+/// a final name are gone. Returns `false` if the partial folder is not there: all files were moved,
+/// or the disk is not mounted.
 ///
 /// # Errors
 /// An error of the file system.
@@ -126,7 +126,7 @@ pub fn undo_moves(
 
 /// Checks that the files in place have not changed since they were found. Each piece with bytes of
 /// both a file in place and a fetched file must be good too.
-fn check_edges(store: &Store) -> Result<(), StoreError> {
+fn check_before_moving(store: &Store) -> Result<(), StoreError> {
     let layout = store.layout();
     let is_in_place = |index: &usize| store.is_in_place(*index);
     store.check_paths(0, usize::MAX)?;

@@ -287,8 +287,8 @@ mod tests {
             hashes.finish(&store, &AtomicBool::new(false)).unwrap()
         };
         assert_eq!(hash_all(0, &blocks), []);
-        // Blocks are ignored if they do not contain the next byte to be hashed. These start after
-        // byte 0 and end before `sub/big`.
+        // Blocks are used only if they contain the next byte to be hashed: here byte 0, and then
+        // the start of `sub/big`. These blocks are between the two.
         assert_eq!(hash_all(7, &blocks[..1]), []);
         // These start after all bytes.
         assert_eq!(hash_all(u64::MAX, &blocks), []);

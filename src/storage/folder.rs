@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 /// The action in errors about a folder that cannot be made, opened or locked.
 const USE_FOLDER: &str = "use the folder";
-/// The file in the folder that is locked.
+/// The name of the locked file in a state folder.
 const LOCK_FILE: &str = "lock";
 
 /// A state folder that this process has locked. Other processes cannot use it until this is
@@ -150,8 +150,8 @@ impl StateFolder {
         ] {
             let missing = find_missing(call, &path, result);
             if let Some(missing) = missing.map_err(FileError::at(USE_FOLDER, &path))? {
-                // The caller logs this warning. It is noted, so that it is not logged again when
-                // the file system lacks the same call later.
+                // The caller logs this warning. It is noted, so that the next failure of the same
+                // call on this file system is not logged too.
                 let _ = missing.note_warning();
                 warnings.push(missing.to_string());
             }

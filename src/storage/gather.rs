@@ -7,11 +7,11 @@ use std::io::{self, IoSlice};
 /// Most slices that Linux accepts in one call (`IOV_MAX`).
 const MAX_SLICES: usize = 1024;
 
-/// Blocks, without the bytes that were written already.
+/// Blocks, without the bytes that were written or skipped already.
 #[derive(Debug)]
 pub(super) struct Gather<'a> {
     blocks: &'a [&'a [u8]],
-    /// Bytes of the first block that are written already.
+    /// Bytes of the first block that were written or skipped already.
     within: usize,
 }
 

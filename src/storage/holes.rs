@@ -32,9 +32,10 @@ pub(super) fn write_sparse(
     Ok(())
 }
 
-/// Frees the space of a complete file that was reserved but never written. `lseek` reports it as
-/// holes. It belongs to pieces of zeros: they verify before anything is fetched, because a new file
-/// reads as zeros. So they are never written, and [`write_sparse`] does not free their space.
+/// In a complete file, frees the space that was reserved but never written. `lseek` reports this
+/// space as holes. It belongs to pieces of zeros: they verify before anything is fetched, because a
+/// new file reads as zeros. So they are never written, and [`write_sparse`] does not free their
+/// space.
 pub(super) fn release_holes(file: &File, length: u64) {
     let mut at = 0;
     // Stops at the first error: then the file takes more space than it needs.

@@ -27,8 +27,8 @@ pub struct StoredLogin {
 }
 
 impl StoredLogin {
-    /// Starts a login. Keeps the [`SeenDecisions`] of each user that the `previous` login
-    /// contains.
+    /// Starts a login. Copies from the `previous` login the [`SeenDecisions`] of this user, and
+    /// those of the latest 16 other users.
     pub fn begin(user: Label, token: Token, previous: Option<Self>) -> Self {
         let mut earlier_users = Vec::new();
         if let Some(previous) = previous {

@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_call_is_no_error_and_a_fault_of_the_disk_is_one() {
+    fn a_fault_of_the_disk_is_an_error_and_a_missing_call_is_not() {
         use OptionalCall::*;
         let found = |call, errno: Errno| {
             let missing = find_missing(call, Path::new("/"), Err(errno.into()));

@@ -2,7 +2,7 @@
 //! as far as the umask allows: people pass a `.torrent` on.
 
 use super::reserve::ReservedSpace;
-use super::whole_file::{parent_of, place_new, readable};
+use super::whole_file::{parent_of, place_new, with_readable_text};
 use std::fs::Permissions;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -12,8 +12,8 @@ use tempfile::NamedTempFile;
 /// Checks that [`write_output`] can write the file, before hours of work.
 ///
 /// # Errors
-/// When the path has no file name or is that of a folder, the name is too long, or the folder that
-/// would contain the file is missing or cannot be written.
+/// The path has no file name, a folder already has this path, the name is too long, or the folder
+/// that would contain the file is missing or cannot be written.
 pub fn check_output(path: &Path) -> io::Result<()> {
     let ends_as_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
     if path.file_name().is_none() || ends_as_folder {
@@ -46,12 +46,12 @@ pub fn reserve_output(path: &Path, length: u64) -> io::Result<ReservedSpace> {
 /// See [`check_output`]. `AlreadyExists` if the name is taken.
 pub fn write_output(path: &Path, bytes: &[u8], replaces: bool) -> io::Result<()> {
     let mut file = temporary(path)?;
-    file.write_all(bytes).map_err(readable)?;
+    file.write_all(bytes).map_err(with_readable_text)?;
     let placed = match replaces {
         true => file.persist(path).map(drop).map_err(|error| error.error),
         false => place_new(file, path),
     };
-    placed.map_err(readable)
+    placed.map_err(with_readable_text)
 }
 
 fn temporary(path: &Path) -> io::Result<NamedTempFile> {
@@ -64,7 +64,7 @@ fn temporary(path: &Path) -> io::Result<NamedTempFile> {
         ErrorKind::NotFound if !folder.exists() => {
             io::Error::new(ErrorKind::NotFound, "its folder does not exist")
         }
-        _ => readable(error),
+        _ => with_readable_text(error),
     })
 }
 

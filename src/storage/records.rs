@@ -56,7 +56,8 @@ impl Saved {
         Self { torrent, leftover }
     }
 
-    /// Whether one of these paths is the leftover partial file, or is inside of it.
+    /// Whether one of these paths is the leftover partial file, or is inside it (the partial file
+    /// of a folder is a folder).
     fn leftover_contains_one_of(&self, paths: &[PathBuf]) -> bool {
         let mut ancestors = paths.iter().flat_map(|path| path.ancestors());
         let leftover = self.leftover.as_ref();
@@ -152,9 +153,9 @@ impl Records {
         Ok(())
     }
 
-    /// From now on, these paths belong to the share `hash`. If the record of another, stopped
-    /// download names one of them as its partial file, this removes that name from the record. The
-    /// change survives a crash once this returns.
+    /// From now on, these paths belong to the share `hash`. If one of them is the partial file of
+    /// another download that is stopped, or is inside it, the record of that download no longer
+    /// names the partial file. The change survives a crash once this returns.
     ///
     /// # Errors
     /// When a record cannot be written.
@@ -478,7 +479,8 @@ mod tests {
             assert_eq!(partial(&records).is_some(), is_kept);
             assert!(records.load_all().pop().unwrap().is_ok());
         }
-        // A download that is not stopped is protected in another way.
+        // `claim` ignores a download that is not stopped: `peer/download` refuses its paths to
+        // other shares.
         record.state = RecordState::Partial;
         let records = Records::open(&folder).unwrap();
         records.save(&record, &metainfo).unwrap();

@@ -51,7 +51,7 @@ fn rename_by_placeholder(
     use nix::unistd::{UnlinkatFlags, unlinkat};
     let (old, new) = (old.as_file(), new.as_file());
     match layout {
-        // Only an empty folder can be replaced by a rename.
+        // The rename below replaces this folder, but fails if the folder is not empty any more.
         Layout::Folder => mkdirat(new, to, Mode::from_bits_truncate(0o700))?,
         Layout::File => match linkat(old, from, new, to, AtFlags::empty()) {
             Ok(()) => return unlinkat(old, from, UnlinkatFlags::NoRemoveDir),

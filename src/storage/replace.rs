@@ -17,7 +17,8 @@ pub enum ExtraFiles {
     Keep,
 }
 
-/// The steps that [`super::Download::finish`] has noted before it began to take a final name.
+/// The note that [`super::Download::finish`] makes in the record before it gives the download its
+/// final name in several steps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RenameSteps {
     /// The name that the replaced folder gets meanwhile, if one is replaced.
@@ -46,7 +47,8 @@ pub fn undo_steps(
         undo_new(&parent, partial, name, layout)?;
         return Ok(true);
     };
-    // An empty folder is only a placeholder: `aside` after the first step, `name` after the third.
+    // An empty folder is only a placeholder: `aside` after the first of the `replacement_steps`
+    // (`rename`), `name` after the third.
     parent.remove_empty_folder(aside)?;
     if parent.entry(aside)?.is_none() {
         return Ok(true);

@@ -3,7 +3,7 @@
 
 use super::StoreError;
 use super::optional::{OptionalCall, carried_out};
-use super::whole_file::readable;
+use super::whole_file::with_readable_text;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::statfs::{
@@ -83,7 +83,7 @@ impl ReservedSpace {
             io::copy(&mut io::repeat(0).take(length), &mut file)?;
             Ok(Self(file))
         };
-        fill().map_err(readable)
+        fill().map_err(with_readable_text)
     }
 }
 

@@ -92,11 +92,12 @@ fn own_torrents(path: &Path, name: &FileName, output: Option<&Path>) -> Vec<Path
         Some(path.join(below_path).join(output.file_name()?))
     });
     let usual = path.join(format!("{}.torrent", name.as_str()));
-    let is_own = is_torrent_called(&usual, name);
+    let is_own = is_torrent_of(&usual, name);
     inside.into_iter().chain(is_own.then_some(usual)).collect()
 }
 
-fn is_torrent_called(path: &Path, name: &FileName) -> bool {
+/// Whether the file at `path` is a torrent for a share with this name.
+fn is_torrent_of(path: &Path, name: &FileName) -> bool {
     let is_file = path.symlink_metadata().is_ok_and(|found| found.is_file());
     let bytes = is_file.then(|| whole_file::read(path, MAX_METAINFO as u64 + 1));
     let Some(Ok(Some(bytes))) = bytes else {

@@ -76,8 +76,8 @@ pub enum StoredSpan {
 
 impl Store {
     /// Opens a share for reading. `path` is the file or the folder itself. It may be a symbolic
-    /// link, but links inside the folder are refused. The files are not opened before they are
-    /// read, or examined by [`Store::stamps`].
+    /// link, but links inside the folder are refused. A file is opened only when it is read, or
+    /// when [`Store::stamps`] examines it.
     ///
     /// # Errors
     /// When the file or folder is missing, is of the wrong kind, or cannot be opened.
@@ -230,7 +230,7 @@ impl Store {
     }
 
     /// Whether the wanted files have the given stamps. Ignores the parts file.
-    pub fn are_files_unchanged(&self, stamps: &[FileStamp]) -> bool {
+    pub fn are_wanted_files_unchanged(&self, stamps: &[FileStamp]) -> bool {
         let files = self.layout.wanted_files().count();
         let (Some(then), Ok(now)) = (stamps.get(..files), self.stamps()) else {
             return false;
@@ -256,9 +256,9 @@ impl Store {
         self.layout.is_mixed_piece(piece)
     }
 
-    /// Records that the files were verified with these `stamps` (see [`Store::stamps`]). Only the
-    /// first call has an effect. The caller takes the stamps before it verifies the files, so that
-    /// a change during verification is detected later.
+    /// Sets the `stamps` that the files must keep (see [`Store::stamps`]). Only the first
+    /// call has an effect. The caller takes the stamps before it verifies the files, so that a
+    /// change during verification is detected later.
     pub fn seal(&self, stamps: &[FileStamp]) {
         let files = self.layout.count();
         let mut sealed = vec![None; files + 1];

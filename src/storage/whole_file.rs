@@ -59,7 +59,7 @@ pub(super) fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
 
 /// The same error for a person: without the name of a temporary file, and with what to do about a
 /// full disk.
-pub(super) fn readable(error: io::Error) -> io::Error {
+pub(super) fn with_readable_text(error: io::Error) -> io::Error {
     let text = error.to_string();
     let (reason, _) = text.split_once(" (os error ").unwrap_or((&text, ""));
     let text = match error.kind() {
@@ -86,7 +86,7 @@ fn write_temporary(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
         sync_file(file.as_file(), folder)?;
         Ok(file)
     };
-    write().map_err(readable)
+    write().map_err(with_readable_text)
 }
 
 /// The folder that contains `path`.

@@ -96,7 +96,7 @@ pub(super) struct ActivePiece {
     sources: Vec<LinkId>,
     /// The link that began the latest run. A link with a large window requests all blocks of the
     /// runs that it began itself, before it begins another run.
-    begun_by: Option<LinkId>,
+    latest_run_by: Option<LinkId>,
     /// The piece failed with several sources. It is fetched from one link alone, to find out which
     /// link sends bad data.
     needs_single_link: bool,
@@ -128,7 +128,7 @@ impl ActivePiece {
             free: 0,
             missing: blocks,
             sources: Vec::new(),
-            begun_by: None,
+            latest_run_by: None,
             needs_single_link: single_link.is_some(),
             single_link,
         }
@@ -141,8 +141,8 @@ impl ActivePiece {
     }
 
     /// Whether `link` began the latest run.
-    pub(super) fn was_begun_by(&self, link: LinkId) -> bool {
-        self.begun_by == Some(link)
+    pub(super) fn latest_run_is_of(&self, link: LinkId) -> bool {
+        self.latest_run_by == Some(link)
     }
 
     /// If the piece was reserved for `link`, another link may be chosen for it.
@@ -179,7 +179,7 @@ impl ActivePiece {
 
     /// Begins the run that [`ActivePiece::next_run`] returns, on behalf of `link`.
     pub(super) fn begin_run(&mut self, link: LinkId) {
-        self.begun_by = Some(link);
+        self.latest_run_by = Some(link);
         if let Some(run) = self.next_run() {
             self.begun += 1;
             self.free += run.blocks;

@@ -47,7 +47,7 @@ impl Contacts {
         addresses.into_iter().for_each(|address| self.add(address));
     }
 
-    /// A tracker names peers that have just joined the swarm. They are called from `from` on.
+    /// A tracker names peers that have just joined the swarm. They are not called before `from`.
     pub fn add_newcomers(&mut self, addresses: impl Iterator<Item = SocketAddr>, from: Duration) {
         addresses.for_each(|address| self.candidates.add_waiting(address, from));
     }
@@ -57,7 +57,8 @@ impl Contacts {
         self.candidates.add_from_peer(address);
     }
 
-    /// The addresses for a successor: see [`Candidates::for_successor`].
+    /// The addresses, for the transfer or magnet search that replaces this one: see
+    /// [`Candidates::for_successor`].
     pub fn for_successor(&self) -> Candidates {
         self.candidates.for_successor()
     }
@@ -67,7 +68,7 @@ impl Contacts {
         self.candidates.only_barred()
     }
 
-    /// Continues with the addresses of a predecessor.
+    /// Continues with the addresses of the transfer or magnet search that this one replaces.
     pub fn take_over(&mut self, candidates: Candidates) {
         self.candidates = candidates;
     }
@@ -122,7 +123,7 @@ impl Contacts {
         self.candidates.release(address, until);
     }
 
-    /// The address is not called before `until`.
+    /// Bars the address, because it is our own or sent bad data. It is not called before `until`.
     pub fn bar(&mut self, address: SocketAddr, until: Duration) {
         self.candidates.bar(address, until);
     }

@@ -268,7 +268,7 @@ impl<B: Debug> Core<B> {
     pub fn on_link_down(&mut self, id: LinkId, activity: LinkActivity, now: Duration) {
         let picker = self.fetch.picker_mut();
         if self.peers.on_link_down(id, activity, picker, now) {
-            self.serve(now);
+            self.assign_upload_slots(now);
         }
     }
 
@@ -302,7 +302,7 @@ impl<B: Debug> Core<B> {
             ReceivedMessage::Interested | ReceivedMessage::NotInterested => {
                 let is_interested = message == ReceivedMessage::Interested;
                 self.peers.on_interested(id, is_interested);
-                self.serve(now);
+                self.assign_upload_slots(now);
                 return Ok(());
             }
             ReceivedMessage::Have(piece) => picker.on_have(id, piece),
@@ -456,7 +456,7 @@ impl<B: Debug> Core<B> {
         self.fetch.on_web_seed_failed(id, trouble);
     }
 
-    /// Why a web seed failed last.
+    /// The reason of the latest failure of any web seed.
     pub fn web_seed_trouble(&self) -> Option<&str> {
         self.fetch.web_seeds().trouble()
     }
@@ -477,10 +477,10 @@ impl<B: Debug> Core<B> {
         self.phase().fetches() && self.picker().awaits(id, range)
     }
 
-    /// A rate limit keeps this peer from reading from a web seed. So the web seed is not late.
-    pub fn mark_not_late(&mut self, id: LinkId, now: Duration) {
-        self.fetch.picker_mut().mark_not_late(id, now);
-        self.fetch.progress_mut().mark_not_late(now);
+    /// A rate limit keeps this peer from reading from a web seed. So the web seed has not stalled.
+    pub fn mark_not_stalled(&mut self, id: LinkId, now: Duration) {
+        self.fetch.picker_mut().mark_not_stalled(id, now);
+        self.fetch.progress_mut().mark_not_stalled(now);
     }
 
     /// How far a web seed is trusted.
@@ -497,10 +497,11 @@ impl<B: Debug> Core<B> {
         }
         let (config, effects) = (&self.config, &mut self.effects);
         let picker = self.fetch.picker_mut();
-        if self.peers.observe(activity, config, picker, now, effects) {
-            self.fetch.progress_mut().mark_not_late(now);
+        let limit_pauses_reading = self.peers.observe(activity, config, picker, now, effects);
+        if limit_pauses_reading {
+            self.fetch.progress_mut().mark_not_stalled(now);
         }
-        self.serve(now);
+        self.assign_upload_slots(now);
         let (config, effects) = (&self.config, &mut self.effects);
         if config.exchanges_peers {
             self.peers.exchange(self.fetch.picker(), now, effects);
@@ -547,7 +548,7 @@ impl<B: Debug> Core<B> {
         self.contacts_mut().forget_unbarred();
         self.close_links(reason);
         self.peers.remove_all_early(self.fetch.picker_mut(), now);
-        self.serve(now);
+        self.assign_upload_slots(now);
     }
 
     /// Ends all links.
@@ -691,8 +692,9 @@ impl<B: Debug> Core<B> {
         }
     }
 
-    fn serve(&mut self, now: Duration) {
+    fn assign_upload_slots(&mut self, now: Duration) {
         let only_uploads = self.phase().only_uploads();
-        self.peers.serve(only_uploads, now, &mut self.effects);
+        self.peers
+            .assign_upload_slots(only_uploads, now, &mut self.effects);
     }
 }

@@ -35,7 +35,7 @@ pub struct PeerExchange {
 pub struct ContactChanges {
     /// New addresses, which the peer does not have from us.
     pub added: Vec<SocketAddr>,
-    /// Addresses that the peer has from us and is no longer to have.
+    /// Addresses that we have sent to the peer and that it should drop now.
     pub dropped: Vec<SocketAddr>,
 }
 

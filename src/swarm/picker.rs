@@ -250,10 +250,10 @@ impl Picker {
         }
     }
 
-    /// Nothing arrived because we did not read: the link is not late.
-    pub fn mark_not_late(&mut self, id: LinkId, now: Duration) {
+    /// Nothing arrived because we did not read: the link has not stalled.
+    pub fn mark_not_stalled(&mut self, id: LinkId, now: Duration) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.requests.mark_not_late(now);
+            link.requests.mark_not_stalled(now);
         }
     }
 
@@ -290,6 +290,8 @@ impl Picker {
             pieces.take_late(link, &is_late, free_window, out);
         }
         let has_large_window = window >= MAX_RUN_BLOCKS as usize / 2;
+        // Each round takes free blocks of one piece, or only begins a run. The next round takes the
+        // blocks of that run.
         loop {
             let left = (start + free_window).saturating_sub(out.len());
             // A link with a large window prefers runs that it begins itself. A link to a seed does
@@ -299,7 +301,7 @@ impl Picker {
                 has_large_window || has_others && pieces.has_piece_of_seeds_only(link);
             let took_own = prefers_own
                 && left > 0
-                && (pieces.take_free(link, now, left, out, |active| active.was_begun_by(id))
+                && (pieces.take_free(link, now, left, out, |active| active.latest_run_is_of(id))
                     || pieces.begin_run(link, in_order, reserve));
             // A link that does not prefer its own runs, or got no blocks that way, takes free
             // blocks of any open piece. If there are none, it begins a run.
@@ -328,7 +330,8 @@ impl Picker {
         // Requests go in batches: single ones would cost a system call each.
         let is_trickle = in_flight_count > 0 && free_window < (window / 4).max(1);
         let pieces = &self.pieces;
-        let may_request = !link.requests.update_pause(now) && !is_trickle;
+        let is_paused = link.requests.update_pause(now);
+        let may_request = !is_paused && !is_trickle;
         (may_request && link.serves(|piece| pieces.wants(piece))).then_some(free_window)
     }
 

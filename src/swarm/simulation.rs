@@ -10,10 +10,10 @@
 //! lie, keep silent, reject, leave, choke, announce their pieces late, or send requests and never
 //! read.
 //!
-//! A plan (`plan`) describes a simulation. Equal plans give equal schedules. A checker watches each
-//! honest peer (`checker`, with the table of properties). At the end every honest peer has every
-//! piece that it needs, within a bound of virtual time. It has announced each new piece, and has no
-//! requests and no reserved buffers.
+//! A plan (`plan`) describes a simulation. Equal plans give the same events in the same order. A
+//! checker watches each honest peer (`checker`, with the table of properties). At the end every
+//! honest peer has every piece that it needs, within a bound of virtual time. It has announced each
+//! new piece, and has no requests and no reserved buffers.
 //!
 //! | tests | what they run |
 //! |---|---|

@@ -125,6 +125,7 @@ mod tests {
         let mut slowest = TokenBucket::new(0);
         slowest.reserve(now, BLOCK);
         let due = slowest.reserve(now, BLOCK);
+        // 16 s for the first block, less `MAX_UNUSED`.
         assert_eq!((due - now).as_secs(), 15);
     }
 }

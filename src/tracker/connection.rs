@@ -172,7 +172,7 @@ impl HttpSession {
         let has_unsent = self.sent < self.out.len();
         if has_unsent && !self.flush()? {
             if self.stage == Stage::Idle {
-                // In this stage, `go_on` starts a new idle time when the responses are sent.
+                // For `Stage::Head`, `go_on` starts a new idle time once the responses are sent.
                 self.stage = Stage::Head;
             }
             self.until = Instant::now() + self.deadlines.head;

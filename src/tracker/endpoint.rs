@@ -116,8 +116,8 @@ pub enum NodeError {
     Thread(#[source] io::Error),
 }
 
-/// What the operator does to restore the key of a cluster. A tracker without TRACKER_INFO keeps the
-/// key in its state folder.
+/// What the operator does to restore the key of a cluster. If this tracker ran without TRACKER_INFO
+/// before, its key is still in its state folder.
 fn how_to_bring_back(key: &Path, folder: &Path) -> String {
     let in_folder = folder.join(CLUSTER_FILE);
     if in_folder != key && in_folder.exists() {

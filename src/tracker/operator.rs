@@ -209,7 +209,7 @@ fn check_names(path: &Path) -> Result<(), BackupError> {
     check_backup_name(&name_in_between(path))
 }
 
-/// The name that the complete file has for a moment, where it replaces another.
+/// The name that the complete file may have for a moment, before it gets the name `path`.
 fn name_in_between(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");

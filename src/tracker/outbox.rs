@@ -90,7 +90,7 @@ impl<T> Outbox<T> {
     }
 
     /// Waits until the connection's reader has ended, at most `limit`.
-    pub(super) fn wait_for_reader(&self, limit: Duration) {
+    pub(super) fn wait_for_reader_end(&self, limit: Duration) {
         let reading = |queue: &mut Queue<T>| !queue.reader_ended;
         let _ = self
             .changed

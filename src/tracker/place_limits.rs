@@ -7,8 +7,8 @@ use std::net::IpAddr;
 /// Places in addition to the others, for the addresses of the trackers and for this machine, so
 /// that replicas and the operator always find one.
 const RESERVED_PLACES: usize = 64;
-/// Descriptors for files, the database, calls to other trackers and the reserved places. All others
-/// are for the places that are not reserved.
+/// Descriptors for files, the database, calls to other trackers and the reserved places. The
+/// remaining descriptors are for the places that are not reserved.
 const OTHER_DESCRIPTORS: usize = 256;
 /// The most connections by default: each may take 16 KiB of memory.
 const MAX_BY_DEFAULT: usize = 65_536;

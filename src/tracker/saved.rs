@@ -2,10 +2,12 @@
 //!
 //! In scope: the format of the file. Out of scope: the file itself, and which peers have expired.
 //!
-//! Layout: [`MAGIC`]; the wall clock in milliseconds (8 bytes); the SipHash key by which peer ids
-//! are hashed (16 bytes); each swarm with its peers; SHA-256 of everything before. Numbers are
-//! big-endian. This is layout 2. Layout 1 ([`MAGIC_1`]) has no SipHash key, because all ids are
-//! whole. In it, the hash of the `key` that a peer announces has 8 bytes instead of 4.
+//! Layout: [`MAGIC`]; the wall clock in milliseconds (8 bytes); a SipHash key (16 bytes); each
+//! swarm with its peers; SHA-256 of everything before. Numbers are big-endian. The id of a peer is
+//! written whole, or as its hash under the SipHash key. This is layout 2.
+//!
+//! In layout 1 ([`MAGIC_1`]), all ids are whole, so it has no SipHash key. The hash of the `key`
+//! that a peer announces has 8 bytes there instead of 4.
 
 use super::announcing::{IdHash, nonzero_key_hash};
 use super::swarm::{SavedId, SavedPeer, TimedAddress, Traffic};

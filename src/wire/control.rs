@@ -40,7 +40,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 /// The number of a client in a closed run, from 1.
 pub type ClientNumber = NonZeroU32;
 
-/// A request of a client, with its number.
+/// A request of a client, and the number of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunRequestMessage {
     /// The number that the answer repeats.

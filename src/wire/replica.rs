@@ -50,7 +50,7 @@ pub enum ReplicaMessage {
         /// Whether the sender serves clients.
         serving: bool,
     },
-    /// The first message of a tracker that speaks another version of the protocol. This tracker
+    /// The first message of a tracker that speaks another version of the protocol. The receiver
     /// cannot read the other fields of the message.
     OtherHello {
         /// The protocol version of the sender.

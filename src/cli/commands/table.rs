@@ -32,7 +32,7 @@ pub(in crate::cli) static AREAS: &[CommandArea] = &[
     },
     CommandArea {
         title: "downloads and this peer",
-        entries: run::RUN,
+        entries: run::DOWNLOADS_AND_PEER,
     },
 ];
 

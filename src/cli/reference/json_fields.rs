@@ -1,7 +1,7 @@
 //! Tests that `docs/cli.md` lists the fields of every JSON object, each with its types.
 //!
-//! The test prints samples of all results of commands and compares their fields. The samples of an
-//! object contain each of its optional fields, and `null` where a field can be `null`.
+//! The tests print samples of all objects and compare their fields with the document. The samples
+//! of an object contain each of its optional fields, and `null` where a field can be `null`.
 
 use super::super::commands::entries;
 use super::super::json::{doctor_line, listening_line, result_line};

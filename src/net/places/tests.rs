@@ -128,7 +128,11 @@ fn trusted_addresses_have_reserved_places_and_must_authenticate_there() {
     }
     assert_eq!(test.admit_from(near, true), Ok(None));
     assert_eq!(test.admit_from(near, true), Ok(None));
-    assert_eq!(test.admit_from(near, true), Ok(Some(1)), "both are taken");
+    assert_eq!(
+        test.admit_from(near, true),
+        Ok(Some(1)),
+        "both reserved places are taken"
+    );
     test.places.authenticate(10, Holder::Cluster).unwrap();
     let due = test.places.due(9).unwrap();
     assert_eq!(due, test.at(9) + Duration::from_secs(3));

@@ -26,7 +26,8 @@ pub const TRACKER_NAME: &str = "tracker";
 /// cluster.
 ///
 /// # Errors
-/// [`TlsError::OtherCluster`] before any data was sent; otherwise see [`TlsError`].
+/// [`TlsError::OtherCluster`] if the tracker belongs to another cluster; no data has been sent
+/// then. Otherwise see [`TlsError`].
 pub fn connect_tls(
     socket: Arc<TcpStream>,
     expected: Option<Fingerprint>,

@@ -75,7 +75,8 @@ impl ClusterTls {
     /// our leaf, the first read reports it.
     ///
     /// # Errors
-    /// [`TlsError::OtherCluster`] before any data was sent; otherwise see [`TlsError`].
+    /// [`TlsError::OtherCluster`] if the tracker is of another cluster. No data was sent then. For
+    /// other failures see [`TlsError`].
     pub fn connect(
         &self,
         socket: Arc<TcpStream>,
@@ -175,8 +176,9 @@ mod tests {
         ClusterTls::new(&authority.issue(name).unwrap()).unwrap()
     }
 
-    /// What a tracker returns for a caller, and what the caller returns.
-    fn accepted<T: Send>(
+    /// Lets a tracker accept the connection of `call`. Returns the purpose that the tracker found,
+    /// and what `call` returned.
+    fn accept_call<T: Send>(
         authority: &Authority,
         call: impl FnOnce(Arc<TcpStream>) -> T + Send,
     ) -> (Result<ConnectionPurpose, TlsError>, T) {
@@ -211,12 +213,12 @@ mod tests {
         let ours = authority();
         for purpose in [ConnectionPurpose::Replica, ConnectionPurpose::Operator] {
             let tls = tls(&ours, TRACKER_NAME);
-            let (found, was_accepted) = accepted(&ours, |socket| {
+            let (found, was_accepted) = accept_call(&ours, |socket| {
                 is_accepted(&tls.connect(socket, purpose, LONG).unwrap())
             });
             assert_eq!((found.unwrap(), was_accepted), (purpose, true));
         }
-        let (found, was_accepted) = accepted(&ours, |socket| {
+        let (found, was_accepted) = accept_call(&ours, |socket| {
             is_accepted(&connect_tls(socket, None, LONG).unwrap().0)
         });
         assert_eq!(
@@ -230,7 +232,7 @@ mod tests {
         let ours = authority();
         // The key of another cluster: the caller itself refuses.
         let foreign = tls(&authority(), TRACKER_NAME);
-        let (found, refused) = accepted(&ours, |socket| {
+        let (found, refused) = accept_call(&ours, |socket| {
             foreign
                 .connect(socket, ConnectionPurpose::Replica, LONG)
                 .map(drop)
@@ -239,20 +241,20 @@ mod tests {
         // The caller trusts us and shows a leaf that another cluster signed.
         let mut liar = tls(&authority(), TRACKER_NAME);
         liar.authority = tls(&ours, TRACKER_NAME).authority;
-        let (found, was_accepted) = accepted(&ours, |socket| {
+        let (found, was_accepted) = accept_call(&ours, |socket| {
             liar.connect(socket, ConnectionPurpose::Replica, LONG)
                 .is_ok_and(|stream| is_accepted(&stream))
         });
         assert!(found.is_err() && !was_accepted);
         // A leaf of this cluster that does not have the tracker's name.
         let other = tls(&ours, "other");
-        let (found, was_accepted) = accepted(&ours, |socket| {
+        let (found, was_accepted) = accept_call(&ours, |socket| {
             let stream = other.connect(socket, ConnectionPurpose::Operator, LONG);
             stream.is_ok_and(|stream| is_accepted(&stream))
         });
         assert!(matches!(found, Err(TlsError::Certificate(_))) && !was_accepted);
         // No certificate at all.
-        let (found, was_accepted) = accepted(&ours, |socket| {
+        let (found, was_accepted) = accept_call(&ours, |socket| {
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let verifier = Arc::new(ClusterVerifier::new(None, Arc::clone(&provider)));
             let mut config = ClientConfig::builder_with_provider(provider)

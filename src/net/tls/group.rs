@@ -2,10 +2,10 @@
 //! group's authority.
 //!
 //! The caller names the swarm in the clear: the server name (SNI) is the info-hash in hex, as in
-//! the SSL torrents of libtorrent (libtorrent manual, "SSL torrents"). A certificate is checked by
-//! its signer, its dates (by the system's clock) and its key usage. Addresses and names in
-//! certificates have no meaning. On top of TLS both sides speak BEP 3 as usual, and its handshake
-//! must name the same info-hash.
+//! the SSL torrents of libtorrent (libtorrent manual, "SSL torrents"). Each side checks the other's
+//! certificate: the signer, the dates (by the system's clock) and the key usage. Addresses and
+//! names in certificates have no meaning. On top of TLS both sides speak BEP 3 as usual, and its
+//! handshake must name the same info-hash.
 //!
 //! In TLS the called side shows its certificate first. A caller that is not a member, but knows the
 //! info-hash and the address, therefore learns the certificate of the called member, and with it
@@ -72,8 +72,8 @@ impl GroupTls {
     /// [`GroupTlsError::Setup`] if certificate and key cannot be used.
     pub fn new(identity: GroupIdentity) -> Result<Self, GroupTlsError> {
         let mut provider = rustls::crypto::ring::default_provider();
-        // The order of the caller's list decides. AES-128 is safe enough here and costs less time
-        // per byte.
+        // The caller's order decides which suite is used. AES-128 is safe enough here and costs
+        // less time per byte.
         provider.cipher_suites = vec![
             TLS13_AES_128_GCM_SHA256,
             TLS13_AES_256_GCM_SHA384,

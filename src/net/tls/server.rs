@@ -1,5 +1,6 @@
-//! The server side of a tracker's TLS connections. It shows a certificate. It requires one only
-//! from callers that name a purpose for which they need the key of the cluster.
+//! The server side of a tracker's TLS connections. The server shows a certificate. The caller must
+//! show one only for a replica connection or an operator connection, which it requests by ALPN. For
+//! these it needs the key of the cluster.
 
 use super::cluster::{self, ClusterTls};
 use super::error::TlsError;
@@ -18,7 +19,7 @@ use std::time::Duration;
 pub struct TlsServer {
     /// For peers, which need no certificate.
     peers: Arc<ServerConfig>,
-    /// For callers that name a purpose for which they need the key of the cluster.
+    /// For replica connections and operator connections: the caller needs the key of the cluster.
     cluster: Option<Arc<ServerConfig>>,
 }
 

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 
 /// How long a request waits for trackers that have just started.
 const START_WAIT: Duration = Duration::from_secs(5);
-/// How long the peer goes on asking about a write that may have been carried out. The time begins at
-/// the end of the first round after which the peer neither waits for a starting tracker nor begins
-/// a round with longer time limits. When the time is over, a request that waits for an answer ends
-/// too.
+/// How long the peer goes on asking about a write that may have been carried out. The time begins
+/// at the end of the first round after which the peer neither waits for a starting tracker nor
+/// begins a round with longer time limits. When the time is over, a request that waits for an
+/// answer ends too.
 const OUTCOME_WAIT: Duration = Duration::from_secs(20);
 /// The shortest and the longest pause between two rounds. While a tracker starts, the pause is the
 /// shortest.
@@ -34,6 +34,7 @@ pub(super) struct Attempts<'a> {
     is_long_round: bool,
     /// Whether a round with the longer time limits has begun. There is at most one.
     had_long_round: bool,
+    /// When the [`OUTCOME_WAIT`] is over. `None` if it has not begun.
     outcome_due: Option<Instant>,
     pause: Duration,
 }
@@ -108,8 +109,8 @@ impl<'a> Attempts<'a> {
             return NextRound::After(PAUSES.0);
         }
         let is_only = round.tracker_count == 1;
-        let is_due = self.outcome_due.is_some_and(|due| now >= due);
-        let may_be_long = !self.had_long_round && !is_only && !is_due;
+        let is_time_over = self.outcome_due.is_some_and(|due| now >= due);
+        let may_be_long = !self.had_long_round && !is_only && !is_time_over;
         if round.may_answer_later && round.refused.is_none() && may_be_long {
             (self.is_long_round, self.had_long_round) = (true, true);
             return NextRound::After(Duration::ZERO);
@@ -118,7 +119,8 @@ impl<'a> Attempts<'a> {
         self.next_outcome_round(now)
     }
 
-    /// Whether to go on asking about a write that may have been carried out.
+    /// Whether to go on asking about a write to which a tracker owes an answer. The first call
+    /// begins the [`OUTCOME_WAIT`].
     pub(super) fn next_outcome_round(&mut self, now: Instant) -> NextRound {
         let due = *self.outcome_due.get_or_insert(now + OUTCOME_WAIT);
         let pause = self.pause;
@@ -132,7 +134,7 @@ impl<'a> Attempts<'a> {
     /// The outcome of the request after the last round.
     ///
     /// # Errors
-    /// [`AccountError::UnknownOutcome`] if the write may have been carried out; otherwise see
+    /// [`AccountError::UnknownOutcome`] if a tracker owes an answer to a write; otherwise see
     /// [`Round::end`].
     pub(super) fn end(self, round: Round) -> Result<RoundReply, AccountError> {
         if self.open.is_answer_missing() {
@@ -145,7 +147,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// [`AccountError::UnknownOutcome`] if the write may have been carried out, otherwise `error`.
-    pub(super) fn fail(self, error: AccountError) -> AccountError {
+    pub(super) fn error_for(self, error: AccountError) -> AccountError {
         self.open.error_for(self.ask, error)
     }
 

@@ -214,7 +214,7 @@ impl ControlConnection {
         &mut self,
         ask: &AccessRequest,
         token: Option<&Token>,
-        answer: Duration,
+        answer_limit: Duration,
     ) -> Result<AccessReplyMessage, ConnectionError> {
         self.last_id = self.last_id.wrapping_add(1);
         let request = AccessRequestMessage {
@@ -227,15 +227,16 @@ impl ControlConnection {
         let is_long = u32::try_from(body.len()).is_ok_and(|length| length > MAX_FIRST_FRAME);
         if is_long && !self.has_sent_token {
             // A short request sends the token first.
-            self.ask(&AccessRequest::Cluster, token, answer)?;
+            self.ask(&AccessRequest::Cluster, token, answer_limit)?;
         }
         self.has_sent_token |= token.is_some();
-        write_frame(&self.stream, &body, MAX_FRAME, FRAME.min(answer))?;
-        let (reply, is_hinted) = self.read_reply(answer)?;
+        write_frame(&self.stream, &body, MAX_FRAME, FRAME.min(answer_limit))?;
+        let (reply, is_hinted) = self.read_reply(answer_limit)?;
         // A refusal has the id 0 if the tracker could not read the request.
         if reply.id != request.id && reply.result.is_ok() {
             return Err(ConnectionError::UnrelatedMessage);
         }
+        // A tracker that begins to send hints sends the first one before the reply.
         if request.watch && is_hinted {
             self.watched_with = request.token;
         }

@@ -112,8 +112,8 @@ impl Account {
         )
     }
 
-    /// The decisions of others about the user, and the requests to join groups of the user. News
-    /// that this peer has returned before is left out.
+    /// The decisions of others about the user, and the requests to join groups that the user owns.
+    /// News that this peer has returned before is left out.
     ///
     /// # Errors
     /// See [`AccountError`].

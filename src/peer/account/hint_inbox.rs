@@ -1,4 +1,4 @@
-//! Hints of trackers that have arrived, for the thread that handles them.
+//! Hints that have arrived from trackers, for the thread that handles them.
 //!
 //! Locks: `hints`, for a look-up or a change.
 

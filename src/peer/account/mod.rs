@@ -40,8 +40,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use trackers::ClusterTrackers;
 
-/// For this time after a tracker did not understand a request that is new in this version, the peer
-/// sends no such request.
+/// When a tracker did not understand a request that is new in this version, the peer sends no such
+/// request for this time.
 const OLD_TRACKER_PAUSE: Duration = Duration::from_secs(600);
 
 /// The user of a peer.
@@ -257,7 +257,7 @@ impl Account {
         expect_done(ask, self.ask(ask, Some(&login))?)
     }
 
-    /// Requests all pages of a list. `ask` makes the request for the page after a position; `page`
+    /// Requests all pages of a list. `ask` builds the request for the page after a position; `page`
     /// takes the page out of an answer.
     fn pages<T>(
         &self,
@@ -315,8 +315,8 @@ impl Account {
         Ok(answered.reply.result?)
     }
 
-    /// Like [`Account::ask`], for one request of a write that consists of several. `open`: the
-    /// attempts at its earlier requests that may have carried out the write. A refusal is not an
+    /// Like [`Account::ask`], for a write that consists of several requests: sends one of them.
+    /// `open` are the earlier attempts that may have carried out the write. A refusal is not an
     /// error here.
     fn ask_with_attempts(
         &self,
@@ -359,12 +359,12 @@ impl Account {
         })
     }
 
-    /// Whether a tracker did not understand a request of this version lately.
+    /// Whether a tracker has lately not understood a request that is new in this version.
     fn knows_old_tracker(&self) -> bool {
         lock(&self.old_tracker_until).is_some_and(|until| Instant::now() < until)
     }
 
-    /// A tracker did not understand a request of this version.
+    /// A tracker did not understand a request that is new in this version.
     fn on_old_tracker(&self) {
         *lock(&self.old_tracker_until) = Some(Instant::now() + OLD_TRACKER_PAUSE);
     }

@@ -58,8 +58,8 @@ impl Account {
                 Ok(answer) => {
                     expect_done(&ask, answer).map_err(|error| open.error_for(&ask, error))?
                 }
-                // This tracker does not have the earlier parts: another tracker received them, and
-                // may have carried out the write.
+                // This tracker does not have the earlier parts, so all parts are sent again. `open`
+                // is kept: another tracker that has all parts may have carried out the write.
                 Err(refused)
                     if refused.kind == AccessErrorKind::BadRequest
                         && offset > 0

@@ -110,7 +110,8 @@ impl ClusterTrackers {
     /// same write.
     ///
     /// # Errors
-    /// When none answers, or one cannot be trusted and none of the others answers.
+    /// When TRACKER_INFO cannot be read, the outcome of a write is unknown, or no tracker answers
+    /// ([`AccountError::Untrusted`] if one of them cannot be trusted).
     pub(super) fn ask(
         &self,
         ask: &AccessRequest,
@@ -121,7 +122,7 @@ impl ClusterTrackers {
         loop {
             let info = match self.info() {
                 Ok(info) => info,
-                Err(error) => return Err(attempts.fail(error)),
+                Err(error) => return Err(attempts.error_for(error)),
             };
             let mut round = Round::new(info.addresses.len());
             let is_only = info.addresses.len() == 1;
@@ -136,6 +137,7 @@ impl ClusterTrackers {
                 };
                 match self.ask_at(tracker, &trust, ask, token, limits) {
                     Ok(reply) if attempts.on_reply(tracker, &reply) => {
+                        // The reply is final.
                         return Ok(RoundReply {
                             open: attempts.into_open(),
                             ..RoundReply::of(reply)
@@ -162,7 +164,8 @@ impl ClusterTrackers {
         }
     }
 
-    /// The state of each listed tracker, asked now, in their order. Waits 3.5 s at most.
+    /// Asks all listed trackers for their state, and waits 3.5 s at most. The result has the order
+    /// of TRACKER_INFO.
     pub(super) fn status(&self) -> Vec<ControlStatus> {
         let Ok(info) = self.info() else {
             return Vec::new();
@@ -183,8 +186,9 @@ impl ClusterTrackers {
             });
             views.collect()
         });
-        // Unknown if one of them has had no report from that tracker: it may know writes that the
-        // others do not.
+        // Unknown if a tracker that answered (A) has had no report from tracker `number`: A may
+        // know writes that no other tracker knows, and nothing shows whether tracker `number` has
+        // them.
         let lag = |number| {
             let answered = views.iter().flatten();
             let lags: Option<Vec<u64>> = answered.map(|view| view.lag(number)).collect();
@@ -317,7 +321,7 @@ impl ClusterTrackers {
                     trouble = Trouble::Silent {
                         what: error.to_string(),
                         sent: false,
-                        may_answer_later: is_late(&error),
+                        may_answer_later: is_time_out(&error),
                     };
                     continue;
                 }
@@ -417,7 +421,7 @@ impl Trouble {
     }
 }
 
-fn is_late(error: &TrustError) -> bool {
+fn is_time_out(error: &TrustError) -> bool {
     match error {
         TrustError::Connect { source, .. } => source.kind() == io::ErrorKind::TimedOut,
         TrustError::Tls { source, .. } => match &**source {

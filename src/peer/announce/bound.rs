@@ -111,7 +111,8 @@ impl Transport for BoundTransport {
     }
 
     fn is_open(&mut self) -> bool {
-        // Between two requests an open connection has neither bytes nor an end to read.
+        // Between two requests, a read from an open connection would block: the server has neither
+        // sent bytes nor closed the connection.
         let peek = |stream: &TcpStream| {
             stream.set_nonblocking(true)?;
             let peeked = stream.peek(&mut [0]);

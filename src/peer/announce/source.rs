@@ -41,7 +41,7 @@ impl AnnounceFailure {
         matches!(self, Self::Refused(_) | Self::Final(_))
     }
 
-    /// The failure for an answer that is of no use. It does not say when to ask again.
+    /// The failure for an answer that is of no use: a refusal that does not say when to ask again.
     pub(super) fn useless(reason: String) -> Self {
         let retry = None;
         Self::Refused(Refusal { reason, retry })
@@ -79,10 +79,10 @@ impl AnnounceSource {
         }
     }
 
-    /// Announces over each family in which the peer can be reached. The other family is used only
-    /// if no answer and no final failure came over these. Then this peer at least receives the
-    /// addresses of others. The peers of two answers are merged; the rest is taken from the first
-    /// answer.
+    /// Announces over each family in which the peer can be reached. If this brings neither an
+    /// answer nor a final failure, the peer announces over the remaining family too, so that it at
+    /// least receives the addresses of others. The peers of two answers are merged; the rest is
+    /// taken from the first answer.
     ///
     /// # Errors
     /// The most informative reason, if no answer arrived.

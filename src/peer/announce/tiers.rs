@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn all_trackers_are_announced_to_once_one_is_pieceful() {
+    fn if_one_tracker_is_pieceful_all_trackers_are_announced_to() {
         let mut tiers = tiers(&[&["a"], &["b"], &["c"]]);
         tiers.on_answer("elsewhere", true);
         assert_eq!(wanted(&tiers, &[]), "a");

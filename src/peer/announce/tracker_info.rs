@@ -142,7 +142,7 @@ mod tests {
             fs::write(&path, format!("a:{}\n", 1_000 + port)).unwrap();
             assert_eq!(urls(&file), format!("http://a:{}/announce", 1_000 + port));
         }
-        assert!(lock(&file.last).is_none(), "it may change unnoticed");
+        assert!(lock(&file.last).is_none(), "changed just now: read again");
         let mut version = file.version().unwrap();
         let settles = version.changed[0].max(version.changed[1]) + 2_000_000_000;
         assert!(version.is_settled(settles) && !version.is_settled(settles - 1));

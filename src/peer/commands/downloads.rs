@@ -68,7 +68,8 @@ impl Peer {
             }
             None => {}
         }
-        // Fails if this peer has had the complete share there, and nothing is there now.
+        // Fails if this peer has had the complete share at the destination and nothing is there
+        // now.
         if let Some(ended) = self.transfers.transfer(magnet.info_hash) {
             place_of(
                 &self.transfers,

@@ -110,7 +110,8 @@ impl Peer {
                 }
             }
         }
-        // Also after a success: the affected announces then end, or wait for the next log-in.
+        // Also after a success: the affected announces become due, and then each of them ends or
+        // waits for the next log-in.
         self.services.group_announcer.resume();
         self.context.changes.notify();
         ended
@@ -368,8 +369,8 @@ impl Peer {
         Ok(Membership { user, group })
     }
 
-    /// The decisions of others about the user; see [`crate::peer::Account::news`]. A user who is a
-    /// member again shares again.
+    /// The decisions of others about the user; see [`crate::peer::Account::news`]. If a group has
+    /// accepted the user, the announces are resumed: the user may share there again.
     ///
     /// # Errors
     /// See [`AccountError`].

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 /// How long looking up the name of a tracker may take.
 const LOOK_UP: Duration = Duration::from_secs(5);
-/// A difference of clocks, in seconds, that is worth a warning. Trackers report the same difference
-/// between their own clocks.
+/// A difference of clocks, in seconds, that is worth a warning. Trackers use the same limit for
+/// each other's clocks.
 const CLOCK_WARNING: u64 = 60;
 /// A difference of clocks, in seconds, that is a fault: certificates of groups are not valid for a
 /// machine that is so far behind.

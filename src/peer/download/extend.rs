@@ -131,7 +131,7 @@ fn stop_for_extension(
     let lengths = transfer.info().lengths();
     let mut known = PieceSet::empty(lengths);
     let unchanged = store.filter(|store| match &recorded {
-        RecordState::Complete { stamps } => store.are_files_unchanged(stamps),
+        RecordState::Complete { stamps } => store.are_wanted_files_unchanged(stamps),
         _ => true,
     });
     if let Some(store) = unchanged {

@@ -32,10 +32,13 @@ impl Started {
     }
 }
 
-/// The place for a share. If the destination is a folder, the share is usually put into it. But if
-/// a download of this share has exactly this path, the destination is the path of the share. So a
-/// command can be repeated, although its first run has made a folder at the destination. It can be
-/// repeated too if the folder of the download does not exist any more.
+/// The place for a share. If the destination is a folder, the share is put into it. Otherwise the
+/// destination is the path of the share. If this share is a download already, there are two
+/// exceptions, so that the command that started it can be repeated:
+/// - The destination is the path of the download. This path is meant, even if a folder is there
+///   now.
+/// - The destination is the folder that contained the download, and does not exist any more. The
+///   share is put into this folder again.
 ///
 /// # Errors
 /// When the destination cannot be used. Or when this peer has had the complete share there and

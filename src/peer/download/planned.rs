@@ -39,16 +39,16 @@ impl PlannedDownload {
             return Err(PeerError::Stopping);
         }
         let info_hash = self.metainfo.info().info_hash();
-        let known = services.transfers.entry(info_hash);
-        let has_files_in_place = match known.filter(|_| self.former.is_none()) {
-            Some(SwarmEntry::Transfer(known)) if !known.has_ended() => {
-                return self.extend(services, &known, progress);
+        let existing = services.transfers.entry(info_hash);
+        let has_files_in_place = match existing.filter(|_| self.former.is_none()) {
+            Some(SwarmEntry::Transfer(existing)) if !existing.has_ended() => {
+                return self.extend(services, &existing, progress);
             }
-            Some(SwarmEntry::Transfer(known)) => {
+            Some(SwarmEntry::Transfer(existing)) => {
                 // Its rename to the final name may have been interrupted.
-                known.undo_steps()?;
+                existing.undo_steps()?;
                 let has_files_in_place;
-                (self, has_files_in_place) = self.inherit_choice(&known);
+                (self, has_files_in_place) = self.inherit_choice(&existing);
                 has_files_in_place
             }
             Some(search @ SwarmEntry::Search(_)) if !search.has_ended() => {
@@ -125,7 +125,7 @@ fn inherit(transfer: &Transfer, former: &SwarmEntry) {
     let is_private = transfer.info().private();
     let candidates = former.contacts(|known| match former {
         // A private torrent calls only peers that its own tracker returned (BEP 27). So the
-        // addresses that the search found are dropped, except the barred ones.
+        // addresses that the search found are dropped. The barred ones are kept, to stay barred.
         SwarmEntry::Search(_) if is_private => known.only_barred(),
         _ => known.for_successor(),
     });
@@ -161,7 +161,8 @@ pub(crate) fn enter(
         return Err(entry_exists_error(&other));
     }
     let made = record_and_make(transfers, transfer, &opened);
-    // If it was cancelled meanwhile, it is no longer in the map, and its new record must not stay.
+    // If the transfer was cancelled meanwhile, it is no longer in the map. Then its record is
+    // removed, unless another entry of the same swarm is in the map by now.
     if transfer.has_ended() {
         if transfers.entry(info_hash).is_none() {
             transfers.context.records.remove(info_hash)?;
@@ -251,15 +252,16 @@ impl PlannedDownload {
             Err(error) if has_files_in_place => return Err(error),
             Err(_) => return Ok(None),
         };
+        // Files that are known to belong to the share are verified later, in the background.
         let good = match has_files_in_place {
             true => Ok(PieceSet::empty(download.store().info().lengths())),
             false => verify_needed(download.store(), selection, interrupt),
         };
         // A folder without a good piece may belong to something else.
-        let is_its_own =
+        let belongs_to_share =
             |good: &PieceSet| good.count() > 0 && download.check_in_place(good).is_ok();
         match good {
-            Ok(known) if has_files_in_place || is_its_own(&known) => Ok(Some(OpenedFiles {
+            Ok(known) if has_files_in_place || belongs_to_share(&known) => Ok(Some(OpenedFiles {
                 extends: true,
                 known,
                 ..OpenedFiles::partial(download, selection)

@@ -89,7 +89,8 @@ impl State {
 }
 
 /// The groups of the user in which this peer fetches something or has shares with changed files.
-/// The list of each group contains its shares with changed files.
+/// The list of each group contains its shares with changed files, but not more than one request may
+/// report.
 fn concerned_groups(
     account: &Account,
     transfers: &Transfers,

@@ -151,7 +151,7 @@ impl GroupClient {
                     transfer.add_peers(swarm.addresses);
                     listed(transfer.phase().fetches(), transfer.lacks_peers())
                 }
-                // A tracker that does not answer may have newer data.
+                // The refusal is not final: a tracker that does not answer may have newer data.
                 (_, Some(refused), Some(trouble), _) => {
                     failed_with(format!("{refused}; {trouble}"))
                 }
@@ -194,7 +194,8 @@ impl GroupClient {
         let mut announced = due.iter().zip(&swarms);
         let goes_on = announced.any(|(due, swarm)| swarm.is_listed && !is_stopped(due));
         // The trackers list the share, but this peer has no certificate of the share's authority.
-        // Its certificate may be that of an earlier group with the same name: fetch a new one.
+        // The peer's present certificate may be that of an earlier group with the same name: fetch
+        // a new one.
         let uncertified = if goes_on && group.tls(authority).is_none() {
             match self.groups.certify(&self.account, group) {
                 Err(error) => Some(outcome_of_error(group, &error)),

@@ -1,8 +1,8 @@
 //! What a peer does with the hints of a tracker.
 //!
-//! A hint makes an announce or a question due earlier, or contains addresses of new peers. It does
-//! not say what was withdrawn or who has left: only the announces find that out, as they would
-//! without hints.
+//! After a hint, the peer announces earlier, asks for news earlier, or learns addresses of new
+//! peers. A hint does not say what was withdrawn or who has left: only the announces find that out,
+//! as they would without hints.
 
 use super::GroupAnnouncer;
 use crate::peer::{Account, Membership, Transfers};

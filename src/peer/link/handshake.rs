@@ -7,8 +7,8 @@
 use super::LinkStream;
 use crate::certificate::Member;
 use crate::net::{
-    GroupTls, GroupTlsError, MemberConnection, TLS_FIRST_BYTE, accept_group, read_exact_by,
-    write_all_by,
+    GroupTls, GroupTlsError, MemberConnection, TLS_FIRST_BYTE, accept_group, read_exact_within,
+    write_all_within,
 };
 use crate::peer::Context;
 use crate::system::cause;
@@ -85,8 +85,8 @@ pub(crate) fn initiate_handshake(
             (LinkStream::Group { tls, socket }, Some(member))
         }
         None => {
-            let exchanged = write_all_by(&socket, &our_handshake, limit)
-                .and_then(|()| read_exact_by(&socket, &mut answer, limit));
+            let exchanged = write_all_within(&socket, &our_handshake, limit)
+                .and_then(|()| read_exact_within(&socket, &mut answer, limit));
             exchanged.map_err(call_error)?;
             (LinkStream::Plain(socket), None)
         }
@@ -197,7 +197,7 @@ pub(crate) fn accept_handshake(
     // has sent 68 bytes.
     let mut first = [0];
     let limit = context.link_limits.deadlines.handshake;
-    read_exact_by(&socket, &mut first, limit).map_err(AcceptError::Silent)?;
+    read_exact_within(&socket, &mut first, limit).map_err(AcceptError::Silent)?;
     let (stream, member, handshake) = match first {
         [HANDSHAKE_FIRST_BYTE] => {
             let handshake = accept_open(context, served, &socket)?;
@@ -230,12 +230,12 @@ fn accept_open(
     let limit = context.link_limits.deadlines.handshake;
     let mut bytes = [HANDSHAKE_FIRST_BYTE; HANDSHAKE_LENGTH];
     if let Some(rest) = bytes.get_mut(1..) {
-        read_exact_by(socket, rest, limit).map_err(AcceptError::Cut)?;
+        read_exact_within(socket, rest, limit).map_err(AcceptError::Cut)?;
     }
     let handshake = Handshake::parse(&bytes)?;
     served.check_admission(handshake.info_hash, None)?;
     let our_handshake = context.handshake(handshake.info_hash).encode();
-    write_all_by(socket, &our_handshake, limit).map_err(AcceptError::Answer)?;
+    write_all_within(socket, &our_handshake, limit).map_err(AcceptError::Answer)?;
     Ok(handshake)
 }
 

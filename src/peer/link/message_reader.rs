@@ -123,6 +123,7 @@ impl<'a> MessageReader<'a> {
                     self.skip(length)?;
                     self.begun = None;
                 }
+                // The id of the message is known, so `length` is the length of the whole message.
                 Decoded::Incomplete(length)
                     if self.max_bitfield.is_none() && rest.get(4) == Some(&BITFIELD) =>
                 {

@@ -334,7 +334,7 @@ mod tests {
         let limit = Throttle::new(64 << 10);
         let outbox = Outbox::default();
         let queued = (0..9).take_while(|_| outbox.push_metadata(&info, 2, 0));
-        assert_eq!(queued.count(), 4, "all of it twice");
+        assert_eq!(queued.count(), 4, "twice the number of pieces");
         let begun = Instant::now();
         // Each piece takes a quarter of a second. Messages do not wait for it.
         for number in 0..4 {

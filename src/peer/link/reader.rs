@@ -106,7 +106,7 @@ impl<S: MessageSink> Reader<'_, S> {
             &self.resources.lengths,
             may_be_bitfield,
         )? {
-            ParsedMessage::Swarm(_) if is_request && self.link.has_too_many_requests() => {
+            ParsedMessage::Swarm(_) if is_request && self.link.is_request_queue_full() => {
                 Err(EndReason::TooManyRequests)
             }
             ParsedMessage::Swarm(message) => Ok(self.sink.on_message(self.link.id(), message)?),

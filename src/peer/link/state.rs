@@ -153,8 +153,9 @@ impl Link {
         }
     }
 
-    /// Whether the queue for the requests of the remote peer is full. One more is too many.
-    pub(super) fn has_too_many_requests(&self) -> bool {
+    /// Whether the queue for the requests of the remote peer is full. Then one more request is too
+    /// many.
+    pub(super) fn is_request_queue_full(&self) -> bool {
         self.outbox.is_full()
     }
 

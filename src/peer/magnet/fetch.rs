@@ -4,7 +4,7 @@
 //! peer sent it, and that peer is barred. Out of scope: what is done with the metadata (`learn`).
 
 use crate::bencode;
-use crate::net::write_all_by;
+use crate::net::write_all_within;
 use crate::peer::search::{MetadataSlot, SlotRefused};
 use crate::peer::{
     LinkStream, METADATA_ID, MagnetSearch, MessageReader, ReadError, ReadTimeouts, Upcoming,
@@ -290,6 +290,6 @@ impl MetadataFetch<'_> {
 
     fn send(&self, bytes: &[u8]) -> Result<(), FetchError> {
         let limit = self.search.context.link_limits.deadlines.handshake;
-        Ok(write_all_by(self.stream, bytes, limit)?)
+        Ok(write_all_within(self.stream, bytes, limit)?)
     }
 }

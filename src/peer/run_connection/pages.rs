@@ -15,6 +15,7 @@ pub(super) fn of_infos(infos: &[Info]) -> impl Iterator<Item = Result<Vec<InfoPa
     std::iter::from_fn(move || {
         let (mut page, mut bytes) = (Vec::new(), 0);
         loop {
+            // All parts of a page together have no more bytes than a single part may have.
             let fits = |part: &Result<InfoPart, PartError>| match part {
                 Ok(part) => {
                     bytes += part.bytes().len() + OVERHEAD;

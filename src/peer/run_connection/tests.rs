@@ -199,20 +199,20 @@ fn two_contents_under_one_name_end_the_run_for_all_clients() {
 fn dead_and_silent_clients_are_named_and_the_others_finish() {
     let tracker = Tracker::of(4, Duration::from_secs(1));
     let dead = tracker.connect(1).unwrap();
-    let late = tracker.connect(2).unwrap();
-    let last = tracker.connect(4).unwrap();
+    let silent = tracker.connect(2).unwrap();
+    let other = tracker.connect(4).unwrap();
     dead.report(&[], &[]).unwrap();
     drop(dead);
-    last.report(&[], &[]).unwrap();
-    last.wait_released().unwrap();
+    other.report(&[], &[]).unwrap();
+    other.wait_released().unwrap();
     let failures = [
         "client 1 is gone",
         "client 2 did not report within 1 s",
         "client 3 did not report within 1 s",
     ];
-    assert_eq!(late.wait_end().unwrap(), [TextLine::new(failures[1])]);
-    last.report_finished().unwrap();
-    assert_eq!(last.wait_end().unwrap(), failures.map(TextLine::new));
+    assert_eq!(silent.wait_end().unwrap(), [TextLine::new(failures[1])]);
+    other.report_finished().unwrap();
+    assert_eq!(other.wait_end().unwrap(), failures.map(TextLine::new));
     assert_eq!(tracker.failures(), failures);
 }
 

@@ -120,7 +120,7 @@ impl MagnetSearch {
     /// Reads or changes the addresses that it calls.
     pub(crate) fn contacts<R>(&self, act: impl FnOnce(&mut Contacts) -> R) -> R {
         let result = act(&mut lock(&self.state).contacts);
-        self.context.ticks.wake(self.info_hash());
+        self.context.ticks.include(self.info_hash());
         result
     }
 

@@ -43,7 +43,8 @@ impl Transfer {
         let needed = self.plan.selection.needed();
         let pieces = self.info().lengths().all_pieces();
         let mut bad = pieces.filter(|piece| needed.contains(*piece) && !good.contains(*piece));
-        let wanted_files_unchanged = sealed.is_some_and(|sealed| store.are_files_unchanged(sealed));
+        let wanted_files_unchanged =
+            sealed.is_some_and(|sealed| store.are_wanted_files_unchanged(sealed));
         bad.all(|piece| wanted_files_unchanged && store.is_mixed(piece))
     }
 

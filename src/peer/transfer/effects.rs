@@ -18,8 +18,8 @@ pub(super) struct SwarmState {
     pub(super) core: Core<BlockBuffer>,
     /// The open links. A link is removed after its threads have ended.
     pub(super) links: HashMap<LinkId, Arc<Link>>,
-    /// The time at which the thread `tick` does the timed work next. `None` if there is none. Zero
-    /// from the moment at which the thread is woken until it runs.
+    /// The time at which the thread `tick` does the timed work next. `None`: there is no timed
+    /// work. Zero: the transfer is included in the next tick.
     next_tick: Option<Duration>,
 }
 
@@ -49,7 +49,7 @@ pub(super) trait EffectHandler {
 #[must_use]
 pub(super) struct DeferredEffects {
     calls: Vec<SocketAddr>,
-    closed: Vec<(Arc<Link>, CloseReason)>,
+    to_close: Vec<(Arc<Link>, CloseReason)>,
     stalled: Vec<Arc<Link>>,
     work: Vec<DeferredWork>,
 }
@@ -84,15 +84,16 @@ impl SwarmState {
         self.next_tick
     }
 
-    /// Wakes the thread `tick`, if there is timed work that it does not know of.
-    pub(super) fn wake(&mut self, context: &Context, info_hash: InfoHash) {
+    /// Includes the transfer in the next tick, if there is timed work that the thread `tick` does
+    /// not know of.
+    pub(super) fn include_in_tick(&mut self, context: &Context, info_hash: InfoHash) {
         if self.next_tick == Some(Duration::ZERO) {
             return;
         }
         let next = self.core.next_tick();
         if next.is_some() && next != self.next_tick {
             self.next_tick = Some(Duration::ZERO);
-            context.ticks.wake(info_hash);
+            context.ticks.include(info_hash);
         }
     }
 
@@ -145,7 +146,7 @@ impl SwarmState {
                 Effect::Connect(address) => deferred.calls.push(address),
                 Effect::Close(id, reason) => {
                     deferred
-                        .closed
+                        .to_close
                         .extend(links.get(&id).cloned().map(|link| (link, reason)));
                 }
                 Effect::Stalled(id) => deferred.stalled.extend(links.get(&id).cloned()),
@@ -187,7 +188,7 @@ impl DeferredEffects {
         self.stalled
             .iter()
             .for_each(|link| handler.on_stalled(link));
-        for (link, reason) in self.closed {
+        for (link, reason) in self.to_close {
             link.close(reason.to_string());
         }
         for work in self.work {

@@ -28,8 +28,8 @@ struct State {
     open: Option<OpenFiles>,
     /// Whether the download was cancelled. Its files are not opened any more.
     is_cancelled: bool,
-    /// What the record notes of the rename to the final name. This is noted before the first step.
-    /// `None` if no such rename has begun.
+    /// What the record notes of a rename to the final name that takes several steps. It is noted
+    /// before the first step. `None` if no such rename has begun.
     steps: Option<RenameSteps>,
     /// The stamps with which the files of a complete share were verified ("sealed").
     sealed: Option<Vec<FileStamp>>,
@@ -164,7 +164,8 @@ impl TransferFiles {
         }
     }
 
-    /// What is noted of the rename to the final name. `None` if no such rename has begun.
+    /// What is noted of a rename to the final name that takes several steps. `None` if no such
+    /// rename has begun.
     pub(super) fn steps(&self) -> Option<RenameSteps> {
         lock(&self.state).steps.clone()
     }
@@ -247,8 +248,8 @@ impl TransferFiles {
         lock(&self.state).lost.is_busy = false;
     }
 
-    /// Takes the unfinished scan, `Some(None)` if there is none. Returns `None` while a thread
-    /// works on the files.
+    /// Takes the unfinished scan, for its next step. The outer `Option` is `None` while a thread
+    /// works on the files, and the inner one if there is no unfinished scan.
     pub(super) fn take_scan(&self) -> Option<Option<StampScan>> {
         let mut state = lock(&self.state);
         let is_busy = state.lost.is_busy;

@@ -84,6 +84,7 @@ fn finish(
     }
     let in_use = || StoreError::InUse(store.path().to_owned());
     let download = Arc::into_inner(download).ok_or_else(in_use)?;
+    // `aside` is the name that a replaced folder gets until it is removed.
     let note = |aside: Option<&str>| transfer.note_rename_steps(aside);
     let finished = download.finish(transfer.files.times().as_ref(), &note);
     if let Err(error) = &finished {

@@ -11,8 +11,8 @@ use crate::torrent::{Hasher, PieceIndex, Sha1};
 /// before the runs in front of it were hashed.
 const READ_BACK: usize = 64 << 10;
 
-/// Blocks that a worker holds. Dropping it returns their reservation, whatever the result of the
-/// job.
+/// Blocks that a worker holds. When this value is dropped, their reservation is returned, whatever
+/// the result of the job.
 struct BlocksWithWorker<'a> {
     transfer: &'a Transfer,
     blocks: u32,
@@ -149,8 +149,8 @@ fn publish(transfer: &Transfer, piece: PieceIndex, sources: &Sources) {
     transfer.decide(|core, now| core.on_piece_written(piece, sources, now));
 }
 
-/// Advances the SHA-1 of whole files, if the torrent contains it. `blocks` are those of the run
-/// that was written last.
+/// Advances the SHA-1 of whole files, if the torrent contains it. `blocks` are the blocks of `run`,
+/// which was just written.
 fn hash_files(
     transfer: &Transfer,
     run: BlockRun,

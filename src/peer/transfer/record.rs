@@ -5,9 +5,9 @@ use crate::storage::{Record, RecordError, RecordState, UnfinishedRecord};
 use crate::swarm::Phase;
 
 impl Transfer {
-    /// Writes the first record of a transfer. From now on its paths belong to this transfer. If the
-    /// record of a stopped download names one of them as its partial file, this removes that name
-    /// from the record: the file is gone, or the user has allowed to replace it.
+    /// Writes the first record of a transfer, and claims the paths of the transfer. If the record
+    /// of a stopped download names one of these paths as its partial file, the name is removed from
+    /// that record: the file is gone, or the user has allowed this transfer to replace it.
     pub(crate) fn create_record(&self) -> Result<(), RecordError> {
         let records = &self.context.records;
         records.claim(self.info_hash(), &self.paths())?;

@@ -55,7 +55,7 @@ impl Transfer {
         })
     }
 
-    /// The status of a share; `None` for a download that was never complete.
+    /// The status of a share; `None` for a download that was never complete or is being checked.
     pub(crate) fn share_status(&self) -> Option<ShareStatus> {
         let suspended = self.suspended();
         let is_own = !self.plan.is_download();
@@ -96,17 +96,17 @@ impl Transfer {
         let total = self.info().lengths().pieces();
         let open = self.links();
         let mut statuses: Vec<LinkStatus> = self.inspect(|core| {
-            let known = open
+            let pairs = open
                 .iter()
                 .filter_map(|link| Some((link, core.link(link.id())?)));
-            let statuses = known.map(|(link, known)| {
-                let extension = known.handshake();
-                let remote = known.remote();
+            let statuses = pairs.map(|(link, in_core)| {
+                let extension = in_core.handshake();
+                let remote = in_core.remote();
                 let user = || link.member().map(|member| member.user.clone());
                 let pieces = core.picker().pieces_of(link.id());
                 LinkStatus {
                     share: self.name().to_owned(),
-                    address: known.shown_address(),
+                    address: in_core.shown_address(),
                     name: extension.name.clone().or_else(user),
                     client: extension
                         .client
@@ -114,7 +114,7 @@ impl Transfer {
                         .unwrap_or_else(|| remote.peer_id.client()),
                     outgoing: remote.outgoing,
                     pieces: (pieces.map_or(0, PieceSet::count), total),
-                    downloaded: known.received(),
+                    downloaded: in_core.received(),
                     uploaded: link.activity(Duration::ZERO).sent,
                 }
             });

@@ -152,7 +152,7 @@ impl Transfer {
         // The time is read under the lock, so that the core never sees it go back.
         let result = act(&mut swarm, self.context.now());
         let deferred = swarm.carry_out(&self.context, self.info_hash());
-        swarm.wake(&self.context, self.info_hash());
+        swarm.include_in_tick(&self.context, self.info_hash());
         (result, deferred)
     }
 
@@ -170,7 +170,7 @@ impl Transfer {
     pub(crate) fn contacts<R>(&self, act: impl FnOnce(&mut Contacts) -> R) -> R {
         let mut swarm = lock(&self.swarm);
         let result = act(swarm.core.contacts_mut());
-        swarm.wake(&self.context, self.info_hash());
+        swarm.include_in_tick(&self.context, self.info_hash());
         result
     }
 
@@ -264,7 +264,7 @@ impl Transfer {
     /// seeds.
     pub(super) fn set_web_seeds_due(&self) {
         self.web_seeds_due.store(true, Ordering::Relaxed);
-        self.context.ticks.wake(self.info_hash());
+        self.context.ticks.include(self.info_hash());
         self.context.ticks.trigger();
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 const OPENER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Transfer {
-    /// Makes a download that had begun before wait for its missing files. Does not block.
+    /// Makes the download wait until its missing files are there again. Does not block.
     pub(super) fn wait_for_files(&self, missing: &StoreError) {
         let reason = format!(
             "{missing}, and this download had begun: mount its disk or put the files back, then \
@@ -60,12 +60,13 @@ impl Transfer {
         path.is_some_and(|path| path.symlink_metadata().is_ok())
     }
 
-    /// Restores what the record notes about the rename to the final name.
+    /// Takes the noted steps of the rename to the final name from the record.
     pub(crate) fn restore_steps(&self, record: &Record) {
         self.files.set_steps(record.unfinished.steps.clone());
     }
 
-    /// Notes in the record that the download is about to take its final name in several steps.
+    /// Writes into the record that the download is about to take its final name in several steps.
+    /// `aside` is the name that the replaced folder gets meanwhile, if one is replaced.
     pub(super) fn note_rename_steps(&self, aside: Option<&str>) -> Result<(), StoreError> {
         let aside = aside.map(str::to_owned);
         self.files.set_steps(Some(RenameSteps { aside }));
@@ -76,7 +77,8 @@ impl Transfer {
         Ok(())
     }
 
-    /// Undoes the steps of the rename to the final name, if they were interrupted, and forgets them.
+    /// Undoes the steps of the rename to the final name, if they were interrupted, and forgets
+    /// them.
     pub(crate) fn undo_steps(&self) -> Result<(), StoreError> {
         if self.undo_steps_on_disk()? {
             self.forget_steps();

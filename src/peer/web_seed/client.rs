@@ -1,8 +1,8 @@
 //! Reads a part of a file from an HTTP server (BEP 19): ranges, redirects, and servers that ignore
 //! ranges or lie.
 //!
-//! In scope: requests and their bodies. Out of scope: what a response contains (`response`), which
-//! bytes are requested, and whether they verify.
+//! In scope: sending requests and reading the bodies of responses. Out of scope: what the head of a
+//! response says (`response`), which bytes are requested, and whether they verify.
 
 use super::error::{MAX_REDIRECTS, WebError};
 use super::response::{full_body_end, range_bounds, redirected, uri};
@@ -55,10 +55,10 @@ impl WebClient {
     ) -> Result<Body, WebError> {
         let mut url = url.to_owned();
         // The URLs of the torrent may be in any zone.
-        let mut nearest = Zone::ThisMachine;
+        let mut nearest_allowed = Zone::ThisMachine;
         for hops in 0..=MAX_REDIRECTS {
             uri(&url)?;
-            let (response, zone) = match self.call(&url, nearest, from, end) {
+            let (response, zone) = match self.call(&url, nearest_allowed, from, end) {
                 Err(WebError::Near { .. }) if hops > 0 => return Err(WebError::Redirect(url)),
                 other => other?,
             };
@@ -67,7 +67,7 @@ impl WebClient {
                 let to = redirected(&url, headers)?;
                 uri(&to).map_err(|_| WebError::Redirect(to.clone()))?;
                 // A redirect must not lead nearer to this machine than the server that sent it.
-                nearest = zone;
+                nearest_allowed = zone;
                 url = to;
                 continue;
             }
@@ -96,12 +96,12 @@ impl WebClient {
         }
     }
 
-    /// Sends a request. Refuses a server that is nearer than `nearest`. If the URL has a query,
-    /// refuses every server that is not on the Internet. Returns the zone of the server too.
+    /// Sends a request. Refuses a server that is nearer than `nearest_allowed`. If the URL has a
+    /// query, refuses every server that is not on the Internet. Returns the zone of the server too.
     fn call(
         &self,
         url: &str,
-        nearest: Zone,
+        nearest_allowed: Zone,
         from: u64,
         end: u64,
     ) -> Result<(ureq::http::Response<ureq::Body>, Zone), WebError> {
@@ -125,7 +125,7 @@ impl WebClient {
                 host: uri(url).map_or_else(|_| String::new(), |uri| host(&uri)),
                 zone,
             };
-            if zone > nearest || zone > Zone::Internet && url.contains('?') {
+            if zone > nearest_allowed || zone > Zone::Internet && url.contains('?') {
                 return Err(near());
             }
             let agent = agents.get(zone as usize).ok_or_else(near)?;
@@ -215,7 +215,7 @@ impl Body {
 
     /// If the whole response was read, reads once more: the client then sees the end of the body,
     /// and can reuse the connection.
-    pub(super) fn finish(&mut self) {
+    pub(super) fn finish_if_complete(&mut self) {
         if self.position >= self.end {
             let _ = self.reader.read(&mut [0]);
         }

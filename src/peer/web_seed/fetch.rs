@@ -26,12 +26,12 @@ pub(super) struct WebSeedFetch<'a> {
     /// pieces of the web seed were chosen.
     changes: u64,
     /// The response that is being read.
-    open: Option<OpenFile>,
+    open: Option<OpenResponse>,
     has_delivered: bool,
 }
 
-/// A file that is being read.
-struct OpenFile {
+/// A server's response that is being read: a file or a part of it.
+struct OpenResponse {
     server: usize,
     file: usize,
     body: Body,
@@ -205,7 +205,7 @@ impl<'a> WebSeedFetch<'a> {
                 });
             }
             open.body.read(room).map_err(failed)?;
-            open.body.finish();
+            open.body.finish_if_complete();
             self.open = Some(open);
         }
         let (id, source) = (self.seed.id, &self.seed.source);
@@ -230,8 +230,9 @@ impl<'a> WebSeedFetch<'a> {
         part: FilePart,
         end_in_file: u64,
         length: u64,
-    ) -> Result<OpenFile, FetchFailure> {
-        let reaches = |open: &OpenFile| open.file == part.index && open.body.reaches(part.offset);
+    ) -> Result<OpenResponse, FetchFailure> {
+        let reaches =
+            |open: &OpenResponse| open.file == part.index && open.body.reaches(part.offset);
         if let Some(open) = self.open.take().filter(reaches) {
             return Ok(open);
         }
@@ -240,8 +241,8 @@ impl<'a> WebSeedFetch<'a> {
             .mirrors()
             .source_of(self.seed.provider, part.index);
         let Some((server, url)) = source else {
-            // The server had the file when the pieces were chosen. After a temporary error they are
-            // chosen again.
+            // When the pieces were chosen, a server had the file; now none has it. After this
+            // error, which is temporary, the pieces are chosen again.
             let error = WebError::Slow;
             return Err(FetchFailure { at: None, error });
         };
@@ -249,7 +250,7 @@ impl<'a> WebSeedFetch<'a> {
         let body = url.and_then(|url| client.open(&url, part.offset, end_in_file, length));
         let file = part.index;
         match body {
-            Ok(body) => Ok(OpenFile { server, file, body }),
+            Ok(body) => Ok(OpenResponse { server, file, body }),
             Err(error) => Err(FetchFailure {
                 at: Some((server, file)),
                 error,
@@ -318,7 +319,7 @@ impl<'a> WebSeedFetch<'a> {
             // A delay caused by our rate limit is not the server's fault.
             let id = self.seed.id;
             self.transfer
-                .decide(|core, now| core.mark_not_late(id, now));
+                .decide(|core, now| core.mark_not_stalled(id, now));
         }
         true
     }

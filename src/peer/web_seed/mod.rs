@@ -171,8 +171,8 @@ fn use_until_end(transfer: &Arc<Transfer>, seeds: &Arc<WebSeeds>, seed: &mut Web
         }
         // Blocks from a web seed that is suspected of bad data do not reset the count. Otherwise it
         // could send a few blocks and close the connection, again and again.
-        let is_of_use = seed.delivered() > delivered && trust == WebSeedTrust::Full;
-        failures = if is_of_use { 1 } else { failures + 1 };
+        let resets_count = seed.delivered() > delivered && trust == WebSeedTrust::Full;
+        failures = if resets_count { 1 } else { failures + 1 };
         if failures >= MAX_FAILURES {
             return EndOfUse::Failing(failure.error);
         }

@@ -85,7 +85,7 @@ pub(super) fn range_bounds(
     length: u64,
 ) -> Result<(u64, u64), WebError> {
     let range = text(headers, "content-range").unwrap_or_default();
-    let other = || WebError::Range(range.chars().take(80).collect());
+    let wrong_range = || WebError::Range(range.chars().take(80).collect());
     let parsed = || {
         let (span, total) = range.strip_prefix("bytes ")?.split_once('/')?;
         let (first, last) = span.split_once('-')?;
@@ -96,13 +96,13 @@ pub(super) fn range_bounds(
         };
         Some((first, last.checked_add(1)?, total))
     };
-    let (first, after, total) = parsed().ok_or_else(other)?;
+    let (first, after, total) = parsed().ok_or_else(wrong_range)?;
     match total {
         Some(found) if found != length => return Err(other_length(headers, found, length)),
         _ => {}
     }
     if first != from || after <= first || after > end {
-        return Err(other());
+        return Err(wrong_range());
     }
     Ok((first, after))
 }

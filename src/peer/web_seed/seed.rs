@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// A server without ranges sends each file from its start, so the bytes before a wanted block are
-/// skipped. In total as many bytes may be skipped as the share has, and in addition this number of
-/// bytes for each wanted byte that arrived: 4 MiB for each block.
+/// skipped. The limit on skipped bytes is the length of the share, plus this number for each wanted
+/// byte that arrived (4 MiB for each block).
 const SKIPPED_PER_WANTED: u64 = 256;
 /// A web seed is dropped when this number of files in a row turned out to be missing there.
 const MAX_MISSES: u32 = 100;

@@ -139,7 +139,8 @@ impl Fault {
 
 /// Runs `work` and turns a panic into an error. `redb` panics on some files whose checksums are
 /// right but whose contents are not consistent; such a file can be made on purpose. After a panic
-/// in a commit, every later commit fails without using the database.
+/// in [`Database::commit`](super::Database::commit), every later commit fails without using the
+/// database.
 pub(super) fn catch_panics<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Fault::Panicked))
 }

@@ -90,8 +90,8 @@ fn reading_makes_no_file_and_opening_replaces_an_incomplete_new_file() {
     Database::open(folder.path()).unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     let error = Database::open(&folder.path().join("none")).unwrap_err();
-    let make = matches!(error, DatabaseError::Io(FileError { action: "make", .. }));
-    assert!(make, "{error}");
+    let is_expected = matches!(error, DatabaseError::Io(FileError { action: "make", .. }));
+    assert!(is_expected, "{error}");
 }
 
 /// Writes `bytes` as the database. Both ways to open it must fail alike and leave the bytes

@@ -142,7 +142,8 @@ fn finished(sample: &Sample, target: &TempDir) -> Destination {
     destination
 }
 
-fn extended(sample: &Sample, destination: &Destination) -> Result<Download, StoreError> {
+/// Opens a download that adds the other files to the file `a`.
+fn open_extension(sample: &Sample, destination: &Destination) -> Result<Download, StoreError> {
     let layout = FileLayout::all(Arc::clone(&sample.info));
     let mode = DownloadMode::extend_or_new(&layout, destination)?;
     open_recorded(layout, destination, mode)
@@ -162,7 +163,7 @@ fn finishing_continues_after_a_crash_between_any_two_moves() {
         let target = tempfile::tempdir().unwrap();
         let destination = finished(&sample, &target);
         {
-            let download = extended(&sample, &destination).unwrap();
+            let download = open_extension(&sample, &destination).unwrap();
             assert_eq!(
                 good(download.store()).count(),
                 1,
@@ -177,7 +178,7 @@ fn finishing_continues_after_a_crash_between_any_two_moves() {
             fs::create_dir_all(to.parent().unwrap()).unwrap();
             fs::rename(part.join(file), to).unwrap();
         }
-        let download = extended(&sample, &destination).unwrap();
+        let download = open_extension(&sample, &destination).unwrap();
         let store = Arc::clone(download.store());
         assert!(good(&store).is_full(), "{moved} moved");
         assert_eq!(finish(download).unwrap(), whole);
@@ -202,7 +203,7 @@ fn leftovers_of_a_crash_between_two_steps_of_one_move_are_removed() {
         let destination = finished(&sample, &target);
         let undo = || undo_moves(&layout, &destination, "x.part").unwrap();
         assert!(!undo(), "there is no partial folder");
-        let download = extended(&sample, &destination).unwrap();
+        let download = open_extension(&sample, &destination).unwrap();
         download.write(0, &[&sample.bytes]).unwrap();
         drop(download);
         for file in ["empty", "sub/big"] {
@@ -211,7 +212,7 @@ fn leftovers_of_a_crash_between_two_steps_of_one_move_are_removed() {
             make_leftover(&target.path().join("x.part").join(file), &to);
         }
         assert!(undo());
-        let download = extended(&sample, &destination).unwrap();
+        let download = open_extension(&sample, &destination).unwrap();
         assert!(good(download.store()).is_full(), "{number}");
         finish(download).unwrap();
         assert_eq!(paths_below(target.path()).len(), 7, "{number}");
@@ -220,7 +221,7 @@ fn leftovers_of_a_crash_between_two_steps_of_one_move_are_removed() {
     // A file that does not belong to the download stays.
     let target = tempfile::tempdir().unwrap();
     let destination = finished(&sample, &target);
-    drop(extended(&sample, &destination).unwrap());
+    drop(open_extension(&sample, &destination).unwrap());
     let mine = destination.path().join("empty");
     fs::write(&mine, "mine").unwrap();
     assert!(undo_moves(&layout, &destination, "x.part").unwrap());
@@ -235,17 +236,17 @@ fn files_in_place_are_neither_written_nor_removed() {
     let before = paths_below(target.path());
     let file = destination.path().join("a");
     let bytes = fs::read(&file).unwrap();
-    // Undoing restores the state before. Discarding also removes the parts file.
-    extended(&sample, &destination).unwrap().undo();
+    // `undo` restores the state before the extension. `discard` also removes the parts file.
+    open_extension(&sample, &destination).unwrap().undo();
     assert_eq!(paths_below(target.path()), before);
-    let download = extended(&sample, &destination).unwrap();
+    let download = open_extension(&sample, &destination).unwrap();
     download.write(0, &[&[9; 256 << 10]]).unwrap();
     assert!(fs::read(&file).unwrap() == bytes);
     download.discard().unwrap();
     assert_eq!(paths_below(target.path()), ["x", "x/a"]);
     // If another file has the name of a wanted file, nothing is started.
     fs::write(destination.path().join("empty"), "mine").unwrap();
-    let taken = extended(&sample, &destination).unwrap_err();
+    let taken = open_extension(&sample, &destination).unwrap_err();
     assert!(matches!(taken, StoreError::Exists(path) if path.ends_with("x/empty")));
     assert_eq!(paths_below(target.path()), ["x", "x/a", "x/empty"]);
 }
@@ -261,11 +262,11 @@ fn an_extension_with_a_changed_file_in_place_is_not_finished() {
     // In each round, the file changes while the download is open, and is still changed when the
     // download is opened again. The second round continues the download of the first one.
     for _ in 0..2 {
-        let download = extended(&sample, &destination).unwrap();
+        let download = open_extension(&sample, &destination).unwrap();
         download.write(0, &[&sample.bytes]).unwrap();
         fs::write(&file, vec![7; 100_000]).unwrap();
         assert!(names_the_file(finish(download).unwrap_err()));
-        let download = extended(&sample, &destination).unwrap();
+        let download = open_extension(&sample, &destination).unwrap();
         // The only piece of the changed file also has bytes of fetched files. So this check cannot
         // know which file is wrong, and reports none.
         assert!(download.check_in_place(&good(download.store())).is_ok());
@@ -273,5 +274,5 @@ fn an_extension_with_a_changed_file_in_place_is_not_finished() {
         fs::write(&file, &sample.bytes[..100_000]).unwrap();
     }
     assert!(target.path().join("x.part/sub/big").exists());
-    finish(extended(&sample, &destination).unwrap()).unwrap();
+    finish(open_extension(&sample, &destination).unwrap()).unwrap();
 }

@@ -113,7 +113,7 @@ fn a_used_name_is_skipped_and_opening_fails_if_a_name_is_locked_or_no_name_is_fr
     let target = tempfile::tempdir().unwrap();
     let place = destination(&target, "x");
     let with_hash = format!("x.{}.part", info.info_hash());
-    let open = |used: &str| {
+    let open_while_used = |used: &str| {
         let used = target.path().join(used);
         let recorded = RecordedFiles {
             is_used: &|path| path == used,
@@ -123,7 +123,7 @@ fn a_used_name_is_skipped_and_opening_fails_if_a_name_is_locked_or_no_name_is_fr
         Download::open(layout, &place, DownloadMode::New, recorded)
     };
     // Another transfer uses the name, and its file is not there yet.
-    let download = open("x.part").unwrap();
+    let download = open_while_used("x.part").unwrap();
     assert_eq!(download.partial_name(), with_hash);
     download.discard().unwrap();
     // Another process downloads to the same place.
@@ -133,14 +133,16 @@ fn a_used_name_is_skipped_and_opening_fails_if_a_name_is_locked_or_no_name_is_fr
         .file("x.part", crate::storage::tree::Access::Read)
         .unwrap();
     lock(&file, &target.path().join("x.part")).unwrap();
-    assert!(matches!(open("y"), Err(StoreError::InUse(path)) if path.ends_with("x.part")));
+    let locked = open_while_used("unrelated");
+    assert!(matches!(locked, Err(StoreError::InUse(path)) if path.ends_with("x.part")));
     drop(file);
     fs::write(target.path().join(&with_hash), "content").unwrap();
-    assert!(matches!(open("y"), Err(StoreError::Foreign(path)) if path.ends_with(&with_hash)));
+    let none_free = open_while_used("unrelated");
+    assert!(matches!(none_free, Err(StoreError::Foreign(path)) if path.ends_with(&with_hash)));
     assert_eq!(paths_below(target.path()).len(), 2);
 }
 
-/// A download of a peer that loses its records when it ends.
+/// A download of a peer whose records are lost when its process ends.
 fn without_kept_records(
     layout: FileLayout,
     destination: &Destination,
@@ -229,7 +231,7 @@ fn without_kept_records_a_folder_and_its_parts_file_are_continued() {
 }
 
 #[test]
-fn a_parts_file_that_no_record_names_is_not_written() {
+fn a_parts_file_that_no_record_names_stays_unchanged() {
     let Sample { info, .. } = sample();
     let target = tempfile::tempdir().unwrap();
     let place = destination(&target, "x");

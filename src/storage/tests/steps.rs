@@ -114,7 +114,7 @@ fn a_placeholder_or_a_second_name_of_the_file_is_removed_and_other_files_stay() 
     fs::write(&whole, "").unwrap();
     assert!(undo(&place, Layout::File).unwrap());
     assert_eq!(paths_below(target.path()), [PARTIAL]);
-    // The file has both names.
+    // The file has both names. The old name is removed, which completes the rename.
     fs::hard_link(&part, &whole).unwrap();
     assert!(undo(&place, Layout::File).unwrap());
     assert_eq!(paths_below(target.path()), ["x"]);

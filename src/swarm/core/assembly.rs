@@ -188,7 +188,7 @@ impl<B> Assembly<B> {
         now.saturating_sub(self.active_since)
     }
 
-    /// Gives up all active pieces, so that other downloads can use their buffers. Returns the
+    /// Gives up all active pieces, so that other downloads can use the buffers. Returns the
     /// requests that are to be cancelled. To be called only while workers have no blocks.
     pub(super) fn abandon(&mut self, now: Duration) -> Vec<(LinkId, Vec<BlockRange>)> {
         self.active_since = now;

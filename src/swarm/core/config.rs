@@ -36,7 +36,7 @@ pub struct SwarmConfig {
 /// The result of checking the files of a share.
 #[derive(Clone, Debug)]
 pub struct CheckResult {
-    /// Pieces that verify.
+    /// Pieces whose hashes are right.
     pub owned: PieceSet,
     /// Pieces that the share needs, owned or not.
     pub needed: PieceSet,

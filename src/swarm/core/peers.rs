@@ -152,13 +152,13 @@ impl Peers {
                 false => Ok(()),
             };
         };
-        // The call of the peer with the lower id is kept.
-        let is_kept = |outgoing| outgoing == (config.own_id.0 < remote.peer_id.0);
+        // Of two calls in different directions, the call of the peer with the lower id is kept.
+        let is_preferred = |outgoing| outgoing == (config.own_id.0 < remote.peer_id.0);
         let other_outgoing = link.remote().outgoing;
         // If both links have the same direction, the former link is kept, unless it has been idle
         // for long: then the peer probably connects again because it has lost the former link.
         let is_lost = other_outgoing == remote.outgoing && link.idle(now) > LOST_AFTER;
-        if !is_lost && (is_kept(other_outgoing) || !is_kept(remote.outgoing)) {
+        if !is_lost && (is_preferred(other_outgoing) || !is_preferred(remote.outgoing)) {
             return Err(LinkRefusal::Linked);
         }
         self.remove_early(other, picker, now);
@@ -351,7 +351,8 @@ impl Peers {
             || link.only_uploads() && !self.choker.is_interested(id)
     }
 
-    /// From now on we only upload: ends links to peers that fetch nothing, and informs the others.
+    /// From now on we only upload: ends links to peers that fetch nothing, and informs every peer
+    /// that supports extensions (BEP 21).
     pub(super) fn on_finished<B>(
         &mut self,
         picker: &Picker,
@@ -371,8 +372,8 @@ impl Peers {
         effects.extend(informed.map(|(id, _)| Effect::SendUploadOnly(*id)));
     }
 
-    /// Records the traffic of every link. Returns whether there is a link from which we do not read
-    /// now, to keep a rate limit.
+    /// Records the traffic of every link. Returns whether a rate limit stops us from reading from
+    /// some link now.
     pub(super) fn observe<B>(
         &mut self,
         activity: impl Fn(LinkId) -> LinkActivity,
@@ -387,8 +388,8 @@ impl Peers {
             link.observe(activity);
             any_paused |= activity.paused;
             if activity.paused {
-                // The link is not late while we do not read.
-                picker.mark_not_late(*id, now);
+                // The link does not stall while we do not read.
+                picker.mark_not_stalled(*id, now);
             }
             let traffic = PeerTraffic {
                 received: link.received(),
@@ -403,8 +404,8 @@ impl Peers {
         any_paused
     }
 
-    /// Assigns the upload slots for which a change is due.
-    pub(super) fn serve<B>(
+    /// Chokes and unchokes the links for which a change of the upload slots is due.
+    pub(super) fn assign_upload_slots<B>(
         &mut self,
         only_uploads: bool,
         now: Duration,

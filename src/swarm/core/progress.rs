@@ -97,7 +97,7 @@ impl Progress {
     }
 
     /// Nothing arrived because a rate limit kept us from reading.
-    pub(super) fn mark_not_late(&mut self, now: Duration) {
+    pub(super) fn mark_not_stalled(&mut self, now: Duration) {
         self.last_arrival = now;
     }
 

@@ -98,10 +98,10 @@ impl PickerLink {
     }
 
     /// The peer announced one piece. Returns whether that is new.
-    pub(super) fn add_piece(&mut self, piece: PieceIndex, wanted: bool) -> bool {
+    pub(super) fn add_piece(&mut self, piece: PieceIndex, is_wanted: bool) -> bool {
         self.announced = true;
         let is_new = self.pieces.insert(piece);
-        self.wanted += u32::from(is_new && wanted);
+        self.wanted += u32::from(is_new && is_wanted);
         is_new
     }
 

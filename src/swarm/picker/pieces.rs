@@ -188,7 +188,7 @@ impl Pieces {
         }
     }
 
-    /// Lets all links fetch the pieces that `link` alone could fetch.
+    /// For each piece that only `link` may fetch: lets another link be chosen instead.
     pub(super) fn let_others_fetch(&mut self, link: LinkId) {
         for active in self.active.values_mut() {
             active.let_others_fetch(link);
@@ -270,12 +270,13 @@ impl Pieces {
         }
     }
 
-    /// Takes free blocks of the first open piece that suits. Returns whether there is such a piece.
+    /// Takes up to `count` free blocks of the first open piece that suits. Returns whether there is
+    /// such a piece.
     pub(super) fn take_free(
         &mut self,
         link: &PickerLink,
         now: Duration,
-        left: usize,
+        count: usize,
         out: &mut Vec<BlockRange>,
         suits: impl Fn(&ActivePiece) -> bool,
     ) -> bool {
@@ -295,7 +296,7 @@ impl Pieces {
         let Some(active) = self.active.get_mut(&piece) else {
             return false;
         };
-        active.take(id, now, left, &self.lengths, out);
+        active.take(id, now, count, &self.lengths, out);
         if !active.has_free() && active.next_run().is_none() {
             self.open_pieces.remove(index);
         }

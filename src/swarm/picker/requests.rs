@@ -16,8 +16,8 @@ const ROUND_TRIPS: u32 = 3;
 /// rejects every request would get the same requests again at once, and would keep the last blocks
 /// from all others.
 const REJECT_PAUSE: Duration = Duration::from_millis(250);
-/// The number of cancelled blocks that are remembered for a link, at least: more than the largest
-/// window.
+/// At least this many of a link's latest cancelled blocks are remembered: more than the largest
+/// window holds.
 const MIN_KEPT_CANCELLED: u32 = 8_192;
 
 /// The requests to one link.
@@ -145,8 +145,8 @@ impl Requests {
         self.window.on_stall();
     }
 
-    /// Nothing arrived because we did not read: the link is not late.
-    pub(super) fn mark_not_late(&mut self, now: Duration) {
+    /// Nothing arrived because we did not read: the link has not stalled.
+    pub(super) fn mark_not_stalled(&mut self, now: Duration) {
         self.last_arrival = now;
     }
 

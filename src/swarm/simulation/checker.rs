@@ -210,14 +210,17 @@ impl Checker {
         assert!(link.has.contains(range.piece()), "{id:?} lacks {range:?}");
         assert!(link.offers(range.piece()), "{id:?} chokes: {range:?}");
         let up = self.links.values().filter(|link| !link.is_closed);
-        let others = up.filter(|link| link.requested.contains(&range)).count();
+        let earlier_requests = up.filter(|link| link.requested.contains(&range)).count();
         self.requests.0 += 1;
-        if others > 0 {
+        if earlier_requests > 0 {
             assert!(
                 !link.requested.contains(&range),
                 "requested twice from {id:?}"
             );
-            assert!(others == 1, "{range:?} is requested from more than two");
+            assert!(
+                earlier_requests == 1,
+                "{range:?} is requested from more than two"
+            );
             let unbegun_piece = self.unbegun_piece(link, core).filter(|_| has_buffers);
             assert_eq!(unbegun_piece, None, "requested twice outside endgame");
             self.requests.1 += 1;

@@ -1,4 +1,5 @@
-//! Blocks without bytes, and the block buffers of a peer.
+//! What a block contains in the simulation (no bytes, only good or bad), and the block buffers of a
+//! peer.
 
 use crate::swarm::Budget;
 use std::sync::Arc;

@@ -41,12 +41,12 @@ pub(super) struct Write {
 }
 
 impl Direction {
-    pub(super) fn new(rate: u64, delay: Duration, content: Content, is_read: bool) -> Self {
+    pub(super) fn new(rate: u64, delay: Duration, content: Content, peer_reads: bool) -> Self {
         Self {
             rate,
             delay,
             content,
-            room: (!is_read).then_some(SOCKET_BUFFERS),
+            room: (!peer_reads).then_some(SOCKET_BUFFERS),
             messages: Vec::new(),
             blocks: VecDeque::new(),
             busy: None,

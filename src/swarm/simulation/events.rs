@@ -35,7 +35,7 @@ pub(super) enum Event {
 pub(super) struct HashJob {
     pub(super) run: BlockRun,
     pub(super) blocks: Vec<PendingBlock<Content>>,
-    /// The hasher, and the number of runs of the piece that are hashed when this step ends: they
+    /// The hasher, and how many runs of the piece have been hashed when this step ends. The runs
     /// are hashed in order, from run 0. `None` while the worker writes.
     pub(super) hashing: Option<(Hasher, u32)>,
 }

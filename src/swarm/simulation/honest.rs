@@ -64,7 +64,7 @@ impl HonestPeer {
     }
 
     /// Checks everything only now and then. Otherwise large simulations would take long.
-    pub(super) fn check_now_and_then(&mut self) {
+    pub(super) fn check_rarely(&mut self) {
         self.checks_each_event = false;
     }
 

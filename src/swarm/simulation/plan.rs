@@ -11,7 +11,7 @@ use std::time::Duration;
 /// The kind of a peer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Role {
-    /// Honest: fetches nothing, because its files are in their final place.
+    /// Honest: its files are in their final place. So it fetches nothing, even if it lacks pieces.
     Seed,
     /// Honest: a download that has every piece that it needs.
     Partial,

@@ -192,7 +192,7 @@ fn new_honest_peer(
     let checker = Checker::new(plan.lengths, missing, peer.slots);
     let mut honest = HonestPeer::new(number, config, checker, peer.buffers, plan.seed);
     if !plan.checks_each_event {
-        honest.check_now_and_then();
+        honest.check_rarely();
     }
     others.iter().for_each(|other| honest.learn(*other));
     let checked = CheckResult {

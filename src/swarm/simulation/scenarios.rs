@@ -14,11 +14,15 @@ const PIECE: i64 = 512 << 10;
 const RATE: u64 = 80_000_000;
 
 /// A share of this many MiB, with one downloader and the other peers.
-fn simulation(mib: u64, others: impl IntoIterator<Item = PeerPlan>, seed: u64) -> Simulation {
+fn simulation(
+    mib: u64,
+    others: impl IntoIterator<Item = PeerPlan>,
+    simulation_seed: u64,
+) -> Simulation {
     let lengths = Lengths::new(mib << 20, PIECE).unwrap();
     let downloader = PeerPlan::new(Role::Downloader).with_rate(8 * RATE);
     let peers = std::iter::once(downloader).chain(others).collect();
-    Simulation::new(&Plan::of(lengths, peers, seed))
+    Simulation::new(&Plan::of(lengths, peers, simulation_seed))
 }
 
 fn seed() -> PeerPlan {

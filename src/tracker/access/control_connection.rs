@@ -184,7 +184,7 @@ impl ControlSession {
         scratch: &mut [u8],
     ) -> Result<Option<()>, ControlConnectionError> {
         if !self.has_login
-            && let Some(account) = self.registrar.logged_in(request.token.as_ref())
+            && let Some(account) = self.registrar.account_of(request.token.as_ref())
         {
             if let Err(full) = self.place.authenticate(Holder::Account(account.0)) {
                 log::info!("refused {}: {full}", self.from);

@@ -31,8 +31,9 @@ pub(super) struct FormerMembers {
 #[derive(Debug)]
 struct Known {
     looked_up: Instant,
-    /// The group's change number at the look-up. It changes whenever a member leaves.
-    ended: u64,
+    /// The group's change number `ended`, read just before the look-up. If the group has another
+    /// one now, a member may have left since.
+    ended_number: u64,
     users: Vec<Label>,
 }
 
@@ -48,14 +49,14 @@ impl FormerMembers {
     /// The users who have left the group and may still have a valid certificate: those who left
     /// last, at most [`MAX_PAGE`].
     pub(super) fn of(&self, group: RowId) -> Vec<Label> {
-        let ended = self
+        let ended_number = self
             .store
             .read(|registry| registry.change_numbers(group))
             .ended;
         let is_fresh = |known: &Known| known.looked_up.elapsed() < LOOK_UP_AFTER;
         let mut all = lock(&self.known);
         if let Some(known) = all.get(&group)
-            && known.ended == ended
+            && known.ended_number == ended_number
             && is_fresh(known)
         {
             return known.users.clone();
@@ -64,7 +65,7 @@ impl FormerMembers {
         let (looked_up, users) = (Instant::now(), self.look_up(group));
         let known = Known {
             looked_up,
-            ended,
+            ended_number,
             users: users.clone(),
         };
         all = lock(&self.known);

@@ -141,8 +141,8 @@ mod tests {
 
     #[test]
     fn after_a_refusal_a_receipt_of_the_same_request_decides_about_the_answer() {
-        // A case is what `previous` returns after the refusal (before it, `None`), and the answer
-        // to the request.
+        // Each case: what `previous` returns after the refusal, and the answer to the request.
+        // Before the refusal, `previous` returns `None`.
         let busy = || Err(refusal(AccessErrorKind::Busy));
         let not_saved = from_write_error(WriteError::NotSaved);
         let cases = [

@@ -40,14 +40,14 @@ pub(super) fn news(
     }))
 }
 
-/// The page of a list that begins after the entry `after`.
+/// The page of a list that follows `after`, or the first page if `after` is `None`.
 pub(super) fn list<T, U>(
     store: &RegistryStore,
     after: Option<ShortText>,
-    entry: fn(T) -> U,
+    to_entry: fn(T) -> U,
     query: impl FnOnce(&Registry, Option<&Cursor>) -> Result<registry::Page<T>, Refusal>,
 ) -> Result<ListPage<U>, AccessRefusal> {
     let after: Option<Cursor> = views::parse_cursor(after)?;
     let page = store.read(|registry| query(registry, after.as_ref()));
-    Ok(views::page(page.map_err(from_refusal)?, entry))
+    Ok(views::page(page.map_err(from_refusal)?, to_entry))
 }

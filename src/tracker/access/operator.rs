@@ -60,7 +60,7 @@ impl OperatorAccess {
         }
     }
 
-    /// The state of the connections to the other trackers.
+    /// The state of this tracker and of its replication with the others.
     pub fn cluster(&self) -> ClusterStatus {
         self.store.status()
     }

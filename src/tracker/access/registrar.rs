@@ -275,7 +275,7 @@ impl Registrar {
     }
 
     /// The account of a token that is valid, and whose login has not ended.
-    pub(super) fn logged_in(&self, token: Option<&Token>) -> Option<RowId> {
+    pub(super) fn account_of(&self, token: Option<&Token>) -> Option<RowId> {
         let login = self.logins.read_token(token?).ok()?;
         self.logins.check_login(&login).ok()?;
         Some(login.account)

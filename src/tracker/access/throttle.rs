@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_doubles_up_to_five_minutes_and_failures_are_forgotten_after_fifteen() {
+    fn the_wait_doubles_up_to_five_minutes_and_failures_are_forgotten_after_fifteen_minutes() {
         let mut throttle = Throttle::default();
         fail(&mut throttle, 4, "nik", "10.0.0.1", at(0));
         for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {

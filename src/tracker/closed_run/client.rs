@@ -72,7 +72,7 @@ impl Client {
     /// The client reports a part of an info dictionary. Returns the whole dictionary after the last
     /// part.
     pub(super) fn report_part(&mut self, part: &InfoPart) -> Result<Option<Vec<u8>>, Refused> {
-        self.check_reporting("own")?;
+        self.check_still_reporting("own")?;
         let raw = self.parts.add(part);
         let raw = raw.map_err(|error| (RunErrorKind::BadInfo, error.to_string()))?;
         if raw.is_some() && self.owned.len() >= MAX_FILES {
@@ -83,7 +83,7 @@ impl Client {
 
     /// The client reports what it wants.
     pub(super) fn want(&mut self, names: Vec<FileName>) -> Result<(), Refused> {
-        self.check_reporting("want")?;
+        self.check_still_reporting("want")?;
         if self.wanted.len().saturating_add(names.len()) > MAX_FILES {
             return Err(too_many_files());
         }
@@ -94,7 +94,7 @@ impl Client {
 
     /// The client has reported everything.
     pub(super) fn end_report(&mut self) -> Result<(), Refused> {
-        self.check_reporting("reported")?;
+        self.check_still_reporting("reported")?;
         if self.parts.offset() > 0 {
             let message = "the last info dictionary is incomplete".into();
             return Err((RunErrorKind::BadInfo, message));
@@ -129,11 +129,12 @@ impl Client {
         may_finish
     }
 
-    fn check_reporting(&self, kind: &str) -> Result<(), Refused> {
+    /// Refuses a request of this kind if the client has already reported everything.
+    fn check_still_reporting(&self, request_kind: &str) -> Result<(), Refused> {
         if self.progress == Progress::Reporting {
             return Ok(());
         }
-        let message = format!("{kind} after everything was reported");
+        let message = format!("{request_kind} after everything was reported");
         Err((RunErrorKind::OutOfOrder, message))
     }
 

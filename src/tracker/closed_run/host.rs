@@ -33,7 +33,7 @@ pub struct RunOptions {
     pub endpoint: EndpointOptions,
     /// Number of clients.
     pub expected: NonZeroU32,
-    /// How long clients may take to report.
+    /// How long clients may take to report what they own.
     pub wait: Duration,
 }
 

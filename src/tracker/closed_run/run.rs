@@ -441,8 +441,9 @@ impl ClosedRun {
         self.phase = Phase::Ended;
         let shown = self.failures.iter().take(MAX_SENT_FAILURES);
         let mut lines: Vec<TextLine> = shown.cloned().collect();
-        if let Some(more) = self.failures.len().checked_sub(MAX_SENT_FAILURES + 1) {
-            lines.push(TextLine::new(&format!("and {} more", more + 1)));
+        let more = self.failures.len().saturating_sub(MAX_SENT_FAILURES);
+        if more > 0 {
+            lines.push(TextLine::new(&format!("and {more} more")));
         }
         let mut connections: Vec<_> = self.connections.drain().collect();
         connections.sort_unstable_by_key(|(connection, _)| *connection);

@@ -32,8 +32,8 @@ const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 const SOCKET_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a client may take to close its end after this end has closed.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// After a conflict has ended a run: how long the run waits for clients that have not connected
-/// yet, so that they get the reason.
+/// After a conflict (two owners with different content under one name) has ended a run: how long
+/// the tracker waits for clients that have not connected yet, so that they get the reason.
 const LATE_CLIENT_WAIT: Duration = Duration::from_secs(10);
 /// The longest time between two ticks. A new connection does not wake the thread that ticks, so
 /// this is much shorter than the time that a new connection has for its hello.
@@ -68,7 +68,8 @@ struct State {
 }
 
 impl RunningRun {
-    /// Starts a run of `expected` clients that have `wait` from now to report.
+    /// Starts a run of `expected` clients. They must report what they own within `wait`, counted
+    /// from this call.
     ///
     /// # Errors
     /// The system cannot start a thread.
@@ -262,7 +263,7 @@ fn write(stream: &TlsStream, outbox: &Outbox<RunNotice>) {
         }
     }
     stream.finish(FRAME_TIMEOUT);
-    outbox.wait_for_reader(LEAVE_TIMEOUT);
+    outbox.wait_for_reader_end(LEAVE_TIMEOUT);
     stream.hang_up();
 }
 

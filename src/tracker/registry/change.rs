@@ -118,7 +118,7 @@ impl Change {
     /// step.
     ///
     /// # Errors
-    /// Two different rows have the same id.
+    /// Two rows have the same id but different kinds or attributes.
     pub fn join(&mut self, later: Self) -> Result<(), Contradiction> {
         for (origin, span) in later.covers {
             // A span of a new origin is inserted here and then joined with itself, which changes

@@ -131,7 +131,7 @@ pub struct ShareDump {
 pub struct ReceiptDump {
     /// Its id.
     pub id: String,
-    /// The write, or the latest write that renewed the receipt.
+    /// The write that the receipt confirms. After a renewal: the write that renewed it last.
     pub created: String,
     /// When it can be dropped, in milliseconds since 1970.
     pub expires: u64,

@@ -85,8 +85,8 @@
 //! 4. A share of a group that has ended is not listed and cannot be fetched. If another tracker has
 //!    accepted a user, the group has a member, and the share is listed again.
 //! 5. The invite records the earlier account as its user.
-//! 6. The later creation counts: a group keeps the later key. A membership keeps the earlier
-//!    acceptance.
+//! 6. Some attributes come from the later creation: its version, the key of a group and an expiry
+//!    time. The fields merge as always: a membership keeps the earlier acceptance.
 //! 7. A tracker refuses a new name that differs only in case from a name that it knows. Two such
 //!    names can exist nevertheless: disconnected trackers may accept them, and earlier versions
 //!    of this program accepted both. Each of them is then the name of one row, so neither row needs

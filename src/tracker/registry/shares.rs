@@ -166,7 +166,7 @@ impl Registry {
         shares.filter_map(|id| Some(self.share_row(id)?.group))
     }
 
-    /// Whether `account` published a share of the swarm that is not withdrawn.
+    /// Whether `account` published a share of the swarm. Withdrawn shares do not count.
     pub fn is_publisher(&self, account: RowId, info_hash: InfoHash) -> bool {
         let shares = self.index.catalogue.of_swarm(&info_hash);
         let mut shares = shares.filter_map(|id| self.share_row(id));

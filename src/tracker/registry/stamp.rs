@@ -1,9 +1,9 @@
 //! Stamps of a hybrid logical clock, the versions of writes, and the clock that issues stamps.
 //!
 //! While the wall clocks of the trackers agree, a stamp is the wall time. Where they disagree,
-//! [`Clock`] acts as a logical clock: each stamp is later than all stamps that it has witnessed. So
-//! a write that was made with knowledge of another write has the later stamp, however wrong the
-//! wall clocks are (Kulkarni, Demirbas and others, "Logical Physical Clocks", 2014).
+//! [`Clock`] acts as a logical clock: it issues stamps that are later than all stamps that it has
+//! witnessed. So a write that was made with knowledge of another write has the later stamp, however
+//! wrong the wall clocks are (Kulkarni, Demirbas and others, "Logical Physical Clocks", 2014).
 
 use super::id::{Origin, Sequence};
 use std::time::Duration;

@@ -10,10 +10,10 @@ pub const START_WAIT: Duration = Duration::from_secs(2);
 pub const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// A connection that has been silent this long is closed.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A tracker that was paused for this long starts again (rule 6 of [`super`]). The other trackers
-/// got its last message up to [`PING_INTERVAL`] before the pause, so they keep the connection to it
-/// during any shorter pause. A wall clock that is set forward by this much looks like such a pause,
-/// which costs one short restart.
+/// A tracker that was paused for this long starts again (rule 6 of [`super`]). Its last message
+/// reached the other trackers at most [`PING_INTERVAL`] before the pause, so they keep the
+/// connection to it during any shorter pause. A wall clock that is set forward by this much looks
+/// like such a pause, which costs one short restart.
 pub const STALL_LIMIT: Duration = IDLE_TIMEOUT.saturating_sub(PING_INTERVAL);
 /// How long the answer to a pull, or the next part of a blob, may take.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);

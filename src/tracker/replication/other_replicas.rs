@@ -41,7 +41,8 @@ struct OpenConnection {
 pub(super) struct OtherReplica {
     /// Set from its hello until its connection closes.
     connected: Option<ConnectedReplica>,
-    /// Its version vector as last reported. `None` before its first report in this run.
+    /// Its version vector as last reported. `None` until it reports one after its last hello and
+    /// after the last stall of this tracker.
     pub(super) versions: Option<VersionVector>,
     /// Whether it serves clients, as last reported.
     pub(super) serving: bool,
@@ -440,7 +441,7 @@ impl OtherReplicas {
 
     /// The version vectors of all listed trackers, if all have reported and no clock is known to be
     /// wrong.
-    pub(super) fn all_versions(&self) -> Option<Vec<VersionVector>> {
+    pub(super) fn all_versions_if_clocks_agree(&self) -> Option<Vec<VersionVector>> {
         let without_clock_trouble = self
             .listed
             .values()
@@ -451,7 +452,8 @@ impl OtherReplicas {
         (versions.len() == self.listed.len()).then_some(versions)
     }
 
-    /// Whether all have reported in this run, or since this tracker stalled.
+    /// Whether every listed tracker has reported its version vector, after its last hello and after
+    /// the last stall of this tracker.
     pub(super) fn all_have_reported(&self) -> bool {
         self.listed.values().all(|other| other.versions.is_some())
     }
@@ -460,8 +462,8 @@ impl OtherReplicas {
         self.all_connected().next().is_some()
     }
 
-    /// Whether a connected tracker has reported nothing beyond `ours`. With `and_serves`, only
-    /// trackers that serve count.
+    /// Whether a connected tracker has reported a version vector that has nothing beyond `ours`.
+    /// With `and_serves`, only trackers that serve count.
     pub(super) fn any_in_sync(&self, ours: &VersionVector, and_serves: bool) -> bool {
         let mut up = self
             .listed

@@ -762,7 +762,7 @@ impl Replica {
         if self.lifecycle.is_halted() {
             return;
         }
-        if let Some(all_versions) = self.others.all_versions() {
+        if let Some(all_versions) = self.others.all_versions_if_clocks_agree() {
             let before = now.wall.saturating_sub(EXPIRED_ROW_GRACE);
             let dropped_rows = self.registry.droppable(before, &all_versions);
             if !dropped_rows.is_empty() {
@@ -790,10 +790,10 @@ impl Replica {
         if !self.lifecycle.may_serve(&self.others, ours, now) {
             return;
         }
-        // The origin may change only here, before this tracker serves for the first time in this
-        // run: afterwards its data cannot be an older copy. A tracker that has not reported yet may
-        // know writes of this origin that are not known here. So unless all have reported, new
-        // writes get a fresh origin, under which no write exists.
+        // The stored data may be an older copy: other trackers may know writes of this origin that
+        // are not known here. That is ruled out if all have reported. Otherwise new writes get a
+        // fresh origin, under which no write exists. This is decided once, before this process
+        // serves for the first time: while it runs, its data cannot be replaced by an older copy.
         let all_have_reported = self.others.all_have_reported();
         if let Some(spare) = self.origin.spare.take().filter(|_| !all_have_reported) {
             self.registry.change_origin(spare);

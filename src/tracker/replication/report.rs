@@ -15,7 +15,7 @@ pub enum Report {
     /// This tracker refuses to serve from now on.
     #[error("refusing to serve: {0}")]
     Halted(HaltReason),
-    /// This tracker has stalled and starts again.
+    /// This tracker has stalled. As after a start, it serves once it has caught up.
     #[error("this tracker stalled for {} s, or its clock was set; it serves again once it has caught up", .passed.as_secs())]
     Stalled {
         /// Duration of the stall, by the clock that advanced more: the monotonic or the wall clock.
@@ -40,8 +40,8 @@ pub enum Report {
         /// The other tracker.
         other: TrackerNumber,
     },
-    /// The clock of another tracker differs from this one's by more than
-    /// [`MAX_DRIFT`](crate::tracker::registry::MAX_DRIFT), or no longer does.
+    /// The difference between the clock of another tracker and this one's has become greater than
+    /// [`MAX_DRIFT`](crate::tracker::registry::MAX_DRIFT), or is no longer greater.
     #[error("the clock of tracker {other} is {} s {} the clock of this one; correct the clock that is wrong", .ahead.unsigned_abs() / 1_000, direction(*.ahead))]
     ClockOffset {
         /// The other tracker.

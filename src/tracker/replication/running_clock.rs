@@ -16,7 +16,7 @@ const AFTERMATH: Duration = PING_INTERVAL;
 pub(super) struct RunningClock {
     /// Time of the last event, by the clocks of the caller.
     last: Moment,
-    /// Length of all pauses together.
+    /// Length of all pauses together, as far as `Moment::elapsed` has counted them.
     paused: Duration,
     /// The last pause: its length, and the running time at its end.
     last_pause: Option<(Duration, Duration)>,
@@ -38,8 +38,8 @@ impl RunningClock {
         elapsed.max(now.wall.saturating_sub(self.last.wall))
     }
 
-    /// Notes an event. Returns its running time, and the length of the pause before it, if there
-    /// was one.
+    /// Notes an event. Returns the running time at the event, and the length of the pause before
+    /// it, if there was one.
     pub(super) fn note(&mut self, now: Moment) -> (Moment, Option<Duration>) {
         let away = self.away(now);
         let elapsed = now.elapsed.saturating_sub(self.last.elapsed);

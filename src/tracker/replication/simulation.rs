@@ -20,7 +20,7 @@ mod world;
 use std::fmt;
 use world::World;
 
-/// A fault built into every tracker, to check that the simulation finds it.
+/// A bug that is built into every tracker, to check that the simulation finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mutation {
     None,

@@ -26,7 +26,8 @@ impl ChangeQueue {
         }
     }
 
-    /// Waits at most `limit` for a change. Returns what has changed, or `None` at the end.
+    /// Waits at most `limit` for a change. Returns what has changed, if anything. Returns `None`
+    /// after [`ChangeQueue::end`].
     pub(super) fn take(&self, limit: Duration) -> Option<Changed> {
         let is_waiting = |state: &mut State| !state.has_ended && state.changed.is_empty();
         let waited = self

@@ -4,7 +4,8 @@ use super::address_counts::AddressHash;
 use super::lists::Slot;
 use super::record::Rank;
 
-/// Number of peers kept. No answer contains more ranked peers: three quarters of 200.
+/// Number of peers kept. More are never needed: an answer has at most 200 peers, and at most three
+/// quarters of them are the best uploaders.
 const MAX_BEST: usize = 150;
 
 /// The best uploaders, best first. When one leaves, no other peer takes its place: a peer enters
@@ -61,7 +62,8 @@ impl BestUploaders {
         }
     }
 
-    /// A peer has moved to another slot. No peer in this list was in that slot.
+    /// A peer has moved from one slot to another. The peer that was in `to` before is no longer in
+    /// this list.
     pub(super) fn moved(&mut self, from: Slot, to: Slot) {
         if let Some(known) = self.find(from).and_then(|at| self.0.get_mut(at)) {
             known.slot = to;

@@ -285,9 +285,10 @@ impl Lists {
     }
 }
 
-/// How many peers of each list an answer may contain.
+/// The peers that an answer may contain.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
+    /// The number of candidates in each list: all its peers, or 0.
     lengths: [usize; LISTS],
     total: usize,
 }

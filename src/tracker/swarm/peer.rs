@@ -54,7 +54,7 @@ pub(in crate::tracker) struct SavedPeer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::tracker) enum SavedId {
     Whole(PeerId),
-    /// Its hash under the key that is saved with the swarms.
+    /// A keyed hash of the id. The key of the hash is saved with the swarms.
     Hash(IdHash),
 }
 

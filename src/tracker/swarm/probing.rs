@@ -3,8 +3,8 @@
 //! A search begins at the *home* of an entry and goes on position by position. After the last
 //! position comes the first one. No position between the home of an entry and the entry is free.
 
-/// Searches from `start` on. Returns the first position whose entry passes `fits`. At a free
-/// position (its entry is `empty`) that does not pass, the search ends with `None`.
+/// Searches from `start` on. Returns the first position whose entry passes `fits`. The search ends
+/// with `None` at the first free position (its entry is `empty`), unless that entry passes.
 pub(super) fn search(
     entries: &[u32],
     empty: u32,
@@ -23,8 +23,8 @@ pub(super) fn search(
     None
 }
 
-/// Frees a position, and moves the entries behind it so that searches still find them. An entry
-/// without a home stays where it is.
+/// Frees a position. Then moves entries from later positions into the gap, so that searches still
+/// find them. An entry without a home stays where it is.
 pub(super) fn free(
     entries: &mut [u32],
     empty: u32,
@@ -43,7 +43,7 @@ pub(super) fn free(
         let Some(home) = home(entry) else {
             continue;
         };
-        // An entry fills the gap unless the search for it begins behind the gap.
+        // An entry fills the gap unless the search for it begins after the gap.
         let distance = |from: usize| (at + length - from) % length;
         if distance(home) >= distance(gap) {
             put(entries, gap, entry);

@@ -228,7 +228,7 @@ fn a_peer_with_two_families_counts_once_and_an_answer_prefers_the_family_of_the_
     assert_eq!(
         ask("10.9.9.9:1", LATER),
         [v6.address],
-        "its other address is silent"
+        "its IPv4 address is silent"
     );
     assert_eq!(ask("10.9.9.9:1", LATER * 2), []);
 }
@@ -272,7 +272,7 @@ fn check(swarm: &Swarm) {
     }
 }
 
-/// An announce of a peer that has uploaded this number of bytes in total.
+/// An announce of a peer that has uploaded `uploaded` bytes in total.
 fn uploaded(number: u32, is_seed: bool, uploaded: u64, seconds: u64) -> PeerAnnounce {
     PeerAnnounce {
         uploaded,
@@ -386,8 +386,8 @@ fn the_best_list_stays_correct_when_peers_finish_and_leave() {
         chosen_numbers(&swarm, &announcing(5_000, true), 200)[0],
         998
     );
-    // 998 is the last of the list of leeches. 5 is not one of the best, but one of the best fills
-    // its gap. 900 is one of the best, and another one of the best fills its gap.
+    // 998 is the last of the list of leeches. 5 is not one of the best, but the peer that moves to
+    // its slot is. 900 is one of the best, and so is the peer that moves to its slot.
     for gone in [998, 5, 900] {
         let stopped = PeerAnnounce {
             event: Some(AnnounceEvent::Stopped),

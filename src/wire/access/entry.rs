@@ -48,7 +48,7 @@ pub struct GroupEntry {
     pub owner: Option<Label>,
     /// The number of members.
     pub members: u32,
-    /// The relation to the group of the user who receives the list.
+    /// The relation between the group and the user who receives the list.
     pub role: GroupRole,
 }
 

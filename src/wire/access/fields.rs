@@ -38,9 +38,8 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Idempotency key of a write: 16 random bytes. A peer draws them for each command and repeats them
-/// in each request of that command. A tracker carries out only one write of an account with the
-/// same key.
+/// The id of a write: 16 random bytes. A peer draws them for each command and repeats them in each
+/// request of that command. For each user, a tracker carries out only one write with the same id.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct WriteId(pub [u8; 16]);
 

@@ -11,7 +11,8 @@ use crate::wire::CompactAddresses;
 use crate::wire::control::{self, ControlError, MAX_PAGE, MessageFields};
 use crate::wire::name::Label;
 
-/// The most groups, and the most swarms, in one hint.
+/// The most groups, and the most swarms, that a tracker puts into one hint. A peer accepts up to
+/// [`MAX_PAGE`] of each.
 pub const MAX_HINTED: usize = 100;
 /// The most new peers of one swarm in one hint.
 pub const MAX_NEW_PEERS: usize = 20;

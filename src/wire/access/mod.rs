@@ -1,10 +1,10 @@
-//! Messages of a control connection about accounts, groups and their shares: the requests of a peer
-//! and the answers of a tracker.
+//! Messages of a control connection about accounts, groups and their shares: the requests of a
+//! peer, and the answers and hints of a tracker.
 //!
 //! In scope: the messages and their exact encoding. Each message is the body of one frame (see
 //! [`crate::wire::frame`]) of at most [`MAX_FRAME`] bytes. It is one bencoded dictionary in
-//! canonical form. Its keys are `type`, which names its kind; `protocol` ([`PROTOCOL`]); and
-//! exactly the keys of that kind.
+//! canonical form. Its keys are `type`, which names its kind; `protocol` ([`PROTOCOL`]), except in
+//! a [`Hint`]; and exactly the keys of that kind.
 //!
 //! An [`AccessRequestMessage`] carries a number that the peer chooses, and its
 //! [`AccessReplyMessage`] repeats the number. A request that needs a login carries its token. The

@@ -9,9 +9,9 @@ use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
 use std::num::NonZeroU16;
 
-/// The most bytes of a frame before a request with a valid token has arrived on its connection. A
-/// tracker buffers no more for a caller that it does not know. A peer with a larger request sends a
-/// small one first.
+/// The most bytes of a frame on a connection on which no request with a valid token has arrived
+/// yet. So a tracker buffers at most this for a caller that it does not know. A peer with a larger
+/// request sends a small one first.
 pub const MAX_FIRST_FRAME: u32 = 16 << 10;
 
 /// The version of the requests, the replies and their meaning. Every message carries it. A peer and
@@ -319,7 +319,7 @@ impl AccessRequestMessage {
 }
 
 impl AccessRequest {
-    /// The group for whose swarms the answer contains the numbers of peers.
+    /// The group, if the answer says how many peers each of its swarms has.
     pub fn group_with_peer_counts(&self) -> Option<&Label> {
         match self {
             Self::ListFiles { group, .. } => Some(group),
@@ -327,7 +327,7 @@ impl AccessRequest {
         }
     }
 
-    /// The name of the kind on the wire. It is the name of the user's command, if there is one.
+    /// The name of the kind on the wire. Many kinds have the name of a user's command.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::CreateUser { .. } => "create_user",
@@ -504,8 +504,8 @@ impl AccessRequest {
         }
     }
 
-    /// Whether the request publishes a part of an info dictionary that is not its first part. Only
-    /// a tracker that has the earlier parts can use this part.
+    /// Whether the request publishes a part of an info dictionary, and not the first part. Only a
+    /// tracker that has the earlier parts can use this one.
     pub fn is_later_part(&self) -> bool {
         matches!(self, Self::Publish { part, .. } if part.offset() > 0)
     }

@@ -33,8 +33,8 @@ pub enum ResponseError {
 pub struct Refusal {
     /// The reason. Unprintable characters are escaped.
     pub reason: String,
-    /// The pause before the next request: `retry in` (BEP 31) or the interval, from a minute to a
-    /// day. `None` leaves it to the peer.
+    /// The pause before the next request: `retry in` (BEP 31), or else the interval; at least a
+    /// minute and at most a day. `None` leaves it to the peer.
     pub retry: Option<Duration>,
 }
 

@@ -199,6 +199,7 @@ mod tests {
         assert_eq!(assembly.add(&part(0, 6)), Ok(None));
         assert_eq!(assembly.add(&part(0, 6)), error(0, 2));
         assert_eq!(assembly.add(&part(4, 6)), error(4, 2));
+        // The position is right, but the part belongs to a dictionary of another length.
         assert_eq!(assembly.add(&part(2, 8)), error(2, 2));
         assert_eq!(assembly.add(&part(2, 6)), Ok(None));
         assert_eq!(assembly.add(&part(4, 6)), Ok(Some(vec![0; 6])));

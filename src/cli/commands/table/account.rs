@@ -222,7 +222,7 @@ pub(super) static FILES: &[CommandEntry] = &[
         options: &[],
         summary: "list the shares of a group",
         details: "For members of the group. One line per share: name, size, publisher, time, how many peers have all of \
-                  it now, how many have a part of it, and the word here if this peer has it.",
+                  it now, how many have a part of it, and 'here' if this peer has it.",
         read: |words| Ok(Command::File(FileCommand::List(words.name(0)?))),
     },
     CommandEntry {
@@ -258,7 +258,7 @@ pub(super) static FILES: &[CommandEntry] = &[
         options: &[option("--here", None)],
         summary: "stop sharing a file or folder",
         details: "The files are kept. If you published the share or own the group, it is also removed from the group's \
-                  catalogue, and so from all peers. With --here only this peer stops, and stays stopped after a restart; \
+                  catalogue, and so from all peers. With --here the share is stopped at this peer only, and stays stopped after a restart; \
                   your peers on other machines go on.\n\
                   With - for G: leaves an open swarm and forgets it. NAME can be an info-hash. An unfinished download is \
                   kept as NAME.part and continues when you start it again with the same destination; cancel removes it \

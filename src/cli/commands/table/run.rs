@@ -64,7 +64,7 @@ pub(super) static OPEN: &[CommandEntry] = &[
 ];
 
 /// Downloads and the peer itself.
-pub(super) static RUN: &[CommandEntry] = &[
+pub(super) static DOWNLOADS_AND_PEER: &[CommandEntry] = &[
     CommandEntry {
         name: "show_downloads",
         arguments: &[],

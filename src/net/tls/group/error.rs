@@ -123,7 +123,7 @@ impl fmt::Display for TlsRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Dates => "by its clock, our certificate has expired or is not valid yet",
-            Self::Group => "our certificate was not signed by the authority of its group",
+            Self::Group => "the authority of its group has not signed our certificate",
             Self::Required => "it requires a certificate",
             Self::Certificate => "it does not accept our certificate",
             Self::Swarm => "it does not serve this swarm",

@@ -15,9 +15,9 @@ const AVOIDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_se
 /// send a peer away.
 const MAX_FULL_SECONDS: u32 = 300;
 
-/// How long the thread for hints waits for a request of another thread, which would also ask for
-/// hints. Then it makes a request itself. Each pause is made longer at random, up to twice as long,
-/// so that not all peers of a restarted tracker come at the same moment.
+/// The pause before the thread for hints first asks a tracker for hints. If another thread makes a
+/// request meanwhile, that request asks for hints too. Each pause is made longer at random, up to
+/// twice as long, so that not all peers of a restarted tracker come at the same moment.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The pause after the first failure to ask for hints. It doubles with each failure.
 const RETRY: Duration = Duration::from_secs(1);
@@ -38,7 +38,7 @@ pub(super) struct Known {
     /// The number of requests in a row that only asked for hints, without success.
     hint_failures: u32,
     /// When the next such request is due. `None` until the thread for hints finds that the tracker
-    /// sends none.
+    /// sends no hints.
     next_hint_request: Option<Instant>,
     failures: u32,
     /// Until then, others are asked first.

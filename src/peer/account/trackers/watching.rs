@@ -1,9 +1,10 @@
 //! Watching: trackers send hints to this peer, and a thread receives them.
 //!
-//! There is one connection to each tracker, over which requests and announces go anyway. The first
+//! There is one connection to each tracker. Requests, announces and hints share it. The first
 //! request with a login also asks for hints. While no request uses a connection, the thread waits
 //! for hints on its socket. A request reads the hints that arrive before its reply, and leaves them
-//! in the inbox. Only if no request is made for a moment, the thread makes one.
+//! in the inbox. If no other thread makes a request for a moment, this thread makes one, to ask for
+//! hints.
 
 use super::known::Known;
 use super::{ClusterTrackers, TimeLimits};

@@ -1,9 +1,9 @@
 //! Decides what is announced to which tracker, and when: a pure state machine.
 //!
 //! In scope: which announce each tracker gets for each swarm, when, and how often. Out of scope:
-//! sockets, threads, locks and clocks; what a swarm is and how a tracker is reached (both are type
-//! parameters); which trackers a swarm has (the caller decides, see `tiers`). A [`Pace`] holds what
-//! differs between kinds of trackers.
+//! sockets, threads, locks and clocks; the peers in an answer; what a swarm is and how a tracker is
+//! reached (both are type parameters); which trackers a swarm has (the caller decides, see
+//! `tiers`). A [`Pace`] holds what differs between kinds of trackers.
 //!
 //! # States of a task
 //! A task is one swarm at one tracker.
@@ -41,11 +41,11 @@
 //! | `Leaving` | an earlier announce is answered, fails or is refused | `Leaving` |
 //! | `Leaving` | `begin` | `New`; it waits for the end of an announce in progress |
 //!
-//! An announce in progress is not a state: a task may change in any way meanwhile. The ticket of an
-//! announce shows whether it belongs to the current task or to a former one at the same tracker. A
-//! new task waits for the announce of the former task, so that its `started` cannot overtake the
-//! `stopped` of the former. The outcome of an announce decides what the tracker knows of the swarm
-//! from then on, whatever came before. Peers are not handled here.
+//! An announce in progress is not a state: a task may change in any way meanwhile, and a leaving
+//! task may be replaced by a new one. The new task waits for the announce of the former task, so
+//! that its `started` cannot overtake the `stopped` of the former. The ticket of an announce shows
+//! whether a task waits for it. The outcome of an announce decides what the tracker knows of the
+//! swarm from then on, whatever came before.
 //!
 //! # Invariants
 //! | | |
@@ -108,8 +108,8 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         }
     }
 
-    /// Starts to announce a swarm to a tracker at the time `due`. A task that exists already goes
-    /// on.
+    /// Starts to announce a swarm to a tracker at the time `due`. An existing task goes on, but if
+    /// it is leaving, a new one replaces it.
     pub(crate) fn begin(&mut self, info_hash: InfoHash, tracker: &T, payload: P, due: Instant) {
         let existing = self.task(info_hash, tracker);
         if self.has_ended || existing.is_some_and(|task| !task.is_leaving()) {
@@ -256,8 +256,8 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         self.change_taken(due, |task| (task.withdraw(), ()));
     }
 
-    /// Handles the outcome of an announce, unless the task was replaced meanwhile. Returns what is
-    /// new, if anything.
+    /// Handles the outcome of an announce, if a task waits for it. Returns what is new, if
+    /// anything.
     pub(crate) fn settle(
         &mut self,
         due: &DueAnnounce<T, P>,
@@ -304,7 +304,7 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         announces.collect()
     }
 
-    /// Changes the task of an announce in progress, unless the task was replaced meanwhile.
+    /// Changes the task that waits for this announce, if there is one.
     fn change_taken<R>(
         &mut self,
         due: &DueAnnounce<T, P>,

@@ -144,8 +144,8 @@ impl<P> AnnounceTask<P> {
         self.state != State::Leaving { is_listed: false }
     }
 
-    /// Makes an announce due now, with `event` if there is one. Without one it is due at
-    /// `not_before`, if that is later.
+    /// Makes an announce due now, with `event` if there is one. An announce without an event waits
+    /// until `not_before`.
     pub(super) fn announce_soon(&mut self, event: Option<AnnounceEvent>, now: Instant) {
         match &mut self.state {
             // `started` is sent first, and then the pending event.
@@ -165,8 +165,8 @@ impl<P> AnnounceTask<P> {
         }
     }
 
-    /// Makes an announce due at `at`, unless one is due earlier. An announce in progress may have
-    /// been too early, so it is repeated.
+    /// Makes an announce due at `at`, unless one is due earlier. An announce in progress may be
+    /// older than the reason for this call, so another one follows it.
     pub(super) fn announce_by(&mut self, at: Instant) {
         if matches!(self.state, State::Listed { .. }) {
             self.due = self.due.min(at);
@@ -225,7 +225,8 @@ impl<P> AnnounceTask<P> {
             (State::Leaving { .. }, AnnounceOutcome::Unlisted { .. }) => return (false, None),
             (State::Stopping | State::Suspended, _) if has_stopped => self.state = State::Suspended,
             (State::Stopping | State::Suspended, AnnounceOutcome::Answered(_)) => {
-                // The earlier announce has listed the swarm once more.
+                // This announce began before the task was to stop. The tracker lists the swarm now,
+                // so `stopped` is due.
                 self.state = State::Stopping;
                 self.make_due(now);
             }

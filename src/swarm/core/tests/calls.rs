@@ -187,7 +187,8 @@ fn an_address_whose_peer_has_a_link_is_called_again_after_a_while() {
     let mut swarm = Swarm::fetching();
     learn(&mut swarm, 1..=1);
     assert_eq!(connects(&swarm.tick()), [address(1)]);
-    // The peer calls us at the same time. Its call is kept, because it has the lower id.
+    // The peer calls us at the same time. Its call is kept, because that peer's id is lower
+    // than ours.
     let id = swarm.link_up(1);
     swarm.announce_port(id);
     assert_eq!(
@@ -227,12 +228,12 @@ fn the_source_status_follows_links_addresses_and_web_seeds() {
     swarm.announce_pieces(id, &[3]);
     assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::HasSource);
     assert!(swarm.core.has_interesting_link());
-    // A web seed that was used may be used again.
     swarm.link_down(id);
     assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::NoLink);
     let all = swarm.all_pieces();
     swarm.step(|core, _| core.on_web_seed_up(WEB_SEED, all.clone(), 8));
     assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::HasSource);
+    // A web seed that is not used at present counts as a source too: it may be used again.
     swarm.step(|core, _| core.on_web_seed_down(WEB_SEED));
     assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::HasSource);
     // A web seed that has failed does not count as a source, even while it is tried again.

@@ -109,7 +109,7 @@ impl Swarm {
     /// A complete share.
     pub(super) fn complete() -> Self {
         let mut swarm = Self::new();
-        swarm.begin_whole();
+        swarm.begin_in_place();
         swarm
     }
 
@@ -167,7 +167,7 @@ impl Swarm {
     }
 
     /// Begins with files in their final place.
-    pub(super) fn begin_whole(&mut self) -> Effects {
+    pub(super) fn begin_in_place(&mut self) -> Effects {
         let all = PieceSet::full(&self.lengths);
         self.begin_with(all.clone(), all, true)
     }
@@ -208,8 +208,8 @@ impl Swarm {
         id
     }
 
-    /// Adds the address of the peer of that number, so that the next tick calls it (and every other
-    /// address that is due). Lets in the link to that peer.
+    /// Adds the address of the peer of that number. Then a tick calls it (and every other address
+    /// that is due), and the link to that peer is let in. Returns the link.
     pub(super) fn call(&mut self, number: u8) -> LinkId {
         self.core.contacts_mut().add(address(number));
         let effects = self.tick();
@@ -253,7 +253,8 @@ impl Swarm {
         self.receive(id, ReceivedMessage::Handshake(handshake))
     }
 
-    /// Lets in a link that has these pieces and serves us. Returns the blocks requested from it.
+    /// Lets in a call from the peer of that number, which has these pieces and unchokes us. Returns
+    /// the link, and the blocks requested over it.
     pub(super) fn source(&mut self, number: u8, pieces: &[u32]) -> (LinkId, Vec<BlockRange>) {
         let id = self.link_up(number);
         self.announce_pieces(id, pieces);
@@ -288,7 +289,7 @@ impl Swarm {
         })
     }
 
-    /// For each [`Effect::Hash`], a worker finds that the run does not verify.
+    /// For each [`Effect::Hash`], a worker finds that the hash of the run is wrong.
     pub(super) fn spoil(&mut self, effects: &Effects) -> (Vec<Verdict>, Effects) {
         let mut verdicts = Vec::new();
         let effects = self.work(effects, |core, piece, sources, now| {

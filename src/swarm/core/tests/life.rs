@@ -68,10 +68,10 @@ fn a_finished_download_closes_links_that_fetch_nothing_and_informs_the_others() 
     };
     let uploader = swarm.link_up(2);
     swarm.receive(uploader, uploads(true));
-    // It says that it only uploads, but is interested in pieces.
-    let wants = swarm.link_up(3);
-    swarm.receive(wants, uploads(true));
-    swarm.receive(wants, ReceivedMessage::Interested);
+    // This peer says that it only uploads, but it is interested in pieces.
+    let interested = swarm.link_up(3);
+    swarm.receive(interested, uploads(true));
+    swarm.receive(interested, ReceivedMessage::Interested);
     let plain = swarm.link_up_as(plain(4));
     let (_, effects) = swarm.step(|core, now| core.on_finished(now));
     let nothing = CloseReason::NothingToFetch;
@@ -79,7 +79,7 @@ fn a_finished_download_closes_links_that_fetch_nothing_and_informs_the_others() 
         closed(&effects),
         [(seed, nothing.clone()), (uploader, nothing)]
     );
-    assert!(effects.contains(&Effect::SendUploadOnly(wants)));
+    assert!(effects.contains(&Effect::SendUploadOnly(interested)));
     assert!(!effects.contains(&Effect::SendUploadOnly(plain)));
     // The seed is called again after half an hour. By then it may have lost something.
     swarm.link_down(seed);
@@ -139,7 +139,7 @@ fn a_share_that_begins_again_drops_its_links_and_calls_their_addresses_again() {
     let reason = CloseReason::Ended("changed".to_owned());
     assert_eq!(effects, [Effect::Withhold, Effect::Close(id, reason)]);
     swarm.step(|core, now| core.regain(now));
-    swarm.begin_whole();
+    swarm.begin_in_place();
     assert_eq!(swarm.core.links().len(), 0);
     assert_eq!(swarm.link_down(id), []);
     swarm.wait(60);

@@ -1,5 +1,5 @@
-//! Which function of a core leads from which phase to which other phase, and with which effects. In
-//! all other phases the function is refused, without effects.
+//! For each function of a core that changes the phase: the phases in which it is allowed, the phase
+//! to which it leads, and its effects. In every other phase it is refused, without effects.
 
 use super::fixture::*;
 use crate::swarm::LinkId;
@@ -52,9 +52,9 @@ fn swarm_in(phase: &str) -> Swarm {
         "Absent" => assert!(core.on_files_missing("no disk", now)),
         "Fetching" => drop(swarm.begin(&[0])),
         "Finishing" => drop(swarm.begin(&[0, 1, 2, 3])),
-        "Complete" => drop(swarm.begin_whole()),
+        "Complete" => drop(swarm.begin_in_place()),
         "Withdrawn" => {
-            swarm.begin_whole();
+            swarm.begin_in_place();
             assert!(swarm.step(|core, now| core.withdraw("out", now)).0);
         }
         "Lost" => assert!(core.lose("changed", now)),
@@ -76,8 +76,10 @@ type Action = (&'static str, fn(&mut Swarm) -> (Option<bool>, Effects));
 
 const ACTIONS: [Action; 16] = [
     ("begin", |swarm| (None, swarm.begin(&[0]))),
-    ("begin with all", |swarm| (None, swarm.begin(&[0, 1, 2, 3]))),
-    ("begin whole", |swarm| (None, swarm.begin_whole())),
+    ("begin with all pieces", |swarm| {
+        (None, swarm.begin(&[0, 1, 2, 3]))
+    }),
+    ("begin in place", |swarm| (None, swarm.begin_in_place())),
     ("files missing", |swarm| {
         with_flag(
             swarm.step(|core, now| core.on_files_missing("gone", now)),
@@ -144,13 +146,13 @@ const TABLE: &[Row] = &[
     (&["Checking"], "begin", "Fetching", &["Offer", "Announce"]),
     (
         &["Checking"],
-        "begin with all",
+        "begin with all pieces",
         "Finishing",
         &["Offer", "Announce", "Complete"],
     ),
     (
         &["Checking"],
-        "begin whole",
+        "begin in place",
         "Complete",
         &["Offer", "Announce"],
     ),

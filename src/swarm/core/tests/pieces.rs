@@ -143,18 +143,18 @@ fn long_piece() -> (Swarm, [BlockRun; 3]) {
     (swarm, runs)
 }
 
-fn blocks_of(number: u8) -> [PendingBlock<u32>; 1] {
+fn blocks_from(peer: u8) -> [PendingBlock<u32>; 1] {
     [PendingBlock {
         buffer: 0,
         length: 100,
-        source: Source::Peer(address(number)),
+        source: Source::Peer(address(peer)),
     }]
 }
 
-/// A worker has written a run that came from the peer of that number. Returns the hasher if the
-/// worker is to hash the run.
-fn on_run_written(swarm: &mut Swarm, run: BlockRun, number: u8) -> Option<Hasher> {
-    let blocks = blocks_of(number);
+/// A worker has written a run that came from peer number `peer`. Returns the hasher if the worker
+/// is to hash the run.
+fn on_run_written(swarm: &mut Swarm, run: BlockRun, peer: u8) -> Option<Hasher> {
+    let blocks = blocks_from(peer);
     swarm.step(|core, _| core.on_run_written(run, &blocks)).0
 }
 
@@ -166,14 +166,14 @@ fn runs_are_hashed_in_order_whatever_the_order_of_writing() {
     hasher.update(b"first");
     // A worker has the hasher, so this run waits on disk.
     assert!(on_run_written(&mut swarm, second, 1).is_none());
-    let hashed = |swarm: &mut Swarm, next, hasher| {
+    let earlier_runs_hashed = |swarm: &mut Swarm, next, hasher| {
         swarm
             .step(|core, _| core.on_earlier_runs_hashed(next, hasher))
             .0
     };
-    let mut hasher = hashed(&mut swarm, second, hasher).unwrap();
+    let mut hasher = earlier_runs_hashed(&mut swarm, second, hasher).unwrap();
     hasher.update(b"second");
-    let mut hasher = hashed(&mut swarm, third, hasher).unwrap();
+    let mut hasher = earlier_runs_hashed(&mut swarm, third, hasher).unwrap();
     hasher.update(b"third");
     assert_eq!(hasher.finish(), Sha1::of(b"firstsecondthird"));
     let (sources, effects) = swarm.step(|core, _| core.on_piece_hashed(first.piece));

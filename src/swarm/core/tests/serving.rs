@@ -134,7 +134,7 @@ fn a_withdrawn_share_is_not_served() {
 #[test]
 fn a_choked_peer_that_owns_few_pieces_may_request_the_allowed_fast_set() {
     let mut swarm = Swarm::with(|config| config.lengths = lengths(100, 2));
-    swarm.begin_whole();
+    swarm.begin_in_place();
     let id = swarm.link_up(1);
     let allowed = allowed_fast(incoming(1).address.ip(), InfoHash([7; 20]), &swarm.lengths);
     assert_eq!(
@@ -174,7 +174,7 @@ fn a_choked_peer_that_owns_few_pieces_may_request_the_allowed_fast_set() {
 #[test]
 fn the_bytes_for_a_choked_peer_are_bounded() {
     let mut swarm = Swarm::with(|config| config.lengths = lengths(100, 16));
-    swarm.begin_whole();
+    swarm.begin_in_place();
     let id = swarm.link_up(1);
     let piece = swarm.core.link(id).unwrap().allowed_fast()[0];
     let block = swarm.lengths.range(piece.number(), 0, MAX_BLOCK).unwrap();

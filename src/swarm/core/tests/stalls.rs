@@ -89,8 +89,8 @@ fn half_fetched() -> (Swarm, LinkId) {
     (swarm, id)
 }
 
-/// Whether the download has given up its active pieces this many seconds later.
-fn has_given_up(swarm: &mut Swarm, seconds: u64) -> bool {
+/// Lets this many seconds pass. Returns whether the download has given up its active pieces then.
+fn gives_up_in_next_seconds(swarm: &mut Swarm, seconds: u64) -> bool {
     for _ in 0..seconds {
         swarm.wait(1);
         swarm.tick();
@@ -101,8 +101,8 @@ fn has_given_up(swarm: &mut Swarm, seconds: u64) -> bool {
 #[test]
 fn a_download_that_gets_nothing_gives_up_its_active_pieces() {
     let (mut swarm, id) = half_fetched();
-    assert!(!has_given_up(&mut swarm, 15));
-    assert!(has_given_up(&mut swarm, 1));
+    assert!(!gives_up_in_next_seconds(&mut swarm, 15));
+    assert!(gives_up_in_next_seconds(&mut swarm, 1));
     assert!(!swarm.core.picker().has_active());
     // A block that still arrives is not kept. The piece is fetched again.
     let late = swarm.block(0, 1);
@@ -117,7 +117,7 @@ fn after_a_long_time_without_peers_the_first_requests_are_not_given_up_at_once()
     swarm.wait(100);
     let (_, requested) = swarm.source(1, &[0]);
     assert_eq!(requested.len(), 2);
-    assert!(!has_given_up(&mut swarm, 5));
+    assert!(!gives_up_in_next_seconds(&mut swarm, 5));
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn active_pieces_are_not_given_up_while_a_block_arrives_now_and_then() {
     let (id, requested) = swarm.source(1, &[0, 1, 2, 3]);
     // Only one of the two blocks of each piece arrives, so that no worker gets a run.
     for block in requested.iter().step_by(2) {
-        assert!(!has_given_up(&mut swarm, 5));
+        assert!(!gives_up_in_next_seconds(&mut swarm, 5));
         assert_eq!(swarm.deliver(id, &[*block]), []);
     }
 }
@@ -136,10 +136,10 @@ fn active_pieces_are_not_given_up_while_workers_have_blocks() {
     let mut swarm = Swarm::fetching_with(|config| config.max_stalls = 1_000);
     let (id, requested) = swarm.source(1, &[0, 1]);
     assert_eq!(kinds(&swarm.deliver(id, &requested[..2])), ["Hash"]);
-    assert!(!has_given_up(&mut swarm, 30));
+    assert!(!gives_up_in_next_seconds(&mut swarm, 30));
     assert_eq!(swarm.buffers.reserved(), 4);
     swarm.step(|core, now| core.on_worker_done(2, now));
-    assert!(has_given_up(&mut swarm, 1));
+    assert!(gives_up_in_next_seconds(&mut swarm, 1));
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn active_pieces_are_not_given_up_while_a_web_seed_is_in_use() {
     let mut blocks = Vec::new();
     swarm.step(|core, now| core.next_for_web_seed(WEB_SEED, now, &mut blocks));
     assert_eq!(blocks.len(), 1);
-    assert!(!has_given_up(&mut swarm, 30));
+    assert!(!gives_up_in_next_seconds(&mut swarm, 30));
     swarm.step(|core, _| core.on_web_seed_down(WEB_SEED));
-    assert!(has_given_up(&mut swarm, 1));
+    assert!(gives_up_in_next_seconds(&mut swarm, 1));
 }

@@ -153,7 +153,7 @@ fn a_web_seed_is_not_late_while_we_do_not_read_it() {
     let (peer, _) = swarm.source(1, &[]);
     for _ in 0..10 {
         swarm.wait(3);
-        swarm.step(|core, now| core.mark_not_late(WEB_SEED, now));
+        swarm.step(|core, now| core.mark_not_stalled(WEB_SEED, now));
         assert_eq!(swarm.core.progress().idle(swarm.now), Duration::ZERO);
         assert_eq!(requests(&swarm.tick(), peer), []);
     }

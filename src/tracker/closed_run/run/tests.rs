@@ -276,12 +276,12 @@ fn a_dead_client_counts_as_ended_whenever_it_dies() {
     let end = before_its_report.ok(1, RunRequest::Finished);
     assert_eq!(end, ended(&[1], &lines));
 
-    let mut while_held = Run::of(2);
-    while_held.hello(2);
-    while_held.ok(2, RunRequest::Reported);
-    assert_eq!(while_held.disconnect(2), []);
-    while_held.hello(1);
-    assert_eq!(while_held.ok(1, RunRequest::Reported), released(&[1]));
+    let mut after_its_report = Run::of(2);
+    after_its_report.hello(2);
+    after_its_report.ok(2, RunRequest::Reported);
+    assert_eq!(after_its_report.disconnect(2), []);
+    after_its_report.hello(1);
+    assert_eq!(after_its_report.ok(1, RunRequest::Reported), released(&[1]));
 
     let mut in_the_middle = Run::released(&[(1, &[], &[]), (2, &[], &["f"])]);
     in_the_middle.ok(1, RunRequest::Finished);
@@ -335,7 +335,7 @@ fn clients_that_do_not_report_in_time_are_named_and_the_others_go_on() {
 }
 
 #[test]
-fn missing_clients_are_counted_if_their_numbers_are_not_certain() {
+fn missing_clients_are_counted_but_not_named_if_their_numbers_are_not_certain() {
     let mut run = Run::of(3);
     run.hello(7);
     run.ok(7, RunRequest::Reported);

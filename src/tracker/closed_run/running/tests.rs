@@ -148,7 +148,7 @@ fn invalid_bytes_close_their_own_connection_and_the_run_goes_on() {
 }
 
 #[test]
-fn requests_that_are_cut_or_sent_together_are_answered_in_order() {
+fn requests_that_arrive_in_parts_or_together_are_answered_in_order() {
     let tracker = Tracker::of(1);
     let connection = tracker.client(1);
     let mut bytes = Vec::new();
@@ -168,6 +168,7 @@ fn requests_that_are_cut_or_sent_together_are_answered_in_order() {
         match notice(&connection) {
             RunNotice::Answer { id, answer } => {
                 assert_eq!(id, expected);
+                // `Finished` is refused, because the clients have not been released.
                 assert_eq!(answer == RunAnswer::Ok, id % 2 == 0);
             }
             other => panic!("{other:?}"),

@@ -93,7 +93,7 @@ impl<'a> FieldReader<'a> {
         })
     }
 
-    /// A field without a value, which may be missing: a list with the version only.
+    /// A field that may be missing: a version and no value.
     pub(super) fn optional_version(
         &mut self,
         key: &'static str,

@@ -141,6 +141,7 @@ impl Registry {
                 .max()
         };
         if live.next().is_some() {
+            // The request is open. Without an owner, the group has ended.
             if self.owner(group).is_some() {
                 return None;
             }

@@ -54,8 +54,8 @@ fn merging_is_commutative_associative_and_idempotent() {
     }
 }
 
-/// For each kind of row, states of one row. A peer repeated one command, so up to three trackers
-/// created the row, and wrote to it later.
+/// For each kind of row that a repeated command can create: states of one row. Up to three trackers
+/// created the row, because a peer repeated its command. They wrote to it later.
 fn states_of_recreated_rows() -> Vec<Vec<Row>> {
     let id = RowId([1; 16]);
     let text = |wall: u64| format!("n{wall}");
@@ -67,7 +67,7 @@ fn states_of_recreated_rows() -> Vec<Vec<Row>> {
     for made in [2, 3, 5] {
         let created = at(made);
         for later in [None, Some(4), Some(6)] {
-            let field = later.map(|wall| register(wall, RowId([9; 16])));
+            let withdrawn = later.map(|wall| register(wall, RowId([9; 16])));
             let named = later.unwrap_or(made);
             kinds[0].push(Row::Account(Account {
                 id,
@@ -84,6 +84,7 @@ fn states_of_recreated_rows() -> Vec<Vec<Row>> {
             }));
             kinds[2].push(Row::Membership(Membership {
                 created,
+                // Some of the states are requests that ended without being accepted.
                 accepted: Some(register(made, RowId([3; 16]))).filter(|_| later != Some(4)),
                 ended: later.map(|wall| {
                     let (reason, by) = (EndReason::Left, RowId([3; 16]));
@@ -99,7 +100,7 @@ fn states_of_recreated_rows() -> Vec<Vec<Row>> {
                 name: FileName::new("f").unwrap(),
                 info_hash: InfoHash([4; 20]),
                 length: 5,
-                withdrawn: field,
+                withdrawn,
             }));
             kinds[4].push(Row::Revocation(Revocation {
                 id,

@@ -12,7 +12,7 @@ fn advance_past(tracker: &mut TestTracker, other: &TestTracker) {
 #[test]
 fn the_earlier_claim_holds_a_user_name_and_the_other_user_can_be_renamed() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
-    // The user x moves the clock of b ahead of the clock of a.
+    // Creating x moves the clock of b, so b claims the name nik later than a.
     let second = b
         .create_user("x")
         .and_then(|_| b.create_user("nik"))
@@ -227,7 +227,7 @@ fn a_rejection_overrules_an_acceptance_whichever_is_later() {
 }
 
 #[test]
-fn writes_of_a_member_before_its_removal_arrives_are_kept() {
+fn a_member_can_write_until_its_removal_arrives_and_these_writes_are_kept() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let nik = a.add_member(olga, "lab", "nik");
     let mayank = a.create_user("mayank").unwrap();
@@ -408,7 +408,7 @@ fn a_gap_is_reported_and_filled_and_a_wrong_clock_is_reported() {
 }
 
 #[test]
-fn a_registry_from_an_old_copy_refuses_to_merge_writes_made_after_the_copy() {
+fn a_registry_from_an_old_copy_does_not_merge_later_writes_of_its_own_origin() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     a.create_user("nik").unwrap();
     sync(&mut a, &mut b);

@@ -1,4 +1,4 @@
-//! Commands that are repeated.
+//! Writes that are requested again: a receipt shows that they were made.
 
 use super::*;
 

@@ -31,7 +31,7 @@ const KINDS: [&str; 22] = [
 #[test]
 fn each_group_operation_in_each_role_has_the_result_in_the_table() {
     // Roles: stranger, requester, member, removed member, owner. The owner cannot rename the group,
-    // because it has not lost its name to another group.
+    // because the group has not lost its name to another one.
     let table: [(&str, [&str; 5]); 8] = [
         (
             "request",
@@ -457,7 +457,7 @@ fn an_update_applies_only_to_the_revision_it_was_made_from() {
 }
 
 #[test]
-fn the_dump_shows_no_secret_and_refusals_have_known_kinds() {
+fn the_dump_shows_no_secret_and_the_list_of_kinds_is_sorted() {
     let mut tracker = TestTracker::new(1);
     tracker.create_user("nik").unwrap();
     let (id, now) = (tracker.next_id(), tracker.next_time());

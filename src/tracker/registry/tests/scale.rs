@@ -85,7 +85,7 @@ fn pages_of_a_large_registry_are_sorted_and_complete_and_a_loaded_registry_is_eq
 }
 
 #[test]
-fn a_catch_up_comes_in_batches_of_the_requested_length() {
+fn a_catch_up_comes_in_batches_of_about_the_requested_length() {
     let mut a = TestTracker::new(1);
     for number in 0..500 {
         a.create_user(&format!("user{number}")).unwrap();

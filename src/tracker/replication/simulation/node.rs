@@ -50,8 +50,8 @@ impl Disk {
             .extend(commit.blobs.into_iter().map(|(hash, _)| hash));
     }
 
-    /// Gives the disk a new origin. No other disk holds writes of it, so this one is not an older
-    /// copy any longer.
+    /// Gives the disk a new origin. No other disk holds writes of the new origin, so this disk is
+    /// no longer an older copy.
     pub(super) fn change_origin(&mut self, origin: Origin) {
         self.origin = origin;
         self.is_older_copy = false;
@@ -75,8 +75,8 @@ pub(super) struct Node {
     pub(super) starved_until: u64,
     /// Time of its last event, and its wall clock then.
     pub(super) last_event: (u64, i64),
-    /// Milliseconds by which both its clocks are late, because a mutation hides a pause from it.
-    /// Negative if a mutation makes a pause longer.
+    /// Milliseconds that neither of its clocks counts, because a built-in fault
+    /// ([`super::Mutation`]) hides a pause from it. Negative if the fault makes a pause longer.
     pub(super) uncounted: i64,
     /// Whether it was restored from a backup and has not served since.
     pub(super) restored: bool,

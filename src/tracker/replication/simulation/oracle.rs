@@ -14,6 +14,7 @@ use crate::tracker::registry::{Change, Registry, Row, Version};
 pub(super) struct Promise {
     pub(super) version: Version,
     pub(super) rows: Vec<Row>,
+    /// The memberships that the write ends.
     pub(super) ends: Vec<AcknowledgedEnd>,
     /// The promise of an earlier request that got no answer. The same acknowledgement gives both
     /// promises.
@@ -62,7 +63,7 @@ impl Counts {
             "disk lost",
             "disk lost with what only it had",
             "dropped row",
-            "end",
+            "end of a membership",
             "older copy put back",
             "older copy refused",
             "older copy serves",
@@ -150,7 +151,7 @@ impl Oracle {
             Copies::OnlyHere => "acknowledged with one copy",
         });
         for _ in &promise.ends {
-            self.counts.note("end");
+            self.counts.note("end of a membership");
         }
         self.acknowledged.push(Acknowledged { promise, copies });
         Ok(())

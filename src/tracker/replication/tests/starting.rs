@@ -81,8 +81,8 @@ fn a_tracker_with_an_older_copy_halts_when_another_one_knows_later_writes_of_its
     a.create_account("olga").unwrap();
     exchange_messages(&mut a, &mut b);
     b.close(1);
-    // With `StartData::Alone`, a tracker serves from an older copy: the operator guarantees that no
-    // other tracker has newer data.
+    // With `StartData::Alone`, a tracker serves at once, even from an older copy: the operator
+    // guarantees that no other tracker has newer data.
     let mut alone = TestTracker::new(1, StartData::Alone);
     alone.create_account("nik").unwrap();
     alone.create_account("ada").unwrap();
@@ -145,14 +145,14 @@ fn pair_of_resumed() -> (TestTracker, TestTracker) {
 
 #[test]
 fn a_stalled_tracker_starts_again_and_answers_nothing_from_stale_data() {
-    for by_wall_alone in [false, true] {
+    for only_wall_clock in [false, true] {
         let (mut a, mut b) = pair();
         b.create_account("olga").unwrap();
         // Sent before the stall, and received after it.
         let late = std::mem::take(&mut b.sent);
         let passed = STALL_LIMIT + SECOND;
         a.now.wall += passed;
-        if !by_wall_alone {
+        if !only_wall_clock {
             a.now.elapsed += passed;
         }
         assert!(a.replica.stalled_for(a.now).is_some());
@@ -170,12 +170,13 @@ fn a_stalled_tracker_starts_again_and_answers_nothing_from_stale_data() {
         connect(&mut a, &mut b, 2);
         assert!(a.serves() && a.replica.registry().rows().count() == 1);
         assert_eq!(a.replica.registry().origin(), Origin([1; 16]));
-        // With no other tracker it waits as after a start.
+        // While no other tracker connects, it waits as after a start.
         a.jump(STALL_LIMIT);
         assert!(!a.serves());
         a.advance(START_WAIT);
         assert!(a.serves());
     }
+    // The only tracker of a list does not start again.
     let mut single = TestTracker::new(1, StartData::Alone);
     let effects = single.replica.set_listed([number(1)], single.now);
     single.perform(effects);

@@ -106,7 +106,7 @@ fn rows_are_merged_without_their_blob_if_the_sender_has_only_an_invalid_one() {
     assert_eq!(b.replica.registry().dump().groups.len(), 1);
     assert!(b.reports.contains(&Report::BlobMissing { info_hash: BLOB }));
     assert_eq!(b.replica.status(b.now).missing_blobs, 1);
-    // A tracker that has a valid blob connects.
+    // The trackers connect again. This time `b` receives a valid blob.
     b.close(1);
     a.close(1);
     b.open(2);

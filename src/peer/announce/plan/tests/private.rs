@@ -20,7 +20,7 @@ fn the_next_tracker_of_a_private_torrent_replaces_the_one_that_fails() {
 }
 
 #[test]
-fn trackers_of_a_private_torrent_that_all_fail_are_tried_with_pauses() {
+fn a_private_torrent_whose_trackers_all_fail_tries_them_with_pauses() {
     let mut test = PlanTest::new(&["a", "b"], TierPolicy::OneTracker);
     test.announce(STARTED);
     test.unanswered("a", STARTED, true);
@@ -51,7 +51,7 @@ fn private_magnet(tiers: &[&str], failed: &[&str]) -> PlanTest {
         test.settle(url, STARTED, silent(), false);
     }
     test.plan.set_private(test.hash(), test.now);
-    // TRACKER_INFO may have been read earlier, but its trackers are put into the plan only now.
+    // The list of TRACKER_INFO may arrive again after that. It must not be used for this torrent.
     test.list_in_tracker_info(&["o"]);
     test.plan.update_tasks(test.hash(), test.now);
     test
@@ -72,7 +72,7 @@ fn in_spite_of_late_answers_a_private_magnet_link_leaves_a_tracker_that_it_does_
 }
 
 #[test]
-fn a_private_torrent_drops_peers_from_other_trackers_even_if_none_of_its_own_answers() {
+fn a_private_torrent_drops_peers_from_other_trackers_even_if_all_its_own_trackers_fail() {
     for (own, tasks) in [(&["a"][..], "aO"), (&[], "O")] {
         let mut test = private_magnet(own, own);
         let result = test.settle("o", STARTED, Ok(answer(100, None)), false);

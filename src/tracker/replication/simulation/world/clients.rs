@@ -53,9 +53,9 @@ impl World {
                 self.send_to_starved(at, command, ids, receipt);
                 return Ok(());
             }
-            let first = self.execute_command(at, &command, ids, receipt, |promise| promise)?;
+            let written = self.execute_command(at, &command, ids, receipt, |promise| promise)?;
             let is_lost = command.is_repeatable && self.rng.u8(..4) == 0;
-            if let Some((write, first)) = first.filter(|_| is_lost) {
+            if let Some((write, promise)) = written.filter(|_| is_lost) {
                 self.log_step(|| format!("{at} : the answer is lost for write {}", write.number()));
                 // The client gets no answer, so nothing was promised.
                 self.nodes[at].promises.remove(&write);
@@ -64,7 +64,7 @@ impl World {
                     command,
                     ids,
                     receipt,
-                    first: Some(first),
+                    first_promise: Some(promise),
                 });
                 if self.rng.bool() {
                     self.crash(at);
@@ -82,7 +82,7 @@ impl World {
             command,
             mut ids,
             receipt,
-            first,
+            first_promise,
         } = self.unanswered.swap_remove(index);
         if self.mutation == Mutation::NewIdsOnRepeat {
             ids = (self.id(), self.id());
@@ -95,7 +95,7 @@ impl World {
             true => "repeated and done before",
             false => "repeated and done anew",
         });
-        let expected = |promise: Promise| match first.filter(|_| is_done) {
+        let expected = |promise: Promise| match first_promise.filter(|_| is_done) {
             Some(first) => promise.together_with(first),
             None => promise,
         };

@@ -162,7 +162,7 @@ impl World {
         let others = self.nodes.iter().enumerate().filter(|(it, _)| *it != at);
         let others: Vec<&Disk> = others.map(|(_, node)| &node.disk).collect();
         let others_have_all_writes = others.iter().any(|disk| disk.versions.includes(lost));
-        // After the exchange, some disk must still have each blob that a row names.
+        // With the new disk in place, each blob that a row names must be on at least one disk.
         let rows = others.iter().flat_map(|disk| disk.rows.values());
         let is_elsewhere = |blob| others.iter().any(|disk| disk.blobs.contains(&blob));
         let mut named_blobs = disk.rows.values().filter_map(named_by);

@@ -27,7 +27,7 @@ const CALL_MILLIS: u64 = 900;
 /// Milliseconds in which all trackers must recover after the last fault.
 const SETTLE_MILLIS: u64 = 60_000;
 
-/// An event for one generation of a tracker.
+/// An event for one generation of a tracker. It is ignored if the tracker has crashed meanwhile.
 enum Event {
     /// A request that waited for a starved tracker.
     Request {
@@ -47,8 +47,8 @@ struct Unanswered {
     command: Command,
     ids: (RowId, RowId),
     receipt: RowId,
-    /// The promise of this first attempt, if the tracker made the write.
-    first: Option<Promise>,
+    /// The promise of the first attempt, if the tracker made the write.
+    first_promise: Option<Promise>,
 }
 
 pub(crate) struct World {
@@ -318,10 +318,10 @@ impl World {
             self.schedule(then, to, generation, event);
             return Ok(());
         }
-        // A tracker starts again even after a short pause if the other tracker gave up the
-        // connection during that pause. So `after_event` expects nothing after a disconnection.
-        let may_start_again = matches!(event, Event::Disconnected(_));
-        let before = self.before_event(to).filter(|_| !may_start_again);
+        // A tracker leaves service even after a short pause, if another tracker gave up the
+        // connection during that pause. So `after_event` checks nothing after a disconnection.
+        let may_leave_service = matches!(event, Event::Disconnected(_));
+        let before = self.before_event(to).filter(|_| !may_leave_service);
         self.perform_event(to, event)?;
         self.after_event(to, before)
     }
@@ -463,9 +463,9 @@ impl World {
             return;
         }
         self.oracle.counts.note("older copy serves");
-        // If the tracker has kept its origin, no other tracker knows later writes of that origin.
-        // If it has taken a new origin, it may crash before that origin is on its disk. Until then,
-        // the disk stays an older copy.
+        // If the tracker serves with its old origin, no other tracker knows later writes of that
+        // origin, so the disk is no longer an older copy. If it has taken a new origin, the disk
+        // stays an older copy until it holds that origin: the tracker may crash before.
         let origin = node.replica.as_ref().map(|it| it.registry().origin());
         node.disk.is_older_copy = origin != Some(node.disk.origin);
     }

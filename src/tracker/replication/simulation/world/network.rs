@@ -1,5 +1,5 @@
-//! Connections between the trackers: how messages are delayed, lost and cut off, and which tracker
-//! calls which.
+//! Connections between the trackers: how messages are delayed, repeated and lost, how connections
+//! are cut, and which tracker calls which.
 
 use super::super::super::ReplicaConnectionId;
 use super::super::{Failure, Mutation};

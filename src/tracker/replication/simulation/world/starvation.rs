@@ -73,7 +73,7 @@ impl World {
                 command: command.clone(),
                 ids,
                 receipt,
-                first: None,
+                first_promise: None,
             });
         }
         if !gives_up || self.rng.u8(..4) == 0 {
