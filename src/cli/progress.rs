@@ -1,8 +1,8 @@
 //! Progress of downloads during `wait`: bars on a terminal, otherwise a line from time to time.
 
-use super::escape::escape;
 use super::output::Output;
 use super::render;
+use crate::base::escape;
 use crate::peer::{DownloadState, DownloadStatus};
 use crate::torrent::InfoHash;
 use console::{Alignment, pad_str, truncate_str};

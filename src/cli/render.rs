@@ -12,10 +12,10 @@ pub(super) use account::{news_lines, time};
 pub(super) use download::{download_line, pace, percent};
 
 use super::commands::{AREAS, CommandEntry};
-use super::escape::escape;
 use super::outcome::CommandOutcome;
 use super::units::{counted, size};
 use super::{terminal, wrap};
+use crate::base::escape;
 use crate::peer::{DownloadState, DownloadStatus, LinkStatus};
 use list::lines_of;
 use status::status_lines;

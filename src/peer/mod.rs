@@ -34,6 +34,7 @@ mod incoming;
 mod limits;
 mod link;
 mod magnet;
+mod names;
 mod owned;
 mod restore;
 mod run_connection;

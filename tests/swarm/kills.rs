@@ -117,6 +117,46 @@ fn of_two_downloads_with_one_name_cancel_ends_none_without_the_info_hash() {
 }
 
 #[test]
+fn messages_about_missing_downloads_of_one_name_name_the_info_hash() {
+    let (sandbox, _tracker, _file, mut seed, _torrent) = seeded_swarm("x", 10_000, &[]);
+    let mut leech = sandbox.peer("leech");
+    let names = ["a b", "twin", "twin"];
+    let paths: Vec<_> = (0..)
+        .zip(names)
+        .map(|(at, name)| {
+            let file = sandbox.file(&format!("source{at}/{name}"), 10_000, at + 5);
+            let torrent = send(&mut seed, &sandbox, &file, &format!("{at}.torrent"));
+            let folder = sandbox.folder(&format!("leech/{at}"));
+            leech.run(&format!("download '{torrent}' {}", quoted(&folder)));
+            folder.join(name)
+        })
+        .collect();
+    leech.run("wait 60");
+    leech.end();
+    for path in &paths {
+        fs::remove_file(path).unwrap();
+    }
+    let mut leech = sandbox.peer("leech");
+    let message = leech.try_run("wait 60")["error"]["message"].to_string();
+    let message = message.replace("\\\"", "\"");
+    let listed = leech.run("show_downloads");
+    let downloads = listed["downloads"].as_array().unwrap();
+    assert_eq!(downloads.len(), names.len(), "{listed}");
+    for download in downloads {
+        let command = match download["name"].as_str().unwrap() {
+            "twin" => format!("stop_share - {}", download["info_hash"].as_str().unwrap()),
+            name => format!("stop_share - '{name}'"),
+        };
+        assert!(message.contains(&command), "{command}: {message}");
+        leech.run(&command);
+    }
+    assert_eq!(
+        leech.run("show_downloads")["downloads"],
+        serde_json::json!([])
+    );
+}
+
+#[test]
 fn after_every_restart_wait_names_the_downloads_whose_files_are_gone_or_differ() {
     let (sandbox, _tracker, _file, mut seed, torrent) = seeded_swarm("gone.bin", 100_000, &[]);
     let other = sandbox.file("other.bin", 100_000, 2);

@@ -1,7 +1,7 @@
 //! The line of a download.
 
+use crate::base::escape;
 use crate::cli::commands::OPEN_SWARMS;
-use crate::cli::escape::escape;
 use crate::cli::units::{counted, duration, size};
 use crate::peer::{DownloadState, DownloadStatus};
 use std::time::Duration;

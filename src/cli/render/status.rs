@@ -1,7 +1,7 @@
 //! The lines of the command `status`.
 
 use super::download::download_line;
-use crate::cli::escape::escape;
+use crate::base::escape;
 use crate::cli::units::{counted, size};
 use crate::peer::{ControlStatus, DownloadStatus, ShareStatus, Status, TrackerState};
 use crate::torrent::InfoHash;

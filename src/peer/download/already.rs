@@ -80,13 +80,10 @@ pub(crate) fn cannot_add_files_error(former: &Transfer) -> PeerError {
 pub(crate) fn other_place_error(former: &Transfer) -> PeerError {
     let mut error = transfer_exists_error(former);
     if let PeerError::Already { advice, .. } = &mut error {
-        let end = match former.phase() {
-            Phase::Complete | Phase::Withdrawn { .. } => {
-                format!("run stop_share - {}", former.name())
-            }
-            _ => format!("run cancel {}", former.name()),
-        };
-        *advice = format!("; to add files, name that place; to use another place, {end} first");
+        *advice = format!(
+            "; to add files, name that place; to use another place, run {} first",
+            former.command_to_end()
+        );
     }
     error
 }

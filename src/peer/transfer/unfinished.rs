@@ -18,7 +18,8 @@ impl Transfer {
     pub(super) fn wait_for_files(&self, missing: &StoreError) {
         let reason = format!(
             "{missing}, and this download had begun: mount its disk or put the files back, then \
-             the download goes on by itself; or cancel it and start it again"
+             the download goes on by itself; or run {} and start it again",
+            self.command_to_end()
         );
         if self.decide(|core, now| core.on_files_missing(&reason, now)) {
             log::warn!("{}: waits: {reason}", self.name());
