@@ -351,6 +351,8 @@ pub(super) mod tests {
             links: 2,
             damaged: vec![DamagedRecord {
                 path: "/s/records/7".into(),
+                info_hash: None,
+                may_lose_download: false,
                 message: "/s/records/7 is damaged\n".into(),
             }],
         };

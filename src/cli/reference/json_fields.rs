@@ -236,6 +236,8 @@ fn status(user: Option<String>) -> Status {
         links: 1,
         damaged: vec![DamagedRecord {
             path: "/s/records/7".into(),
+            info_hash: None,
+            may_lose_download: false,
             message: "damaged".into(),
         }],
     }
