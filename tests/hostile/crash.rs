@@ -141,14 +141,21 @@ fn a_complete_file_is_hashed_again_only_if_it_changed() {
 }
 
 #[test]
-fn a_complete_file_with_one_changed_bit_is_no_longer_served() {
+fn a_complete_file_with_one_changed_bit_or_another_length_is_no_longer_served() {
     let torrent = Torrent::new("share", 8 << 20, 1 << 20, 4);
+    let mut flipped = torrent.content.clone();
+    flipped[5 << 20] ^= 1;
+    let longer = [&torrent.content[..], b"x"].concat();
+    for content in [flipped, longer] {
+        assert_not_served_with(&torrent, &content);
+    }
+}
+
+fn assert_not_served_with(torrent: &Torrent, content: &[u8]) {
     let sandbox = Sandbox::new();
-    drop(seed(&sandbox, "seed", &torrent));
+    drop(seed(&sandbox, "seed", torrent));
     let copy = sandbox.path("seed/copy");
-    let mut content = torrent.content.clone();
-    content[5 << 20] ^= 1;
-    fs::write(&copy, &content).unwrap();
+    fs::write(&copy, content).unwrap();
     let mut changed = sandbox.debug_peer("seed", &[]);
     let download = changed.wait_for_state("share", "failed");
     assert!(

@@ -10,6 +10,9 @@ use std::sync::Arc;
 impl Transfer {
     /// Why a complete share is not served. Says what to do if its files are missing.
     pub(crate) fn reason_of_loss(&self, error: &StoreError) -> String {
+        if let StoreError::Length { path, .. } = error {
+            return StoreError::Changed(path.clone()).to_string();
+        }
         if !error.is_absence() {
             return error.to_string();
         }

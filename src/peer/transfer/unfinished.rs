@@ -54,6 +54,25 @@ impl Transfer {
         !opened.is_err_and(|error| error.is_absence())
     }
 
+    /// Fails if something else has the final name of this download. Does not read files.
+    pub(crate) fn check_final_name(&self) -> Result<(), StoreError> {
+        let RecordKind::Download(place) = &self.plan.kind else {
+            return Ok(());
+        };
+        let path = place.path();
+        let may_be_there = self.plan.replaces || self.plan.extends || self.files.steps().is_some();
+        if may_be_there || path.symlink_metadata().is_err() {
+            return Ok(());
+        }
+        // A download that has taken its final name has no partial files any more.
+        let opened = self.plan.open_whole(self.info(), &path);
+        let is_other = opened.is_err_and(|error| error.is_other_content());
+        match is_other || self.has_partial_files(place) {
+            true => Err(StoreError::OtherContent(path)),
+            false => Ok(()),
+        }
+    }
+
     /// Whether its partial file or folder exists.
     pub(super) fn has_partial_files(&self, place: &Destination) -> bool {
         let partial = self.plan.partial.as_ref();
