@@ -9,7 +9,7 @@ mod list;
 mod status;
 
 pub(super) use account::{news_lines, time};
-pub(super) use download::{download_line, pace, percent};
+pub(super) use download::{download_line, download_line_with_trouble, pace, percent};
 
 use super::commands::{AREAS, CommandEntry};
 use super::outcome::CommandOutcome;
@@ -46,7 +46,9 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome) -> Vec<String> {
             if started.already { "at" } else { "to" },
             escape(&started.path.to_string_lossy()),
         )],
-        CommandOutcome::Downloads(downloads) => lines_of(downloads, download_line, "no downloads"),
+        CommandOutcome::Downloads(downloads) => {
+            lines_of(downloads, download_line_with_trouble, "no downloads")
+        }
         CommandOutcome::Waited(downloads) => {
             lines_of(downloads, complete_line, "no downloads to wait for")
         }
