@@ -16,7 +16,7 @@ use super::outcome::CommandOutcome;
 use super::units::{counted, size};
 use super::{terminal, wrap};
 use crate::base::escape;
-use crate::peer::{DownloadState, DownloadStatus, LinkStatus};
+use crate::peer::{DownloadState, DownloadStatus, LinkStatus, Started, TakenOver};
 use list::lines_of;
 use status::status_lines;
 
@@ -91,7 +91,25 @@ pub(super) fn outcome_note(outcome: &CommandOutcome) -> Option<String> {
     match outcome {
         CommandOutcome::Sent(sent) => empty_folders_note(&sent.share.empty_folders),
         CommandOutcome::Uploaded(uploaded) => empty_folders_note(&uploaded.share.empty_folders),
+        CommandOutcome::Started(started) => taken_over_note(started),
         _ => None,
+    }
+}
+
+/// What a download that was here before takes over from another torrent or link.
+fn taken_over_note(started: &Started) -> Option<String> {
+    let name = &started.name;
+    match &started.taken_over {
+        TakenOver::Nothing => None,
+        TakenOver::Added(added) => Some(format!(
+            "{name}: also uses what is new here: {}, {}, {}",
+            counted(added.tracker_count(), "tracker"),
+            counted(added.web_seeds.len(), "web seed"),
+            counted(added.peers.len(), "peer"),
+        )),
+        TakenOver::RefusedAsPrivate => Some(format!(
+            "{name}: its torrent is private, so only its own trackers are used"
+        )),
     }
 }
 

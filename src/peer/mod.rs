@@ -60,7 +60,7 @@ pub use commands::groups::{ListedFile, StopScope, Uploaded};
 pub use commands::new_share::NewShare;
 pub use commands::sending::Sent;
 pub use doctor::{Check, DoctorOptions, Finding, Verdict, examine};
-pub use download::place::Started;
+pub use download::place::{Started, TakenOver};
 pub use error::PeerError;
 pub use file_choice::{DownloadOptions, FileChoice};
 pub use limits::{Deadlines, Limits};

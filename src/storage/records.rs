@@ -218,6 +218,10 @@ impl Records {
         })?;
         self.lock_saved().insert(hash, Saved::of(&record, torrent));
         let metainfo = metainfo.with_trackers(record.trackers.clone());
+        let metainfo = match record.web_seeds.is_empty() {
+            true => metainfo,
+            false => metainfo.with_web_seeds(record.web_seeds.clone()),
+        };
         Ok((record, metainfo))
     }
 

@@ -11,8 +11,8 @@ use super::document::items;
 use crate::cli::command_error::CommandError;
 use crate::peer::{
     Check, ControlStatus, DamagedRecord, DownloadState, DownloadStatus, Finding, LinkStatus,
-    ListedFile, NewShare, Sent, ShareStatus, Started, Status, TrackerState, TrackerStatus,
-    Uploaded, Verdict,
+    ListedFile, NewShare, Sent, ShareStatus, Started, Status, TakenOver, TrackerState,
+    TrackerStatus, Uploaded, Verdict,
 };
 use crate::torrent::InfoHash;
 use crate::wire::access::{
@@ -73,6 +73,7 @@ fn samples() -> Vec<CommandOutcome> {
             info_hash: HASH,
             path: "/x".into(),
             already: false,
+            taken_over: TakenOver::Nothing,
         }),
         CommandOutcome::Downloads(downloads()),
         CommandOutcome::Links(links()),

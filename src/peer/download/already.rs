@@ -1,6 +1,6 @@
 //! The answers for a share that this peer has already.
 
-use super::place::{absolute_destination, place_of};
+use super::place::{TakenOver, absolute_destination, place_of};
 use crate::peer::{PeerError, Started, SwarmEntry, Transfer, Transfers};
 use crate::swarm::Phase;
 use crate::torrent::InfoHash;
@@ -33,6 +33,7 @@ pub(crate) fn accept_existing(
             info_hash,
             path,
             already: true,
+            taken_over: TakenOver::Nothing,
         }),
         _ => result,
     }

@@ -3,7 +3,7 @@
 use crate::peer::{PeerError, Transfer, Transfers};
 use crate::storage::{Destination, RecordKind, RecordState, StoreError};
 use crate::swarm::Phase;
-use crate::torrent::{Info, InfoHash, Layout, MAX_METAINFO, Metainfo};
+use crate::torrent::{Info, InfoHash, Layout, MAX_METAINFO, Metainfo, Sources};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,20 @@ pub struct Started {
     pub path: PathBuf,
     /// Whether the share was here before, so that nothing was started.
     pub already: bool,
+    /// What the share that was here before takes over from the torrent or link.
+    pub taken_over: TakenOver,
+}
+
+/// The trackers, web seeds and peers that a share takes over from another torrent or link of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TakenOver {
+    /// None: there are no new ones.
+    #[default]
+    Nothing,
+    /// These.
+    Added(Sources),
+    /// None, although there are new ones: a private torrent has its own trackers only (BEP 27).
+    RefusedAsPrivate,
 }
 
 impl Started {
@@ -28,6 +42,7 @@ impl Started {
             info_hash,
             path,
             already: false,
+            taken_over: TakenOver::Nothing,
         }
     }
 }

@@ -292,7 +292,7 @@ impl Transfer {
         let begins = self.decide(|core, now| core.begin(checked, now));
         self.context.changes.notify();
         if self.fetches() {
-            self.set_web_seeds_due();
+            self.start_web_seeds(&self.sources().web_seeds);
         }
         begins
     }
