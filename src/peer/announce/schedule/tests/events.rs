@@ -173,7 +173,7 @@ fn a_change_to_one_tracker_or_swarm_affects_no_other() {
 }
 
 #[test]
-fn a_request_has_only_due_announces_to_one_tracker_and_the_oldest_come_first() {
+fn each_batch_goes_to_the_tracker_whose_announce_has_been_due_longest() {
     let mut test = Steps::new();
     let swarm = |number| InfoHash([number; 20]);
     let places = [(1, "t"), (2, "u"), (3, "t"), (4, "t"), (5, "u")];
