@@ -183,7 +183,8 @@ impl Peer {
         let former = SwarmEntry::Search(Arc::clone(known));
         let is_same_place = destination == known.record.destination;
         let is_same_choice = choice == known.choice;
-        if !is_same_place && !(is_same_choice && options.destination.is_none()) {
+        let needs_no_place = is_same_choice && options.destination.is_none();
+        if !(is_same_place || needs_no_place) {
             return Err(entry_exists_error(&former));
         }
         let (magnet, added) = known.record.magnet.merged(link);
