@@ -7,8 +7,8 @@
 //! Layers, from the top:
 //! - `doctor`, which checks what a peer needs, and itself needs no running peer;
 //! - `commands`, and `running`, which starts and stops the peer;
-//! - `incoming`, `calls`, `tick`, `restore`, `magnet`, `download`: events that start links and
-//!   transfers, and the clock;
+//! - `incoming`, `calls`, `restore`, `magnet`, `download`: events that start links and transfers;
+//!   `tick`: the clock;
 //! - `services`: the objects that exist once per peer;
 //! - `account`, `announce`, `group`, `web_seed`, `watch`: work on behalf of transfers;
 //! - `transfers`: the map of transfers and magnet searches;
@@ -72,7 +72,7 @@ pub use status::{
 };
 pub use trust::{FirstUse, Trust, TrustError};
 
-// Shared inside this module: files name these `super::X` or `crate::peer::X`.
+// Shared inside this module. Its files refer to these items as `super::X` or `crate::peer::X`.
 use announce::Announcer;
 use buffers::{BlockBuffer, BufferPool, Reservation};
 use calls::Calls;

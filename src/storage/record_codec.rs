@@ -65,7 +65,7 @@ pub enum RecordError {
 }
 
 impl RecordError {
-    /// The file that cannot be used. Empty if the error is not that of a file.
+    /// The path of the file that cannot be used. An empty path if the error is not about a file.
     pub fn path(&self) -> &Path {
         match self {
             Self::Damaged { path, .. } | Self::Version { path, .. } | Self::Mismatch(path) => path,

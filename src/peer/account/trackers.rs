@@ -378,7 +378,7 @@ impl ClusterTrackers {
             drop(connection);
             return reply;
         }
-        if matches!(&reply.result, Err(refused) if refused.kind.is_unserved()) {
+        if matches!(&reply.result, Err(refused) if refused.kind.refuses_all_requests()) {
             known.on_unserved();
         } else if known.on_served() {
             log::info!("the tracker at {tracker} answers again");

@@ -340,8 +340,9 @@ impl AnnouncePlan {
         trackers.into_values().collect()
     }
 
-    /// Why a swarm has no tracker. If it has some and none answers: the trouble with one of them.
-    /// Otherwise the warning of one that answers. `None` if there is no trouble and no warning.
+    /// If a swarm has no tracker: why. If none of its trackers answers: the trouble with one of
+    /// them. Otherwise the warning of one that answers, or else the trouble with one that does not.
+    /// `None` if there is no trouble and no warning.
     pub(super) fn trouble(&self, info_hash: InfoHash) -> Option<String> {
         let swarm = self.swarms.get(&info_hash)?;
         let tasks = self.schedule.tasks_of(info_hash);

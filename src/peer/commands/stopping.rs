@@ -1,7 +1,8 @@
 //! The commands `cancel`, and `stop_share` in open swarms: the peer leaves the swarm and forgets
 //! the transfer.
 //!
-//! `groups` ends the shares of groups, because it also asks their catalogue.
+//! `groups` has `stop_share` for the shares of groups, because there it can also withdraw the share
+//! from the catalogue.
 
 use crate::peer::{Peer, PeerError, SwarmEntry, Transfer};
 use crate::storage::{RecordError, RecordKind, remove_parts_file};
@@ -150,8 +151,9 @@ impl Peer {
         if is_known {
             return Ok(());
         }
+        // That thread may have recorded it meanwhile.
         match transfer.record_as_stopped() {
-            // That thread sees that the download has ended, and records nothing.
+            // If it does so from now on, it removes the record again: the download has ended.
             Err(RecordError::Unknown(_)) => Ok(()),
             recorded => Ok(recorded?),
         }

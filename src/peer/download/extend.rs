@@ -76,8 +76,8 @@ impl PlannedDownload {
             metainfo: former.plan.metainfo.clone(),
             place: self.place,
             choice: FileChoice {
-                // Other content is at the destination only if the former download was to replace
-                // it and is not complete.
+                // If the former download replaces other content, that content is at the
+                // destination until the download is complete.
                 force: former.plan.replaces && !complete,
                 ..choice
             },

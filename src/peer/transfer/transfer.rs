@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 /// How long this peer waits for the call of a peer that has just joined a swarm.
-const NEWCOMERS_CALL: Duration = Duration::from_secs(2);
+const NEWCOMER_CALL_WAIT: Duration = Duration::from_secs(2);
 
 /// A share or download.
 #[derive(Debug)]
@@ -188,7 +188,7 @@ impl Transfer {
     /// links would end, and the blocks on the way over it would be lost.
     pub(crate) fn add_newcomers(&self, addresses: impl Iterator<Item = SocketAddr>) {
         self.decide(|core, now| {
-            let from = now + NEWCOMERS_CALL;
+            let from = now + NEWCOMER_CALL_WAIT;
             core.contacts_mut().add_newcomers(addresses, from);
         });
     }

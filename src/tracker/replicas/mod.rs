@@ -149,8 +149,8 @@ fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
     let mut calling: BTreeMap<TrackerNumber, JoinHandle<()>> = BTreeMap::new();
     let (mut count, mut looked_up) = (None, None);
     loop {
-        // If the list cannot be read, nothing is logged here. Perhaps it is just being written.
-        // Otherwise the calling threads log the problem.
+        // If the list cannot be read, nothing is logged here. Perhaps it is just being written. If
+        // the problem lasts, the calling threads, if there are any, log it.
         let info = context.info().ok();
         if let Some(info) = &info {
             context.look_up_addresses(&info.addresses, &mut looked_up);
