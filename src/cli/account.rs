@@ -9,6 +9,7 @@ use super::outcome::AccountOutcome;
 use super::output::Output;
 use super::passwords;
 use super::prompt::{InputLines, NextInput};
+use crate::base::command_text;
 use crate::peer::{AccountError, LoggedIn, LoggedOut, Peer};
 use crate::wire::access::AccessErrorKind;
 use crate::wire::name::Label;
@@ -85,7 +86,8 @@ impl AccountRunner<'_> {
                 let password = password.ok_or(CommandError::NoPassword)?;
                 password.check_new()?;
                 account.create_user(user.clone(), password, invite)?;
-                format!("user {user} created; to log in, type: login {user}")
+                let login = command_text("login", &[&user.to_string()], &[]);
+                format!("user {user} created; to log in, type: {login}")
             }
             AccountCommand::Login { user, password } => {
                 let password = password.ok_or(CommandError::NoPassword)?;

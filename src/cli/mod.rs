@@ -10,7 +10,6 @@ mod commands;
 mod completion;
 mod console;
 mod doctor;
-mod escape;
 mod execute;
 mod exit;
 mod hashing;

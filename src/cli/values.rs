@@ -95,7 +95,7 @@ pub(super) fn count(most: usize) -> impl Fn(&str) -> Result<usize, String> + Clo
 
 /// The name of a peer. Other peers show it in their terminals.
 pub(super) fn peer_name(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > MAX_NAME || super::escape::escape(text) != text {
+    if text.is_empty() || text.len() > MAX_NAME || crate::base::escape(text) != text {
         return Err(format!(
             "expected a name of 1 to {MAX_NAME} bytes without control characters"
         ));

@@ -120,8 +120,9 @@ impl AnnouncePlan {
             .entry(info_hash)
             .or_insert_with(|| AnnouncedSwarm {
                 announced: Arc::clone(swarm),
-                tiers: Tiers::new(swarm.tiers(), tier_policy),
+                tiers: Tiers::new(&swarm.tiers(), tier_policy),
             });
+        known.tiers.add(&swarm.tiers());
         // A transfer replaces a magnet search once the metadata is complete.
         known.announced = Arc::clone(swarm);
         let update = |at: &mut SwarmAtTracker| at.swarm = Arc::clone(swarm);

@@ -24,8 +24,23 @@ impl Peer {
     /// When no unfinished download has that name, or several have it.
     pub fn cancel(&self, name: &str) -> Result<(), PeerError> {
         let found = self.only_entry(name, is_unfinished)?;
-        let found = found.ok_or_else(|| PeerError::NoSuchDownload(name.to_owned()))?;
+        let found = found.ok_or_else(|| self.nothing_to_cancel(name))?;
         self.end_with_successor(found, |entry| self.cancel_one(entry))
+    }
+
+    /// The error if no unfinished download has this name.
+    fn nothing_to_cancel(&self, name: &str) -> PeerError {
+        let entries = self.transfers.sorted().into_iter();
+        let mut named = entries.filter(|entry| entry.is_named(name));
+        let complete = named.find_map(|entry| {
+            let transfer = entry.into_transfer()?;
+            let is_complete = transfer.plan.is_download() && transfer.phase().was_complete();
+            is_complete.then(|| transfer.command_to_end())
+        });
+        match complete {
+            Some(command) => PeerError::Complete(name.to_owned(), command),
+            None => PeerError::NoSuchDownload(name.to_owned()),
+        }
     }
 
     /// Ends a share or download in an open swarm: the trackers receive `stopped`, and the next

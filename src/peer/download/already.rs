@@ -1,6 +1,6 @@
 //! The answers for a share that this peer has already.
 
-use super::place::{absolute_destination, place_of};
+use super::place::{TakenOver, absolute_destination, place_of};
 use crate::peer::{PeerError, Started, SwarmEntry, Transfer, Transfers};
 use crate::swarm::Phase;
 use crate::torrent::InfoHash;
@@ -33,6 +33,7 @@ pub(crate) fn accept_existing(
             info_hash,
             path,
             already: true,
+            taken_over: TakenOver::Nothing,
         }),
         _ => result,
     }
@@ -82,13 +83,10 @@ pub(crate) fn cannot_add_files_error(existing: &Transfer) -> PeerError {
 pub(crate) fn other_place_error(existing: &Transfer) -> PeerError {
     let mut error = transfer_exists_error(existing);
     if let PeerError::Already { advice, .. } = &mut error {
-        let end = match existing.phase() {
-            Phase::Complete | Phase::Withdrawn { .. } => {
-                format!("run stop_share - {}", existing.name())
-            }
-            _ => format!("run cancel {}", existing.name()),
-        };
-        *advice = format!("; to add files, name that place; to use another place, {end} first");
+        *advice = format!(
+            "; to add files, name that place; to use another place, run {} first",
+            existing.command_to_end()
+        );
     }
     error
 }

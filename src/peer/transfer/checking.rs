@@ -122,7 +122,12 @@ impl Transfer {
                 if self.plan.replaces {
                     self.remove_replaced(place);
                 }
-                return self.reopen_whole(&place.path(), &RecordState::Partial);
+                let path = place.path();
+                let reopened = self.reopen_whole(&path, &RecordState::Partial);
+                return reopened.map_err(|error| match error.is_other_content() {
+                    true => StoreError::OtherContent(path),
+                    false => error,
+                });
             }
             Ok(false) => self.plan.open_download(self.info(), place),
             Err(error) => Err(error),
@@ -287,7 +292,7 @@ impl Transfer {
         let begins = self.decide(|core, now| core.begin(checked, now));
         self.context.changes.notify();
         if self.fetches() {
-            self.set_web_seeds_due();
+            self.start_web_seeds(&self.sources().web_seeds);
         }
         begins
     }
