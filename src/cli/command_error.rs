@@ -133,6 +133,9 @@ pub(super) enum CommandError {
         "a password is missing; type it at the prompt, or write it as the next line of standard input"
     )]
     NoPassword,
+    /// The line with the password cannot be read, for this reason.
+    #[error("the password cannot be read: {0}")]
+    UnreadablePassword(String),
     /// A command about accounts and groups failed.
     #[error(transparent)]
     Account(#[from] AccountError),
@@ -180,7 +183,10 @@ impl CommandError {
             Self::DownloadFailed(_) => "download-failed",
             Self::NotComplete(_) => "not-complete",
             Self::BadName(_) => "bad-name",
-            Self::BadPassword(_) | Self::PasswordsDiffer | Self::NoPassword => "bad-password",
+            Self::BadPassword(_)
+            | Self::PasswordsDiffer
+            | Self::NoPassword
+            | Self::UnreadablePassword(_) => "bad-password",
             Self::Account(error) => error.kind(),
             Self::Peer(error) => error.kind(),
         }

@@ -20,6 +20,7 @@ mod news;
 mod notices;
 mod outcome;
 mod output;
+mod passwords;
 mod peer;
 mod progress;
 mod prompt;

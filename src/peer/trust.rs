@@ -5,11 +5,11 @@
 //! before any data is sent. Out of scope: the data.
 
 use crate::certificate::Fingerprint;
-use crate::net::{TlsError, TlsStream, connect_tls};
+use crate::net::{TlsError, TlsStream, connect_tls, connect_within};
 use crate::storage::{KnownCluster, KnownClusterError};
 use crate::system::cause;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -162,7 +162,7 @@ impl<'a> Trust<'a> {
         connect_timeout: Duration,
         handshake_timeout: Duration,
     ) -> Result<(TlsStream, Fingerprint), TrustError> {
-        let connected = TcpStream::connect_timeout(&address, connect_timeout);
+        let connected = connect_within(address, connect_timeout);
         let socket = connected.map_err(|source| TrustError::Connect {
             address,
             source: Arc::new(source),

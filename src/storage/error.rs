@@ -21,11 +21,7 @@ pub enum StoreError {
         free: u64,
     },
     /// The disk or the user's quota is full.
-    #[error(
-        "cannot {action} {}: the disk or the quota is full ({}): make room and try again",
-        .path.display(),
-        cause(.source)
-    )]
+    #[error("cannot {action} {}: {}", .path.display(), cause(.source))]
     DiskFull {
         /// The operation, as a verb.
         action: &'static str,

@@ -77,7 +77,7 @@ enum ControlConnectionError {
     Frame(#[from] FrameError),
     #[error("{}", cause(.0))]
     Io(#[from] io::Error),
-    #[error("no whole frame within {} s", FRAME_TIMEOUT.as_secs())]
+    #[error("a message took longer than {} s", FRAME_TIMEOUT.as_secs())]
     TooSlow,
 }
 
