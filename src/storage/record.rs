@@ -271,6 +271,7 @@ pub(super) mod tests {
             only: vec![],
             sequential: false,
             peers: vec![],
+            web_seeds: vec![],
             ..partial.clone()
         };
         let failed = Record {

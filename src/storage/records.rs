@@ -378,6 +378,7 @@ mod tests {
         let mut record = records().remove(0);
         record.info_hash = info.info_hash();
         let metainfo = Metainfo::new(info.as_ref().clone(), record.trackers.clone());
+        let metainfo = metainfo.with_web_seeds(record.web_seeds.clone());
         Fixture {
             folder,
             metainfo,
@@ -453,14 +454,23 @@ mod tests {
         }
         fs::remove_file(&path).unwrap();
         let error = load().unwrap_err().to_string();
-        assert!(error.contains("is not shared: cannot read"), "{error}");
+        assert!(error.contains("is not downloaded: cannot read"), "{error}");
         assert!(
             error.contains(".torrent") && error.contains("Put that file back"),
             "{error}"
         );
-        assert!(records.is_still_damaged(&path, Some(record.info_hash)));
+        let next_start = Records::open(&folder).unwrap();
+        let is_damaged = || {
+            let is_read = next_start.load_all().remove(0).is_ok();
+            assert_ne!(
+                is_read,
+                next_start.is_still_damaged(&path, Some(record.info_hash))
+            );
+            !is_read
+        };
+        assert!(is_damaged());
         fs::write(&path, &sound).unwrap();
-        assert!(load().is_ok() && !records.is_still_damaged(&path, Some(record.info_hash)));
+        assert!(!is_damaged());
         // An undamaged record under another share's name, and a file that is not a record.
         let other = records.records.join("00".repeat(20));
         fs::copy(records.record_path(record.info_hash), &other).unwrap();
