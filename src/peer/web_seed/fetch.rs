@@ -174,7 +174,7 @@ impl<'a> WebSeedFetch<'a> {
         if !self.wait_for_limit(range.length()) {
             return Ok(FetchStep::Ended);
         }
-        let mut buffer = self.transfer.context.buffers.buffer();
+        let mut buffer = self.transfer.context.link_limits.buffers.buffer();
         buffer.set_length(range.length());
         let info = Arc::clone(self.transfer.info());
         let mut rest: &mut [u8] = &mut buffer;
