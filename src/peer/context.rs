@@ -14,7 +14,7 @@ use crate::wire::PeerId;
 use crate::wire::handshake::Handshake;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How this peer presents itself.
@@ -72,8 +72,6 @@ pub(super) struct Context {
     pub(super) changes: Changes,
     pub(super) ticks: Ticks,
     pub(super) stop: Stop,
-    /// Set to end hashing early.
-    pub(super) interrupt: AtomicBool,
     start: Start,
     next_link: AtomicU64,
 }
@@ -110,7 +108,6 @@ impl Context {
             changes: Changes::default(),
             ticks: Ticks::default(),
             stop: Stop::new(),
-            interrupt: AtomicBool::new(false),
             start: Start {
                 at,
                 first_announces,
@@ -146,7 +143,7 @@ impl Context {
 
     /// Whether background work should end early, because the peer is stopping.
     pub(super) fn is_interrupted(&self) -> bool {
-        self.interrupt.load(Ordering::Relaxed) || self.stop.is_stopped()
+        self.tasks.interrupt.load(Ordering::Relaxed) || self.stop.is_stopped()
     }
 }
 

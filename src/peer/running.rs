@@ -158,7 +158,7 @@ impl Peer {
     /// the peer to stop.
     pub fn interrupt(&self) {
         self.services.command.close();
-        self.context.interrupt.store(true, Ordering::SeqCst);
+        self.context.tasks.interrupt.store(true, Ordering::SeqCst);
         for entry in self.transfers.entries() {
             if let SwarmEntry::Search(search) = entry {
                 search.interrupt();

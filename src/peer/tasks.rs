@@ -5,6 +5,7 @@ use crate::net::WorkerPool;
 use crate::system::lock;
 use std::io;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
 
 /// The pool, and the threads of long tasks. [`Tasks::join`] ends them.
@@ -12,6 +13,8 @@ use std::thread::{self, JoinHandle};
 pub(super) struct Tasks {
     pool: WorkerPool,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Set to end hashing early.
+    pub(super) interrupt: AtomicBool,
 }
 
 impl Tasks {
@@ -19,6 +22,7 @@ impl Tasks {
         Self {
             pool,
             threads: Mutex::default(),
+            interrupt: AtomicBool::new(false),
         }
     }
 

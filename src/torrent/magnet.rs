@@ -2,7 +2,7 @@
 //! which files to download (BEP 53).
 
 use super::file_pattern::{FilePattern, numbers_text};
-use super::{InfoHash, ParseHashError, Sources};
+use super::{InfoHash, NamedSources, ParseHashError};
 use crate::base::{hex, percent::escape, url};
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -124,12 +124,22 @@ fn add(list: &mut Vec<String>, value: String) {
 }
 
 impl Magnet {
+    /// What it names besides the info-hash. Its trackers have no order, so they are one tier.
+    pub fn sources(&self) -> NamedSources {
+        let tiers = [self.trackers.clone()].into_iter();
+        NamedSources {
+            trackers: tiers.filter(|tier| !tier.is_empty()).collect(),
+            web_seeds: self.web_seeds.clone(),
+            peers: self.peers.clone(),
+        }
+    }
+
     /// This link with the name, trackers, web seeds and peers of another link of the same swarm, as
     /// far as they are missing here. Also returns what was added: nothing, if both together do not
     /// fit into one link.
-    pub fn merged(&self, other: &Self) -> (Self, Sources) {
-        let mut sources = Sources::from(self);
-        let added = sources.merge(&Sources::from(other));
+    pub fn merged(&self, other: &Self) -> (Self, NamedSources) {
+        let mut sources = self.sources();
+        let added = sources.merge(&other.sources());
         let merged = Self {
             name: self.name.clone().or_else(|| other.name.clone()),
             trackers: sources.trackers.into_iter().flatten().collect(),
@@ -139,7 +149,7 @@ impl Magnet {
         };
         match merged.to_string().parse() == Ok(merged.clone()) {
             true => (merged, added),
-            false => (self.clone(), Sources::default()),
+            false => (self.clone(), NamedSources::default()),
         }
     }
 }

@@ -35,5 +35,5 @@ pub use new_info::{NewFile, NewInfo};
 pub use path::{FileName, FilePath, NameError};
 pub use piece_set::{BitfieldError, PieceSet};
 pub use selection::{NothingChosen, Selection};
-pub use sources::Sources;
+pub use sources::NamedSources;
 pub use web_seed::{FilePart, file_parts, web_seed_url};

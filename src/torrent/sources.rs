@@ -1,14 +1,14 @@
 //! Where a swarm can be found, besides its info-hash: trackers, web seeds and peers. A `.torrent`
 //! and a magnet link of the same share may name different ones.
 
-use super::{Magnet, Metainfo};
+use super::Metainfo;
 
 /// The largest number of trackers, of web seeds and of peers that one share collects.
 const MAX_OF_EACH: usize = 256;
 
 /// The trackers, web seeds and peers of a share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sources {
+pub struct NamedSources {
     /// Announce URLs in tiers (BEP 12).
     pub trackers: Vec<Vec<String>>,
     /// URLs of HTTP servers (BEP 19).
@@ -17,7 +17,7 @@ pub struct Sources {
     pub peers: Vec<String>,
 }
 
-impl Sources {
+impl NamedSources {
     /// Adds the sources of `more` that are not here yet; new trackers get tiers of their own after
     /// the others. Returns what was added.
     pub fn merge(&mut self, more: &Self) -> Self {
@@ -50,26 +50,12 @@ impl Sources {
     }
 }
 
-impl From<&Metainfo> for Sources {
+impl From<&Metainfo> for NamedSources {
     fn from(metainfo: &Metainfo) -> Self {
         Self {
             trackers: metainfo.trackers().to_vec(),
             web_seeds: metainfo.web_seeds().to_vec(),
             peers: Vec::new(),
-        }
-    }
-}
-
-impl From<&Magnet> for Sources {
-    fn from(magnet: &Magnet) -> Self {
-        let trackers = magnet.trackers.clone();
-        Self {
-            trackers: [trackers]
-                .into_iter()
-                .filter(|tier| !tier.is_empty())
-                .collect(),
-            web_seeds: magnet.web_seeds.clone(),
-            peers: magnet.peers.clone(),
         }
     }
 }
@@ -96,12 +82,12 @@ mod tests {
 
     #[test]
     fn only_new_sources_are_added_and_new_trackers_come_after_the_others() {
-        let mut known = Sources {
+        let mut known = NamedSources {
             trackers: vec![texts(&["a", "b"])],
             web_seeds: texts(&["w"]),
             peers: Vec::new(),
         };
-        let more = Sources {
+        let more = NamedSources {
             trackers: vec![texts(&["c", "a", "c"]), texts(&["b"]), texts(&["d"])],
             web_seeds: texts(&["v", "w"]),
             peers: texts(&["p:1"]),
@@ -121,8 +107,8 @@ mod tests {
     #[test]
     fn a_share_collects_a_bounded_number_of_sources() {
         let many: Vec<String> = (0..1_000).map(|number| number.to_string()).collect();
-        let mut known = Sources::default();
-        known.merge(&Sources {
+        let mut known = NamedSources::default();
+        known.merge(&NamedSources {
             trackers: vec![many.clone(), texts(&["x"])],
             web_seeds: many.clone(),
             peers: many,

@@ -9,7 +9,7 @@ use crate::peer::{
     now_ms, place, place_of, read_torrent,
 };
 use crate::storage::MagnetRecord;
-use crate::torrent::{Magnet, Metainfo, Selection, Sources};
+use crate::torrent::{Magnet, Metainfo, NamedSources, Selection};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ impl Peer {
         }
         let place = place_of(&self.transfers, &metainfo, options.destination.as_deref())?;
         let started = Started::new(metainfo.info(), place.path());
-        let sources = Sources::from(&metainfo);
+        let sources = NamedSources::from(&metainfo);
         let planned = PlannedDownload {
             metainfo,
             place,
@@ -72,8 +72,8 @@ impl Peer {
         let place = place(&metainfo, Some(&search.record.destination))?;
         let started = Started::new(metainfo.info(), place.path());
         let is_private = metainfo.info().private();
-        let mut sources = Sources::from(&metainfo);
-        let link = sources.merge(&Sources::from(&search.record.magnet));
+        let mut sources = NamedSources::from(&metainfo);
+        let link = sources.merge(&search.record.magnet.sources());
         let choice = &options.choice;
         let begun = handle_torrent(&self.services, search, metainfo, choice, progress)?;
         Ok(Started {
@@ -88,7 +88,7 @@ impl Peer {
 
     /// Adds the trackers, web seeds and peers of a torrent or link to the download or share that
     /// it is about, if they are new there.
-    fn take_over(&self, started: Started, sources: &Sources) -> Started {
+    fn take_over(&self, started: Started, sources: &NamedSources) -> Started {
         let Some(transfer) = self.transfers.transfer(started.info_hash) else {
             return started;
         };
@@ -235,7 +235,7 @@ impl Peer {
         options: DownloadOptions,
     ) -> Result<Started, PeerError> {
         let metainfo = known.plan.metainfo.clone();
-        let sources = Sources::from(&magnet);
+        let sources = magnet.sources();
         let place = place_of(&self.transfers, &metainfo, options.destination.as_deref())?;
         let started = Started::new(known.info(), place.path());
         let planned = PlannedDownload {

@@ -17,7 +17,7 @@ use crate::peer::{
 };
 use crate::storage::{Record, RecordKind, RecordState};
 use crate::swarm::Phase;
-use crate::torrent::{PieceSet, Selection, Sources};
+use crate::torrent::{NamedSources, PieceSet, Selection};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,9 +70,9 @@ impl PlannedDownload {
         let complete = matches!(recorded, RecordState::Complete { .. });
         let has_files_in_place = former.plan.extends || complete;
         let mut sources = former.sources();
-        sources.merge(&Sources {
+        sources.merge(&NamedSources {
             peers: self.peers,
-            ..Sources::default()
+            ..NamedSources::default()
         });
         let extended = Self {
             metainfo: former.metainfo(),

@@ -3,7 +3,7 @@
 use crate::peer::{PeerError, Transfer, Transfers};
 use crate::storage::{Destination, RecordKind, RecordState, StoreError};
 use crate::swarm::Phase;
-use crate::torrent::{Info, InfoHash, Layout, MAX_METAINFO, Metainfo, Sources};
+use crate::torrent::{Info, InfoHash, Layout, MAX_METAINFO, Metainfo, NamedSources};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ pub enum TakenOver {
     #[default]
     Nothing,
     /// These.
-    Added(Sources),
+    Added(NamedSources),
     /// None, although there are new ones: a private torrent has its own trackers only (BEP 27).
     RefusedAsPrivate,
 }

@@ -5,7 +5,7 @@ use crate::peer::{
     announce::named_peers, place,
 };
 use crate::storage::RecordError;
-use crate::torrent::{Info, Metainfo, Sources};
+use crate::torrent::{Info, Metainfo, NamedSources};
 use crate::wire::AnnounceEvent;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -104,13 +104,13 @@ fn become_download(
         return Err(PeerError::OfGroup(PathBuf::from(info.name().as_str())));
     }
     let magnet = &search.record.magnet;
-    let mut sources = Sources::from(&metainfo);
+    let mut sources = NamedSources::from(&metainfo);
     let is_private_file = info.private() && !sources.is_empty();
     if is_private_file {
         // The trackers of the link are not those of the private torrent (BEP 27).
         search.leave_trackers();
     } else {
-        sources.merge(&Sources::from(magnet));
+        sources.merge(&magnet.sources());
     }
     if info.private() {
         services.announcer.set_private(search.info_hash());

@@ -3,7 +3,7 @@
 
 use super::transfer::Transfer;
 use crate::swarm::Phase;
-use crate::torrent::{Metainfo, Sources};
+use crate::torrent::{Metainfo, NamedSources};
 use crate::wire::AnnounceEvent;
 use std::time::Instant;
 
@@ -71,7 +71,7 @@ impl Transfer {
     }
 
     /// Its trackers, web seeds and named peers.
-    pub(crate) fn sources(&self) -> Sources {
+    pub(crate) fn sources(&self) -> NamedSources {
         self.sources.all()
     }
 
@@ -91,7 +91,7 @@ impl Transfer {
 
     /// Uses the sources of `more` too from now on, and records them. Returns those that are new.
     /// The caller calls the new peers.
-    pub(crate) fn add_sources(&self, more: &Sources) -> Sources {
+    pub(crate) fn add_sources(&self, more: &NamedSources) -> NamedSources {
         let added = self.sources.merge(more);
         if added.is_empty() {
             return added;

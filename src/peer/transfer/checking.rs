@@ -223,7 +223,7 @@ impl Transfer {
         let Some(download) = self.download() else {
             return Ok(());
         };
-        let (check, interrupt) = (&self.files.check, &self.context.interrupt);
+        let (check, interrupt) = (&self.files.check, &self.context.tasks.interrupt);
         let all = self.bytes_of(self.unknown_pieces(&PieceSet::empty(self.info().lengths())));
         let copied = all.saturating_mul(u64::from(copies_replaced) + download.others_count());
         let unknown = self.bytes_of(self.unknown_pieces(&known));
@@ -255,7 +255,7 @@ impl Transfer {
     /// Verifies the needed pieces that are not in `known`. Returns `known` and the pieces found
     /// good.
     fn verify_unknown(&self, store: &Store, mut known: PieceSet) -> Result<PieceSet, StoreError> {
-        let (threads, interrupt) = (processors(), &self.context.interrupt);
+        let (threads, interrupt) = (processors(), &self.context.tasks.interrupt);
         let progress = |done| self.files.check.report_done(done);
         let unknown = self.unknown_pieces(&known);
         let good = verify(store, unknown, threads, interrupt, &progress)?;

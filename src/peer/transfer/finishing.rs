@@ -72,7 +72,7 @@ fn finish(
     store: &Arc<Store>,
 ) -> Result<(), FinishError> {
     if let Some(hashes) = &transfer.file_hashes {
-        let bad = hashes.finish(store, &transfer.context.interrupt)?;
+        let bad = hashes.finish(store, &transfer.context.tasks.interrupt)?;
         if let Some(bad) = bad.into_iter().next() {
             return Err(FinishError::Bad(bad));
         }

@@ -43,7 +43,7 @@ impl Transfer {
         let pieces = self.info().lengths().all_pieces();
         let pieces: Vec<PieceIndex> = pieces.filter(|piece| needed.contains(*piece)).collect();
         for part in pieces.chunks(PIECES_AT_ONCE) {
-            let interrupt = &self.context.interrupt;
+            let interrupt = &self.context.tasks.interrupt;
             let verified = verify(&store, part.iter().copied(), 1, interrupt, &|_| {})?;
             for piece in part.iter().filter(|piece| verified.contains(**piece)) {
                 good.insert(*piece);

@@ -2,22 +2,22 @@
 //! other torrents and links of the same share named when it was downloaded again.
 
 use crate::system::lock;
-use crate::torrent::{Metainfo, Sources};
+use crate::torrent::{Metainfo, NamedSources};
 use std::sync::Mutex;
 
 /// The sources of one transfer.
 #[derive(Debug)]
 pub(super) struct TransferSources {
-    all: Mutex<Sources>,
+    all: Mutex<NamedSources>,
     /// The web seeds whose threads are to be started.
     due: Mutex<Vec<String>>,
 }
 
 impl TransferSources {
     pub(super) fn new(metainfo: &Metainfo, peers: &[String]) -> Self {
-        let all = Sources {
+        let all = NamedSources {
             peers: peers.to_vec(),
-            ..Sources::from(metainfo)
+            ..NamedSources::from(metainfo)
         };
         Self {
             all: Mutex::new(all),
@@ -26,12 +26,12 @@ impl TransferSources {
     }
 
     /// All sources.
-    pub(super) fn all(&self) -> Sources {
+    pub(super) fn all(&self) -> NamedSources {
         lock(&self.all).clone()
     }
 
     /// Adds those of `more` that are new, and returns these.
-    pub(super) fn merge(&self, more: &Sources) -> Sources {
+    pub(super) fn merge(&self, more: &NamedSources) -> NamedSources {
         lock(&self.all).merge(more)
     }
 
