@@ -16,7 +16,7 @@
 //! | 1 | [`torrent`] | hashes, lengths, metainfo, magnet links |
 //! | 1 | [`certificate`] | making and signing certificates |
 //! | 0 | [`bencode`] | the encoding of BEP 3 |
-//! | 0 | [`base`] | hexadecimal text, `%`-escapes, address prefixes |
+//! | 0 | [`base`] | hexadecimal text, `%`-escapes, address prefixes, commands in messages |
 //! | 0 | [`system`] | locks, the wall clock, processors, memory |
 //!
 //! `base`, `bencode`, `certificate`, `torrent`, `wire` and `swarm` hold no socket, file, thread,

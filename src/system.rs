@@ -37,18 +37,29 @@ pub fn boot_clock() -> Duration {
     read.map_or(Duration::ZERO, Duration::from)
 }
 
-/// What went wrong, for people: without the number of the error.
+/// What went wrong, for people: without the number of the error, and with what to do about a full
+/// disk.
 pub fn cause(error: &io::Error) -> String {
     let text = error.to_string();
     match error.raw_os_error() {
         Some(number) => {
             let number = format!(" (os error {number})");
-            text.strip_suffix(&number).unwrap_or(&text).to_owned()
+            with_advice(error.kind(), text.strip_suffix(&number).unwrap_or(&text))
         }
         None if error.get_ref().is_none() && error.kind() == io::ErrorKind::NotFound => {
             "No such file or directory".to_owned()
         }
         None => text,
+    }
+}
+
+/// The reason of an error of this kind, and what to do if the disk is full.
+pub fn with_advice(kind: io::ErrorKind, reason: &str) -> String {
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            format!("the disk or the quota is full ({reason}): make room and try again")
+        }
+        _ => reason.to_owned(),
     }
 }
 
@@ -103,6 +114,11 @@ mod tests {
         let missing = io::Error::from(io::ErrorKind::NotFound);
         assert_eq!(cause(&missing), "No such file or directory");
         assert_eq!(cause(&io::Error::other("x (os error 2)")), "x (os error 2)");
+        let full =
+            "the disk or the quota is full (No space left on device): make room and try again";
+        let error = fs::write("/dev/full", "x").unwrap_err();
+        assert_eq!(cause(&error), full);
+        assert_eq!(cause(&io::Error::new(error.kind(), full)), full);
     }
 
     #[test]

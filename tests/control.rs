@@ -7,6 +7,7 @@ mod common;
 mod control {
     mod cluster;
     mod doctor;
+    mod silent;
     mod trust;
     mod wire;
 }

@@ -9,5 +9,6 @@ mod magnet {
     mod file_choice;
     mod metadata;
     mod peer_exchange;
+    mod sources;
     mod web_seeds;
 }

@@ -1,11 +1,15 @@
 //! Small helpers without state that several layers share: hexadecimal text, `%`-escapes, URLs,
-//! address prefixes, a keyed hash.
+//! address prefixes, a keyed hash, text that is safe for a terminal, commands in messages.
 
 mod address_prefix;
+mod command_text;
+mod escape;
 pub mod hex;
 pub mod percent;
 mod siphash;
 pub mod url;
 
 pub use address_prefix::AddressPrefix;
+pub use command_text::{can_be_typed, command_text};
+pub use escape::escape;
 pub use siphash::SipKey;

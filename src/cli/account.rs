@@ -7,7 +7,9 @@ use super::command_error::CommandError;
 use super::commands::AccountCommand;
 use super::outcome::AccountOutcome;
 use super::output::Output;
+use super::passwords;
 use super::prompt::{InputLines, NextInput};
+use crate::base::command_text;
 use crate::peer::{AccountError, LoggedIn, LoggedOut, Peer};
 use crate::wire::access::AccessErrorKind;
 use crate::wire::name::Label;
@@ -84,7 +86,8 @@ impl AccountRunner<'_> {
                 let password = password.ok_or(CommandError::NoPassword)?;
                 password.check_new()?;
                 account.create_user(user.clone(), password, invite)?;
-                format!("user {user} created; to log in, type: login {user}")
+                let login = command_text("login", &[&user.to_string()], &[]);
+                format!("user {user} created; to log in, type: {login}")
             }
             AccountCommand::Login { user, password } => {
                 let password = password.ok_or(CommandError::NoPassword)?;
@@ -177,22 +180,11 @@ impl AccountRunner<'_> {
         }
     }
 
-    /// Asks for a new password. At a terminal, the user must type it twice.
     fn new_password(&self, question: &str) -> Result<Password, CommandError> {
-        let password = self.password(question)?;
-        password.check_new()?;
-        if !self.lines.can_ask() || self.password("the same password again: ")? == password {
-            Ok(password)
-        } else {
-            Err(CommandError::PasswordsDiffer)
-        }
+        passwords::ask_new(self.lines, self.name, question)
     }
 
     fn password(&self, question: &str) -> Result<Password, CommandError> {
-        match self.lines.ask_hidden(question) {
-            NextInput::Line(line) => Ok(Password::new(line.trim_end_matches('\r'))?),
-            NextInput::Quit | NextInput::Stopped => Err(CommandError::cut_short(self.name)),
-            _ => Err(CommandError::NoPassword),
-        }
+        passwords::ask(self.lines, self.name, question)
     }
 }

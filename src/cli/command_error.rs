@@ -119,9 +119,6 @@ pub(super) enum CommandError {
     /// `NAME: STATE` of each download that was not complete in time.
     #[error("{}", .0.join("; "))]
     NotComplete(Vec<String>),
-    /// A complete download cannot be cancelled: its name, and its group (`-` for an open swarm).
-    #[error("{0} is complete and shared; cancel cannot end it, use: stop_share {1} {0}")]
-    Complete(String, String),
     /// A name that no user or group can have.
     #[error("{0}")]
     BadName(String),
@@ -136,6 +133,9 @@ pub(super) enum CommandError {
         "a password is missing; type it at the prompt, or write it as the next line of standard input"
     )]
     NoPassword,
+    /// The line with the password cannot be read, for this reason.
+    #[error("the password cannot be read: {0}")]
+    UnreadablePassword(String),
     /// A command about accounts and groups failed.
     #[error(transparent)]
     Account(#[from] AccountError),
@@ -182,9 +182,11 @@ impl CommandError {
             Self::Interrupted(..) => "interrupted",
             Self::DownloadFailed(_) => "download-failed",
             Self::NotComplete(_) => "not-complete",
-            Self::Complete(..) => "no-such-download",
             Self::BadName(_) => "bad-name",
-            Self::BadPassword(_) | Self::PasswordsDiffer | Self::NoPassword => "bad-password",
+            Self::BadPassword(_)
+            | Self::PasswordsDiffer
+            | Self::NoPassword
+            | Self::UnreadablePassword(_) => "bad-password",
             Self::Account(error) => error.kind(),
             Self::Peer(error) => error.kind(),
         }
@@ -262,7 +264,6 @@ mod tests {
             CommandError::Interrupted("x".into(), "y"),
             CommandError::DownloadFailed(Vec::new()),
             CommandError::NotComplete(Vec::new()),
-            CommandError::Complete("x".into(), "-".into()),
             PeerError::Listen {
                 address: ([127, 0, 0, 1], 1).into(),
                 source: source(),
@@ -297,6 +298,7 @@ mod tests {
             }
             .into(),
             PeerError::NoSuchDownload("x".into()).into(),
+            PeerError::Complete("x".into(), "y".into()).into(),
             PeerError::NoSuchShare("x".into()).into(),
             PeerError::SeveralShares("x".into(), "y".into()).into(),
             PeerError::Stopping.into(),

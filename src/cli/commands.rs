@@ -15,8 +15,8 @@ pub(super) use entry::{ArgumentKind, CommandEntry};
 pub(super) use table::{AREAS, entries};
 
 use super::command_error::CommandError;
-use super::escape::escape;
 use super::words;
+use crate::base::escape;
 
 /// A line of input as a command.
 pub(super) struct ParsedLine {

@@ -4,9 +4,9 @@
 //! inserted.
 
 use super::commands::{ArgumentKind, entries};
-use super::escape::escape;
 use super::listed_names::ListedNames;
 use super::words;
+use crate::base::escape;
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;

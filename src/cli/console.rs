@@ -7,13 +7,12 @@ use super::command_error::CommandError;
 use super::output::Output;
 use super::prompt::{Greeting, InputLines, NextInput};
 use super::units::counted;
-use super::{terminal, words, wrap};
+use super::{passwords, terminal, words, wrap};
 use crate::net::Stop;
 use crate::tracker::replication::{ClusterStatus, ReplicaStatus, Serving};
 use crate::tracker::{Durability, OperatorAccess, Registration};
 use crate::wire::access::AccessRefusal;
 use crate::wire::name::{NameError, UserName};
-use crate::wire::password::{Password, PasswordError};
 use std::io;
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
@@ -64,9 +63,7 @@ enum ConsoleError {
     #[error(transparent)]
     Name(#[from] NameError),
     #[error(transparent)]
-    Password(#[from] PasswordError),
-    #[error("{0}")]
-    NoUsablePassword(String),
+    Password(CommandError),
     #[error(transparent)]
     Refused(#[from] AccessRefusal),
 }
@@ -174,7 +171,9 @@ impl Console {
             Ok(name)
         });
         let name = name.inspect_err(|_| lines.drop_passwords(1))?;
-        let password = password(lines, &name)?;
+        let question = format!("password for {name}: ");
+        let password = passwords::ask_new(lines, "create_user", &question);
+        let password = password.map_err(ConsoleError::Password)?;
         let durability = self.operator.create_user(name.clone(), &password)?;
         note_if_only_here(durability, output);
         Ok(format!("user {name} created"))
@@ -262,25 +261,5 @@ fn next_line(lines: &InputLines, output: &Output) -> Option<String> {
                 return None;
             }
         }
-    }
-}
-
-fn password(lines: &InputLines, user: &UserName) -> Result<Password, ConsoleError> {
-    let first = read_password(lines, &format!("password for {user}: "))?;
-    first.check_new()?;
-    if lines.can_ask() && read_password(lines, "the same password again: ")? != first {
-        return Err(ConsoleError::NoUsablePassword(
-            CommandError::PasswordsDiffer.to_string(),
-        ));
-    }
-    Ok(first)
-}
-
-fn read_password(lines: &InputLines, question: &str) -> Result<Password, ConsoleError> {
-    match lines.ask_hidden(question) {
-        NextInput::Line(line) => Ok(Password::new(line.trim_end_matches('\r'))?),
-        _ => Err(ConsoleError::NoUsablePassword(
-            CommandError::NoPassword.to_string(),
-        )),
     }
 }

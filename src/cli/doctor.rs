@@ -1,11 +1,11 @@
 //! `pieceful doctor`: prints what is good, what is not, and what to do about it.
 
 use super::arguments::DoctorArguments;
-use super::escape::escape;
 use super::exit::{EarlyExit, Exit, early_failure};
 use super::json::doctor_line;
 use super::output::Output;
 use super::{peer, state_folder};
+use crate::base::escape;
 use crate::peer::{DoctorOptions, Finding, examine};
 use crate::storage::StateKind;
 

@@ -6,8 +6,8 @@
 use super::account::AccountRunner;
 use super::command_error::{CommandError, Prospect};
 use super::commands::{
-    Command, DownloadSource, FileCommand, OPEN_SWARMS, ParsedLine, entries, holds_password,
-    parse_line, passwords_that_follow,
+    Command, DownloadSource, FileCommand, ParsedLine, entries, holds_password, parse_line,
+    passwords_that_follow,
 };
 use super::hashing::HashingProgress;
 use super::listed_names::ListedNames;
@@ -21,9 +21,7 @@ use super::signals::StopSignals;
 use super::wait::{self, WaitExclusions};
 use super::{json, render};
 use crate::net::Stop;
-use crate::peer::{
-    DownloadOptions, DownloadState, DownloadStatus, Peer, PeerError, Started, WaitNotice,
-};
+use crate::peer::{DownloadOptions, DownloadState, Peer, PeerError, Started, WaitNotice};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -238,16 +236,10 @@ impl<'a> CommandRunner<'a> {
             Command::Download { source, options } => self.download(source, options),
             Command::ShowDownloads => Ok(CommandOutcome::Downloads(self.peer.downloads())),
             Command::ShowPeers => Ok(CommandOutcome::Links(self.peer.links())),
-            Command::Cancel(name) => match self.peer.cancel(&name) {
-                Ok(()) => Ok(CommandOutcome::Cancelled(name)),
-                Err(error @ PeerError::NoSuchDownload(_)) => {
-                    Err(match self.group_of_complete_download(&name) {
-                        Some(group) => CommandError::Complete(name, group),
-                        None => error.into(),
-                    })
-                }
-                Err(error) => Err(error.into()),
-            },
+            Command::Cancel(name) => {
+                self.peer.cancel(&name)?;
+                Ok(CommandOutcome::Cancelled(name))
+            }
             Command::Wait(limit) => wait::wait(self.peer, &mut self.exclusions, limit, self.output)
                 .map(CommandOutcome::Waited),
             Command::Status => Ok(CommandOutcome::Status(self.peer.status())),
@@ -306,22 +298,6 @@ impl<'a> CommandRunner<'a> {
                 Ok(CommandOutcome::StoppedShare(name, withdrawn))
             }
         }
-    }
-
-    /// The group of the complete download of this name, as it is written in a command (`-` for an
-    /// open swarm). `None` if no complete download has this name.
-    fn group_of_complete_download(&self, name: &str) -> Option<String> {
-        let downloads = self.peer.downloads();
-        let is_named_and_complete = |download: &&DownloadStatus| {
-            download.name == name && download.state == DownloadState::Complete
-        };
-        let found = downloads.iter().find(is_named_and_complete)?;
-        Some(
-            found
-                .group
-                .clone()
-                .unwrap_or_else(|| OPEN_SWARMS.to_owned()),
-        )
     }
 
     fn send(&self, path: &Path, torrent: Option<PathBuf>) -> Result<CommandOutcome, CommandError> {

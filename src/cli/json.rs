@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_without_data_has_only_command_and_ok() {
+    fn every_result_begins_with_command_and_ok() {
         assert_eq!(
             result_line("quit", &Ok(CommandOutcome::Quit), false),
             "{\"command\":\"quit\",\"ok\":true}"

@@ -4,7 +4,7 @@
 //! In scope: the format of a line (time in UTC, level, module, message) and the file. Out of scope:
 //! which events are logged.
 
-use super::escape::escape;
+use crate::base::escape;
 use crate::system::{cause, lock};
 use log::{Level, LevelFilter};
 use std::fs::File;

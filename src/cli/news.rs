@@ -15,8 +15,11 @@ use std::time::{Duration, Instant};
 /// Interval between two looks at the downloads.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Interval between two requests to the tracker while no tracker sends hints, and while one does.
-const ASK_INTERVAL: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(300));
+/// Interval between two requests to the tracker while no tracker sends hints.
+const ASK_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Interval between two requests to the tracker while a tracker sends hints.
+const ASK_INTERVAL_WITH_HINTS: Duration = Duration::from_secs(300);
 
 /// The longest time for which `drop` waits for a request that is under way.
 const STOP_TIMEOUT: Duration = Duration::from_millis(500);
@@ -53,8 +56,8 @@ impl NewsWatcher {
                 let Some(peer) = peer.upgrade() else { return };
                 let mut lines = notices.add_ended(&peer.downloads());
                 let interval = match peer.account().is_watching() {
-                    true => ASK_INTERVAL.1,
-                    false => ASK_INTERVAL.0,
+                    true => ASK_INTERVAL_WITH_HINTS,
+                    false => ASK_INTERVAL,
                 };
                 if peer.account().take_news_hint() || last_ask.elapsed() >= interval {
                     last_ask = Instant::now();
@@ -73,7 +76,7 @@ impl NewsWatcher {
     }
 }
 
-/// Asks the trackers for decisions and requests. Returns a line for each.
+/// Asks the trackers for decisions and join requests. Returns a line for each.
 fn ask(peer: &Peer) -> Vec<String> {
     if peer.account().user().is_none() {
         return Vec::new();

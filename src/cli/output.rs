@@ -3,8 +3,8 @@
 //! In scope: one line at a time, flushed; errors and notes that are safe for a terminal; a closed
 //! or full standard output. Out of scope: the text of the lines.
 
-use super::escape::escape;
 use super::terminal;
+use crate::base::escape;
 use crate::system::{cause, lock};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::Mutex;

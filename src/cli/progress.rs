@@ -1,8 +1,8 @@
 //! Progress of downloads during `wait`: bars on a terminal, otherwise a line from time to time.
 
-use super::escape::escape;
 use super::output::Output;
 use super::render;
+use crate::base::escape;
 use crate::peer::{DownloadState, DownloadStatus};
 use crate::torrent::InfoHash;
 use console::{Alignment, pad_str, truncate_str};
@@ -23,7 +23,12 @@ pub(super) struct DownloadProgress<'a> {
     output: &'a Output,
     bars: Option<Bars>,
     last_lines: Instant,
+    troubles: ShownTroubles,
 }
+
+/// The trouble that the last line of each download showed.
+#[derive(Debug, Default)]
+struct ShownTroubles(HashMap<InfoHash, String>);
 
 #[derive(Debug)]
 struct Bars {
@@ -42,6 +47,7 @@ impl<'a> DownloadProgress<'a> {
             output,
             bars,
             last_lines: Instant::now(),
+            troubles: ShownTroubles::default(),
         }
     }
 
@@ -52,8 +58,23 @@ impl<'a> DownloadProgress<'a> {
         } else if !self.output.is_json() && self.last_lines.elapsed() >= LINE_INTERVAL {
             self.last_lines = Instant::now();
             for download in downloads.iter().filter(|download| is_running(download)) {
-                self.output.note(&render::download_line(download));
+                self.output.note(&self.troubles.line(download));
             }
+        }
+    }
+}
+
+impl ShownTroubles {
+    /// The next line of a download. Shows why it makes no progress once, and again when the reason
+    /// has changed.
+    fn line(&mut self, download: &DownloadStatus) -> String {
+        let former = match &download.trouble {
+            Some(trouble) => self.0.insert(download.info_hash, trouble.clone()),
+            None => self.0.remove(&download.info_hash),
+        };
+        match former == download.trouble {
+            true => render::download_line(download),
+            false => render::download_line_with_trouble(download),
         }
     }
 }
@@ -147,6 +168,27 @@ mod tests {
         download.state = DownloadState::Checking(7);
         assert_eq!(bar_message(&download), "  7%  checking");
         assert_eq!(position(&download), 70);
+    }
+
+    #[test]
+    fn a_line_shows_why_a_download_stalls_until_the_next_line() {
+        let mut troubles = ShownTroubles::default();
+        let mut download = running("x");
+        let line = "[D] [-] x  42%  118.3 MiB/s  5 peers  eta 0s";
+        let mut next = |trouble: Option<&str>| {
+            download.trouble = trouble.map(str::to_owned);
+            troubles.line(&download)
+        };
+        for (trouble, end) in [
+            (None, ""),
+            (Some("no\nowner"), "  (no\\nowner)"),
+            (Some("no\nowner"), ""),
+            (Some("refused"), "  (refused)"),
+            (None, ""),
+            (Some("refused"), "  (refused)"),
+        ] {
+            assert_eq!(next(trouble), format!("{line}{end}"));
+        }
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl InputLines {
         Self::plain(BufReader::new(input), question, greeting, stop)
     }
 
-    fn plain(
+    pub(super) fn plain(
         mut input: impl BufRead + Send + 'static,
         question: Arc<Question>,
         greeting: Option<Greeting>,

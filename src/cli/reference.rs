@@ -200,7 +200,6 @@ fn the_kinds_that_are_tried_again_are_documented() {
     let mut errors: Vec<CommandError> = others.map(CommandError::Account).into();
     errors.extend(refused.map(|refusal| AccountError::from(refusal).into()));
     errors.extend([
-        CommandError::Complete(text(), text()),
         CommandError::DownloadFailed(Vec::new()),
         CommandError::NotComplete(Vec::new()),
         CommandError::Arguments(text(), text()),

@@ -9,14 +9,14 @@ mod list;
 mod status;
 
 pub(super) use account::{news_lines, time};
-pub(super) use download::{download_line, pace, percent};
+pub(super) use download::{download_line, download_line_with_trouble, pace, percent};
 
 use super::commands::{AREAS, CommandEntry};
-use super::escape::escape;
 use super::outcome::CommandOutcome;
 use super::units::{counted, size};
 use super::{terminal, wrap};
-use crate::peer::{DownloadState, DownloadStatus, LinkStatus};
+use crate::base::escape;
+use crate::peer::{DownloadState, DownloadStatus, LinkStatus, Started, TakenOver};
 use list::lines_of;
 use status::status_lines;
 
@@ -46,7 +46,9 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome) -> Vec<String> {
             if started.already { "at" } else { "to" },
             escape(&started.path.to_string_lossy()),
         )],
-        CommandOutcome::Downloads(downloads) => lines_of(downloads, download_line, "no downloads"),
+        CommandOutcome::Downloads(downloads) => {
+            lines_of(downloads, download_line_with_trouble, "no downloads")
+        }
         CommandOutcome::Waited(downloads) => {
             lines_of(downloads, complete_line, "no downloads to wait for")
         }
@@ -89,7 +91,25 @@ pub(super) fn outcome_note(outcome: &CommandOutcome) -> Option<String> {
     match outcome {
         CommandOutcome::Sent(sent) => empty_folders_note(&sent.share.empty_folders),
         CommandOutcome::Uploaded(uploaded) => empty_folders_note(&uploaded.share.empty_folders),
+        CommandOutcome::Started(started) => taken_over_note(started),
         _ => None,
+    }
+}
+
+/// What a download that was here before takes over from another torrent or link.
+fn taken_over_note(started: &Started) -> Option<String> {
+    let name = &started.name;
+    match &started.taken_over {
+        TakenOver::Nothing => None,
+        TakenOver::Added(added) => Some(format!(
+            "{name}: also uses what is new here: {}, {}, {}",
+            counted(added.tracker_count(), "tracker"),
+            counted(added.web_seeds.len(), "web seed"),
+            counted(added.peers.len(), "peer"),
+        )),
+        TakenOver::RefusedAsPrivate => Some(format!(
+            "{name}: its torrent is private, so only its own trackers are used"
+        )),
     }
 }
 
@@ -351,6 +371,8 @@ pub(super) mod tests {
             links: 2,
             damaged: vec![DamagedRecord {
                 path: "/s/records/7".into(),
+                info_hash: None,
+                may_lose_download: false,
                 message: "/s/records/7 is damaged\n".into(),
             }],
         };

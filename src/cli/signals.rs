@@ -1,6 +1,10 @@
-//! Signals: SIGINT, SIGTERM and SIGHUP end the process gracefully; a SIGINT or SIGTERM that follows
-//! ends it at once. At a prompt a first SIGINT (Ctrl-C) ends the command that runs. SIGUSR1 reopens
-//! the log.
+//! Signals: SIGINT, SIGTERM and SIGHUP end the process gracefully; a later SIGINT or SIGTERM ends it
+//! at once. At a prompt a first SIGINT (Ctrl-C) ends the command that runs. SIGUSR1 reopens the log.
+//!
+//! One request to end can arrive as several signals. `timeout` sends SIGTERM to the process, and
+//! then to its process group. systemd (`SendSIGHUP=yes`) sends SIGTERM and then SIGHUP; the system
+//! delivers SIGHUP first if both wait. So a signal counts as a later one only [`ONE_REQUEST`] after
+//! the first.
 //!
 //! A SIGHUP never ends the process at once: when a terminal closes, the system sends one, and the
 //! shell sends another.
@@ -23,7 +27,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// All signals that arrive within this time of the first are one request to end.
+const ONE_REQUEST: Duration = Duration::from_millis(200);
 
 /// Timeout of one wait for the stop flag. The flag wakes the thread earlier; the value does not
 /// matter.
@@ -37,14 +44,15 @@ const ENDING: [Signal; 2] = [Signal::SIGTERM, Signal::SIGHUP];
 /// to it succeeds (SIGTTOU).
 const BLOCKED: [Signal; 3] = [Signal::SIGXFSZ, Signal::SIGTTIN, Signal::SIGTTOU];
 
-/// Two flags that a first signal raises; the command at the prompt, which SIGINT ends; and a folder
-/// that is removed when a second signal ends the process.
+/// Two flags that a first signal raises, and when it came; the command at the prompt, which SIGINT
+/// ends; and a folder that is removed when a second signal ends the process.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StopSignals {
     /// For threads that wait.
     pub(super) stop: Stop,
     /// For threads that check it while they compute.
     pub(super) flag: Arc<AtomicBool>,
+    first: Arc<Mutex<Option<Instant>>>,
     temporary_folder: Arc<Mutex<Option<PathBuf>>>,
     command: Arc<Mutex<PromptCommand>>,
 }
@@ -57,8 +65,8 @@ enum PromptCommand {
     None,
     /// A command. The function ends it early.
     Running(Box<dyn Fn() + Send>),
-    /// The end of a command that was interrupted.
-    Interrupted,
+    /// The end of a command that was interrupted at this time.
+    Interrupted(Instant),
 }
 
 /// A command of the prompt runs as long as this exists.
@@ -81,34 +89,36 @@ impl StopSignals {
         PromptCommandGuard(self)
     }
 
-    fn on_interrupt(&self) {
+    fn on_interrupt(&self, now: Instant) {
         let mut command = lock(&self.command);
         match mem::take(&mut *command) {
             PromptCommand::None => {
                 drop(command);
-                self.stop_or_kill();
+                self.stop_or_kill(now);
             }
             PromptCommand::Running(interrupt) => {
-                *command = PromptCommand::Interrupted;
+                *command = PromptCommand::Interrupted(now);
                 drop(command);
                 interrupt();
             }
-            PromptCommand::Interrupted => self.kill(),
+            PromptCommand::Interrupted(first) if is_later(now, first) => self.kill(),
+            PromptCommand::Interrupted(first) => *command = PromptCommand::Interrupted(first),
         }
     }
 
-    /// Raises the flags. If they are raised already, ends the process at once.
-    fn stop_or_kill(&self) {
-        if !self.begin_stop() {
+    /// Raises the flags. If an earlier request has raised them, ends the process at once.
+    fn stop_or_kill(&self, now: Instant) {
+        if is_later(now, self.begin_stop(now)) {
             self.kill();
         }
     }
 
-    /// Raises the flags. Returns `false` if they are raised already.
-    fn begin_stop(&self) -> bool {
-        let begins = !self.flag.swap(true, Ordering::SeqCst);
+    /// Raises the flags. Returns when the first signal came.
+    fn begin_stop(&self, now: Instant) -> Instant {
+        let first = *lock(&self.first).get_or_insert(now);
+        self.flag.store(true, Ordering::SeqCst);
         self.stop.stop();
-        begins
+        first
     }
 
     fn kill(&self) {
@@ -130,9 +140,14 @@ impl fmt::Debug for PromptCommand {
         f.write_str(match self {
             Self::None => "None",
             Self::Running(_) => "Running",
-            Self::Interrupted => "Interrupted",
+            Self::Interrupted(_) => "Interrupted",
         })
     }
+}
+
+/// Whether a signal belongs to a later request to end than the first signal.
+fn is_later(now: Instant, first: Instant) -> bool {
+    now.saturating_duration_since(first) >= ONE_REQUEST
 }
 
 /// Waits until a signal or another thread raises the flag.
@@ -161,7 +176,7 @@ pub(super) fn watch(reopen: impl Fn() + Send + 'static) -> Result<StopSignals, S
     let signals = StopSignals::default();
     if is_handled(&Signal::SIGINT) {
         let interrupted = signals.clone();
-        ctrlc::set_handler(move || interrupted.on_interrupt())
+        ctrlc::set_handler(move || interrupted.on_interrupt(Instant::now()))
             .map_err(|error| format!("cannot handle signals: {error}"))?;
     }
     let signal_fd = SignalFd::with_flags(&handled, SfdFlags::SFD_CLOEXEC);
@@ -179,9 +194,9 @@ pub(super) fn watch(reopen: impl Fn() + Send + 'static) -> Result<StopSignals, S
             if is(&signal, Signal::SIGUSR1) {
                 reopen();
             } else if !is(&signal, Signal::SIGHUP) {
-                ending.stop_or_kill();
+                ending.stop_or_kill(Instant::now());
             } else if !(ignores_sigint && is_of_terminal(&signal)) {
-                ending.begin_stop();
+                ending.begin_stop(Instant::now());
             }
         }
     });
@@ -239,10 +254,26 @@ mod tests {
         let interrupted = Arc::new(AtomicBool::new(false));
         let raised = Arc::clone(&interrupted);
         let command = signals.begin_command(move || raised.store(true, Ordering::SeqCst));
-        signals.on_interrupt();
-        assert!(interrupted.load(Ordering::SeqCst) && !signals.stop.is_stopped());
+        let now = Instant::now();
+        // The second one is of the same request.
+        for interrupt in [now, now + ONE_REQUEST / 2] {
+            signals.on_interrupt(interrupt);
+            assert!(interrupted.load(Ordering::SeqCst) && !signals.stop.is_stopped());
+        }
         drop(command);
-        signals.on_interrupt();
+        signals.on_interrupt(now + ONE_REQUEST / 2);
         assert!(signals.stop.is_stopped());
+    }
+
+    #[test]
+    fn only_a_later_signal_ends_the_process_at_once() {
+        let signals = StopSignals::default();
+        let now = Instant::now();
+        // Whichever thread comes first, a kill would end the test.
+        for time in [now, now + ONE_REQUEST / 2, now - ONE_REQUEST] {
+            signals.stop_or_kill(time);
+        }
+        assert_eq!(signals.begin_stop(now + ONE_REQUEST), now);
+        assert!(is_later(now + ONE_REQUEST, now));
     }
 }

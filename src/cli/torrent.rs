@@ -1,7 +1,6 @@
 //! `pieceful torrent`: creates, shows and checks a `.torrent`.
 
 use super::arguments::{CreateArguments, TorrentArguments};
-use super::escape::escape;
 use super::execute::torrent_name;
 use super::exit::Exit;
 use super::hashing::HashingProgress;
@@ -9,6 +8,7 @@ use super::output::Output;
 use super::render::empty_folders_note;
 use super::signals;
 use super::units::{counted, size};
+use crate::base::escape;
 use crate::storage::{
     CreateOptions, FileFault, ShareDraft, StoreError, check_output, check_share, reserve_output,
     write_output,

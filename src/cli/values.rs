@@ -34,8 +34,9 @@ pub(super) fn whole_seconds(text: &str) -> Result<Duration, String> {
 }
 
 /// Splits a text into its digits and the number of bytes in its unit. `K`, `KB` and `KiB` are 1024
-/// bytes, `M` and `G` likewise, in upper or lower case. No unit, or `B`, is one byte.
-fn with_unit(text: &str) -> Option<(&str, u64)> {
+/// bytes. `M` and `G` can be written in the same three ways. Case does not matter. No unit, or `B`,
+/// is one byte.
+fn split_unit(text: &str) -> Option<(&str, u64)> {
     let split = text
         .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
         .unwrap_or(text.len());
@@ -52,7 +53,7 @@ fn with_unit(text: &str) -> Option<(&str, u64)> {
 
 /// The length of a piece: a number of bytes, or a number with a unit.
 pub(super) fn piece_length(text: &str) -> Result<u32, String> {
-    with_unit(text)
+    split_unit(text)
         .and_then(|(digits, unit)| digits.parse::<u64>().ok()?.checked_mul(unit))
         .and_then(|length| u32::try_from(length).ok())
         .filter(|length| (1..=MAX_PIECE_LENGTH).contains(length))
@@ -63,7 +64,7 @@ pub(super) fn piece_length(text: &str) -> Result<u32, String> {
 
 /// A size of memory: a number of bytes, or a number with a unit.
 pub(super) fn memory(text: &str) -> Result<u64, String> {
-    with_unit(text)
+    split_unit(text)
         .and_then(|(digits, unit)| digits.parse::<u64>().ok()?.checked_mul(unit))
         .filter(|size| MEMORY.contains(size))
         .ok_or_else(|| {
@@ -73,7 +74,7 @@ pub(super) fn memory(text: &str) -> Result<u64, String> {
 
 /// A rate in bytes per second: a number, perhaps with a fraction, a unit, and `/s`.
 pub(super) fn rate(text: &str) -> Result<u64, String> {
-    with_unit(text.strip_suffix("/s").unwrap_or(text))
+    split_unit(text.strip_suffix("/s").unwrap_or(text))
         .and_then(|(digits, unit)| Some((digits.parse::<f64>().ok()?, unit)))
         // The cast of a float saturates, so long numbers are safe.
         .map(|(number, unit)| (number * unit as f64) as u64)
@@ -94,7 +95,7 @@ pub(super) fn count(most: usize) -> impl Fn(&str) -> Result<usize, String> + Clo
 
 /// The name of a peer. Other peers show it in their terminals.
 pub(super) fn peer_name(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > MAX_NAME || super::escape::escape(text) != text {
+    if text.is_empty() || text.len() > MAX_NAME || crate::base::escape(text) != text {
         return Err(format!(
             "expected a name of 1 to {MAX_NAME} bytes without control characters"
         ));

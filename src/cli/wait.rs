@@ -7,7 +7,7 @@ use super::command_error::CommandError;
 use super::output::Output;
 use super::progress::{DownloadProgress, is_running};
 use super::render;
-use crate::peer::{DownloadState, DownloadStatus, Peer};
+use crate::peer::{DamagedRecord, DownloadState, DownloadStatus, Peer};
 use crate::torrent::InfoHash;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -51,10 +51,23 @@ impl WaitExclusions {
         covered.map(|download| download.info_hash).collect()
     }
 
-    /// The result of a `wait` that covers these downloads and ends now.
-    fn finish(&mut self, covered: &[DownloadStatus]) -> Result<Vec<DownloadStatus>, CommandError> {
+    /// The result of a `wait` that covers these downloads and ends now. `damaged` are the files of
+    /// shares and downloads that could not be used at the start of the peer.
+    fn finish(
+        &mut self,
+        covered: &[DownloadStatus],
+        damaged: &[DamagedRecord],
+    ) -> Result<Vec<DownloadStatus>, CommandError> {
         let mut complete = Vec::new();
         let (mut failed, mut late) = (Vec::new(), Vec::new());
+        for lost in damaged.iter().filter(|damaged| damaged.may_lose_download) {
+            if lost
+                .info_hash
+                .is_some_and(|hash| self.left_out.insert(hash))
+            {
+                failed.push(lost.message.clone());
+            }
+        }
         for download in covered {
             let name = &download.name;
             match &download.state {
@@ -107,7 +120,7 @@ pub(super) fn wait(
         let time_left = limit.map(|limit| limit.saturating_sub(started.elapsed()));
         if time_left.is_some_and(|time| time.is_zero()) || !downloads.iter().any(is_running) {
             drop(progress);
-            return exclusions.finish(&downloads);
+            return exclusions.finish(&downloads, &peer.damaged());
         }
         if peer.is_command_interrupted() {
             return Err(CommandError::cut_short("wait"));
@@ -158,12 +171,12 @@ mod tests {
         assert_eq!(numbers(&exclusions, &now), [2, 3, 4, 5]);
         assert!(!exclusions.has_reported_failure(&now[1]));
         assert_eq!(
-            exclusions.finish(&now[1..2]).unwrap_err().lines(),
+            exclusions.finish(&now[1..2], &[]).unwrap_err().lines(),
             ["file-2: disk full"]
         );
         assert!(exclusions.has_reported_failure(&now[1]));
         now[4].state = DownloadState::Complete;
-        assert_eq!(exclusions.finish(&now[2..]).unwrap().len(), 3);
+        assert_eq!(exclusions.finish(&now[2..], &[]).unwrap().len(), 3);
         assert!(numbers(&exclusions, &now).is_empty());
         exclusions.on_started(now[1].info_hash);
         assert_eq!(numbers(&exclusions, &now), [2]);
@@ -173,25 +186,44 @@ mod tests {
     fn a_wait_that_fails_names_each_download_that_is_not_complete_and_why() {
         let mut exclusions = WaitExclusions::new(HashSet::new());
         let mut stuck = download(2, DownloadState::Downloading);
-        let late = exclusions.finish(std::slice::from_ref(&stuck)).unwrap_err();
+        let late = exclusions
+            .finish(std::slice::from_ref(&stuck), &[])
+            .unwrap_err();
         assert_eq!(late.lines(), ["file-2: not complete, 42%: still running"]);
         stuck.trouble = Some("no owner".into());
         let failed = download(1, DownloadState::Failed("disk full".into()));
-        let failure = exclusions
-            .finish(&[
-                stuck.clone(),
-                failed.clone(),
-                download(3, DownloadState::Complete),
-            ])
-            .unwrap_err();
+        let covered = [
+            stuck.clone(),
+            failed.clone(),
+            download(3, DownloadState::Complete),
+        ];
+        let failure = exclusions.finish(&covered, &[]).unwrap_err();
         assert_eq!(failure.kind(), "download-failed");
         assert_eq!(
             failure.lines(),
             ["file-1: disk full", "file-2: not complete, 42%: no owner"]
         );
         assert_eq!(failure.to_string(), failure.lines().join("; "));
-        let late = exclusions.finish(std::slice::from_ref(&stuck)).unwrap_err();
+        let late = exclusions
+            .finish(std::slice::from_ref(&stuck), &[])
+            .unwrap_err();
         assert_eq!(late.kind(), "not-complete");
         assert_eq!(numbers(&exclusions, &[stuck, failed]), [2]);
+    }
+
+    #[test]
+    fn a_wait_reports_each_lost_download_once() {
+        let damaged = |number: u8, may_lose_download| DamagedRecord {
+            path: "/s/torrents/x".into(),
+            info_hash: Some(InfoHash([number; 20])),
+            may_lose_download,
+            message: format!("file-{number} is not downloaded"),
+        };
+        let damaged = [damaged(1, true), damaged(2, false)];
+        let mut exclusions = WaitExclusions::new(HashSet::new());
+        let failure = exclusions.finish(&[], &damaged).unwrap_err();
+        assert_eq!(failure.kind(), "download-failed");
+        assert_eq!(failure.lines(), ["file-1 is not downloaded"]);
+        assert!(exclusions.finish(&[], &damaged).unwrap().is_empty());
     }
 }

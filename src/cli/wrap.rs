@@ -1,9 +1,13 @@
-//! Fits text into the width of a terminal: lines are broken at blanks only.
+//! Fits text into the width of a terminal: lines are broken at blanks, and long paths after a slash.
 
 use console::measure_text_width;
 
 /// The widest left column of a table; wider entries have a line of their own.
 const MAX_LEFT: usize = 26;
+/// Indentation of an example or of an entry of a table.
+const ENTRY: usize = 2;
+/// Indentation of the rest of a broken entry.
+const ENTRY_REST: usize = 4;
 /// Indentation of the right column's text if the terminal is too narrow for two columns.
 const BELOW: usize = 6;
 /// The smallest width of a right column.
@@ -39,7 +43,8 @@ pub(super) fn fit_text(text: &str, terminal_width: usize) -> String {
 }
 
 /// Breaks a line that is wider than the terminal. In a line with two columns, the text that does
-/// not fit continues in the right column, if there is room.
+/// not fit continues in the right column, if there is room. An indented line may be the text of a
+/// right column alone.
 pub(super) fn fit(line: &str, terminal_width: usize) -> Vec<String> {
     if measure_text_width(line) <= terminal_width {
         return vec![line.to_owned()];
@@ -48,7 +53,16 @@ pub(super) fn fit(line: &str, terminal_width: usize) -> Vec<String> {
     let (left, text) = split_columns(line, leading);
     let mut lines = Vec::new();
     let (mut line, indent) = match measure_text_width(left) {
-        0 => (" ".repeat(leading), leading),
+        0 if leading == ENTRY => (" ".repeat(ENTRY), ENTRY_REST),
+        0 => {
+            let has_room = leading + MIN_RIGHT <= terminal_width;
+            let indent = if has_room {
+                leading
+            } else {
+                leading.min(BELOW)
+            };
+            (" ".repeat(indent), indent)
+        }
         width if width + MIN_RIGHT <= terminal_width => (left.to_owned(), width),
         _ => {
             lines.extend(fit(left.trim_end(), terminal_width));
@@ -58,15 +72,20 @@ pub(super) fn fit(line: &str, terminal_width: usize) -> Vec<String> {
     let indent = indent.min(terminal_width.saturating_sub(MIN_RIGHT / 2));
     let mut is_empty = true;
     for word in text.split_whitespace() {
-        if !is_empty && measure_text_width(&line) + 1 + measure_text_width(word) > terminal_width {
-            lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
-            is_empty = true;
+        let is_long = indent + measure_text_width(word) > terminal_width;
+        let mut blank = " ";
+        for part in word.split_inclusive(|letter| is_long && letter == '/') {
+            let more = blank.len() + measure_text_width(part);
+            if !is_empty && measure_text_width(&line) + more > terminal_width {
+                lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
+                is_empty = true;
+            }
+            if !is_empty {
+                line.push_str(blank);
+            }
+            line.push_str(part);
+            (is_empty, blank) = (false, "");
         }
-        if !is_empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        is_empty = false;
     }
     lines.push(line);
     lines
@@ -116,6 +135,24 @@ mod tests {
                 &["an-unbreakable-word", "after"],
             ),
             ("界界 界界 界界", 9, &["界界 界界", "界界"]),
+            (
+                "  pieceful peer -c 'download disk.img.torrent' -c wait",
+                48,
+                &[
+                    "  pieceful peer -c 'download disk.img.torrent'",
+                    "    -c wait",
+                ],
+            ),
+            (
+                "                      the text of a right column alone",
+                40,
+                &["      the text of a right column alone"],
+            ),
+            (
+                "[default: $XDG_DATA_HOME/pieceful/peer-PORT]",
+                30,
+                &["[default: $XDG_DATA_HOME/", "pieceful/peer-PORT]"],
+            ),
         ] {
             assert_eq!(fit(line, terminal_width), broken, "{line}");
         }

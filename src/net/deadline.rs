@@ -4,7 +4,7 @@
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, send};
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,28 @@ impl Read for DeadlineReader<'_> {
         let mut stream = self.stream;
         stream.read(buffer).map_err(would_block_to_timed_out)
     }
+}
+
+/// Connects within `limit`.
+///
+/// # Errors
+/// `TimedOut` after `limit`, with a text for people; otherwise the error of the socket.
+pub fn connect_within(address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+    let connected = TcpStream::connect_timeout(&address, limit);
+    connected.map_err(|error| with_limit(error, limit))
+}
+
+/// Makes the text of a `TimedOut` say how long the limit was.
+pub(super) fn with_limit(error: io::Error, limit: Duration) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::TimedOut => io::Error::new(error.kind(), no_answer(limit)),
+        _ => error,
+    }
+}
+
+/// The end of a wait, for people.
+pub(super) fn no_answer(limit: Duration) -> String {
+    format!("no answer within {} s", limit.as_secs_f64().ceil())
 }
 
 /// Fills `buffer` within `limit`.

@@ -23,7 +23,11 @@ const MAX_PATIENT: usize = 256;
 pub trait Serve: Send + Sync + 'static {
     /// The session of an accepted connection, and the deadline for its first bytes. Called on the
     /// event thread. The session first runs there too.
-    fn begin(&self, incoming: IncomingConnection, place: Place) -> (Box<dyn Session>, Instant);
+    fn begin(
+        &self,
+        incoming: IncomingConnection,
+        handle: ConnectionHandle,
+    ) -> (Box<dyn Session>, Instant);
 
     /// Whether connections from this address may use the reserved places.
     fn trusts(&self, _ip: IpAddr) -> bool {
@@ -41,14 +45,14 @@ pub(super) struct Dispatcher {
     own_threads: Arc<Workers<(u64, Job)>>,
 }
 
-/// The place of a connection at its server. The connection may have ended.
+/// Reaches one connection of a server from any thread. The connection may have ended.
 #[derive(Clone)]
-pub struct Place {
+pub struct ConnectionHandle {
     number: u64,
     dispatcher: Weak<Dispatcher>,
 }
 
-impl Place {
+impl ConnectionHandle {
     /// Wakes the session of the connection: [`Session::advance`] is called soon, on a worker. Never
     /// blocks.
     pub fn notify(&self) {
@@ -73,9 +77,11 @@ impl Place {
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for ConnectionHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Place").field(&self.number).finish()
+        f.debug_tuple("ConnectionHandle")
+            .field(&self.number)
+            .finish()
     }
 }
 
@@ -116,8 +122,8 @@ impl Dispatcher {
         self.own_threads.close();
     }
 
-    pub(super) fn place(self: &Arc<Self>, number: u64) -> Place {
-        Place {
+    pub(super) fn handle(self: &Arc<Self>, number: u64) -> ConnectionHandle {
+        ConnectionHandle {
             number,
             dispatcher: Arc::downgrade(self),
         }

@@ -129,7 +129,7 @@ impl EventLoop {
             address,
             accepted: Instant::now(),
         };
-        let begin = |number, incoming| dispatcher.serve.begin(incoming, dispatcher.place(number));
+        let begin = |number, incoming| dispatcher.serve.begin(incoming, dispatcher.handle(number));
         let added = dispatcher.connections.add(incoming, is_trusted, begin);
         if let Err(error) = added {
             log::info!("{}: refused {address}: {error}", dispatcher.name);

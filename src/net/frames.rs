@@ -2,6 +2,7 @@
 //! deadline.
 
 use super::TlsStream;
+use super::deadline::no_answer;
 use crate::system::cause;
 use crate::wire::frame::{self, FrameError};
 use std::io;
@@ -19,8 +20,11 @@ pub enum FrameIoError {
     /// The connection ended inside a frame, or without the `close_notify` of TLS.
     #[error("the connection broke off")]
     CutOff,
-    /// No frame began to arrive in time, or a frame took too long to arrive or to be sent.
-    #[error("no whole message within {} s", .0.as_secs_f64().ceil())]
+    /// No frame began to arrive in time.
+    #[error("{}", no_answer(*.0))]
+    Silent(Duration),
+    /// A frame took too long to arrive or to be sent.
+    #[error("a message took longer than {} s", .0.as_secs_f64().ceil())]
     TooSlow(Duration),
     /// The length before the body is not valid.
     #[error(transparent)]
@@ -101,7 +105,9 @@ impl<'a> FrameReader<'a> {
                     self.arrived.extend_from_slice(read);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(error) => return Err(frame_error(error, Duration::ZERO)),
+                Err(error) => {
+                    return Err(frame_error(error, FrameIoError::TooSlow(Duration::ZERO)));
+                }
             }
         };
         self.returned = frame::HEADER_LENGTH + length;
@@ -136,7 +142,8 @@ impl<'a> FrameReader<'a> {
             // The memory of a large frame is freed before a long wait.
             self.arrived.shrink_to(CHUNK_BYTES);
             let deadline = Instant::now() + idle;
-            if read_chunk(self.stream, &mut self.arrived, deadline, idle)? == 0 {
+            let read = read_chunk(self.stream, &mut self.arrived, deadline);
+            if read.map_err(|error| frame_error(error, FrameIoError::Silent(idle)))? == 0 {
                 return Err(FrameIoError::Closed);
             }
         }
@@ -149,7 +156,8 @@ impl<'a> FrameReader<'a> {
                 on_progress();
                 deadline = Instant::now() + limit;
             }
-            if read_chunk(self.stream, &mut self.arrived, deadline, limit)? == 0 {
+            let read = read_chunk(self.stream, &mut self.arrived, deadline);
+            if read.map_err(|error| frame_error(error, FrameIoError::TooSlow(limit)))? == 0 {
                 return Err(FrameIoError::CutOff);
             }
         };
@@ -172,26 +180,21 @@ pub fn write_frame(
     let mut frame = Vec::with_capacity(frame::HEADER_LENGTH + body.len());
     frame::encode(body, cap, &mut frame)?;
     let result = stream.write_all_until(&frame, Instant::now() + limit);
-    result.map_err(|error| frame_error(error, limit))
+    result.map_err(|error| frame_error(error, FrameIoError::TooSlow(limit)))
 }
 
 /// Appends the bytes of one read and returns their number, 0 at the end of the connection.
-fn read_chunk(
-    stream: &TlsStream,
-    arrived: &mut Vec<u8>,
-    deadline: Instant,
-    limit: Duration,
-) -> Result<usize, FrameIoError> {
+fn read_chunk(stream: &TlsStream, arrived: &mut Vec<u8>, deadline: Instant) -> io::Result<usize> {
     let mut chunk = [0; CHUNK_BYTES];
-    let read = stream.read_until(&mut chunk, deadline);
-    let read = read.map_err(|error| frame_error(error, limit))?;
+    let read = stream.read_until(&mut chunk, deadline)?;
     arrived.extend_from_slice(chunk.get(..read).unwrap_or_default());
     Ok(read)
 }
 
-fn frame_error(error: io::Error, limit: Duration) -> FrameIoError {
+/// `timed_out` is the error if the time limit is over.
+fn frame_error(error: io::Error, timed_out: FrameIoError) -> FrameIoError {
     match error.kind() {
-        io::ErrorKind::TimedOut => FrameIoError::TooSlow(limit),
+        io::ErrorKind::TimedOut => timed_out,
         io::ErrorKind::UnexpectedEof => FrameIoError::CutOff,
         _ => FrameIoError::Io(error),
     }
@@ -270,10 +273,9 @@ mod tests {
         let (near, far, _) = pair();
         let started = Instant::now();
         let mut reader = FrameReader::new(&near, CAP);
-        assert!(matches!(
-            reader.next(SHORT, LONG),
-            Err(FrameIoError::TooSlow(_))
-        ));
+        let silent = reader.next(SHORT, LONG).unwrap_err();
+        assert!(matches!(silent, FrameIoError::Silent(SHORT)));
+        assert_eq!(silent.to_string(), "no answer within 1 s");
         write(&far, b"\0\0\x10\0");
         let stop = Stop::new();
         thread::scope(|scope| {

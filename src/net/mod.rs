@@ -23,9 +23,11 @@ mod tls;
 mod waker;
 mod workers;
 
-pub use deadline::{DeadlineReader, read_exact_within, receive_now, send_now, write_all_within};
+pub use deadline::{
+    DeadlineReader, connect_within, read_exact_within, receive_now, send_now, write_all_within,
+};
 pub use descriptors::{descriptor_limit, raise_descriptor_limit};
-pub use dispatcher::{Place, Serve};
+pub use dispatcher::{ConnectionHandle, Serve};
 pub use frames::{FrameIoError, FrameReader, write_frame};
 pub use incoming::IncomingConnection;
 pub use names::HostNames;

@@ -1,6 +1,6 @@
 //! Connections that are served by a function, each on a thread of its own.
 
-use super::dispatcher::{Place, Serve};
+use super::dispatcher::{ConnectionHandle, Serve};
 use super::incoming::IncomingConnection;
 use super::session::{Job, Next, Session, Turn};
 use std::net::SocketAddr;
@@ -26,7 +26,11 @@ impl<F: Fn(IncomingConnection) + Send + Sync + 'static> OnThreads<F> {
 }
 
 impl<F: Fn(IncomingConnection) + Send + Sync + 'static> Serve for OnThreads<F> {
-    fn begin(&self, incoming: IncomingConnection, _place: Place) -> (Box<dyn Session>, Instant) {
+    fn begin(
+        &self,
+        incoming: IncomingConnection,
+        _handle: ConnectionHandle,
+    ) -> (Box<dyn Session>, Instant) {
         let until = incoming.accepted + self.silence_limit;
         let serve = Arc::clone(&self.serve);
         let address = incoming.address;

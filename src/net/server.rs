@@ -7,7 +7,7 @@
 //! | `NAME-accept` | accepts, waits for all sockets, runs sessions that can answer from memory |
 //! | `NAME` | runs the sessions that may take longer, or serves one connection alone |
 //!
-//! Neither callers nor sessions can block the event thread.
+//! `NAME-accept` is the event thread. Neither callers nor sessions can block it.
 
 use super::dispatcher::{Dispatcher, Serve};
 use super::event_loop::EventLoop;

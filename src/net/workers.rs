@@ -124,13 +124,13 @@ mod tests {
     use std::sync::mpsc::channel;
 
     #[test]
-    fn tasks_that_wait_share_a_bounded_number_of_threads() {
+    fn a_task_waits_while_all_threads_are_busy() {
         let workers = Arc::new(Workers::new("some", 64 << 10, 2));
         let (started, starts) = channel();
         let gates: Vec<_> = (0..3).map(|number| (number, channel::<()>())).collect();
-        let mut open = Vec::new();
+        let mut closed_gates = Vec::new();
         for (number, (gate, wait)) in gates {
-            open.push(gate);
+            closed_gates.push(gate);
             let started = started.clone();
             let task = Box::new(move || {
                 started.send(number).unwrap();
@@ -143,7 +143,7 @@ mod tests {
         first.sort_unstable();
         assert_eq!(first, [0, 1]);
         assert!(starts.try_recv().is_err(), "there are two threads only");
-        drop(open);
+        drop(closed_gates);
         assert_eq!(starts.recv().unwrap(), 2);
         workers.close();
     }

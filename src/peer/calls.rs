@@ -143,7 +143,7 @@ impl Call {
         let group = self.services.groups.of(membership);
         let tls = group.tls(transfer.authority());
         let access = GroupAccess {
-            tls: tls.ok_or(CallError::Suspended)?,
+            tls: tls.ok_or(CallError::NoCertificate)?,
             is_barred: &|user| group.is_barred(user),
         };
         let called =

@@ -2,8 +2,8 @@
 //! clock and stop flag. It knows no transfers, links or trackers.
 
 use super::{
-    BufferPool, Deadlines, Limits, Throttle, changes::Changes, changes::Ticks, owned::OwnedMap,
-    tasks::Tasks,
+    BufferPool, Deadlines, Limits, Throttle, changes::Changes, changes::Ticks, names::Names,
+    owned::OwnedMap, tasks::Tasks,
 };
 use crate::net::{Stop, WorkerPool};
 use crate::storage::Records;
@@ -69,15 +69,22 @@ pub(super) struct Context {
     pub(super) tasks: Tasks,
     pub(super) records: Records,
     pub(super) owned: OwnedMap,
+    pub(super) names: Names,
     pub(super) changes: Changes,
     pub(super) ticks: Ticks,
     pub(super) stop: Stop,
     /// Set to end hashing early.
     pub(super) interrupt: AtomicBool,
-    epoch: Instant,
+    start: Start,
+    next_link: AtomicU64,
+}
+
+/// When the peer started, and what follows from that.
+#[derive(Debug)]
+struct Start {
+    at: Instant,
     /// When the complete shares that were resumed at the start are announced first.
     first_announces: Instant,
-    next_link: AtomicU64,
 }
 
 /// The first announces of resumed shares are made at a random moment within this time after the
@@ -92,7 +99,8 @@ impl Context {
         pool: WorkerPool,
         records: Records,
     ) -> Self {
-        let epoch = Instant::now();
+        let at = Instant::now();
+        let first_announces = at + START_SPREAD.mul_f64(fastrand::f64());
         Self {
             identity,
             buffers: BufferPool::new(link_limits.memory),
@@ -100,24 +108,27 @@ impl Context {
             tasks: Tasks::new(pool),
             records,
             owned: OwnedMap::default(),
+            names: Names::default(),
             changes: Changes::default(),
             ticks: Ticks::default(),
             stop: Stop::new(),
             interrupt: AtomicBool::new(false),
-            epoch,
-            first_announces: epoch + START_SPREAD.mul_f64(fastrand::f64()),
+            start: Start {
+                at,
+                first_announces,
+            },
             next_link: AtomicU64::new(0),
         }
     }
 
     /// Time since the start of the peer: the clock of `swarm`.
     pub(super) fn now(&self) -> Duration {
-        self.epoch.elapsed()
+        self.start.at.elapsed()
     }
 
     /// When a complete share is announced first that was resumed at the start of the peer.
     pub(super) fn first_announces(&self) -> Instant {
-        self.first_announces
+        self.start.first_announces
     }
 
     /// A new link id, unique within this peer.

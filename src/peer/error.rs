@@ -78,6 +78,10 @@ pub enum PeerError {
     /// No download has that name.
     #[error("there is no download called {0:?}; show_downloads lists them")]
     NoSuchDownload(String),
+    /// A download that cannot be cancelled, because it is complete: its name, and the command that
+    /// ends it.
+    #[error("{0} is complete; cancel cannot end it, use: {1}")]
+    Complete(String, String),
     /// No share or download in an open swarm has that name.
     #[error(
         "no share or download in an open swarm is called {0:?}; status lists all, and stop_share GROUP NAME ends a group's share"
@@ -162,7 +166,7 @@ impl PeerError {
             Self::Store(_) | Self::FilesMissing(_) => "storage",
             Self::Record(_) => "record",
             Self::Already { .. } => "already",
-            Self::NoSuchDownload(_) => "no-such-download",
+            Self::NoSuchDownload(_) | Self::Complete(..) => "no-such-download",
             Self::NoSuchShare(_) => "no-such-share",
             Self::SeveralShares(..) => "several-shares",
             Self::OfGroup(_) => "of-a-group",

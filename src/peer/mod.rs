@@ -7,8 +7,8 @@
 //! Layers, from the top:
 //! - `doctor`, which checks what a peer needs, and itself needs no running peer;
 //! - `commands`, and `running`, which starts and stops the peer;
-//! - `incoming`, `calls`, `tick`, `restore`, `magnet`, `download`: events that start links and
-//!   transfers, and the clock;
+//! - `incoming`, `calls`, `restore`, `magnet`, `download`: events that start links and transfers;
+//!   `tick`: the clock;
 //! - `services`: the objects that exist once per peer;
 //! - `account`, `announce`, `group`, `web_seed`, `watch`: work on behalf of transfers;
 //! - `transfers`: the map of transfers and magnet searches;
@@ -34,6 +34,7 @@ mod incoming;
 mod limits;
 mod link;
 mod magnet;
+mod names;
 mod owned;
 mod restore;
 mod run_connection;
@@ -59,7 +60,7 @@ pub use commands::groups::{ListedFile, StopScope, Uploaded};
 pub use commands::new_share::NewShare;
 pub use commands::sending::Sent;
 pub use doctor::{Check, DoctorOptions, Finding, Verdict, examine};
-pub use download::place::Started;
+pub use download::place::{Started, TakenOver};
 pub use error::PeerError;
 pub use file_choice::{DownloadOptions, FileChoice};
 pub use limits::{Deadlines, Limits};
@@ -72,7 +73,7 @@ pub use status::{
 };
 pub use trust::{FirstUse, Trust, TrustError};
 
-// Shared inside this module: files name these `super::X` or `crate::peer::X`.
+// Shared inside this module. Its files refer to these items as `super::X` or `crate::peer::X`.
 use announce::Announcer;
 use buffers::{BlockBuffer, BufferPool, Reservation};
 use calls::Calls;

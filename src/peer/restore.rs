@@ -74,6 +74,8 @@ fn damaged_record(error: &RecordError) -> DamagedRecord {
     log::error!("{error}");
     DamagedRecord {
         path: error.path().to_owned(),
+        info_hash: error.info_hash(),
+        may_lose_download: error.may_lose_download(),
         message: error.to_string(),
     }
 }

@@ -115,9 +115,17 @@ impl Peer {
         &self.folder
     }
 
-    /// The records in the state folder that could not be used at the start.
-    pub fn damaged(&self) -> &[DamagedRecord] {
-        &self.restored.damaged
+    /// The files in the state folder that could not be used at the start. Leaves out those that
+    /// have been removed since, or whose share or download has been added again.
+    pub fn damaged(&self) -> Vec<DamagedRecord> {
+        let mut damaged = self.restored.damaged.clone();
+        damaged.retain(|damaged| {
+            let is_here = |hash| self.transfers.entry(hash).is_some();
+            let is_here = damaged.info_hash.is_some_and(is_here);
+            let records = &self.context.records;
+            !is_here && records.is_still_damaged(&damaged.path, damaged.info_hash)
+        });
+        damaged
     }
 
     /// The shares and downloads that the start found complete and unchanged. The files of all

@@ -73,6 +73,10 @@ pub struct ShareStatus {
 pub struct DamagedRecord {
     /// Its path.
     pub path: PathBuf,
+    /// The share or download that it belongs to.
+    pub info_hash: Option<InfoHash>,
+    /// Whether a download may be lost.
+    pub may_lose_download: bool,
     /// What is wrong with it, and what to do.
     pub message: String,
 }

@@ -43,9 +43,7 @@ fn tick(services: &Services, calls: &Calls, entry: &SwarmEntry) -> Option<Durati
     let (due, next) = match entry {
         SwarmEntry::Search(search) => search.tick(),
         SwarmEntry::Transfer(transfer) => {
-            if transfer.take_web_seeds_due() {
-                web_seed::start_threads(transfer, &services.web);
-            }
+            web_seed::start_threads(transfer, &services.web, &transfer.take_web_seeds_due());
             transfer.tick()
         }
     };

@@ -4,7 +4,7 @@ use super::{Context, MagnetSearch, Transfer};
 use crate::swarm::Contacts;
 use crate::system::lock;
 use crate::torrent::InfoHash;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -60,9 +60,14 @@ impl SwarmEntry {
 
     /// Whether a command that names `name` means this entry.
     pub(super) fn is_named(&self, name: &str) -> bool {
+        self.names().contains(name) || self.info_hash().to_string() == name
+    }
+
+    /// The names by which commands mean it, besides its info-hash.
+    fn names(&self) -> BTreeSet<String> {
         match self {
-            Self::Search(search) => search.name() == name || search.info_hash().to_string() == name,
-            Self::Transfer(transfer) => transfer.plan.is_named(name),
+            Self::Search(search) => BTreeSet::from([search.name().to_owned()]),
+            Self::Transfer(transfer) => transfer.plan.names(),
         }
     }
 
@@ -224,7 +229,11 @@ impl Transfers {
         entry: SwarmEntry,
     ) -> Option<SwarmEntry> {
         let info_hash = entry.info_hash();
+        self.context.names.add(entry.names());
         let former = map.insert(info_hash, entry);
+        if let Some(former) = &former {
+            self.context.names.remove(former.names());
+        }
         // Calls of `include` before the insertion had no effect: the thread `tick` ignores swarms
         // that are not in the map.
         self.context.ticks.include(info_hash);
@@ -240,6 +249,7 @@ impl Transfers {
             .is_some_and(|there| there.is_same(entry));
         if is_there {
             map.remove(&info_hash);
+            self.context.names.remove(entry.names());
         }
         entry.set_retired(true);
         is_there

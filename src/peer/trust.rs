@@ -5,11 +5,11 @@
 //! before any data is sent. Out of scope: the data.
 
 use crate::certificate::Fingerprint;
-use crate::net::{TlsError, TlsStream, connect_tls};
+use crate::net::{TlsError, TlsStream, connect_tls, connect_within};
 use crate::storage::{KnownCluster, KnownClusterError};
 use crate::system::cause;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,7 +87,7 @@ pub enum TrustError {
     },
     /// The stored fingerprint cannot be read or written.
     #[error(transparent)]
-    Known(Arc<KnownClusterError>),
+    FingerprintFile(Arc<KnownClusterError>),
 }
 
 impl<'a> Trust<'a> {
@@ -151,7 +151,7 @@ impl<'a> Trust<'a> {
     fn expected(&self) -> Result<Option<Fingerprint>, TrustError> {
         match self.pinned {
             Some(pinned) => Ok(Some(pinned)),
-            None => self.known.load().map_err(cluster_file_error),
+            None => self.known.load().map_err(fingerprint_file_error),
         }
     }
 
@@ -162,7 +162,7 @@ impl<'a> Trust<'a> {
         connect_timeout: Duration,
         handshake_timeout: Duration,
     ) -> Result<(TlsStream, Fingerprint), TrustError> {
-        let connected = TcpStream::connect_timeout(&address, connect_timeout);
+        let connected = connect_within(address, connect_timeout);
         let socket = connected.map_err(|source| TrustError::Connect {
             address,
             source: Arc::new(source),
@@ -186,7 +186,8 @@ impl<'a> Trust<'a> {
 
     fn store_first(&self, address: SocketAddr, found: Fingerprint) -> Result<(), TrustError> {
         // Another connection may have stored a fingerprint in the meantime.
-        let first = self.known.store_first(found).map_err(cluster_file_error)?;
+        let first = self.known.store_first(found);
+        let first = first.map_err(fingerprint_file_error)?;
         if first != found {
             return Err(self.changed(address, first, found));
         }
@@ -223,8 +224,8 @@ impl TrustError {
     }
 }
 
-fn cluster_file_error(error: KnownClusterError) -> TrustError {
-    TrustError::Known(Arc::new(error))
+fn fingerprint_file_error(error: KnownClusterError) -> TrustError {
+    TrustError::FingerprintFile(Arc::new(error))
 }
 
 #[cfg(test)]
@@ -291,6 +292,6 @@ mod tests {
         let trust = Trust::new(None, folder.path(), &first_use);
         std::fs::write(KnownCluster::new(folder.path()).path(), "x").unwrap();
         let error = trust.connect(tracker().address()).unwrap_err();
-        assert!(matches!(error, TrustError::Known(_)), "{error}");
+        assert!(matches!(error, TrustError::FingerprintFile(_)), "{error}");
     }
 }

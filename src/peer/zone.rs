@@ -15,8 +15,8 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-/// How near an address is, from far to near. Link-local addresses come last, so that the limit
-/// [`Self::ThisMachine`] excludes them.
+/// How near an address is, from far to near. Link-local addresses come last, so that a caller that
+/// allows all zones up to [`Self::ThisMachine`] does not allow them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Zone {
     /// An address in none of the other zones.

@@ -209,10 +209,10 @@ impl<'a> ScenarioLines<'a> {
         if !names.insert(name.clone()) {
             return Err(self.error(ScenarioDefect::OwnedTwice(name)));
         }
-        let (mut content, mut first) = (Vec::new(), None);
+        let (mut content, mut first_length) = (Vec::new(), None);
         for segment in 1..=segments {
             let line = self.expect(|| format!("identifier {segment} of {segments} of {name}"))?;
-            let first = *first.get_or_insert(line.len());
+            let first = *first_length.get_or_insert(line.len());
             if line.is_empty() {
                 return Err(self.error(ScenarioDefect::EmptyIdentifier));
             }
@@ -226,7 +226,7 @@ impl<'a> ScenarioLines<'a> {
             content.extend_from_slice(line);
             content.push(b'\n');
         }
-        let segment_length = first.map_or(0, |first| first + 1);
+        let segment_length = first_length.map_or(0, |length| length + 1);
         // At most `MAX_PIECE_LENGTH`: each identifier is shorter, as checked above.
         let segment_length = u32::try_from(segment_length).unwrap_or(MAX_PIECE_LENGTH);
         Ok(OwnedFile {

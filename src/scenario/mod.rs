@@ -1,7 +1,7 @@
 //! A client of a closed run.
 //!
-//! In scope: the file `inR.txt` with the files that the client owns and wants, and the client's
-//! side of the run. Out of scope: the tracker's side (`tracker::closed_run`).
+//! In scope: the file `inR.txt`, which lists the files that the client owns and wants, and the
+//! client's side of the run. Out of scope: the tracker's side (`tracker::closed_run`).
 
 mod file_names;
 mod input_file;

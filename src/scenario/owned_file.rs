@@ -22,8 +22,8 @@ impl OwnedFile {
     /// The info dictionary of a share with this file only. Each segment is one piece.
     ///
     /// # Errors
-    /// None for files from [`Scenario::parse`](super::Scenario::parse), which checks the limits of
-    /// a torrent.
+    /// A file from [`Scenario::parse`](super::Scenario::parse) causes no error: `parse` checks the
+    /// limits of a torrent.
     pub fn info(&self) -> Result<Info, MetainfoError> {
         let piece_length = match self.segment_length {
             0 => EMPTY_FILE_PIECE,

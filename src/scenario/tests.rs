@@ -19,7 +19,7 @@ fn testdata(folder: &str) -> Vec<PathBuf> {
 #[test]
 fn every_scenario_is_valid_and_its_expected_files_equal_the_owned_files() {
     for folder in testdata("scenarios") {
-        let (mut content, mut wanted) = (HashMap::new(), Vec::new());
+        let (mut owned_files, mut wanted) = (HashMap::new(), Vec::new());
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
@@ -29,7 +29,7 @@ fn every_scenario_is_valid_and_its_expected_files_equal_the_owned_files() {
             let scenario = Scenario::parse(&fs::read(&path).unwrap()).unwrap();
             for file in scenario.owned {
                 assert_eq!(file.info().unwrap().name(), &file.name);
-                let known: &mut OwnedFile = content
+                let known: &mut OwnedFile = owned_files
                     .entry(file.name.clone())
                     .or_insert_with(|| file.clone());
                 assert_eq!(*known, file, "{}", path.display());
@@ -42,7 +42,7 @@ fn every_scenario_is_valid_and_its_expected_files_equal_the_owned_files() {
         for (client, name) in wanted {
             let output: FileName = output_name(client, &name).unwrap();
             let expected = fs::read(folder.join("expected").join(&output)).unwrap();
-            assert_eq!(content[&name].content, expected, "{}", folder.display());
+            assert_eq!(owned_files[&name].content, expected, "{}", folder.display());
         }
     }
 }

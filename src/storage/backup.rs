@@ -143,8 +143,19 @@ pub fn check_backup_name(path: &Path) -> Result<(), BackupError> {
     }
 }
 
-/// Reads a whole backup. Returns `None` if the file has another format.
+/// Reads a whole backup. Returns `None` if the file has another format. The beginning of a first
+/// line is a backup that was cut off.
 pub(super) fn read(from: &mut dyn Read) -> io::Result<Option<Backup>> {
+    let mut beginning = Vec::new();
+    let length = u64::try_from(DATABASE.len()).unwrap_or(u64::MAX);
+    (&mut *from).take(length).read_to_end(&mut beginning)?;
+    if ![DATABASE, CLUSTER]
+        .iter()
+        .any(|line| line.starts_with(&beginning))
+    {
+        return Ok(None);
+    }
+    let from = &mut beginning.chain(from);
     let mut first_line = [0; DATABASE.len()];
     let mut reader = BackupReader::begin(from, &mut first_line)?;
     if first_line == *DATABASE {
@@ -312,6 +323,18 @@ mod tests {
         for other in [&nowhere, Path::new("/dev/null"), folder.path()] {
             let taken = check_backup_name(other);
             assert!(matches!(taken, Err(BackupError::Taken(_))), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn another_file_of_any_length_is_no_backup_and_a_beginning_is_a_damaged_one() {
+        for other in ["my thesis", "a thesis of many words", "pieceful backup 3\n"] {
+            let read = read(&mut other.as_bytes()).unwrap();
+            assert!(read.is_none(), "{other:?}");
+        }
+        for cut in [0, 1, DATABASE.len() - 1, DATABASE.len()] {
+            let error = read(&mut &DATABASE[..cut]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{cut}");
         }
     }
 

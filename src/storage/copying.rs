@@ -6,11 +6,12 @@ use crate::system::processors;
 use crate::torrent::PieceIndex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Bytes that are copied at once.
-const COPIED_AT_ONCE: usize = 1 << 20;
+/// Size of the buffer in bytes.
+const COPY_BUFFER_LENGTH: usize = 1 << 20;
 
-/// Verifies `pieces`. Calls `write` with the bytes of each good piece, up to [`COPIED_AT_ONCE`] at
-/// a time, and with their offset in the share. See [`verify`] for `progress`.
+/// Verifies `pieces`. Calls `write` with the bytes of each good piece, in parts of at most
+/// [`COPY_BUFFER_LENGTH`] bytes, and with the offset of each part in the share. See [`verify`] for
+/// `progress`.
 ///
 /// # Errors
 /// The first error of `write`, or [`StoreError::Stopped`].
@@ -23,14 +24,14 @@ pub(super) fn copy_good_pieces(
 ) -> Result<(), StoreError> {
     let lengths = from.info().lengths();
     let good = verify(from, pieces, processors(), stop, progress)?;
-    let mut buffer = vec![0; COPIED_AT_ONCE];
+    let mut buffer = vec![0; COPY_BUFFER_LENGTH];
     for piece in lengths.all_pieces().filter(|piece| good.contains(*piece)) {
         if stop.load(Ordering::Relaxed) {
             return Err(StoreError::Stopped);
         }
         let (mut offset, mut left) = (lengths.offset(piece), lengths.length(piece) as usize);
         while left > 0 {
-            let length = left.min(COPIED_AT_ONCE);
+            let length = left.min(COPY_BUFFER_LENGTH);
             let chunk = buffer.get_mut(..length).unwrap_or_default();
             if let Err(error) = from.read(offset, chunk) {
                 // The file changed while it was copied. This piece is fetched instead.

@@ -21,11 +21,7 @@ pub enum StoreError {
         free: u64,
     },
     /// The disk or the user's quota is full.
-    #[error(
-        "cannot {action} {}: the disk or the quota is full ({}): make room and try again",
-        .path.display(),
-        cause(.source)
-    )]
+    #[error("cannot {action} {}: {}", .path.display(), cause(.source))]
     DiskFull {
         /// The operation, as a verb.
         action: &'static str,
@@ -109,10 +105,7 @@ pub enum StoreError {
     #[error("{} is missing", .0.display())]
     Missing(PathBuf),
     /// A file does not have the length that the torrent says.
-    #[error(
-        "{} has {found} bytes where the torrent says {expected}: it was changed",
-        .path.display()
-    )]
+    #[error("{} has {found} bytes where the torrent says {expected}", .path.display())]
     Length {
         /// The file.
         path: PathBuf,
@@ -128,6 +121,12 @@ pub enum StoreError {
         .0.display()
     )]
     Changed(PathBuf),
+    /// Something else has the final name of a download that was never complete.
+    #[error(
+        "{} exists and is not what this download fetches: move it away and start the download again",
+        .0.display()
+    )]
+    OtherContent(PathBuf),
     /// A file ended during a read: someone truncated it while it was shared.
     #[error("{} ends early: it was changed while it was shared", .0.display())]
     Cut(PathBuf),
@@ -187,6 +186,19 @@ impl StoreError {
                     | Errno::ETIMEDOUT
                     | Errno::EHOSTDOWN
             )
+        )
+    }
+
+    /// Whether a file exists, or was expected to, and is not the one of the share.
+    pub fn is_other_content(&self) -> bool {
+        matches!(
+            self,
+            Self::Length { .. }
+                | Self::Changed(_)
+                | Self::Missing(_)
+                | Self::NotAFile(_)
+                | Self::NotAFolder(_)
+                | Self::Symlink(_)
         )
     }
 

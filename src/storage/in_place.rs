@@ -17,8 +17,8 @@ pub struct InPlace {
 }
 
 impl InPlace {
-    /// Finds the wanted files at the destination. Returns `None` if there is no folder under the
-    /// final name.
+    /// Finds the wanted files at the destination. Returns `None` if the torrent is a single file,
+    /// or if nothing has the final name.
     ///
     /// # Errors
     /// When the folder cannot be read. [`StoreError::Exists`] names a file whose length is not that

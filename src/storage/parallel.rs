@@ -26,7 +26,7 @@ pub(super) fn run_jobs<J: Send>(
         let mut buffer = vec![0; BUFFER_LENGTH];
         loop {
             if stop.load(Ordering::Relaxed) {
-                set_error(&first_error, StoreError::Stopped);
+                set_first_error(&first_error, StoreError::Stopped);
             }
             if lock(&first_error).is_some() {
                 return;
@@ -35,7 +35,7 @@ pub(super) fn run_jobs<J: Send>(
                 return;
             };
             if let Err(error) = work(job, &mut buffer) {
-                set_error(&first_error, error);
+                set_first_error(&first_error, error);
             }
         }
     };
@@ -53,7 +53,7 @@ pub(super) fn run_jobs<J: Send>(
     recover(first_error).map_or(Ok(()), Err)
 }
 
-fn set_error(first_error: &Mutex<Option<StoreError>>, error: StoreError) {
+fn set_first_error(first_error: &Mutex<Option<StoreError>>, error: StoreError) {
     lock(first_error).get_or_insert(error);
 }
 

@@ -72,6 +72,7 @@ pub(super) fn complete_files(
     let has_reserved = can_reserve_cheaply(&*store.root().handle()?);
     for index in store.files_to_fetch() {
         let file = store.open_file(index, Access::Write)?;
+        // Fails if the file does not have its full length.
         store.stamp(index, &file)?;
         let entry = store.info().files().get(index);
         let path = || store.file_path(index);

@@ -13,8 +13,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Bytes that are copied at once.
-const COPIED_AT_ONCE: usize = 64 << 10;
+/// Size of the buffer for copying, in bytes.
+const COPY_BUFFER_LENGTH: usize = 64 << 10;
 
 /// A parts file.
 #[derive(Debug)]
@@ -119,11 +119,11 @@ impl PartsFile {
     /// share.
     pub(super) fn copy(&self, from: u64, to: u64, file: &File, start: u64) -> io::Result<()> {
         let parts_file = self.handle().map_err(io::Error::other)?;
-        let mut buffer = vec![0; COPIED_AT_ONCE];
+        let mut buffer = vec![0; COPY_BUFFER_LENGTH];
         let mut at = from;
         while at < to {
             let length = usize::try_from(to - at).unwrap_or(usize::MAX);
-            let (part, _) = buffer.split_at_mut(length.min(COPIED_AT_ONCE));
+            let (part, _) = buffer.split_at_mut(length.min(COPY_BUFFER_LENGTH));
             parts_file.read_exact_at(part, at)?;
             file.write_all_at(part, at - start)?;
             at += part.len() as u64;

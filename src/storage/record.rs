@@ -35,6 +35,8 @@ pub struct Record {
     pub sequential: bool,
     /// Addresses of peers from a magnet link.
     pub peers: Vec<String>,
+    /// Web seeds. Empty in a record of an earlier version: then those of the `.torrent` are used.
+    pub web_seeds: Vec<String>,
 }
 
 /// Where the files of a record are.
@@ -99,7 +101,11 @@ impl Record {
             entries.push(("user", user.to_string().into()));
             entries.push(("group", group.to_string().into()));
         }
-        for (key, list) in [("only", &self.only), ("peers", &self.peers)] {
+        for (key, list) in [
+            ("only", &self.only),
+            ("peers", &self.peers),
+            ("web seeds", &self.web_seeds),
+        ] {
             if !list.is_empty() {
                 entries.push((key, texts(list)));
             }
@@ -172,6 +178,7 @@ fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
         added_ms: u64::try_from(fields.value("added")?.integer()?).ok()?,
         only: list("only")?,
         peers: list("peers")?,
+        web_seeds: list("web seeds")?,
         sequential: match fields.value("sequential") {
             None => false,
             Some(number) => number.integer()? != 0,
@@ -250,6 +257,7 @@ pub(super) mod tests {
             only: vec!["*.txt".into()],
             sequential: true,
             peers: vec!["[::1]:1".into()],
+            web_seeds: vec!["http://w/".into()],
         };
         let share = RecordKind::Share("/a/b".into());
         let complete = Record {

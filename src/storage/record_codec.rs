@@ -48,16 +48,27 @@ pub enum RecordError {
     /// An update of a record that does not exist.
     #[error("there is no record of {0}")]
     Unknown(InfoHash),
-    /// The `.torrent` file of a share cannot be read.
+    /// The `.torrent` file of a share or download cannot be used.
     #[error(
-        "{} is not shared: {source}. Put that file back, or add the share or download again",
-        .place.display()
+        "{} {}: {what}. Put that file back, add the share or download again, or remove {} to \
+         forget it",
+        .place.display(),
+        if *.is_unfinished { "is not downloaded" } else { "is not shared" },
+        .record.display()
     )]
     Torrent {
         /// Where the files of the share are.
         place: PathBuf,
-        /// Why the torrent cannot be read.
-        source: FileError,
+        /// Whether it is a download that was not stopped.
+        is_download: bool,
+        /// Whether it is a download that is not complete.
+        is_unfinished: bool,
+        /// The record of the share.
+        record: PathBuf,
+        /// The `.torrent` file.
+        torrent: PathBuf,
+        /// What is wrong with that file. Names it.
+        what: String,
     },
     /// Reading or writing failed.
     #[error(transparent)]
@@ -65,12 +76,28 @@ pub enum RecordError {
 }
 
 impl RecordError {
-    /// The file that cannot be used. Empty if the error is not that of a file.
+    /// The path of the file that cannot be used. An empty path if the error is not about a file.
     pub fn path(&self) -> &Path {
         match self {
-            Self::Damaged { path, .. } | Self::Version { path, .. } | Self::Mismatch(path) => path,
-            Self::Torrent { source: error, .. } | Self::Io(error) => &error.path,
+            Self::Damaged { path, .. }
+            | Self::Version { path, .. }
+            | Self::Mismatch(path)
+            | Self::Torrent { torrent: path, .. } => path,
+            Self::Io(error) => &error.path,
             Self::Unknown(_) => Path::new(""),
+        }
+    }
+
+    /// The share or download whose file cannot be used, by the name of that file.
+    pub fn info_hash(&self) -> Option<InfoHash> {
+        self.path().file_stem()?.to_str()?.parse().ok()
+    }
+
+    /// Whether the file may be that of a download, so that the download is lost.
+    pub fn may_lose_download(&self) -> bool {
+        match self {
+            Self::Torrent { is_download, .. } => *is_download,
+            _ => self.info_hash().is_some(),
         }
     }
 }

@@ -207,24 +207,49 @@ impl Records {
         if self.record_path(hash) != path {
             return Err(RecordError::Mismatch(path));
         }
-        let torrent_path = self.torrent_path(hash);
-        let bytes = read(&torrent_path, MAX_METAINFO).map_err(|error| match error {
-            RecordError::Io(source) => RecordError::Torrent {
-                place: record.kind.place(),
-                source,
-            },
-            error => error,
+        let metainfo = self.load_torrent(hash, torrent);
+        let metainfo = metainfo.map_err(|what| RecordError::Torrent {
+            place: record.kind.place(),
+            is_download: matches!(record.kind, RecordKind::Download(_))
+                && record.state != RecordState::Stopped,
+            is_unfinished: !matches!(record.state, RecordState::Complete { .. }),
+            record: path,
+            torrent: self.torrent_path(hash),
+            what,
         })?;
-        let metainfo = Metainfo::parse(&bytes).map_err(|error| RecordError::Damaged {
-            path: torrent_path.clone(),
-            what: error.to_string(),
-        })?;
-        if Sha1::of(&bytes) != torrent || metainfo.info().info_hash() != hash {
-            return Err(RecordError::Mismatch(torrent_path));
-        }
         self.lock_saved().insert(hash, Saved::of(&record, torrent));
         let metainfo = metainfo.with_trackers(record.trackers.clone());
+        let metainfo = match record.web_seeds.is_empty() {
+            true => metainfo,
+            false => metainfo.with_web_seeds(record.web_seeds.clone()),
+        };
         Ok((record, metainfo))
+    }
+
+    /// Reads the `.torrent` file of a share; `sha1` is the one in its record. An error says what is
+    /// wrong with the file.
+    fn load_torrent(&self, hash: InfoHash, sha1: Sha1) -> Result<Metainfo, String> {
+        let path = self.torrent_path(hash);
+        let damaged = |what: &str| format!("{} is damaged ({what})", path.display());
+        let bytes = read(&path, MAX_METAINFO).map_err(|error| match error {
+            RecordError::Damaged { what, .. } => damaged(&what),
+            error => error.to_string(),
+        })?;
+        let metainfo = Metainfo::parse(&bytes).map_err(|error| damaged(&error.to_string()))?;
+        if Sha1::of(&bytes) != sha1 || metainfo.info().info_hash() != hash {
+            return Err(damaged("it is another torrent than its record says"));
+        }
+        Ok(metainfo)
+    }
+
+    /// Whether the file that could not be used at the start is still there, and the share or
+    /// download has not been added again.
+    pub fn is_still_damaged(&self, path: &Path, hash: Option<InfoHash>) -> bool {
+        let Some(hash) = hash else {
+            return path.exists();
+        };
+        let is_recorded = self.record_path(hash).exists() || self.magnet_path(hash).exists();
+        is_recorded && !self.lock_saved().contains_key(&hash)
     }
 
     /// Saves the record of a magnet search. It survives a crash once this returns.
@@ -434,7 +459,9 @@ mod tests {
             error.contains(".torrent") && error.contains("Put that file back"),
             "{error}"
         );
+        assert!(records.is_still_damaged(&path, Some(record.info_hash)));
         fs::write(&path, &sound).unwrap();
+        assert!(load().is_ok() && !records.is_still_damaged(&path, Some(record.info_hash)));
         // An undamaged record under another share's name, and a file that is not a record.
         let other = records.records.join("00".repeat(20));
         fs::copy(records.record_path(record.info_hash), &other).unwrap();

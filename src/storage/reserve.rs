@@ -54,8 +54,8 @@ pub(super) fn can_reserve_cheaply(folder: &File) -> bool {
     fstatfs(folder).is_ok_and(|system| cheap.contains(&system.filesystem_type()))
 }
 
-/// Gives an empty file its length. If that is `cheap`, reserves the space first, so that the file
-/// stays empty if there is no space.
+/// Gives an empty file its length. If reserving space is `cheap`, reserves it first, so that the
+/// file stays empty if there is no space.
 pub(super) fn reserve(file: &File, path: &Path, length: u64, cheap: bool) -> io::Result<()> {
     let size = i64::try_from(length).map_err(|_| io::ErrorKind::FileTooLarge)?;
     if cheap && size > 0 {

@@ -2,9 +2,10 @@
 //! content or its new content.
 
 use super::optional::{sync_file, sync_folder};
+use crate::system::with_advice;
 use nix::errno::Errno;
 use std::fs::{File, Permissions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use tempfile::{NamedTempFile, PersistError};
@@ -62,13 +63,7 @@ pub(super) fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
 pub(super) fn with_readable_text(error: io::Error) -> io::Error {
     let text = error.to_string();
     let (reason, _) = text.split_once(" (os error ").unwrap_or((&text, ""));
-    let text = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            format!("the disk or the quota is full ({reason}): make room and try again")
-        }
-        _ => reason.to_owned(),
-    };
-    io::Error::new(error.kind(), text)
+    io::Error::new(error.kind(), with_advice(error.kind(), reason))
 }
 
 /// Checks that a file can be made in the folder.

@@ -33,8 +33,9 @@ enum State {
     Waiting(Duration),
     /// A call is under way or a link is open.
     Busy,
-    /// Not to be called before this time, because the peer there sent a bad piece. The state stays
-    /// until the next call. Our own address is barred for ever (`Duration::MAX`).
+    /// Not to be called before this time, because the peer there sent a bad piece. When this time
+    /// has come, the state still stays until the address is called. Our own address is barred for
+    /// ever (`Duration::MAX`).
     Barred(Duration),
 }
 
@@ -199,15 +200,15 @@ impl Candidates {
         }
     }
 
-    /// Whether the address is barred.
+    /// Whether the address is barred at `now`.
     pub fn is_barred(&self, address: SocketAddr, now: Duration) -> bool {
         let candidate = self.addresses.get(&address);
         candidate
             .is_some_and(|candidate| matches!(candidate.state, State::Barred(until) if until > now))
     }
 
-    /// Whether the address of some peer is barred. Our own address does not count: it is barred for
-    /// ever.
+    /// Whether the address of some peer is barred at `now`. Our own address does not count: it is
+    /// barred for ever.
     pub fn has_barred(&self, now: Duration) -> bool {
         let mut states = self.addresses.values().map(|candidate| candidate.state);
         states.any(
@@ -215,7 +216,7 @@ impl Candidates {
         )
     }
 
-    /// Whether the address is known and not barred.
+    /// Whether the address is known and not in the state `Barred`.
     pub fn may_call(&self, address: SocketAddr) -> bool {
         let candidate = self.addresses.get(&address);
         candidate.is_some_and(|candidate| !matches!(candidate.state, State::Barred(_)))

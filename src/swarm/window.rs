@@ -10,9 +10,9 @@
 //!   trip, each block adds seven. The pace of the blocks inside one burst shows such a link: at
 //!   that pace, more blocks than the window holds would arrive in one round trip.
 //!
-//! The window is never fixed. So a long fat link is filled, and a slow link holds few blocks that
-//! others could fetch. On a near link the delay is almost zero: the window follows the slack, and
-//! `NEAR_ALLOWANCE` bounds it.
+//! The window is never fixed. So a long fat link is filled. On a slow link few blocks are in
+//! flight, and other links can fetch the rest. On a near link the delay is almost zero: the window
+//! follows the slack, and `NEAR_ALLOWANCE` bounds it.
 
 use std::time::Duration;
 
@@ -203,7 +203,7 @@ mod tests {
     /// The largest window that a peer uses.
     const LARGEST_WINDOW: u32 = 4_096;
 
-    /// A link of `rate` bytes a second and `delay` each way that is kept filled.
+    /// A link with `rate` bytes a second and `delay` each way. It never lacks blocks to request.
     struct TestLink {
         rate: f64,
         delay: Duration,

@@ -52,7 +52,7 @@ impl BlockRange {
         self.length
     }
 
-    /// The number of the block in its piece, if the piece is divided into blocks of [`BLOCK`].
+    /// The block of [`BLOCK`] bytes in which the range begins: its number in the piece, from 0.
     pub fn number(self) -> u32 {
         self.begin / BLOCK
     }

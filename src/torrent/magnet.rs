@@ -2,7 +2,7 @@
 //! which files to download (BEP 53).
 
 use super::file_pattern::{FilePattern, numbers_text};
-use super::{InfoHash, ParseHashError};
+use super::{InfoHash, ParseHashError, Sources};
 use crate::base::{hex, percent::escape, url};
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -120,6 +120,27 @@ fn parameter(key: &str) -> String {
 fn add(list: &mut Vec<String>, value: String) {
     if list.len() < MAX_OF_EACH && !value.is_empty() && !list.contains(&value) {
         list.push(value);
+    }
+}
+
+impl Magnet {
+    /// This link with the name, trackers, web seeds and peers of another link of the same swarm, as
+    /// far as they are missing here. Also returns what was added: nothing, if both together do not
+    /// fit into one link.
+    pub fn merged(&self, other: &Self) -> (Self, Sources) {
+        let mut sources = Sources::from(self);
+        let added = sources.merge(&Sources::from(other));
+        let merged = Self {
+            name: self.name.clone().or_else(|| other.name.clone()),
+            trackers: sources.trackers.into_iter().flatten().collect(),
+            web_seeds: sources.web_seeds,
+            peers: sources.peers,
+            ..self.clone()
+        };
+        match merged.to_string().parse() == Ok(merged.clone()) {
+            true => (merged, added),
+            false => (self.clone(), Sources::default()),
+        }
     }
 }
 
@@ -309,5 +330,29 @@ mod tests {
                 "{link}"
             );
         }
+    }
+
+    #[test]
+    fn a_link_takes_over_what_another_one_names_if_both_fit_into_one() {
+        let link = |more: &str| -> Magnet {
+            let hash = InfoHash([7; 20]);
+            format!("magnet:?xt=urn:btih:{hash}{more}").parse().unwrap()
+        };
+        let (merged, added) = link("&tr=http://a/&so=1-2").merged(&link(
+            "&dn=x&tr=http://a/&tr=http://b/&x.pe=h:1&ws=http://w/",
+        ));
+        let all = "&dn=x&tr=http://a/&tr=http://b/&x.pe=h:1&ws=http://w/&so=1-2";
+        assert_eq!(merged, link(all));
+        assert_eq!(added.trackers, [["http://b/"]]);
+        assert_eq!((added.peers.len(), added.web_seeds.len()), (1, 1));
+        let trackers = |from: usize| -> String {
+            (from..from + 40)
+                .map(|at| format!("&tr=http://{at}/"))
+                .collect()
+        };
+        let full = link(&trackers(0));
+        let (same, added) = full.merged(&link(&trackers(40)));
+        assert_eq!(same, full);
+        assert!(added.is_empty());
     }
 }

@@ -16,6 +16,7 @@ mod new_info;
 mod path;
 mod piece_set;
 mod selection;
+mod sources;
 mod web_seed;
 
 pub use file_pattern::FilePattern;
@@ -34,4 +35,5 @@ pub use new_info::{NewFile, NewInfo};
 pub use path::{FileName, FilePath, NameError};
 pub use piece_set::{BitfieldError, PieceSet};
 pub use selection::{NothingChosen, Selection};
+pub use sources::Sources;
 pub use web_seed::{FilePart, file_parts, web_seed_url};

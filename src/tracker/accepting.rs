@@ -5,9 +5,9 @@ use super::connection::{HttpDeadlines, HttpSession};
 use super::place_limits::TrustsAddress;
 use super::service::Service;
 use crate::net::{
-    ConnectionPurpose, HandshakeProgress, Holder, IncomingConnection, Interest, Job, Lane, Next,
-    NonblockingTls, Place, Serve, Session, TLS_FIRST_BYTE, TlsHandshake, TlsServer, TlsStream,
-    Turn, Wait, receive_now,
+    ConnectionHandle, ConnectionPurpose, HandshakeProgress, Holder, IncomingConnection, Interest,
+    Job, Lane, Next, NonblockingTls, Serve, Session, TLS_FIRST_BYTE, TlsHandshake, TlsServer,
+    TlsStream, Turn, Wait, receive_now,
 };
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -34,8 +34,8 @@ pub struct AcceptedTls {
     /// What the caller wants. For every purpose except [`ConnectionPurpose::Peer`], the handshake
     /// has proved that the caller holds the key of the cluster.
     pub purpose: ConnectionPurpose,
-    /// The place of the connection at its server. [`Place::notify`] wakes its session.
-    pub place: Place,
+    /// [`ConnectionHandle::notify`] wakes the session of the connection.
+    pub handle: ConnectionHandle,
 }
 
 /// What serves a connection.
@@ -100,13 +100,17 @@ impl Acceptor {
 }
 
 impl Serve for Acceptor {
-    fn begin(&self, incoming: IncomingConnection, place: Place) -> (Box<dyn Session>, Instant) {
+    fn begin(
+        &self,
+        incoming: IncomingConnection,
+        handle: ConnectionHandle,
+    ) -> (Box<dyn Session>, Instant) {
         let until = incoming.accepted + self.shared.deadlines.head;
         let session = TrackerSession {
             stream: incoming.stream,
             from: incoming.address,
             until,
-            place,
+            handle,
             shared: Arc::clone(&self.shared),
             stage: Stage::FirstByte,
         };
@@ -124,7 +128,7 @@ struct TrackerSession {
     from: SocketAddr,
     /// The deadline of first byte and handshake together.
     until: Instant,
-    place: Place,
+    handle: ConnectionHandle,
     shared: Arc<Shared>,
     stage: Stage,
 }
@@ -218,7 +222,7 @@ impl TrackerSession {
         turn: &mut Turn<'_>,
     ) -> Next {
         if purpose != ConnectionPurpose::Peer
-            && let Err(full) = self.place.authenticate(Holder::Cluster)
+            && let Err(full) = self.handle.authenticate(Holder::Cluster)
         {
             log::warn!(
                 "refused {}, which holds the key of the cluster: {full}",
@@ -233,7 +237,7 @@ impl TrackerSession {
             tls,
             from: self.from,
             purpose,
-            place: self.place.clone(),
+            handle: self.handle.clone(),
         };
         match serve(accepted) {
             ServedBy::Session(session) => {

@@ -122,12 +122,14 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, HttpEr
     Ok(Some((request, length)))
 }
 
-/// Appends a response to `request` with this status (`200 OK`) and a body of plain text.
+/// Writes the response for `request` to the end of `out`, with this status (such as `200 OK`) and a
+/// body of plain text.
 pub(super) fn respond(request: &Request<'_>, status: &str, body: &[u8], out: &mut Vec<u8>) {
     respond_as(request, status, "text/plain", body, out);
 }
 
-/// Appends a response to `request` with this status and a body of this media type.
+/// Writes the response for `request` to the end of `out`, with this status and a body of this media
+/// type.
 pub(super) fn respond_as(
     request: &Request<'_>,
     status: &str,

@@ -38,8 +38,8 @@ pub struct NodeOptions {
     /// The file that lists the trackers. It is read repeatedly. Without it there are no other
     /// trackers.
     pub tracker_info: Option<PathBuf>,
-    /// Whether it serves at once with any data: the operator guarantees that no other tracker has
-    /// newer data.
+    /// Whether it serves at once, whatever data it has: the operator guarantees that no other
+    /// tracker has newer data.
     pub alone: bool,
     /// A backup that replaces the registry in the state folder.
     pub restore: Option<PathBuf>,
@@ -64,8 +64,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a tracker. Calls `introduce` with its address and its cluster's fingerprint when it
-    /// is ready to serve, before it serves.
+    /// Starts a tracker. Calls `introduce` with its address and its cluster's fingerprint just
+    /// before it begins to serve.
     ///
     /// # Errors
     /// See [`NodeError`].
@@ -200,11 +200,11 @@ fn serve_tls(store: &Arc<RegistryStore>, registrar: &Arc<Registrar>) -> ServeTls
             tls,
             from,
             purpose,
-            place,
+            handle,
         } = accepted;
         let serve: fn(&RegistryStore, &TlsStream, SocketAddr) = match purpose {
             ConnectionPurpose::Peer => {
-                let session = ControlSession::new(&registrar, tls, from, place);
+                let session = ControlSession::new(&registrar, tls, from, handle);
                 return ServedBy::Session(Box::new(session));
             }
             ConnectionPurpose::Replica => serve_replica,

@@ -8,7 +8,7 @@ use super::store::RegistryStore;
 use crate::certificate::{Authority, CertificateError};
 use crate::net::{
     ClusterTls, ConnectionPurpose, FrameIoError, FrameReader, TRACKER_NAME, TlsError, TlsStream,
-    write_frame,
+    connect_within, write_frame,
 };
 use crate::storage::{
     BackupError, check_backup_name, check_output, read_backup, sync_folder, write_cluster,
@@ -20,7 +20,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
 use nix::unistd::linkat;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -150,7 +150,7 @@ pub fn fetch_backup(
 ) -> Result<u64, OperatorError> {
     let tls = ClusterTls::new(&cluster.issue(TRACKER_NAME)?)
         .map_err(|error| OperatorError::Tls(address, error))?;
-    let connected = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT);
+    let connected = connect_within(address, CONNECT_TIMEOUT);
     let socket = connected.map_err(|error| OperatorError::Connect(address, error))?;
     let stream = tls.connect(
         Arc::new(socket),

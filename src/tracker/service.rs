@@ -116,6 +116,7 @@ impl Service {
     fn admit_announce(&self, request: &AnnounceRequest) -> Result<(), String> {
         self.admit()?;
         let store = self.store.as_ref();
+        // Members of a group announce its shares over their control connections, not here.
         if store.is_some_and(|store| store.read(|it| it.is_shared(request.info_hash))) {
             return Err("this torrent is not served here".into());
         }

@@ -5,11 +5,10 @@
 //! replica connections. The thread `replica` calls [`Replica::tick`]. Out of scope: access rights,
 //! the decisions of replication (`replication`), and the connections themselves (`replicas`).
 //!
-//! A write returns when it is durable here and at another tracker. It returns when it is durable
-//! here alone if no other tracker is current, or if none confirms it within
-//! [`PUSH_WAIT`](super::replication::PUSH_WAIT). Only its caller waits; others use the registry
-//! meanwhile. After a failed commit, memory is ahead of the disk: from then on nothing is read,
-//! written or sent.
+//! A write returns when it is durable here and at another tracker. If no other tracker is current,
+//! or if none confirms the write within [`PUSH_WAIT`](super::replication::PUSH_WAIT), it returns
+//! when it is durable here alone. Only its caller waits; others use the registry meanwhile. After a
+//! failed commit, memory is ahead of the disk: from then on nothing is read, written or sent.
 //!
 //! Locks: `state`, then the queue of `saves`, the `changes` or an outbox. `state` is never held
 //! over I/O or a wait.
@@ -370,7 +369,7 @@ struct State {
     waiting_writes: HashMap<Sequence, SyncSender<Copies>>,
     /// Number of the last commit that was queued for the disk.
     issued: u64,
-    /// Whether the stored registry is marked as restored, because it has not caught up yet.
+    /// Whether the database was restored from a backup and has not caught up since.
     restored: bool,
     /// Whether a commit has failed.
     failed: bool,

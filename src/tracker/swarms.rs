@@ -30,8 +30,8 @@ use std::time::Duration;
 const SHARDS: usize = 64;
 /// Number of peers in an answer if the announce asks for no number.
 const DEFAULT_NUM_WANT: u32 = 50;
-/// Announce interval for clients other than `pieceful`. The interval for `pieceful` peers is raised
-/// up to this if their address has many peers.
+/// Announce interval for clients other than `pieceful`. If an address has many peers, its
+/// `pieceful` peers get a longer interval than usual, but not longer than this.
 const OTHER_CLIENT_INTERVAL: Duration = Duration::from_secs(120);
 /// How long clients other than `pieceful` may be silent. They raise short intervals by
 /// themselves, to 300 s and more.
@@ -187,6 +187,7 @@ impl Swarms {
                         dropped += 1;
                         self.quotas.remove_peer(from);
                     }
+                    // The peer stays at its other address.
                     Some(to) => self.quotas.move_peer(from, to),
                 });
                 self.totals.seeds_changed(seeds, swarm.seeds());

@@ -41,8 +41,8 @@ pub struct AnnounceRequest {
     /// The number of peers that the request asks for. `None` leaves the number to the tracker.
     /// After parsing, this is at most [`MAX_NUM_WANT`].
     pub num_want: Option<u32>,
-    /// Whether the response has compact peers of 6 or 18 bytes (BEP 23). This is the default if the
-    /// query has no `compact`.
+    /// Whether the response has compact peers of 6 or 18 bytes (BEP 23). True if the query has no
+    /// `compact`.
     pub compact: bool,
     /// Whether a list of peers that is not compact may omit the peer ids.
     pub no_peer_id: bool,

@@ -305,12 +305,12 @@ mod tests {
         assert_eq!(assembly.add(u32::MAX, &[]), unasked(u32::MAX));
         for (piece, found, expected) in [(0, 5, METADATA_PIECE_LENGTH), (1, 2, 1), (1, 0, 1)] {
             let error = assembly.add(piece, &vec![0; found]).unwrap_err();
-            let due = MetadataError::Length {
+            let length_error = MetadataError::Length {
                 piece,
                 found,
                 expected,
             };
-            assert_eq!(error, due);
+            assert_eq!(error, length_error);
         }
         assert_eq!(assembly.add(1, b"x"), Ok(None));
         assert_eq!(assembly.add(1, b"x"), unasked(1), "twice");

@@ -53,12 +53,12 @@ pub enum TrackerInfoError {
         /// The number of the line, from 1.
         line: usize,
     },
-    /// There is no address line with this number.
+    /// The file lists no tracker with this number.
     #[error("there is no tracker {number}: the file lists {count}, numbered from 1")]
     NoSuchTracker {
         /// The requested number.
         number: u32,
-        /// The number of address lines.
+        /// The number of trackers in the file.
         count: usize,
     },
 }
@@ -72,7 +72,7 @@ pub enum HostPortError {
     /// The port is not a number from 0 to 65535.
     #[error("{0:?} is not a port; it must be a number from 0 to 65535")]
     Port(String),
-    /// The host is empty or has characters that host names and addresses do not have.
+    /// The host is neither a host name nor an IP address.
     #[error(
         "{0:?} is not a host name or address (write an IPv6 address in brackets, as in [::1]:5000)"
     )]
@@ -134,6 +134,7 @@ impl FromStr for HostPort {
 
     fn from_str(text: &str) -> Result<Self, HostPortError> {
         let shortened = |text: &str| text.chars().take(80).collect::<String>();
+        // In `[::1]`, the last colon is inside the brackets, so there is no port.
         let (host, port) = text
             .rsplit_once(':')
             .filter(|(host, _)| !host.starts_with('[') || host.ends_with(']'))

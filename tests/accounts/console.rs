@@ -4,7 +4,9 @@ use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{
     User, create_user_request, create_user_request_with_invite, group_request, login_request,
 };
-use crate::common::process::run;
+use crate::common::process::{BINARY, run};
+use crate::common::sandbox::Sandbox;
+use crate::common::terminal::Terminal;
 use pieceful::wire::access::AccessAnswer;
 use pieceful::wire::password::Password;
 use std::thread;
@@ -108,6 +110,21 @@ fn bad_lines_are_errors_and_the_end_of_input_does_not_end_the_tracker() {
         !errors.contains("hunter22") && !errors.contains('\u{1b}'),
         "{errors}"
     );
+}
+
+#[test]
+fn ctrl_d_ends_a_question_for_a_password_and_ctrl_c_the_tracker_too() {
+    let sandbox = Sandbox::new();
+    let program = [BINARY, "tracker", "--listen", "127.0.0.1:0", "--data", "d"];
+    let mut tracker = Terminal::session(&sandbox.folder("tracker"), &program);
+    tracker.wait_for_text("help lists all commands");
+    for key in ["\x04", "\x03"] {
+        tracker.press("create_user joe\r");
+        tracker.wait_for_text("password for joe: ");
+        tracker.press(key);
+        tracker.wait_for_text("error: create_user: stopped before it was done");
+    }
+    assert_eq!(tracker.wait().code(), Some(0));
 }
 
 #[test]

@@ -43,11 +43,11 @@ fn type_passwords_at_questions(nik: &mut Terminal) {
     nik.wait_for_text("error: the two passwords differ");
     // Each of these keys ends the question, not the peer.
     let stopped = "error: create_user: stopped before it was done";
-    for (key, error) in [(CTRL_C, stopped), (CTRL_D, "error: a password is missing")] {
+    for key in [CTRL_C, CTRL_D] {
         nik.press("create_user nik\r");
         nik.wait_for_text("password for nik: ");
         nik.press(key);
-        nik.wait_for_text(error);
+        nik.wait_for_text(stopped);
     }
     nik.press("create_user nik\r");
     nik.wait_for_text("password for nik: ");

@@ -1,7 +1,7 @@
 //! Terminals of other kinds: plain ones, and narrow ones.
 
 use crate::common::account_tracker::AccountTracker;
-use crate::common::process::{command, run_command};
+use crate::common::process::{BINARY, command, run_command};
 use crate::common::sandbox::Sandbox;
 use crate::common::terminal::{Kind, Terminal};
 
@@ -44,22 +44,55 @@ fn help_fits_into_the_columns_of_the_terminal() {
     }
 }
 
+/// The words that choose a mode.
+const MODES: [&[&str]; 8] = [
+    &[],
+    &["peer"],
+    &["tracker"],
+    &["doctor"],
+    &["torrent"],
+    &["torrent", "create"],
+    &["torrent", "show"],
+    &["torrent", "check"],
+];
+
 #[test]
 fn the_help_of_each_mode_fits_into_80_columns() {
     let sandbox = Sandbox::new();
-    for words in [
-        &["--help"][..],
-        &["peer", "--help"],
-        &["tracker", "--help"],
-        &["torrent", "--help"],
-        &["torrent", "create", "--help"],
-        &["torrent", "show", "--help"],
-        &["torrent", "check", "--help"],
-    ] {
-        let shown = run_command(command(&sandbox.folder("x"), words));
+    for mode in MODES {
+        let words = [mode, &["--help"]].concat();
+        let shown = run_command(command(&sandbox.folder("x"), &words));
         assert_eq!(shown.code, Some(0), "{shown:?}");
         for line in shown.stdout.lines() {
             assert!(line.chars().count() <= 80, "{words:?}: {line}");
+        }
+    }
+}
+
+#[test]
+fn the_help_of_each_mode_fits_into_a_narrow_terminal() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.folder("x");
+    for (mode, columns) in MODES
+        .into_iter()
+        .flat_map(|mode| [40, 50, 60, 70, 76].map(|columns| (mode, columns)))
+    {
+        let kind = Kind {
+            name: "xterm",
+            columns,
+        };
+        let script = "\"$@\"; echo the end";
+        let words = [&["sh", "-c", script, "sh", BINARY], mode, &["--help"]].concat();
+        let mut terminal = Terminal::start(&folder, &words, kind);
+        let shown = terminal.wait_for_text("the end");
+        for line in shown.lines() {
+            let (columns, text) = (usize::from(columns), line.trim_start());
+            // The text is not squeezed into a few columns at the right.
+            let has_room = line.len() - text.len() + 30 <= columns;
+            assert!(
+                line.chars().count() <= columns && has_room,
+                "{mode:?} at {columns}: {line}"
+            );
         }
     }
 }

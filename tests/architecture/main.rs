@@ -35,7 +35,7 @@ const LAYERS: [(&str, u32); 15] = [
 ];
 
 /// The parts of `src/peer/` from the top. A part uses only parts below it.
-const PEER_PARTS: [&str; 34] = [
+const PEER_PARTS: [&str; 35] = [
     "doctor",
     "commands",
     "running",
@@ -61,6 +61,7 @@ const PEER_PARTS: [&str; 34] = [
     "trackers",
     "buffers",
     "owned",
+    "names",
     "sockets",
     "tasks",
     "changes",

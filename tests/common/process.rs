@@ -97,6 +97,10 @@ impl Process {
         self.child.id()
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Closes standard input and waits for the end. Returns the exit status and the text on
     /// standard error.
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {

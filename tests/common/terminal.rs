@@ -76,7 +76,8 @@ impl Terminal {
         Self::start(folder, program, USUAL)
     }
 
-    fn start(folder: &Path, program: &[&str], kind: Kind) -> Self {
+    /// Like [`Terminal::session`], at a terminal of this kind.
+    pub(crate) fn start(folder: &Path, program: &[&str], kind: Kind) -> Self {
         let arguments = [&["--ctty"], program].concat();
         let mut command = prepared(Command::new("setsid"), folder, &arguments);
         command.env("P", BINARY).env("PS1", "$ ");

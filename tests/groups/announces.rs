@@ -55,6 +55,29 @@ fn count_with_seed_and_with_leech(peer: &mut Peer) -> (usize, usize) {
 }
 
 #[test]
+fn a_peer_that_ends_during_its_first_announces_is_not_counted() {
+    let tracker = AccountTracker::with(&["--interval", "600"]);
+    let mut nik = logged_in_peer(&tracker, "nik", &[]);
+    nik.run("create_group lab");
+    drop(nik);
+    for round in 0..20 {
+        let mut nik = tracker.sandbox.debug_peer("nik", &[]);
+        upload(&tracker, &mut nik, "lab", &format!("file{round}"), round);
+        nik.run("quit");
+        assert!(nik.process.wait().0.success());
+    }
+    let mut nik = second_login(&tracker, "nik");
+    let group = "lab".parse().unwrap();
+    let listed = nik.ask(AccessRequest::ListFiles { group, after: None });
+    let Ok(AccessAnswer::Files(page)) = listed else {
+        panic!("{listed:?}")
+    };
+    assert_eq!(page.entries.len(), 20);
+    let counted = page.entries.iter().filter(|entry| entry.complete > 0);
+    assert_eq!(counted.count(), 0);
+}
+
+#[test]
 fn each_share_in_an_announce_has_its_own_answer() {
     let tracker = AccountTracker::with(&["--interval", "600"]);
     let mut nik = logged_in_peer(&tracker, "nik", &[]);

@@ -42,3 +42,40 @@ fn a_share_stops_at_one_machine_of_a_user_and_goes_on_at_the_other() {
     assert_eq!(stopped["withdrawn"], true, "{stopped}");
     assert!(catalogue_entry(&mut uma, "gift").is_null());
 }
+
+#[test]
+fn the_command_against_missing_files_ends_the_share_at_this_machine_only() {
+    let tracker = AccountTracker::new();
+    let [mut nik] = team(&tracker, ["nik"]);
+    let path = tracker.sandbox.file("nik's \"gift\"", LENGTH, 7);
+    nik.run(&format!(
+        "upload_file lab \"{}\"",
+        path.display().to_string().replace('"', "\\\"")
+    ));
+    let name = "nik's \"gift\"";
+    let download = "download_file lab \"nik's \\\"gift\\\"\" copy";
+    let mut laptop = tracker.sandbox.peer("laptop");
+    laptop.run("login nik\npw of nik");
+    laptop.run(download);
+    laptop.wait_for_state(name, "complete");
+    let named = laptop.error_of("cancel \"nik's \\\"gift\\\"\"").1;
+    laptop.process.close_stdin();
+    laptop.process.wait();
+    fs::remove_file(tracker.sandbox.path("laptop/copy")).unwrap();
+    let mut laptop = tracker.sandbox.peer("laptop");
+    // The commands of both messages are typed as they are shown.
+    let (kind, message) = laptop.error_of(download);
+    assert_eq!(kind, "storage", "{message}");
+    let (_, command) = message.split_once("run ").unwrap();
+    let (command, _) = command.split_once(" and download it again").unwrap();
+    assert_eq!(named.split_once("use: ").unwrap().1, command, "{named}");
+    assert_eq!(command, "stop_share lab \"nik's \\\"gift\\\"\" --here");
+    let stopped = laptop.run(command);
+    assert_eq!(stopped["withdrawn"], false, "{stopped}");
+    laptop.run(download);
+    laptop.wait_for_state(name, "complete");
+    // An info-hash does it too.
+    let hash = laptop.shown_download(name)["info_hash"].clone();
+    laptop.run(&format!("stop_share lab {} --here", hash.as_str().unwrap()));
+    assert!(!catalogue_entry(&mut nik, name).is_null());
+}

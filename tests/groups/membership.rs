@@ -112,6 +112,20 @@ fn a_member_who_is_accepted_again_shares_again() {
     assert_served_after_login(&tracker, &mut mayank);
 }
 
+#[test]
+fn a_member_who_is_accepted_again_is_served_at_once() {
+    let tracker = AccountTracker::with(&["--interval", "600"]);
+    let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
+    for (name, seed) in [("one", 1), ("two", 2)] {
+        upload(&tracker, &mut nik, name, seed);
+    }
+    download(&tracker, &mut mayank, "mayank", "one", 1);
+    nik.run("remove_member lab mayank");
+    wait_until_shared_is(&mut mayank, "one", false);
+    join(&mut nik, &mut mayank, "mayank");
+    download(&tracker, &mut mayank, "mayank", "two", 2);
+}
+
 /// Asserts that mayank's shares are served again after a logout and a login.
 fn assert_served_after_login(tracker: &AccountTracker, mayank: &mut Peer) {
     mayank.run("logout");

@@ -7,14 +7,14 @@ use crate::common::fake_peer::*;
 use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
 use crate::common::handmade_torrent::Torrent;
 use crate::common::log::{log_line_with, wait_for_log_line};
-use crate::common::open_swarm::{TORRENT, assert_serves, seed};
+use crate::common::open_swarm::{TORRENT, assert_serves, leech, seed};
 use crate::common::peer::{Peer, quoted};
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::{PATIENCE, wait_for};
 use pieceful::peer::{Deadlines, DownloadState};
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -141,14 +141,21 @@ fn a_complete_file_is_hashed_again_only_if_it_changed() {
 }
 
 #[test]
-fn a_complete_file_with_one_changed_bit_is_no_longer_served() {
+fn a_complete_file_with_one_changed_bit_or_another_length_is_no_longer_served() {
     let torrent = Torrent::new("share", 8 << 20, 1 << 20, 4);
+    let mut flipped = torrent.content.clone();
+    flipped[5 << 20] ^= 1;
+    let longer = [&torrent.content[..], b"x"].concat();
+    for content in [flipped, longer] {
+        assert_not_served_with(&torrent, &content);
+    }
+}
+
+fn assert_not_served_with(torrent: &Torrent, content: &[u8]) {
     let sandbox = Sandbox::new();
-    drop(seed(&sandbox, "seed", &torrent));
+    drop(seed(&sandbox, "seed", torrent));
     let copy = sandbox.path("seed/copy");
-    let mut content = torrent.content.clone();
-    content[5 << 20] ^= 1;
-    fs::write(&copy, &content).unwrap();
+    fs::write(&copy, content).unwrap();
     let mut changed = sandbox.debug_peer("seed", &[]);
     let download = changed.wait_for_state("share", "failed");
     assert!(
@@ -200,6 +207,42 @@ fn a_damaged_record_is_logged_and_the_peer_works_without_it() {
         peer.run(&format!("download {} other", quoted(&file)));
         peer.wait_for_state("other", "downloading");
         assert!(fs::read(sandbox.path("seed/copy")).unwrap() == TORRENT.content);
+    }
+}
+
+#[test]
+fn a_wait_fails_once_if_the_torrent_of_a_download_is_lost_until_the_download_is_added_again() {
+    let empty: fn(&Path) = |path| fs::write(path, "").unwrap();
+    let garbage: fn(&Path) = |path| fs::write(path, "garbage").unwrap();
+    let remove: fn(&Path) = |path| fs::remove_file(path).unwrap();
+    for (is_complete, damage) in [
+        (false, remove),
+        (false, empty),
+        (false, garbage),
+        (true, remove),
+        (true, garbage),
+    ] {
+        let sandbox = Sandbox::new();
+        let (before, state) = match is_complete {
+            true => (seed(&sandbox, "peer", &TORRENT), "is not shared"),
+            false => (leech(&sandbox, "peer", &TORRENT), "is not downloaded"),
+        };
+        drop(before);
+        damage(&only_file(sandbox.path("peer.state/torrents")));
+        let mut peer = sandbox.peer("peer");
+        let (kind, message) = peer.error_of("wait 5");
+        assert_eq!(kind, "download-failed", "{message}");
+        let start = format!("{} {state}: ", sandbox.path("peer/copy").display());
+        assert!(
+            message.starts_with(&start) && message.contains(".torrent"),
+            "{message}"
+        );
+        peer.run("wait 5");
+        let damaged = |peer: &mut Peer| peer.run("status")["damaged"].as_array().unwrap().len();
+        assert_eq!(damaged(&mut peer), 1);
+        let file = TORRENT.write(&sandbox, "again.torrent");
+        peer.run(&format!("download {} copy", quoted(&file)));
+        assert_eq!(damaged(&mut peer), 0);
     }
 }
 

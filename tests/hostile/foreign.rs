@@ -9,7 +9,7 @@ use crate::common::handmade_torrent::Torrent;
 use crate::common::open_swarm::{TORRENT, assert_serves, leech, seed, serve_to};
 use crate::common::peer::{Peer, quoted};
 use crate::common::process::Process;
-use crate::common::sandbox::Sandbox;
+use crate::common::sandbox::{Sandbox, bytes};
 use pieceful::peer::{Deadlines, PeerError};
 use pieceful::storage::Destination;
 use pieceful::torrent::Metainfo;
@@ -181,6 +181,41 @@ fn a_download_that_waits_for_its_disk_can_be_cancelled_and_begun_anew() {
     restarted.run(&format!("download {} copy", quoted(&file)));
     restarted.wait_for_state("share", "complete");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
+}
+
+#[test]
+fn a_file_of_a_person_at_the_name_of_an_unfinished_download_is_reported_as_such() {
+    let sandbox = Sandbox::new();
+    let (first, go) = leech_with_eight_pieces(&sandbox);
+    first.kill();
+    drop(go);
+    let copy = sandbox.path("leech/copy");
+    let file = quoted(&TORRENT.write(&sandbox, "again.torrent"));
+    let download = format!("download {file} copy");
+    for own in [b"mine!".to_vec(), bytes(TORRENT.content.len(), 99)] {
+        fs::write(&copy, &own).unwrap();
+        let mut restarted = sandbox.debug_peer("leech", &[]);
+        // Before or after the peer has looked at the file.
+        let (_, message) = restarted.error_of(&download);
+        assert!(message.contains("copy exists"), "{message}");
+        assert!(message.contains("move it away"), "{message}");
+        let failed = restarted.wait_for_state("share", "failed");
+        let reason = failed["reason"].as_str().unwrap();
+        assert!(reason.contains("copy exists"), "{reason}");
+        assert!(reason.contains("move it away"), "{reason}");
+        restarted.assert_refused(&download, "exists", "move it away");
+        assert!(fs::read(&copy).unwrap() == own);
+        restarted.kill();
+    }
+    let mut restarted = sandbox.debug_peer("leech", &[]);
+    restarted.wait_for_state("share", "failed");
+    fs::remove_file(&copy).unwrap();
+    restarted.run(&download);
+    let complete = restarted.wait_for_state("share", "complete");
+    assert!(
+        complete["from"]["disk"].as_u64() >= Some(8 * 32_768),
+        "{complete}"
+    );
 }
 
 #[test]

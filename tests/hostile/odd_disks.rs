@@ -414,7 +414,7 @@ fn a_replacement_that_a_crash_interrupts_at_any_step_is_complete_before_a_comman
             let ended = run_after_crash(&sandbox, &disk, (&name, share), calls, &command);
             if command.starts_with("cancel") {
                 assert_eq!(ended.code, Some(1), "{case}: {ended:?}");
-                let refusal = format!("{share} is complete and shared; cancel cannot end it");
+                let refusal = format!("{share} is complete; cancel cannot end it");
                 assert!(ended.stderr.contains(&refusal), "{case}: {ended:?}");
             } else {
                 assert_eq!(ended.code, Some(0), "{case}: {ended:?}");

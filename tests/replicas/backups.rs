@@ -109,6 +109,13 @@ fn a_backup_needs_the_cluster_key_and_a_restore_needs_a_whole_backup_and_an_empt
         refused.code == Some(1) && refused.stderr.contains("damaged"),
         "{refused:?}"
     );
+    // So is a file that is no backup, however short it is.
+    fs::write(&cut, "my thesis").unwrap();
+    let refused = pair.start_refused("1", &["--data", other, "--restore", cut.to_str().unwrap()]);
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("is not a tracker's backup"),
+        "{refused:?}"
+    );
     // A stopped tracker makes no backup. No backup is restored into a folder with a registry.
     pair.quit(1);
     let refused = take_backup(&pair, &[]);

@@ -4,6 +4,7 @@
 use super::downloads::{seeded_swarm, send};
 use crate::common::handmade_torrent::Torrent;
 use crate::common::peer::{Peer, quoted};
+use crate::common::process::run;
 use crate::common::sandbox::Sandbox;
 use std::fs;
 
@@ -53,6 +54,25 @@ fn without_a_seed_wait_fails_and_the_download_goes_on_when_a_seed_returns() {
     let _seed = sandbox.peer("seed");
     leech.run("wait 60");
     assert!(fs::read(sandbox.path("leech/big.bin")).unwrap() == fs::read(&file).unwrap());
+}
+
+#[test]
+fn the_text_of_wait_and_show_downloads_says_why_a_download_makes_no_progress() {
+    let (sandbox, _tracker, _file, seed, torrent) = seeded_swarm("big.bin", 100_000, &[]);
+    seed.process.kill();
+    let info = sandbox.tracker_info();
+    let download = format!("download '{torrent}'");
+    let mut arguments = vec!["peer", "127.0.0.1:0", info.to_str().unwrap()];
+    // `wait` shows its first line after 5 s.
+    arguments.extend(["-c", &download, "-c", "wait 7", "-c", "show_downloads"]);
+    let output = run(&sandbox.folder("leech"), &arguments, "");
+    let start = "[D] [-] big.bin  0%  0 B/s  0 peers  eta -  (";
+    let has_reason = |text: &str| {
+        let reasons = text.lines().filter_map(|line| line.strip_prefix(start));
+        reasons.filter(|reason| reason.contains("no owner")).count()
+    };
+    assert_eq!(has_reason(&output.stderr), 1, "{output:?}");
+    assert_eq!(has_reason(&output.stdout), 1, "{output:?}");
 }
 
 #[test]
@@ -114,6 +134,46 @@ fn of_two_downloads_with_one_name_cancel_ends_none_without_the_info_hash() {
     leech.run("cancel data");
     assert!(!partial(1).exists());
     leech.assert_refused("cancel data", "no-such-download", "data");
+}
+
+#[test]
+fn messages_about_missing_downloads_of_one_name_name_the_info_hash() {
+    let (sandbox, _tracker, _file, mut seed, _torrent) = seeded_swarm("x", 10_000, &[]);
+    let mut leech = sandbox.peer("leech");
+    let names = ["a b", "twin", "twin"];
+    let paths: Vec<_> = (0..)
+        .zip(names)
+        .map(|(at, name)| {
+            let file = sandbox.file(&format!("source{at}/{name}"), 10_000, at + 5);
+            let torrent = send(&mut seed, &sandbox, &file, &format!("{at}.torrent"));
+            let folder = sandbox.folder(&format!("leech/{at}"));
+            leech.run(&format!("download '{torrent}' {}", quoted(&folder)));
+            folder.join(name)
+        })
+        .collect();
+    leech.run("wait 60");
+    leech.end();
+    for path in &paths {
+        fs::remove_file(path).unwrap();
+    }
+    let mut leech = sandbox.peer("leech");
+    let message = leech.try_run("wait 60")["error"]["message"].to_string();
+    let message = message.replace("\\\"", "\"");
+    let listed = leech.run("show_downloads");
+    let downloads = listed["downloads"].as_array().unwrap();
+    assert_eq!(downloads.len(), names.len(), "{listed}");
+    for download in downloads {
+        let command = match download["name"].as_str().unwrap() {
+            "twin" => format!("stop_share - {}", download["info_hash"].as_str().unwrap()),
+            name => format!("stop_share - '{name}'"),
+        };
+        assert!(message.contains(&command), "{command}: {message}");
+        leech.run(&command);
+    }
+    assert_eq!(
+        leech.run("show_downloads")["downloads"],
+        serde_json::json!([])
+    );
 }
 
 #[test]

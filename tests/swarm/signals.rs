@@ -39,37 +39,77 @@ fn a_hangup_ends_a_peer_gracefully() {
     assert_eq!(stats(tracker.address)["peers"], 0);
 }
 
+/// Sends signals to the process without a pause.
+fn signal_at_once(process: &Process, signals: &[&str]) {
+    let script = "process=$1; shift; for signal; do kill \"-$signal\" \"$process\"; done";
+    let process = process.id().to_string();
+    let arguments = [&["-c", script, "sh", &process], signals].concat();
+    let status = Command::new("sh").args(arguments).status().unwrap();
+    assert!(status.success());
+}
+
 #[test]
-fn a_second_hangup_does_not_end_a_stopping_peer_but_sigint_and_sigterm_do() {
+fn signals_at_once_end_a_peer_gracefully_and_a_later_one_at_once_unless_it_is_a_hangup() {
     let sandbox = Sandbox::new();
     let tracker = FakeTracker::naming(&[]);
     set_only_tracker(&sandbox, tracker.address());
     let file = sandbox.file("f", 100_000, 1);
-    for (name, second, code) in [
-        ("hup", "-HUP", 0),
-        ("int", "-INT", 130),
-        ("term", "-TERM", 130),
-    ] {
-        let mut peer = sandbox.peer(name);
+    let cases: [(&[&str], &str, i32); 8] = [
+        // A terminal that closes sends SIGHUP, and so does its shell.
+        (&["HUP"], "HUP", 0),
+        (&["HUP"], "INT", 130),
+        (&["HUP"], "TERM", 130),
+        (&["TERM"], "INT", 130),
+        // `timeout` sends two, and systemd two different ones.
+        (&["TERM", "TERM"], "HUP", 0),
+        (&["TERM", "HUP"], "HUP", 0),
+        (&["INT", "HUP", "INT"], "HUP", 0),
+        (&["INT", "TERM"], "TERM", 130),
+    ];
+    for (number, (first, later, code)) in cases.into_iter().enumerate() {
+        let mut peer = sandbox.peer(&format!("peer{number}"));
         peer.run(&format!("send '{}'", file.display()));
         wait_for_log_line(&peer.log, &["/announce answers"]);
         let before = tracker.requests().len();
         let held = tracker.hold();
-        // A terminal that closes sends SIGHUP, and so does its shell.
-        peer.process.signal("-HUP");
+        signal_at_once(&peer.process, first);
         tracker.wait_for_requests(|requests| {
             let mut new = requests.iter().skip(before);
             new.any(|request| request.contains("event=stopped"))
         });
-        peer.process.signal(second);
-        if second == "-HUP" {
-            wait_until("the peer has received the second signal", || {
+        if code == 0 {
+            peer.process.signal(&format!("-{later}"));
+            wait_until("the peer has received the signals", || {
                 !has_pending_signal(peer.process.id())
             });
             drop(held);
+        } else {
+            // It counts as a later one only after a moment.
+            wait_until("the peer has ended", || {
+                peer.process.signal(&format!("-{later}"));
+                peer.process.has_ended()
+            });
         }
-        assert_eq!(peer.process.wait().0.code(), Some(code), "{name}");
+        assert_eq!(
+            peer.process.wait().0.code(),
+            Some(code),
+            "{first:?}, {later}"
+        );
     }
+}
+
+#[test]
+fn timeout_ends_a_tracker_gracefully() {
+    let sandbox = Sandbox::new();
+    let data = sandbox.folder("data");
+    let arguments = ["--preserve-status", "1000", BINARY, "tracker", "--open"];
+    let more = ["--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
+    let arguments = [&arguments[..], &more].concat();
+    let folder = sandbox.folder("tracker");
+    let tracker = Process::spawn(prepared(Command::new("timeout"), &folder, &arguments));
+    // `timeout` acts as at the end of its time.
+    tracker.signal("-TERM");
+    assert_eq!(tracker.wait().0.code(), Some(0));
 }
 
 /// Whether a signal was sent to the process that it has not received. False if it has ended.

@@ -139,11 +139,11 @@ fn examples() -> String {
          pieceful peer                                    start a prompt\n  \
          pieceful peer -c 'send disk.img' --stay          share a file until Ctrl-C\n  \
          pieceful peer 0.0.0.0:6882 -c 'download disk.img.torrent copy.img' -c wait\n                                                   \
-         download it, by a second peer on the machine\n  \
+         download it, by a second peer\n  \
          echo status | pieceful peer 127.0.0.1:0 --json   from a script\n\n\
          Commands (blanks separate words; quotes and backslash as in sh; # begins a comment line):\n{commands}\n\n\
-         With --json each command prints {{\"command\":...,\"ok\":true,...}} or\n\
-         {{\"command\":...,\"ok\":false,\"error\":{{\"kind\":...,\"message\":...}}}}, where kind is one of:\n{kinds}\n\n\
+         With --json each command prints {{\"command\":..., \"ok\":true, ...}} or {{\"command\":..., \
+         \"ok\":false, \"error\":{{\"kind\":..., \"message\":...}}}}, where kind is one of:\n{kinds}\n\n\
          \"copies\":1 after ok means that only one of several trackers has stored the change so far; the others copy it when they are back.\n\
          Ctrl-C ends the peer gracefully, a second Ctrl-C at once. Exit codes: 0 all commands succeeded; 1 a command \
          failed; 2 wrong usage; 130 ended by a second Ctrl-C."

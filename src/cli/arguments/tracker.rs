@@ -107,8 +107,8 @@ const HELP: &str = "Examples:\n  \
     pieceful tracker --check DIR DIR            compare two stopped trackers\n  \
     pieceful tracker --expect 3                 a closed run: an experiment with three clients\n\n\
     A running tracker reads commands from standard input: status, users, groups, create_user USER, invite, help, quit.\n\n\
-    TRACKER_INFO is a text file with one HOST:PORT per line ([::1]:5000 for IPv6); # starts a comment. With a line \
-    fingerprint sha256:HEX, as the tracker prints it, peers accept trackers of that cluster only.\n\n\
+    TRACKER_INFO is a text file with one HOST:PORT per line ([::1]:5000 for IPv6); # starts a comment. A line of \
+    the form fingerprint sha256:HEX, as the tracker prints it, makes peers accept trackers of that cluster only.\n\n\
     With --open the tracker accepts announces over HTTP and UDP on its one port. GET /stats (JSON) and /metrics \
     (Prometheus) show counts to everybody. Open swarms are kept in the state folder over a restart.\n\n\
     Ctrl-C ends the tracker, a second Ctrl-C at once. Exit codes: 0 success; 1 failure; 2 wrong usage; 130 ended by a \

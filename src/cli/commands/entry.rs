@@ -3,8 +3,8 @@
 use super::command::Command;
 use super::command_words::{CommandWords, GivenOptions};
 use super::nearest::nearest;
+use crate::base::escape;
 use crate::cli::command_error::CommandError;
-use crate::cli::escape::escape;
 
 /// One command of the table.
 #[derive(Debug)]

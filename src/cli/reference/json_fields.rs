@@ -11,8 +11,8 @@ use super::document::items;
 use crate::cli::command_error::CommandError;
 use crate::peer::{
     Check, ControlStatus, DamagedRecord, DownloadState, DownloadStatus, Finding, LinkStatus,
-    ListedFile, NewShare, Sent, ShareStatus, Started, Status, TrackerState, TrackerStatus,
-    Uploaded, Verdict,
+    ListedFile, NewShare, Sent, ShareStatus, Started, Status, TakenOver, TrackerState,
+    TrackerStatus, Uploaded, Verdict,
 };
 use crate::torrent::InfoHash;
 use crate::wire::access::{
@@ -73,6 +73,7 @@ fn samples() -> Vec<CommandOutcome> {
             info_hash: HASH,
             path: "/x".into(),
             already: false,
+            taken_over: TakenOver::Nothing,
         }),
         CommandOutcome::Downloads(downloads()),
         CommandOutcome::Links(links()),
@@ -236,6 +237,8 @@ fn status(user: Option<String>) -> Status {
         links: 1,
         damaged: vec![DamagedRecord {
             path: "/s/records/7".into(),
+            info_hash: None,
+            may_lose_download: false,
             message: "damaged".into(),
         }],
     }

@@ -1,7 +1,7 @@
 //! Accounts and groups as text.
 
 use super::list::lines_of;
-use crate::cli::escape::escape;
+use crate::base::{command_text, escape};
 use crate::cli::outcome::AccountOutcome;
 use crate::cli::units::{counted, size};
 use crate::peer::ListedFile;
@@ -51,7 +51,8 @@ pub(in crate::cli) fn news_lines(news: &[DecisionEntry]) -> Vec<String> {
         |entry: &&DecisionEntry| !is_request(entry) || !many_requests.contains_key(&entry.group);
     let mut lines: Vec<String> = news.iter().filter(has_own_line).map(news_line).collect();
     lines.extend(many_requests.iter().map(|(group, count)| {
-        format!("{group}: {count} users ask to join; list_requests {group} shows them")
+        let list = command_text("list_requests", &[&group.to_string()], &[]);
+        format!("{group}: {count} users ask to join; {list} shows them")
     }));
     lines
 }
@@ -66,7 +67,8 @@ fn news_line(entry: &DecisionEntry) -> String {
     match entry.outcome {
         DecisionOutcome::Requested => {
             let user = entry.user.as_ref().map_or("-".to_owned(), Label::to_string);
-            format!("{group}: {user} asks to join; to accept, type: accept_request {group} {user}")
+            let accept = command_text("accept_request", &[&group.to_string(), &user], &[]);
+            format!("{group}: {user} asks to join; to accept, type: {accept}")
         }
         DecisionOutcome::Accepted => {
             format!("{group}: your request was accepted, you are a member")

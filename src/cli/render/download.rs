@@ -1,7 +1,7 @@
 //! The line of a download.
 
+use crate::base::escape;
 use crate::cli::commands::OPEN_SWARMS;
-use crate::cli::escape::escape;
 use crate::cli::units::{counted, duration, size};
 use crate::peer::{DownloadState, DownloadStatus};
 use std::time::Duration;
@@ -28,6 +28,17 @@ pub(in crate::cli) fn download_line(download: &DownloadStatus) -> String {
             )
         }
     }
+}
+
+/// The line of a download, and why it makes no progress, if it does not.
+pub(in crate::cli) fn download_line_with_trouble(download: &DownloadStatus) -> String {
+    let trouble = in_parentheses(download.trouble.as_deref());
+    format!("{}{trouble}", download_line(download))
+}
+
+/// A text in parentheses that ends a line.
+pub(super) fn in_parentheses(text: Option<&str>) -> String {
+    text.map_or_else(String::new, |text| format!("  ({})", escape(text)))
 }
 
 /// The rate of a download, its number of peers, and the time left.

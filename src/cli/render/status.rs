@@ -1,7 +1,7 @@
 //! The lines of the command `status`.
 
-use super::download::download_line;
-use crate::cli::escape::escape;
+use super::download::{download_line, in_parentheses};
+use crate::base::escape;
 use crate::cli::units::{counted, size};
 use crate::peer::{ControlStatus, DownloadStatus, ShareStatus, Status, TrackerState};
 use crate::torrent::InfoHash;
@@ -104,10 +104,6 @@ fn service_text(control: &ControlStatus) -> String {
         "  {state}{lag}{}",
         in_parentheses(control.trouble.as_deref())
     )
-}
-
-fn in_parentheses(text: Option<&str>) -> String {
-    text.map_or_else(String::new, |text| format!("  ({})", escape(text)))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Commands that work on the data of a tracker and do not run one: dump, backup, comparison.
 
+use crate::base::escape;
 use crate::certificate::Authority;
-use crate::cli::escape::escape;
 use crate::cli::exit::{EarlyExit, Exit, early_failure};
 use crate::cli::output::Output;
 use crate::cli::state_folder;

@@ -1,6 +1,6 @@
 use super::super::{
-    IncomingConnection, Interest, Job, Lane, Next, OnThreads, Place, Session, Turn, Wait,
-    receive_now, send_now,
+    ConnectionHandle, IncomingConnection, Interest, Job, Lane, Next, OnThreads, Session, Turn,
+    Wait, receive_now, send_now,
 };
 use super::*;
 use std::io::{Read, Write};
@@ -107,12 +107,12 @@ fn a_connection_that_has_ended_no_longer_counts_against_the_limits() {
 }
 
 /// Sends each byte back: `w` from a worker, `p` from a patient worker, `t` from a thread of its
-/// own. At `n` it sends its place to the test instead, and at `q` it ends. Whenever it runs, it
+/// own. At `n` it sends its handle to the test instead, and at `q` it ends. Whenever it runs, it
 /// first sends the bytes in `notified`.
 struct Stepping {
     stream: Arc<TcpStream>,
-    place: Place,
-    places: Sender<Place>,
+    handle: ConnectionHandle,
+    handles: Sender<ConnectionHandle>,
     notified: Arc<Mutex<Vec<u8>>>,
     pending: Option<u8>,
 }
@@ -150,7 +150,7 @@ impl Session for Stepping {
         match byte {
             Some(b't') => return Next::Thread(self.thread()),
             Some(b'q') => return Next::End,
-            Some(b'n') => self.places.send(self.place.clone()).unwrap(),
+            Some(b'n') => self.handles.send(self.handle.clone()).unwrap(),
             Some(byte) => drop(send_now(&self.stream, &[byte])),
             None => {}
         }
@@ -163,16 +163,20 @@ impl Session for Stepping {
 }
 
 struct Steps {
-    places: Sender<Place>,
+    handles: Sender<ConnectionHandle>,
     notified: Arc<Mutex<Vec<u8>>>,
 }
 
 impl super::Serve for Steps {
-    fn begin(&self, incoming: IncomingConnection, place: Place) -> (Box<dyn Session>, Instant) {
+    fn begin(
+        &self,
+        incoming: IncomingConnection,
+        handle: ConnectionHandle,
+    ) -> (Box<dyn Session>, Instant) {
         let session = Stepping {
             stream: incoming.stream,
-            place,
-            places: self.places.clone(),
+            handle,
+            handles: self.handles.clone(),
             notified: Arc::clone(&self.notified),
             pending: None,
         };
@@ -180,15 +184,15 @@ impl super::Serve for Steps {
     }
 }
 
-fn stepping() -> (Server, Receiver<Place>, Arc<Mutex<Vec<u8>>>) {
-    let (sender, places) = channel();
+fn stepping() -> (Server, Receiver<ConnectionHandle>, Arc<Mutex<Vec<u8>>>) {
+    let (sender, handles) = channel();
     let notified = Arc::default();
     let serve = Steps {
-        places: sender,
+        handles: sender,
         notified: Arc::clone(&notified),
     };
     let server = Server::start("steps", listener(), LARGE, 64 << 10, serve).unwrap();
-    (server, places, notified)
+    (server, handles, notified)
 }
 
 #[test]
@@ -210,14 +214,14 @@ fn a_session_moves_between_threads_and_goes_on() {
 
 #[test]
 fn any_thread_can_notify_a_session_that_waits() {
-    let (server, places, notified) = stepping();
+    let (server, handles, notified) = stepping();
     let mut stream = connect(&server);
     stream.write_all(b"n").unwrap();
-    let place = places.recv_timeout(LONG).unwrap();
+    let handle = handles.recv_timeout(LONG).unwrap();
     let mut answer = [0];
     for byte in [b'1', b'2', b'3'] {
         lock(&notified).push(byte);
-        place.notify();
+        handle.notify();
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(answer, [byte]);
     }
@@ -227,7 +231,7 @@ fn any_thread_can_notify_a_session_that_waits() {
     assert_eq!(answer, *b"x");
     drop(stream);
     wait_until(|| server.connections() == 0);
-    place.notify();
+    handle.notify();
     server.stop();
 }
 

@@ -136,7 +136,7 @@ impl NonblockingTls {
 
     /// Passes bytes of the socket to the TLS connection, and appends the decrypted bytes to
     /// `plaintext`. If `plaintext` is `None`, this function stops at the end of the handshake, and
-    /// keeps the bytes that follow in `unread`.
+    /// appends the rest of `bytes` to `unread`.
     fn feed(&mut self, mut bytes: &[u8], mut plaintext: Option<&mut Vec<u8>>) -> io::Result<()> {
         while !bytes.is_empty() && !self.has_ended {
             if plaintext.is_none() && !self.connection.is_handshaking() {
@@ -216,7 +216,7 @@ pub enum HandshakeProgress {
 }
 
 impl TlsHandshake {
-    /// A handshake of which no byte was read.
+    /// A handshake that has processed no byte yet.
     pub fn new(server: Arc<TlsServer>, socket: Arc<TcpStream>) -> Self {
         Self {
             server,
@@ -225,8 +225,8 @@ impl TlsHandshake {
         }
     }
 
-    /// Goes on as far as possible without waiting. `first` are bytes that were read from the socket
-    /// before.
+    /// Goes on as far as possible without waiting. `first` are bytes that the caller has already
+    /// read from the socket.
     ///
     /// # Errors
     /// See [`TlsError`]. If TLS refused the caller, an alert was sent to it.

@@ -8,7 +8,7 @@
 mod tests;
 
 use super::inbound::{CHUNK_BYTES, Inbound};
-use crate::net::deadline::write_all_until;
+use crate::net::deadline::{with_limit, write_all_until};
 use crate::system::lock;
 use rustls::Connection;
 use std::io::{self, IoSliceMut, Read, Write};
@@ -210,16 +210,20 @@ impl TlsStream {
         // TLS records are written whole. Waiting to fill a packet (Nagle) would only delay them.
         socket.set_nodelay(true)?;
         let stream = Self::from_parts(socket, connection, inbound);
-        let mut inbound = lock(&stream.inbound);
-        loop {
-            stream.write_all_until(&[], deadline)?;
-            if !stream.connection().is_handshaking() {
-                break;
-            }
-            stream.advance(&mut inbound, deadline)?;
-        }
-        drop(inbound);
+        let done = stream.complete_handshake(deadline);
+        done.map_err(|error| with_limit(error, limit))?;
         Ok(stream)
+    }
+
+    fn complete_handshake(&self, deadline: Instant) -> io::Result<()> {
+        let mut inbound = lock(&self.inbound);
+        loop {
+            self.write_all_until(&[], deadline)?;
+            if !self.connection().is_handshaking() {
+                return Ok(());
+            }
+            self.advance(&mut inbound, deadline)?;
+        }
     }
 
     /// Passes the bytes in `inbound` to the TLS connection. If there are none, first waits for

@@ -258,6 +258,8 @@ impl ControlConnection {
             let left = deadline.saturating_duration_since(Instant::now());
             let body = match reader.next(left, FRAME) {
                 Err(FrameIoError::Closed) => return Err(ConnectionError::NoAnswer),
+                // Hints may have come before.
+                Err(FrameIoError::Silent(_)) => return Err(FrameIoError::Silent(limit).into()),
                 body => body?,
             };
             match Hint::decode(body)? {

@@ -92,6 +92,12 @@ pub(super) enum ConnectionError {
 }
 
 impl ConnectionError {
+    /// Whether a time limit was over. The tracker may answer later.
+    pub(super) fn is_time_out(&self) -> bool {
+        use FrameIoError::{Silent, TooSlow};
+        matches!(self, Self::Frame(Silent(_) | TooSlow(_)))
+    }
+
     /// Whether the tracker may have carried out the request that was sent.
     pub(super) fn request_may_have_been_executed(&self) -> bool {
         !matches!(self, Self::OtherProtocol(_))

@@ -45,7 +45,9 @@ pub(super) struct Round {
 
 /// Whether a refusal only means that this tracker cannot answer now. Another tracker may.
 pub(super) fn cannot_answer_now(kind: AccessErrorKind) -> bool {
-    kind.is_unserved() || kind == AccessErrorKind::NotSaved || kind == AccessErrorKind::Busy
+    kind.refuses_all_requests()
+        || kind == AccessErrorKind::NotSaved
+        || kind == AccessErrorKind::Busy
 }
 
 /// Whether a refusal means that the login is over.
@@ -78,13 +80,14 @@ impl Round {
         let Err(refused) = &reply.result else { return };
         self.is_starting |= refused.kind == AccessErrorKind::Starting;
         self.ended += usize::from(ends_login(refused.kind));
-        let weaker = |before: &AccessReplyMessage| matches!(&before.result, Err(refused) if refused.kind.is_unserved());
+        let weaker = |before: &AccessReplyMessage| matches!(&before.result, Err(refused) if refused.kind.refuses_all_requests());
         if self.refused.as_ref().is_none_or(weaker) {
             self.refused = Some(reply);
         }
     }
 
-    /// Ends a round without a final reply.
+    /// Ends a round that has not brought the outcome of the request. Returns the refusal that
+    /// counts, or an error.
     pub(super) fn end(self) -> Result<RoundReply, AccountError> {
         // A tracker that did not answer may still accept the login.
         let unanimous = self.ended == self.tracker_count;
@@ -104,7 +107,7 @@ impl Round {
         }
     }
 
-    /// What each tracker replied, or why it could not be asked.
+    /// The troubles with the trackers, and the refusal that counts.
     pub(super) fn summary(&self) -> String {
         let untrusted = self.untrusted.as_ref().map(ToString::to_string);
         let refused = self.refused.as_ref();
@@ -150,7 +153,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_first_refusal_of_a_tracker_that_serves_counts() {
+    fn what_counts_is_the_first_refusal_by_a_serving_tracker() {
         let kinds = [
             "starting",
             "not-serving",

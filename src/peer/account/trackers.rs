@@ -20,7 +20,7 @@ use super::{
     connection::{ControlConnection, TimeLimits},
     hint_inbox::HintInbox,
 };
-use crate::net::{FrameIoError, HostNames};
+use crate::net::HostNames;
 use crate::peer::announce::read_tracker_info;
 use crate::peer::{ControlStatus, FirstUse, TrackerState, Trust, TrustError};
 use crate::system::lock;
@@ -291,16 +291,14 @@ impl ClusterTrackers {
                     None,
                     limits.left(TimeLimits::PROBE.answer()),
                 )
-                && let ConnectionError::Frame(FrameIoError::TooSlow(_)) = error
+                && error.is_time_out()
             {
                 return too_slow(error, false);
             }
             match connection.ask(ask, token, limits.answer()) {
                 Ok(reply) => return Ok(self.on_answered(tracker, connection, reply)),
                 // A tracker that is silent on an open connection would be silent on a new one.
-                Err(error @ ConnectionError::Frame(FrameIoError::TooSlow(_))) => {
-                    return too_slow(error, true);
-                }
+                Err(error) if error.is_time_out() => return too_slow(error, true),
                 Err(error) => {
                     log::debug!("the open connection to {tracker} broke: {error}");
                     sent_before = error.request_may_have_been_executed();
@@ -349,8 +347,7 @@ impl ClusterTrackers {
                 Ok(reply) => return Ok((connection, reply)),
                 Err(error) => {
                     let what = format!("the tracker at {address}: {error}");
-                    let may_answer_later =
-                        matches!(error, ConnectionError::Frame(FrameIoError::TooSlow(_)));
+                    let may_answer_later = error.is_time_out();
                     let sent = error.request_may_have_been_executed();
                     return Err(Trouble::Silent {
                         what,
@@ -398,7 +395,7 @@ impl ClusterTrackers {
             drop(connection);
             return reply;
         }
-        if matches!(&reply.result, Err(refused) if refused.kind.is_unserved()) {
+        if matches!(&reply.result, Err(refused) if refused.kind.refuses_all_requests()) {
             known.on_unserved();
         } else if known.on_served() {
             log::info!("the tracker at {tracker} answers again");

@@ -31,8 +31,8 @@ pub(crate) trait Announced: Debug + Send + Sync {
     /// The name that a person uses for it.
     fn name(&self) -> &str;
 
-    /// The trackers of its metainfo or magnet link, in tiers (BEP 12).
-    fn tiers(&self) -> &[Vec<String>];
+    /// The trackers of its metainfo or magnet link, in tiers (BEP 12). More may be added later.
+    fn tiers(&self) -> Vec<Vec<String>>;
 
     /// Which of these trackers it is announced to.
     fn tier_policy(&self) -> TierPolicy;
@@ -68,8 +68,8 @@ impl Announced for Transfer {
         self.name()
     }
 
-    fn tiers(&self) -> &[Vec<String>] {
-        self.plan.metainfo.trackers()
+    fn tiers(&self) -> Vec<Vec<String>> {
+        self.sources().trackers
     }
 
     fn tier_policy(&self) -> TierPolicy {
@@ -135,8 +135,8 @@ impl Announced for MagnetSearch {
         self.name()
     }
 
-    fn tiers(&self) -> &[Vec<String>] {
-        self.tiers()
+    fn tiers(&self) -> Vec<Vec<String>> {
+        self.tiers().to_vec()
     }
 
     fn tier_policy(&self) -> TierPolicy {

@@ -124,8 +124,8 @@ impl Announcer {
             events.all(|event| {
                 let (url, at) = (&announce.tracker, &announce.payload);
                 let answer = self.ask(context, url, at, Some(event), Some(limit));
-                // A refusal counts as an answer: the tracker may list other swarms, so it still
-                // gets their announces.
+                // A refusal counts as an answer: the tracker still gets the announces of the other
+                // swarms that it lists.
                 matches!(answer, Ok(_) | Err(AnnounceFailure::Refused(_)))
             })
         });
@@ -201,7 +201,7 @@ impl Announcer {
         result
     }
 
-    /// Wakes a thread if the next announce is due earlier than a thread would wake.
+    /// Wakes a thread if the next announce is due before any thread would wake for it.
     fn wake_if_due_earlier(&self, state: &TimedPlan) {
         let next = state.plan.next();
         if next.is_some_and(|next| state.next_wake.is_none_or(|wake| next < wake)) {

@@ -1,5 +1,5 @@
 //! The final announces, when the peer stops: `stopped` for every swarm, to every tracker that lists
-//! it, within a time limit.
+//! the swarm, within a time limit.
 //!
 //! In scope: which thread sends which announce, and how long that may take. Out of scope: sending
 //! one announce (`announcer`).
@@ -79,13 +79,14 @@ fn by_tracker<P>(announces: Vec<FinalAnnounce<P>>) -> Vec<ToTracker<P>> {
 /// The tracker of each connection, in the order in which the connections are opened. Every tracker
 /// gets its first connection before any tracker gets a second one.
 fn connections<P>(trackers: &[ToTracker<P>]) -> Vec<&ToTracker<P>> {
-    let trackers_with = |number: usize| {
-        let has_connection = move |tracker: &&ToTracker<P>| {
+    // The trackers that get more than `number` connections.
+    let trackers_with_more_than = |number: usize| {
+        let has_more = move |tracker: &&ToTracker<P>| {
             lock(&tracker.waiting).len().div_ceil(PER_CONNECTION) > number
         };
-        trackers.iter().filter(has_connection)
+        trackers.iter().filter(has_more)
     };
-    (0..CONNECTIONS).flat_map(trackers_with).collect()
+    (0..CONNECTIONS).flat_map(trackers_with_more_than).collect()
 }
 
 impl<P> ToTracker<P> {

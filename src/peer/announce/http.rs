@@ -126,8 +126,8 @@ fn exchange(
 
 /// The failure for an HTTP status that is not a success. The body may have a reason, as a
 /// dictionary or as plain text. A server error without a reason and without a time to ask again is
-/// not a refusal by the tracker: a gateway may have sent it, and may work again soon. Another
-/// address of the tracker in this family is not worth an attempt now, so the failure is `Final`.
+/// not `Refused`: it may come from a gateway that works again soon. It is `Final`: no other address
+/// of the tracker in this family is worth an attempt now.
 fn refused(response: &Response<ureq::Body>, body: &[u8]) -> AnnounceFailure {
     let status = response.status();
     let wait = header(response, "retry-after").and_then(|seconds| seconds.parse().ok());

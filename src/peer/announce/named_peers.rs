@@ -96,8 +96,8 @@ mod tests {
             "panicking"
         }
 
-        fn tiers(&self) -> &[Vec<String>] {
-            &[]
+        fn tiers(&self) -> Vec<Vec<String>> {
+            Vec::new()
         }
 
         fn tier_policy(&self) -> TierPolicy {

@@ -120,8 +120,9 @@ impl AnnouncePlan {
             .entry(info_hash)
             .or_insert_with(|| AnnouncedSwarm {
                 announced: Arc::clone(swarm),
-                tiers: Tiers::new(swarm.tiers(), tier_policy),
+                tiers: Tiers::new(&swarm.tiers(), tier_policy),
             });
+        known.tiers.add(&swarm.tiers());
         // A transfer replaces a magnet search once the metadata is complete.
         known.announced = Arc::clone(swarm);
         let update = |at: &mut SwarmAtTracker| at.swarm = Arc::clone(swarm);
@@ -340,8 +341,9 @@ impl AnnouncePlan {
         trackers.into_values().collect()
     }
 
-    /// Why a swarm has no tracker. If it has some and none answers: the trouble with one of them.
-    /// Otherwise the warning of one that answers. `None` if there is no trouble and no warning.
+    /// If a swarm has no tracker: why. If none of its trackers answers: the trouble with one of
+    /// them. Otherwise the warning of one that answers, or else the trouble with one that does not.
+    /// `None` if there is no trouble and no warning.
     pub(super) fn trouble(&self, info_hash: InfoHash) -> Option<String> {
         let swarm = self.swarms.get(&info_hash)?;
         let tasks = self.schedule.tasks_of(info_hash);

@@ -78,6 +78,20 @@ impl Tiers {
         }
     }
 
+    /// Adds the trackers that are not here yet, after the others. A private torrent keeps its own
+    /// trackers only.
+    pub(super) fn add(&mut self, tiers: &[Vec<String>]) {
+        if self.is_private() {
+            return;
+        }
+        for mut tier in Self::new(tiers, self.policy).tiers {
+            tier.retain(|url| !self.tiers.iter().flatten().any(|known| known == url));
+            if !tier.is_empty() {
+                self.tiers.push(tier);
+            }
+        }
+    }
+
     /// Whether there is no tracker.
     pub(super) fn is_empty(&self) -> bool {
         self.tiers.iter().all(Vec::is_empty)
@@ -240,6 +254,19 @@ mod tests {
         let odd = self::tiers(&[&["wss://x"], &["dht://y", "a"], &["udp://z"]]);
         assert_eq!(wanted(&odd, &["a"]), "audp://z");
         assert!(!odd.is_empty() && self::tiers(&[&["wss://x"]]).is_empty());
+    }
+
+    #[test]
+    fn added_trackers_come_after_the_others() {
+        let added = [vec!["b".to_owned(), "a".to_owned()], vec!["a".to_owned()]];
+        let mut open = tiers(&[&["a"]]);
+        open.add(&added);
+        assert_eq!(wanted(&open, &[]), "a");
+        assert_eq!(wanted(&open, &["a"]), "ab");
+        let mut private = tiers_with(&[&["a"]], TierPolicy::OneTracker);
+        private.add(&added);
+        private.on_failure("a");
+        assert_eq!(wanted(&private, &["a"]), "a");
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! The commands that start a download: from a `.torrent` file, or by a magnet link.
 
 use crate::peer::{
-    DownloadOptions, MagnetSearch, Peer, PeerError, PlannedDownload, Started, SwarmEntry, Transfer,
-    absolute_destination, accept_existing, entry_exists_error, magnet::start_search, now_ms,
-    place_of, read_torrent,
+    DownloadOptions, MagnetSearch, Peer, PeerError, PlannedDownload, Started, SwarmEntry,
+    TakenOver, Transfer, absolute_destination, accept_existing,
+    announce::named_peers,
+    entry_exists_error,
+    magnet::{handle_torrent, start_search},
+    now_ms, place, place_of, read_torrent,
 };
 use crate::storage::MagnetRecord;
-use crate::torrent::Magnet;
+use crate::torrent::{Magnet, Metainfo, Selection, Sources};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,8 +31,15 @@ impl Peer {
         if metainfo.info().ssl_cert().is_some() {
             return Err(PeerError::OfGroup(torrent.to_owned()));
         }
+        let info_hash = metainfo.info().info_hash();
+        if let Some(SwarmEntry::Search(search)) = self.transfers.entry(info_hash)
+            && !search.has_failed()
+        {
+            return self.download_searched(&search, metainfo, &options, progress);
+        }
         let place = place_of(&self.transfers, &metainfo, options.destination.as_deref())?;
         let started = Started::new(metainfo.info(), place.path());
+        let sources = Sources::from(&metainfo);
         let planned = PlannedDownload {
             metainfo,
             place,
@@ -37,10 +47,67 @@ impl Peer {
             peers: Vec::new(),
             former: None,
         };
-        let info_hash = started.info_hash;
         let started = planned.start(&self.services, progress).map(|()| started);
         let destination = options.destination.as_deref();
-        accept_existing(&self.transfers, info_hash, destination, started)
+        let started = accept_existing(&self.transfers, info_hash, destination, started)?;
+        Ok(self.take_over(started, &sources))
+    }
+
+    /// Starts the download of a `.torrent` file whose metadata a magnet search looks for.
+    fn download_searched(
+        &self,
+        search: &Arc<MagnetSearch>,
+        metainfo: Metainfo,
+        options: &DownloadOptions,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<Started, PeerError> {
+        // Patterns that choose no file are reported first, before the running search.
+        Selection::of(metainfo.info(), &options.choice.only)?;
+        let destination = options.destination.as_deref();
+        let is_elsewhere = destination.is_some()
+            && absolute_destination(destination)? != search.record.destination;
+        if is_elsewhere {
+            return Err(entry_exists_error(&SwarmEntry::Search(Arc::clone(search))));
+        }
+        let place = place(&metainfo, Some(&search.record.destination))?;
+        let started = Started::new(metainfo.info(), place.path());
+        let is_private = metainfo.info().private();
+        let mut sources = Sources::from(&metainfo);
+        let link = sources.merge(&Sources::from(&search.record.magnet));
+        let choice = &options.choice;
+        let begun = handle_torrent(&self.services, search, metainfo, choice, progress)?;
+        Ok(Started {
+            already: !begun,
+            taken_over: match is_private && begun && !link.is_empty() {
+                true => TakenOver::RefusedAsPrivate,
+                false => TakenOver::Nothing,
+            },
+            ..started
+        })
+    }
+
+    /// Adds the trackers, web seeds and peers of a torrent or link to the download or share that
+    /// it is about, if they are new there.
+    fn take_over(&self, started: Started, sources: &Sources) -> Started {
+        let Some(transfer) = self.transfers.transfer(started.info_hash) else {
+            return started;
+        };
+        let taken_over = if transfer.accepts_sources() {
+            let added = transfer.add_sources(sources);
+            named_peers::call(transfer.clone(), &added.peers);
+            match added.is_empty() {
+                true => TakenOver::Nothing,
+                false => TakenOver::Added(added),
+            }
+        } else if !transfer.sources().merge(sources).is_empty() {
+            TakenOver::RefusedAsPrivate
+        } else {
+            TakenOver::Nothing
+        };
+        Started {
+            taken_over,
+            ..started
+        }
     }
 
     /// Starts the download of a magnet link. The metadata is fetched first, from peers. The link
@@ -62,7 +129,9 @@ impl Peer {
         };
         let known = self.transfers.entry(magnet.info_hash);
         match known.filter(|known| !known.has_ended()) {
-            Some(SwarmEntry::Search(known)) => return self.extend_search(&known, options),
+            Some(SwarmEntry::Search(known)) => {
+                return self.extend_search(&known, &magnet, options);
+            }
             Some(SwarmEntry::Transfer(known)) => {
                 return self.extend_download(&known, magnet, options);
             }
@@ -101,27 +170,39 @@ impl Peer {
         Ok(started(&search))
     }
 
-    /// Extends a running search for the same link: a new search with the union of both choices
-    /// replaces it.
+    /// Extends a running search for the same share: a new search with the union of both choices and
+    /// with the trackers, web seeds and peers of both links replaces it.
     fn extend_search(
         &self,
         known: &Arc<MagnetSearch>,
+        link: &Magnet,
         options: DownloadOptions,
     ) -> Result<Started, PeerError> {
         let destination = absolute_destination(options.destination.as_deref())?;
         let choice = known.choice.union(&options.choice);
         let former = SwarmEntry::Search(Arc::clone(known));
         let is_same_place = destination == known.record.destination;
-        if choice == known.choice && (is_same_place || options.destination.is_none()) {
-            return Ok(Started {
-                already: true,
-                ..started(known)
-            });
-        }
-        if !is_same_place {
+        let is_same_choice = choice == known.choice;
+        let needs_no_place = is_same_choice && options.destination.is_none();
+        if !(is_same_place || needs_no_place) {
             return Err(entry_exists_error(&former));
         }
+        let (magnet, added) = known.record.magnet.merged(link);
+        let taken_over = match added.is_empty() {
+            true => TakenOver::Nothing,
+            false => TakenOver::Added(added),
+        };
+        let already = Started {
+            already: true,
+            taken_over,
+            ..started(known)
+        };
+        if is_same_choice && already.taken_over == TakenOver::Nothing {
+            return Ok(already);
+        }
         let record = MagnetRecord {
+            link: magnet.to_string(),
+            magnet,
             only: choice.patterns(),
             sequential: choice.sequential,
             force: choice.force,
@@ -134,9 +215,15 @@ impl Peer {
         let entry = SwarmEntry::Search(Arc::clone(&search));
         let replaced = self.transfers.replace(&former, entry);
         replaced.map_err(|other| entry_exists_error(&other))?;
-        known.fail("replaced by a download of more files of the same torrent");
+        known.fail("replaced by a search for more files, or with more trackers");
         start_search(&search);
-        Ok(started(&search))
+        Ok(match is_same_choice {
+            true => already,
+            false => Started {
+                taken_over: already.taken_over,
+                ..started(&search)
+            },
+        })
     }
 
     /// Extends the download of the share that the link names, if more files of the share are wanted
@@ -148,6 +235,7 @@ impl Peer {
         options: DownloadOptions,
     ) -> Result<Started, PeerError> {
         let metainfo = known.plan.metainfo.clone();
+        let sources = Sources::from(&magnet);
         let place = place_of(&self.transfers, &metainfo, options.destination.as_deref())?;
         let started = Started::new(known.info(), place.path());
         let planned = PlannedDownload {
@@ -161,7 +249,8 @@ impl Peer {
         let info_hash = started.info_hash;
         let started = planned.start(&self.services, &|_, _| {}).map(|()| started);
         let destination = options.destination.as_deref();
-        accept_existing(&self.transfers, info_hash, destination, started)
+        let started = accept_existing(&self.transfers, info_hash, destination, started)?;
+        Ok(self.take_over(started, &sources))
     }
 }
 
@@ -171,5 +260,6 @@ fn started(search: &MagnetSearch) -> Started {
         info_hash: search.info_hash(),
         path: search.record.destination.clone(),
         already: false,
+        taken_over: TakenOver::Nothing,
     }
 }

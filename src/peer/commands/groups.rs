@@ -1,6 +1,7 @@
 //! The commands for groups: log-in, and the shares of groups.
 
 use super::new_share::{HashedShare, NewShare};
+use crate::base::command_text;
 use crate::peer::{
     AccountError, LoggedIn, LoggedOut, Membership, OpenFiles, OpenedFiles, Peer, PeerError,
     RecordedPlace, Started, SwarmEntry, Transfer, TransferPlan, accept_existing,
@@ -309,7 +310,9 @@ impl Peer {
         // This peer may have a share of this name that the catalogue does not list any more. Then
         // that share is ended.
         let to_end = if same.is_empty() {
-            let with_this_name = others.into_iter().filter(|other| other.name() == name);
+            let with_this_name = others
+                .into_iter()
+                .filter(|other| other.name() == name || other.info_hash().to_string() == name);
             with_this_name.collect()
         } else {
             same
@@ -378,9 +381,10 @@ impl Peer {
         let name = info.name().as_str();
         match self.account().metainfo(group, name) {
             Ok(other) if !other.has_same_files(info) => {
+                let stop = command_text("stop_share", &[&group.to_string(), name], &[]);
                 let message = format!(
                     "{group} already has a share {name}; rename yours, or stop the other one with \
-                     stop_share"
+                     {stop}"
                 );
                 Err(AccountError::Refused(AccessRefusal {
                     kind: AccessErrorKind::ShareExists,

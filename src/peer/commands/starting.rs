@@ -1,5 +1,5 @@
-//! The common steps of all commands that start a transfer. Recorded downloads have their own steps
-//! (`download::planned`).
+//! Makes a transfer. Starts a share, or a download of a closed run; `download::planned` starts the
+//! other new downloads.
 
 use crate::peer::{
     OpenFiles, Peer, PeerError, SwarmEntry, Transfer, TransferPlan, entry_exists_error,
@@ -29,7 +29,10 @@ impl Peer {
         entered.map_err(|other| entry_exists_error(&other))?;
         let whole = matches!(files, OpenFiles::Whole(_));
         let are_set = transfer.set_files(files);
-        debug_assert!(are_set, "nobody can cancel this transfer");
+        debug_assert!(
+            are_set,
+            "a share, or a download of a closed run, cannot be cancelled"
+        );
         let begun = save(&transfer).and_then(|()| {
             if whole {
                 transfer.begin(PieceSet::full(transfer.info().lengths()), true);

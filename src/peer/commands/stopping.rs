@@ -1,7 +1,8 @@
 //! The commands `cancel`, and `stop_share` in open swarms: the peer leaves the swarm and forgets
 //! the transfer.
 //!
-//! `groups` ends the shares of groups, because it also asks their catalogue.
+//! `groups` has `stop_share` for the shares of groups, because there it can also withdraw the share
+//! from the catalogue.
 
 use crate::peer::{Peer, PeerError, SwarmEntry, Transfer};
 use crate::storage::{RecordError, RecordKind, RecoveredRename, remove_parts_file};
@@ -24,8 +25,23 @@ impl Peer {
     pub fn cancel(&self, name: &str) -> Result<(), PeerError> {
         self.settle(name)?;
         let found = self.only_entry(name, is_unfinished)?;
-        let found = found.ok_or_else(|| PeerError::NoSuchDownload(name.to_owned()))?;
+        let found = found.ok_or_else(|| self.nothing_to_cancel(name))?;
         self.end_with_successor(found, |entry| self.cancel_one(entry))
+    }
+
+    /// The error if no unfinished download has this name.
+    fn nothing_to_cancel(&self, name: &str) -> PeerError {
+        let entries = self.transfers.sorted().into_iter();
+        let mut named = entries.filter(|entry| entry.is_named(name));
+        let complete = named.find_map(|entry| {
+            let transfer = entry.into_transfer()?;
+            let is_complete = transfer.plan.is_download() && transfer.phase().was_complete();
+            is_complete.then(|| transfer.command_to_end())
+        });
+        match complete {
+            Some(command) => PeerError::Complete(name.to_owned(), command),
+            None => PeerError::NoSuchDownload(name.to_owned()),
+        }
     }
 
     /// Ends a share or download in an open swarm: the trackers receive `stopped`, and the next
@@ -159,8 +175,9 @@ impl Peer {
         if is_known {
             return Ok(());
         }
+        // That thread may have recorded it meanwhile.
         match transfer.record_as_stopped() {
-            // That thread sees that the download has ended, and records nothing.
+            // If it does so from now on, it removes the record again: the download has ended.
             Err(RecordError::Unknown(_)) => Ok(()),
             recorded => Ok(recorded?),
         }

@@ -37,7 +37,7 @@ impl Peer {
             downloads: self.downloads(),
             trackers: self.trackers(),
             links: self.links().len(),
-            damaged: self.damaged().to_vec(),
+            damaged: self.damaged(),
         }
     }
 

@@ -23,7 +23,7 @@ pub struct Finding {
     pub verdict: Verdict,
     /// What was found, in one line.
     pub text: String,
-    /// What a person can do about it. `None` if nothing is to be done.
+    /// What a person can do about it. `None` if nothing is to be done, or if `text` says what.
     pub advice: Option<String>,
 }
 

@@ -1,6 +1,6 @@
 //! The answers for a share that this peer has already.
 
-use super::place::{absolute_destination, place_of};
+use super::place::{TakenOver, absolute_destination, place_of};
 use crate::peer::{PeerError, Started, SwarmEntry, Transfer, Transfers};
 use crate::swarm::Phase;
 use crate::torrent::InfoHash;
@@ -33,43 +33,46 @@ pub(crate) fn accept_existing(
             info_hash,
             path,
             already: true,
+            taken_over: TakenOver::Nothing,
         }),
         _ => result,
     }
 }
 
 /// The error for an entry that exists already.
-pub(crate) fn entry_exists_error(other: &SwarmEntry) -> PeerError {
-    match other {
-        SwarmEntry::Search(_) => PeerError::already(other.name(), "downloading", other.path()),
+pub(crate) fn entry_exists_error(existing: &SwarmEntry) -> PeerError {
+    match existing {
+        SwarmEntry::Search(_) => {
+            PeerError::already(existing.name(), "downloading", existing.path())
+        }
         SwarmEntry::Transfer(transfer) => transfer_exists_error(transfer),
     }
 }
 
 /// The error for a transfer that exists already.
-pub(crate) fn transfer_exists_error(other: &Transfer) -> PeerError {
-    let files = other.info().files();
+pub(crate) fn transfer_exists_error(existing: &Transfer) -> PeerError {
+    let files = existing.info().files();
     let stored = || {
         (0..files.len()).filter(|at| files.get(*at).is_some_and(|file| !file.attributes.padding))
     };
     let chosen = stored()
-        .filter(|at| other.plan.selection.has_file(*at))
+        .filter(|at| existing.plan.selection.has_file(*at))
         .count();
-    let part = match other.plan.selection.is_all() {
+    let part = match existing.plan.selection.is_all() {
         true => String::new(),
         false => format!(" ({chosen} chosen of {} files)", stored().count()),
     };
-    let what = match (other.plan.is_download(), other.phase()) {
+    let what = match (existing.plan.is_download(), existing.phase()) {
         (false, _) => "shared".to_owned(),
         (true, Phase::Complete | Phase::Withdrawn { .. }) => format!("downloaded{part} and shared"),
         (true, _) => format!("downloading{part}"),
     };
-    PeerError::already(other.name(), &what, other.plan.path())
+    PeerError::already(existing.name(), &what, existing.plan.path())
 }
 
 /// The error for a share to which no files can be added in its present phase.
-pub(crate) fn cannot_add_files_error(former: &Transfer) -> PeerError {
-    let mut error = transfer_exists_error(former);
+pub(crate) fn cannot_add_files_error(existing: &Transfer) -> PeerError {
+    let mut error = transfer_exists_error(existing);
     if let PeerError::Already { advice, .. } = &mut error {
         *advice = "; no files can be added to it now".to_owned();
     }
@@ -77,16 +80,13 @@ pub(crate) fn cannot_add_files_error(former: &Transfer) -> PeerError {
 }
 
 /// The error for a share that is here, but at another place than the one named.
-pub(crate) fn other_place_error(former: &Transfer) -> PeerError {
-    let mut error = transfer_exists_error(former);
+pub(crate) fn other_place_error(existing: &Transfer) -> PeerError {
+    let mut error = transfer_exists_error(existing);
     if let PeerError::Already { advice, .. } = &mut error {
-        let end = match former.phase() {
-            Phase::Complete | Phase::Withdrawn { .. } => {
-                format!("run stop_share - {}", former.name())
-            }
-            _ => format!("run cancel {}", former.name()),
-        };
-        *advice = format!("; to add files, name that place; to use another place, {end} first");
+        *advice = format!(
+            "; to add files, name that place; to use another place, run {} first",
+            existing.command_to_end()
+        );
     }
     error
 }

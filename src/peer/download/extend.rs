@@ -17,7 +17,7 @@ use crate::peer::{
 };
 use crate::storage::{Record, RecordKind, RecordState};
 use crate::swarm::Phase;
-use crate::torrent::{PieceSet, Selection};
+use crate::torrent::{PieceSet, Selection, Sources};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,19 +69,21 @@ impl PlannedDownload {
         let (recorded, known) = stop_for_extension(former, &services.command)?;
         let complete = matches!(recorded, RecordState::Complete { .. });
         let has_files_in_place = former.plan.extends || complete;
-        let known_peers = former.plan.peers.iter();
-        let new_peers = self.peers.iter();
-        let new_peers = new_peers.filter(|peer| !former.plan.peers.contains(peer));
+        let mut sources = former.sources();
+        sources.merge(&Sources {
+            peers: self.peers,
+            ..Sources::default()
+        });
         let extended = Self {
-            metainfo: former.plan.metainfo.clone(),
+            metainfo: former.metainfo(),
             place: self.place,
             choice: FileChoice {
-                // Other content is at the destination only if the former download was to replace
-                // it and is not complete.
+                // If the former download replaces other content, that content is at the
+                // destination until the download is complete.
                 force: former.plan.replaces && !complete,
                 ..choice
             },
-            peers: known_peers.chain(new_peers).cloned().collect(),
+            peers: sources.peers,
             former: Some(SwarmEntry::Transfer(Arc::clone(former))),
         };
         let recorded_place = RecordedPlace::of_transfer(former, &extended.place, complete);

@@ -3,7 +3,7 @@
 use crate::peer::{PeerError, Transfer, Transfers};
 use crate::storage::{Destination, RecordKind, RecordState, StoreError};
 use crate::swarm::Phase;
-use crate::torrent::{Info, InfoHash, Layout, MAX_METAINFO, Metainfo};
+use crate::torrent::{Info, InfoHash, Layout, MAX_METAINFO, Metainfo, Sources};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,20 @@ pub struct Started {
     pub path: PathBuf,
     /// Whether the share was here before, so that nothing was started.
     pub already: bool,
+    /// What the share that was here before takes over from the torrent or link.
+    pub taken_over: TakenOver,
+}
+
+/// The trackers, web seeds and peers that a share takes over from another torrent or link of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TakenOver {
+    /// None: there are no new ones.
+    #[default]
+    Nothing,
+    /// These.
+    Added(Sources),
+    /// None, although there are new ones: a private torrent has its own trackers only (BEP 27).
+    RefusedAsPrivate,
 }
 
 impl Started {
@@ -28,6 +42,7 @@ impl Started {
             info_hash,
             path,
             already: false,
+            taken_over: TakenOver::Nothing,
         }
     }
 }
@@ -56,7 +71,7 @@ pub(crate) fn place_of(
         None => place(metainfo, destination)?,
     };
     if place.path() == known.plan.path() {
-        check_is_there(&known)?;
+        check_path(&known)?;
     }
     Ok(place)
 }
@@ -71,13 +86,11 @@ fn recorded_place(known: &Transfer, destination: Option<&Path>) -> Option<Destin
     (named == place.path() || is_gone()).then(|| place.clone())
 }
 
-/// Fails if the share was complete and nothing is at its path.
-fn check_is_there(known: &Transfer) -> Result<(), PeerError> {
-    let path = known.plan.path();
-    if path.symlink_metadata().is_ok() {
-        return Ok(());
-    }
-    let was_complete = match known.phase() {
+/// Fails if the share was complete and nothing is at its path, or if it is being downloaded and
+/// something else is there.
+fn check_path(known: &Transfer) -> Result<(), PeerError> {
+    let (path, phase) = (known.plan.path(), known.phase());
+    let was_complete = match &phase {
         // The files have not been looked for yet.
         Phase::Checking => {
             let record = known.context.records.find(known.info_hash());
@@ -85,11 +98,14 @@ fn check_is_there(known: &Transfer) -> Result<(), PeerError> {
         }
         phase => phase.was_complete(),
     };
-    match was_complete {
-        true => Err(PeerError::FilesMissing(
+    match (was_complete, path.symlink_metadata().is_ok()) {
+        (true, false) => Err(PeerError::FilesMissing(
             known.reason_of_loss(&StoreError::Missing(path)),
         )),
-        false => Ok(()),
+        // The caller compares the files with a new download.
+        (false, true) if known.has_ended() || phase == Phase::Finishing => Ok(()),
+        (false, true) => Ok(known.check_final_name()?),
+        (true, true) | (false, false) => Ok(()),
     }
 }
 

@@ -59,8 +59,8 @@ impl RecordedPlace {
         }
     }
 
-    /// Opens a download at this place. If its recorded partial file is gone, a new one is made,
-    /// because a person asks for it.
+    /// Opens a download that a person asked for, at this place. If its recorded partial file is
+    /// gone, makes a new one.
     pub(crate) fn open(
         &self,
         transfers: &Transfers,
@@ -99,8 +99,9 @@ fn other_transfer_at(
     transfers.transfers().into_iter().find(uses)
 }
 
-/// Refuses a destination that belongs to another transfer. If that transfer is complete, the
-/// destination is refused only if nothing exists there and `force` is not set.
+/// Refuses a destination that belongs to another transfer. There are two exceptions if that
+/// transfer is complete: `force` is set, or files exist at the destination. The caller compares
+/// existing files with the new share, whether or not they belong to a transfer.
 pub(crate) fn check_unused(
     transfers: &Transfers,
     info_hash: InfoHash,
@@ -111,8 +112,6 @@ pub(crate) fn check_unused(
     let Some(other) = other_transfer_at(transfers, info_hash, &path) else {
         return Ok(());
     };
-    // The caller compares files that exist at the path with the new share, whether or not they
-    // belong to a transfer.
     let is_complete = !other.plan.is_download() || other.phase().was_complete();
     if is_complete && (force || path.symlink_metadata().is_ok()) {
         return Ok(());

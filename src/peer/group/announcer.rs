@@ -31,6 +31,8 @@ const RETRY: Duration = Duration::from_secs(60);
 const CHECK: Duration = Duration::from_secs(1);
 /// Interval at which the peer asks whether a complete share that was withdrawn may be shared again.
 const WITHDRAWN_RETRY: Duration = Duration::from_secs(30);
+/// How long the final announces wait for announces in progress.
+const IN_PROGRESS_WAIT: Duration = Duration::from_secs(1);
 /// How long the final announces may take.
 const FINAL_ANNOUNCES: Duration = Duration::from_secs(3);
 /// How long a log-out waits until the trackers have received `stopped`.
@@ -132,8 +134,18 @@ impl GroupAnnouncer {
 
     /// Sends `stopped` for everything, within [`FINAL_ANNOUNCES`]. Nothing is announced after that.
     pub(crate) fn send_final_announces(&self, group_client: GroupClient) {
-        let mut announces = lock(&self.schedule).take_final_announces();
-        self.changed.notify_all();
+        let mut announces = {
+            let mut schedule = lock(&self.schedule);
+            schedule.end();
+            self.changed.notify_all();
+            // An announce in progress that arrives after `stopped` would list the peer again.
+            let is_in_progress =
+                |schedule: &mut Schedule<_, _>| schedule.has_announce_in_progress();
+            let waited =
+                self.changed
+                    .wait_timeout_while(schedule, IN_PROGRESS_WAIT, is_in_progress);
+            recover(waited).0.take_final_announces()
+        };
         if announces.is_empty() {
             return;
         }

@@ -21,7 +21,7 @@ pub(crate) struct HintReader<'a> {
     transfers: &'a Transfers,
     announcer: &'a GroupAnnouncer,
     /// For each membership, the last number `ended` of its group. It changes when a share is
-    /// withdrawn or a member leaves.
+    /// withdrawn, or a member leaves or returns.
     ended: HashMap<Membership, u64>,
 }
 

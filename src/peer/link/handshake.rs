@@ -34,7 +34,7 @@ pub(crate) struct PeerConnection {
 /// What a call into a group swarm needs.
 pub(crate) struct GroupAccess<'a> {
     pub(crate) tls: GroupTls,
-    /// Whether a user has been removed from the group.
+    /// Whether a user has left the group or was removed from it.
     pub(crate) is_barred: &'a dyn Fn(&str) -> bool,
 }
 
@@ -56,8 +56,9 @@ pub(crate) enum CallError {
     OtherSwarm,
     #[error("{0} is no member any more")]
     Barred(String),
+    /// This peer has no TLS configuration for the group at present.
     #[error("no member of the group is logged in here")]
-    Suspended,
+    NoCertificate,
 }
 
 /// Sends our handshake on a connection that we opened, and reads the answer.

@@ -34,7 +34,8 @@ pub(super) fn write(
             }
         };
     }
-    // This reason counts only if the outbox was closed without a reason, because it overflowed.
+    // An outbox that overflowed was closed without a reason. In all other cases a reason was given
+    // before, and that one is kept.
     link.close("it does not read what this peer sends");
 }
 

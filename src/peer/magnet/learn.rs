@@ -5,7 +5,7 @@ use crate::peer::{
     announce::named_peers, place,
 };
 use crate::storage::RecordError;
-use crate::torrent::{Info, Metainfo};
+use crate::torrent::{Info, Metainfo, Sources};
 use crate::wire::AnnounceEvent;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,7 +52,12 @@ pub(crate) fn handle_metadata(
     let context = Arc::clone(&services.context);
     // The next steps may take long: existing files are hashed.
     let spawned = context.tasks.spawn("metadata", move || {
-        match become_download(&services, &search_of_thread, &metadata) {
+        let info = Info::parse(&metadata).map_err(PeerError::Metadata);
+        let begun = info.and_then(|info| {
+            let (metainfo, choice) = (Metainfo::new(info, Vec::new()), &search_of_thread.choice);
+            become_download(&services, &search_of_thread, metainfo, choice, &|_, _| {})
+        });
+        match begun {
             Ok(()) | Err(PeerError::Stopping) => {}
             Err(error) => search_of_thread.fail(&error.to_string()),
         }
@@ -62,33 +67,66 @@ pub(crate) fn handle_metadata(
     }
 }
 
+/// Handles a `.torrent` file of the share that a search looks for: it has the metadata. The search
+/// becomes a download of the union of both choices. Returns `false` if that has begun before.
+pub(crate) fn handle_torrent(
+    services: &Services,
+    search: &Arc<MagnetSearch>,
+    metainfo: Metainfo,
+    choice: &FileChoice,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<bool, PeerError> {
+    if !search.accept_metadata() {
+        return Ok(false);
+    }
+    let choice = search.choice.union(choice);
+    let begun = become_download(services, search, metainfo, &choice, progress);
+    if let Err(error) = &begun {
+        search.fail(&error.to_string());
+    }
+    begun.map(|()| true)
+}
+
+/// Starts the download. `metainfo` has trackers and web seeds if it comes from a `.torrent` file;
+/// those of the link are added.
 fn become_download(
     services: &Services,
     search: &Arc<MagnetSearch>,
-    metadata: &[u8],
+    metainfo: Metainfo,
+    choice: &FileChoice,
+    progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<(), PeerError> {
     if services.context.is_interrupted() {
         return Err(PeerError::Stopping);
     }
-    let info = Info::parse(metadata).map_err(PeerError::Metadata)?;
+    let info = metainfo.info();
     if info.ssl_cert().is_some() {
         return Err(PeerError::OfGroup(PathBuf::from(info.name().as_str())));
+    }
+    let magnet = &search.record.magnet;
+    let mut sources = Sources::from(&metainfo);
+    let is_private_file = info.private() && !sources.is_empty();
+    if is_private_file {
+        // The trackers of the link are not those of the private torrent (BEP 27).
+        search.leave_trackers();
+    } else {
+        sources.merge(&Sources::from(magnet));
     }
     if info.private() {
         services.announcer.set_private(search.info_hash());
     }
-    let magnet = &search.record.magnet;
-    let metainfo =
-        Metainfo::new(info, search.tiers().to_vec()).with_web_seeds(magnet.web_seeds.clone());
+    let metainfo = metainfo
+        .with_trackers(sources.trackers)
+        .with_web_seeds(sources.web_seeds);
     let planned = PlannedDownload {
         place: place(&metainfo, Some(&search.record.destination))?,
         metainfo,
-        choice: search.choice.clone(),
-        peers: magnet.peers.clone(),
+        choice: choice.clone(),
+        peers: sources.peers,
         former: Some(SwarmEntry::Search(Arc::clone(search))),
     };
     log::info!("{}: the metadata is complete", search.name());
-    planned.start(services, &|_, _| {})?;
+    planned.start(services, progress)?;
     // The download runs. If its magnet record cannot be removed now, the next start removes it.
     if let Err(error) = search.context.records.remove_magnet(search.info_hash()) {
         log::warn!(

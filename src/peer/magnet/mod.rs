@@ -9,4 +9,4 @@ mod fetch;
 mod learn;
 
 pub(super) use fetch::fetch;
-pub(super) use learn::{handle_metadata, restore, start_search};
+pub(super) use learn::{handle_metadata, handle_torrent, restore, start_search};

@@ -101,6 +101,11 @@ impl MagnetSearch {
         self.trackers.announce(Arc::clone(self), Some(event));
     }
 
+    /// Sends `stopped` to its trackers, and announces it to none of them any more.
+    pub(crate) fn leave_trackers(&self) {
+        self.trackers.leave(self.info_hash());
+    }
+
     /// Adds addresses that a tracker returned or a person named. They are called at once.
     pub(crate) fn add_candidates(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
         self.contacts(|contacts| contacts.add_all(addresses));

@@ -1,7 +1,9 @@
-//! The announces of a transfer, and the changes that its trackers may make to it.
+//! The announces of a transfer, the changes that its trackers may make to it, and its other
+//! sources.
 
 use super::transfer::Transfer;
 use crate::swarm::Phase;
+use crate::torrent::{Metainfo, Sources};
 use crate::wire::AnnounceEvent;
 use std::time::Instant;
 
@@ -66,5 +68,54 @@ impl Transfer {
             self.context.changes.notify();
         }
         true
+    }
+
+    /// Its trackers, web seeds and named peers.
+    pub(crate) fn sources(&self) -> Sources {
+        self.sources.all()
+    }
+
+    /// The metainfo with all trackers and web seeds.
+    pub(crate) fn metainfo(&self) -> Metainfo {
+        let (metainfo, sources) = (self.plan.metainfo.clone(), self.sources());
+        let metainfo = metainfo.with_trackers(sources.trackers);
+        metainfo.with_web_seeds(sources.web_seeds)
+    }
+
+    /// Whether it may use sources that another torrent or link of the share names: it is in an open
+    /// swarm and not private (BEP 27).
+    pub(crate) fn accepts_sources(&self) -> bool {
+        let is_open = self.plan.group.is_none() && !self.plan.is_of_closed_run;
+        is_open && !self.info().private()
+    }
+
+    /// Uses the sources of `more` too from now on, and records them. Returns those that are new.
+    /// The caller calls the new peers.
+    pub(crate) fn add_sources(&self, more: &Sources) -> Sources {
+        let added = self.sources.merge(more);
+        if added.is_empty() {
+            return added;
+        }
+        self.record_sources();
+        if !added.trackers.is_empty() && self.is_to_be_announced() {
+            self.announce_soon(None);
+        }
+        if self.fetches() {
+            self.start_web_seeds(&added.web_seeds);
+        }
+        self.context.changes.notify();
+        added
+    }
+
+    /// Asks the thread `tick` to start the threads of these web seeds.
+    pub(super) fn start_web_seeds(&self, web_seeds: &[String]) {
+        self.sources.add_due(web_seeds);
+        self.context.ticks.include(self.info_hash());
+        self.context.ticks.trigger();
+    }
+
+    /// The web seeds whose threads are to be started. Each is returned once.
+    pub(crate) fn take_web_seeds_due(&self) -> Vec<String> {
+        self.sources.take_due()
     }
 }

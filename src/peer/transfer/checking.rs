@@ -117,7 +117,14 @@ impl Transfer {
     /// for them: nothing is begun anew, because their disk may not be mounted.
     fn reopen_unfinished(self: &Arc<Self>, place: &Destination) -> Result<(), StoreError> {
         let opened = match self.has_final_name(place) {
-            Ok(true) => return self.reopen_whole(&place.path(), &RecordState::Partial),
+            Ok(true) => {
+                let path = place.path();
+                let reopened = self.reopen_whole(&path, &RecordState::Partial);
+                return reopened.map_err(|error| match error.is_other_content() {
+                    true => StoreError::OtherContent(path),
+                    false => error,
+                });
+            }
             Ok(false) => self.plan.open_download(self.info(), place),
             Err(error) => Err(error),
         };
@@ -282,7 +289,7 @@ impl Transfer {
         let begins = self.decide(|core, now| core.begin(checked, now));
         self.context.changes.notify();
         if self.fetches() {
-            self.set_web_seeds_due();
+            self.start_web_seeds(&self.sources().web_seeds);
         }
         begins
     }

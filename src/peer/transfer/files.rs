@@ -16,7 +16,7 @@ pub(crate) enum OpenFiles {
     Partial(Arc<Download>),
 }
 
-/// The files of one transfer. The lock is held briefly, never during I/O.
+/// The files of one transfer. The lock of the state is held briefly, never during I/O.
 #[derive(Debug, Default)]
 pub(super) struct TransferFiles {
     state: Mutex<State>,

@@ -142,8 +142,8 @@ impl MessageSink for Transfer {
         message: ReceivedMessage<'_>,
     ) -> Result<(), ProtocolViolation> {
         let names_peers = matches!(message, ReceivedMessage::PeerExchange(_));
-        // The remote peer asks for the times by its first handshake that has an id for the times
-        // message.
+        // A remote peer asks for the modification times of the files by giving their message an id
+        // in a handshake. They are sent once, after the first such handshake.
         let may_ask_for_times =
             matches!(message, ReceivedMessage::Handshake(_)) && self.times_id(link).is_none();
         self.decide(|core, now| core.on_message(link, message, now))?;

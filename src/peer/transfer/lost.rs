@@ -10,19 +10,20 @@ use std::sync::Arc;
 impl Transfer {
     /// Why a complete share is not served. Says what to do if its files are missing.
     pub(crate) fn reason_of_loss(&self, error: &StoreError) -> String {
+        if let StoreError::Length { path, .. } = error {
+            return StoreError::Changed(path.clone()).to_string();
+        }
         if !error.is_absence() {
             return error.to_string();
         }
-        let group = self.group_name();
-        let group = group.as_deref().unwrap_or("-");
         let again = match self.plan.is_download() {
             true => " and download it again",
             false => "",
         };
         format!(
             "{error}, and it was complete: mount its disk or put the files back, then it is \
-             served again by itself; or run stop_share {group} {}{again}",
-            self.name()
+             served again by itself; or run {}{again}",
+            self.command_to_end()
         )
     }
 

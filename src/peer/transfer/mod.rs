@@ -11,6 +11,7 @@
 //! - `times` exchanges the modification times of files with other peers.
 //! - `announcing`, `metadata` and `report` are what trackers, peers and people see;
 //!   `metadata_quota` limits how much metadata each host fetches.
+//! - `sources` are its trackers, web seeds and named peers.
 //! - `record` is what the state folder keeps.
 
 mod announcing;
@@ -29,6 +30,7 @@ mod plan;
 mod quiet_check;
 mod record;
 mod report;
+mod sources;
 mod times;
 #[expect(clippy::module_inception, reason = "the main type of the module")]
 mod transfer;

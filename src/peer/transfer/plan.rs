@@ -6,8 +6,9 @@ use crate::storage::{
     Destination, Download, DownloadMode, ExtraFiles, FileLayout, Record, RecordKind, RecordState,
     RecordedFiles, Store, StoreError,
 };
-use crate::torrent::{Info, InfoHash, Metainfo, Selection};
+use crate::torrent::{Info, Metainfo, Selection};
 use crate::wire::name::Label;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -117,10 +118,6 @@ impl TransferPlan {
         self.metainfo.info()
     }
 
-    pub(crate) fn info_hash(&self) -> InfoHash {
-        self.info().info_hash()
-    }
-
     pub(crate) fn name(&self) -> &str {
         self.info().name().as_str()
     }
@@ -137,13 +134,14 @@ impl TransferPlan {
         }
     }
 
-    /// Whether a command that names `name` means this transfer.
-    pub(crate) fn is_named(&self, name: &str) -> bool {
+    /// The names by which commands mean it: the one in the torrent, and that of its file or folder.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
         let file = match &self.kind {
             RecordKind::Share(path) => path.file_name().and_then(|file| file.to_str()),
             RecordKind::Download(place) => Some(place.name.as_str()),
         };
-        self.name() == name || file == Some(name) || self.info_hash().to_string() == name
+        let names = [Some(self.name()), file].into_iter().flatten();
+        names.map(str::to_owned).collect()
     }
 
     /// The fingerprint of the authority whose certificates its links use. It comes from the

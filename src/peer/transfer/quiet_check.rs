@@ -1,6 +1,6 @@
-//! The quiet check: reads the files of a complete share again while it is served, because only
-//! inode numbers have changed. Either the files were replaced by others of the same length and
-//! time, or inode numbers do not last on this file system.
+//! The quiet check of a complete share. If only inode numbers of its files have changed, the files
+//! are read again while the share is served. Either they were replaced by others of the same length
+//! and time, or inode numbers do not last on this file system.
 //!
 //! If the content is the same, the inode numbers that have changed are ignored from now on, also
 //! after a restart. So the files are read once, and not again and again.
@@ -52,7 +52,7 @@ impl Transfer {
                 return Ok(None);
             }
         }
-        // Pieces that need a missing parts file were not served before either.
+        // A piece that needs a missing parts file does not count: it was not served before.
         let mut bad = pieces.into_iter().filter(|piece| !good.contains(*piece));
         if bad.any(|piece| !store.cannot_read(piece)) {
             let reason = StoreError::Changed(self.plan.path());

@@ -38,6 +38,28 @@ impl Transfer {
         }
     }
 
+    /// Adds new trackers, web seeds and peers to the record.
+    pub(super) fn record_sources(&self) {
+        if self.phase() != Phase::Checking {
+            return self.update_record();
+        }
+        // Whether the files are complete is known only after the check: that part of the record
+        // stays as it is. If there is no record yet, the first one will have the sources.
+        let (all, records) = (self.sources(), &self.context.records);
+        let Some(record) = records.find(self.info_hash()) else {
+            return;
+        };
+        let updated = records.update(&Record {
+            trackers: all.trackers,
+            web_seeds: all.web_seeds,
+            peers: all.peers,
+            ..record
+        });
+        if let Err(error) = updated {
+            log::error!("{}: cannot write its record: {error}", self.name());
+        }
+    }
+
     /// Replaces the record of a download that its user ended: only its partial file is recorded
     /// from now on, so that another download can continue it.
     pub(crate) fn record_as_stopped(&self) -> Result<(), RecordError> {
@@ -79,6 +101,7 @@ impl Transfer {
         sources.sort();
         let is_whole = matches!(state, RecordState::Complete { .. });
         let group = plan.group.as_ref();
+        let all = self.sources();
         Record {
             group: group.map(|group| (group.user.clone(), group.group.clone())),
             info_hash: self.info_hash(),
@@ -93,12 +116,13 @@ impl Transfer {
                 },
             },
             state,
-            trackers: plan.metainfo.trackers().to_vec(),
+            trackers: all.trackers,
+            web_seeds: all.web_seeds,
             sources,
             added_ms: plan.added_ms,
             only: plan.choice.patterns(),
             sequential: plan.choice.sequential,
-            peers: plan.peers.clone(),
+            peers: all.peers,
         }
     }
 }

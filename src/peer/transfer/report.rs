@@ -1,6 +1,7 @@
 //! The status of a transfer.
 
 use super::transfer::Transfer;
+use crate::base::command_text;
 use crate::peer::{BlockBuffer, DownloadState, DownloadStatus, LinkStatus, ShareStatus};
 use crate::swarm::{Core, Phase, SourceStatus};
 use crate::torrent::PieceSet;
@@ -78,6 +79,21 @@ impl Transfer {
             peers: self.inspect(|core| core.links().len()),
             trouble,
         })
+    }
+
+    /// The command that ends it at this peer only, as a person can type it.
+    pub(crate) fn command_to_end(&self) -> String {
+        let name = self.context.names.word(self.name(), self.info_hash());
+        // A complete share that is resumed is in the phase `Checking` at first.
+        let is_complete = self.plan.was_complete || self.phase().was_complete();
+        if self.plan.is_download() && !is_complete {
+            return command_text("cancel", &[&name], &[]);
+        }
+        match self.group_name() {
+            // Without --here it would end for all peers.
+            Some(group) => command_text("stop_share", &[&group, &name], &["--here"]),
+            None => command_text("stop_share", &["-", &name], &[]),
+        }
     }
 
     pub(super) fn group_name(&self) -> Option<String> {

@@ -1,8 +1,9 @@
 //! The modification times of the files of a share.
 //!
-//! They are not part of the info dictionary, so that equal content has one info-hash. A peer that
-//! knows them sends them once on each link to a peer that names the message in its handshake. A
-//! download sets them on its files when it is complete.
+//! They are not part of the info dictionary, so that equal content has one info-hash. The extension
+//! message [`TimesMessage`] carries them. A peer that knows them sends them once on each link to a
+//! peer that names this message in its handshake. A download sets them on its files when it is
+//! complete.
 //!
 //! In groups, members exchange them. In public open swarms, only a peer that does not know them
 //! asks for them: its download comes from a magnet link, or from a `.torrent` without times.
@@ -16,7 +17,7 @@ use crate::wire::peer::PeerMessage;
 use crate::wire::times::TimesMessage;
 
 impl Transfer {
-    /// The id of the message in our extension handshake, if this transfer uses it.
+    /// The id of [`TimesMessage`] in our extension handshake, if this transfer asks for times.
     pub(super) fn own_times_id(&self) -> Option<u8> {
         let is_of_group = self.plan.group.is_some();
         let asks = is_of_group || self.exchanges_times() && self.files.times().is_none();
@@ -27,7 +28,7 @@ impl Transfer {
         self.plan.group.is_some() || self.plan.exchanges_peers()
     }
 
-    /// The id that the other side has given to the message, if it has given one.
+    /// The id that the other side has given to [`TimesMessage`], if it has given one.
     pub(super) fn times_id(&self, link: LinkId) -> Option<u8> {
         self.inspect(|core| core.link(link)?.handshake().times)
     }

@@ -4,6 +4,7 @@ use super::effects::{DeferredEffects, SwarmState};
 use super::files::{OpenFiles, TransferFiles};
 use super::metadata_quota::MetadataQuota;
 use super::plan::TransferPlan;
+use super::sources::TransferSources;
 use crate::certificate::Fingerprint;
 use crate::peer::{BlockBuffer, Context, Link, MAX_WINDOW, Reservation, Trackers};
 use crate::storage::{Download, FileHashes, FileStamp, Store};
@@ -11,12 +12,12 @@ use crate::swarm::{Candidates, Contacts, Core, LinkId, Phase, PieceOrder, SwarmC
 use crate::system::lock;
 use crate::torrent::{Info, InfoHash};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 /// How long this peer waits for the call of a peer that has just joined a swarm.
-const NEWCOMERS_CALL: Duration = Duration::from_secs(2);
+const NEWCOMER_CALL_WAIT: Duration = Duration::from_secs(2);
 
 /// A share or download.
 #[derive(Debug)]
@@ -31,8 +32,7 @@ pub(crate) struct Transfer {
     pub(super) file_hashes: Option<FileHashes>,
     uploaded: AtomicU64,
     pub(super) metadata_quota: Mutex<MetadataQuota>,
-    /// Whether it has begun to fetch and the threads of its web seeds are not started yet.
-    web_seeds_due: AtomicBool,
+    pub(super) sources: TransferSources,
     swarm: Mutex<SwarmState>,
     weak_self: Weak<Self>,
 }
@@ -71,11 +71,11 @@ impl Transfer {
             authority: plan.authority(),
             file_hashes,
             files: TransferFiles::new(plan.metainfo.times()),
+            sources: TransferSources::new(&plan.metainfo, &plan.peers),
             plan,
             info,
             uploaded: AtomicU64::new(0),
             metadata_quota: Mutex::default(),
-            web_seeds_due: AtomicBool::new(false),
             swarm: Mutex::new(SwarmState::new(core)),
             weak_self: Weak::clone(weak_self),
         })
@@ -188,7 +188,7 @@ impl Transfer {
     /// links would end, and the blocks on the way over it would be lost.
     pub(crate) fn add_newcomers(&self, addresses: impl Iterator<Item = SocketAddr>) {
         self.decide(|core, now| {
-            let from = now + NEWCOMERS_CALL;
+            let from = now + NEWCOMER_CALL_WAIT;
             core.contacts_mut().add_newcomers(addresses, from);
         });
     }
@@ -258,19 +258,5 @@ impl Transfer {
     pub(crate) fn restore_sources(&self, sources: &[(String, u64)]) {
         let sources = sources.iter().cloned().collect();
         self.decide(|core, _| core.take_over(Candidates::default(), sources, 0));
-    }
-
-    /// The transfer has begun to fetch: asks the thread `tick` to start the threads of its web
-    /// seeds.
-    pub(super) fn set_web_seeds_due(&self) {
-        self.web_seeds_due.store(true, Ordering::Relaxed);
-        self.context.ticks.include(self.info_hash());
-        self.context.ticks.trigger();
-    }
-
-    /// Whether the threads of its web seeds are to be started. Returns `true` once after each call
-    /// of [`Transfer::set_web_seeds_due`].
-    pub(crate) fn take_web_seeds_due(&self) -> bool {
-        self.web_seeds_due.swap(false, Ordering::Relaxed)
     }
 }

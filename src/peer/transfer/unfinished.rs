@@ -19,7 +19,8 @@ impl Transfer {
     pub(super) fn wait_for_files(&self, missing: &StoreError) {
         let reason = format!(
             "{missing}, and this download had begun: mount its disk or put the files back, then \
-             the download goes on by itself; or cancel it and start it again"
+             the download goes on by itself; or run {} and start it again",
+            self.command_to_end()
         );
         if self.decide(|core, now| core.on_files_missing(&reason, now)) {
             log::warn!("{}: waits: {reason}", self.name());
@@ -58,6 +59,25 @@ impl Transfer {
         }
         let opened = self.plan.open_download(self.info(), place);
         !opened.is_err_and(|error| error.is_absence())
+    }
+
+    /// Fails if something else has the final name of this download. Does not read files.
+    pub(crate) fn check_final_name(&self) -> Result<(), StoreError> {
+        let RecordKind::Download(place) = &self.plan.kind else {
+            return Ok(());
+        };
+        let path = place.path();
+        let may_be_there = self.plan.replaces || self.plan.extends || self.files.steps().is_some();
+        if may_be_there || path.symlink_metadata().is_err() {
+            return Ok(());
+        }
+        // A download that has taken its final name has no partial files any more.
+        let opened = self.plan.open_whole(self.info(), &path);
+        let is_other = opened.is_err_and(|error| error.is_other_content());
+        match is_other || self.has_partial_files(place) {
+            true => Err(StoreError::OtherContent(path)),
+            false => Ok(()),
+        }
     }
 
     /// Whether its partial file or folder exists.

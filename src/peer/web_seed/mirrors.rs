@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub(super) enum Provider {
     /// One server: its position in `url-list`.
     One(usize),
-    /// All servers together: pieces that none of them can deliver alone.
+    /// All servers together: pieces that no working server can deliver alone.
     Joint,
 }
 
@@ -74,8 +74,8 @@ impl Mirrors {
         self.changes
     }
 
-    /// The server that a provider asks for a file, and the URL of the file there. `None` if no
-    /// server of the provider has the file.
+    /// The server of a provider that is to be asked for a file, and the URL of the file there.
+    /// `None` if the provider is all servers and no usable one has the file.
     ///
     /// # Errors
     /// The server's URL is not an HTTP URL.
@@ -130,8 +130,8 @@ impl Mirrors {
     }
 
     /// The servers that were not dropped, those that work first. A server that fails is used too:
-    /// only a delivery shows that it works again, and the joint pieces may be all that is left to
-    /// fetch from it. Of the servers that fail, the one that failed longest ago comes first, so
+    /// it counts as working only after a delivery, and there may be nothing left to fetch from it
+    /// but joint pieces. Of the servers that fail, the one that failed longest ago comes first, so
     /// that each gets its turn.
     fn usable(&self) -> Vec<usize> {
         let servers = self.servers.iter().enumerate();
@@ -163,7 +163,8 @@ impl Mirrors {
     }
 
     /// The pieces that no working server can deliver alone, but the working servers together can.
-    /// In addition, the pieces for which the same is true of all usable servers.
+    /// In addition, the pieces that no usable server can deliver alone, but all usable servers
+    /// together can.
     fn joint_pieces(&self) -> PieceSet {
         let mut pieces = PieceSet::empty(self.info.lengths());
         let usable = self.usable();

@@ -52,9 +52,8 @@ enum EndOfUse {
     NothingLeft,
 }
 
-/// Starts threads that fetch missing blocks of a transfer from its web seeds.
-pub(super) fn start_threads(transfer: &Arc<Transfer>, client: &Arc<WebClient>) {
-    let urls = transfer.plan.metainfo.web_seeds();
+/// Starts threads that fetch missing blocks of a transfer from these web seeds.
+pub(super) fn start_threads(transfer: &Arc<Transfer>, client: &Arc<WebClient>, urls: &[String]) {
     if urls.is_empty() || transfer.plan.group.is_some() {
         return;
     }

@@ -194,7 +194,7 @@ fn a_peer_that_owes_blocks_for_a_minute_has_no_regular_slot() {
     let mut seconds_with_regular_slot = 0;
     for second in 0..150 {
         swarm.send_rates.insert(silent, 0);
-        // In one second of six the peer owes nothing. That does not clear its debt.
+        // In one second of six the peer owes no block. That time is too short to clear its debt.
         swarm.traffic.insert(
             silent,
             PeerTraffic {

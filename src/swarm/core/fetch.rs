@@ -316,7 +316,7 @@ impl<B: Debug> Fetch<B> {
     }
 
     /// Whether some web seed works and has a piece that the download still needs. A web seed that
-    /// is not used at present counts too: it may be used again.
+    /// is down at present counts too, whatever pieces it has: it may come up again.
     pub(super) fn has_usable_web_seed(&self) -> bool {
         let picker = self.picker();
         let mut working = self.web_seeds.working();

@@ -131,11 +131,13 @@ pub(super) enum Transition {
     PutBack,
 }
 
-/// The phase, and when the share began and ended.
+/// The phase, and the time of the download.
 #[derive(Debug)]
 pub(super) struct Lifecycle {
     phase: Phase,
+    /// When the last [`Transition::Begin`] was made. Before the first one, when checking began.
     started: Duration,
+    /// When the share became complete or failed.
     ended: Option<Duration>,
 }
 
@@ -153,7 +155,7 @@ impl Lifecycle {
         &self.phase
     }
 
-    /// From the beginning to the end, or to `now`.
+    /// From the beginning of the download to its end, or to `now`.
     pub(super) fn elapsed(&self, now: Duration) -> Duration {
         self.ended.unwrap_or(now).saturating_sub(self.started)
     }

@@ -85,7 +85,7 @@ impl WebSeeds {
         }
     }
 
-    /// Blocks are requested from the web seed, or no longer.
+    /// Sets whether the web seed is read or waited for.
     pub(super) fn set_in_use(&mut self, id: LinkId, in_use: bool) {
         if let Some(web_seed) = self.by_id.get_mut(&id) {
             web_seed.in_use = in_use;

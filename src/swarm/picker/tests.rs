@@ -42,18 +42,18 @@ fn a_block_is_awaited_until_it_arrives_and_a_stalled_web_seed_keeps_its_window()
         panic!("{requested:?}")
     };
     assert!(picker.awaits(web_seed, first) && !picker.awaits(LINK, first));
-    // The requests are taken from the stalled web seed. But its block is still awaited until
-    // another link delivers it.
+    // The requests are taken from the stalled web seed. But each block is still awaited from it
+    // until another link delivers that block.
     let late = now + STALLED_AFTER;
     assert_eq!(picker.take_from_stalled(late).len(), 1);
-    let taken = next_blocks(&mut picker, LINK, late);
-    assert!(taken.contains(&first) && picker.awaits(web_seed, first));
+    let requested_again = next_blocks(&mut picker, LINK, late);
+    assert!(requested_again.contains(&first) && picker.awaits(web_seed, first));
     assert!(matches!(
         picker.on_block(LINK, first, late),
         Arrival::Needed { .. }
     ));
     assert!(!picker.awaits(web_seed, first) && picker.awaits(web_seed, second));
-    let still_requested = taken.into_iter().filter(|block| *block != first);
+    let still_requested = requested_again.into_iter().filter(|block| *block != first);
     let mut still_requested: Vec<BlockRange> = still_requested.collect();
     still_requested.sort();
     assert_eq!(picker.abandon_active(), [(LINK, still_requested)]);
@@ -67,7 +67,7 @@ fn a_block_is_awaited_until_it_arrives_and_a_stalled_web_seed_keeps_its_window()
 }
 
 #[test]
-fn a_late_block_of_a_stalled_link_is_not_requested_again() {
+fn late_blocks_of_a_stalled_link_complete_their_piece() {
     let lengths = Lengths::new(2 * 16_384, 2 * 16_384).unwrap();
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
     picker.add_link(LINK, 100);
@@ -223,7 +223,7 @@ fn only_needed_pieces_are_requested_and_make_a_download_complete() {
 }
 
 #[test]
-fn in_order_the_first_piece_is_begun_first_even_after_it_failed() {
+fn pieces_are_begun_in_order_even_after_the_first_one_failed() {
     let lengths = Lengths::new(60 * 32_768, 32_768).unwrap();
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
     picker.set_order(PieceOrder::InOrder);

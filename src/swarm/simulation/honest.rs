@@ -103,8 +103,8 @@ impl HonestPeer {
                 .direction(id.0 as ConnectionNumber, number)
                 .activity(now)
         };
-        // As in a running peer: without links and requests, `Core::on_tick` is called only when an
-        // address is due to be called.
+        // As in a running peer: without links and active pieces, `Core::on_tick` runs only when it
+        // is time to call an address.
         if self.core.next_tick().is_some_and(|due| due <= now) {
             self.core.on_tick(now, activity);
             self.carry_out_effects(env);
@@ -255,14 +255,14 @@ impl HonestPeer {
                     hasher.map(|hasher| (hasher, run.number + 1))
                 }
             }
-            Some((_, next)) if next == BlockRun::count(&self.lengths, run.piece) => {
+            Some((_, hashed)) if hashed == BlockRun::count(&self.lengths, run.piece) => {
                 sources_of_hashed_piece = self.core.on_piece_hashed(run.piece);
                 None
             }
-            Some((hasher, next)) => {
-                let run = BlockRun::numbered(&self.lengths, run.piece, next);
-                let hasher = self.core.on_earlier_runs_hashed(run, hasher);
-                hasher.map(|hasher| (hasher, next + 1))
+            Some((hasher, hashed)) => {
+                let next_run = BlockRun::numbered(&self.lengths, run.piece, hashed);
+                let hasher = self.core.on_earlier_runs_hashed(next_run, hasher);
+                hasher.map(|hasher| (hasher, hashed + 1))
             }
         };
         if next.is_some() {

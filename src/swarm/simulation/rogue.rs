@@ -148,12 +148,12 @@ impl Rogue {
                     });
                 }
                 Packet::Short(OutgoingMessage::Request(range)) => {
-                    let drops = match self.misbehaviour {
+                    let refuses = match self.misbehaviour {
                         Misbehaviour::Silent => continue,
                         Misbehaviour::Rejecting => env.rng.bool(),
                         _ => self.is_choking,
                     };
-                    if !drops {
+                    if !refuses {
                         env.write(connection, self.number, |direction| {
                             direction.push_block(range)
                         });

@@ -1,7 +1,7 @@
 //! The shares whose publishers report that the files have changed. From these reports, members
 //! learn why no peer serves a share.
 //!
-//! A report counts for a limited time, and the publisher repeats it. Reports are kept in memory,
+//! A report is valid for a limited time, and the publisher repeats it. Reports are kept in memory,
 //! and a peer sends them to every tracker, like announces.
 //!
 //! Locks: `reports`, for one request.
@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long a report counts: peers repeat it every five seconds.
+/// How long a report is valid. Peers repeat it every five seconds.
 const LIFETIME: Duration = Duration::from_secs(30);
 /// The maximum number of reports. Further reports are ignored until others have expired.
 const MAX_REPORTS: usize = 10_000;

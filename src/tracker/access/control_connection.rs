@@ -13,7 +13,8 @@ use super::refused;
 use super::registrar::Registrar;
 use super::{Waiting, Watch};
 use crate::net::{
-    Full, Holder, Interest, Lane, Next, NonblockingTls, Place, Received, Session, Turn, Wait,
+    ConnectionHandle, Full, Holder, Interest, Lane, Next, NonblockingTls, Received, Session, Turn,
+    Wait,
 };
 use crate::system::cause;
 use crate::tracker::closed_run::no_run;
@@ -44,7 +45,7 @@ pub(in crate::tracker) struct ControlSession {
     registrar: Arc<Registrar>,
     tls: NonblockingTls,
     from: SocketAddr,
-    place: Place,
+    handle: ConnectionHandle,
     /// Bytes of frames that have arrived.
     arrived: Vec<u8>,
     /// A request that waits for its turn.
@@ -53,6 +54,7 @@ pub(in crate::tracker) struct ControlSession {
     /// The hints of the peer, if it watches.
     watch: Option<Watch>,
     stage: Stage,
+    /// The time limit of `stage`.
     until: Instant,
 }
 
@@ -75,7 +77,7 @@ enum ControlConnectionError {
     Frame(#[from] FrameError),
     #[error("{}", cause(.0))]
     Io(#[from] io::Error),
-    #[error("no whole frame within {} s", FRAME_TIMEOUT.as_secs())]
+    #[error("a message took longer than {} s", FRAME_TIMEOUT.as_secs())]
     TooSlow,
 }
 
@@ -85,13 +87,13 @@ impl ControlSession {
         registrar: &Arc<Registrar>,
         tls: NonblockingTls,
         from: SocketAddr,
-        place: Place,
+        handle: ConnectionHandle,
     ) -> Self {
         Self {
             registrar: Arc::clone(registrar),
             tls,
             from,
-            place,
+            handle,
             arrived: Vec::new(),
             request: None,
             has_login: false,
@@ -186,7 +188,7 @@ impl ControlSession {
         if !self.has_login
             && let Some(account) = self.registrar.account_of(request.token.as_ref())
         {
-            if let Err(full) = self.place.authenticate(Holder::Account(account.0)) {
+            if let Err(full) = self.handle.authenticate(Holder::Account(account.0)) {
                 log::info!("refused {}: {full}", self.from);
                 let reply = full_reply(request.id, full);
                 return self.reply(&reply.encode(), Stage::Last).map(Some);
@@ -204,7 +206,7 @@ impl ControlSession {
         }
         if request.watch {
             let (token, former) = (request.token.as_ref(), self.watch.as_ref());
-            if let Some(watch) = self.registrar.watch(token, former, &self.place) {
+            if let Some(watch) = self.registrar.watch(token, former, &self.handle) {
                 if let Waiting::Hint(hint) = watch.take() {
                     self.send(&hint.encode())?;
                 }

@@ -5,14 +5,14 @@
 //! (`control_connection`), and what a peer does with a hint.
 //!
 //! What waits for a connection is ids of groups, a flag for news, and a few addresses of new peers
-//! for each of a limited number of swarms. The numbers of the groups, and whether the user is still
-//! a member, are read from the registry when the hint is sent. So what waits is bounded, and a peer
-//! that reads slowly learns the same from one later hint.
+//! for each of a limited number of swarms. The change numbers of the groups, and whether the user
+//! is still a member, are read from the registry when the hint is sent. So what waits is bounded,
+//! and a peer that reads slowly learns the same from one later hint.
 //!
 //! Locks: `state`, for a look-up or a change. Connections are woken after it is released.
 
 use super::{Login, Logins};
-use crate::net::Place;
+use crate::net::ConnectionHandle;
 use crate::system::lock;
 use crate::torrent::InfoHash;
 use crate::tracker::Threads;
@@ -63,7 +63,7 @@ struct State {
 /// A connection that watches.
 struct Watching {
     account: RowId,
-    place: Place,
+    handle: ConnectionHandle,
     groups: BTreeSet<RowId>,
     swarms: BTreeMap<InfoHash, Vec<SocketAddr>>,
     has_news: bool,
@@ -120,9 +120,9 @@ impl Hints {
         self.threads.wait();
     }
 
-    /// From now on, the connection of `place` gets the hints for this login. A first hint waits at
+    /// From now on, the connection of `handle` gets the hints for this login. A first hint waits at
     /// once. It names all groups of the account, at most [`MAX_PAGE`].
-    pub(super) fn watch(self: &Arc<Self>, login: Login, place: Place) -> Watch {
+    pub(super) fn watch(self: &Arc<Self>, login: Login, handle: ConnectionHandle) -> Watch {
         let groups = self.store.read(|registry| {
             let groups = registry.groups_of(login.account, None, MAX_PAGE).items;
             groups.into_iter().map(|group| group.id).collect()
@@ -133,7 +133,7 @@ impl Hints {
         let account = login.account;
         let watching = Watching {
             account,
-            place,
+            handle,
             groups,
             swarms: BTreeMap::new(),
             has_news: true,
@@ -165,7 +165,7 @@ impl Hints {
         let accounts: Vec<RowId> = changed.accounts.iter().copied().collect();
         let add = |watching: &mut Watching| !std::mem::replace(&mut watching.has_news, true);
         lock(&self.state).add(&accounts, add, &mut woken);
-        woken.iter().for_each(Place::notify);
+        woken.iter().for_each(ConnectionHandle::notify);
         woken.len()
     }
 
@@ -197,11 +197,11 @@ impl Hints {
             let addresses = watching.swarms.entry(info_hash).or_default();
             if addresses.len() < MAX_NEW_PEERS && !addresses.contains(&address) {
                 addresses.push(address);
-                woken.push(watching.place.clone());
+                woken.push(watching.handle.clone());
             }
         }
         drop(state);
-        woken.iter().for_each(Place::notify);
+        woken.iter().for_each(ConnectionHandle::notify);
     }
 
     /// Records whether the peer of this watch lacks other peers in a swarm.
@@ -242,14 +242,14 @@ impl State {
         &mut self,
         accounts: &[RowId],
         add: impl Fn(&mut Watching) -> bool,
-        woken: &mut Vec<Place>,
+        woken: &mut Vec<ConnectionHandle>,
     ) {
         for account in accounts {
             for id in self.accounts.get(account).into_iter().flatten() {
                 if let Some(watching) = self.connections.get_mut(id)
                     && add(watching)
                 {
-                    woken.push(watching.place.clone());
+                    woken.push(watching.handle.clone());
                 }
             }
         }
@@ -266,8 +266,8 @@ impl State {
 }
 
 impl Watch {
-    /// Whether this watch was begun with the token that contains `login`. A renewed token is
-    /// another one.
+    /// Whether this watch was begun with the token that contains `login`. It was not if the peer
+    /// has renewed its token since.
     pub(super) fn is_for(&self, login: &Login) -> bool {
         self.login == *login
     }

@@ -14,7 +14,7 @@ use super::{
     refused,
 };
 use crate::certificate::{Authority, GroupAuthority};
-use crate::net::Place;
+use crate::net::ConnectionHandle;
 use crate::system::since_1970;
 use crate::tracker::registry::{
     Cursor, GroupKey, IfLastMember, NewAccount, NewGroup, Refusal, Registry, RowId,
@@ -112,13 +112,13 @@ impl Registrar {
         &self,
         token: Option<&Token>,
         current: Option<&Watch>,
-        place: &Place,
+        handle: &ConnectionHandle,
     ) -> Option<Watch> {
         self.store.check_serving().ok()?;
         let login = self.logins.read_token(token?).ok()?;
         self.logins.check_login(&login).ok()?;
         let is_new = current.is_none_or(|current| !current.is_for(&login));
-        is_new.then(|| self.hints.watch(login, place.clone()))
+        is_new.then(|| self.hints.watch(login, handle.clone()))
     }
 
     /// Answers one request. `from` is the address of the peer. `watch` is the watch of the
@@ -141,7 +141,7 @@ impl Registrar {
             done.answer
         });
         // A reply, even a refusal, must not show anything that a crash could undo.
-        let is_serving = !matches!(&result, Err(refused) if refused.kind.is_unserved());
+        let is_serving = !matches!(&result, Err(refused) if refused.kind.refuses_all_requests());
         if must_be_durable
             && is_serving
             && let Err(error) = self.store.wait_until_durable()

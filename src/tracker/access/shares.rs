@@ -27,8 +27,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The announce interval is at least this time multiplied by the number of connected machines. So
-/// the machines that only serve send a tracker at most 100 requests with announces a second.
+/// The announce interval is at least this time multiplied by the number of connected machines, but
+/// at most [`LONGEST_INTERVAL`]. So the machines that only serve send a tracker at most 100
+/// requests with announces a second.
 const ANNOUNCE_COST: Duration = Duration::from_millis(10);
 /// The longest announce interval. A connection may be silent for longer before it is closed.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(600);
@@ -87,7 +88,8 @@ impl GroupShares {
         let account = context.login.account;
         let authority = self.authority(account, group)?;
         let user = account_label(&self.store, account)?.to_string();
-        // The proof is bound to the token, so that another user who has the proof cannot use it.
+        // The signature in the request covers the token, so that another user who has the request
+        // cannot use it.
         let key = MemberPublicKey::from_request(&request.0, context.token.as_bytes());
         let key = key.map_err(|error| refused(AccessErrorKind::BadRequest, error))?;
         let unusable = |error| no_certificate(&format!("for {user} of {group}"), &error);
@@ -248,7 +250,7 @@ impl GroupShares {
         }))
     }
 
-    /// Where a group is announced, if that is not at every tracker.
+    /// The trackers at which a group is announced. `None` if it is announced at every tracker.
     fn placement(&self, group: RowId) -> Option<Placement> {
         let status = self.store.status();
         if status.others.len() < TRACKERS_OF_GROUP {
@@ -346,8 +348,9 @@ impl GroupShares {
     }
 }
 
-/// Returns `share_group`: the user is a member of it, and its catalogue has the share. Refuses if
-/// there is no such group, or if it is not `first`, the group of the first share in the request.
+/// Checks the group of a share: `share_group` is a group of the user whose catalogue has the share.
+/// Refuses if there is no such group, or if an earlier share of the request has another group,
+/// `first`. Otherwise returns `share_group`.
 fn check_share_group(
     share_group: Option<RowId>,
     first: Option<RowId>,

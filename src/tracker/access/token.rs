@@ -28,7 +28,7 @@ pub(super) struct Login {
     /// The id of the login. Renewals keep it.
     pub(super) id: RowId,
     /// The credential of the account at the time of the log-in: a stamp that changes when the
-    /// password changes (see `Account::credential`).
+    /// password changes or all logins of the account are ended (see `Account::credential`).
     pub(super) credential: Stamp,
     /// When this token was issued.
     pub(super) issued: Duration,

@@ -88,7 +88,7 @@ pub(super) fn account_label(store: &RegistryStore, account: RowId) -> Result<Lab
     label.ok_or_else(|| from_refusal(Refusal::AccountGone))
 }
 
-/// The name of an account in the log.
+/// What the log calls an account: its name, or its id if the account is gone.
 pub(super) fn log_name(store: &RegistryStore, account: RowId) -> String {
     account_label(store, account).map_or_else(|_| account.to_string(), |label| label.to_string())
 }

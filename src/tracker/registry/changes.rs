@@ -1,10 +1,11 @@
 //! What has changed since the last call of `take`: for hints to members.
 //!
 //! Each group has two change numbers. One changes when a share is published, the other one when a
-//! share is withdrawn or a membership ends. They count nothing: each is the XOR of the hashes of
-//! all such writes. So trackers with the same rows have the same numbers.
+//! share is withdrawn, a membership ends, or a former member is accepted again. They count nothing:
+//! each is the XOR of the hashes of all such writes. So trackers with the same rows have the same
+//! numbers.
 
-use super::{Row, RowId, Version};
+use super::{Origin, Row, RowId, Stamp, Version};
 use std::collections::{BTreeSet, HashMap};
 
 /// The two change numbers of one group.
@@ -12,7 +13,7 @@ use std::collections::{BTreeSet, HashMap};
 pub struct ChangeNumbers {
     /// Changes when a share is published.
     pub added: u64,
-    /// Changes when a share is withdrawn or a membership ends.
+    /// Changes when a share is withdrawn, a membership ends, or a former member is accepted again.
     pub ended: u64,
 }
 
@@ -85,6 +86,26 @@ impl Changes {
             self.changed.accounts.extend(owner);
         }
     }
+
+    /// Updates the numbers for an account that may be a member again: `before` and `after` are the
+    /// stamps of its acceptance, see `GroupMembers::returned`. The members must learn that they may
+    /// give it data again.
+    pub(super) fn update_return(
+        &mut self,
+        (group, account): (RowId, RowId),
+        before: Option<Stamp>,
+        after: Option<Stamp>,
+    ) {
+        if before == after {
+            return;
+        }
+        let numbers = self.numbers.entry(group).or_default();
+        for stamp in [before, after].into_iter().flatten() {
+            let at = mixed(stamp.wall()) ^ u64::from(stamp.counter());
+            numbers.ended ^= hash(account, stamp.origin(), at);
+        }
+        self.changed.groups.insert(group);
+    }
 }
 
 /// The group of a row, and what the row contributes to the numbers of the group.
@@ -112,17 +133,20 @@ fn contribution(row: &Row) -> Option<(RowId, ChangeNumbers)> {
     }
 }
 
-/// A 63-bit hash of a write to a row. If two writes have the same hash, which is very rare, a hint
-/// may be missing.
+/// The hash of a write to a row.
 fn write_hash(row: RowId, version: Version) -> u64 {
+    hash(row, version.stamp.origin(), version.sequence.number())
+}
+
+/// A 63-bit hash. If two changes have the same hash, which is very rare, a hint may be missing.
+fn hash(row: RowId, origin: Origin, number: u64) -> u64 {
     let halves = |bytes: [u8; 16]| {
         let both = u128::from_be_bytes(bytes);
         [both as u64, (both >> 64) as u64]
     };
     let [first, second] = halves(row.0);
-    let [third, fourth] = halves(version.stamp.origin().0);
-    let words = [first, second, third, fourth, version.sequence.number()];
-    words
+    let [third, fourth] = halves(origin.0);
+    [first, second, third, fourth, number]
         .into_iter()
         .fold(0, |hash: u64, word| mixed(hash ^ word))
         >> 1

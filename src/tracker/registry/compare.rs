@@ -28,7 +28,7 @@ pub enum DifferenceDetail {
     OnlySecond,
     /// A field, its value in the first registry and its value in the second, as dumps show them.
     Field(String, String, String),
-    /// A secret: a hash or a key.
+    /// A secret of the row differs: a hash or a key. Its two values are not shown.
     Hidden,
 }
 

@@ -152,7 +152,11 @@ impl Index {
         let Some(members) = self.members.get_mut(&group) else {
             return;
         };
+        let returned_before = members.returned(account);
         let state = members.recompute(rows, account);
+        let returned = members.returned(account);
+        self.changes
+            .update_return((group, account), returned_before, returned);
         let Some(Row::Group(row)) = rows.get(&group) else {
             return;
         };

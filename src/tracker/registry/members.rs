@@ -25,6 +25,8 @@ struct AccountRows {
     state: Option<MembershipState>,
     /// For a former member, the time at which its last membership or request ended.
     ended: Option<u64>,
+    /// For a member who was a former member before, the stamp of the present acceptance.
+    returned: Option<Stamp>,
 }
 
 /// The state of an account in a group. A stranger has none.
@@ -40,6 +42,11 @@ impl GroupMembers {
     /// The state of an account in the group; `None` for a stranger.
     pub(super) fn state_of(&self, account: RowId) -> Option<MembershipState> {
         self.accounts.get(&account)?.state
+    }
+
+    /// When the account was accepted, if it is a member now and was a former member before.
+    pub(super) fn returned(&self, account: RowId) -> Option<Stamp> {
+        self.accounts.get(&account)?.returned
     }
 
     /// The member who was accepted first. A group that has ended has no owner.
@@ -104,7 +111,11 @@ impl GroupMembers {
         let memberships = account_rows.rows.iter();
         let memberships = memberships.filter_map(|id| membership(rows, id));
         let state = membership_state(memberships.clone());
-        let ended = last_end_if_ever_accepted(memberships).filter(|_| !is_member(state));
+        let was_member =
+            count_accepted(memberships.clone()) > count_accepted(live_rows(memberships.clone()));
+        account_rows.returned = accepted_at(state).filter(|_| was_member);
+        let last_end = last_end_if_ever_accepted(memberships);
+        let ended = last_end.filter(|_| accepted_at(state).is_none());
         if let Some(before) = std::mem::replace(&mut account_rows.ended, ended) {
             self.former.remove(&(before, account));
         }
@@ -144,8 +155,16 @@ fn membership_state<'a>(
         .or(requested.map(MembershipState::Requested))
 }
 
-fn is_member(state: Option<MembershipState>) -> bool {
-    matches!(state, Some(MembershipState::Member(_)))
+fn count_accepted<'a>(rows: impl Iterator<Item = &'a Membership>) -> usize {
+    rows.filter(|row| row.accepted.is_some()).count()
+}
+
+/// The stamp of a member's acceptance.
+fn accepted_at(state: Option<MembershipState>) -> Option<Stamp> {
+    match state {
+        Some(MembershipState::Member(since)) => Some(since),
+        Some(MembershipState::Requested(_)) | None => None,
+    }
 }
 
 /// When the last membership or request of the account ended, in milliseconds since 1970; `None` if

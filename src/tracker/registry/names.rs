@@ -40,8 +40,8 @@ impl<N: Ord + Clone> NameClaims<N> {
             .map(|(id, _)| id)
     }
 
-    /// The claimant of a name for which `is_match` returns true; `None` if there is no such
-    /// claimant, or more than one.
+    /// Of the claimants of a name, the one that `is_match` accepts; `None` if it accepts none or
+    /// more than one.
     pub(super) fn only_match(&self, name: &N, is_match: impl Fn(RowId) -> bool) -> Option<RowId> {
         let mut matching = self.claims_to(name).filter(|(id, _)| is_match(*id));
         match (matching.next(), matching.next()) {
@@ -72,7 +72,7 @@ impl<N: Ord + Clone + FromStr> NameClaims<N>
 where
     for<'n> Label: From<&'n N>,
 {
-    /// The label of a claimant: the name, with a tag if another claimant holds it.
+    /// The label of a claimant: the name, with a tag if another claimant holds the name.
     pub(super) fn label(&self, name: &N, id: RowId) -> Label {
         let label = Label::from(name);
         if self.holder(name).is_some_and(|holder| holder != id) {
@@ -93,8 +93,9 @@ where
         }
     }
 
-    /// A claimed name that is the given one, or differs from it only in case. Names are sorted
-    /// without regard to case, and equal ones upper case first. So such names are one range.
+    /// A claimed name that is the given one, or differs from it only in case. Names are compared
+    /// first without regard to case. So all names that differ only in case are one range: it begins
+    /// with the name in upper case and ends with the name in lower case.
     fn equal_ignoring_case(&self, name: &N) -> Option<&N> {
         let label = Label::from(name);
         let first = label.name().to_ascii_uppercase().parse().ok()?;

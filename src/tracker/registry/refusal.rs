@@ -2,6 +2,7 @@
 //! scripts.
 
 use super::{Label, NameError, RowId};
+use crate::base::command_text;
 
 /// A rule that the operation would break. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,7 +72,8 @@ pub enum Refusal {
     },
     /// The group's catalogue already has a share of this name.
     #[error(
-        "{group} already has a share {share}; rename yours, or stop the other one with stop_share"
+        "{group} already has a share {share}; rename yours, or stop the other one with {}",
+        command_text("stop_share", &[&.group.to_string(), .share], &[])
     )]
     ShareExists {
         /// The group.

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 /// A row of the registry. Its fields are the struct members that are a [`Register`]. Each field
 /// merges by its own rule. The other struct members are attributes. The id, the kind and the
 /// attributes never change, with one exception: if two trackers create the same row for one
-/// repeated command, the row gets its `created` from the later creation, and with it `key` or
-/// `expires`.
+/// repeated command, the row takes `created`, and `key` or `expires` if it has one, from the later
+/// creation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
     /// A user who can log in.
@@ -309,9 +309,9 @@ impl Row {
         })
     }
 
-    /// Whether both rows have the same id and the same attributes. Does not compare their kinds.
-    /// The version of the creation is an attribute of an invite, because no peer repeats the
-    /// command that creates an invite.
+    /// Whether both rows have the same id and the same attributes. Does not compare their kinds,
+    /// nor the attributes that a repeated command may change (see [`Row`]). Of an invite, all
+    /// attributes are compared, because no peer repeats the command that creates an invite.
     fn is_same_row(&self, other: &Self) -> bool {
         let same = match (self, other) {
             (Self::Membership(a), Self::Membership(b)) => {

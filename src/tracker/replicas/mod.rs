@@ -13,7 +13,9 @@ mod listed;
 pub(super) use listed::ListedAddresses;
 
 use super::{RegistryStore, Threads};
-use crate::net::{ClusterTls, ConnectionPurpose, HostNames, Stop, TlsError, TlsStream};
+use crate::net::{
+    ClusterTls, ConnectionPurpose, HostNames, Stop, TlsError, TlsStream, connect_within,
+};
 use crate::system::lock;
 use crate::wire::replica::TrackerNumber;
 use crate::wire::{HostPort, TrackerInfo};
@@ -147,8 +149,8 @@ fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
     let mut calling: BTreeMap<TrackerNumber, JoinHandle<()>> = BTreeMap::new();
     let (mut count, mut looked_up) = (None, None);
     loop {
-        // If the list cannot be read, nothing is logged here. Perhaps it is just being written.
-        // Otherwise the calling threads log the problem.
+        // If the list cannot be read, nothing is logged here. Perhaps it is just being written. If
+        // the problem lasts, the calling threads, if there are any, log it.
         let info = context.info().ok();
         if let Some(info) = &info {
             context.look_up_addresses(&info.addresses, &mut looked_up);
@@ -235,7 +237,7 @@ impl CallContext {
         let found = found.map_err(|error| list_error(&format!("{tracker}: {error}")))?;
         let mut last = list_error(&format!("{tracker} has no address"));
         for address in found {
-            let socket = match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+            let socket = match connect_within(address, CONNECT_TIMEOUT) {
                 Ok(socket) => Arc::new(socket),
                 Err(error) => {
                     last = CallError::Connect(address, error);

@@ -17,18 +17,18 @@
 //!    is acknowledged once one of them has it durably. It is acknowledged as "only here" after
 //!    [`PUSH_WAIT`], or at once while no other tracker is current. A tracker that has not confirmed
 //!    a write within [`PUSH_WAIT`] is not waited for again until it has caught up.
-//! 3. **A merge is complete.** A change is merged only if every write that its rows carry is known
-//!    afterwards. Otherwise this tracker catches up with the sender. So the rows of a tracker are
+//! 3. **A merge is complete.** A change is merged only if this tracker then knows every write that
+//!    the rows contain. Otherwise it catches up with the sender. So the rows of a tracker are
 //!    always exactly those that its version vector describes, and two trackers with equal vectors
 //!    have equal rows, even if a third tracker died while it was sending changes.
 //! 4. **Catching up** is a series of [`Message::Pull`](crate::wire::replica::ReplicaMessage::Pull)
 //!    requests for one batch each, to one tracker at a time. The answering tracker keeps no state
-//!    for it. The batches are merged in one step at the end; a serving tracker goes on serving
-//!    meanwhile. Catching up starts whenever another tracker reports (in its hello, once a second,
-//!    or with a push) that it knows more. A long absence, a new empty tracker and a restored one
-//!    need no other mechanism. On a slow connection the parts of a batch count as signs of life
-//!    ([`Replica::on_bytes`]). If a catch-up is given up, a later one over the same connection
-//!    continues with the staged batches.
+//!    for it. The batches are merged in one step at the end. A tracker that serves goes on serving
+//!    while it catches up. Catching up starts whenever another tracker reports (in its hello, once
+//!    a second, or with a push) that it knows more. A long absence, a new empty tracker and a
+//!    restored one need no other mechanism. On a slow connection the parts of a batch count as
+//!    signs of life ([`Replica::on_bytes`]). If a catch-up is given up, a later one over the same
+//!    connection continues with the staged batches.
 //! 5. **Blobs first.** A blob is the info dictionary of a share. Rows that name a blob are merged
 //!    only when the blob is stored here; it is fetched before them. So
 //!    [`ReplicaMessage::Pushed`](crate::wire::replica::ReplicaMessage) confirms both. If the sender
@@ -47,13 +47,14 @@
 //!      it has an older copy. It takes a new origin, durable before its first write, and catches up
 //!      with later writes of its old origin as with those of any other origin. A single tracker
 //!      keeps its origin.
-//!    - **A stalled tracker starts again**, if others may have gone on without it: no event came
-//!      for [`STALL_LIMIT`] by one of its clocks, or another tracker gave up the connection to it
-//!      during a shorter pause. Clients may have repeated at other trackers the requests that were
-//!      pending here. The stalled tracker closes its connections and serves again under the rules
-//!      for a start. After any other pause it goes on serving: every other tracker still has the
-//!      connection, and the messages that the others sent during the pause arrive now. All time
-//!      limits count only the time in which the tracker ran.
+//!    - **A stalled tracker starts again**, unless it is the only one. A tracker has stalled if no
+//!      event came for [`STALL_LIMIT`] by one of its clocks, or if another tracker gave up the
+//!      connection to it during a shorter pause. The others may have gone on without it, and its
+//!      clients may have repeated their pending requests there. The stalled tracker closes its
+//!      connections and serves again under the rules for a start. After any other pause it goes on
+//!      serving: every other tracker still has the connection, and the messages that the others
+//!      sent during the pause arrive now. All time limits count only the time in which the tracker
+//!      ran.
 //! 7. **Expired rows** are deleted when they expired at least [`EXPIRED_ROW_GRACE`] ago, every
 //!    listed tracker has reported, since this tracker last started, that it has them, and no clock
 //!    is known to be wrong. Blobs that no row has named for [`GC_INTERVAL`] are deleted too. If

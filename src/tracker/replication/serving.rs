@@ -53,7 +53,7 @@ pub enum HaltReason {
     },
     /// Another tracker runs with a copy of its data.
     #[error(
-        "tracker {other} runs with a copy of this one's data folder; give one of them an empty folder, and it copies the data from the others, or start it with --restore"
+        "tracker {other} runs with a copy of this one's data folder; start one of them with --restore, or with an empty folder, which it fills from the other trackers"
     )]
     Copied {
         /// The other tracker.

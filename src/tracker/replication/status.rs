@@ -31,7 +31,8 @@ pub struct ReplicaStatus {
     pub origin: Option<Origin>,
     /// Whether it serves clients, as last reported.
     pub serving: bool,
-    /// Whether writes wait for it: it has all of them except those in transit.
+    /// Whether it is up to date: it has all writes of this tracker, except those in transit. If so,
+    /// a write waits for its confirmation.
     pub current: bool,
     /// Number of writes known here that it lacks, as last reported. `None` before its first report
     /// in this run.

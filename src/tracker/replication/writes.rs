@@ -60,7 +60,7 @@ impl PendingWrites {
         }
     }
 
-    /// Acknowledges writes with [`Copies::OnlyHere`]: of the writes that are durable here, those
+    /// Acknowledges writes that are durable here, and reports [`Copies::OnlyHere`]: those writes
     /// whose wait is over at `now`, or all if `now` is `None`.
     pub(super) fn acknowledge_alone(&mut self, now: Option<Moment>, effects: &mut Effects) {
         let copies = Copies::OnlyHere;

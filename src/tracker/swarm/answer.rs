@@ -71,8 +71,8 @@ impl Swarm {
             self.lists.len() > size.of_one_address
         };
         let own = AddressPrefix::of(asking.address.ip());
-        let others = || self.len() > self.count_of(own);
-        (crowded && others()).then(|| AddressLimits {
+        let has_others = || self.len() > self.count_of(own);
+        (crowded && has_others()).then(|| AddressLimits {
             own,
             own_left: size.peers / 2,
             waiting: Vec::new(),
@@ -229,7 +229,7 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
 impl AddressLimits {
     /// Counts a peer that is about to be added. Returns `false` if its address has reached its
     /// limit. If that is the address of the asking peer, the refused peer is put on the waiting
-    /// list, unless that has `max_waiting` peers already.
+    /// list, unless the list has `max_waiting` peers already.
     fn admit(&mut self, slot: Slot, address: SocketAddr, most: usize, max_waiting: usize) -> bool {
         let prefix = AddressPrefix::of(address.ip());
         if prefix == self.own {

@@ -44,8 +44,8 @@ impl Swarm {
         let amount = (peers.len() / REMOVAL_DIVISOR).max(1);
         peers.select_nth_unstable_by_key(amount - 1, |slot| self.lists.seen(*slot));
         peers.truncate(amount);
-        // The last slots come first. So the peer that fills a gap is never one that is still to be
-        // removed.
+        // After each removal, the last peer of the list moves into the gap. The last slots come
+        // first, so that the peer that moves is never one that is still to be removed.
         peers.sort_unstable_by_key(|slot| std::cmp::Reverse(slot.number()));
         for slot in peers {
             if self.remove(slot).is_some() {

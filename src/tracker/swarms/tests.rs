@@ -116,7 +116,7 @@ fn other_clients_are_gone_after_fifteen_minutes() {
 }
 
 #[test]
-fn a_stopped_peer_is_removed_at_once_together_with_an_empty_swarm() {
+fn a_stopped_peer_and_a_swarm_that_becomes_empty_are_removed_at_once() {
     let swarms = swarms();
     let stopped = AnnounceRequest {
         event: Some(AnnounceEvent::Stopped),
@@ -397,7 +397,7 @@ fn one_address_may_be_in_any_number_of_group_swarms() {
 }
 
 #[test]
-fn the_stats_contain_counts_and_no_names() {
+fn the_stats_count_swarms_peers_requests_and_transferred_bytes() {
     let swarms = swarms();
     let announce_and_stats = |peer, left, bytes, event, at| {
         let request = AnnounceRequest {

@@ -101,10 +101,10 @@ mod tests {
                 );
             }
         }
-        let early = connection_ids.issue(ip("10.0.0.1"), AT(100));
+        let future = connection_ids.issue(ip("10.0.0.1"), AT(100));
         assert!(
-            !connection_ids.is_valid(early, ip("10.0.0.1"), AT(99)),
-            "of the future"
+            !connection_ids.is_valid(future, ip("10.0.0.1"), AT(99)),
+            "issued in the future"
         );
     }
 

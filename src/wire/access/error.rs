@@ -1,10 +1,10 @@
-//! The closed list of reasons for which a tracker refuses a request.
+//! All reasons for which a tracker refuses a request.
 
 /// Defines the kinds of refusal: for each the variant, its word on the wire and its meaning.
 macro_rules! error_kinds {
     ($($kind:ident $word:literal $meaning:literal,)*) => {
-        /// Every kind of refusal with its meaning, sorted. Kinds may be added. The meaning of a
-        /// kind never changes.
+        /// Every kind of refusal with its meaning, sorted. A later version may have more kinds. The
+        /// meaning of a kind never changes.
         pub const ERROR_KINDS: &[(&str, &str)] = &[$(($word, $meaning)),*];
 
         /// One of [`ERROR_KINDS`].
@@ -67,9 +67,9 @@ impl AccessErrorKind {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
     }
 
-    /// Whether the tracker refuses not only this request but all requests of this peer, for now or
+    /// Whether the tracker refuses not only this request, but all requests of this peer, for now or
     /// permanently. The request was not carried out.
-    pub fn is_unserved(self) -> bool {
+    pub fn refuses_all_requests(self) -> bool {
         matches!(self, Self::Full | Self::NotServing | Self::Starting)
     }
 }

@@ -38,7 +38,7 @@ pub struct GroupNumbers {
     pub group: Label,
     /// This number changes when a share is published.
     pub added: u64,
-    /// This number changes when a share is withdrawn or a member leaves the group.
+    /// This number changes when a share is withdrawn, or a member leaves or returns.
     pub ended: u64,
 }
 

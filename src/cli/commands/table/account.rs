@@ -259,8 +259,8 @@ pub(super) static FILES: &[CommandEntry] = &[
         summary: "stop sharing a file or folder",
         details: "The files are kept. If you published the share or own the group, it is also removed from the group's \
                   catalogue, and so from all peers. With --here the share is stopped at this peer only, and stays stopped after a restart; \
-                  your peers on other machines go on.\n\
-                  With - for G: leaves an open swarm and forgets it. NAME can be an info-hash. An unfinished download is \
+                  your peers on other machines go on. NAME can be an info-hash.\n\
+                  With - for G: leaves an open swarm and forgets it. An unfinished download is \
                   kept as NAME.part and continues when you start it again with the same destination; cancel removes it \
                   instead.\nExample: stop_share - disk.img",
         read: |words| {

@@ -71,7 +71,7 @@ pub(super) static DOWNLOADS_AND_PEER: &[CommandEntry] = &[
         options: &[],
         summary: "list the downloads and their progress",
         details: "One line per download: [D] running, [V] being checked, [C] complete or [F] failed; the group (- for an open swarm); the \
-                  name; while it runs, also the percentage, rate, number of peers and time left; if it failed, the reason.",
+                  name; while it runs, also the percentage, rate, number of peers and time left; if it failed or makes no progress, the reason.",
         read: |_| Ok(Command::ShowDownloads),
     },
     CommandEntry {

@@ -116,19 +116,19 @@ fn a_cut_connection_is_distinguished_from_a_closed_one() {
     far.write_all_until(b"last", long_deadline()).unwrap();
     far.hang_up();
     assert_eq!(read_all(&near), b"last");
-    let (near, _far, socket) = pair();
-    socket.shutdown(Shutdown::Both).unwrap();
+    let (near, _far, far_socket) = pair();
+    far_socket.shutdown(Shutdown::Both).unwrap();
     let error = near.read_until(&mut [0], long_deadline()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
 }
 
 #[test]
 fn bytes_that_are_not_tls_end_the_connection() {
-    let (near, far, socket) = pair();
-    (&*socket)
+    let (near, far, far_socket) = pair();
+    (&*far_socket)
         .write_all(b"\x17\x03\x03\0\x20 this was not encrypted by us..")
         .unwrap();
-    (&*socket).write_all(&[0; 100]).unwrap();
+    (&*far_socket).write_all(&[0; 100]).unwrap();
     let error = near.read_until(&mut [0], long_deadline()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     let error = far.read_until(&mut [0], long_deadline()).unwrap_err();
@@ -143,13 +143,13 @@ fn a_read_times_out_even_if_a_record_trickles_in() {
     far.write_all_until(b"x", long_deadline()).unwrap();
     assert_eq!(near.read_until(&mut [0], long_deadline()).unwrap(), 1);
     // A record that arrives byte by byte and never ends.
-    let (near, _far, socket) = pair();
+    let (near, _far, far_socket) = pair();
     let stop = Stop::new();
     thread::scope(|scope| {
         scope.spawn(|| {
-            (&*socket).write_all(b"\x17\x03\x03\x40\0").unwrap();
+            (&*far_socket).write_all(b"\x17\x03\x03\x40\0").unwrap();
             while !stop.wait(Duration::from_millis(20)) {
-                let _ = (&*socket).write_all(b"x");
+                let _ = (&*far_socket).write_all(b"x");
             }
         });
         let error = near.read_until(&mut [0], short_deadline()).unwrap_err();
@@ -204,6 +204,10 @@ fn a_handshake_that_stalls_or_trickles_times_out() {
     let error = connect_tls(near, None, SHORT).unwrap_err();
     assert!(
         matches!(&error, TlsError::Handshake(error) if error.kind() == io::ErrorKind::TimedOut)
+    );
+    assert!(
+        error.to_string().ends_with("failed: no answer within 1 s"),
+        "{error}"
     );
     assert!(started.elapsed() < LONG / 2);
 }

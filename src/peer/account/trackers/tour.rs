@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn if_tracker_info_has_another_order_trackers_are_asked_until_the_named_ones_are_found() {
+    fn trackers_are_asked_until_the_named_ones_are_found_if_tracker_info_has_another_order() {
         let rotated = |position: u32| position % 4 + 1;
         let numbers = [1, 2, 3, 4].map(Number::Guessed);
         let order = [4, 1, 2, 3];

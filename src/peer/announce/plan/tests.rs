@@ -38,8 +38,8 @@ impl Announced for Share {
         "x"
     }
 
-    fn tiers(&self) -> &[Vec<String>] {
-        &self.tiers
+    fn tiers(&self) -> Vec<Vec<String>> {
+        self.tiers.clone()
     }
 
     fn tier_policy(&self) -> TierPolicy {

@@ -115,15 +115,18 @@ impl<P> AnnounceTask<P> {
         }
     }
 
-    /// The final announce: whether `completed` comes before `stopped`. `None` if the tracker does
-    /// not list the swarm.
+    /// The final announce: whether `completed` comes before `stopped`. `None` if the tracker
+    /// cannot list the swarm.
     pub(super) fn final_announce(&self) -> Option<bool> {
         match self.state {
             State::Listed { pending } => {
                 Some(pending == Some(AnnounceEvent::Completed) && self.in_progress.is_none())
             }
             State::Stopping | State::Leaving { is_listed: true } => Some(false),
-            State::New { .. } | State::Suspended | State::Leaving { is_listed: false } => None,
+            // An announce in progress may have reached the tracker.
+            State::New { .. } | State::Suspended | State::Leaving { is_listed: false } => {
+                self.in_progress.is_some().then_some(false)
+            }
         }
     }
 

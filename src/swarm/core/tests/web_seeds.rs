@@ -137,7 +137,7 @@ fn no_cancel_is_sent_to_a_web_seed() {
 }
 
 #[test]
-fn when_a_web_seed_stalls_the_only_effects_are_requests_to_a_peer() {
+fn a_stalled_web_seed_causes_requests_to_a_peer_and_no_other_effect() {
     let mut swarm = with_web_seed(8);
     next_requests(&mut swarm, WEB_SEED);
     let (peer, _) = swarm.source(1, &[0, 1, 2, 3]);
@@ -213,13 +213,13 @@ fn a_good_piece_of_several_sources_does_not_end_doubt() {
     effects.extend(swarm.deliver(peer, &requested[1..]));
     swarm.spoil(&effects);
     swarm.link_down(peer);
-    // The other web seed delivers the next piece. That does not end the doubt about the first.
+    // `OTHER` delivers the next piece. That does not end the doubt about `WEB_SEED`.
     let requested = next_requests(&mut swarm, OTHER).unwrap();
     let effects = deliver_from(&mut swarm, OTHER, &requested);
     swarm.write(&effects);
     assert_eq!(swarm.core.trust(WEB_SEED), WebSeedTrust::Doubted);
     assert_eq!(swarm.core.trust(OTHER), WebSeedTrust::Full);
-    // A good piece that came partly from the first does not end it either, in whatever order the
+    // A good piece that came partly from `WEB_SEED` does not end it either, in whatever order the
     // sources are visited.
     for _ in 0..20 {
         let peer = Source::Peer(address(1));

@@ -34,6 +34,14 @@ fn each_operation_changes_the_expected_numbers_and_reports_the_expected_accounts
     check(&mut a, "the user is accepted", false, false, &[omar, olga]);
     a.remove(olga, "lab", "omar").unwrap();
     check(&mut a, "the member is removed", false, true, &[omar, olga]);
+    a.request(omar, "lab").unwrap();
+    let asks = "a former member asks to join";
+    check(&mut a, asks, false, false, &[omar, olga]);
+    a.accept(olga, "lab", "omar").unwrap();
+    let returns = "a former member is accepted";
+    check(&mut a, returns, false, true, &[omar, olga]);
+    a.remove(olga, "lab", "omar").unwrap();
+    check(&mut a, "he is removed again", false, true, &[omar, olga]);
     a.leave(nina, "lab").unwrap();
     check(&mut a, "a member leaves", false, true, &[nina, olga]);
 }
@@ -46,6 +54,10 @@ fn registries_with_the_same_rows_have_the_same_numbers() {
     a.publish(olga, "lab", "one").unwrap();
     b.publish(nina, "lab", "two").unwrap();
     b.remove(olga, "lab", "nina").unwrap();
+    let omar = b.add_member(olga, "lab", "omar");
+    b.remove(olga, "lab", "omar").unwrap();
+    b.request(omar, "lab").unwrap();
+    b.accept(olga, "lab", "omar").unwrap();
     a.registry.take_changed();
     assert_ne!(
         a.registry.change_numbers(lab),

@@ -369,6 +369,7 @@ impl World {
         };
         Command {
             operation,
+            // No peer repeats `create_invite`.
             is_repeatable: kind != 5,
         }
     }
@@ -524,6 +525,7 @@ pub(crate) fn is_kept_or_overruled(registry: &Registry, version: Version, writte
             || present.is_some_and(|present| present.version.stamp <= version.stamp)
     }
     let present = registry.row(written.id());
+    // If two trackers created the row, a merge keeps the later creation.
     if present.is_some_and(|present| present.created() < written.created()) {
         return false;
     }

@@ -57,11 +57,8 @@ fn an_ipv6_prefix_of_64_bits_counts_as_one_address() {
     let mut swarm = swarm(0, 0);
     for number in 0..100 {
         let peer = at(1, number);
-        let ip = format!("[2001:db8::{number:x}]:1").parse().unwrap();
-        swarm.join(&PeerAnnounce {
-            address: ip,
-            ..peer
-        });
+        let address = format!("[2001:db8::{number:x}]:1").parse().unwrap();
+        swarm.join(&PeerAnnounce { address, ..peer });
     }
     let of = |ip: &str| AddressPrefix::of(ip.parse().unwrap());
     assert_eq!(swarm.count_of(of("2001:db8::7777")), 100);

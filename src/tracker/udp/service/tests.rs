@@ -143,7 +143,7 @@ fn a_connect_request_that_is_too_long_gets_no_answer() {
 }
 
 #[test]
-fn a_bad_request_with_a_valid_connection_id_is_answered_with_an_error() {
+fn a_bad_or_refused_request_with_a_valid_connection_id_is_answered_with_an_error() {
     for access in [AnnouncePolicy::Open, AnnouncePolicy::NotOpen] {
         let udp = udp(access);
         let cut = &encode_announce(connect(&udp, "::1"), 1, 5)[..97];

@@ -89,12 +89,16 @@ fn a_change_at_a_tracker_is_reported_once() {
 }
 
 #[test]
-fn final_announces_go_to_trackers_that_list_the_swarm() {
+fn final_announces_go_to_trackers_that_may_list_the_swarm() {
     for (steps, sends_completed) in [
         ("begin", None),
-        ("begin take", None),
         ("begin suspend", None),
-        ("begin take leave", None),
+        ("begin take withdraw", None),
+        ("begin take fail", None),
+        // `started` is in progress.
+        ("begin take", Some(false)),
+        ("begin take suspend", Some(false)),
+        ("begin take leave", Some(false)),
         (LISTED, Some(false)),
         ("begin take ok complete", Some(true)),
         // `completed` is in progress.
@@ -169,7 +173,7 @@ fn a_change_to_one_tracker_or_swarm_affects_no_other() {
 }
 
 #[test]
-fn a_request_has_only_due_announces_to_one_tracker_and_the_oldest_come_first() {
+fn each_batch_goes_to_the_tracker_whose_announce_has_been_due_longest() {
     let mut test = Steps::new();
     let swarm = |number| InfoHash([number; 20]);
     let places = [(1, "t"), (2, "u"), (3, "t"), (4, "t"), (5, "u")];

@@ -32,7 +32,7 @@ impl World {
         }
     }
 
-    /// All trackers get no processor by turns, and clients make requests meanwhile.
+    /// Each tracker in turn gets no processor for a while. Clients make requests meanwhile.
     pub(super) fn starve_by_turns(&mut self) -> Result<(), Failure> {
         self.oracle.counts.note("starved by turns");
         for _ in 0..self.rng.u8(1..4) {
@@ -95,6 +95,7 @@ impl World {
         let away = self.now - last;
         let elapsed = i64::try_from(away).unwrap();
         if away > PAUSE_MILLIS {
+            // A built-in fault hides the pause from the replica, or makes it seem longer.
             match self.mutation {
                 Mutation::NeverRestart => node.uncounted += elapsed,
                 Mutation::AlwaysRestart => node.uncounted -= stall_millis(),

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 /// Returns `text` on one line, without characters that a terminal would act on or hide.
-pub(super) fn escape(text: &str) -> Cow<'_, str> {
+pub fn escape(text: &str) -> Cow<'_, str> {
     let mut escaped: Option<String> = None;
     let mut previous = None;
     let mut characters = text.char_indices().peekable();

@@ -1,0 +1,52 @@
+//! Where a transfer finds peers and web seeds: what its torrent and its magnet link name, and what
+//! other torrents and links of the same share named when it was downloaded again.
+
+use crate::system::lock;
+use crate::torrent::{Metainfo, Sources};
+use std::sync::Mutex;
+
+/// The sources of one transfer.
+#[derive(Debug)]
+pub(super) struct TransferSources {
+    all: Mutex<Sources>,
+    /// The web seeds whose threads are to be started.
+    due: Mutex<Vec<String>>,
+}
+
+impl TransferSources {
+    pub(super) fn new(metainfo: &Metainfo, peers: &[String]) -> Self {
+        let all = Sources {
+            peers: peers.to_vec(),
+            ..Sources::from(metainfo)
+        };
+        Self {
+            all: Mutex::new(all),
+            due: Mutex::default(),
+        }
+    }
+
+    /// All sources.
+    pub(super) fn all(&self) -> Sources {
+        lock(&self.all).clone()
+    }
+
+    /// Adds those of `more` that are new, and returns these.
+    pub(super) fn merge(&self, more: &Sources) -> Sources {
+        lock(&self.all).merge(more)
+    }
+
+    /// Notes that the threads of these web seeds are to be started.
+    pub(super) fn add_due(&self, web_seeds: &[String]) {
+        let mut due = lock(&self.due);
+        for url in web_seeds {
+            if !due.contains(url) {
+                due.push(url.clone());
+            }
+        }
+    }
+
+    /// The web seeds whose threads are to be started. Each is returned once.
+    pub(super) fn take_due(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.due))
+    }
+}

@@ -1,0 +1,27 @@
+//! Trackers that accept a connection and do not answer: the error says how long the peer waited.
+
+use crate::common::sandbox::Sandbox;
+use std::fs;
+use std::net::TcpListener;
+
+#[test]
+fn the_time_limit_of_a_silent_tracker_is_shown() {
+    let sandbox = Sandbox::new();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let line = format!("{}\n", silent.local_addr().unwrap());
+    fs::write(sandbox.tracker_info(), line).unwrap();
+    let status = sandbox.peer("one").run("status").to_string();
+    assert!(
+        status.contains("handshake failed: no answer within 2 s"),
+        "{status}"
+    );
+    let tracker = sandbox.tracker(&[]);
+    let mut peer = sandbox.peer("two");
+    let status = peer.run("status").to_string();
+    assert!(!status.contains("no answer"), "{status}");
+    // The connection is open.
+    tracker.signal("-STOP");
+    let status = peer.run("status").to_string();
+    assert!(status.contains("no answer within 1 s"), "{status}");
+    tracker.signal("-CONT");
+}
