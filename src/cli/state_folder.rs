@@ -18,16 +18,18 @@ pub(super) fn open(
 ) -> Result<StateFolder, EarlyExit> {
     let is_default = named.is_none();
     let opened = match (named, listen.port) {
-        (Some(named), _) => StateFolder::open(&named),
+        (Some(named), _) => StateFolder::open_for(kind, &named),
         (None, 0) => StateFolder::temporary(),
-        (None, port) => default_path(kind, port).and_then(|path| StateFolder::open(&path)),
+        (None, port) => {
+            default_path(kind, port).and_then(|path| StateFolder::open_for(kind, &path))
+        }
     };
     opened.map_err(|error| match &error {
         StateFolderError::NoHome(_) => (error.to_string(), Exit::Usage),
         StateFolderError::InUse(path) if is_default => early_failure(format!(
             "{} is in use: another {} has port {}; {}",
             path.display(),
-            command(kind),
+            kind.word(),
             listen.port,
             use_another_port(kind, listen)
         )),
@@ -55,15 +57,8 @@ pub(super) fn use_another_port(kind: StateKind, listen: &HostPort) -> String {
     };
     format!(
         "give this one another port: pieceful {} {option}{other}",
-        command(kind)
+        kind.word()
     )
-}
-
-fn command(kind: StateKind) -> &'static str {
-    match kind {
-        StateKind::Peer => "peer",
-        StateKind::Tracker => "tracker",
-    }
 }
 
 /// The default state folder of `port`.

@@ -1,7 +1,6 @@
 //! The commands for groups: log-in, and the shares of groups.
 
 use super::new_share::{HashedShare, NewShare};
-use super::stopping::{DOWNLOAD_ENDED, stop_complete};
 use crate::base::command_text;
 use crate::peer::{
     AccountError, LoggedIn, LoggedOut, Membership, OpenFiles, OpenedFiles, Peer, PeerError,
@@ -240,7 +239,7 @@ impl Peer {
                     return Ok(started);
                 }
                 // The rename to its final name may have been interrupted.
-                other.undo_steps()?;
+                other.recover_rename()?;
             }
         }
         let opened = self.open_of_group(metainfo.info(), &place, force, progress)?;
@@ -347,22 +346,10 @@ impl Peer {
             Err(error) => return Err(error.into()),
         };
         for transfer in to_end {
-            self.end_sharing(&transfer)?;
+            self.stop_one(&SwarmEntry::Transfer(transfer))?;
         }
         self.context.changes.notify();
         Ok(withdrawn)
-    }
-
-    fn end_sharing(&self, transfer: &Arc<Transfer>) -> Result<(), PeerError> {
-        let is_complete = transfer.wait_while_finishing().was_complete();
-        if !is_complete {
-            transfer.fail(DOWNLOAD_ENDED);
-            return self.forget_unfinished(transfer);
-        }
-        stop_complete(transfer);
-        self.transfers
-            .forget(&SwarmEntry::Transfer(Arc::clone(transfer)));
-        Ok(self.context.records.remove(transfer.info_hash())?)
     }
 
     /// The membership of the user who is logged in.
