@@ -26,9 +26,12 @@ pub struct RenameSteps {
 }
 
 /// Undoes the noted steps if a crash has interrupted them: the replaced folder gets its name back,
-/// and the download can be finished later. Returns `false` if the partial file or folder is not
-/// there: all steps were done, or the disk is not mounted. If all steps were done, the old folder
-/// may still have the name `aside`; [`remove_replaced`] removes it.
+/// and the download can be finished later. There is one exception: if a file has both names, its
+/// partial name is removed. This completes the rename. The result is `true` in both cases.
+///
+/// Returns `false` if the partial file or folder is not there: all steps were done, or the disk is
+/// not mounted. If all steps were done, the old folder may still have the name `aside`;
+/// [`remove_replaced`] removes it.
 ///
 /// # Errors
 /// [`StoreError::SetAside`] if something else has the final name meanwhile. Any other error of the
@@ -47,8 +50,9 @@ pub fn undo_steps(
         undo_new(&parent, partial, name, layout)?;
         return Ok(true);
     };
-    // An empty folder is only a placeholder: `aside` after the first of the `replacement_steps`
-    // (`rename`), `name` after the third.
+    // An empty folder is only a placeholder. Of the steps in `rename::replacement_steps`, the first
+    // makes an empty `aside` and the third an empty `name`. An earlier undo that a crash has
+    // interrupted can have left an empty `name` too (by the rename below).
     parent.remove_empty_folder(aside)?;
     if parent.entry(aside)?.is_none() {
         return Ok(true);

@@ -110,8 +110,8 @@ impl Peer {
                 }
             }
         }
-        // Also after a success: the affected announces become due, and then each of them ends or
-        // waits for the next log-in.
+        // Also after a success: each affected announce is then tried again. That ends it, or shows
+        // that it must wait for the next log-in.
         self.services.group_announcer.resume();
         self.context.changes.notify();
         ended
@@ -238,7 +238,8 @@ impl Peer {
                     self.services.group_announcer.resume();
                     return Ok(started);
                 }
-                // The rename to its final name may have been interrupted.
+                // The earlier download may have been interrupted while it was renamed to its final
+                // name.
                 other.undo_steps()?;
             }
         }
@@ -344,13 +345,13 @@ impl Peer {
             Err(error) => return Err(error.into()),
         };
         for transfer in to_end {
-            self.end_sharing(&transfer)?;
+            self.end_transfer(&transfer)?;
         }
         self.context.changes.notify();
         Ok(withdrawn)
     }
 
-    fn end_sharing(&self, transfer: &Arc<Transfer>) -> Result<(), PeerError> {
+    fn end_transfer(&self, transfer: &Arc<Transfer>) -> Result<(), PeerError> {
         let is_complete = transfer.wait_while_finishing().was_complete();
         if !is_complete {
             transfer.fail(DOWNLOAD_ENDED);

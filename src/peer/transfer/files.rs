@@ -28,8 +28,8 @@ struct State {
     open: Option<OpenFiles>,
     /// Whether the download was cancelled. Its files are not opened any more.
     is_cancelled: bool,
-    /// What the record notes of a rename to the final name that takes several steps. It is noted
-    /// before the first step. `None` if no such rename has begun.
+    /// The note that a multi-step rename to the final name has begun. The record has it too. It is
+    /// made before the first step. `None` if no such rename has begun.
     steps: Option<RenameSteps>,
     /// The stamps with which the files of a complete share were verified ("sealed").
     sealed: Option<Vec<FileStamp>>,
@@ -164,13 +164,12 @@ impl TransferFiles {
         }
     }
 
-    /// What is noted of a rename to the final name that takes several steps. `None` if no such
-    /// rename has begun.
+    /// The note that a multi-step rename to the final name has begun. `None` if none has begun.
     pub(super) fn steps(&self) -> Option<RenameSteps> {
         lock(&self.state).steps.clone()
     }
 
-    /// Sets what is noted of the rename to the final name.
+    /// Sets or removes the note that a multi-step rename to the final name has begun.
     pub(super) fn set_steps(&self, steps: Option<RenameSteps>) {
         lock(&self.state).steps = steps;
     }
@@ -232,9 +231,9 @@ impl TransferFiles {
         lock(&self.state).sealed = sealed;
     }
 
-    /// Begins to take the share out of its swarm. No scan begins until [`TransferFiles::set_idle`].
-    /// `mismatch`: the stamps that the files had when hashing found other content. `None` if the
-    /// files were not hashed.
+    /// Notes that a thread begins to take the share out of its swarm. No scan begins until
+    /// [`TransferFiles::set_idle`]. `mismatch`: the stamps that the files had when hashing found
+    /// other content. `None` if the files were not hashed.
     pub(super) fn begin_loss(&self, mismatch: Option<Vec<FileStamp>>) {
         lock(&self.state).lost = LostFiles {
             is_busy: true,
@@ -262,7 +261,8 @@ impl TransferFiles {
     }
 
     /// Evaluates the stamps of a complete scan. After [`ScanResult::Hash`], the caller hashes the
-    /// files and reports the end.
+    /// files, and then calls [`TransferFiles::on_mismatch`] or [`TransferFiles::forget_scans`]. If
+    /// it cannot hash them, it calls [`TransferFiles::set_idle`].
     pub(super) fn on_scanned(&self, stamps: &[FileStamp]) -> ScanResult {
         let mut guard = lock(&self.state);
         let State { sealed, lost, .. } = &mut *guard;
@@ -271,8 +271,8 @@ impl TransferFiles {
             .map(|sealed| FileStamp::compare_all(sealed, stamps));
         match found {
             Some(StampMatch::Same) => return ScanResult::AsSealed,
-            // Only inode numbers differ. The share is served again while its content is checked,
-            // unless hashing has already found other content.
+            // Only inode numbers differ. The share is served again, and `quiet_check` hashes its
+            // files meanwhile. But if hashing has already found other content, it is not served.
             Some(StampMatch::OtherInode) if lost.mismatch.is_none() => return ScanResult::AsSealed,
             _ => {}
         }
@@ -285,10 +285,10 @@ impl TransferFiles {
             .map(|mismatch| FileStamp::compare_all(mismatch, stamps));
         let is_known_mismatch = match since_mismatch {
             Some(StampMatch::Same) => true,
-            // Only inode numbers differ from those of the files that were hashed. If the last two
-            // scans found the same numbers, inode numbers are permanent on this file system, so
-            // these are other files, which were not hashed. Otherwise the numbers change by
-            // themselves, and these count as the files that were hashed.
+            // Only inode numbers differ from those of the hashed files. If the last two scans found
+            // the same numbers, this file system keeps inode numbers, so other files are there now,
+            // which were not hashed. If the two scans found different numbers, the file system
+            // changes them by itself, and the files count as the hashed ones.
             Some(StampMatch::OtherInode) => since_last_scan != Some(StampMatch::Same),
             Some(StampMatch::Changed) | None => false,
         };
@@ -306,7 +306,7 @@ impl TransferFiles {
         lost.mismatch = Some(stamps);
     }
 
-    /// Drops all results of scans.
+    /// Drops all results of scans and of hashing. No thread counts as busy with the files any more.
     pub(super) fn forget_scans(&self) {
         lock(&self.state).lost = LostFiles::default();
     }

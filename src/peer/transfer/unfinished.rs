@@ -60,7 +60,7 @@ impl Transfer {
         path.is_some_and(|path| path.symlink_metadata().is_ok())
     }
 
-    /// Takes the noted steps of the rename to the final name from the record.
+    /// Reads from the record which steps of the rename to the final name were noted.
     pub(crate) fn restore_steps(&self, record: &Record) {
         self.files.set_steps(record.unfinished.steps.clone());
     }
