@@ -67,7 +67,7 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
     };
     let peer = Arc::new(Peer::start(options).map_err(|error| match &error {
         PeerError::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
-            let advice = state_folder::use_another_port(StateKind::Peer, &arguments.listen);
+            let advice = state_folder::another_port_advice(StateKind::Peer, &arguments.listen);
             early_failure(format!("{error}; {advice}"))
         }
         _ => early_failure(error),

@@ -31,7 +31,7 @@ pub(super) fn open(
             path.display(),
             kind.word(),
             listen.port,
-            use_another_port(kind, listen)
+            another_port_advice(kind, listen)
         )),
         _ => early_failure(error),
     })
@@ -46,7 +46,7 @@ pub(super) fn warn(folder: &StateFolder, output: &Output) {
 }
 
 /// What to type if the port is taken.
-pub(super) fn use_another_port(kind: StateKind, listen: &HostPort) -> String {
+pub(super) fn another_port_advice(kind: StateKind, listen: &HostPort) -> String {
     let other = HostPort {
         host: listen.host.clone(),
         port: listen.port.checked_add(1).unwrap_or(6881),
@@ -105,7 +105,7 @@ mod tests {
                 "pieceful tracker --listen 127.0.0.1:5001",
             ),
         ] {
-            let advice = use_another_port(kind, &address.parse().unwrap());
+            let advice = another_port_advice(kind, &address.parse().unwrap());
             assert!(advice.ends_with(typed), "{advice}");
         }
     }

@@ -83,7 +83,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
         return serve_closed_run(options, output);
     }
     let options = NodeOptions {
-        listed: tracker_count(&info)?,
+        tracker_count: tracker_count(&info)?,
         tracker_info: arguments.tracker_info,
         alone: arguments.alone,
         restore: arguments.restore,

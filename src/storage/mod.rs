@@ -17,7 +17,7 @@
 //! | `store` | reads; detects files that changed since they were verified |
 //! | `in_place` | files of a download that are already under the final name |
 //! | `parts_file` | bytes of unwanted files that lie in needed pieces |
-//! | `root`, `tree` | open files below a folder without following symbolic links |
+//! | `root`, `tree` | open a file below a folder without following symbolic links |
 //! | `optional` | goes on if the file system lacks a system call |
 //! | `layout` | pure: which bytes of the share are in which file, and which files are wanted |
 //!

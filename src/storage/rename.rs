@@ -29,7 +29,7 @@ pub(super) fn rename_new(
     layout: Layout,
     note: NoteSteps<'_>,
 ) -> Result<(), StoreError> {
-    let renamed = match rename_flagged(from, to, false) {
+    let renamed = match rename_in_one_call(from, to, false) {
         Ok(false) => {
             note(RenameSteps::New)?;
             rename_by_placeholder(from, to, layout)
@@ -89,7 +89,7 @@ pub(super) fn rename_over(
     note(RenameSteps::Replace { inode })?;
     let result = match layout {
         Layout::File => renameat(folder, from, folder, to).map(|()| None),
-        Layout::Folder => match rename_flagged((parent, from), (parent, to), true) {
+        Layout::Folder => match rename_in_one_call((parent, from), (parent, to), true) {
             Ok(false) => {
                 let aside = free_aside_name(parent, from)?;
                 note(RenameSteps::SetAside {
@@ -153,9 +153,9 @@ fn free_aside_name(parent: &Folder, partial: &str) -> Result<String, StoreError>
 }
 
 /// Renames without replacing anything, or exchanges two entries if `exchange` is set. Returns
-/// `false` if the file system does not support this.
+/// `false` if the file system cannot do this in one call.
 #[cfg(target_env = "gnu")]
-fn rename_flagged(
+fn rename_in_one_call(
     (old, from): (&Folder, &str),
     (new, to): (&Folder, &str),
     exchange: bool,
@@ -173,7 +173,7 @@ fn rename_flagged(
 }
 
 #[cfg(not(target_env = "gnu"))]
-fn rename_flagged(_: (&Folder, &str), _: (&Folder, &str), _: bool) -> Result<bool, Errno> {
+fn rename_in_one_call(_: (&Folder, &str), _: (&Folder, &str), _: bool) -> Result<bool, Errno> {
     Ok(false)
 }
 

@@ -91,8 +91,9 @@ pub fn recover_rename(
 
 /// Gives a replaced folder its name back.
 fn put_back(parent: &Folder, aside: &str, name: &str) -> Result<(), StoreError> {
-    // An empty folder is only a placeholder: `aside` after the first of the `replacement_steps`
-    // (`rename`), `name` after the third.
+    // An empty folder is only a placeholder. Of the steps in `rename::replacement_steps`, the first
+    // makes an empty `aside` and the third an empty `name`. An earlier undo that a crash has
+    // interrupted can have left an empty `name` too (by the rename below).
     parent.remove_empty_folder(aside)?;
     if parent.entry(aside)?.is_none() {
         return Ok(());

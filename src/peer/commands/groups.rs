@@ -110,8 +110,8 @@ impl Peer {
                 }
             }
         }
-        // Also after a success: the affected announces become due, and then each of them ends or
-        // waits for the next log-in.
+        // Also after a success: each affected announce is then tried again. That ends it, or shows
+        // that it must wait for the next log-in.
         self.services.group_announcer.resume();
         self.context.changes.notify();
         ended
@@ -238,7 +238,8 @@ impl Peer {
                     self.services.group_announcer.resume();
                     return Ok(started);
                 }
-                // The rename to its final name may have been interrupted.
+                // The earlier download may have been interrupted while it was renamed to its final
+                // name.
                 other.recover_rename()?;
             }
         }

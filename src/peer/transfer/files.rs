@@ -264,9 +264,9 @@ impl TransferFiles {
         lock(&self.state).set_sealed(sealed);
     }
 
-    /// Begins to take the share out of its swarm. No scan begins until [`TransferFiles::set_idle`].
-    /// `mismatch`: the stamps that the files had when hashing found other content. `None` if the
-    /// files were not hashed.
+    /// Notes that a thread begins to take the share out of its swarm. No scan begins until
+    /// [`TransferFiles::set_idle`]. `mismatch`: the stamps that the files had when hashing found
+    /// other content. `None` if the files were not hashed.
     pub(super) fn begin_loss(&self, mismatch: Option<Vec<FileStamp>>) {
         lock(&self.state).lost = LostFiles {
             is_busy: true,
@@ -294,7 +294,8 @@ impl TransferFiles {
     }
 
     /// Evaluates the stamps of a complete scan. After [`ScanResult::Hash`], the caller hashes the
-    /// files and reports the end.
+    /// files, and then calls [`TransferFiles::on_mismatch`] or [`TransferFiles::forget_scans`]. If
+    /// it cannot hash them, it calls [`TransferFiles::set_idle`].
     pub(super) fn on_scanned(&self, stamps: &[FileStamp]) -> ScanResult {
         let mut guard = lock(&self.state);
         let State { sealed, lost, .. } = &mut *guard;
@@ -303,8 +304,8 @@ impl TransferFiles {
             .map(|sealed| FileStamp::compare_all(sealed, stamps));
         match found {
             Some(StampMatch::Same) => return ScanResult::AsSealed,
-            // Only inode numbers differ. The share is served again while its content is checked,
-            // unless hashing has already found other content.
+            // Only inode numbers differ. The share is served again, and `quiet_check` hashes its
+            // files meanwhile. But if hashing has already found other content, it is not served.
             Some(StampMatch::OtherInode) if lost.mismatch.is_none() => return ScanResult::AsSealed,
             _ => {}
         }
@@ -317,10 +318,10 @@ impl TransferFiles {
             .map(|mismatch| FileStamp::compare_all(mismatch, stamps));
         let is_known_mismatch = match since_mismatch {
             Some(StampMatch::Same) => true,
-            // Only inode numbers differ from those of the files that were hashed. If the last two
-            // scans found the same numbers, inode numbers are permanent on this file system, so
-            // these are other files, which were not hashed. Otherwise the numbers change by
-            // themselves, and these count as the files that were hashed.
+            // Only inode numbers differ from those of the hashed files. If the last two scans found
+            // the same numbers, this file system keeps inode numbers, so other files are there now,
+            // which were not hashed. If the two scans found different numbers, the file system
+            // changes them by itself, and the files count as the hashed ones.
             Some(StampMatch::OtherInode) => since_last_scan != Some(StampMatch::Same),
             Some(StampMatch::Changed) | None => false,
         };
@@ -338,7 +339,7 @@ impl TransferFiles {
         lost.mismatch = Some(stamps);
     }
 
-    /// Drops all results of scans.
+    /// Drops all results of scans and of hashing. No thread counts as busy with the files any more.
     pub(super) fn forget_scans(&self) {
         lock(&self.state).lost = LostFiles::default();
     }

@@ -101,7 +101,8 @@ fn finish(
     let stamps = store.stamps()?;
     store.seal(&stamps);
     // The store of a download keeps its file or folder open. A finished share gets a store that
-    // does not. If the files have changed already, the thread `watch` notices it later.
+    // does not. If the files have changed already, the share keeps the old store, and the thread
+    // `watch` notices the change later.
     let whole = transfer.plan.open_whole(transfer.info(), &path);
     if let Some(whole) = whole.ok().filter(|whole| whole.are_all_unchanged(&stamps)) {
         whole.seal(&stamps);
