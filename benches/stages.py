@@ -44,7 +44,7 @@ CALLS = {
 CALL_STAGE = {f"{way}_{name}": stage for stage, names in CALLS.items() for name in names for way in ["__x64_sys", "ksys", "do"]}
 REST, KERNEL = "rest", "rest of the system"
 # A thread of this name works after the last piece, when nothing else has work.
-LAST, AT_THE_END = "finish", "of that after the last piece"
+LAST, AT_THE_END = "finish", "after the last piece (part of all)"
 STAGES = ["read file", "receive", "encrypt, decrypt", "copy, clear", "other work of TLS", "hash", "write file",
           "send", "wait, wake", "set time-outs", "allocate", REST, KERNEL]
 ROWS = [*STAGES, "all", AT_THE_END]

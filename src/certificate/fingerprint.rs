@@ -1,4 +1,4 @@
-//! The SHA-256 of a certificate, as people compare it.
+//! The SHA-256 of a certificate, as a text that people can compare.
 
 use crate::base::hex::{self, Hex};
 use ring::digest;
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fingerprint_is_read_as_it_is_written() {
+    fn the_text_of_a_fingerprint_is_parsed_and_other_texts_are_refused() {
         // FIPS 180-2, appendix B.1.
         let text = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let abc = Fingerprint::of(b"abc");

@@ -1,4 +1,4 @@
-//! The errors of commands, and the closed list of error kinds that JSON has.
+//! The errors of commands, and the list of all error kinds in JSON output.
 
 use super::words::SplitWordsError;
 use crate::peer::{AccountError, PeerError};
@@ -207,7 +207,7 @@ impl CommandError {
         match account {
             // The command may have been carried out: only a person can find out.
             AccountError::UnknownOutcome { .. } => Prospect::Never,
-            AccountError::NoTracker(_)
+            AccountError::NoFinalAnswer(_)
             | AccountError::TrackerInfo(_)
             | AccountError::OtherAnswer(_)
             | AccountError::UnusableAnswer(_)

@@ -63,8 +63,8 @@ impl PromptHelper {
         self.has_text.load(Ordering::Relaxed)
     }
 
-    /// The start of the last word of `before`, which is the line up to the cursor, and the possible
-    /// completions of that word. `None` if the word is a path, or an argument of an unknown
+    /// `before` is the line up to the cursor. Returns where its last word starts, and the possible
+    /// completions of that word; `None` if the word is a path, or an argument of an unknown
     /// command.
     fn complete_word(&self, before: &str) -> Option<(usize, Vec<Pair>)> {
         let word = LastWord::of(before);

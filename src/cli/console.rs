@@ -238,7 +238,7 @@ fn replica_line(other: &ReplicaStatus) -> String {
             counted(other.we_lack, "write")
         ));
     }
-    if let Some(age) = other.last_contact {
+    if let Some(age) = other.silent_for {
         line.push_str(&format!("  last contact {:.1} s ago", age.as_secs_f64()));
     }
     if let Some(ahead) = other.clock_ahead {

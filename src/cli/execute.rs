@@ -21,7 +21,7 @@ use super::signals::StopSignals;
 use super::wait::{self, WaitExclusions};
 use super::{json, render};
 use crate::net::Stop;
-use crate::peer::{DownloadOptions, DownloadState, Peer, PeerError, Started};
+use crate::peer::{DownloadOptions, DownloadState, Peer, PeerError, Started, WaitNotice};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -148,7 +148,12 @@ impl<'a> CommandRunner<'a> {
         name: &str,
         command: &mut Command,
     ) -> Result<CommandOutcome, CommandError> {
-        let _command = self.peer.begin_command();
+        let notice = self.output.is_watched().then(|| {
+            WaitNotice::new(|what| {
+                Output::new(false).note(&format!("waiting for {what}; Ctrl-C stops"));
+            })
+        });
+        let _command = self.peer.begin_command(notice);
         let _interrupts = self.prompt.map(|prompt| {
             let (peer, question) = (Arc::clone(self.peer), self.lines.question());
             prompt.signals.begin_command(move || {

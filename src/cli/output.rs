@@ -34,7 +34,13 @@ impl Output {
     /// Whether progress is shown as bars: standard error is a terminal that can move the cursor,
     /// and results are text.
     pub(super) fn shows_bars(&self) -> bool {
-        !self.json && io::stderr().is_terminal() && !terminal::is_plain()
+        self.is_watched() && !terminal::is_plain()
+    }
+
+    /// Whether a person sees notes while a command runs: standard error is a terminal, and results
+    /// are text.
+    pub(super) fn is_watched(&self) -> bool {
+        !self.json && io::stderr().is_terminal()
     }
 
     /// Whether standard input and standard output are terminals.

@@ -44,7 +44,8 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
         .map_err(early_failure)?;
     let listen = resolve(&arguments.listen).map_err(early_failure)?;
     let folder = state_folder::open(StateKind::Peer, arguments.dir.clone(), &arguments.listen)?;
-    let log = logging::start(folder.path(), "peer.log", arguments.log).map_err(early_failure)?;
+    let log = logging::start(folder.path(), StateKind::Peer.log_name(), arguments.log)
+        .map_err(early_failure)?;
     state_folder::warn(&folder, output);
     let signals = signals::watch(move || log.reopen()).map_err(early_failure)?;
     if arguments.dir.is_none() && listen.port() == 0 {
@@ -66,7 +67,7 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
     };
     let peer = Arc::new(Peer::start(options).map_err(|error| match &error {
         PeerError::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
-            let advice = state_folder::use_another_port(StateKind::Peer, &arguments.listen);
+            let advice = state_folder::another_port_advice(StateKind::Peer, &arguments.listen);
             early_failure(format!("{error}; {advice}"))
         }
         _ => early_failure(error),

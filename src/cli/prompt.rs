@@ -164,7 +164,8 @@ impl InputLines {
         self.request(InputRequest::Command)
     }
 
-    /// The question that is open. Its interruption ends the wait for the answer.
+    /// The question that waits for its answer, if there is one. An interruption ends the wait, and
+    /// no other question is asked until the next command is read.
     pub(super) fn question(&self) -> Arc<Question> {
         Arc::clone(&self.question)
     }
@@ -196,7 +197,7 @@ impl InputLines {
 
     fn request(&self, request: InputRequest) -> NextInput {
         match request {
-            InputRequest::Command => self.question.begin(),
+            InputRequest::Command => self.question.reset(),
             _ if self.question.is_interrupted() => return NextInput::Quit,
             _ => {}
         }
@@ -220,8 +221,8 @@ impl InputLines {
         let (sender, inputs) = unbounded();
         let (stopping, stop_sender) = (stop.clone(), sender.clone());
         let shared_question = Arc::clone(&question);
-        // The threads are not joined: the thread `input` may be blocked in a read that only more
-        // input or the end of the process ends.
+        // The threads are not joined: the thread `input` may be blocked in a read. Only more input
+        // or the end of the process ends that read.
         thread::Builder::new().name("input".into()).spawn(move || {
             while let Ok(request) = requested.recv() {
                 if sender.send(read(request, &shared_question)).is_err() {

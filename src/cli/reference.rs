@@ -192,7 +192,7 @@ fn the_kinds_that_are_tried_again_are_documented() {
     });
     let text = || "x".to_owned();
     let others = [
-        AccountError::NoTracker("silence".to_owned()),
+        AccountError::NoFinalAnswer("silence".to_owned()),
         AccountError::NotLoggedIn,
         AccountError::TrackerInfo(text()),
         AccountError::NoSuchName(text()),
@@ -213,6 +213,7 @@ fn the_kinds_that_are_tried_again_are_documented() {
         program,
         names(items("### Kinds that are tried again")),
     );
+    // The command may have been carried out, so it is not tried again.
     let not_sure = CommandError::Account(AccountError::UnknownOutcome {
         troubles: text(),
         advice: "x",

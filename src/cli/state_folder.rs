@@ -18,18 +18,20 @@ pub(super) fn open(
 ) -> Result<StateFolder, EarlyExit> {
     let is_default = named.is_none();
     let opened = match (named, listen.port) {
-        (Some(named), _) => StateFolder::open(&named),
+        (Some(named), _) => StateFolder::open_for(kind, &named),
         (None, 0) => StateFolder::temporary(),
-        (None, port) => default_path(kind, port).and_then(|path| StateFolder::open(&path)),
+        (None, port) => {
+            default_path(kind, port).and_then(|path| StateFolder::open_for(kind, &path))
+        }
     };
     opened.map_err(|error| match &error {
         StateFolderError::NoHome(_) => (error.to_string(), Exit::Usage),
         StateFolderError::InUse(path) if is_default => early_failure(format!(
             "{} is in use: another {} has port {}; {}",
             path.display(),
-            command(kind),
+            kind.word(),
             listen.port,
-            use_another_port(kind, listen)
+            another_port_advice(kind, listen)
         )),
         _ => early_failure(error),
     })
@@ -44,7 +46,7 @@ pub(super) fn warn(folder: &StateFolder, output: &Output) {
 }
 
 /// What to type if the port is taken.
-pub(super) fn use_another_port(kind: StateKind, listen: &HostPort) -> String {
+pub(super) fn another_port_advice(kind: StateKind, listen: &HostPort) -> String {
     let other = HostPort {
         host: listen.host.clone(),
         port: listen.port.checked_add(1).unwrap_or(6881),
@@ -55,15 +57,8 @@ pub(super) fn use_another_port(kind: StateKind, listen: &HostPort) -> String {
     };
     format!(
         "give this one another port: pieceful {} {option}{other}",
-        command(kind)
+        kind.word()
     )
-}
-
-fn command(kind: StateKind) -> &'static str {
-    match kind {
-        StateKind::Peer => "peer",
-        StateKind::Tracker => "tracker",
-    }
 }
 
 /// The default state folder of `port`.
@@ -110,7 +105,7 @@ mod tests {
                 "pieceful tracker --listen 127.0.0.1:5001",
             ),
         ] {
-            let advice = use_another_port(kind, &address.parse().unwrap());
+            let advice = another_port_advice(kind, &address.parse().unwrap());
             assert!(advice.ends_with(typed), "{advice}");
         }
     }

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The longest time between two checks. They find out whether the process has come to the
-/// foreground, or a question has ended.
+/// foreground, or the question was interrupted.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The width of lines if the terminal's is not known.
@@ -92,8 +92,8 @@ impl Question {
         show(text);
     }
 
-    /// A prompt for a command opens. An earlier interruption does not count.
-    pub(super) fn begin(&self) {
+    /// Forgets the text and an earlier interruption. Called when a prompt for a command opens.
+    pub(super) fn reset(&self) {
         self.is_interrupted.store(false, Ordering::SeqCst);
         lock(&self.text).clear();
     }

@@ -48,7 +48,8 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
     }
     let is_temporary = arguments.data.is_none() && address.port == 0;
     let folder = state_folder::open(StateKind::Tracker, arguments.data, &address)?;
-    let log = logging::start(folder.path(), "tracker.log", arguments.log).map_err(early_failure)?;
+    let log = logging::start(folder.path(), StateKind::Tracker.log_name(), arguments.log)
+        .map_err(early_failure)?;
     state_folder::warn(&folder, output);
     let signals = signals::watch(move || log.reopen()).map_err(early_failure)?;
     if is_temporary {
@@ -82,7 +83,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
         return serve_closed_run(options, output);
     }
     let options = NodeOptions {
-        listed: tracker_count(&info)?,
+        tracker_count: tracker_count(&info)?,
         tracker_info: arguments.tracker_info,
         alone: arguments.alone,
         restore: arguments.restore,

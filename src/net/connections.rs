@@ -39,7 +39,8 @@ struct Table {
     places: Places,
     /// When to look at which connection. Entries may be too early, and are then corrected.
     timers: BTreeSet<(Instant, u64)>,
-    /// Whether a thread that sets an earlier deadline must wake the event thread.
+    /// Whether the event thread sleeps, and until when. A thread that sets an earlier deadline must
+    /// wake it.
     event_thread: EventThread,
 }
 
@@ -107,8 +108,8 @@ impl Connections {
         table.last_number += 1;
         let number = table.last_number;
         let Table { places, slots, .. } = &mut *table;
-        let is_waiting = |number| is_waiting(slots, number);
-        let admitted = places.admit(number, ip, is_trusted, now, &is_waiting);
+        let server_waits_for = |number| server_waits_for(slots, number);
+        let admitted = places.admit(number, ip, is_trusted, now, &server_waits_for);
         let gave_way = admitted.map_err(|_| io::Error::other("too many connections"))?;
         let to_close = gave_way.and_then(|other| table.take_out(other));
         let (session, until) = begin(number, incoming);
@@ -129,7 +130,7 @@ impl Connections {
             table.places.remove(number);
         } else {
             table.slots.insert(number, slot);
-            self.put_back(&mut table, number, session, wait);
+            self.set_waiting(&mut table, number, session, wait);
         }
         drop(table);
         close(to_close);
@@ -141,7 +142,7 @@ impl Connections {
     pub(super) fn evict(&self) -> bool {
         let mut table = self.table();
         let Table { places, slots, .. } = &mut *table;
-        let found = places.evict(Instant::now(), &|number| is_waiting(slots, number));
+        let found = places.evict(Instant::now(), &|number| server_waits_for(slots, number));
         let to_close = found.and_then(|number| table.take_out(number));
         drop(table);
         let was_found = to_close.is_some();
@@ -163,7 +164,7 @@ impl Connections {
         Some(ready)
     }
 
-    /// Adds the sessions whose deadlines have passed to `due`. Closes connections in reserved
+    /// Moves into `due` the sessions whose deadlines are over. Closes the connections in reserved
     /// places that have not authenticated in time.
     pub(super) fn on_time(&self, due: &mut Vec<ReadySession>) {
         let now = Instant::now();
@@ -227,7 +228,7 @@ impl Connections {
 
     /// Puts a session back into the table, where it waits. If the session was notified while it
     /// ran, returns it instead: the caller must run it again.
-    pub(super) fn wait(
+    pub(super) fn put_back(
         &self,
         number: u64,
         session: Box<dyn Session>,
@@ -250,7 +251,7 @@ impl Connections {
             // waited meanwhile, and that does not count as its silence.
             table.places.on_heard(number, Instant::now());
         }
-        self.put_back(&mut table, number, session, wait);
+        self.set_waiting(&mut table, number, session, wait);
         None
     }
 
@@ -262,7 +263,7 @@ impl Connections {
 
     /// A connection gets a thread of its own: its socket is not watched any longer, and its place
     /// is not given to a newcomer. Returns whether the connection is still open.
-    pub(super) fn keep(&self, number: u64) -> bool {
+    pub(super) fn leave_to_own_thread(&self, number: u64) -> bool {
         let mut table = self.table();
         table.places.keep(number);
         let Some(slot) = table.slots.get(&number) else {
@@ -325,7 +326,7 @@ impl Connections {
         !recover(waited).1.timed_out()
     }
 
-    fn put_back(&self, table: &mut Table, number: u64, session: Box<dyn Session>, wait: Wait) {
+    fn set_waiting(&self, table: &mut Table, number: u64, session: Box<dyn Session>, wait: Wait) {
         let until = match table.places.due(number) {
             Some(due) => wait.until.min(due),
             None => wait.until,
@@ -407,7 +408,8 @@ impl Table {
     }
 }
 
-fn is_waiting(slots: &HashMap<u64, Slot>, number: u64) -> bool {
+/// Whether the server waits for the remote side of a connection.
+fn server_waits_for(slots: &HashMap<u64, Slot>, number: u64) -> bool {
     let slot = slots.get(&number);
     slot.is_some_and(|slot| matches!(slot.state, State::Waiting(..)))
 }

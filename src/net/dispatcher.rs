@@ -67,8 +67,8 @@ impl ConnectionHandle {
     /// authenticated connections.
     ///
     /// # Errors
-    /// All these places, or all those of the account, are taken. The session should report this to
-    /// the other side and end.
+    /// All these places are taken, or all that one account may have. The session should report this
+    /// to the other side and end.
     pub fn authenticate(&self, holder: Holder) -> Result<(), Full> {
         match self.dispatcher.upgrade() {
             Some(dispatcher) => dispatcher.connections.authenticate(self.number, holder),
@@ -144,7 +144,7 @@ impl Dispatcher {
                 Next::End
             });
             match next {
-                Next::Wait(wait) => match self.connections.wait(number, session, wait) {
+                Next::Wait(wait) => match self.connections.put_back(number, session, wait) {
                     Some(notified) => session = notified,
                     None => return,
                 },
@@ -190,7 +190,7 @@ impl Dispatcher {
     }
 
     fn give_thread(self: &Arc<Self>, number: u64, job: Job) {
-        if !self.connections.keep(number) {
+        if !self.connections.leave_to_own_thread(number) {
             // The connection was closed meanwhile.
             return;
         }

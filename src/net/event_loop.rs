@@ -58,12 +58,12 @@ impl EventLoop {
         let connections = &dispatcher.connections;
         let (mut events, mut due) = ([EpollEvent::empty(); BATCH], Vec::new());
         while !connections.is_closed() {
-            let woken = connections.epoll.wait(&mut events, self.time_left());
+            let woken = connections.epoll.wait(&mut events, self.before_sleep());
             connections.after_sleep();
             let count = match woken {
                 Ok(count) => count,
                 Err(Errno::EINTR) => 0,
-                // Only a wrong descriptor or buffer causes other errors, and both are ours.
+                // Any other error means a wrong descriptor or buffer: a bug of this program.
                 Err(error) => {
                     log::error!(
                         "{}: waiting for connections failed: {error}",
@@ -156,8 +156,9 @@ impl EventLoop {
         let _ = epoll.modify(&self.listener, &mut event);
     }
 
-    /// Time until the first deadline.
-    fn time_left(&self) -> EpollTimeout {
+    /// Must be called before each sleep. Returns how long the thread may sleep: until the first
+    /// deadline.
+    fn before_sleep(&self) -> EpollTimeout {
         let pause = self
             .accepts_again
             .map(|at| at.saturating_duration_since(Instant::now()));

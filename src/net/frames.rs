@@ -301,7 +301,7 @@ mod tests {
             scope.spawn(move || {
                 let mut rest = frame.chunks(10);
                 write(&far, rest.next().unwrap());
-                // Each part is sent after the part before it has arrived.
+                // Each part is sent only when the previous one has arrived.
                 for part in rest {
                     progressed.recv_timeout(LONG).unwrap();
                     write(&far, part);

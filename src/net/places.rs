@@ -125,7 +125,7 @@ impl Places {
     }
 
     /// Gives a place to a new connection. Returns the connection that must be closed for it.
-    /// `is_waiting` returns whether the server waits for the remote side of a connection. A
+    /// `server_waits_for` returns whether the server waits for the remote side of a connection. A
     /// connection to which the server owes an answer does not give way.
     ///
     /// # Errors
@@ -136,7 +136,7 @@ impl Places {
         ip: IpAddr,
         is_trusted: bool,
         now: Instant,
-        is_waiting: &dyn Fn(u64) -> bool,
+        server_waits_for: &dyn Fn(u64) -> bool,
     ) -> Result<Option<u64>, Full> {
         let prefix = AddressPrefix::of(ip);
         let of_address = self.addresses.get(&prefix).map_or(0, |it| it.count);
@@ -148,7 +148,7 @@ impl Places {
                 class = Class::Reserved(None);
             } else {
                 let scope = is_crowded.then_some(prefix);
-                let found = self.longest_silent(scope, now, is_waiting);
+                let found = self.longest_silent(scope, now, server_waits_for);
                 gives_way = Some(found.ok_or_else(full)?);
             }
         }
@@ -177,8 +177,12 @@ impl Places {
 
     /// Frees the place of the newcomer that has been silent longest. Returns the number of this
     /// newcomer.
-    pub(super) fn evict(&mut self, now: Instant, is_waiting: &dyn Fn(u64) -> bool) -> Option<u64> {
-        let found = self.longest_silent(None, now, is_waiting)?;
+    pub(super) fn evict(
+        &mut self,
+        now: Instant,
+        server_waits_for: &dyn Fn(u64) -> bool,
+    ) -> Option<u64> {
+        let found = self.longest_silent(None, now, server_waits_for)?;
         self.remove(found);
         Some(found)
     }
@@ -283,7 +287,7 @@ impl Places {
         &mut self,
         scope: Option<AddressPrefix>,
         now: Instant,
-        is_waiting: &dyn Fn(u64) -> bool,
+        server_waits_for: &dyn Fn(u64) -> bool,
     ) -> Option<u64> {
         if !self.limits.replaces_silent {
             return None;
@@ -295,17 +299,19 @@ impl Places {
             };
             let (listed, number) = *first?;
             let connection = self.connections.get_mut(&number)?;
-            let silent_since = if is_waiting(number) {
+            let silent_since = if server_waits_for(number) {
                 connection.heard
             } else {
                 now
             };
             if silent_since <= listed {
-                // The entry is right. If we owe this connection an answer, the first entry has the
-                // time `now`: no newcomer has been silent.
-                return is_waiting(number).then_some(number);
+                // The entry is right, and it is the earliest one. If the server owes this
+                // connection an answer, no entry is earlier than `now`. Then no newcomer has been
+                // silent, and none gives way.
+                return server_waits_for(number).then_some(number);
             }
-            // It was heard after `listed`, or we owe it an answer: its entry gets the right time.
+            // It was heard after `listed`, or the server owes it an answer: its entry gets the
+            // right time.
             connection.listed = silent_since;
             if let Some(address) = self.addresses.get_mut(&connection.prefix) {
                 address.silence.remove(&(listed, number));

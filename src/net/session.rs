@@ -27,7 +27,7 @@ pub struct Turn<'a> {
 /// The threads on which a session may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// The event thread, which must not wait: for answers from memory.
+    /// The event thread. It must not wait, so it serves only what is in memory.
     Event,
     /// A worker that does not wait for anything else than the processor and short locks.
     Worker,

@@ -36,7 +36,7 @@ impl Changes {
 }
 
 /// The next tick of the thread `tick`, and the swarms that have something to do in it. Other
-/// threads may bring the tick forward.
+/// threads can make the tick happen earlier.
 #[derive(Debug, Default)]
 pub(super) struct Ticks {
     next: Mutex<NextTick>,
@@ -56,7 +56,7 @@ impl Ticks {
         self.due.notify_all();
     }
 
-    /// Includes a swarm in the next tick. Does not bring the tick forward.
+    /// Includes a swarm in the next tick. Does not make the tick happen earlier.
     pub(super) fn include(&self, info_hash: InfoHash) {
         lock(&self.next).swarms.push(info_hash);
     }

@@ -1,4 +1,4 @@
-//! What every part of a peer may use: the peer's identity, limits, buffers, threads, owned map,
+//! What every part of a peer may use: the peer's identity, limits, threads, owned map,
 //! clock and stop flag. It knows no transfers, links or trackers.
 
 use super::{
@@ -39,8 +39,8 @@ pub(super) struct LinkLimits {
     /// Rate limits of sent and received blocks, if there are any.
     pub(super) up: Option<Throttle>,
     pub(super) down: Option<Throttle>,
-    /// The maximum number of bytes that all downloads together may reserve for blocks.
-    pub(super) memory: u64,
+    /// Buffers for the blocks of all downloads together, within the memory limit.
+    pub(super) buffers: Arc<BufferPool>,
     pub(super) deadlines: Deadlines,
 }
 
@@ -51,7 +51,7 @@ impl LinkLimits {
             upload_slots: limits.slots(),
             up: limits.up.map(Throttle::new),
             down: limits.down.map(Throttle::new),
-            memory: limits.memory(),
+            buffers: BufferPool::new(limits.memory()),
             deadlines,
         }
     }
@@ -65,7 +65,6 @@ impl LinkLimits {
 pub(super) struct Context {
     pub(super) identity: Identity,
     pub(super) link_limits: Arc<LinkLimits>,
-    pub(super) buffers: Arc<BufferPool>,
     pub(super) tasks: Tasks,
     pub(super) records: Records,
     pub(super) owned: OwnedMap,
@@ -101,7 +100,6 @@ impl Context {
         let first_announces = at + START_SPREAD.mul_f64(fastrand::f64());
         Self {
             identity,
-            buffers: BufferPool::new(link_limits.memory),
             link_limits: Arc::new(link_limits),
             tasks: Tasks::new(pool),
             records,

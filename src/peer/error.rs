@@ -152,7 +152,7 @@ impl PeerError {
         }
     }
 
-    /// The `kind` of the error in JSON output, from a closed list.
+    /// The `kind` of the error in JSON output. `cli/command_error.rs` lists all kinds.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Listen { .. } => "listen",

@@ -20,8 +20,9 @@ pub struct FileChoice {
     pub only: Vec<FilePattern>,
     /// Fetches pieces in ascending order instead of rarest first.
     pub sequential: bool,
-    /// Replaces other content at the destination once the download is complete. The good pieces of
-    /// the old content are copied. In a folder, files that do not belong to the share are kept.
+    /// Replaces other content at the destination when the download is complete. Before that, the
+    /// good pieces of the old content are copied into the download. In a folder, files that do not
+    /// belong to the share are kept.
     pub force: bool,
 }
 

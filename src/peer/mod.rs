@@ -66,7 +66,7 @@ pub use file_choice::{DownloadOptions, FileChoice};
 pub use limits::{Deadlines, Limits};
 pub use run_connection::{ClosedRunConnection, ClosedRunConnectionError, Owners};
 pub use running::{Peer, PeerOptions};
-pub use running_command::CommandGuard;
+pub use running_command::{CommandGuard, WaitNotice};
 pub use status::{
     ControlStatus, DamagedRecord, DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status,
     TrackerState, TrackerStatus,

@@ -3,8 +3,9 @@
 use super::{
     Account, Announcer, Calls, CommandGuard, Context, DamagedRecord, Deadlines, FirstUseNotice,
     Groups, IO_STACK, Identity, Limits, LinkLimits, PeerError, RunningCommand, Services, Sockets,
-    SwarmEntry, Transfers, announce, group::HintReader, group::close_links_of_former_members,
-    incoming, restore::Restored, restore::restore, tick, watch,
+    SwarmEntry, Transfers, WaitNotice, announce, group::HintReader,
+    group::close_links_of_former_members, incoming, restore::Restored, restore::restore, tick,
+    watch,
 };
 use crate::certificate::MemberKey;
 use crate::net::{IncomingConnection, OnThreads, PlaceLimits, Server, WorkerPool};
@@ -139,9 +140,10 @@ impl Peer {
     }
 
     /// Begins a command of a person on the calling thread. The command ends when the returned guard
-    /// is dropped. A peer runs one command at a time.
-    pub fn begin_command(&self) -> CommandGuard<'_> {
-        self.services.command.begin()
+    /// is dropped. A peer runs one command at a time. `notice` is called if it waits for a tracker
+    /// for long.
+    pub fn begin_command(&self, notice: Option<WaitNotice>) -> CommandGuard<'_> {
+        self.services.command.begin(notice)
     }
 
     /// Ends the running command early: its hashing, and its wait for a tracker.

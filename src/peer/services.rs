@@ -22,7 +22,7 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Makes a transfer. It is not in the map yet.
+    /// Makes a transfer. Does not add it to `transfers`.
     pub(super) fn new_transfer(&self, plan: TransferPlan) -> Arc<Transfer> {
         let trackers: Arc<dyn Trackers<Transfer>> = match &plan.group {
             Some(membership) => Arc::new(MemberAnnouncer {
@@ -35,7 +35,7 @@ impl Services {
         Transfer::new(&self.context, trackers, plan)
     }
 
-    /// Makes a magnet search. It is not in the map yet.
+    /// Makes a magnet search. Does not add it to `transfers`.
     pub(super) fn new_search(&self, record: MagnetRecord, choice: FileChoice) -> Arc<MagnetSearch> {
         let trackers = Arc::clone(&self.announcer);
         Arc::new(MagnetSearch::new(&self.context, trackers, record, choice))

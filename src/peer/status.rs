@@ -123,7 +123,8 @@ pub struct ControlStatus {
     /// Whether it answers requests.
     pub state: TrackerState,
     /// The number of registry writes that it lacks, according to the trackers that answer. `None`
-    /// if no tracker answers, or if one that answers has had no report from this tracker yet.
+    /// if no tracker answers, or if any of those that answer has not had a report from `tracker`
+    /// yet.
     pub lag: Option<u64>,
     /// Why it does not answer.
     pub trouble: Option<String>,

@@ -17,7 +17,7 @@ pub(super) fn run(services: &Services, calls: &Calls) {
     let mut schedule = TickSchedule::default();
     let mut last_check = context.now();
     loop {
-        let swarms = context.ticks.wait(TICK);
+        let to_tick_now = context.ticks.wait(TICK);
         if context.stop.is_stopped() {
             return;
         }
@@ -26,7 +26,7 @@ pub(super) fn run(services: &Services, calls: &Calls) {
             last_check = now;
             check_trackers(services);
         }
-        for info_hash in swarms {
+        for info_hash in to_tick_now {
             schedule.set(info_hash, Some(now));
         }
         for info_hash in schedule.take_due(now) {
@@ -110,7 +110,7 @@ mod tests {
         schedule.set(third, Some(at(1)));
         schedule.set(third, None);
         assert_eq!(schedule.take_due(at(4)), [other]);
-        assert_eq!(schedule.take_due(at(4)), [], "once");
+        assert_eq!(schedule.take_due(at(4)), [], "each is returned once");
         schedule.set(one, Some(at(7)));
         assert_eq!(
             schedule.take_due(at(6)),

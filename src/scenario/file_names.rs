@@ -26,8 +26,8 @@ pub fn client_number(path: &Path) -> Result<ClientNumber, BadFileName> {
 /// The name `clientR_NAME` under which a wanted file is written.
 ///
 /// # Errors
-/// [`NameError::TooLong`], but never for a wanted name of a [`Scenario`](super::Scenario), which is
-/// short enough.
+/// [`NameError::TooLong`]. The wanted names of a [`Scenario`](super::Scenario) are short enough, so
+/// they never cause it.
 pub fn output_name(client: ClientNumber, name: &FileName) -> Result<FileName, NameError> {
     FileName::new(&format!("client{client}_{name}"))
 }

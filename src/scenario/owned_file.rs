@@ -4,7 +4,8 @@ use crate::torrent::{
     BLOCK, FileName, FilePath, Info, Layout, MetainfoError, NewFile, NewInfo, Sha1,
 };
 
-/// The piece length of an empty file, in bytes: fixed, so that all its owners have one info-hash.
+/// The piece length of an empty file, in bytes: fixed, so that all its owners get the same
+/// info-hash.
 pub const EMPTY_FILE_PIECE: u32 = BLOCK;
 
 /// A file that a client owns.

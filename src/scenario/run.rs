@@ -129,7 +129,8 @@ pub fn run(peer: &Peer, task: &ClientTask<'_>, stop: &Stop) -> Result<(), Client
     }
 }
 
-/// Reports, downloads the wanted files and waits for the end of the run.
+/// Reports, waits until the tracker releases all clients together, downloads the wanted files, and
+/// waits for the end of the run.
 fn report_and_download(
     peer: &Peer,
     task: &ClientTask<'_>,

@@ -23,7 +23,7 @@ pub struct CheckReport {
 /// How a file differs from the torrent.
 #[derive(Debug, thiserror::Error)]
 pub enum FileFault {
-    /// The file is missing, not a regular file, a symbolic link, too short, too long or unreadable.
+    /// The file is missing, a symbolic link, not a regular file, too short, too long or unreadable.
     /// The error names it.
     #[error(transparent)]
     File(#[from] StoreError),
@@ -63,9 +63,8 @@ impl CheckReport {
 }
 
 /// Compares the file or folder at `path` with `info`: the lengths, every piece, and the SHA-1 of
-/// each file if the torrent has it. If a bad piece spans several files and one of them has
-/// another fault, only that fault is reported. `progress` is called from any thread with the bytes
-/// done and the total.
+/// each file if the torrent has it. A bad piece is not reported if one of its files has another
+/// fault. `progress` is called from any thread with the bytes done and the total.
 ///
 /// # Errors
 /// When there is nothing at `path`, or once `stop` is set.

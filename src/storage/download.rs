@@ -14,7 +14,7 @@ use super::layout::{FileKind, FileLayout};
 use super::partial;
 use super::partial_root::{PartialRoot, RecordedFiles};
 use super::parts_file::PartsFile;
-use super::rename::{rename_new, rename_over};
+use super::rename::{NoteSteps, rename_new, rename_over};
 use super::replace::{ExtraFiles, remove_old_folder};
 use super::tree::{Access, Folder, has_layout, lock};
 use super::{Destination, Store, StoreError};
@@ -322,9 +322,9 @@ impl Download {
 
     /// Syncs a complete download, renames it to its final name and returns the final path. Its
     /// store stays usable throughout. The caller has verified every piece. The files get the
-    /// `times` of the original. If the rename needs several steps, `note` is called first, to note
-    /// them in the record (see [`super::RenameSteps`]). After a crash, [`super::undo_steps`] or
-    /// [`super::undo_moves`] undoes them.
+    /// `times` of the original. If the rename replaces something or needs several steps, `note` is
+    /// called first, to note that in the record (see [`super::RenameSteps`]). After a crash,
+    /// [`super::recover_rename`] or [`super::undo_moves`] undoes the steps.
     ///
     /// # Errors
     /// When the final name is taken (for a replacement: by an entry of another kind), a file
@@ -333,7 +333,7 @@ impl Download {
     pub fn finish(
         self,
         times: Option<&ModifiedTimes>,
-        note: &dyn Fn(Option<&str>) -> Result<(), StoreError>,
+        note: NoteSteps<'_>,
     ) -> Result<PathBuf, StoreError> {
         let (parent, partial, name) = (&self.parent, &*self.partial, &*self.name);
         let (store, layout) = (&self.store, self.store.info().layout());

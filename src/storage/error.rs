@@ -130,6 +130,9 @@ pub enum StoreError {
     /// A file ended during a read: someone truncated it while it was shared.
     #[error("{} ends early: it was changed while it was shared", .0.display())]
     Cut(PathBuf),
+    /// A crash came when the download was about to be complete. Now it is checked and completed.
+    #[error("{} is being checked after a crash: try again when that is done", .0.display())]
+    NotChecked(PathBuf),
     /// The partial file or folder was moved or replaced during the download.
     #[error("{} was moved or replaced during the download: start the download again", .0.display())]
     Moved(PathBuf),

@@ -8,7 +8,7 @@
 use super::in_place::InPlace;
 use super::parts_file::PartsFile;
 use super::rename::{NoteSteps, rename_new};
-use super::replace::{folder_with, undo_file};
+use super::replace::{RecoveredRename, RenameSteps, undo_file};
 use super::tree::{Access, Folder, ignore_missing};
 use super::verify::verify;
 use super::{Destination, FileLayout, Store, StoreError};
@@ -66,9 +66,9 @@ pub(super) fn move_files(
     check_before_moving(store)?;
     // The steps are noted once, before the first file that needs them.
     let is_noted = Cell::new(false);
-    let note = |aside: Option<&str>| match is_noted.replace(true) {
+    let note = |steps: RenameSteps| match is_noted.replace(true) {
         true => Ok(()),
-        false => note(aside),
+        false => note(steps),
     };
     let (Some(from), Some(to)) = (store.root().folder(), in_place.root().folder()) else {
         return Ok(());
@@ -96,8 +96,8 @@ pub(super) fn move_files(
 
 /// Cleans up after `move_files` if a crash has interrupted its noted steps. Afterwards each wanted
 /// file has either its name in the partial folder or its final name, and empty files that only held
-/// a final name are gone. Returns `false` if the partial folder is not there: all files were moved,
-/// or the disk is not mounted.
+/// a final name are gone. [`RecoveredRename::Unknown`] if the partial folder is not there: all files
+/// were moved, or the disk is not mounted.
 ///
 /// # Errors
 /// An error of the file system.
@@ -105,12 +105,16 @@ pub fn undo_moves(
     files: &FileLayout,
     destination: &Destination,
     partial: &str,
-) -> Result<bool, StoreError> {
-    let Some(parent) = folder_with(destination, partial)? else {
-        return Ok(false);
+) -> Result<RecoveredRename, StoreError> {
+    let parent = match destination.open_folder() {
+        Err(error) if error.is_absence() => return Ok(RecoveredRename::Unknown),
+        opened => opened?,
     };
+    if parent.entry(partial)?.is_none() {
+        return Ok(RecoveredRename::Unknown);
+    }
     if parent.entry(&destination.name)?.is_none() {
-        return Ok(true);
+        return Ok(RecoveredRename::Undone);
     }
     let (from, to) = (parent.folder(partial)?, parent.folder(&destination.name)?);
     let wanted = files.wanted_files().filter_map(|index| files.path(index));
@@ -121,7 +125,7 @@ pub fn undo_moves(
             })
         }))?;
     }
-    Ok(true)
+    Ok(RecoveredRename::Undone)
 }
 
 /// Checks that the files in place have not changed since they were found. Each piece with bytes of

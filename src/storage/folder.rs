@@ -1,10 +1,10 @@
 //! The folder in which a process stores its state.
 //!
-//! In scope: its default path, its permissions, and its lock for one process. Out of scope: its
-//! contents (`records`, and the tracker's files).
+//! In scope: its default path, its permissions, whether it is that of a peer or of a tracker, and
+//! its lock for one process. Out of scope: its contents (`records`, and the tracker's files).
 
-use super::FileError;
 use super::optional::{OptionalCall, find_missing};
+use super::{DATABASE_FILE, FileError};
 use nix::fcntl::OFlag;
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, Permissions, TryLockError};
@@ -16,6 +16,9 @@ use tempfile::TempDir;
 const USE_FOLDER: &str = "use the folder";
 /// The name of the locked file in a state folder.
 const LOCK_FILE: &str = "lock";
+/// The names of two folders in the state folder of a peer.
+pub(super) const RECORDS_FOLDER: &str = "records";
+pub(super) const TORRENTS_FOLDER: &str = "torrents";
 
 /// A state folder that this process has locked. Other processes cannot use it until this is
 /// dropped.
@@ -39,9 +42,59 @@ pub enum StateKind {
     Tracker,
 }
 
+impl StateKind {
+    /// The word for such a process, as in the command that starts it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Tracker => "tracker",
+        }
+    }
+
+    /// The name of the log in its state folder.
+    pub fn log_name(self) -> &'static str {
+        match self {
+            Self::Peer => "peer.log",
+            Self::Tracker => "tracker.log",
+        }
+    }
+
+    /// The option that names its state folder.
+    fn option(self) -> &'static str {
+        match self {
+            Self::Peer => "--dir",
+            Self::Tracker => "--data",
+        }
+    }
+
+    /// Whether such a process has used the folder at `path`. Only names that other folders hardly
+    /// have count: a person's folder may have one that is called `torrents`.
+    fn has_used(self, path: &Path) -> bool {
+        let is_there = |name: &&str| path.join(name).symlink_metadata().is_ok();
+        let state: &[&str] = match self {
+            Self::Peer => &[RECORDS_FOLDER, TORRENTS_FOLDER],
+            Self::Tracker => &[DATABASE_FILE],
+        };
+        is_there(&self.log_name()) || state.iter().all(is_there)
+    }
+}
+
 /// Why a state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateFolderError {
+    /// The folder is that of a process of the other kind.
+    #[error(
+        "{} is the state folder of a {}; name another folder with {}",
+        .path.display(), .found.word(), .wanted.option()
+    )]
+    OtherKind {
+        /// The folder.
+        path: PathBuf,
+        /// The kind of process that has used it.
+        found: StateKind,
+        /// The kind of process that is to use it.
+        wanted: StateKind,
+    },
     /// Another process uses the folder.
     #[error(
         "{} is in use by another process: stop that one or choose another folder",
@@ -66,6 +119,35 @@ impl StateFolder {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(FileError::at(USE_FOLDER, path))?;
         Self::lock(path.to_owned(), None)
+    }
+
+    /// The same as [`StateFolder::open`], for a process of this kind.
+    ///
+    /// # Errors
+    /// See [`StateFolder::check_kind`] and [`StateFolder::open`].
+    pub fn open_for(kind: StateKind, path: &Path) -> Result<Self, StateFolderError> {
+        Self::check_kind(kind, path)?;
+        Self::open(path)
+    }
+
+    /// Checks that the folder at `path` is not that of a process of the other kind only. Earlier
+    /// versions did not check this, so a folder may have the files of both. Changes nothing.
+    ///
+    /// # Errors
+    /// [`StateFolderError::OtherKind`].
+    pub fn check_kind(kind: StateKind, path: &Path) -> Result<(), StateFolderError> {
+        let other = match kind {
+            StateKind::Peer => StateKind::Tracker,
+            StateKind::Tracker => StateKind::Peer,
+        };
+        if kind.has_used(path) || !other.has_used(path) {
+            return Ok(());
+        }
+        Err(StateFolderError::OtherKind {
+            path: path.to_owned(),
+            found: other,
+            wanted: kind,
+        })
     }
 
     /// Whether a process uses the folder at `path`. Changes nothing.
@@ -103,12 +185,9 @@ impl StateFolder {
             |value: Option<&OsStr>| value.map(PathBuf::from).filter(|path| path.is_absolute());
         let data = usable(xdg_data_home);
         let data = data.or_else(|| usable(home).map(|home| home.join(".local/share")));
-        let (kind_name, option) = match kind {
-            StateKind::Peer => ("peer", "--dir"),
-            StateKind::Tracker => ("tracker", "--data"),
-        };
-        let data = data.ok_or(StateFolderError::NoHome(option))?;
-        Ok(data.join("pieceful").join(format!("{kind_name}-{port}")))
+        let data = data.ok_or(StateFolderError::NoHome(kind.option()))?;
+        let name = format!("{}-{port}", kind.word());
+        Ok(data.join("pieceful").join(name))
     }
 
     /// The path of the folder.
@@ -193,6 +272,37 @@ mod tests {
             StateFolder::open(&file.join("x")),
             Err(StateFolderError::Io { .. })
         ));
+    }
+
+    #[test]
+    fn only_a_folder_with_the_files_of_the_other_kind_alone_is_refused() {
+        for (files, peer, tracker) in [
+            (&[][..], true, true),
+            (&["torrents", "tracker_info.txt", "cluster.pem"], true, true),
+            (&["records", "torrents"], true, false),
+            (&["peer.log"], true, false),
+            (&["registry.redb"], false, true),
+            (&["tracker.log"], false, true),
+            // Earlier versions have used this folder for both.
+            (&["tracker.log", "peer.log"], true, true),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let state = folder.path().join("state");
+            if !files.is_empty() {
+                std::fs::create_dir(&state).unwrap();
+            }
+            for name in files {
+                std::fs::write(state.join(name), "").unwrap();
+            }
+            for (kind, expected) in [(StateKind::Peer, peer), (StateKind::Tracker, tracker)] {
+                let checked = StateFolder::check_kind(kind, &state);
+                assert_eq!(checked.is_ok(), expected, "{files:?}: {checked:?}");
+                let Err(error) = checked else { continue };
+                let opened = StateFolder::open_for(kind, &state).unwrap_err();
+                assert_eq!(opened.to_string(), error.to_string());
+                assert_eq!(state.read_dir().unwrap().count(), files.len());
+            }
+        }
     }
 
     #[test]

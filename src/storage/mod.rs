@@ -17,7 +17,7 @@
 //! | `store` | reads; detects files that changed since they were verified |
 //! | `in_place` | files of a download that are already under the final name |
 //! | `parts_file` | bytes of unwanted files that lie in needed pieces |
-//! | `root`, `tree` | open files below a folder without following symbolic links |
+//! | `root`, `tree` | open a file below a folder without following symbolic links |
 //! | `optional` | goes on if the file system lacks a system call |
 //! | `layout` | pure: which bytes of the share are in which file, and which files are wanted |
 //!
@@ -102,7 +102,8 @@ pub use parts_file::remove_parts_file;
 pub use record::{Record, RecordKind, RecordState};
 pub use record_codec::RecordError;
 pub use records::Records;
-pub use replace::{ExtraFiles, RenameSteps, remove_replaced, undo_steps};
+pub use rename::NoteSteps;
+pub use replace::{ExtraFiles, RecoveredRename, RenameSteps, recover_rename, remove_replaced};
 pub use reserve::ReservedSpace;
 pub use running_tracker::RunningTracker;
 pub use stamp::{FileStamp, StampMatch};

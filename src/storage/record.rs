@@ -244,8 +244,8 @@ pub(super) mod tests {
                 replaces: true,
                 extends: true,
                 partial: Some("set.part".into()),
-                steps: Some(RenameSteps {
-                    aside: Some("set.part.replaced".into()),
+                steps: Some(RenameSteps::SetAside {
+                    aside: "set.part.replaced".into(),
                 }),
             },
             trackers: vec![
@@ -280,7 +280,7 @@ pub(super) mod tests {
             },
             sources: vec![],
             unfinished: UnfinishedRecord {
-                steps: Some(RenameSteps::default()),
+                steps: Some(RenameSteps::New),
                 ..partial.unfinished.clone()
             },
             ..partial.clone()
@@ -289,7 +289,16 @@ pub(super) mod tests {
             state: RecordState::Stopped,
             ..partial.clone()
         };
-        vec![partial, complete, failed, stopped]
+        let with_steps = |steps| Record {
+            unfinished: UnfinishedRecord {
+                steps: Some(steps),
+                ..partial.unfinished.clone()
+            },
+            ..partial.clone()
+        };
+        let replacing = with_steps(RenameSteps::Replace { inode: u64::MAX });
+        let replaced = with_steps(RenameSteps::Done);
+        vec![partial, complete, failed, stopped, replacing, replaced]
     }
 
     /// These are the bytes that the first version of the format had.

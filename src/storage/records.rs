@@ -5,6 +5,7 @@
 //! are reported and skipped. A record exists as soon as it has its final name. Its torrent is
 //! written before it and removed after it.
 
+use super::folder::{RECORDS_FOLDER, TORRENTS_FOLDER};
 use super::whole_file::{self, TEMPORARY_PREFIX};
 use super::{
     FileError, MagnetRecord, Record, RecordError, RecordKind, RecordState, ReservedSpace,
@@ -72,8 +73,8 @@ impl Records {
     /// # Errors
     /// When the subfolders cannot be made or listed.
     pub fn open(folder: &StateFolder) -> Result<Self, RecordError> {
-        let records = folder.path().join("records");
-        let torrents = folder.path().join("torrents");
+        let records = folder.path().join(RECORDS_FOLDER);
+        let torrents = folder.path().join(TORRENTS_FOLDER);
         let magnets = folder.path().join("magnets");
         for path in [&records, &torrents, &magnets] {
             let mut made = DirBuilder::new();

@@ -1,11 +1,12 @@
 //! Renames that never replace anything, and renames that replace an entry of the same kind.
 //!
-//! On most file systems, each such rename is one call. On others it takes several steps. They are
-//! noted in the record of the download first, so that the next start can undo them after a crash
-//! (`replace`).
+//! On most file systems, each such rename is one call. On others it takes several steps. Such steps,
+//! and each replacement, are noted in the record of the download first. So after a crash, the next
+//! start knows which of them were done (`replace`).
 
 use super::StoreError;
 use super::destination::{MAX_NAME_LENGTH, longest_prefix};
+use super::replace::RenameSteps;
 use super::tree::Folder;
 use crate::torrent::Layout;
 use nix::errno::Errno;
@@ -13,10 +14,8 @@ use nix::fcntl::{AtFlags, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::linkat;
 
-/// A function that notes in the record of a download that the download is about to get its final
-/// name in several steps. The argument is the name that the replaced folder gets meanwhile, if a
-/// folder is replaced.
-pub(super) type NoteSteps<'a> = &'a dyn Fn(Option<&str>) -> Result<(), StoreError>;
+/// A function that notes in the record of a download how it is about to get its final name.
+pub type NoteSteps<'a> = &'a dyn Fn(RenameSteps) -> Result<(), StoreError>;
 
 /// The suffix of the name that a replaced folder has until it is removed.
 const ASIDE_SUFFIX: &str = ".replaced";
@@ -30,9 +29,9 @@ pub(super) fn rename_new(
     layout: Layout,
     note: NoteSteps<'_>,
 ) -> Result<(), StoreError> {
-    let renamed = match rename_flagged(from, to, false) {
+    let renamed = match rename_in_one_call(from, to, false) {
         Ok(false) => {
-            note(None)?;
+            note(RenameSteps::New)?;
             rename_by_placeholder(from, to, layout)
         }
         renamed => renamed.map(|_| ()),
@@ -84,12 +83,18 @@ pub(super) fn rename_over(
     note: NoteSteps<'_>,
 ) -> Result<Option<String>, StoreError> {
     let folder = parent.as_file();
+    let entry = parent.entry(from)?;
+    let inode = entry.map(|entry| entry.st_ino);
+    let inode = inode.ok_or_else(|| StoreError::Moved(parent.path().join(from)))?;
+    note(RenameSteps::Replace { inode })?;
     let result = match layout {
         Layout::File => renameat(folder, from, folder, to).map(|()| None),
-        Layout::Folder => match rename_flagged((parent, from), (parent, to), true) {
+        Layout::Folder => match rename_in_one_call((parent, from), (parent, to), true) {
             Ok(false) => {
                 let aside = free_aside_name(parent, from)?;
-                note(Some(&aside))?;
+                note(RenameSteps::SetAside {
+                    aside: aside.clone(),
+                })?;
                 let steps = replacement_steps(from, to, &aside);
                 let done = steps.iter().try_for_each(|step| step.run(parent));
                 done.map(|()| Some(aside))
@@ -148,9 +153,9 @@ fn free_aside_name(parent: &Folder, partial: &str) -> Result<String, StoreError>
 }
 
 /// Renames without replacing anything, or exchanges two entries if `exchange` is set. Returns
-/// `false` if the file system does not support this.
+/// `false` if the file system cannot do this in one call.
 #[cfg(target_env = "gnu")]
-fn rename_flagged(
+fn rename_in_one_call(
     (old, from): (&Folder, &str),
     (new, to): (&Folder, &str),
     exchange: bool,
@@ -168,7 +173,7 @@ fn rename_flagged(
 }
 
 #[cfg(not(target_env = "gnu"))]
-fn rename_flagged(_: (&Folder, &str), _: (&Folder, &str), _: bool) -> Result<bool, Errno> {
+fn rename_in_one_call(_: (&Folder, &str), _: (&Folder, &str), _: bool) -> Result<bool, Errno> {
     Ok(false)
 }
 

@@ -5,6 +5,7 @@ use super::rename::rename_new;
 use super::tree::{Folder, has_layout};
 use super::{Destination, StoreError};
 use crate::torrent::Layout;
+use nix::sys::stat::FileStat;
 use std::io;
 use std::path::Path;
 
@@ -17,48 +18,92 @@ pub enum ExtraFiles {
     Keep,
 }
 
-/// The note that [`super::Download::finish`] makes in the record before it gives the download its
-/// final name in several steps.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RenameSteps {
-    /// The name that the replaced folder gets meanwhile, if one is replaced.
-    pub aside: Option<String>,
+/// The note that [`super::Download::finish`] makes in the record before it replaces something, or
+/// gives the download its final name in several steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RenameSteps {
+    /// The download gets a free name in several steps.
+    New,
+    /// One call replaces a file, or exchanges two folders. The inode number of the partial file or
+    /// folder shows afterwards whether it has the final name.
+    Replace {
+        /// The inode number.
+        inode: u64,
+    },
+    /// A folder is replaced in several steps.
+    SetAside {
+        /// The name that it gets meanwhile.
+        aside: String,
+    },
+    /// All steps were done, and the replaced folder was removed.
+    Done,
 }
 
-/// Undoes the noted steps if a crash has interrupted them: the replaced folder gets its name back,
-/// and the download can be finished later. Returns `false` if the partial file or folder is not
-/// there: all steps were done, or the disk is not mounted. If all steps were done, the old folder
-/// may still have the name `aside`; [`remove_replaced`] removes it.
+/// What became of a rename to the final name that was noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecoveredRename {
+    /// It was not made, or is undone now: the replaced folder has its name, and the download can
+    /// be finished later.
+    Undone,
+    /// All of it was done: the download has the final name. A replaced folder may still be there;
+    /// [`remove_replaced`] removes it.
+    Done,
+    /// Only the content of the files can show that, or the disk is not mounted.
+    Unknown,
+}
+
+/// Undoes the noted steps, unless all of them were done before the crash that interrupted them.
 ///
 /// # Errors
 /// [`StoreError::SetAside`] if something else has the final name meanwhile. Any other error of the
 /// file system.
-pub fn undo_steps(
+pub fn recover_rename(
     destination: &Destination,
     partial: &str,
     layout: Layout,
     steps: &RenameSteps,
-) -> Result<bool, StoreError> {
-    let Some(parent) = folder_with(destination, partial)? else {
-        return Ok(false);
+) -> Result<RecoveredRename, StoreError> {
+    let parent = match destination.open_folder() {
+        Err(error) if error.is_absence() => return Ok(RecoveredRename::Unknown),
+        opened => opened?,
     };
     let name = &*destination.name;
-    let Some(aside) = steps.aside.as_deref() else {
-        undo_new(&parent, partial, name, layout)?;
-        return Ok(true);
-    };
-    // An empty folder is only a placeholder: `aside` after the first of the `replacement_steps`
-    // (`rename`), `name` after the third.
+    let (has_partial, is_taken) = (parent.entry(partial)?, parent.entry(name)?);
+    let is_inode = |entry: Option<FileStat>, inode| entry.is_some_and(|it| it.st_ino == inode);
+    Ok(match steps {
+        RenameSteps::Done if is_taken.is_some() => RecoveredRename::Done,
+        RenameSteps::Replace { inode } if is_inode(is_taken, *inode) => RecoveredRename::Done,
+        RenameSteps::Replace { inode } if is_inode(has_partial, *inode) => RecoveredRename::Undone,
+        RenameSteps::Done | RenameSteps::Replace { .. } => RecoveredRename::Unknown,
+        RenameSteps::New | RenameSteps::SetAside { .. } if has_partial.is_none() => {
+            RecoveredRename::Unknown
+        }
+        RenameSteps::New => {
+            undo_new(&parent, partial, name, layout)?;
+            RecoveredRename::Undone
+        }
+        RenameSteps::SetAside { aside } => {
+            put_back(&parent, aside, name)?;
+            RecoveredRename::Undone
+        }
+    })
+}
+
+/// Gives a replaced folder its name back.
+fn put_back(parent: &Folder, aside: &str, name: &str) -> Result<(), StoreError> {
+    // An empty folder is only a placeholder. Of the steps in `rename::replacement_steps`, the first
+    // makes an empty `aside` and the third an empty `name`. An earlier undo that a crash has
+    // interrupted can have left an empty `name` too (by the rename below).
     parent.remove_empty_folder(aside)?;
     if parent.entry(aside)?.is_none() {
-        return Ok(true);
+        return Ok(());
     }
     parent.remove_empty_folder(name)?;
     // This rename may take several steps too, but they need no note. The existing note stays in the
     // record until everything is undone. So after a crash, the next start calls this function
     // again.
-    let noted = |_: Option<&str>| Ok(());
-    let renamed = rename_new((&parent, aside), (&parent, name), Layout::Folder, &noted);
+    let noted = |_: RenameSteps| Ok(());
+    let renamed = rename_new((parent, aside), (parent, name), Layout::Folder, &noted);
     renamed.map_err(|error| match error {
         StoreError::Exists(path) => StoreError::SetAside {
             path,
@@ -66,21 +111,7 @@ pub fn undo_steps(
         },
         error => error,
     })?;
-    parent.sync()?;
-    Ok(true)
-}
-
-/// The folder of a download. `None` if it, or the partial file in it, is not there.
-pub(super) fn folder_with(
-    destination: &Destination,
-    partial: &str,
-) -> Result<Option<Folder>, StoreError> {
-    let parent = match destination.open_folder() {
-        Err(error) if error.is_absence() => return Ok(None),
-        opened => opened?,
-    };
-    let is_there = parent.entry(partial)?.is_some();
-    Ok(is_there.then_some(parent))
+    parent.sync()
 }
 
 /// Undoes the steps of a download that replaces nothing.

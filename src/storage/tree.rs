@@ -135,7 +135,8 @@ impl Folder {
         require_regular(file, path)
     }
 
-    /// Calls `act` with the folder that contains `path`, and the last component of `path`.
+    /// Calls `act` with the folder that contains `path`, and the last component of `path`. With
+    /// `create`, makes missing folders above that component.
     pub(super) fn with_parent<T>(
         &self,
         path: &FilePath,

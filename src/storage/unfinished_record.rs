@@ -16,8 +16,8 @@ pub struct UnfinishedRecord {
     /// was made before its name was recorded. `None` in records of earlier versions, and after
     /// another share has claimed the path (see [`super::Records::claim`]).
     pub partial: Option<String>,
-    /// The steps in which the download takes its final name, noted before the first one. `None` if
-    /// none were noted.
+    /// How the download takes its final name, noted before the first step. `None` if nothing was
+    /// noted.
     pub steps: Option<RenameSteps>,
 }
 
@@ -28,11 +28,20 @@ impl UnfinishedRecord {
         let name = |(key, name): (&'static str, Option<&'a String>)| {
             name.map(|name| (key, Item::from(name.as_str())))
         };
-        let aside = self.steps.as_ref().and_then(|steps| steps.aside.as_ref());
+        let (is_renaming, aside, inode, is_done) = match &self.steps {
+            None => (false, None, None, false),
+            Some(RenameSteps::New) => (true, None, None, false),
+            Some(RenameSteps::SetAside { aside }) => (true, Some(aside), None, false),
+            Some(RenameSteps::Replace { inode }) => (false, None, Some(inode), false),
+            Some(RenameSteps::Done) => (false, None, None, true),
+        };
+        let inode = inode.map(|inode| ("replacing", Item::from(inode.to_be_bytes().to_vec())));
         let entries = [
             flag(self.replaces, "replaces"),
             flag(self.extends, "widens"),
-            flag(self.steps.is_some(), "renaming"),
+            flag(is_renaming, "renaming"),
+            flag(is_done, "replaced"),
+            inode,
             name(("partial", self.partial.as_ref())),
             name(("aside", aside)),
         ];
@@ -49,13 +58,29 @@ impl UnfinishedRecord {
             replaces: read_flag(fields, "replaces")?,
             extends: read_flag(fields, "widens")?,
             partial: name("partial")?,
-            steps: match (read_flag(fields, "renaming")?, name("aside")?) {
-                (true, aside) => Some(RenameSteps { aside }),
-                (false, None) => None,
-                (false, Some(_)) => return None,
-            },
+            steps: read_steps(fields, name("aside")?)?,
         })
     }
+}
+
+fn read_steps(fields: &Dictionary<'_>, aside: Option<String>) -> Option<Option<RenameSteps>> {
+    let number = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_be_bytes);
+    let inode = match fields.value("replacing") {
+        Some(inode) => Some(inode.bytes().and_then(number)?),
+        None => None,
+    };
+    let flags = (
+        read_flag(fields, "renaming")?,
+        read_flag(fields, "replaced")?,
+    );
+    Some(match (flags, aside, inode) {
+        ((false, false), None, None) => None,
+        ((true, false), None, None) => Some(RenameSteps::New),
+        ((true, false), Some(aside), None) => Some(RenameSteps::SetAside { aside }),
+        ((false, false), None, Some(inode)) => Some(RenameSteps::Replace { inode }),
+        ((false, true), None, None) => Some(RenameSteps::Done),
+        _ => return None,
+    })
 }
 
 /// A flag of a record: 1, or absent.

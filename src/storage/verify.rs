@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_verifies_only_where_the_share_has_zeros() {
+    fn a_piece_in_a_hole_is_good_only_where_the_share_has_zeros() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("image");
         let file = std::fs::File::create(&path).unwrap();

@@ -94,8 +94,8 @@ pub(super) struct ActivePiece {
     missing: u32,
     /// Links that delivered blocks.
     sources: Vec<LinkId>,
-    /// The link that began the latest run. A link with a large window requests all blocks of the
-    /// runs that it began itself, before it begins another run.
+    /// The link that began the latest run. A link with a large window first requests blocks of
+    /// pieces whose latest run it began itself.
     latest_run_by: Option<LinkId>,
     /// The piece failed with several sources. It is fetched from one link alone, to find out which
     /// link sends bad data.
@@ -360,7 +360,8 @@ impl ActivePiece {
         runs.collect()
     }
 
-    /// Panics if a count is wrong, or if a run that was not begun has a block that is not free.
+    /// Panics if a count is wrong, or if a block was requested or has arrived in a run that was not
+    /// begun.
     #[cfg(test)]
     pub(super) fn check(&self) {
         let is_free = |block: &&BlockState| **block == BlockState::Free;

@@ -134,7 +134,7 @@ impl Candidates {
         };
         match candidate.state {
             State::Barred(_) => return,
-            // We closed this link ourselves and released its address before the link ended.
+            // We closed this link ourselves: `release` has already set the pause.
             State::Waiting(until) if until > now => return,
             State::Waiting(_) | State::Busy => {}
         }
@@ -217,7 +217,7 @@ impl Candidates {
     }
 
     /// Whether the address is known and not in the state `Barred`.
-    pub fn may_call(&self, address: SocketAddr) -> bool {
+    pub fn is_known_and_unbarred(&self, address: SocketAddr) -> bool {
         let candidate = self.addresses.get(&address);
         candidate.is_some_and(|candidate| !matches!(candidate.state, State::Barred(_)))
     }
@@ -277,9 +277,12 @@ mod tests {
         assert!(
             [2, 3]
                 .iter()
-                .all(|port| candidates.may_call(address(*port)))
+                .all(|port| candidates.is_known_and_unbarred(address(*port)))
         );
-        assert!(!candidates.may_call(address(1)) && !candidates.may_call(address(9)));
+        assert!(
+            !candidates.is_known_and_unbarred(address(1))
+                && !candidates.is_known_and_unbarred(address(9))
+        );
         let mut barred = candidates.only_barred();
         assert_eq!(barred.unbarred().count(), 0);
         assert!(barred.is_barred(address(1), Duration::ZERO));

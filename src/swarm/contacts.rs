@@ -119,7 +119,7 @@ impl Contacts {
     }
 
     /// Like [`Contacts::release`], but the address may be called again from `until` on.
-    pub fn release_until(&mut self, address: SocketAddr, until: Duration) {
+    pub fn release_with_pause_until(&mut self, address: SocketAddr, until: Duration) {
         self.candidates.release(address, until);
     }
 
@@ -128,19 +128,21 @@ impl Contacts {
         self.candidates.bar(address, until);
     }
 
-    /// Whether the address is barred.
+    /// Whether the address is barred at `now`.
     pub fn is_barred(&self, address: SocketAddr, now: Duration) -> bool {
         self.candidates.is_barred(address, now)
     }
 
-    /// Whether the address of some peer is barred. Our own address does not count.
+    /// Whether the address of some peer is barred at `now`. Our own address does not count: it is
+    /// barred for ever.
     pub fn has_barred(&self, now: Duration) -> bool {
         self.candidates.has_barred(now)
     }
 
-    /// Whether the address is known and not barred.
-    pub fn may_call(&self, address: SocketAddr) -> bool {
-        self.candidates.may_call(address)
+    /// Whether the address is known and not barred. When its bar has ended, it still counts as
+    /// barred here until it is called.
+    pub fn is_known_and_unbarred(&self, address: SocketAddr) -> bool {
+        self.candidates.is_known_and_unbarred(address)
     }
 
     /// The number of addresses that are not barred.

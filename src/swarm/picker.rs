@@ -214,8 +214,8 @@ impl Picker {
         }
     }
 
-    /// The peer no longer serves our requests. With `forget`, all requests in flight are dropped:
-    /// in BEP 3 a choke drops them, with BEP 6 the peer rejects each on its own.
+    /// The peer no longer serves our requests. With `forget`, the choke also drops all requests in
+    /// flight, as in BEP 3. With BEP 6 it does not, and the peer rejects each of them separately.
     pub fn on_choke(&mut self, id: LinkId, forget: bool) {
         #[cfg(test)]
         let forget = forget && !is_planted(Mutation::ChokeKeepsRequests);
@@ -303,8 +303,9 @@ impl Picker {
                 && left > 0
                 && (pieces.take_free(link, now, left, out, |active| active.latest_run_is_of(id))
                     || pieces.begin_run(link, in_order, reserve));
-            // A link that does not prefer its own runs, or got no blocks that way, takes free
-            // blocks of any open piece. If there are none, it begins a run.
+            // Any other link, and a link that found nothing so far, takes free blocks of any open
+            // piece. If there are none, it begins a run. A link with a large window has tried that
+            // already.
             let took_any = took_own
                 || left > 0
                     && (pieces.take_free(link, now, left, out, |_| true)
@@ -345,8 +346,7 @@ impl Picker {
         }
     }
 
-    /// Endgame: there are no free blocks, so takes blocks that other links have not delivered in
-    /// time.
+    /// Endgame: there are no free blocks. Takes blocks that other links have not delivered in time.
     fn take_late(
         &mut self,
         id: LinkId,

@@ -120,7 +120,7 @@ pub(super) fn cluster_metrics(status: &ClusterStatus, out: &mut String) {
     metric(
         "twin_last_contact_seconds",
         "Time since the last message of the other tracker.",
-        each(&|other| other.last_contact.map(seconds)),
+        each(&|other| other.silent_for.map(seconds)),
     );
     metric(
         "twin_clock_offset_seconds",
@@ -210,15 +210,15 @@ mod tests {
     #[test]
     fn each_known_value_about_another_tracker_is_one_sample() {
         let number = |number| TrackerNumber::new(number).unwrap();
-        let other = |of: u32, last_contact: Option<Duration>| ReplicaStatus {
+        let other = |of: u32, silent_for: Option<Duration>| ReplicaStatus {
             number: number(of),
-            origin: last_contact.map(|_| Origin([of as u8; 16])),
+            origin: silent_for.map(|_| Origin([of as u8; 16])),
             serving: true,
             current: true,
-            it_lacks: last_contact.map(|_| 4),
+            it_lacks: silent_for.map(|_| 4),
             we_lack: 0,
-            last_contact,
-            clock_ahead: last_contact.map(|_| -7_250),
+            silent_for,
+            clock_ahead: silent_for.map(|_| -7_250),
         };
         let status = ClusterStatus {
             number: number(1),

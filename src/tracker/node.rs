@@ -33,8 +33,8 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 pub struct NodeOptions {
     /// Its address, its number and its cluster.
     pub endpoint: EndpointOptions,
-    /// Number of trackers in the list.
-    pub listed: usize,
+    /// The number of trackers that TRACKER_INFO lists.
+    pub tracker_count: usize,
     /// The file that lists the trackers. It is read repeatedly. Without it there are no other
     /// trackers.
     pub tracker_info: Option<PathBuf>,
@@ -92,7 +92,7 @@ impl Node {
         drop(backup);
         let store_options = StoreOptions {
             number: endpoint.number,
-            listed: tracker_numbers(options.listed),
+            listed: tracker_numbers(options.tracker_count),
             alone: options.alone,
         };
         let store = Arc::new(RegistryStore::open(&endpoint.folder, store_options)?);

@@ -298,8 +298,8 @@ impl Swarms {
         Ok(restored)
     }
 
-    /// Sets the announce interval for `pieceful` peers from now on. A peer that has announced
-    /// before still expires by the interval in its last answer.
+    /// Sets the announce interval for `pieceful` peers from now on. Until a peer announces again,
+    /// it expires according to the interval that it received last.
     pub(super) fn set_interval(&self, interval: Duration) {
         self.interval_ms.store(millis(interval), Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! The messages between peers and trackers, and their encoding: bytes to messages and back.
+//! The messages of peers and trackers, and their encoding: bytes to messages and back.
 //!
 //! This module has no sockets, threads or clocks. The caller passes in the bytes.
 

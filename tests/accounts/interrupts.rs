@@ -95,6 +95,7 @@ fn an_interrupted_log_in_does_not_wait_for_the_tracker() {
     nik.wait_for_text("password of nik: ");
     nik.press("long-secret\r");
     let _connection = silent.accept().unwrap();
+    nik.wait_for_text(&format!("waiting for {address}; Ctrl-C stops\n"));
     nik.press(CTRL_C);
     nik.wait_for_text("error: interrupted before a tracker had answered\n");
     nik.wait_for_text("pieceful> ");

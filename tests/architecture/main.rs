@@ -1,7 +1,8 @@
 //! The structure of `src/`: layers, imports without circles, small functions and types.
 //!
 //! `source` parses the files and `imports` finds which file uses which. `circles`, `sizes` and
-//! `writes` find violations. Exceptions are listed here, each with its reason.
+//! `writes` find violations. Exceptions are listed here, each with its reason. `planted` tests that
+//! violations are found. `documents` checks the documents.
 
 mod circles;
 mod documents;
@@ -73,7 +74,8 @@ const PEER_PARTS: [&str; 35] = [
     "zone",
 ];
 
-/// Imports that may be part of a circle or go up: from, to, why. At most five.
+/// Imports that may be part of a circle or go up the [`LAYERS`]: from, to, why. At most five. There
+/// are no exceptions to the order of [`PEER_PARTS`].
 const ALLOWED_IMPORTS: [(&str, &str, &str); 0] = [];
 
 /// The top modules in which all methods of a type are in the file that defines it.

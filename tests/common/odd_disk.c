@@ -1,5 +1,6 @@
 /* Below the folder ODD_DISK, system calls fail as on file systems that lack them. ODD_CALLS has an
-   entry CALL=ERRNO for each; with the number 0, the process is killed instead. A folder without any
+   entry CALL=ERRNO for each; with the number 0, the process is killed instead. CALL=ERRNO@N means only
+   the Nth call. "renamed" and "exchanged" are made after a successful renameat or exchange. A folder without any
    rights of its owner cannot be opened, not even by root. The inode number of a file below ODD_DISK
    is the real one, plus the length of the file ODD_INODES if there is one. */
 #define _GNU_SOURCE
@@ -39,6 +40,9 @@ static int fails(const char *call, int fd) {
     size_t length = strlen(call);
     for (const char *at = calls; at && *at; at = strchr(at, ',') ? strchr(at, ',') + 1 : "") {
         if (strncmp(at, call, length) == 0 && at[length] == '=' && is_below(fd)) {
+            static int made;
+            const char *end = at + strcspn(at, ","), *only = strchr(at, '@');
+            if (only && only < end && ++made != atoi(only + 1)) return 0;
             errno = atoi(at + length + 1);
             if (errno == 0) kill(getpid(), SIGKILL);
             return 1;
@@ -73,11 +77,17 @@ int fchmod(int fd, mode_t mode) { return fails("fchmod", fd) ? -1 : REAL(fchmod)
 int flock(int fd, int how) { return fails("flock", fd) ? -1 : REAL(flock)(fd, how); }
 
 int renameat(int old, const char *from, int new, const char *to) {
-    return fails("renameat", old) ? -1 : REAL(renameat)(old, from, new, to);
+    if (fails("renameat", old)) return -1;
+    int result = REAL(renameat)(old, from, new, to);
+    if (result == 0) fails("renamed", old);
+    return result;
 }
 
 int renameat2(int old, const char *from, int new, const char *to, unsigned flags) {
-    return fails("renameat2", old) ? -1 : REAL(renameat2)(old, from, new, to, flags);
+    if (fails("renameat2", old)) return -1;
+    int result = REAL(renameat2)(old, from, new, to, flags);
+    if (result == 0 && flags == RENAME_EXCHANGE) fails("exchanged", old);
+    return result;
 }
 
 int linkat(int old, const char *from, int new, const char *to, int flags) {

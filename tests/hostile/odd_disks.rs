@@ -346,40 +346,87 @@ fn an_extension_that_a_crash_interrupts_between_two_steps_of_a_move_goes_on() {
     }
 }
 
+/// Downloads `share` with `--force` over what is at its place, to a disk without the calls
+/// `lacking`, until the peer is killed at `killed_at`. Then runs the peer with `command` only.
+fn run_after_crash(
+    sandbox: &Sandbox,
+    disk: &OddDisk,
+    (name, share): (&str, &str),
+    (lacking, killed_at): (&str, &str),
+    command: &str,
+) -> Output {
+    let calls = format!("{lacking},{killed_at}");
+    let torrent = quoted(&sandbox.path(&format!("seed/{share}.torrent")));
+    let place = quoted(&disk.folder);
+    let mut peer = disk.peer(sandbox, name, &calls);
+    peer.process
+        .write_line(&format!("download {torrent} {place} --force"));
+    peer.process.write_line("wait 60");
+    let (status, _) = peer.process.wait();
+    assert_eq!(status.signal(), Some(9), "{calls}: {command}");
+    let (info, state) = (sandbox.tracker_info(), sandbox.state(name));
+    let mut arguments = vec!["peer", "127.0.0.1:0", info.to_str().unwrap()];
+    arguments.extend(["--dir", state.to_str().unwrap(), "-c", command]);
+    disk.run(&sandbox.folder(name), &arguments, lacking)
+}
+
+/// The names on the disk, sorted.
+fn names_on(disk: &OddDisk) -> Vec<String> {
+    let entries = fs::read_dir(&disk.folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
 #[test]
-fn a_download_that_is_cancelled_after_a_crash_in_its_rename_leaves_the_old_folder() {
+fn a_replacement_that_a_crash_interrupts_at_any_step_is_complete_before_a_command_acts_on_it() {
     let sandbox = Sandbox::new();
     let Some(disk) = OddDisk::new(&sandbox, "disk") else {
         return;
     };
     let _tracker = sandbox.tracker(&[]);
     let _seed = seed(&sandbox);
-    let calls = failing("renameat2", Errno::EINVAL);
-    let torrent = quoted(&sandbox.path("seed/set.torrent"));
-    let place = quoted(&disk.folder);
-    for (name, command) in [("one", "cancel set"), ("two", "stop_share - set")] {
-        let _ = fs::remove_dir_all(&disk.folder);
-        sandbox.folder("disk/set");
-        fs::write(disk.folder.join("set/old"), "of the person").unwrap();
-        let mut peer = disk.peer(&sandbox, name, &format!("{calls},renameat=0"));
-        peer.process
-            .write_line(&format!("download {torrent} {place} --force"));
-        peer.process.write_line("wait 60");
-        let (status, _) = peer.process.wait();
-        assert_eq!(status.signal(), Some(9), "{command}");
-        // The command comes before the start has looked at the files.
-        let (info, state) = (sandbox.tracker_info(), sandbox.state(name));
-        let mut arguments = vec!["peer", "127.0.0.1:0", info.to_str().unwrap()];
-        arguments.extend(["--dir", state.to_str().unwrap(), "-c", command]);
-        let ended = disk.run(&sandbox.folder(name), &arguments, &calls);
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        let old = fs::read_to_string(disk.folder.join("set/old")).unwrap();
-        assert_eq!(old, "of the person", "{command}");
-        let entries = fs::read_dir(&disk.folder).unwrap();
-        let names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
-        let replaced = names
-            .iter()
-            .any(|name| name.to_string_lossy().contains("replaced"));
-        assert!(!replaced, "{command}: {names:?}");
+    let no_exchange = &*failing("renameat2", Errno::EINVAL);
+    let mut runs = 0;
+    for (share, lacking, killed_at) in [
+        ("set", "", "renameat2=0"),
+        ("set", "", "exchanged=0"),
+        ("set", no_exchange, "renameat=0@1"),
+        ("set", no_exchange, "renamed=0@1"),
+        ("set", no_exchange, "renameat=0@2"),
+        ("set", no_exchange, "renamed=0@2"),
+        ("one", "", "renameat=0"),
+        ("one", "", "renamed=0"),
+    ] {
+        for command in ["cancel", "stop_share -"] {
+            runs += 1;
+            let case = format!("{share}: {lacking},{killed_at}: {command}");
+            let _ = fs::remove_dir_all(&disk.folder);
+            let (own, copy) = match share {
+                "set" => ("set/old", "set/plain"),
+                other => (other, other),
+            };
+            fs::create_dir_all(disk.folder.join(own).parent().unwrap()).unwrap();
+            fs::write(disk.folder.join(own), "of the person").unwrap();
+            let (name, command) = (format!("peer-{runs}"), format!("{command} {share}"));
+            let calls = (lacking, killed_at);
+            let ended = run_after_crash(&sandbox, &disk, (&name, share), calls, &command);
+            if command.starts_with("cancel") {
+                assert_eq!(ended.code, Some(1), "{case}: {ended:?}");
+                let refusal = format!("{share} is complete; cancel cannot end it");
+                assert!(ended.stderr.contains(&refusal), "{case}: {ended:?}");
+            } else {
+                assert_eq!(ended.code, Some(0), "{case}: {ended:?}");
+            }
+            assert_eq!(names_on(&disk), [share], "{case}");
+            let copied = fs::read(disk.folder.join(copy)).unwrap();
+            let original = fs::read(sandbox.path("seed").join(copy)).unwrap();
+            assert!(copied == original, "{case}");
+            if share == "set" {
+                let kept = fs::read_to_string(disk.folder.join(own)).unwrap();
+                assert_eq!(kept, "of the person", "{case}");
+            }
+        }
     }
 }

@@ -49,8 +49,9 @@ fn run_swarm() -> u64 {
     make_with(&file, &url, &torrent, &["--piece-length", "64K"]);
 
     // Transmission calls no peer on loopback, so it starts first, and the others call it. It keeps
-    // one link per address, and all clients have the same address. The link must be with a leech
-    // that stays, so the seed starts last.
+    // one link per address, and all clients have the same address. Its only link must be neither
+    // with the seed nor with aria2, which ends when its download is complete. So our two peers
+    // start next and call Transmission, and the seed starts last.
     let mut transmission = Transmission::start(&swarm);
     transmission.fetch(&torrent, &swarm.sandbox.folder("of transmission"));
     wait_for_leeches(&swarm, 1);

@@ -4,6 +4,7 @@ use super::downloads::{seeded_swarm, send};
 use crate::common::process::{Process, command, run};
 use crate::common::sandbox::{Sandbox, bytes};
 use nix::pty::openpty;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -191,6 +192,38 @@ fn a_state_folder_in_use_is_refused() {
     let _tracker = Process::start(&sandbox.folder("work"), &arguments);
     let second = run(&sandbox.folder("work"), &arguments, "");
     assert_eq!(second.code, Some(1), "{}", second.stderr);
+}
+
+#[test]
+fn a_peer_and_a_tracker_refuse_each_others_state_folder_and_leave_it_unchanged() {
+    let sandbox = Sandbox::new();
+    let peer = sandbox.peer("one");
+    let arguments = |words: &'static str, folder: &'static str| {
+        let words = words.split(' ');
+        words.chain([folder]).collect::<Vec<&str>>()
+    };
+    let tracker = "tracker --listen 127.0.0.1:0 --data";
+    let started = Process::start(&sandbox.path(""), &arguments(tracker, "data"));
+    drop((peer, started));
+    let names = |folder: &str| {
+        let entries = fs::read_dir(sandbox.path(folder)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        names.collect::<BTreeSet<_>>()
+    };
+    let before = [names("one.state"), names("data")];
+    let run = |words, folder| run(&sandbox.path(""), &arguments(words, folder), "");
+    let output = run(tracker, "one.state");
+    let expected = "one.state is the state folder of a peer; name another folder with --data";
+    assert_eq!((output.code, &*output.stdout), (Some(1), ""), "{output:?}");
+    assert!(output.stderr.contains(expected), "{output:?}");
+    let expected = "data is the state folder of a tracker; name another folder with --dir";
+    let output = run("peer 127.0.0.1:0 --dir", "data");
+    assert_eq!((output.code, &*output.stdout), (Some(1), ""), "{output:?}");
+    assert!(output.stderr.contains(expected), "{output:?}");
+    let output = run("doctor 127.0.0.1:0 --dir", "data");
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stdout.contains(expected), "{output:?}");
+    assert_eq!([names("one.state"), names("data")], before);
 }
 
 #[test]

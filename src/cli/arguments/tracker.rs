@@ -44,7 +44,8 @@ pub(in crate::cli) struct TrackerArguments {
 pub(in crate::cli) struct ClusterArguments {
     /// The file with the key; `None` for the default path.
     pub(in crate::cli) file: Option<PathBuf>,
-    /// Whether a missing file may be made although there is a registry.
+    /// Whether the operator wants a new cluster. Then the file must not exist; it is made even if
+    /// there is a registry.
     pub(in crate::cli) wants_new: bool,
 }
 
@@ -149,7 +150,7 @@ fn data() -> [Arg; 6] {
     [
         flag("dump")
             .conflicts_with_all(["expect", "open"])
-            .help("Print all accounts and groups of a stopped tracker as JSON, without secrets, and exit"),
+            .help("Print all accounts, groups and shares of a stopped tracker as JSON, without secrets, and exit"),
         path_option("backup", "FILE")
             .conflicts_with_all(["expect", "open", "dump", "restore"])
             .help("Write a backup of the running tracker of --data to FILE, which contains secret keys, and exit"),

@@ -79,7 +79,8 @@ fn status_of_download(download: &DownloadStatus, all: &[DownloadStatus]) -> Stri
     )
 }
 
-/// The info-hash, if another line has the same name and group. Commands accept it as the name.
+/// The info-hash, if another line has the same name and group. Commands accept the info-hash in
+/// place of the name.
 fn info_hash_if(is_alike: bool, info_hash: InfoHash) -> String {
     match is_alike {
         true => format!("  info-hash {info_hash}"),

@@ -123,6 +123,6 @@ fn read_registry(path: &Path) -> Result<(Registry, BTreeSet<InfoHash>), EarlyExi
             "{path} has no tracker's registry; name the state folder of a tracker"
         )));
     }
-    let folder = StateFolder::open(path).map_err(early_failure)?;
+    let folder = StateFolder::open_for(StateKind::Tracker, path).map_err(early_failure)?;
     RegistryStore::read_offline(folder.path()).map_err(early_failure)
 }

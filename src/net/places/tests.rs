@@ -41,9 +41,9 @@ impl Test {
     fn admit_from(&mut self, ip: IpAddr, is_trusted: bool) -> Result<Option<u64>, Full> {
         self.last += 1;
         let now = self.at(self.last);
-        let is_waiting = |number| !self.busy.contains(&number);
+        let server_waits_for = |number| !self.busy.contains(&number);
         self.places
-            .admit(self.last, ip, is_trusted, now, &is_waiting)
+            .admit(self.last, ip, is_trusted, now, &server_waits_for)
     }
 }
 

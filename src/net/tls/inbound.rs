@@ -8,8 +8,8 @@ use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::time::Instant;
 
-/// The most bytes that are read from the socket at once. Also the capacity of the write buffer that
-/// an idle connection keeps.
+/// The most bytes that are read from the socket at once, unless much data arrives. Also the
+/// capacity of the write buffer that an idle connection keeps.
 pub(super) const CHUNK_BYTES: usize = 16 << 10;
 /// The most bytes that are read at once while much data arrives.
 const LARGE_CHUNK_BYTES: usize = 64 << 10;

@@ -22,7 +22,7 @@ pub enum AccountError {
     /// No tracker gave a final answer to the request. The text says what each one replied, or why
     /// it could not be asked.
     #[error("no tracker answers: {0}")]
-    NoTracker(String),
+    NoFinalAnswer(String),
     /// A tracker may have carried out the write, but no tracker confirmed it.
     #[error("it is not known whether this was done; {advice}: {troubles}")]
     UnknownOutcome {
@@ -114,14 +114,16 @@ impl From<ControlError> for ConnectionError {
 }
 
 impl AccountError {
-    /// The `kind` of the error in JSON output, from a closed list. For a refusal, the tracker's
-    /// kind.
+    /// The `kind` of the error in JSON output. `cli/command_error.rs` lists all kinds. For a
+    /// refusal, it is the kind that the tracker sent.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NotLoggedIn => "not-logged-in",
             Self::LoggedIn(_) => "logged-in",
             Self::TrackerInfo(_) => "no-tracker",
-            Self::NoTracker(_) | Self::OtherAnswer(_) | Self::UnusableAnswer(_) => "unreachable",
+            Self::NoFinalAnswer(_) | Self::OtherAnswer(_) | Self::UnusableAnswer(_) => {
+                "unreachable"
+            }
             Self::UnknownOutcome { .. } => "unknown-outcome",
             Self::Interrupted => "interrupted",
             Self::Thread(_) | Self::NoDescriptor(_) => "system",

@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use trackers::ClusterTrackers;
+use trackers::{AskedTracker, ClusterTrackers};
 
 /// When a tracker did not understand a request that is new in this version, the peer sends no such
 /// request for this time.
@@ -127,7 +127,7 @@ impl Account {
     /// The state of each tracker of TRACKER_INFO, asked now. Empty if the command was interrupted.
     pub(super) fn trackers(&self) -> Vec<ControlStatus> {
         let trackers = Arc::clone(&self.trackers);
-        let statuses = self.command.wait_for(move || trackers.status());
+        let statuses = self.command.wait_for(move || trackers.status(), || None);
         statuses.ok().flatten().unwrap_or_default()
     }
 
@@ -348,9 +348,10 @@ impl Account {
     ) -> Result<RoundReply, AccountError> {
         let trackers = Arc::clone(&self.trackers);
         let (request, token) = (ask.clone(), token.cloned());
-        let reply = self
-            .command
-            .wait_for(move || trackers.ask(&request, token.as_ref(), open));
+        let asked = AskedTracker::default();
+        let asking = asked.clone();
+        let work = move || trackers.ask(&request, token.as_ref(), open, &asking);
+        let reply = self.command.wait_for(work, || asked.get());
         reply.map_err(AccountError::Thread)?.unwrap_or_else(|| {
             Err(match ask.is_write() {
                 true => open_attempts::unknown(ask, AccountError::Interrupted.to_string()),

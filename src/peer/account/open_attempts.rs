@@ -6,8 +6,8 @@ use crate::wire::HostPort;
 use crate::wire::access::{AccessReplyMessage, AccessRequest};
 use std::collections::HashSet;
 
-/// The open attempts of a write. The requests that upload the parts of one share are one write. So
-/// the open attempts of each of these requests are passed on to the next request.
+/// The open attempts of a write. The requests that send the parts of one info dictionary are one
+/// write. So the open attempts of each of these requests are passed on to the next request.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OpenAttempts {
     /// The trackers that received the write, and have not said since whether they carried it out.

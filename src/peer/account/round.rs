@@ -103,7 +103,7 @@ impl Round {
         let troubles = self.summary();
         match self.untrusted {
             Some(error) => Err(AccountError::Untrusted(error)),
-            None => Err(AccountError::NoTracker(troubles)),
+            None => Err(AccountError::NoFinalAnswer(troubles)),
         }
     }
 

@@ -18,8 +18,8 @@ use std::collections::HashSet;
 const MAX_ATTEMPTS: u32 = 4;
 
 impl Account {
-    /// Fetches a certificate for our key. Returns the certificate (DER), and that of the group's
-    /// authority, which issued it (PEM).
+    /// Fetches a certificate for our key, issued by the group's authority. Returns this certificate
+    /// (DER) and the authority's own certificate (PEM).
     pub(crate) fn certify(
         &self,
         group: &Label,
@@ -166,17 +166,17 @@ impl Account {
             }
             refused => {
                 troubles.extend(refused.map(|refused| refused.to_string()));
-                Err(AccountError::NoTracker(troubles.join("; ")))
+                Err(AccountError::NoFinalAnswer(troubles.join("; ")))
             }
         }
     }
 
-    /// Reports `changed` to the trackers of a group: the shares of this group that the user
-    /// published and whose files have changed. Returns all shares of the group whose files have
+    /// `changed` are the shares of the group that the user published and whose files have changed.
+    /// Reports them to the trackers of the group. Returns all shares of the group whose files have
     /// changed, as far as the trackers know, also those of other publishers.
     ///
     /// # Errors
-    /// [`AccountError::NoTracker`] if no tracker answers; otherwise see [`AccountError`].
+    /// [`AccountError::NoFinalAnswer`] if no tracker answers; otherwise see [`AccountError`].
     pub(crate) fn changed_shares(
         &self,
         group: &Label,
@@ -207,7 +207,7 @@ impl Account {
             })?;
         match is_answered {
             true => Ok(reported),
-            false => Err(AccountError::NoTracker(troubles.join("; "))),
+            false => Err(AccountError::NoFinalAnswer(troubles.join("; "))),
         }
     }
 

@@ -71,6 +71,21 @@ pub(super) struct ClusterTrackers {
     wants_hints: AtomicBool,
 }
 
+/// The tracker that a request is asking now.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AskedTracker(Arc<Mutex<Option<HostPort>>>);
+
+impl AskedTracker {
+    fn set(&self, tracker: &HostPort) {
+        *lock(&self.0) = Some(tracker.clone());
+    }
+
+    /// Its address.
+    pub(super) fn get(&self) -> Option<String> {
+        lock(&self.0).as_ref().map(ToString::to_string)
+    }
+}
+
 /// Why a request to one tracker has no answer.
 pub(super) enum Trouble {
     /// It cannot prove that it belongs to this cluster.
@@ -107,7 +122,7 @@ impl ClusterTrackers {
     }
 
     /// Asks the first tracker that answers. `open` are the open attempts of earlier requests of the
-    /// same write.
+    /// same write. `asked` is set to the tracker that is being asked.
     ///
     /// # Errors
     /// When TRACKER_INFO cannot be read, the outcome of a write is unknown, or no tracker answers
@@ -117,6 +132,7 @@ impl ClusterTrackers {
         ask: &AccessRequest,
         token: Option<&Token>,
         open: OpenAttempts,
+        asked: &AskedTracker,
     ) -> Result<RoundReply, AccountError> {
         let mut attempts = Attempts::begin(ask, open, Instant::now());
         loop {
@@ -135,6 +151,7 @@ impl ClusterTrackers {
                 let Some(limits) = attempts.limits(is_only, Instant::now()) else {
                     break;
                 };
+                asked.set(tracker);
                 match self.ask_at(tracker, &trust, ask, token, limits) {
                     Ok(reply) if attempts.on_reply(tracker, &reply) => {
                         // The reply is final.

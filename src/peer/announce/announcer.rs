@@ -52,7 +52,8 @@ pub(crate) struct Announcer {
 #[derive(Debug, Default)]
 struct TimedPlan {
     plan: AnnouncePlan,
-    /// When the thread that waits for the next announce wakes. `None` if no thread waits for it.
+    /// The time at which the thread that waits for the next announce will wake. `None` if there is
+    /// no such thread.
     next_wake: Option<Instant>,
 }
 

@@ -17,6 +17,8 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct TrackerInfoFile {
     path: PathBuf,
+    /// The version and the announce URLs at the last reading. `None` if the file had changed just
+    /// before it, so that it must be read again.
     last: Mutex<Option<(Version, Arc<[String]>)>>,
 }
 
@@ -76,7 +78,7 @@ impl TrackerInfoFile {
 }
 
 impl Version {
-    /// Whether the last change was a while before `now`.
+    /// Whether the last change was at least [`SETTLED_AFTER`] before `now`.
     fn is_settled(&self, now: i128) -> bool {
         let settled_after = SETTLED_AFTER.as_nanos().cast_signed();
         let settles = self

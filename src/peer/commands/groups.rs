@@ -1,7 +1,6 @@
 //! The commands for groups: log-in, and the shares of groups.
 
 use super::new_share::{HashedShare, NewShare};
-use super::stopping::{DOWNLOAD_ENDED, stop_complete};
 use crate::base::command_text;
 use crate::peer::{
     AccountError, LoggedIn, LoggedOut, Membership, OpenFiles, OpenedFiles, Peer, PeerError,
@@ -111,8 +110,8 @@ impl Peer {
                 }
             }
         }
-        // Also after a success: the affected announces become due, and then each of them ends or
-        // waits for the next log-in.
+        // Also after a success: each affected announce is then tried again. That ends it, or shows
+        // that it must wait for the next log-in.
         self.services.group_announcer.resume();
         self.context.changes.notify();
         ended
@@ -239,8 +238,9 @@ impl Peer {
                     self.services.group_announcer.resume();
                     return Ok(started);
                 }
-                // The rename to its final name may have been interrupted.
-                other.undo_steps()?;
+                // The earlier download may have been interrupted while it was renamed to its final
+                // name.
+                other.recover_rename()?;
             }
         }
         let opened = self.open_of_group(metainfo.info(), &place, force, progress)?;
@@ -347,22 +347,10 @@ impl Peer {
             Err(error) => return Err(error.into()),
         };
         for transfer in to_end {
-            self.end_sharing(&transfer)?;
+            self.stop_one(&SwarmEntry::Transfer(transfer))?;
         }
         self.context.changes.notify();
         Ok(withdrawn)
-    }
-
-    fn end_sharing(&self, transfer: &Arc<Transfer>) -> Result<(), PeerError> {
-        let is_complete = transfer.wait_while_finishing().was_complete();
-        if !is_complete {
-            transfer.fail(DOWNLOAD_ENDED);
-            return self.forget_unfinished(transfer);
-        }
-        stop_complete(transfer);
-        self.transfers
-            .forget(&SwarmEntry::Transfer(Arc::clone(transfer)));
-        Ok(self.context.records.remove(transfer.info_hash())?)
     }
 
     /// The membership of the user who is logged in.

@@ -5,7 +5,7 @@
 //! from the catalogue.
 
 use crate::peer::{Peer, PeerError, SwarmEntry, Transfer};
-use crate::storage::{RecordError, RecordKind, remove_parts_file};
+use crate::storage::{RecordError, RecordKind, RecoveredRename, remove_parts_file};
 use crate::swarm::Phase;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ const SHARING_STOPPED: &str = "its sharing was stopped here";
 /// The same for a download that was cancelled.
 const CANCELLED: &str = "cancelled";
 /// The same for an unfinished download that `stop_share` ended.
-pub(super) const DOWNLOAD_ENDED: &str = "stop_share ended it";
+const DOWNLOAD_ENDED: &str = "stop_share ended it";
 
 impl Peer {
     /// Ends an unfinished download and removes its files. Complete downloads and shares are not
@@ -23,6 +23,7 @@ impl Peer {
     /// # Errors
     /// When no unfinished download has that name, or several have it.
     pub fn cancel(&self, name: &str) -> Result<(), PeerError> {
+        self.settle(name)?;
         let found = self.only_entry(name, is_unfinished)?;
         let found = found.ok_or_else(|| self.nothing_to_cancel(name))?;
         self.end_with_successor(found, |entry| self.cancel_one(entry))
@@ -59,6 +60,16 @@ impl Peer {
         let found = self.only_entry(name, is_open)?;
         let found = found.ok_or_else(|| PeerError::NoSuchShare(name.to_owned()))?;
         self.end_with_successor(found, |entry| self.stop_one(entry))
+    }
+
+    /// Undoes or completes the renames of downloads with this name that a crash has interrupted.
+    fn settle(&self, name: &str) -> Result<(), PeerError> {
+        let entries = self.transfers.entries().into_iter();
+        let named = entries.filter(|entry| entry.is_named(name));
+        for transfer in named.filter_map(SwarmEntry::into_transfer) {
+            transfer.settled_phase()?;
+        }
+        Ok(())
     }
 
     /// The entry with this name or info-hash for which `is_meant` is true. `None` if there is none.
@@ -111,10 +122,11 @@ impl Peer {
         }
         transfer.wait_for_workers();
         // A folder that the download was about to replace gets its name back first.
-        let undone = transfer.undo_steps_on_disk();
-        let discarded = undone.and_then(|_| match download {
-            Some(download) => download.discard(),
-            None => transfer.discard_closed(),
+        let recovered = transfer.recover_rename_on_disk();
+        let discarded = recovered.and_then(|recovered| match (recovered, download) {
+            (RecoveredRename::Done, _) => Ok(()),
+            (_, Some(download)) => download.discard(),
+            (_, None) => transfer.discard_closed(),
         });
         // The records go last, so that files that cannot be removed stay recorded.
         let removed = discarded.map_err(PeerError::from);
@@ -126,23 +138,20 @@ impl Peer {
         removed.map(|()| true)
     }
 
-    fn stop_one(&self, entry: &SwarmEntry) -> Result<bool, PeerError> {
+    /// Ends a share or download. Returns whether it was in the map.
+    pub(super) fn stop_one(&self, entry: &SwarmEntry) -> Result<bool, PeerError> {
         let SwarmEntry::Transfer(transfer) = entry else {
             entry.fail(DOWNLOAD_ENDED);
             return self.forget(entry);
         };
-        let is_complete = transfer.wait_while_finishing().was_complete();
-        if is_complete {
-            stop_complete(transfer);
-        } else {
+        if !transfer.settled_phase()?.was_complete() {
             transfer.fail(DOWNLOAD_ENDED);
             transfer.wait_for_workers();
-        }
-        if !is_complete {
-            transfer.undo_steps()?;
+            transfer.recover_rename()?;
             self.forget_unfinished(transfer)?;
             return Ok(true);
         }
+        stop_complete(transfer);
         let was_there = self.forget(entry)?;
         // The wanted files stay, but nothing uses the parts file any more.
         if let RecordKind::Download(place) = &transfer.plan.kind
@@ -155,7 +164,7 @@ impl Peer {
 
     /// Removes an unfinished download from the map. Records it as stopped first, so that no other
     /// download can take the name of its partial file in between.
-    pub(super) fn forget_unfinished(&self, transfer: &Arc<Transfer>) -> Result<(), PeerError> {
+    fn forget_unfinished(&self, transfer: &Arc<Transfer>) -> Result<(), PeerError> {
         let is_known = match transfer.record_as_stopped() {
             // The thread that starts it has not recorded it yet.
             Err(RecordError::Unknown(_)) => false,
@@ -194,7 +203,7 @@ impl Peer {
 }
 
 /// Ends a complete share: it is no longer served, and its trackers receive `stopped`.
-pub(super) fn stop_complete(transfer: &Transfer) {
+fn stop_complete(transfer: &Transfer) {
     // Callers are refused from now on.
     transfer.decide(|core, now| core.withdraw(SHARING_STOPPED, now));
     transfer.leave_swarm();

@@ -60,7 +60,7 @@ impl Peer {
         trackers
     }
 
-    /// The number of state changes of downloads so far; see [`Peer::wait_for_change`].
+    /// The number of state changes of transfers so far; see [`Peer::wait_for_change`].
     pub fn change_count(&self) -> u64 {
         self.context.changes.count()
     }

@@ -2,7 +2,7 @@
 
 use super::finding::{Check, Finding};
 use crate::net::descriptor_limit;
-use crate::storage::{check_writable, existing_ancestor, free_space};
+use crate::storage::{StateFolder, StateKind, check_writable, existing_ancestor, free_space};
 use crate::system::cause;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
@@ -17,6 +17,9 @@ const LITTLE_SPACE: u64 = 1 << 30;
 const FEW_DESCRIPTORS: u64 = 1_024;
 
 pub(super) fn state_folder(folder: &Path, is_running: bool) -> Finding {
+    if let Err(error) = StateFolder::check_kind(StateKind::Peer, folder) {
+        return Finding::fault(Check::StateFolder, error.to_string(), None);
+    }
     let advice = "choose another folder with --dir, or change its owner and permissions";
     let what = match is_running {
         true => "the state folder, which a running peer uses,",

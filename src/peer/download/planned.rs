@@ -46,7 +46,7 @@ impl PlannedDownload {
             }
             Some(SwarmEntry::Transfer(existing)) => {
                 // Its rename to the final name may have been interrupted.
-                existing.undo_steps()?;
+                existing.recover_rename()?;
                 let has_files_in_place;
                 (self, has_files_in_place) = self.inherit_choice(&existing);
                 has_files_in_place

@@ -99,9 +99,9 @@ fn other_transfer_at(
     transfers.transfers().into_iter().find(uses)
 }
 
-/// Refuses a destination that belongs to another transfer. There are two exceptions if that
-/// transfer is complete: `force` is set, or files exist at the destination. The caller compares
-/// existing files with the new share, whether or not they belong to a transfer.
+/// Refuses a destination that belongs to another transfer. If that transfer is complete, the
+/// destination is accepted with `force`, and also if files exist there: the caller compares them
+/// with the new share.
 pub(crate) fn check_unused(
     transfers: &Transfers,
     info_hash: InfoHash,

@@ -89,8 +89,8 @@ impl State {
 }
 
 /// The groups of the user in which this peer fetches something or has shares with changed files.
-/// The list of each group contains its shares with changed files, but not more than one request may
-/// report.
+/// The list of each group contains its shares with changed files, at most [`MAX_ANNOUNCES`]. That
+/// is the limit of one request.
 fn concerned_groups(
     account: &Account,
     transfers: &Transfers,
@@ -142,7 +142,7 @@ mod tests {
             count.set(count.get() + 1);
             match fails_at {
                 Some(fails_at) if name == fails_at => {
-                    Err(AccountError::NoTracker("they are down".to_owned()))
+                    Err(AccountError::NoFinalAnswer("they are down".to_owned()))
                 }
                 _ => Ok(HashSet::from([InfoHash([count.get(); 20])])),
             }

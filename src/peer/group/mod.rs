@@ -1,10 +1,11 @@
 //! The groups whose shares this peer has.
 //!
-//! `groups` holds the certificates and the barred users, `announcer` runs the thread that
-//! announces, `client` makes announces and acts on the answers, `changed_files` reports shares
-//! whose files have changed here and learns which ones other publishers have reported, `hints` acts
-//! on hints of a tracker, `members` ends links to former members. Out of scope: when an announce is
-//! due (`crate::peer::announce`), commands, the handshakes (`net`), and what a tracker decides.
+//! `groups` holds the certificates, and the users to whom links are refused. `announcer` runs the
+//! thread that announces. `client` makes announces and acts on the answers. `changed_files` reports
+//! shares whose files have changed here, and learns which shares other publishers have reported.
+//! `hints` acts on hints of a tracker. `members` ends links to former members. Out of scope: when
+//! an announce is due (`crate::peer::announce`), commands, the handshakes (`net`), and what a
+//! tracker decides.
 
 mod announcer;
 mod changed_files;

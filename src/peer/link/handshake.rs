@@ -28,6 +28,7 @@ pub(crate) struct PeerConnection {
     pub(crate) address: SocketAddr,
     /// Whether this peer is the caller.
     pub(crate) outgoing: bool,
+    /// The other peer's handshake.
     pub(crate) handshake: Handshake,
 }
 
@@ -207,8 +208,8 @@ pub(crate) fn accept_handshake(
         [TLS_FIRST_BYTE] => accept_member(context, served, socket)?,
         [other] => return Err(AcceptError::FirstByte(other)),
     };
-    // This check comes after the answer: our own calling thread reads the answer to learn that it
-    // has called itself.
+    // This check comes after our answer was sent. If this peer has called itself, its calling
+    // thread needs the answer to notice that.
     if handshake.peer_id == context.identity.peer_id {
         return Err(AcceptError::Ourselves);
     }

@@ -1,9 +1,9 @@
 //! The queues of a link's writing thread: control messages, `have` messages, and the blocks and
 //! pieces of metadata that the remote peer requested.
 //!
-//! The core decides whether a request is served, before the block is queued here. A choke drops the
-//! queued blocks under the same lock that queues them. So each request is clearly before or after
-//! the choke.
+//! The core decides whether a request is served, before the block is queued here. Blocks are queued
+//! under the lock of the transfer, and a choke drops them under the same lock. So each request is
+//! clearly before or after the choke.
 
 use super::MAX_REQUEST_QUEUE;
 use crate::peer::Throttle;
@@ -36,7 +36,7 @@ struct Queues {
     /// When the last reserved part of the front block may be sent.
     due: Option<Instant>,
     /// Whether the owned map has new pieces to send `have` messages for.
-    haves: bool,
+    has_new_pieces: bool,
     closed: bool,
     /// When the writing thread took what it is sending now.
     sending_since: Option<Instant>,
@@ -50,7 +50,7 @@ struct MetadataQueue {
     info: Option<Arc<Info>>,
     /// The number of requests since the link began.
     requested: usize,
-    /// When the front piece may be sent. Set once its bytes are reserved from the rate limit.
+    /// When the front piece may be sent. Set when its bytes are reserved from the rate limit.
     due: Option<Instant>,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct NextOutput {
     /// Encoded messages.
     pub(super) bytes: Vec<u8>,
     /// Whether the owned map has new pieces to send `have` messages for.
-    pub(super) haves: bool,
+    pub(super) has_new_pieces: bool,
     /// A block that the remote peer requested.
     pub(super) block: Option<BlockRange>,
 }
@@ -80,7 +80,7 @@ impl Outbox {
 
     /// Makes the writing thread send `have` messages for newly verified pieces.
     pub(crate) fn notify_haves(&self) {
-        self.change(|queues| queues.haves = true);
+        self.change(|queues| queues.has_new_pieces = true);
     }
 
     /// Queues a block, unless the queue is full.
@@ -144,7 +144,7 @@ impl Outbox {
         self.change(|queues| queues.closed = true);
     }
 
-    /// Waits for the next thing to send; returns `None` once the outbox is closed. If there is
+    /// Waits for the next thing to send. Returns `None` if the outbox is closed. If there is
     /// nothing to send for `max_wait`, the returned output is empty. `spare` is an empty buffer to
     /// swap in. A block waits for the rate `limit`; messages do not wait behind it.
     pub(super) fn next(
@@ -168,12 +168,12 @@ impl Outbox {
             let block_due = queues.block_due(limit, now);
             let is_block_due = block_due.is_some_and(|due| due <= now);
             let timed_out = now.saturating_duration_since(begun) >= max_wait;
-            if is_block_due || timed_out || queues.haves || !queues.bytes.is_empty() {
+            if is_block_due || timed_out || queues.has_new_pieces || !queues.bytes.is_empty() {
                 queues.sending_since = Some(now);
                 let block = is_block_due.then(|| queues.pop_block()).flatten();
                 return Some(NextOutput {
                     bytes: std::mem::replace(&mut queues.bytes, spare),
-                    haves: std::mem::take(&mut queues.haves),
+                    has_new_pieces: std::mem::take(&mut queues.has_new_pieces),
                     block,
                 });
             }

@@ -48,10 +48,10 @@ fn send(
 ) -> Result<Vec<u8>, WriteError> {
     let NextOutput {
         mut bytes,
-        haves,
+        has_new_pieces,
         block,
     } = next;
-    if haves {
+    if has_new_pieces {
         for piece in uploads.haves_since(journal_position) {
             PeerMessage::Have(piece.number()).encode_into(&mut bytes);
         }
@@ -63,7 +63,7 @@ fn send(
         }
         serves
     });
-    if bytes.is_empty() && !haves && block.is_none() && batch.is_empty() {
+    if bytes.is_empty() && !has_new_pieces && block.is_none() && batch.is_empty() {
         PeerMessage::KeepAlive.encode_into(&mut bytes);
     }
     link.stream().write(batch, &bytes)?;

@@ -131,7 +131,7 @@ fn note_failure(search: &MagnetSearch, address: SocketAddr, port: Option<u16>, e
     match error {
         FetchError::Refused(SlotRefused::Barred) => {}
         FetchError::Refused(_) => {
-            search.contacts(|contacts| contacts.release_until(address, now + RETRY));
+            search.contacts(|contacts| contacts.release_with_pause_until(address, now + RETRY));
         }
         FetchError::WrongHash => {
             log::warn!("{name}: {address}: {error}");

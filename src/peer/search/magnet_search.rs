@@ -29,7 +29,8 @@ pub(crate) struct MagnetSearch {
     /// A magnet link does not order its trackers: they are one tier.
     tiers: Vec<Vec<String>>,
     pub(crate) sources: MetadataSources,
-    /// Set to end the hashing of existing files for this search only.
+    /// Set to end the hashing of existing files at the start of this search's download. Other
+    /// hashing goes on.
     pub(crate) interrupt: AtomicBool,
     state: Mutex<State>,
 }
@@ -49,7 +50,7 @@ enum Phase {
     Seeking,
     /// The metadata is complete and is being made into a download.
     Found,
-    /// It ended, for this reason.
+    /// The search has failed, for this reason.
     Failed(String),
 }
 

@@ -218,7 +218,7 @@ mod tests {
             ]
         );
         drop(of_one_host);
-        assert_eq!(third.begin_delivery(), Ok(()), "a slot is free again");
+        assert_eq!(third.begin_delivery(), Ok(()), "there is room again");
         assert_eq!(called[3].begin_delivery(), Err(SlotRefused::Busy));
     }
 

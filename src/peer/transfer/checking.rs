@@ -3,7 +3,7 @@
 use super::files::OpenFiles;
 use super::transfer::Transfer;
 use crate::storage::{
-    Destination, FileStamp, RecordKind, RecordState, Store, StoreError, remove_replaced, verify,
+    Destination, FileStamp, RecordKind, RecordState, RecoveredRename, Store, StoreError, verify,
 };
 use crate::swarm::{CheckResult, Phase};
 use crate::system::processors;
@@ -116,12 +116,8 @@ impl Transfer {
     /// Resumes a download that is not recorded as complete. If its files are not there, it waits
     /// for them: nothing is begun anew, because their disk may not be mounted.
     fn reopen_unfinished(self: &Arc<Self>, place: &Destination) -> Result<(), StoreError> {
-        let undone = self.undo_steps();
-        let opened = match undone.and_then(|()| self.has_final_name(place)) {
+        let opened = match self.has_final_name(place) {
             Ok(true) => {
-                if self.plan.replaces {
-                    self.remove_replaced(place);
-                }
                 let path = place.path();
                 let reopened = self.reopen_whole(&path, &RecordState::Partial);
                 return reopened.map_err(|error| match error.is_other_content() {
@@ -148,8 +144,12 @@ impl Transfer {
     }
 
     /// Whether a download that is not recorded as complete has its final name already. That is so
-    /// after a crash between renaming and recording.
+    /// after a crash between renaming and recording. A rename that a crash has interrupted is undone
+    /// or completed first.
     fn has_final_name(&self, place: &Destination) -> Result<bool, StoreError> {
+        if self.recover_rename()? == RecoveredRename::Done {
+            return Ok(true);
+        }
         let path = place.path();
         if path.symlink_metadata().is_err() {
             return Ok(false);
@@ -157,17 +157,14 @@ impl Transfer {
         match (self.plan.extends, self.plan.replaces) {
             (false, false) => Ok(true),
             (true, _) if self.has_partial_files(place) => Ok(false),
-            _ => self.is_whole_share(&path),
+            _ if !self.is_whole_share(&path)? => Ok(false),
+            _ => {
+                if self.plan.replaces {
+                    self.complete_replacement(place);
+                }
+                Ok(true)
+            }
         }
-    }
-
-    fn remove_replaced(&self, place: &Destination) {
-        let Some(partial) = &self.plan.partial else {
-            return;
-        };
-        let steps = self.files.steps();
-        let aside = steps.as_ref().and_then(|steps| steps.aside.as_deref());
-        remove_replaced(place, partial, aside, self.plan.extra_files());
     }
 
     /// Whether the files at `path` are the share, and not other content that the download will

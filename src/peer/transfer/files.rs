@@ -5,7 +5,7 @@ use super::check_progress::CheckProgress;
 use crate::storage::{Download, FileStamp, RenameSteps, StampMatch, Store};
 use crate::system::lock;
 use crate::torrent::{Info, ModifiedTimes};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The open files of a transfer.
 #[derive(Clone, Debug)]
@@ -16,11 +16,14 @@ pub(crate) enum OpenFiles {
     Partial(Arc<Download>),
 }
 
-/// The files of one transfer. The lock is held briefly, never during I/O.
+/// The files of one transfer. The lock of the state is held briefly, never during I/O.
 #[derive(Debug, Default)]
 pub(super) struct TransferFiles {
     state: Mutex<State>,
     pub(super) check: CheckProgress,
+    /// Held over the rename to the final name, and while a rename that a crash has interrupted is
+    /// undone or completed.
+    renaming: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -28,9 +31,11 @@ struct State {
     open: Option<OpenFiles>,
     /// Whether the download was cancelled. Its files are not opened any more.
     is_cancelled: bool,
-    /// What the record notes of a rename to the final name that takes several steps. It is noted
-    /// before the first step. `None` if no such rename has begun.
+    /// What the record notes of the rename to the final name. `None` if nothing is noted, or the
+    /// download is complete.
     steps: Option<RenameSteps>,
+    /// Whether a rename was noted when the peer started.
+    was_being_renamed: bool,
     /// The stamps with which the files of a complete share were verified ("sealed").
     sealed: Option<Vec<FileStamp>>,
     lost: LostFiles,
@@ -83,6 +88,16 @@ pub(super) enum ScanResult {
     Wait,
     /// The files are unchanged since the last scan and have not been hashed in this state.
     Hash,
+}
+
+impl State {
+    /// Sealed files have their final name, so a note about their rename is not needed any more.
+    fn set_sealed(&mut self, sealed: Option<Vec<FileStamp>>) {
+        if sealed.is_some() {
+            self.steps = None;
+        }
+        self.sealed = sealed;
+    }
 }
 
 impl TransferFiles {
@@ -148,7 +163,7 @@ impl TransferFiles {
         if let OpenFiles::Whole(store) = &files
             && let Some(sealed) = store.sealed()
         {
-            state.sealed = Some(sealed);
+            state.set_sealed(Some(sealed));
         }
         state.open = Some(files);
         true
@@ -164,10 +179,27 @@ impl TransferFiles {
         }
     }
 
-    /// What is noted of a rename to the final name that takes several steps. `None` if no such
-    /// rename has begun.
+    /// Waits until no other thread renames the download or recovers its rename. Then none does
+    /// until the result is dropped.
+    pub(super) fn lock_rename(&self) -> MutexGuard<'_, ()> {
+        lock(&self.renaming)
+    }
+
+    /// What is noted of the rename to the final name.
     pub(super) fn steps(&self) -> Option<RenameSteps> {
         lock(&self.state).steps.clone()
+    }
+
+    /// Takes over what the record noted of the rename when the peer started.
+    pub(super) fn restore_steps(&self, steps: Option<RenameSteps>) {
+        let mut state = lock(&self.state);
+        state.was_being_renamed = steps.is_some();
+        state.steps = steps;
+    }
+
+    /// Whether a crash has interrupted the rename to the final name, or came right after it.
+    pub(super) fn was_being_renamed(&self) -> bool {
+        lock(&self.state).was_being_renamed
     }
 
     /// Sets what is noted of the rename to the final name.
@@ -208,7 +240,7 @@ impl TransferFiles {
         let mut state = lock(&self.state);
         match &state.open {
             Some(OpenFiles::Whole(open)) if Arc::ptr_eq(open, former) => {
-                state.sealed = again.sealed();
+                state.set_sealed(again.sealed());
                 state.open = Some(OpenFiles::Whole(Arc::new(again)));
                 true
             }
@@ -229,12 +261,12 @@ impl TransferFiles {
 
     /// Sets the stamps with which the files were verified.
     pub(super) fn set_sealed(&self, sealed: Option<Vec<FileStamp>>) {
-        lock(&self.state).sealed = sealed;
+        lock(&self.state).set_sealed(sealed);
     }
 
-    /// Begins to take the share out of its swarm. No scan begins until [`TransferFiles::set_idle`].
-    /// `mismatch`: the stamps that the files had when hashing found other content. `None` if the
-    /// files were not hashed.
+    /// Notes that a thread begins to take the share out of its swarm. No scan begins until
+    /// [`TransferFiles::set_idle`]. `mismatch`: the stamps that the files had when hashing found
+    /// other content. `None` if the files were not hashed.
     pub(super) fn begin_loss(&self, mismatch: Option<Vec<FileStamp>>) {
         lock(&self.state).lost = LostFiles {
             is_busy: true,
@@ -262,7 +294,8 @@ impl TransferFiles {
     }
 
     /// Evaluates the stamps of a complete scan. After [`ScanResult::Hash`], the caller hashes the
-    /// files and reports the end.
+    /// files, and then calls [`TransferFiles::on_mismatch`] or [`TransferFiles::forget_scans`]. If
+    /// it cannot hash them, it calls [`TransferFiles::set_idle`].
     pub(super) fn on_scanned(&self, stamps: &[FileStamp]) -> ScanResult {
         let mut guard = lock(&self.state);
         let State { sealed, lost, .. } = &mut *guard;
@@ -271,8 +304,8 @@ impl TransferFiles {
             .map(|sealed| FileStamp::compare_all(sealed, stamps));
         match found {
             Some(StampMatch::Same) => return ScanResult::AsSealed,
-            // Only inode numbers differ. The share is served again while its content is checked,
-            // unless hashing has already found other content.
+            // Only inode numbers differ. The share is served again, and `quiet_check` hashes its
+            // files meanwhile. But if hashing has already found other content, it is not served.
             Some(StampMatch::OtherInode) if lost.mismatch.is_none() => return ScanResult::AsSealed,
             _ => {}
         }
@@ -285,10 +318,10 @@ impl TransferFiles {
             .map(|mismatch| FileStamp::compare_all(mismatch, stamps));
         let is_known_mismatch = match since_mismatch {
             Some(StampMatch::Same) => true,
-            // Only inode numbers differ from those of the files that were hashed. If the last two
-            // scans found the same numbers, inode numbers are permanent on this file system, so
-            // these are other files, which were not hashed. Otherwise the numbers change by
-            // themselves, and these count as the files that were hashed.
+            // Only inode numbers differ from those of the hashed files. If the last two scans found
+            // the same numbers, this file system keeps inode numbers, so other files are there now,
+            // which were not hashed. If the two scans found different numbers, the file system
+            // changes them by itself, and the files count as the hashed ones.
             Some(StampMatch::OtherInode) => since_last_scan != Some(StampMatch::Same),
             Some(StampMatch::Changed) | None => false,
         };
@@ -306,7 +339,7 @@ impl TransferFiles {
         lost.mismatch = Some(stamps);
     }
 
-    /// Drops all results of scans.
+    /// Drops all results of scans and of hashing. No thread counts as busy with the files any more.
     pub(super) fn forget_scans(&self) {
         lock(&self.state).lost = LostFiles::default();
     }

@@ -4,6 +4,7 @@ use super::transfer::Transfer;
 use crate::storage::{BadFile, Download, Store, StoreError};
 use crate::swarm::Phase;
 use crate::wire::AnnounceEvent;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,9 +85,15 @@ fn finish(
     }
     let in_use = || StoreError::InUse(store.path().to_owned());
     let download = Arc::into_inner(download).ok_or_else(in_use)?;
-    // `aside` is the name that a replaced folder gets until it is removed.
-    let note = |aside: Option<&str>| transfer.note_rename_steps(aside);
+    // Commands that recover an interrupted rename wait until this one has ended.
+    let renaming = RefCell::new(None);
+    let note = |steps| {
+        let mut renaming = renaming.borrow_mut();
+        renaming.get_or_insert_with(|| transfer.files.lock_rename());
+        transfer.note_rename_steps(steps)
+    };
     let finished = download.finish(transfer.files.times().as_ref(), &note);
+    drop(renaming);
     if let Err(error) = &finished {
         transfer.on_rename_failed(error)?;
     }
@@ -94,7 +101,8 @@ fn finish(
     let stamps = store.stamps()?;
     store.seal(&stamps);
     // The store of a download keeps its file or folder open. A finished share gets a store that
-    // does not. If the files have changed already, the thread `watch` notices it later.
+    // does not. If the files have changed already, the share keeps the old store, and the thread
+    // `watch` notices the change later.
     let whole = transfer.plan.open_whole(transfer.info(), &path);
     if let Some(whole) = whole.ok().filter(|whole| whole.are_all_unchanged(&stamps)) {
         whole.seal(&stamps);
@@ -115,11 +123,17 @@ impl Transfer {
     /// Waits until a download with all pieces is complete or has failed, for [`FINISH_TIMEOUT`] at
     /// most.
     pub(crate) fn wait_while_finishing(&self) -> Phase {
+        self.wait_while(|phase| *phase == Phase::Finishing)
+    }
+
+    /// Waits while `is_meant` is true for the phase, for [`FINISH_TIMEOUT`] at most. Returns the phase after
+    /// that.
+    pub(super) fn wait_while(&self, is_meant: impl Fn(&Phase) -> bool) -> Phase {
         let until = self.context.now() + FINISH_TIMEOUT;
         loop {
             let change_count = self.context.changes.count();
             let phase = self.phase();
-            if phase != Phase::Finishing || self.context.now() > until {
+            if !is_meant(&phase) || self.context.now() > until {
                 return phase;
             }
             self.context

@@ -119,7 +119,7 @@ impl Transfer {
         LinkResources {
             lengths: *self.info().lengths(),
             link_limits: Arc::clone(&self.context.link_limits),
-            buffers: Arc::clone(&self.context.buffers),
+            buffers: Arc::clone(&self.context.link_limits.buffers),
         }
     }
 

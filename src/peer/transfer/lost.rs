@@ -72,8 +72,9 @@ impl Transfer {
     }
 
     /// Does one step of a scan of the files of a lost share. If all files have the stamps with
-    /// which they were verified, the share is served again; if they have changed, they are hashed.
-    /// Scans at most `count` files. Returns the number of scanned files and whether more remain.
+    /// which they were verified, the share is served again. Otherwise they are hashed as soon as
+    /// they no longer change, but only once in each state. Scans at most `count` files. Returns the
+    /// number of scanned files and whether more remain.
     pub(crate) fn scan_lost(&self, count: usize) -> (usize, bool) {
         let Some(scan) = self.files.take_scan() else {
             return (0, false);

@@ -60,8 +60,9 @@ impl Transfer {
         }
     }
 
-    /// Replaces the record of a download that its user ended: only its partial file is recorded
-    /// from now on, so that another download can continue it.
+    /// Records that the user ended this download. From now on, the record only says which partial
+    /// file is left on disk, so that another download can continue that file. Without a partial
+    /// file, the record is removed.
     pub(crate) fn record_as_stopped(&self) -> Result<(), RecordError> {
         let records = &self.context.records;
         if self.plan.partial.is_none() {
@@ -75,7 +76,7 @@ impl Transfer {
 
     /// The current record.
     pub(crate) fn to_record(&self) -> Record {
-        // The sealed stamps, not the current ones: the current content is not verified.
+        // The stamps with which the files were verified. The files may have changed since then.
         let complete_if_sealed = || match self.files.sealed() {
             Some(stamps) => RecordState::Complete { stamps },
             None => RecordState::Partial,

@@ -152,14 +152,14 @@ fn trouble(
     tracker_trouble: Option<String>,
     now: Duration,
 ) -> Option<String> {
-    let trouble = match core.phase() {
+    let serving_trouble = match core.phase() {
         Phase::Fetching { trouble } => trouble.clone(),
         Phase::Absent { reason } => return Some(reason.clone()),
         Phase::Withdrawn { reason } => return Some(withdrawn(reason)),
         _ => return None,
     };
     let mut reason = match core.source_status(now) {
-        SourceStatus::HasSource => return trouble,
+        SourceStatus::HasSource => return serving_trouble,
         SourceStatus::NoPeerKnown | SourceStatus::NoLink if publisher_trouble.is_some() => {
             return publisher_trouble;
         }

@@ -63,7 +63,7 @@ impl Transfer {
             max_stalls: link_limits.deadlines.stalls,
             max_unread: link_limits.deadlines.unread,
         };
-        let budget = Box::new(Reservation::of(&context.buffers));
+        let budget = Box::new(Reservation::of(&context.link_limits.buffers));
         let core = Core::new(config, budget, fastrand::u64(..), context.now());
         Arc::new_cyclic(|weak_self| Self {
             context: Arc::clone(context),

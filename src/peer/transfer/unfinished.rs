@@ -3,9 +3,10 @@
 
 use super::transfer::Transfer;
 use crate::storage::{
-    Destination, Download, Record, RecordKind, RecordState, RenameSteps, StoreError,
-    remove_parts_file, undo_moves, undo_steps,
+    Destination, Download, Record, RecordKind, RecordState, RecoveredRename, RenameSteps,
+    StoreError, recover_rename, remove_parts_file, remove_replaced, undo_moves,
 };
+use crate::swarm::Phase;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +51,12 @@ impl Transfer {
         if final_path_was_free && place.path().symlink_metadata().is_ok() {
             return true;
         }
+        if self
+            .recover_rename()
+            .is_ok_and(|it| it == RecoveredRename::Done)
+        {
+            return true;
+        }
         let opened = self.plan.open_download(self.info(), place);
         !opened.is_err_and(|error| error.is_absence())
     }
@@ -80,16 +87,14 @@ impl Transfer {
         path.is_some_and(|path| path.symlink_metadata().is_ok())
     }
 
-    /// Takes the noted steps of the rename to the final name from the record.
+    /// Takes the note about the rename to the final name from the record.
     pub(crate) fn restore_steps(&self, record: &Record) {
-        self.files.set_steps(record.unfinished.steps.clone());
+        self.files.restore_steps(record.unfinished.steps.clone());
     }
 
-    /// Writes into the record that the download is about to take its final name in several steps.
-    /// `aside` is the name that the replaced folder gets meanwhile, if one is replaced.
-    pub(super) fn note_rename_steps(&self, aside: Option<&str>) -> Result<(), StoreError> {
-        let aside = aside.map(str::to_owned);
-        self.files.set_steps(Some(RenameSteps { aside }));
+    /// Writes into the record how the download is about to take its final name.
+    pub(super) fn note_rename_steps(&self, steps: RenameSteps) -> Result<(), StoreError> {
+        self.files.set_steps(Some(steps));
         if !self.plan.is_of_closed_run {
             let updated = self.context.records.update(&self.to_record());
             updated.map_err(Box::new)?;
@@ -97,46 +102,108 @@ impl Transfer {
         Ok(())
     }
 
-    /// Undoes the steps of the rename to the final name, if they were interrupted, and forgets
-    /// them.
-    pub(crate) fn undo_steps(&self) -> Result<(), StoreError> {
-        if self.undo_steps_on_disk()? {
-            self.forget_steps();
+    /// The phase that a command acts on. If a crash has interrupted the rename to the final name,
+    /// or came right after it, the files are checked and the download is completed first. So the
+    /// command has the same result whether it comes before that or after it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotChecked`] if this takes long. An error of the file system.
+    pub(crate) fn settled_phase(self: &Arc<Self>) -> Result<Phase, StoreError> {
+        let phase = self.wait_while_finishing();
+        let RecordKind::Download(place) = &self.plan.kind else {
+            return Ok(phase);
+        };
+        match phase {
+            Phase::Checking | Phase::Failed { .. } => {}
+            Phase::Absent { .. } => self.look_for_files(),
+            phase => return Ok(phase),
         }
-        Ok(())
+        self.recover_rename()?;
+        let has_only_final_name = || {
+            let is_unfinished = self.plan.partial.is_some();
+            is_unfinished
+                && !self.has_partial_files(place)
+                && place.path().symlink_metadata().is_ok()
+        };
+        if !self.files.was_being_renamed() && !has_only_final_name() {
+            return Ok(self.phase());
+        }
+        let is_being_completed =
+            |phase: &Phase| matches!(phase, Phase::Checking | Phase::Finishing);
+        let phase = self.wait_while(is_being_completed);
+        match is_being_completed(&phase) {
+            true => Err(StoreError::NotChecked(place.path())),
+            false => Ok(phase),
+        }
     }
 
-    /// Undoes the steps of the rename to the final name, if they were interrupted. They stay noted,
-    /// so that this can be repeated. Returns whether there was something to undo.
-    pub(crate) fn undo_steps_on_disk(&self) -> Result<bool, StoreError> {
-        let RecordKind::Download(place) = &self.plan.kind else {
-            return Ok(false);
-        };
-        let (Some(steps), Some(partial)) = (self.files.steps(), &self.plan.partial) else {
-            return Ok(false);
-        };
-        match self.plan.extends {
-            true => undo_moves(&self.plan.layout(self.info()), place, partial),
-            false => undo_steps(place, partial, self.info().layout(), &steps),
+    /// Recovers the rename to the final name, if a crash has interrupted it, and records that.
+    pub(crate) fn recover_rename(&self) -> Result<RecoveredRename, StoreError> {
+        let before = self.files.steps();
+        let recovered = self.recover_rename_on_disk()?;
+        if self.files.steps() != before {
+            self.update_record();
         }
+        Ok(recovered)
+    }
+
+    /// Undoes the rename to the final name, if a crash has interrupted its noted steps; if all of
+    /// them were done, removes the folder that was replaced. The record is not changed, so that
+    /// this can be repeated.
+    pub(crate) fn recover_rename_on_disk(&self) -> Result<RecoveredRename, StoreError> {
+        let RecordKind::Download(place) = &self.plan.kind else {
+            return Ok(RecoveredRename::Undone);
+        };
+        let _renaming = self.files.lock_rename();
+        let (Some(steps), Some(partial)) = (self.files.steps(), &self.plan.partial) else {
+            return Ok(RecoveredRename::Undone);
+        };
+        let recovered = match self.plan.extends {
+            true => undo_moves(&self.plan.layout(self.info()), place, partial)?,
+            false => recover_rename(place, partial, self.info().layout(), &steps)?,
+        };
+        match recovered {
+            RecoveredRename::Undone => self.files.set_steps(None),
+            RecoveredRename::Done if steps != RenameSteps::Done => {
+                self.remove_replaced(place, partial, &steps);
+            }
+            RecoveredRename::Done | RecoveredRename::Unknown => {}
+        }
+        Ok(recovered)
+    }
+
+    /// Removes the folder that the download has replaced. The files under the final name are known
+    /// to be the download.
+    pub(super) fn complete_replacement(&self, place: &Destination) {
+        let _renaming = self.files.lock_rename();
+        let steps = self.files.steps();
+        if let Some(partial) = &self.plan.partial
+            && steps != Some(RenameSteps::Done)
+        {
+            self.remove_replaced(place, partial, &steps.unwrap_or(RenameSteps::New));
+        }
+    }
+
+    fn remove_replaced(&self, place: &Destination, partial: &str, steps: &RenameSteps) {
+        let aside = match steps {
+            RenameSteps::SetAside { aside } => Some(aside.as_str()),
+            _ => None,
+        };
+        remove_replaced(place, partial, aside, self.plan.extra_files());
+        self.files.set_steps(Some(RenameSteps::Done));
     }
 
     /// Handles a rename to the final name that failed with `error`.
     pub(super) fn on_rename_failed(&self, error: &StoreError) -> Result<(), StoreError> {
-        let steps = self.files.steps();
-        let replaces_nothing = steps.is_some_and(|steps| steps.aside.is_none());
+        let replaces_nothing = self.files.steps() == Some(RenameSteps::New);
         // Another file took the final name first. Nothing is undone: undoing would remove that file
         // if it is empty, as if it were our placeholder.
         if replaces_nothing && matches!(error, StoreError::Exists(_)) {
-            self.forget_steps();
+            self.files.set_steps(None);
+            self.update_record();
             return Ok(());
         }
-        self.undo_steps()
-    }
-
-    fn forget_steps(&self) {
-        self.files.set_steps(None);
-        self.update_record();
+        self.recover_rename().map(drop)
     }
 
     /// Makes sure that the files are not opened from now on, because the download is cancelled.
@@ -171,8 +238,10 @@ impl Transfer {
         if let RecordKind::Download(place) = &self.plan.kind
             && !self.phase().was_complete()
         {
-            let steps = self.files.steps();
-            let aside = steps.and_then(|steps| steps.aside);
+            let aside = match self.files.steps() {
+                Some(RenameSteps::SetAside { aside }) => Some(aside),
+                _ => None,
+            };
             let names = self.plan.partial.iter().chain(&aside);
             paths.extend(names.map(|name| place.folder.join(name)));
         }

@@ -132,8 +132,8 @@ impl WebClient {
             match agent.get(url).header("range", &range).call() {
                 Ok(response) => return Ok((response, zone)),
                 Err(ureq::Error::BadUri(_)) => return Err(WebError::Url),
-                // The zone is known only after the name look-up. Each agent looks the name up
-                // itself, and connects only to its own zone.
+                // Each agent looks the name up itself and refuses a host that has no address in its
+                // zone. The error shows the nearest zone of the host: that zone is next.
                 Err(error) => match ForbiddenZone::from_error(&error) {
                     Some(refused) if refused.zone > zone => zone = refused.zone,
                     _ => return Err(WebError::Transport(transport_cause(&error))),
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn on_this_machine_a_url_with_a_query_is_refused_however_its_host_is_written() {
+    fn a_url_with_a_query_is_refused_if_its_host_is_this_machine_however_written() {
         let (port, requested) = server(&[
             ("/to", "/file"),
             ("/query", "/x?query"),

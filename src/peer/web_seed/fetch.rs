@@ -174,7 +174,7 @@ impl<'a> WebSeedFetch<'a> {
         if !self.wait_for_limit(range.length()) {
             return Ok(FetchStep::Ended);
         }
-        let mut buffer = self.transfer.context.buffers.buffer();
+        let mut buffer = self.transfer.context.link_limits.buffers.buffer();
         buffer.set_length(range.length());
         let info = Arc::clone(self.transfer.info());
         let mut rest: &mut [u8] = &mut buffer;
@@ -212,7 +212,8 @@ impl<'a> WebSeedFetch<'a> {
         let unneeded = self
             .transfer
             .decide(|core, now| core.on_block(id, Some(source), range, buffer, now));
-        // An error means that the block was requested too long ago, not that the server misbehaves.
+        // The core returns the buffer if it does not need the block. An error means that the block
+        // was requested too long ago, not that the server misbehaves.
         let unneeded = unneeded.map_err(|_| FetchFailure {
             at: None,
             error: WebError::Slow,
@@ -280,7 +281,7 @@ impl<'a> WebSeedFetch<'a> {
         let total = self.transfer.info().lengths().total();
         let (mut left, mut skipped) = (BLOCK_LIMIT, 0);
         while let Some(part) = body.bytes_to_skip(offset) {
-            self.seed.on_skipped(part, total)?;
+            self.seed.before_skip(part, total)?;
             if !self.is_awaited(range) || !self.wait_for_limit(part) {
                 return Ok(false);
             }

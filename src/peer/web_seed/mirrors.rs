@@ -74,8 +74,8 @@ impl Mirrors {
         self.changes
     }
 
-    /// The server of a provider that is to be asked for a file, and the URL of the file there.
-    /// `None` if the provider is all servers and no usable one has the file.
+    /// Which server of a provider is to be asked for a file, and the URL of the file there. `None`
+    /// if the provider is [`Provider::Joint`] and no usable server has the file.
     ///
     /// # Errors
     /// The server's URL is not an HTTP URL.
@@ -129,10 +129,10 @@ impl Mirrors {
         }
     }
 
-    /// The servers that were not dropped, those that work first. A server that fails is used too:
-    /// it counts as working only after a delivery, and there may be nothing left to fetch from it
-    /// but joint pieces. Of the servers that fail, the one that failed longest ago comes first, so
-    /// that each gets its turn.
+    /// The servers that were not dropped. Those with the state `Works` come first. A server that
+    /// fails is used too: only a delivery makes it work again, and perhaps it can deliver nothing
+    /// but joint pieces now. Of the servers that fail, the one that failed longest ago comes first,
+    /// so that each gets its turn.
     fn usable(&self) -> Vec<usize> {
         let servers = self.servers.iter().enumerate();
         let mut usable: Vec<_> = servers
@@ -295,7 +295,7 @@ mod tests {
             mirrors.set_state(server, ServerState::Fails);
         }
         let source = |mirrors: &Mirrors| mirrors.source_of(Provider::Joint, 3).unwrap().0;
-        assert_eq!(source(&mirrors), 2, "b failed once more");
+        assert_eq!(source(&mirrors), 2, "b failed again after c");
         mirrors.set_state(2, ServerState::Fails);
         assert_eq!(source(&mirrors), 1);
         mirrors.set_state(2, ServerState::Works);

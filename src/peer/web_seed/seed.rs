@@ -68,7 +68,7 @@ impl WebSeeds {
     }
 }
 
-/// A web seed of a share.
+/// A web seed of a share; with [`Provider::Joint`], all web seeds of the share together.
 #[derive(Debug)]
 pub(super) struct WebSeed {
     pub(super) provider: Provider,
@@ -110,8 +110,8 @@ impl WebSeed {
     /// Counts bytes that are about to be skipped. `total` is the length of the share.
     ///
     /// # Errors
-    /// Too many bytes have been skipped.
-    pub(super) fn on_skipped(&mut self, bytes: u32, total: u64) -> Result<(), WebError> {
+    /// With these, too many bytes would be skipped.
+    pub(super) fn before_skip(&mut self, bytes: u32, total: u64) -> Result<(), WebError> {
         let most = self.delivered.saturating_mul(SKIPPED_PER_WANTED);
         self.skipped = self.skipped.saturating_add(bytes.into());
         match self.skipped > most.saturating_add(total) {

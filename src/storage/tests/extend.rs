@@ -7,7 +7,7 @@ use crate::storage::testing::{
 };
 use crate::storage::verify::verify;
 use crate::storage::{
-    Destination, Download, DownloadMode, FileLayout, Store, StoreError, undo_moves,
+    Destination, Download, DownloadMode, FileLayout, RecoveredRename, Store, StoreError, undo_moves,
 };
 use crate::torrent::{Info, PieceSet, Selection};
 use std::fs;
@@ -201,7 +201,8 @@ fn leftovers_of_a_crash_between_two_steps_of_one_move_are_removed() {
     for (number, make_leftover) in leftovers.into_iter().enumerate() {
         let target = tempfile::tempdir().unwrap();
         let destination = finished(&sample, &target);
-        let undo = || undo_moves(&layout, &destination, "x.part").unwrap();
+        let undo =
+            || undo_moves(&layout, &destination, "x.part").unwrap() == RecoveredRename::Undone;
         assert!(!undo(), "there is no partial folder");
         let download = open_extension(&sample, &destination).unwrap();
         download.write(0, &[&sample.bytes]).unwrap();
@@ -224,7 +225,8 @@ fn leftovers_of_a_crash_between_two_steps_of_one_move_are_removed() {
     drop(open_extension(&sample, &destination).unwrap());
     let mine = destination.path().join("empty");
     fs::write(&mine, "mine").unwrap();
-    assert!(undo_moves(&layout, &destination, "x.part").unwrap());
+    let undone = undo_moves(&layout, &destination, "x.part").unwrap();
+    assert_eq!(undone, RecoveredRename::Undone);
     assert_eq!(fs::read(&mine).unwrap(), b"mine");
 }
 

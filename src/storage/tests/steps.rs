@@ -4,20 +4,21 @@ use crate::storage::rename::replacement_steps;
 use crate::storage::testing::{destination, finish, open_recorded, paths_below, sample, share};
 use crate::storage::tree::Folder;
 use crate::storage::{
-    Destination, DownloadMode, ExtraFiles, FileLayout, RenameSteps, StoreError, remove_replaced,
-    undo_steps,
+    Destination, DownloadMode, ExtraFiles, FileLayout, RecoveredRename, RenameSteps, StoreError,
+    recover_rename, remove_replaced,
 };
 use crate::torrent::Layout;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
 const PARTIAL: &str = "x.part";
 const ASIDE: &str = "x.part.replaced";
 
-fn steps(aside: Option<&str>) -> RenameSteps {
-    let aside = aside.map(str::to_owned);
-    RenameSteps { aside }
+fn set_aside() -> RenameSteps {
+    let aside = ASIDE.to_owned();
+    RenameSteps::SetAside { aside }
 }
 
 fn write(path: &Path, text: &str) {
@@ -28,8 +29,8 @@ fn write(path: &Path, text: &str) {
 /// Recovers an interrupted replacement, like the next start of the peer. Returns whether it was
 /// undone.
 fn recover(place: &Destination) -> bool {
-    let noted = steps(Some(ASIDE));
-    let undone = undo_steps(place, PARTIAL, Layout::Folder, &noted).unwrap();
+    let recovered = recover_rename(place, PARTIAL, Layout::Folder, &set_aside()).unwrap();
+    let undone = recovered == RecoveredRename::Undone;
     if !undone {
         remove_replaced(place, PARTIAL, Some(ASIDE), ExtraFiles::Keep);
     }
@@ -86,8 +87,8 @@ fn a_replaced_folder_is_not_put_back_over_something_else() {
         write(&target.path().join(file), file);
     }
     let before = paths_below(target.path());
-    let noted = steps(Some(ASIDE));
-    let refused = undo_steps(&place, PARTIAL, Layout::Folder, &noted).unwrap_err();
+    let noted = set_aside();
+    let refused = recover_rename(&place, PARTIAL, Layout::Folder, &noted).unwrap_err();
     assert!(
         matches!(&refused, StoreError::SetAside { aside, .. } if aside.ends_with(ASIDE)),
         "{refused}"
@@ -97,16 +98,19 @@ fn a_replaced_folder_is_not_put_back_over_something_else() {
     // nothing is undone.
     let other = tempfile::tempdir().unwrap();
     let place = destination(&other, "x");
-    let undo = || undo_steps(&place, PARTIAL, Layout::Folder, &noted).unwrap();
-    assert!(!undo());
+    let recover = || recover_rename(&place, PARTIAL, Layout::Folder, &noted).unwrap();
+    assert_eq!(recover(), RecoveredRename::Unknown);
     assert!(paths_below(other.path()).is_empty());
     other.close().unwrap();
-    assert!(!undo());
+    assert_eq!(recover(), RecoveredRename::Unknown);
 }
 
 #[test]
 fn a_placeholder_or_a_second_name_of_the_file_is_removed_and_other_files_stay() {
-    let undo = |place: &Destination, layout| undo_steps(place, PARTIAL, layout, &steps(None));
+    let undo = |place: &Destination, layout| {
+        let recovered = recover_rename(place, PARTIAL, layout, &RenameSteps::New);
+        recovered.map(|recovered| recovered == RecoveredRename::Undone)
+    };
     let target = tempfile::tempdir().unwrap();
     let (place, part) = (destination(&target, "x"), target.path().join(PARTIAL));
     let whole = target.path().join("x");
@@ -131,4 +135,38 @@ fn a_placeholder_or_a_second_name_of_the_file_is_removed_and_other_files_stay() 
     write(&whole.join("mine"), "mine");
     assert!(undo(&place, Layout::Folder).unwrap());
     assert!(whole.join("mine").exists());
+}
+
+#[test]
+fn the_noted_inode_number_shows_whether_a_replacement_in_one_call_was_made() {
+    for layout in [Layout::File, Layout::Folder] {
+        let target = tempfile::tempdir().unwrap();
+        let place = destination(&target, "x");
+        let (part, whole) = (target.path().join(PARTIAL), target.path().join("x"));
+        for path in [&part, &whole] {
+            match layout {
+                Layout::File => write(path, "x"),
+                Layout::Folder => fs::create_dir(path).unwrap(),
+            }
+        }
+        let inode = part.metadata().unwrap().ino();
+        let recover = |steps| recover_rename(&place, PARTIAL, layout, &steps).unwrap();
+        let replace = RenameSteps::Replace { inode };
+        assert_eq!(recover(replace.clone()), RecoveredRename::Undone);
+        // Inode numbers do not last on this disk.
+        let other = RenameSteps::Replace { inode: 0 };
+        assert_eq!(recover(other), RecoveredRename::Unknown);
+        let aside = target.path().join(ASIDE);
+        fs::rename(&whole, &aside).unwrap();
+        fs::rename(&part, &whole).unwrap();
+        assert_eq!(recover(replace.clone()), RecoveredRename::Done);
+        fs::rename(&aside, &part).unwrap();
+        assert_eq!(recover(replace.clone()), RecoveredRename::Done);
+        assert_eq!(recover(RenameSteps::Done), RecoveredRename::Done);
+        assert!(part.exists() && whole.exists());
+        // The disk is not mounted.
+        target.close().unwrap();
+        assert_eq!(recover(replace), RecoveredRename::Unknown);
+        assert_eq!(recover(RenameSteps::Done), RecoveredRename::Unknown);
+    }
 }

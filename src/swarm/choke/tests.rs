@@ -143,7 +143,7 @@ fn an_interested_peer_is_served_at_once_while_there_are_slots() {
     assert!(!swarm.serves(2));
     swarm.remove(6);
     assert!(swarm.serves(2));
-    // A peer that wants nothing makes room for one that does.
+    // A peer that wants nothing makes room for an interested peer.
     swarm.set_interest(3, false);
     assert!(swarm.serves(3));
     swarm.add(7);
@@ -164,7 +164,7 @@ fn while_we_download_the_peers_that_send_most_are_served() {
         "{:?}",
         swarm.served
     );
-    // A peer that stops sending loses its slot once its traffic no longer counts.
+    // A peer that stops sending loses its slot when what it sent before no longer counts.
     swarm.send_rates.insert(LinkId(12), 0);
     swarm.send_rates.insert(LinkId(1), 900_000);
     swarm.run_seconds(30);

@@ -83,7 +83,7 @@ impl PieceHash {
         hasher
     }
 
-    /// The runs before `next` are hashed. Returns the hasher if `next` is on disk already.
+    /// The runs before `next` have been hashed. Returns the hasher if `next` is on disk already.
     pub(super) fn on_hashed(&mut self, next: u32, hasher: Hasher) -> Option<Hasher> {
         if self.waiting.remove(&next) {
             return Some(hasher);

@@ -14,8 +14,8 @@ pub struct SwarmConfig {
     pub lengths: Lengths,
     /// Our own peer id.
     pub own_id: PeerId,
-    /// Whether the swarm is private (BEP 27). Then a call becomes a link only if the called address
-    /// is still known: it is forgotten when the tracker that named it fails.
+    /// Whether the swarm is private (BEP 27). Then an address is forgotten when the tracker that
+    /// named it fails, and a call to a forgotten address does not become a link.
     pub is_private: bool,
     /// Whether we send addresses of peers to other peers, and accept such addresses (BEP 11).
     pub exchanges_peers: bool,
@@ -38,7 +38,7 @@ pub struct SwarmConfig {
 pub struct CheckResult {
     /// Pieces whose hashes are right.
     pub owned: PieceSet,
-    /// Pieces that the share needs, owned or not.
+    /// Pieces that contain bytes of wanted files, owned or not.
     pub needed: PieceSet,
     /// Whether the files are in their final place. Then nothing more is fetched.
     pub in_place: bool,

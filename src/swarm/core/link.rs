@@ -10,8 +10,8 @@ use std::time::Duration;
 
 /// A link that lasted longer than this was useful.
 const USEFUL_AFTER: Duration = Duration::from_secs(60);
-/// The largest number of bytes served while the peer is choked. The pieces of an allowed-fast set
-/// have at most half as many bytes together.
+/// The largest number of bytes served while the peer is choked: twice as many as an allowed-fast
+/// set can have.
 const MAX_CHOKED_BYTES: u64 = 8 << 20;
 
 /// The remote peer of a link, as its handshake and its connection show it.

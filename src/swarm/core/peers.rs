@@ -138,7 +138,7 @@ impl Peers {
         if self.contacts.is_barred(address, now) {
             return Err(LinkRefusal::Barred);
         }
-        if remote.outgoing && config.is_private && !self.contacts.may_call(address) {
+        if remote.outgoing && config.is_private && !self.contacts.is_known_and_unbarred(address) {
             return Err(LinkRefusal::GivenUp);
         }
         let mut others = self.links.iter();
@@ -155,8 +155,8 @@ impl Peers {
         // Of two calls in different directions, the call of the peer with the lower id is kept.
         let is_preferred = |outgoing| outgoing == (config.own_id.0 < remote.peer_id.0);
         let other_outgoing = link.remote().outgoing;
-        // If both links have the same direction, the former link is kept, unless it has been idle
-        // for long: then the peer probably connects again because it has lost the former link.
+        // If both links have the same direction, the older link is kept, unless it has been idle
+        // for long: then the peer probably connects again because it has lost the older link.
         let is_lost = other_outgoing == remote.outgoing && link.idle(now) > LOST_AFTER;
         if !is_lost && (is_preferred(other_outgoing) || !is_preferred(remote.outgoing)) {
             return Err(LinkRefusal::Linked);
@@ -282,14 +282,14 @@ impl Peers {
         &mut self,
         id: LinkId,
         payload: &[u8],
-        fetches: bool,
+        we_fetch: bool,
         now: Duration,
     ) -> Result<(), ProtocolViolation> {
         let Some(link) = self.links.get_mut(&id) else {
             return Ok(());
         };
         // A message that comes too soon is not parsed.
-        if !link.exchange.on_message(now)? || !fetches {
+        if !link.exchange.on_message(now)? || !we_fetch {
             return Ok(());
         }
         let sender = link.remote().address.ip();
@@ -362,7 +362,8 @@ impl Peers {
         for (id, link) in &self.links {
             if self.fetches_nothing(*id, link, picker) {
                 if let Some(address) = link.listens_at() {
-                    self.contacts.release_until(address, now + SEED_CALL_AFTER);
+                    self.contacts
+                        .release_with_pause_until(address, now + SEED_CALL_AFTER);
                 }
                 effects.push(Effect::Close(*id, CloseReason::NothingToFetch));
             }
@@ -407,11 +408,11 @@ impl Peers {
     /// Chokes and unchokes the links for which a change of the upload slots is due.
     pub(super) fn assign_upload_slots<B>(
         &mut self,
-        only_uploads: bool,
+        we_only_upload: bool,
         now: Duration,
         effects: &mut Vec<Effect<B>>,
     ) {
-        for change in self.choker.decide(now, only_uploads) {
+        for change in self.choker.decide(now, we_only_upload) {
             #[cfg(test)]
             if change.choked && is_planted(Mutation::ChokeLeftOut) {
                 continue;

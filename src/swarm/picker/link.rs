@@ -25,7 +25,8 @@ pub(super) struct PickerLink {
     allowed: Vec<PieceIndex>,
     /// Pieces that the peer suggests, the latest last.
     suggested: Vec<PieceIndex>,
-    /// For a web seed: the piece after the last one that it began. Its next range starts there.
+    /// For a web seed: the piece after the one that it began last. The search for its next piece
+    /// starts there.
     pub(super) next_in_range: Option<u32>,
     pub(super) requests: Requests,
 }
@@ -87,7 +88,8 @@ impl PickerLink {
         self.suggested.iter().rev().copied()
     }
 
-    /// The link begins this piece. If it is a web seed, its next range starts after the piece.
+    /// The link begins this piece. For a web seed, the search for its next piece starts after this
+    /// one.
     pub(super) fn on_piece_begun(&mut self, piece: PieceIndex) {
         self.next_in_range = self.next_in_range.map(|_| piece.number() + 1);
     }

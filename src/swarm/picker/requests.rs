@@ -7,8 +7,8 @@ use std::time::Duration;
 
 /// If a link delivers nothing for this long, its blocks are requested from other links.
 pub(super) const STALLED_AFTER: Duration = Duration::from_secs(6);
-/// Endgame: a block may be requested from a second link once this time, and [`ROUND_TRIPS`] times
-/// the delay of the first link, have passed since the first request.
+/// Endgame: a block may be requested from a second link when both this time and [`ROUND_TRIPS`]
+/// times the delay of the first link have passed since the first request.
 const ENDGAME_AFTER: Duration = Duration::from_millis(200);
 /// A window holds the blocks of two round trips. So a block is not late before three round trips.
 const ROUND_TRIPS: u32 = 3;

@@ -37,7 +37,7 @@ pub(super) struct Write {
     pub(super) arrives: Duration,
     /// When the writer is free again. `None` if it never is: the peer does not read, and the
     /// buffers of the sockets are full.
-    pub(super) free: Option<Duration>,
+    pub(super) writer_free_at: Option<Duration>,
 }
 
 impl Direction {
@@ -76,7 +76,7 @@ impl Direction {
     }
 
     /// Queues a message.
-    pub(super) fn send(&mut self, packet: Packet) {
+    pub(super) fn push_message(&mut self, packet: Packet) {
         self.messages.push(packet);
     }
 
@@ -90,11 +90,11 @@ impl Direction {
     pub(super) fn cancel_block(&mut self, range: BlockRange, uses_bep_6: bool) {
         let at = self.blocks.iter().position(|queued| *queued == range);
         if at.and_then(|at| self.blocks.remove(at)).is_some() && uses_bep_6 {
-            self.send(Packet::Short(OutgoingMessage::Reject(range)));
+            self.push_message(Packet::Short(OutgoingMessage::Reject(range)));
         }
     }
 
-    /// Sends a choke and drops the queued blocks. With BEP 6, blocks of `allowed` pieces stay, and
+    /// Queues a choke and drops the queued blocks. With BEP 6, blocks of `allowed` pieces stay, and
     /// each dropped block is rejected after the choke.
     pub(super) fn choke(&mut self, uses_bep_6: bool, allowed: &[PieceIndex]) {
         let Self {
@@ -137,7 +137,7 @@ impl Direction {
             packets,
             blocks: u32::from(block.is_some()),
             arrives: self.last_arrival,
-            free: has_room.then_some(now + takes),
+            writer_free_at: has_room.then_some(now + takes),
         })
     }
 }

@@ -19,7 +19,7 @@ impl Environment {
     }
 
     pub(super) fn send(&mut self, connection: ConnectionNumber, from: PeerNumber, packet: Packet) {
-        self.write(connection, from, |direction| direction.send(packet));
+        self.write(connection, from, |direction| direction.push_message(packet));
     }
 
     /// Changes the send queue of a peer, and sends what can be sent now.

@@ -345,7 +345,7 @@ impl HonestPeer {
         env.write(connection, self.number, |direction| {
             packets
                 .into_iter()
-                .for_each(|packet| direction.send(packet));
+                .for_each(|packet| direction.push_message(packet));
         });
     }
 

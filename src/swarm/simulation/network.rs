@@ -229,8 +229,8 @@ impl Network {
         if *is_open && let Some(sent) = direction.begin_write(events.now()) {
             let arrival = Event::Arrived(connection, to, sent.packets);
             events.at(sent.arrives, arrival);
-            if let Some(free) = sent.free {
-                events.at(free, Event::Written(connection, from, sent.blocks));
+            if let Some(ended) = sent.writer_free_at {
+                events.at(ended, Event::Written(connection, from, sent.blocks));
             }
         }
         result
@@ -246,7 +246,8 @@ impl Network {
         self.write(connection, from, events, Direction::on_written);
     }
 
-    /// Ends a connection. The other end notices it after everything on its way has arrived.
+    /// Closes a connection. The other peer notices that after all packets on the way to it have
+    /// arrived.
     pub(super) fn close(
         &mut self,
         connection: ConnectionNumber,

@@ -4,8 +4,8 @@
 //! the number of attempts at the same time is limited to the number of failures that are still
 //! allowed without a wait. So parallel attempts allow no more guesses than attempts one after the
 //! other. For one address only a few attempts are admitted at a time, so that no address fills the
-//! queue of the hashing threads. The others wait for their turn. Out of scope: counting failures
-//! (`throttle`), and checking passwords (`passwords`).
+//! queue of the hashing threads. Attempts above a limit wait for their turn. Out of scope: counting
+//! failures (`throttle`), and checking passwords (`passwords`).
 
 use super::throttle::Throttle;
 use crate::base::AddressPrefix;
@@ -16,7 +16,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// The maximum number of attempts under way from one address. A tracker hashes one password at a
-/// time on each core, so most trackers cannot do many more at once.
+/// time on each core, so only a tracker with more cores than this could do more at once.
 const MAX_PER_ADDRESS: u32 = 8;
 /// The maximum time to wait for admission.
 const MAX_WAIT: Duration = Duration::from_secs(10);

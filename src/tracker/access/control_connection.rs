@@ -6,8 +6,8 @@
 //! closed the connection before the turn of the write. Out of scope: what a request means.
 //!
 //! The session reads a request, passes it to the registrar and sends the reply. Then it reads the
-//! next request. While it waits for a request it keeps no buffer, and sends hints if the peer
-//! watches.
+//! next request. While it waits for a request it keeps no buffer, and sends hints if the peer has
+//! asked for them.
 
 use super::refused;
 use super::registrar::Registrar;
@@ -51,7 +51,7 @@ pub(in crate::tracker) struct ControlSession {
     /// A request that waits for its turn.
     request: Option<AccessRequestMessage>,
     has_login: bool,
-    /// The hints of the peer, if it watches.
+    /// The hints for the peer, if it has asked for them.
     watch: Option<Watch>,
     stage: Stage,
     /// The time limit of `stage`.
@@ -205,8 +205,8 @@ impl ControlSession {
             return Ok(None);
         }
         if request.watch {
-            let (token, former) = (request.token.as_ref(), self.watch.as_ref());
-            if let Some(watch) = self.registrar.watch(token, former, &self.handle) {
+            let (token, current) = (request.token.as_ref(), self.watch.as_ref());
+            if let Some(watch) = self.registrar.watch(token, current, &self.handle) {
                 if let Waiting::Hint(hint) = watch.take() {
                     self.send(&hint.encode())?;
                 }

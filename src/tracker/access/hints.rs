@@ -7,7 +7,7 @@
 //! What waits for a connection is ids of groups, a flag for news, and a few addresses of new peers
 //! for each of a limited number of swarms. The change numbers of the groups, and whether the user
 //! is still a member, are read from the registry when the hint is sent. So what waits is bounded,
-//! and a peer that reads slowly learns the same from one later hint.
+//! and a peer that reads slowly gets one later hint instead of many, with the same contents.
 //!
 //! Locks: `state`, for a look-up or a change. Connections are woken after it is released.
 
@@ -55,8 +55,8 @@ struct State {
     last_id: u64,
     connections: HashMap<WatchId, Watching>,
     accounts: HashMap<RowId, BTreeSet<WatchId>>,
-    /// For each swarm, the connections whose peers lack others (know too few of them). The oldest
-    /// is the first.
+    /// For each swarm, the connections whose peers lack others (know too few of them), in the order
+    /// in which they were added.
     lacking: HashMap<InfoHash, VecDeque<WatchId>>,
 }
 
@@ -120,8 +120,8 @@ impl Hints {
         self.threads.wait();
     }
 
-    /// From now on, the connection of `handle` gets the hints for this login. A first hint waits at
-    /// once. It names all groups of the account, at most [`MAX_PAGE`].
+    /// From now on, the connection of `handle` gets the hints for this login. A first hint is ready
+    /// at once. It names all groups of the account, at most [`MAX_PAGE`].
     pub(super) fn watch(self: &Arc<Self>, login: Login, handle: ConnectionHandle) -> Watch {
         let groups = self.store.read(|registry| {
             let groups = registry.groups_of(login.account, None, MAX_PAGE).items;
@@ -266,8 +266,8 @@ impl State {
 }
 
 impl Watch {
-    /// Whether this watch was begun with the token that contains `login`. It was not if the peer
-    /// has renewed its token since.
+    /// Whether this watch was begun with the token that contains `login`, and not with an earlier
+    /// token, which the peer has renewed since.
     pub(super) fn is_for(&self, login: &Login) -> bool {
         self.login == *login
     }

@@ -1,8 +1,9 @@
 //! Info dictionaries that peers download in parts.
 //!
-//! Only one dictionary is in memory: the one that was read last. Peers request its parts one after
-//! the other. Only one dictionary is read from the disk at a time. So the memory does not grow with
-//! the number of peers.
+//! Only one dictionary is kept in memory: the one that was read last. Peers request its parts one
+//! after the other. Only one dictionary is read from the disk at a time. A thread that copies a
+//! part of an earlier dictionary still holds that dictionary for this moment. Apart from that, the
+//! memory does not grow with the number of peers.
 
 use crate::system::lock;
 use crate::torrent::InfoHash;
@@ -44,7 +45,8 @@ impl InfoCache {
             match last.as_ref().filter(|(hash, _)| *hash == info_hash) {
                 Some((_, dictionary)) => Arc::clone(dictionary),
                 None => {
-                    // The old dictionary is dropped first, so that two are never in memory.
+                    // The cache drops the old dictionary before the new one is read. So it does
+                    // not keep both in memory.
                     *last = None;
                     let read = read().map_err(InfoPartError::Unreadable)?;
                     let dictionary: Arc<[u8]> = read.ok_or(InfoPartError::Missing)?.into();

@@ -8,13 +8,13 @@ use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessRefusal, ListPage, SeenDecisions, ShortText,
 };
 
-/// A page of the news that `seen` does not cover: decisions, and with `requests` also requests to
-/// join groups of the account.
+/// A page of the news that `seen` does not cover: decisions and, if `with_requests` is set, also
+/// requests to join groups that the account owns.
 pub(super) fn news(
     store: &RegistryStore,
     account: RowId,
     seen: &SeenDecisions,
-    requests: bool,
+    with_requests: bool,
     after: Option<ShortText>,
 ) -> Result<AccessAnswer, AccessRefusal> {
     let seen = match seen.as_bytes() {
@@ -27,10 +27,11 @@ pub(super) fn news(
     let after: Option<Cursor> = views::parse_cursor(after)?;
     Ok(store.read(|registry| {
         let after = after.as_ref();
-        let page = match requests {
+        let page = match with_requests {
             true => registry.decisions_and_requests(account, &seen, after, PAGE_LENGTH),
             false => registry.decisions(account, &seen, after, PAGE_LENGTH),
         };
+        // The peer reads all pages, and then stores the `seen` of the first page.
         let mut covered = seen.clone();
         covered.join(registry.version_vector());
         AccessAnswer::Decisions {

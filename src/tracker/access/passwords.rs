@@ -284,11 +284,12 @@ mod tests {
     #[test]
     fn a_full_queue_refuses_at_once_and_waiting_is_bounded() {
         let short = Duration::from_millis(1);
-        let idle = PasswordHasher::start_with(0, 1, short).unwrap();
-        assert_eq!(idle.hash(password("x")), Err(HashingError::Busy));
+        let without_workers = PasswordHasher::start_with(0, 1, short).unwrap();
+        let timed_out = without_workers.hash(password("x"));
+        assert_eq!(timed_out, Err(HashingError::Busy));
         // The first job still has the only place in the queue.
         let full = PasswordHasher {
-            queue: Mutex::new(lock(&idle.queue).take()),
+            queue: Mutex::new(lock(&without_workers.queue).take()),
             workers: Threads::default(),
             max_wait: Duration::from_secs(3600),
         };

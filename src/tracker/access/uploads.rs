@@ -1,9 +1,9 @@
 //! Info dictionaries that peers upload in parts.
 //!
 //! Each account has at most one upload. So the parts of an upload may arrive over several
-//! connections, and a user with many logins cannot take the places of others. The number of
-//! uploads and the time between two parts are bounded, which bounds the memory. A dictionary that
-//! arrives in one part needs no place.
+//! connections, and a user with many logins takes only one of the [`MAX_UPLOADS`] places. The
+//! number of uploads and the time between two parts are bounded, which bounds the memory. A
+//! dictionary that arrives in one part needs no place.
 
 use crate::system::lock;
 use crate::tracker::registry::{Label, RowId};

@@ -63,7 +63,7 @@ pub(super) fn cluster(status: &ClusterStatus) -> ClusterView {
         it_lacks: other.it_lacks,
         we_lack: other.we_lack,
         silent_ms: other
-            .last_contact
+            .silent_for
             .map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
     });
     ClusterView {

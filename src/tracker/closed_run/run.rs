@@ -69,7 +69,8 @@ struct Connection {
 }
 
 impl ClosedRun {
-    /// Creates a run of `expected` clients that have `wait` to report.
+    /// Creates a run of `expected` clients. They must report what they own within `wait`, counted
+    /// from the run's start.
     pub fn new(expected: NonZeroU32, wait: Duration) -> Self {
         Self {
             expected,

@@ -21,14 +21,14 @@ impl Registry {
     /// Creates an account.
     ///
     /// # Errors
-    /// [`Refusal::NameTaken`], [`Refusal::IdInUse`].
+    /// [`Refusal::BadName`], [`Refusal::NameTaken`], [`Refusal::IdInUse`].
     pub fn create_account(&self, new: NewAccount, now: Duration) -> Result<Update, Refusal> {
         let version = self.next_version(now);
         let account = self.new_account(new, version)?;
         self.write(version, &[account.id], [Row::Account(account)])
     }
 
-    /// Checks that a new account can have this name.
+    /// Checks that the name is free. Does not check its form, as [`Registry::create_account`] does.
     ///
     /// # Errors
     /// [`Refusal::NameTaken`].
@@ -145,8 +145,8 @@ impl Registry {
     /// two accounts, and the other account holds it.
     ///
     /// # Errors
-    /// [`Refusal::AccountGone`], [`Refusal::NameTaken`]; [`Refusal::NameKept`] if the account has
-    /// not lost its name.
+    /// [`Refusal::AccountGone`], [`Refusal::BadName`], [`Refusal::NameTaken`];
+    /// [`Refusal::NameKept`] if the account has not lost its name.
     pub fn rename_account(
         &self,
         account: RowId,

@@ -49,9 +49,9 @@ impl Registry {
         }
     }
 
-    /// Writes the receipt again, as a new write. Trackers receive the writes of one origin in
-    /// order. So a tracker that has the new write also has the write that the receipt confirms, if
-    /// both writes have the same origin.
+    /// Writes the receipt again, as a new write, even if the old receipt is no longer stored.
+    /// Trackers receive the writes of one origin in order. So a tracker that has the new write also
+    /// has the write that the receipt confirms, if both writes have the same origin.
     ///
     /// # Errors
     /// [`Refusal::IdInUse`] if a row that is not a receipt has the id.

@@ -41,10 +41,10 @@ pub enum Refusal {
     /// The account has an open request already.
     #[error("you have already asked to join {0}; its owner has not answered yet")]
     AlreadyRequested(Label),
-    /// The user has no open request: none was made, or it was answered.
+    /// The user to accept or reject has no open request: none was made, or it was answered.
     #[error("{0} has no open request; list_requests shows all open requests")]
     NoRequest(Label),
-    /// The user is not a member of the group.
+    /// The user to remove is not a member of the group.
     #[error("{0} is not a member; list_members shows all members")]
     UnknownMember(Label),
     /// Owners cannot remove themselves.

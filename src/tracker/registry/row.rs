@@ -154,7 +154,7 @@ pub struct Share {
 pub struct Receipt {
     /// Derived from the id of the write and from the account that asked for it.
     pub id: RowId,
-    /// The write, or the latest write that renewed the receipt.
+    /// The write that the receipt confirms. After a renewal: the write that renewed it last.
     pub created: Version,
     /// The time after which no peer repeats the write, in milliseconds since 1970.
     pub expires: u64,

@@ -1,6 +1,9 @@
 //! The state of the registry: its rows and what is derived from them.
 //!
 //! The state changes when it is loaded, by own writes, and by merging changes from other trackers.
+//! The functions for own writes and [`Registry::merge`] only compute an [`Update`];
+//! [`Registry::apply`] then changes the state.
+//!
 //! Invariants:
 //!
 //! - The index is a function of the rows, except its list of what has changed.
@@ -194,7 +197,7 @@ impl Registry {
         self.index.changes.numbers(group)
     }
 
-    /// Whether merging the change at `now` would change nothing. A row that is missing here and has
+    /// Whether merging the change at `now` would change no row. A row that is missing here and has
     /// expired counts as contained: it was dropped.
     pub fn contains(&self, change: &Change, now: Duration) -> bool {
         change
@@ -213,8 +216,8 @@ impl Registry {
     }
 
     /// The next batch of writes for a registry with the version vector `known`: writes that it
-    /// lacks. `None` if it lacks none. The encoded batch has about `max_bytes`. It is longer only
-    /// if a single write is longer. Apply [`Change::advance`] to `known` before asking for the next
+    /// lacks. `None` if it lacks none. The encoded rows have at most `max_bytes`, except if the
+    /// first write alone is longer. Apply [`Change::advance`] to `known` before asking for the next
     /// batch.
     pub fn since(&self, known: &VersionVector, max_bytes: usize) -> Option<Change> {
         let mut change = Change::default();

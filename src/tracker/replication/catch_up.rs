@@ -94,7 +94,7 @@ impl CatchUp {
             return;
         };
         catch_up.pull = Some(id);
-        effects.send(catch_up.connection, ReplicaMessage::Pull { id, known });
+        effects.send_when_durable(catch_up.connection, ReplicaMessage::Pull { id, known });
     }
 
     /// Takes the answer to a pull, and requests the next batch if there is one. Returns whether

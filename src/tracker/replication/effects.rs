@@ -112,33 +112,43 @@ pub(super) struct Effects {
 
 impl Effects {
     /// Adds an effect that waits for nothing.
-    pub(super) fn push(&mut self, effect: Effect) {
+    pub(super) fn add(&mut self, effect: Effect) {
         self.due.push(effect);
     }
 
     pub(super) fn report(&mut self, report: Report) {
-        self.push(Effect::Report(report));
+        self.add(Effect::Report(report));
     }
 
     /// Adds an effect that reveals the present state. It waits until all commits handed out so far
     /// are durable.
-    pub(super) fn hold(&mut self, effect: Effect) {
+    pub(super) fn add_when_durable(&mut self, effect: Effect) {
         match self.durable == self.issued {
-            true => self.push(effect),
+            true => self.add(effect),
             false => self.held.push_back((self.issued, effect)),
         }
     }
 
-    /// Sends a message that reveals the present state.
-    pub(super) fn send(&mut self, connection: ReplicaConnectionId, message: ReplicaMessage) {
-        self.hold(Effect::Send(connection, message));
+    /// Sends a message that reveals nothing of the present state. It waits for nothing.
+    pub(super) fn send_now(&mut self, connection: ReplicaConnectionId, message: ReplicaMessage) {
+        self.add(Effect::Send(connection, message));
+    }
+
+    /// Sends a message that reveals the present state. It waits until all commits handed out so far
+    /// are durable.
+    pub(super) fn send_when_durable(
+        &mut self,
+        connection: ReplicaConnectionId,
+        message: ReplicaMessage,
+    ) {
+        self.add_when_durable(Effect::Send(connection, message));
     }
 
     /// Numbers a commit, hands it out, and returns its number.
     pub(super) fn commit(&mut self, commit: Commit) -> u64 {
         self.issued += 1;
         let number = self.issued;
-        self.push(Effect::Commit(Commit { number, ..commit }));
+        self.add(Effect::Commit(Commit { number, ..commit }));
         number
     }
 

@@ -10,9 +10,9 @@
 //!
 //! # The rules
 //! 1. **Nothing is sent before it is durable.** A write or merge is applied in memory, and its
-//!    [`Commit`] is handed out at once. Every later message and acknowledgement is held until that
-//!    commit, and all commits before it, are durable. So a crash loses only changes that no other
-//!    program has seen.
+//!    [`Commit`] is handed out at once. Every later acknowledgement, and every later message except
+//!    a pong, is held until that commit, and all commits before it, are durable. So a crash loses
+//!    only changes that no other program has seen.
 //! 2. **Push before acknowledging.** A write is pushed to every other tracker that is current. It
 //!    is acknowledged once one of them has it durably. It is acknowledged as "only here" after
 //!    [`PUSH_WAIT`], or at once while no other tracker is current. A tracker that has not confirmed
@@ -121,6 +121,7 @@ use other_replicas::{Hello, OtherReplicas};
 pub use replica::{Replica, ReplicaSettings};
 pub use report::Report;
 use running_clock::RunningClock;
+use serving::COPY_REMEDY;
 pub use serving::{HaltReason, Serving, StartData};
 pub use status::{ClusterStatus, ReplicaStatus};
 use writes::PendingWrites;

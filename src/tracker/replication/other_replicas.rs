@@ -54,7 +54,7 @@ pub(super) struct OtherReplica {
     paused_until: Duration,
     /// The last reported trouble, so that the same trouble is reported once.
     last_trouble: Option<String>,
-    /// Whether its loss was reported since both were last in sync.
+    /// Whether its loss was reported since it was last in sync with this tracker.
     loss_reported: bool,
 }
 
@@ -253,7 +253,8 @@ impl OtherReplicas {
         Some(known)
     }
 
-    /// Reports what is wrong with a tracker, once while the reason stays the same.
+    /// Reports what is wrong with a tracker, unless its last reported trouble had the same reason.
+    /// All trackers that are not listed count as one tracker here.
     pub(super) fn report_trouble(
         &mut self,
         other: Option<TrackerNumber>,
@@ -292,7 +293,8 @@ impl OtherReplicas {
         }
     }
 
-    /// Trackers that lack `write` of `origin` are no longer current until they have caught up.
+    /// Trackers that lack `write` of `origin` stop being current. They become current again when
+    /// they have caught up.
     pub(super) fn stop_waiting_for_laggards(&mut self, origin: Origin, write: Sequence) {
         for other in self.listed.values_mut() {
             let known = other.versions.as_ref().map(|reported| reported.of(origin));
@@ -304,8 +306,8 @@ impl OtherReplicas {
         }
     }
 
-    /// For each connected tracker, the last of its writes that is known here, unless the last call
-    /// returned the same one.
+    /// For each connected tracker, the last of its writes that is known here. Leaves out a write
+    /// that an earlier call has returned.
     pub(super) fn take_confirmations(
         &mut self,
         ours: &VersionVector,
@@ -502,7 +504,7 @@ impl OtherReplicas {
                 current: connected.is_some_and(|connected| connected.current),
                 it_lacks: reported.map(|reported| reported.behind(ours)),
                 we_lack: reported.map_or(0, |reported| ours.behind(reported)),
-                last_contact: last_contact.map(|last| now.elapsed.saturating_sub(last)),
+                silent_for: last_contact.map(|last| now.elapsed.saturating_sub(last)),
                 clock_ahead: other.clock_ahead,
             }
         };

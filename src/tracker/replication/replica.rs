@@ -8,10 +8,10 @@
 //! - [`Effects`] keeps the resulting actions.
 
 use super::{
-    BlobFetcher, BlobRules, CatchUp, ClusterStatus, Commit, EXPIRED_ROW_GRACE, Effect, Effects,
-    GC_INTERVAL, HaltReason, Hello, IDLE_TIMEOUT, Lifecycle, Moment, OtherReplicas, PartOutcome,
-    PendingWrites, RETRY_PAUSE, ReplicaConnectionId, ReplicaError, Report, RunningClock,
-    STALL_LIMIT, Serving, StartData,
+    BlobFetcher, BlobRules, COPY_REMEDY, CatchUp, ClusterStatus, Commit, EXPIRED_ROW_GRACE, Effect,
+    Effects, GC_INTERVAL, HaltReason, Hello, IDLE_TIMEOUT, Lifecycle, Moment, OtherReplicas,
+    PartOutcome, PendingWrites, RETRY_PAUSE, ReplicaConnectionId, ReplicaError, Report,
+    RunningClock, STALL_LIMIT, Serving, StartData,
 };
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{
@@ -171,7 +171,7 @@ impl Replica {
                 versions,
                 serving: self.lifecycle.serves(),
             };
-            self.effects.send(connection, hello);
+            self.effects.send_when_durable(connection, hello);
         }
         self.finish(now)
     }
@@ -272,7 +272,7 @@ impl Replica {
         let id = write.number();
         let push = ReplicaMessage::Push { id, change };
         for connection in self.others.current_connections() {
-            self.effects.send(connection, push.clone());
+            self.effects.send_when_durable(connection, push.clone());
         }
         self.writes.add(write, commit);
         Ok((write, self.finish(now)))
@@ -332,7 +332,7 @@ impl Replica {
             } => {
                 let (echo, clock) = (clock, now.wall_millis());
                 let pong = ReplicaMessage::Pong { echo, clock };
-                self.effects.push(Effect::Send(connection, pong));
+                self.effects.send_now(connection, pong);
                 if let Some(other) = self.others.listed.get_mut(&other) {
                     other.serving = serving;
                 }
@@ -408,9 +408,8 @@ impl Replica {
         }
         // Nobody knows which of the two has the copy. The tracker that connected first stays.
         if let Some(other) = self.others.other_with_origin(origin, number) {
-            let reason = format!(
-                "it runs with a copy of the data folder of tracker {other}; give one of them an empty folder, and it copies the data from the others"
-            );
+            let reason =
+                format!("it runs with a copy of the data folder of tracker {other}; {COPY_REMEDY}");
             return self.reject(connection, Some(number), reason);
         }
         let versions = match VersionVector::decode(versions.as_bytes()) {
@@ -482,7 +481,7 @@ impl Replica {
             self.others.mark_current(other);
         }
         self.effects
-            .send(connection, ReplicaMessage::Changes { id, change, more });
+            .send_when_durable(connection, ReplicaMessage::Changes { id, change, more });
     }
 
     /// Another tracker pushes a write. If writes that it builds on, or a blob that it names, are
@@ -509,7 +508,8 @@ impl Replica {
             // A repeated push: perhaps the confirmation was lost.
             if let Some(upto) = self.others.known_writes_of(other, versions) {
                 let id = upto.number();
-                self.effects.send(connection, ReplicaMessage::Pushed { id });
+                self.effects
+                    .send_when_durable(connection, ReplicaMessage::Pushed { id });
             }
         } else if complete {
             self.merge(connection, other, change, now);
@@ -526,7 +526,7 @@ impl Replica {
             },
             false => Effect::Send(connection, ReplicaMessage::NoBlob { info_hash }),
         };
-        self.effects.hold(answer);
+        self.effects.add_when_durable(answer);
     }
 
     fn on_blob_part(
@@ -544,7 +544,7 @@ impl Replica {
             PartOutcome::Ignored => {}
             PartOutcome::Next(offset) => {
                 let next = ReplicaMessage::WantBlob { info_hash, offset };
-                self.effects.send(connection, next);
+                self.effects.send_when_durable(connection, next);
             }
             PartOutcome::Invalid => self.on_no_blob(connection, info_hash, now),
             PartOutcome::Whole(bytes) => {
@@ -580,7 +580,7 @@ impl Replica {
     }
 
     fn close(&mut self, connection: ReplicaConnectionId) {
-        self.effects.push(Effect::Close(connection));
+        self.effects.add(Effect::Close(connection));
         self.drop_connection(connection);
     }
 
@@ -608,8 +608,8 @@ impl Replica {
         }
     }
 
-    /// Acknowledges writes that have waited for [`PUSH_WAIT`](super::PUSH_WAIT). Trackers that lack
-    /// one of them are not waited for until they have caught up.
+    /// Acknowledges writes that have waited for [`PUSH_WAIT`](super::PUSH_WAIT). From now on no
+    /// write waits for a tracker that lacks one of them. That ends when the tracker has caught up.
     fn acknowledge_overdue_writes(&mut self, now: Moment) {
         let Some(overdue) = self.writes.overdue(now) else {
             return;
@@ -630,7 +630,7 @@ impl Replica {
                     versions,
                     serving,
                 };
-                self.effects.send(connection, ping);
+                self.effects.send_when_durable(connection, ping);
             }
         }
     }
@@ -687,7 +687,7 @@ impl Replica {
         self.blobs.start_fetch(other, connection, info_hash, now);
         let offset = 0;
         self.effects
-            .send(connection, ReplicaMessage::WantBlob { info_hash, offset });
+            .send_when_durable(connection, ReplicaMessage::WantBlob { info_hash, offset });
     }
 
     /// Merges a change of another tracker.
@@ -743,7 +743,8 @@ impl Replica {
             .take_confirmations(self.registry.version_vector());
         for (connection, upto) in confirmed {
             let id = upto.number();
-            self.effects.send(connection, ReplicaMessage::Pushed { id });
+            self.effects
+                .send_when_durable(connection, ReplicaMessage::Pushed { id });
         }
         number
     }
@@ -807,8 +808,8 @@ impl Replica {
     }
 
     /// Begins an event at `now`. If this tracker paused before the event, reports the pause. A long
-    /// pause is a stall: then this tracker [restarts](Self::restart). Returns the running time, by
-    /// which all time limits count.
+    /// pause is a stall: then this tracker [restarts](Self::restart). Returns the running time: the
+    /// time without the pauses. All time limits are measured with it.
     fn begin_event(&mut self, now: Moment) -> Moment {
         let (now, pause) = self.clock.note(now);
         match pause.filter(|_| !self.is_exempt_from_restarts()) {
@@ -862,7 +863,7 @@ impl Replica {
         self.catch_up.ongoing = None;
         self.blobs.fetch = None;
         for connection in self.others.remove_all_connections() {
-            self.effects.push(Effect::Close(connection));
+            self.effects.add(Effect::Close(connection));
         }
         self.writes.abandon(&mut self.effects);
         self.effects.report(Report::Halted(halt));

@@ -1,7 +1,7 @@
-//! The time that this tracker has run, and the pauses in which it got no processor.
+//! The running time of this tracker: the time without the pauses in which it got no processor.
 //!
-//! All time limits of replication count the time that this tracker has run. So after a pause, it
-//! first reads what other trackers have sent meanwhile, and does not take them for silent.
+//! All time limits of replication are measured with the running time. So after a pause, this
+//! tracker first reads what other trackers have sent meanwhile, and does not take them for silent.
 
 use super::{Moment, PING_INTERVAL};
 use std::time::Duration;

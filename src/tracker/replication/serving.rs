@@ -2,6 +2,9 @@
 
 use crate::wire::replica::TrackerNumber;
 
+/// What to do about two trackers that run with copies of the same data folder.
+pub(super) const COPY_REMEDY: &str = "start one of them with --restore, or with an empty folder, which it fills from the other trackers";
+
 /// The kind of data a tracker starts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartData {
@@ -52,9 +55,7 @@ pub enum HaltReason {
         known_elsewhere: u64,
     },
     /// Another tracker runs with a copy of its data.
-    #[error(
-        "tracker {other} runs with a copy of this one's data folder; start one of them with --restore, or with an empty folder, which it fills from the other trackers"
-    )]
+    #[error("tracker {other} runs with a copy of this one's data folder; {COPY_REMEDY}")]
     Copied {
         /// The other tracker.
         other: TrackerNumber,

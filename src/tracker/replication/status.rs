@@ -5,7 +5,7 @@ use crate::tracker::registry::Origin;
 use crate::wire::replica::TrackerNumber;
 use std::time::Duration;
 
-/// State of this tracker and of its replication with each other tracker.
+/// State of this tracker and of its replication with every other tracker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterStatus {
     /// The number of this tracker.
@@ -18,7 +18,7 @@ pub struct ClusterStatus {
     pub waiting: usize,
     /// Number of blobs that rows name and that are not stored here.
     pub missing_blobs: usize,
-    /// The other trackers listed, by number.
+    /// The other listed trackers, sorted by number.
     pub others: Vec<ReplicaStatus>,
 }
 
@@ -31,16 +31,16 @@ pub struct ReplicaStatus {
     pub origin: Option<Origin>,
     /// Whether it serves clients, as last reported.
     pub serving: bool,
-    /// Whether it is up to date: it has all writes of this tracker, except those in transit. If so,
-    /// a write waits for its confirmation.
+    /// Whether it is up to date: it has all writes of this tracker, except those in transit. A
+    /// write waits until one of the trackers that are up to date confirms it.
     pub current: bool,
-    /// Number of writes known here that it lacks, as last reported. `None` before its first report
-    /// in this run.
+    /// Number of writes known here that it lacks, as last reported. `None` after each hello from it
+    /// and after each stall of this tracker, until its next report.
     pub it_lacks: Option<u64>,
     /// Number of writes that it has reported and that are not known here.
     pub we_lack: u64,
     /// Time since its last message.
-    pub last_contact: Option<Duration>,
+    pub silent_for: Option<Duration>,
     /// Milliseconds by which its wall clock is ahead of this tracker's.
     pub clock_ahead: Option<i64>,
 }

@@ -145,10 +145,10 @@ impl TestTracker {
         })
     }
 
-    /// Creates a group whose row names the blob.
-    fn create_group_with_blob(
+    /// Creates a group whose row names [`BLOB`]. `blobs` are the blobs that come with the row.
+    fn create_group_naming_blob(
         &mut self,
-        blob: Vec<(InfoHash, Vec<u8>)>,
+        blobs: Vec<(InfoHash, Vec<u8>)>,
     ) -> Result<u64, ReplicaError> {
         let actor = self.replica.registry().rows().next().unwrap().id();
         let (id, membership) = (self.new_id(), self.new_id());
@@ -159,7 +159,9 @@ impl TestTracker {
             name,
             key: GroupKey::new("key").unwrap(),
         };
-        self.write(blob, |registry, now| registry.create_group(actor, new, now))
+        self.write(blobs, |registry, now| {
+            registry.create_group(actor, new, now)
+        })
     }
 
     fn receive(&mut self, connection: ReplicaConnectionId, message: ReplicaMessage) {

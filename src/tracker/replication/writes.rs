@@ -56,12 +56,12 @@ impl PendingWrites {
         let later = self.0.split_off(&last.next());
         let copies = Copies::Two;
         for write in std::mem::replace(&mut self.0, later).into_keys() {
-            effects.push(Effect::Acknowledge { write, copies });
+            effects.add(Effect::Acknowledge { write, copies });
         }
     }
 
-    /// Acknowledges writes that are durable here, and reports [`Copies::OnlyHere`]: those writes
-    /// whose wait is over at `now`, or all if `now` is `None`.
+    /// Acknowledges, with [`Copies::OnlyHere`], the writes whose wait for another tracker is over
+    /// at `now`. If `now` is `None`, acknowledges all writes that are durable here.
     pub(super) fn acknowledge_alone(&mut self, now: Option<Moment>, effects: &mut Effects) {
         let copies = Copies::OnlyHere;
         self.0.retain(|&write, pending| {
@@ -69,7 +69,7 @@ impl PendingWrites {
                 .deadline
                 .is_some_and(|deadline| now.is_none_or(|now| now.elapsed >= deadline));
             if over {
-                effects.push(Effect::Acknowledge { write, copies });
+                effects.add(Effect::Acknowledge { write, copies });
             }
             !over
         });
@@ -86,7 +86,7 @@ impl PendingWrites {
     /// Drops all pending writes. Whether they survive is not known.
     pub(super) fn abandon(&mut self, effects: &mut Effects) {
         for write in std::mem::take(&mut self.0).into_keys() {
-            effects.push(Effect::Abandon { write });
+            effects.add(Effect::Abandon { write });
         }
     }
 }

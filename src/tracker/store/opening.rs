@@ -61,7 +61,7 @@ pub(super) fn load(folder: &Path, stored: DatabaseContents) -> Result<Registry, 
     let mut rows = Vec::with_capacity(stored.rows.len());
     for (id, bytes) in &stored.rows {
         let row = Row::decode(bytes).map_err(unreadable)?;
-        // A row under the id of another row is reported like a row that is stored twice.
+        // A row that is stored under a wrong id is reported like a row that is stored twice.
         if row.id() != RowId(*id) {
             return Err(unloadable(LoadError::Twice(row.id())));
         }

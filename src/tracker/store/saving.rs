@@ -1,5 +1,5 @@
-//! The queue of commits to the database. One thread takes everything that is queued and writes it
-//! in one transaction.
+//! The queue of changes that are to be saved in the database. One thread takes everything that is
+//! queued and writes it in one transaction.
 
 use crate::storage::{Batch, Database, DatabaseError};
 use crate::system::{lock, recover};
@@ -28,7 +28,7 @@ struct Queue {
     waiting: Vec<Save>,
     /// Number of the last durable commit.
     durable: u64,
-    /// No save follows: [`Saves::save`] ends once the queue is empty.
+    /// From now on nothing is queued. [`Saves::save`] returns when the queue is empty.
     ended: bool,
     failed: bool,
 }
@@ -39,7 +39,7 @@ impl Saves {
         self.changed.notify_all();
     }
 
-    /// Makes [`Saves::save`] return once everything is saved.
+    /// Makes [`Saves::save`] return when everything is saved.
     pub(super) fn end(&self) {
         self.queue().ended = true;
         self.changed.notify_all();
@@ -77,7 +77,8 @@ impl Saves {
         Ok(())
     }
 
-    /// Everything that is queued, once there is something. `None` at the end.
+    /// Waits until something is queued, and takes everything. Returns `None` if the queue has ended
+    /// and is empty.
     fn next(&self) -> Option<Vec<Save>> {
         let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.ended;
         let waited = self.changed.wait_while(self.queue(), idle);

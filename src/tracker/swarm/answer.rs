@@ -115,8 +115,8 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
     /// Otherwise returns false and adds none.
     fn take_all(&mut self) -> bool {
         let candidates = self.swarm.lists.candidates(self.wanted);
-        let is_own = self.own_slot.is_some_and(|own| candidates.contain(own));
-        let most = self.left + usize::from(is_own);
+        let has_asking = self.own_slot.is_some_and(|own| candidates.contain(own));
+        let most = self.left + usize::from(has_asking);
         let is_possible = self.limits.is_none() && candidates.len() <= most;
         if is_possible {
             let own_slot = self.own_slot;

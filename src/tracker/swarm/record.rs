@@ -32,7 +32,7 @@ pub(super) struct Place<const N: usize> {
     port: u16,
     /// How long the peer may be silent after `seen`.
     lifetime: Lifetime,
-    /// The last announce from here, in seconds since the tracker's start.
+    /// The time of the last announce of this address, in seconds since the tracker's start.
     seen: u32,
 }
 

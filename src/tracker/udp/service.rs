@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The list of peers in an answer is allocated for this number.
+/// The initial capacity of the list of peers in an answer.
 const USUAL_PEERS: usize = 50;
 
 /// Answers datagrams.

@@ -20,7 +20,8 @@ const MAX_CERTIFICATE: usize = 8 << 10;
 pub struct AccessReplyMessage {
     /// The number of the request.
     pub id: u32,
-    /// A new token that replaces the token of the request, because that one expires soon.
+    /// A new token that replaces the token of the request. The tracker sends one if a quarter of
+    /// the old token's lifetime is over, and the request does not end the login.
     pub renewed: Option<Token>,
     /// Whether only this tracker has the write on disk, although TRACKER_INFO lists other trackers.
     /// The others receive the write when they are reachable again. On the wire: the key
@@ -76,9 +77,10 @@ pub enum AccessAnswer {
         /// The decisions.
         page: ListPage<DecisionEntry>,
         /// All decisions that the tracker knew when it made this page. After the peer has read all
-        /// pages, it stores the value of the first page: a decision that was made while it read
-        /// may be in none of the pages. It sends the stored value when it lists decisions the next
-        /// time, so that it does not receive the same decisions again.
+        /// pages, it stores the value of the first page. It sends the stored value when it lists
+        /// decisions the next time, so that it does not receive the same decisions again. The value
+        /// of a later page may contain a decision that was made meanwhile and that is in none of
+        /// the pages. If the peer stored that value, it would never receive that decision.
         seen: SeenDecisions,
     },
 }

@@ -29,12 +29,22 @@ pub enum PartError {
     /// The part ends after the end of the dictionary.
     #[error("a part ends after the {0} bytes of its info dictionary")]
     Outside(u32),
-    /// The part does not follow the previous part, or belongs to a dictionary of another length.
+    /// The part does not follow the previous part.
     #[error("a part of an info dictionary starts at byte {found}, not at byte {expected}")]
     OutOfOrder {
         /// First byte of the part.
         found: u32,
         /// First byte that has not arrived.
+        expected: u32,
+    },
+    /// The part belongs to a dictionary of another length.
+    #[error(
+        "a part belongs to an info dictionary of {found} bytes, the previous part to one of {expected} bytes"
+    )]
+    OtherTotal {
+        /// Length of the dictionary that the part belongs to.
+        found: u32,
+        /// Length of the dictionary that the previous part belongs to.
         expected: u32,
     },
 }
@@ -131,13 +141,19 @@ impl InfoAssembly {
     /// dictionary. The part after it begins another dictionary.
     ///
     /// # Errors
-    /// [`PartError::OutOfOrder`].
+    /// [`PartError::OutOfOrder`], [`PartError::OtherTotal`].
     pub fn add(&mut self, part: &InfoPart) -> Result<Option<Vec<u8>>, PartError> {
         let expected = self.offset();
-        if part.offset != expected || (expected > 0 && part.total != self.total) {
+        if part.offset != expected {
             return Err(PartError::OutOfOrder {
                 found: part.offset,
                 expected,
+            });
+        }
+        if expected > 0 && part.total != self.total {
+            return Err(PartError::OtherTotal {
+                found: part.total,
+                expected: self.total,
             });
         }
         self.total = part.total;
@@ -191,16 +207,27 @@ mod tests {
     }
 
     #[test]
-    fn parts_out_of_order_are_refused() {
+    fn parts_out_of_order_or_of_a_dictionary_of_another_length_are_refused() {
         let part = |offset, total| InfoPart::new(offset, total, vec![0; 2]).unwrap();
         let mut assembly = InfoAssembly::new();
         let error = |found, expected| Err(PartError::OutOfOrder { found, expected });
         assert_eq!(assembly.add(&part(2, 6)), error(2, 0));
         assert_eq!(assembly.add(&part(0, 6)), Ok(None));
         assert_eq!(assembly.add(&part(0, 6)), error(0, 2));
-        assert_eq!(assembly.add(&part(4, 6)), error(4, 2));
+        let wrong_offset = assembly.add(&part(4, 6));
+        assert_eq!(wrong_offset, error(4, 2));
+        assert_eq!(
+            wrong_offset.unwrap_err().to_string(),
+            "a part of an info dictionary starts at byte 4, not at byte 2"
+        );
         // The position is right, but the part belongs to a dictionary of another length.
-        assert_eq!(assembly.add(&part(2, 8)), error(2, 2));
+        let other_total = assembly.add(&part(2, 8)).unwrap_err();
+        let (found, expected) = (8, 6);
+        assert_eq!(other_total, PartError::OtherTotal { found, expected });
+        assert_eq!(
+            other_total.to_string(),
+            "a part belongs to an info dictionary of 8 bytes, the previous part to one of 6 bytes"
+        );
         assert_eq!(assembly.add(&part(2, 6)), Ok(None));
         assert_eq!(assembly.add(&part(4, 6)), Ok(Some(vec![0; 6])));
     }

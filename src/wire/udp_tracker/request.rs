@@ -68,7 +68,7 @@ pub enum UdpRequestError {
     /// The action is not a request of BEP 15.
     #[error("action {0} is not a request of the protocol")]
     Action(u32),
-    /// A connect request without the magic number.
+    /// A connect request without the magic number ([`NO_CONNECTION`]).
     #[error("a connect request must carry the protocol's magic number")]
     Magic,
     /// An event that does not exist.
@@ -212,7 +212,8 @@ fn read_announce(
             .then(|| num_want.min(MAX_NUM_WANT)),
         compact: true,
         no_peer_id: true,
-        // Clients that announce over both protocols write the same number in this form in HTTP.
+        // Over HTTP, clients send the same number in this form. So a client has one `key`, whether
+        // it announces over UDP or HTTP.
         key: Some(format!("{key:08X}").into_bytes()),
         pieceful: false,
     }))

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 /// How long other trackers are preferred to one that failed: the time after its first failure, and
 /// the longest time. The time doubles with each failure.
 const AVOIDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// The longest time in seconds for which a tracker that has no place for another connection can
-/// send a peer away.
+/// A tracker that has no place for another connection names a time in seconds, after which the peer
+/// may come back. A longer time than this one counts as this one. The pause of the peer is up to
+/// half longer, at random (see [`pause_of_full`]).
 const MAX_FULL_SECONDS: u32 = 300;
 
 /// The pause before the thread for hints first asks a tracker for hints. If another thread makes a

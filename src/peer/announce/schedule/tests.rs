@@ -147,7 +147,7 @@ fn check_states(before: &str, cases: &[(&str, &str)]) {
 }
 
 #[test]
-fn an_announce_that_is_wanted_within_a_time_is_made_by_then_unless_one_is_due_earlier() {
+fn announce_by_makes_an_announce_due_by_then_but_not_before_the_minimum_interval() {
     check_states("begin", &[("within-2", "new 0")]);
     check_states(
         LISTED,
@@ -160,7 +160,8 @@ fn an_announce_that_is_wanted_within_a_time_is_made_by_then_unless_one_is_due_ea
             ("suspend within-2", "stopping 0"),
         ],
     );
-    // An announce in progress may have been too early, so another one follows.
+    // An announce in progress may be older than the reason for `announce_by`, so another one
+    // follows.
     check_states(
         &format!("{LISTED} 100 take"),
         &[

@@ -149,7 +149,7 @@ fn without_peer_exchange_nothing_is_sent_or_accepted() {
             []
         );
     }
-    assert!(!swarm.core.contacts().may_call(address(9)));
+    assert!(!swarm.core.contacts().is_known_and_unbarred(address(9)));
     assert_eq!(
         swarm.receive(LinkId(1), ReceivedMessage::PeerExchange(b"x")),
         []

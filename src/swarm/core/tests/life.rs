@@ -43,7 +43,7 @@ fn only_needed_pieces_are_fetched() {
 }
 
 #[test]
-fn the_last_piece_completes_a_download_once() {
+fn the_last_piece_completes_a_download_exactly_once() {
     let mut swarm = Swarm::new();
     swarm.begin(&[0, 1, 2]);
     let (id, requested) = swarm.source(1, &[3]);
@@ -147,7 +147,7 @@ fn a_share_that_begins_again_drops_its_links_and_calls_their_addresses_again() {
 }
 
 #[test]
-fn in_order_the_first_pieces_are_requested_first() {
+fn a_sequential_download_requests_the_first_pieces_first() {
     let mut swarm = Swarm::fetching_with(|config| config.order = PieceOrder::InOrder);
     let (_, requested) = swarm.source(1, &[0, 1, 2, 3]);
     let pieces: Vec<u32> = requested
@@ -170,7 +170,7 @@ fn a_successor_continues_with_the_addresses_and_counts_of_its_predecessor() {
     let known = BTreeMap::from([("10.0.0.9:1", 40 << 10), ("disk", 24 << 10)]);
     assert_eq!(sources(&swarm), known);
     assert_eq!(connects(&swarm.tick()), [address(1)]);
-    // If fewer bytes verify than were counted, the senders are not known.
+    // If fewer bytes are verified than were counted, the senders are not known.
     let mut swarm = Swarm::new();
     swarm.step(|core, _| core.take_over(Candidates::default(), counted, 77));
     swarm.begin(&[0]);

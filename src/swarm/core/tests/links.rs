@@ -135,8 +135,8 @@ fn an_idle_link_is_replaced_by_a_new_link_in_the_same_direction() {
             swarm.wait(10);
             assert_eq!(refused(&mut swarm, remote), LinkRefusal::Linked);
             swarm.now += Duration::from_millis(1);
-            // With calls in both directions, the call of the peer with the lower id wins, however
-            // long the link is silent.
+            // With calls in both directions, the call of the peer with the lower id wins, even if
+            // its link has been silent for long.
             let wins_over_other_way = remote.outgoing == (number > 100);
             if wins_over_other_way {
                 assert_eq!(refused(&mut swarm, other_way), LinkRefusal::Linked);
@@ -202,7 +202,7 @@ fn a_peer_without_a_listening_port_is_not_called() {
     swarm.link_down(id);
     swarm.wait(3_600);
     assert_eq!(connects(&swarm.tick()), []);
-    // Later handshakes do not change the port: the first one had none.
+    // The first handshake had no port. Later handshakes do not change that.
     let id = swarm.link_up(1);
     swarm.receive(id, ReceivedMessage::Handshake(Default::default()));
     swarm.announce_port(id);

@@ -157,8 +157,8 @@ fn a_choked_peer_that_owns_few_pieces_may_request_the_allowed_fast_set() {
         swarm.receive(id, ReceivedMessage::Request(other)),
         rejected(other)
     );
-    // With 9 pieces it may still request the set. With 10, as many as the set has, it has something
-    // to trade with, and may not.
+    // With 9 pieces the peer may still request the set. With 10 pieces, the size of the set, it may
+    // not: it has something to trade with.
     swarm.announce_pieces(id, &[0, 1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(
         swarm.receive(id, ReceivedMessage::Request(block)),
@@ -239,8 +239,8 @@ fn loses_slot(swarm: &mut Swarm, id: LinkId, mut act: impl FnMut(&mut Swarm, u64
     is_choked
 }
 
-/// A download that also reads from a web seed. So it does not give up the pieces that it requested
-/// from a peer that delivers nothing.
+/// A download that also reads from a web seed. While a web seed is in use, a download does not give
+/// up its active pieces, even if a peer delivers nothing. `max_stalls` keeps the link to that peer.
 fn with_web_seed() -> Swarm {
     let mut swarm = Swarm::fetching_with(|config| config.max_stalls = 1_000);
     let all = swarm.all_pieces();

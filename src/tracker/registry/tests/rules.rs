@@ -207,6 +207,8 @@ fn a_name_cannot_be_taken_twice() {
 
 #[test]
 fn an_owner_gets_each_request_once_and_a_new_owner_gets_the_open_requests() {
+    const OWNER: usize = 0;
+    const MEMBER: usize = 1;
     let mut tracker = TestTracker::new(1);
     let [owner, member, nik, uma] =
         ["owner", "member", "nik", "uma"].map(|name| tracker.create_user(name).unwrap());
@@ -232,21 +234,21 @@ fn an_owner_gets_each_request_once_and_a_new_owner_gets_the_open_requests() {
         users.sort();
         users
     };
-    assert_eq!(news(&tracker, 0), []);
+    assert_eq!(news(&tracker, OWNER), []);
     tracker.request(nik, "lab").unwrap();
     tracker.request(uma, "lab").unwrap();
-    assert_eq!(news(&tracker, 0), [label("nik"), label("uma")]);
-    assert_eq!(news(&tracker, 0), []);
-    assert_eq!(news(&tracker, 1), [], "only the owner gets this news");
+    assert_eq!(news(&tracker, OWNER), [label("nik"), label("uma")]);
+    assert_eq!(news(&tracker, OWNER), []);
+    assert_eq!(news(&tracker, MEMBER), [], "only the owner gets this news");
     // An answered request is no news. A request that is made again is news.
     tracker.reject(owner, "lab", "nik").unwrap();
-    assert_eq!(news(&tracker, 0), []);
+    assert_eq!(news(&tracker, OWNER), []);
     tracker.request(nik, "lab").unwrap();
-    assert_eq!(news(&tracker, 0), [label("nik")]);
+    assert_eq!(news(&tracker, OWNER), [label("nik")]);
     tracker.leave(owner, "lab").unwrap();
-    assert_eq!(news(&tracker, 1), [label("nik"), label("uma")]);
-    assert_eq!(news(&tracker, 1), []);
-    assert_eq!(news(&tracker, 0), []);
+    assert_eq!(news(&tracker, MEMBER), [label("nik"), label("uma")]);
+    assert_eq!(news(&tracker, MEMBER), []);
+    assert_eq!(news(&tracker, OWNER), []);
 }
 
 #[test]
@@ -431,6 +433,7 @@ fn each_decision_is_reported_to_the_requester_once() {
         unseen_decisions(&tracker),
         [("a".to_owned(), DecisionOutcome::Removed)]
     );
+    // Nothing is reported of a group that the user has left.
     tracker.accept(owner, "d", "nik").unwrap();
     tracker.leave(nik, "d").unwrap();
     assert_eq!(unseen_decisions(&tracker), []);

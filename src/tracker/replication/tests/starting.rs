@@ -213,7 +213,7 @@ fn a_tracker_goes_on_serving_after_a_pause_in_which_no_other_tracker_gave_up_on_
     assert_eq!(
         a.acknowledged,
         [(1, Copies::Two)],
-        "the second write still waits: its confirmation may have arrived during the pause"
+        "the second write still waits: its confirmation may be among the unread messages"
     );
     for (connection, message) in late {
         a.receive(connection, message);

@@ -72,7 +72,7 @@ fn a_blob_that_is_named_by_no_row_is_deleted_after_two_garbage_collections() {
     let unnamed = InfoHash([8; 20]);
     let mut a = TestTracker::new(1, StartData::Alone);
     a.create_account("olga").unwrap();
-    a.create_group_with_blob(vec![(BLOB, vec![7])]).unwrap();
+    a.create_group_naming_blob(vec![(BLOB, vec![7])]).unwrap();
     a.replica.blobs.stored.insert(unnamed);
     let dropped = |tracker: &TestTracker| {
         let commits = tracker.disk.iter();

@@ -66,12 +66,12 @@ fn rows_wait_for_their_blob_and_both_are_acknowledged_together() {
     a.create_account("olga").unwrap();
     exchange_messages(&mut a, &mut b);
     assert_eq!(
-        a.create_group_with_blob(Vec::new()),
+        a.create_group_naming_blob(Vec::new()),
         Err(ReplicaError::NoBlob(BLOB))
     );
     // Two full parts and a short one.
     let blob = vec![7; 2 * BLOB_PART + 5];
-    a.create_group_with_blob(vec![(BLOB, blob.clone())])
+    a.create_group_naming_blob(vec![(BLOB, blob.clone())])
         .unwrap();
     assert_eq!(a.sent_kinds(), ["push"]);
     let mut parts = 0;
@@ -101,7 +101,8 @@ fn rows_are_merged_without_their_blob_if_the_sender_has_only_an_invalid_one() {
     a.create_account("olga").unwrap();
     exchange_messages(&mut a, &mut b);
     // By the rule in `settings`, a blob is valid if all its bytes are 7.
-    a.create_group_with_blob(vec![(BLOB, vec![8; 3])]).unwrap();
+    a.create_group_naming_blob(vec![(BLOB, vec![8; 3])])
+        .unwrap();
     exchange_messages(&mut a, &mut b);
     assert_eq!(b.replica.registry().dump().groups.len(), 1);
     assert!(b.reports.contains(&Report::BlobMissing { info_hash: BLOB }));

@@ -13,8 +13,8 @@ use std::time::Duration;
 impl World {
     /// A client requests an operation from a tracker. Sometimes its answer is lost.
     pub(super) fn request_operation(&mut self, at: usize) -> Result<(), Failure> {
-        let (id, other, wall) = (self.id(), self.id(), self.clock_of(at).wall);
-        let soon = wall + Duration::from_secs(3_600);
+        let (id, other, wall) = (self.new_id(), self.new_id(), self.clock_of(at).wall);
+        let expires = wall + Duration::from_secs(3_600);
         let choice = self.rng.u8(..12);
         let Some(replica) = &self.nodes[at].replica else {
             return Ok(());
@@ -25,12 +25,14 @@ impl World {
             (0, _) => {
                 let code = CodeHash(other.0.repeat(2).try_into().unwrap());
                 return self.write(at, |_, registry| {
-                    registry.create_invite(id, code, soon, wall)
+                    registry.create_invite(id, code, expires, wall)
                 });
             }
             (1, Some((account, _))) => {
                 let account = *account;
-                return self.write(at, |_, registry| registry.log_out(account, id, soon, wall));
+                return self.write(at, |_, registry| {
+                    registry.log_out(account, id, expires, wall)
+                });
             }
             _ if accounts.len() < 3 => {
                 return self.write(at, |rng, registry| {
@@ -39,7 +41,7 @@ impl World {
             }
             _ => {}
         }
-        let (ids, receipt) = ((id, other), self.id());
+        let (ids, receipt) = ((id, other), self.new_id());
         for _ in 0..4 {
             let Some(replica) = &self.nodes[at].replica else {
                 return Ok(());
@@ -57,7 +59,8 @@ impl World {
             let is_lost = command.is_repeatable && self.rng.u8(..4) == 0;
             if let Some((write, promise)) = written.filter(|_| is_lost) {
                 self.log_step(|| format!("{at} : the answer is lost for write {}", write.number()));
-                // The client gets no answer, so nothing was promised.
+                // The client gets no answer, so nothing is promised yet. The answer to the repeated
+                // request will give this promise.
                 self.nodes[at].promises.remove(&write);
                 self.oracle.counts.note("answer lost");
                 self.unanswered.push(Unanswered {
@@ -85,7 +88,7 @@ impl World {
             first_promise,
         } = self.unanswered.swap_remove(index);
         if self.mutation == Mutation::NewIdsOnRepeat {
-            ids = (self.id(), self.id());
+            ids = (self.new_id(), self.new_id());
         }
         let Some(replica) = &self.nodes[at].replica else {
             return Ok(());
@@ -115,7 +118,7 @@ impl World {
     ) -> Result<Option<(Sequence, Promise)>, Failure> {
         let wall = self.clock_of(at).wall;
         let run = |_: &mut Rng, registry: &Registry| command.run(registry, ids, receipt, wall);
-        self.write_for(at, Some(receipt), run, expected)
+        self.write_unless_starved(at, Some(receipt), run, expected)
     }
 
     pub(super) fn write(
@@ -123,13 +126,13 @@ impl World {
         at: usize,
         operation: impl FnOnce(&mut Rng, &Registry) -> Result<Update, Refusal>,
     ) -> Result<(), Failure> {
-        let result = self.write_for(at, None, operation, |promise| promise);
+        let result = self.write_unless_starved(at, None, operation, |promise| promise);
         result.map(drop)
     }
 
     /// Makes a write at a tracker, unless it is starved. `receipt` is the id of the receipt of the
     /// write, if it has one.
-    pub(super) fn write_for(
+    pub(super) fn write_unless_starved(
         &mut self,
         at: usize,
         receipt: Option<RowId>,

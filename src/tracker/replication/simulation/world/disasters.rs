@@ -23,7 +23,7 @@ impl World {
         let batch = self.rng.usize(1..3_000);
         let spare = match self.mutation {
             Mutation::KeepOriginOfOlderCopy => self.nodes[at].disk.origin,
-            _ => self.origin(),
+            _ => self.new_origin(),
         };
         self.nodes[at].start(at, count, batch, spare, now)?;
         self.nodes[at].last_event = (self.now, self.wall + self.nodes[at].skew);
@@ -80,7 +80,7 @@ impl World {
     pub(super) fn lose_disk(&mut self, at: usize) -> Result<(), Failure> {
         let origin = match self.mutation {
             Mutation::KeepOriginAfterDiskLoss => self.nodes[at].disk.origin,
-            _ => self.origin(),
+            _ => self.new_origin(),
         };
         self.replace_disk(at, Disk::new(origin), false).map(|_| ())
     }
@@ -101,13 +101,13 @@ impl World {
         let Some(mut disk) = self.nodes[at].backup.clone() else {
             return Ok(());
         };
-        disk.change_origin(self.origin());
+        disk.change_origin(self.new_origin());
         self.replace_disk(at, disk, true).map(|_| ())
     }
 
-    /// An older copy of a tracker's disk is put back with the same origin. Often the tracker is
-    /// then cut off from all others at its start, so that no tracker reports to it what it wrote
-    /// after the copy was made.
+    /// An older copy of a tracker's disk is put back with the same origin. In half of the cases the
+    /// tracker is then cut off from all others when it starts. So it cannot hear of the writes
+    /// that it made after the copy.
     pub(super) fn put_older_copy_back(&mut self, at: usize) -> Result<(), Failure> {
         let mut disk = match (self.rng.bool(), self.nodes[at].backup.clone()) {
             (true, Some(backup)) => backup,
@@ -143,9 +143,9 @@ impl World {
 
     /// A tracker has refused its disk as an older copy. Its operator gives it a new origin, as a
     /// restore does.
-    pub(super) fn start_under_new_origin(&mut self, at: usize) {
+    pub(super) fn restart_under_new_origin(&mut self, at: usize) {
         self.crash(at);
-        let origin = self.origin();
+        let origin = self.new_origin();
         self.nodes[at].disk.change_origin(origin);
         self.oracle.counts.note("older copy refused");
     }
@@ -161,15 +161,15 @@ impl World {
         let lost = &self.nodes[at].disk.versions;
         let others = self.nodes.iter().enumerate().filter(|(it, _)| *it != at);
         let others: Vec<&Disk> = others.map(|(_, node)| &node.disk).collect();
-        let others_have_all_writes = others.iter().any(|disk| disk.versions.includes(lost));
+        let another_has_all_writes = others.iter().any(|disk| disk.versions.includes(lost));
         // With the new disk in place, each blob that a row names must be on at least one disk.
         let rows = others.iter().flat_map(|disk| disk.rows.values());
         let is_elsewhere = |blob| others.iter().any(|disk| disk.blobs.contains(&blob));
         let mut named_blobs = disk.rows.values().filter_map(named_by);
         let own_blobs_exist =
             named_blobs.all(|blob| disk.blobs.contains(&blob) || is_elsewhere(blob));
-        let no_blob_lost = own_blobs_exist && rows.filter_map(named_by).all(is_elsewhere);
-        if (!others_have_all_writes && self.oracle.losses > 0) || !no_blob_lost {
+        let all_blobs_exist = own_blobs_exist && rows.filter_map(named_by).all(is_elsewhere);
+        if (!another_has_all_writes && self.oracle.losses > 0) || !all_blobs_exist {
             return Ok(false);
         }
         self.crash(at);
@@ -181,7 +181,7 @@ impl World {
             true => "backup restored",
             false => "disk lost",
         });
-        if !others_have_all_writes {
+        if !another_has_all_writes {
             counts.note("disk lost with what only it had");
         }
         self.log_step(|| format!("{at} has another disk"));

@@ -106,7 +106,7 @@ impl World {
             oracle: Oracle::default(),
         };
         for at in 0..count {
-            let origin = world.origin();
+            let origin = world.new_origin();
             world.nodes.push(Node::new(origin));
             if world.rng.u8(..4) == 0 {
                 world.nodes[at].skew = world.rng.i64(-3 * HOUR_MILLIS..=3 * HOUR_MILLIS);
@@ -192,7 +192,7 @@ impl World {
         }
         self.settle()?;
         for at in 0..self.nodes.len() {
-            let (id, now) = (self.id(), self.clock_of(at));
+            let (id, now) = (self.new_id(), self.clock_of(at));
             let code = CodeHash(
                 self.rng
                     .u128(..)
@@ -441,7 +441,7 @@ impl World {
                     }
                     let rewound = matches!(report, Report::Halted(HaltReason::Rewound { .. }));
                     if rewound && self.nodes[at].disk.is_older_copy {
-                        self.start_under_new_origin(at);
+                        self.restart_under_new_origin(at);
                         return Ok(());
                     }
                     if matches!(report, Report::Stalled { .. }) {
@@ -489,15 +489,15 @@ impl World {
         }
     }
 
-    fn id(&mut self) -> RowId {
+    fn new_id(&mut self) -> RowId {
         self.ids += 1;
         let mut id = self.rng.u128(..).to_be_bytes();
         id[8..].copy_from_slice(&self.ids.to_be_bytes());
         RowId(id)
     }
 
-    fn origin(&mut self) -> Origin {
-        Origin(self.id().0)
+    fn new_origin(&mut self) -> Origin {
+        Origin(self.new_id().0)
     }
 
     fn log_step(&self, what: impl FnOnce() -> String) {

@@ -109,9 +109,9 @@ impl World {
         })
     }
 
-    /// A tracker has handled an event. After a pause of [`STALL_LIMIT`] or more, others may have
-    /// gone on without it. So it does not serve before it knows what they have acknowledged. After
-    /// a shorter pause it goes on serving.
+    /// A tracker has handled an event. Checks whether it serves as it must after a pause. After a
+    /// pause of [`STALL_LIMIT`] or more, others may have gone on without it. So it must not serve
+    /// before it knows what they have acknowledged. After a shorter pause it must go on serving.
     pub(super) fn after_event(
         &mut self,
         at: usize,
