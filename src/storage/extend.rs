@@ -7,8 +7,9 @@
 
 use super::in_place::InPlace;
 use super::parts_file::PartsFile;
+use super::rename::RenameSteps;
 use super::rename::{NoteSteps, rename_new};
-use super::replace::{RecoveredRename, RenameSteps, undo_file};
+use super::replace::{RecoveredRename, undo_file};
 use super::tree::{Access, Folder, ignore_missing};
 use super::verify::verify;
 use super::{Destination, FileLayout, Store, StoreError};

@@ -6,13 +6,33 @@
 
 use super::StoreError;
 use super::destination::{MAX_NAME_LENGTH, longest_prefix};
-use super::replace::RenameSteps;
 use super::tree::Folder;
 use crate::torrent::Layout;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::linkat;
+
+/// The note that [`super::Download::finish`] makes in the record before it replaces something, or
+/// gives the download its final name in several steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RenameSteps {
+    /// The download gets a free name in several steps.
+    New,
+    /// One call replaces a file, or exchanges two folders. The inode number of the partial file or
+    /// folder shows afterwards whether it has the final name.
+    Replace {
+        /// The inode number.
+        inode: u64,
+    },
+    /// A folder is replaced in several steps.
+    SetAside {
+        /// The name that it gets meanwhile.
+        aside: String,
+    },
+    /// All steps were done, and the replaced folder was removed.
+    Done,
+}
 
 /// A function that notes in the record of a download how it is about to get its final name.
 pub type NoteSteps<'a> = &'a dyn Fn(RenameSteps) -> Result<(), StoreError>;

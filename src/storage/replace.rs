@@ -1,7 +1,7 @@
 //! Removing a folder that a download replaced, and undoing the steps of a rename that a crash has
 //! interrupted.
 
-use super::rename::rename_new;
+use super::rename::{RenameSteps, rename_new};
 use super::tree::{Folder, has_layout};
 use super::{Destination, StoreError};
 use crate::torrent::Layout;
@@ -16,27 +16,6 @@ pub enum ExtraFiles {
     Remove,
     /// Move them into the new folder.
     Keep,
-}
-
-/// The note that [`super::Download::finish`] makes in the record before it replaces something, or
-/// gives the download its final name in several steps.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RenameSteps {
-    /// The download gets a free name in several steps.
-    New,
-    /// One call replaces a file, or exchanges two folders. The inode number of the partial file or
-    /// folder shows afterwards whether it has the final name.
-    Replace {
-        /// The inode number.
-        inode: u64,
-    },
-    /// A folder is replaced in several steps.
-    SetAside {
-        /// The name that it gets meanwhile.
-        aside: String,
-    },
-    /// All steps were done, and the replaced folder was removed.
-    Done,
 }
 
 /// What became of a rename to the final name that was noted.
