@@ -311,6 +311,7 @@ impl<'a> Reader<'a> {
         self.at += 1;
         let unsigned = digits.strip_prefix(b"-").unwrap_or(digits);
         let canonical = match unsigned {
+            // `0`, but not `-0`.
             [b'0'] => unsigned.len() == digits.len(),
             [first, ..] => *first != b'0',
             [] => false,

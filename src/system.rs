@@ -113,11 +113,13 @@ mod tests {
         assert_eq!(cause(&missing), "No such file or directory");
         let missing = io::Error::from(io::ErrorKind::NotFound);
         assert_eq!(cause(&missing), "No such file or directory");
+        // The text of an error that has no number of the system stays as it is.
         assert_eq!(cause(&io::Error::other("x (os error 2)")), "x (os error 2)");
         let full =
             "the disk or the quota is full (No space left on device): make room and try again";
         let error = fs::write("/dev/full", "x").unwrap_err();
         assert_eq!(cause(&error), full);
+        // The advice is not repeated.
         assert_eq!(cause(&io::Error::new(error.kind(), full)), full);
     }
 

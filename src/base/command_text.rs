@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_a_terminal_cannot_show_cannot_be_typed() {
+    fn names_that_a_terminal_shows_escaped_cannot_be_typed() {
         assert!(can_be_typed("a 'b' \"c\" \\ ü"));
         assert!(!can_be_typed("a\nb") && !can_be_typed("\u{202e}x"));
     }

@@ -1,7 +1,8 @@
 //! Makes text from outside safe for a terminal.
 //!
-//! In scope: `\u{...}` in the place of each character that moves the cursor, changes colours,
-//! reorders the text or is invisible. Out of scope: JSON, which keeps names unchanged.
+//! In scope: an escape, such as `\n` or `\u{1b}`, in the place of each character that moves the
+//! cursor, changes colours, reorders the text or is invisible. Out of scope: JSON, which keeps
+//! names unchanged.
 
 use std::borrow::Cow;
 

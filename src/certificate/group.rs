@@ -118,13 +118,13 @@ pub enum MemberError {
     /// It is no longer valid.
     #[error("it expired on {0}")]
     Expired(Date),
-    /// It may not be used by this side of a connection.
+    /// It may not be used in this role.
     #[error(
         "it is not meant for a {}",
         match .0 { Use::Client => "client", Use::Server => "server" }
     )]
     WrongUse(Use),
-    /// It belongs to another key.
+    /// It belongs to another key than the one given to [`GroupIdentity::new`].
     #[error("it belongs to another key")]
     OtherKey,
 }
@@ -140,11 +140,11 @@ pub fn member_name(user: &str) -> Cow<'_, str> {
     let hash = digest(&SHA256, user.as_bytes());
     let hash = hash.as_ref().get(..NAME_HASH_LENGTH).unwrap_or_default();
     let hash = Hex(hash).to_string();
-    let kept = user.char_indices().map(|(at, _)| at);
-    let kept = kept
+    let positions = user.char_indices().map(|(at, _)| at);
+    let cut_at = positions
         .take_while(|at| at + 1 + hash.len() <= MAX_NAME_LENGTH)
         .last();
-    let (kept, _) = user.split_at(kept.unwrap_or(0));
+    let (kept, _) = user.split_at(cut_at.unwrap_or(0));
     Cow::Owned(format!("{kept}#{hash}"))
 }
 
@@ -390,12 +390,12 @@ impl GroupIdentity {
         })
     }
 
-    /// The member that it identifies, and when the certificate is valid.
+    /// The member that the certificate names, and when the certificate is valid.
     pub fn member(&self) -> &Member {
         &self.member
     }
 
-    /// The group that it belongs to.
+    /// The group of this member.
     pub fn group(&self) -> &GroupCertificate {
         &self.group
     }

@@ -1,4 +1,4 @@
-//! A member's key. It never leaves the member's machine; only its public half does.
+//! A member's key pair. The private key never leaves the member's machine.
 
 use super::CertificateError;
 use super::authority::new_key;

@@ -26,7 +26,7 @@ pub(super) const CLIENT_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03
 /// The length of an uncompressed point on P-256 (SEC 1, section 2.3.3).
 pub(super) const POINT_LENGTH: usize = 65;
 
-/// What [`sign`] needs to make a certificate. It adds the serial number and the signature.
+/// What [`sign`] needs to make a certificate. [`sign`] adds the serial number and the signature.
 pub(super) struct NewCertificate<'a> {
     /// The signer's name, a complete DER value.
     pub(super) issuer: &'a [u8],

@@ -109,7 +109,7 @@ pub(super) enum CommandError {
     /// Wrong arguments: what is wrong, and the command's usage.
     #[error("{0}; usage: {1}")]
     Arguments(String, String),
-    /// The peer was stopped: the command, and how far it got.
+    /// The command or the peer was stopped: the command, and how far it got.
     #[error("{0}: {1}")]
     Interrupted(String, &'static str),
     /// `NAME: REASON` of each download that failed, then `NAME: STATE` of each that was not
@@ -157,7 +157,7 @@ pub(super) enum Prospect {
 }
 
 impl CommandError {
-    /// `command` was running when the peer was stopped.
+    /// `command` had begun when it was interrupted, or when the peer was stopped.
     pub(super) fn cut_short(command: &str) -> Self {
         Self::Interrupted(command.to_owned(), "stopped before it was done")
     }

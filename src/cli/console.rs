@@ -79,14 +79,14 @@ impl Console {
             text: "help lists all commands; Ctrl-C ends the tracker",
             notices: None,
         });
-        let lines = InputLines::standard_input(greeting, &self.stop)?;
+        let input = InputLines::standard_input(greeting, &self.stop)?;
         let started = Instant::now();
         thread::Builder::new()
             .name("console".into())
             .spawn(move || {
                 let output = Output::new(false);
-                while let Some(line) = next_line(&lines, &output) {
-                    if let Err(error) = self.run(&line, &lines, started, &output) {
+                while let Some(line) = next_line(&input, &output) {
+                    if let Err(error) = self.run(&line, &input, started, &output) {
                         output.error(&error.to_string());
                     }
                 }
@@ -96,7 +96,7 @@ impl Console {
     fn run(
         &self,
         line: &str,
-        lines: &InputLines,
+        input: &InputLines,
         started: Instant,
         output: &Output,
     ) -> Result<(), ConsoleError> {
@@ -123,9 +123,9 @@ impl Console {
                 });
                 lines.collect()
             }
-            ["create_user", name] => vec![self.create_user(name, lines, output)?],
+            ["create_user", name] => vec![self.create_user(name, input, output)?],
             ["create_user", ..] => {
-                lines.drop_passwords(1);
+                input.drop_passwords(1);
                 return Err(ConsoleError::Usage("create_user USER"));
             }
             ["invite"] => {
@@ -163,16 +163,16 @@ impl Console {
     fn create_user(
         &self,
         name: &str,
-        lines: &InputLines,
+        input: &InputLines,
         output: &Output,
     ) -> Result<String, ConsoleError> {
         let name = name.parse().and_then(|name: UserName| {
             name.check_new()?;
             Ok(name)
         });
-        let name = name.inspect_err(|_| lines.drop_passwords(1))?;
+        let name = name.inspect_err(|_| input.drop_passwords(1))?;
         let question = format!("password for {name}: ");
-        let password = passwords::ask_new(lines, "create_user", &question);
+        let password = passwords::ask_new(input, "create_user", &question);
         let password = password.map_err(ConsoleError::Password)?;
         let durability = self.operator.create_user(name.clone(), &password)?;
         note_if_only_here(durability, output);
@@ -205,7 +205,7 @@ fn note_if_only_here(durability: Durability, output: &Output) {
     }
 }
 
-/// One line per other tracker, after lines about problems of this one.
+/// Lines about problems, then one line per other tracker.
 fn cluster_lines(status: &ClusterStatus) -> Vec<String> {
     let mut lines = Vec::new();
     if status.serving != Serving::Yes {
@@ -250,9 +250,9 @@ fn replica_line(other: &ReplicaStatus) -> String {
 }
 
 /// The next line; `None` at the end of input.
-fn next_line(lines: &InputLines, output: &Output) -> Option<String> {
+fn next_line(input: &InputLines, output: &Output) -> Option<String> {
     loop {
-        match lines.next() {
+        match input.next() {
             NextInput::Line(line) => return Some(line),
             NextInput::NotText => output.error(&CommandError::NotText.to_string()),
             NextInput::End | NextInput::Quit | NextInput::Stopped => return None,

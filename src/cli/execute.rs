@@ -177,8 +177,8 @@ impl<'a> CommandRunner<'a> {
             }
         }
         match result {
-            // Kept even if the command was interrupted: its message says whether the command may
-            // have been carried out.
+            // This error is returned even if the command was interrupted: its message says whether
+            // the command may have been carried out.
             Err(error) if error.is_account_error() => Err(error),
             Err(_) if self.is_interrupted() => Err(CommandError::cut_short(name)),
             // An interrupted `status` has no information about trackers.
@@ -373,7 +373,7 @@ impl<'a> CommandRunner<'a> {
         }
     }
 
-    /// Writes a note about each download that is not complete when the peer ends. `keeps_state`:
+    /// Writes a note about each download that is still running when the peer ends. `keeps_state`:
     /// whether the state folder still exists at the next start.
     pub(super) fn note_unfinished_downloads(&self, keeps_state: bool) {
         let advice = if keeps_state {

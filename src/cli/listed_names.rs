@@ -86,7 +86,7 @@ mod tests {
     use crate::wire::access::MemberEntry;
 
     #[test]
-    fn the_members_of_a_group_are_those_listed_last() {
+    fn a_new_list_of_members_replaces_the_former_list_of_the_group() {
         let names = ListedNames::default();
         let member = |name: &str| MemberEntry {
             name: name.parse().unwrap(),

@@ -67,8 +67,8 @@ pub(super) fn start(folder: &Path, name: &str, level: LevelFilter) -> Result<Log
     Ok(log)
 }
 
-/// The file is readable only by its owner, even if the folder is readable by others: it says who
-/// shares what with whom.
+/// Only its owner can read the file, even if others can read the folder: the log says who shares
+/// what with whom.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.create(true).append(true).mode(0o600).open(path)

@@ -76,7 +76,7 @@ impl NewsWatcher {
     }
 }
 
-/// Asks the trackers for decisions and join requests. Returns a line for each.
+/// Asks the trackers for decisions and join requests. Returns the lines to show.
 fn ask(peer: &Peer) -> Vec<String> {
     if peer.account().user().is_none() {
         return Vec::new();

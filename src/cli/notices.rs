@@ -30,8 +30,8 @@ struct Notice {
 }
 
 impl Notices {
-    /// `complete` are the downloads that the start of the peer found complete and unchanged. They
-    /// need no notice.
+    /// `complete` are the downloads that the peer found complete and unchanged when it started.
+    /// They need no notice.
     pub(super) fn new(complete: HashSet<InfoHash>) -> Self {
         Self(Mutex::new(State {
             reported: complete,
@@ -130,7 +130,7 @@ mod tests {
         let ended = [download];
         assert!(notices.add_ended(&ended)[0].starts_with("complete x"));
         assert!(notices.add_ended(&ended).is_empty());
-        // The download is started again and ends during `wait`, which reports it.
+        // The download is started again. It ends during the command `wait`, which reports it.
         notices.on_started(ended[0].info_hash);
         notices.close_prompt();
         assert!(notices.add_ended(&ended).is_empty());

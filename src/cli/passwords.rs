@@ -1,13 +1,14 @@
-//! Questions for passwords: of a peer's commands, and of a tracker's console.
+//! Asks for passwords, for the commands of a peer and for the console of a tracker.
 
 use super::command_error::CommandError;
 use super::prompt::{InputLines, NextInput};
 use crate::wire::password::Password;
 
-/// Asks for a password. Without a terminal, it is the next line.
+/// Asks for a password. Without a terminal, the next line of the input is the password.
 ///
 /// # Errors
-/// The password is missing or not allowed. Or a person ended the question: `command` is stopped.
+/// The password is missing, cannot be read or is not allowed. Or the question was interrupted; then
+/// the error says that `command` was stopped.
 pub(super) fn ask(
     lines: &InputLines,
     command: &str,
@@ -29,7 +30,8 @@ pub(super) fn ask(
 /// Asks for a new password. At a terminal, the user must type it twice.
 ///
 /// # Errors
-/// See [`ask`]. Or the user typed two passwords.
+/// See [`ask`]. Or the password is too short for a new one, or the user typed a different one the
+/// second time.
 pub(super) fn ask_new(
     lines: &InputLines,
     command: &str,

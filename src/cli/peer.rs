@@ -223,7 +223,7 @@ fn input_lines(
     Ok((lines, Some(watcher)))
 }
 
-/// Starts a thread that interrupts hashing once `stop` is raised, because the running command may
+/// Starts a thread that interrupts hashing when `stop` is raised, because the running command may
 /// wait for hashing.
 fn interrupt_on_stop(peer: &Arc<Peer>, stop: &Stop) -> io::Result<JoinHandle<()>> {
     let (peer, stop) = (Arc::downgrade(peer), stop.clone());

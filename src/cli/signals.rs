@@ -1,5 +1,6 @@
-//! Signals: SIGINT, SIGTERM and SIGHUP end the process gracefully; a later SIGINT or SIGTERM ends it
-//! at once. At a prompt a first SIGINT (Ctrl-C) ends the command that runs. SIGUSR1 reopens the log.
+//! Signals: SIGINT, SIGTERM and SIGHUP end the process gracefully; a later SIGINT or SIGTERM ends
+//! it at once. At a prompt a first SIGINT (Ctrl-C) ends the command that runs. SIGUSR1 reopens the
+//! log.
 //!
 //! One request to end can arrive as several signals. `timeout` sends SIGTERM to the process, and
 //! then to its process group. systemd (`SendSIGHUP=yes`) sends SIGTERM and then SIGHUP; the system
@@ -269,7 +270,8 @@ mod tests {
     fn only_a_later_signal_ends_the_process_at_once() {
         let signals = StopSignals::default();
         let now = Instant::now();
-        // Whichever thread comes first, a kill would end the test.
+        // Two threads handle signals, so a time can be before the first one. A kill would end the
+        // test.
         for time in [now, now + ONE_REQUEST / 2, now - ONE_REQUEST] {
             signals.stop_or_kill(time);
         }

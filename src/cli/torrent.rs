@@ -168,7 +168,8 @@ fn description(metainfo: &Metainfo) -> impl Iterator<Item = String> {
     head.into_iter()
         .chain(trackers)
         .chain([match info.private() {
-            // Peers do not send the metadata of a private torrent (BEP 27), so a link is useless.
+            // Peers do not send the metadata of a private torrent (BEP 27), so a magnet link is
+            // useless.
             true => "magnet     none: a private torrent needs its .torrent".to_owned(),
             false => format!("magnet     {magnet}"),
         }])

@@ -25,8 +25,8 @@ pub(super) struct WaitExclusions {
 
 impl WaitExclusions {
     /// `complete` are the downloads that the start of the peer found complete and unchanged. The
-    /// next `wait` covers all others. The peer checks their files in the background, and what a
-    /// `wait` covers must not depend on how far these checks are.
+    /// next `wait` covers all others, even those that a check in the background then finds
+    /// complete: what a `wait` covers must not depend on how far these checks are.
     pub(super) fn new(complete: HashSet<InfoHash>) -> Self {
         Self { left_out: complete }
     }
@@ -159,8 +159,8 @@ mod tests {
     fn a_wait_covers_downloads_that_run_or_ended_since_the_last_wait() {
         let failed = || DownloadState::Failed("disk full".into());
         let mut exclusions = WaitExclusions::new(HashSet::from([InfoHash([1; 20])]));
-        // When the peer started, a check found that the second had failed and that the third was
-        // complete.
+        // The start of the peer found only the first complete. Then a check in the background found
+        // that the second had failed and that the third was complete.
         let mut now = vec![
             download(1, DownloadState::Complete),
             download(2, failed()),

@@ -70,21 +70,21 @@ pub(super) fn fit(line: &str, terminal_width: usize) -> Vec<String> {
         }
     };
     let indent = indent.min(terminal_width.saturating_sub(MIN_RIGHT / 2));
-    let mut is_empty = true;
+    let mut has_words = false;
     for word in text.split_whitespace() {
         let is_long = indent + measure_text_width(word) > terminal_width;
         let mut blank = " ";
         for part in word.split_inclusive(|letter| is_long && letter == '/') {
             let more = blank.len() + measure_text_width(part);
-            if !is_empty && measure_text_width(&line) + more > terminal_width {
+            if has_words && measure_text_width(&line) + more > terminal_width {
                 lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
-                is_empty = true;
+                has_words = false;
             }
-            if !is_empty {
+            if has_words {
                 line.push_str(blank);
             }
             line.push_str(part);
-            (is_empty, blank) = (false, "");
+            (has_words, blank) = (true, "");
         }
     }
     lines.push(line);

@@ -58,7 +58,7 @@ pub(super) fn with_limit(error: io::Error, limit: Duration) -> io::Error {
     }
 }
 
-/// The end of a wait, for people.
+/// The message to people when no answer arrived within `limit`.
 pub(super) fn no_answer(limit: Duration) -> String {
     format!("no answer within {} s", limit.as_secs_f64().ceil())
 }

@@ -35,8 +35,8 @@ impl HostNames {
     /// returned as it is.
     ///
     /// # Errors
-    /// If no look-up of the host has ever succeeded: the error of the resolver, or `TimedOut`. In
-    /// any case: the thread of the look-up cannot be started.
+    /// The error of the resolver or `TimedOut`, if no look-up of the host has ever succeeded. The
+    /// error of the system, if the thread of the look-up cannot be started.
     pub fn addresses(&self, host: &HostPort, limit: Duration) -> io::Result<Vec<SocketAddr>> {
         if let Ok(ip) = host.host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, host.port)]);

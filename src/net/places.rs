@@ -278,8 +278,8 @@ impl Places {
     /// so, and for a connection in another place.
     pub(super) fn due(&self, number: u64) -> Option<Instant> {
         let connection = self.connections.get(&number)?;
-        let is_waited_for = connection.class == Class::Reserved(None);
-        is_waited_for.then(|| connection.listed + RESERVED_LIMIT)
+        let must_authenticate = connection.class == Class::Reserved(None);
+        must_authenticate.then(|| connection.listed + RESERVED_LIMIT)
     }
 
     /// The newcomer that has been silent longest, of one address or of all.

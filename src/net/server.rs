@@ -106,7 +106,7 @@ impl Drop for Server {
 /// Sets the options of a listening socket. Accepted sockets inherit them, so that no connection is
 /// without them even for a moment.
 fn prepare(listener: &TcpListener) -> io::Result<()> {
-    // A caller that has gone before `accept` must not make it block.
+    // `accept` must not block if the caller has already gone.
     listener.set_nonblocking(true)?;
     // `std` sets a backlog of 128. A caller that finds the backlog full retries after a second, so
     // a burst of callers needs a larger one.

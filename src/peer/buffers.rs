@@ -26,7 +26,8 @@ use std::time::{Duration, Instant};
 const BASE_BLOCKS: u32 = 768;
 /// The number of blocks in one sampling period of [`FilledCounts`]: 8 MiB.
 const SAMPLE_BLOCKS: u32 = 512;
-/// Buffers that stayed free for this long are deallocated. It may take twice as long.
+/// Buffers that stayed free for this long are deallocated. The pool checks that only once in this
+/// time, so a buffer may stay free for twice as long.
 const IDLE_TIME: Duration = Duration::from_secs(5);
 
 /// The buffer pool of one peer.
@@ -44,8 +45,8 @@ pub(super) struct BufferPool {
 /// The maximum number of filled buffers at a time, over the last one to two sampling periods.
 #[derive(Debug, Default)]
 struct FilledCounts {
-    /// Filled buffers now.
-    now: AtomicU32,
+    /// The present number of filled buffers.
+    current: AtomicU32,
     /// The maximum of the current period, and that of the period before.
     newer: AtomicU32,
     older: AtomicU32,
@@ -140,7 +141,7 @@ impl BufferPool {
 
     /// Takes a buffer back. Deallocates it if no download has a reservation.
     fn put(&self, buffer: Box<[u8]>) {
-        self.filled.now.fetch_sub(1, Ordering::Relaxed);
+        self.filled.current.fetch_sub(1, Ordering::Relaxed);
         if self.reserved.load(Ordering::Relaxed) > 0 {
             let freed = lock(&self.free).put(buffer, Instant::now());
             drop(freed);
@@ -150,15 +151,15 @@ impl BufferPool {
 
 impl FilledCounts {
     fn add(&self) {
-        let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
-        let before = self.newer.fetch_max(now, Ordering::Relaxed);
+        let current = self.current.fetch_add(1, Ordering::Relaxed) + 1;
+        let before = self.newer.fetch_max(current, Ordering::Relaxed);
         if self
             .total
             .fetch_add(1, Ordering::Relaxed)
             .is_multiple_of(SAMPLE_BLOCKS)
         {
-            self.older.store(before.max(now), Ordering::Relaxed);
-            self.newer.store(now, Ordering::Relaxed);
+            self.older.store(before.max(current), Ordering::Relaxed);
+            self.newer.store(current, Ordering::Relaxed);
         }
     }
 
@@ -325,7 +326,7 @@ mod tests {
         grow(&mut held);
         assert_eq!(held, 16_384, "all of it is in flight");
         pool.release(&mut held, 16_384);
-        // All blocks of a run are in memory before the next run begins: the disk is too slow.
+        // The disk is too slow: all blocks of a run are still in memory when the next run begins.
         let mut in_memory = Vec::new();
         while pool.reserve(&mut held, 32) {
             in_memory.extend(iter::repeat_with(|| pool.buffer()).take(32));
@@ -375,7 +376,10 @@ mod tests {
         assert_eq!(free_count(&pool), 0);
         drop(last);
         assert_eq!(
-            (free_count(&pool), pool.filled.now.load(Ordering::Relaxed)),
+            (
+                free_count(&pool),
+                pool.filled.current.load(Ordering::Relaxed)
+            ),
             (0, 0)
         );
     }

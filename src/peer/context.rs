@@ -80,7 +80,7 @@ pub(super) struct Context {
 #[derive(Debug)]
 struct Start {
     at: Instant,
-    /// When the complete shares that were resumed at the start are announced first.
+    /// The time of the first announce of each complete share that was resumed at the start.
     first_announces: Instant,
 }
 
@@ -121,7 +121,7 @@ impl Context {
         self.start.at.elapsed()
     }
 
-    /// When a complete share is announced first that was resumed at the start of the peer.
+    /// The time of the first announce of each complete share that was resumed at the peer's start.
     pub(super) fn first_announces(&self) -> Instant {
         self.start.first_announces
     }

@@ -1,5 +1,5 @@
-//! The names of all shares and downloads of this peer, counted, so that a message can name one of
-//! them without doubt.
+//! Counts how many shares and downloads of this peer have each name, so that a message can say
+//! without doubt which share or download it means.
 
 use crate::base::can_be_typed;
 use crate::system::lock;
@@ -13,7 +13,7 @@ use std::sync::Mutex;
 pub(super) struct Names(Mutex<HashMap<String, usize>>);
 
 impl Names {
-    /// An entry with these names enters the map.
+    /// An entry with these names enters the map of transfers.
     pub(super) fn add(&self, names: BTreeSet<String>) {
         let mut counts = lock(&self.0);
         for name in names {
@@ -22,7 +22,7 @@ impl Names {
         }
     }
 
-    /// An entry with these names leaves the map.
+    /// An entry with these names leaves the map of transfers.
     pub(super) fn remove(&self, names: BTreeSet<String>) {
         let mut counts = lock(&self.0);
         for name in names {
@@ -38,8 +38,8 @@ impl Names {
     /// The word by which a person names an entry in a command: its name, or its info-hash if
     /// another entry has the same name or the name cannot be typed.
     pub(super) fn word(&self, name: &str, info_hash: InfoHash) -> String {
-        let is_shared = lock(&self.0).get(name).is_some_and(|count| *count > 1);
-        match !is_shared && can_be_typed(name) {
+        let is_ambiguous = lock(&self.0).get(name).is_some_and(|count| *count > 1);
+        match !is_ambiguous && can_be_typed(name) {
             true => name.to_owned(),
             false => info_hash.to_string(),
         }
@@ -63,7 +63,7 @@ mod tests {
         names.remove(set(&["x", "y"]));
         assert_eq!(names.word("x", hash), "x");
         assert_eq!(names.word("a\nb", hash), hash.to_string());
-        names.remove(set(&["x", "x"]));
+        names.remove(set(&["x"]));
         assert!(lock(&names.0).is_empty());
     }
 }

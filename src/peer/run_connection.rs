@@ -63,7 +63,7 @@ pub struct Owners {
 #[derive(Debug)]
 struct ConnectionShared {
     stream: TlsStream,
-    /// Whether frames may still be written: `false` once a frame was cut short.
+    /// Whether frames may still be written: `false` after a frame was cut short.
     can_write: Mutex<bool>,
     state: Mutex<State>,
     changed: Condvar,
@@ -288,7 +288,8 @@ impl ClosedRunConnection {
             if let Some(error) = state.end_error.clone() {
                 return Err(error);
             }
-            // After a time-out it only waits again: the reading thread ends a silent connection.
+            // After a time-out, this thread only waits again: the reading thread ends a silent
+            // connection.
             let woken = self.shared.changed.wait_timeout(state, SILENCE);
             state = recover(woken).0;
         }
@@ -315,7 +316,7 @@ impl Drop for ClosedRunConnection {
 }
 
 impl ConnectionShared {
-    /// Ends the connection, with this error unless it has ended already.
+    /// Ends the connection with this error. If it has ended already, its first error stays.
     fn end(&self, error: ClosedRunConnectionError) {
         let mut state = lock(&self.state);
         state.end_error.get_or_insert(error);

@@ -61,7 +61,7 @@ pub struct Peer {
     pub(super) services: Arc<Services>,
     calls: Arc<Calls>,
     server: Server,
-    /// Disconnected when the last announce thread has ended.
+    /// Disconnected when the last thread `announce-N` has ended.
     announcers_ended: Receiver<()>,
     folder: StateFolder,
     restored: Restored,
@@ -196,7 +196,8 @@ impl Peer {
         log::info!("stopped");
     }
 
-    /// Starts the threads that run until the peer stops. The announce threads hold `alive`.
+    /// Starts the threads that run until the peer stops. The threads `announce-N` hold
+    /// `alive`.
     fn spawn_threads(&self, alive: Sender<()>) -> io::Result<()> {
         let tasks = &self.context.tasks;
         let (services, calls) = (Arc::clone(&self.services), Arc::clone(&self.calls));

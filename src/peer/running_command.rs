@@ -1,4 +1,5 @@
-//! The command that a person runs at this peer, its early end, and the notice that it waits.
+//! The command that a person runs at this peer: how it is ended early, and how the person is
+//! notified if it waits for long.
 
 use crate::system::lock;
 use std::fmt;
@@ -111,13 +112,13 @@ impl RunningCommand {
             if begun.elapsed() >= NOTICE_AFTER
                 && let Some(what) = waits_for()
             {
-                self.notice_wait(&what);
+                self.call_notice(&what);
             }
         }
     }
 
     /// Calls the notice of the command, unless it was called before.
-    fn notice_wait(&self, what: &str) {
+    fn call_notice(&self, what: &str) {
         let notice = lock(&self.notice).take();
         if let Some(WaitNotice(notify)) = notice {
             notify(what);
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_wait_of_a_command_is_noticed_once() {
+    fn the_notice_of_a_long_wait_is_called_once() {
         let command = RunningCommand::default();
         let (sender, noticed) = channel();
         let (release, blocked) = channel::<()>();
@@ -167,7 +168,7 @@ mod tests {
         let _guard = command.begin(Some(notice));
         let released = command.wait_for(move || blocked.recv().is_ok(), || Some("x".to_owned()));
         assert_eq!(released.unwrap(), Some(true));
-        command.notice_wait("y");
+        command.call_notice("y");
         assert_eq!(noticed.try_iter().collect::<Vec<_>>(), ["x"]);
     }
 }

@@ -45,7 +45,7 @@ pub struct DownloadStatus {
     pub from: Vec<(String, u64)>,
     /// The final path of the file or folder.
     pub path: PathBuf,
-    /// Why it makes no progress, if it does not: the latest problem with trackers or peers.
+    /// If the download makes no progress, the reason: the latest problem with trackers or peers.
     pub trouble: Option<String>,
 }
 
@@ -94,11 +94,11 @@ pub struct LinkStatus {
     pub client: String,
     /// Whether this peer opened the connection.
     pub outgoing: bool,
-    /// The number of pieces that it has, and of all pieces.
+    /// The number of pieces that the other peer has, and of all pieces.
     pub pieces: (u32, u32),
-    /// Bytes of blocks received from it.
+    /// Bytes of blocks received from the other peer.
     pub downloaded: u64,
-    /// Bytes of blocks sent to it.
+    /// Bytes of blocks sent to the other peer.
     pub uploaded: u64,
 }
 
@@ -123,7 +123,7 @@ pub struct ControlStatus {
     /// Whether it answers requests.
     pub state: TrackerState,
     /// The number of registry writes that it lacks, according to the trackers that answer. `None`
-    /// if no tracker answers, or if any of those that answer has not had a report from `tracker`
+    /// if no tracker answers, or if one of those that answer has received no report from `tracker`
     /// yet.
     pub lag: Option<u64>,
     /// Why it does not answer.

@@ -62,7 +62,8 @@ fn check(
 ) -> Option<(InfoHash, usize)> {
     let first = next.map_or(InfoHash([0; 20]), |(first, _)| first);
     let mut transfers = transfers.transfers_from(first, FILES_PER_CHECK + 1);
-    // The next check starts with the first transfer that is left out here.
+    // The limit applies to transfers too. The next check starts with the first transfer that is
+    // left out here.
     let rest = transfers
         .get(FILES_PER_CHECK)
         .map(|transfer| (transfer.info_hash(), 0));

@@ -1,10 +1,10 @@
 //! Reads the text of a file `inR.txt`.
 //!
 //! The format: the number of owned files; for each a line `NAME SEGMENTS`, and then one line per
-//! segment with its identifier; the number of wanted files; for each a line with its name. The
-//! content of a segment is its identifier with a newline, so all identifiers of a file must have
-//! the same length. White space at the end of a line is ignored, and so are blank lines at the end
-//! of the file.
+//! segment with its identifier; the number of wanted files; for each a line with its name. A
+//! segment is one piece, and its content is its identifier with a newline. So all identifiers of a
+//! file must have the same length. White space at the end of a line is ignored, and so are blank
+//! lines at the end of the file.
 //!
 //! Each error has its line number. A number in the file never decides how much memory is allocated.
 //!

@@ -143,8 +143,8 @@ pub fn check_backup_name(path: &Path) -> Result<(), BackupError> {
     }
 }
 
-/// Reads a whole backup. Returns `None` if the file has another format. The beginning of a first
-/// line is a backup that was cut off.
+/// Reads a whole backup. Returns `None` if the file has another format. A file that ends within the
+/// first line counts as a backup that was cut off, and is an error.
 pub(super) fn read(from: &mut dyn Read) -> io::Result<Option<Backup>> {
     let mut beginning = Vec::new();
     let length = u64::try_from(DATABASE.len()).unwrap_or(u64::MAX);
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_free_name_and_that_of_a_backup_may_be_used() {
+    fn a_backup_may_have_only_a_free_name_or_that_of_an_earlier_backup() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         check_backup_name(&path).unwrap();
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn another_file_of_any_length_is_no_backup_and_a_beginning_is_a_damaged_one() {
+    fn a_file_of_another_format_is_no_backup_and_a_cut_off_first_line_is_a_damaged_backup() {
         for other in ["my thesis", "a thesis of many words", "pieceful backup 3\n"] {
             let read = read(&mut other.as_bytes()).unwrap();
             assert!(read.is_none(), "{other:?}");

@@ -46,8 +46,8 @@ pub struct Download {
     /// The final name.
     name: String,
     /// The parts file, which contains the bytes of needed pieces that belong to unwanted files (see
-    /// `parts_file`). An earlier choice of fewer files may have left one that is no longer needed.
-    /// It is opened too, and finishing removes it.
+    /// the module `parts_file`). An earlier choice of fewer files may have left a parts file that
+    /// is no longer needed. It is opened too, and finishing removes it.
     parts_file: Option<Arc<PartsFile>>,
     /// Whether opening made the partial file or folder.
     is_new: bool,
@@ -95,10 +95,11 @@ impl Download {
         Self::open_checked(layout, destination, mode, recorded, DownloadMode::allows)
     }
 
-    /// Opens the recorded files of a download, only to discard them: the final name may be taken.
+    /// Opens the recorded files of a download, only to discard them. The final name is not needed
+    /// for that, so this does not check whether it is taken.
     ///
     /// # Errors
-    /// As for [`Download::open`].
+    /// As for [`Download::open`], except that a taken final name is no error.
     pub fn open_to_discard(
         layout: FileLayout,
         destination: &Destination,
@@ -260,7 +261,7 @@ impl Download {
     }
 
     /// The partial file has one of several possible names. This copies the good pieces of the
-    /// entries with the other names. No record names these entries, so they stay as they are.
+    /// entries with the other names. These entries are in no record, so they stay as they are.
     ///
     /// # Errors
     /// See [`Download::copy_replaced`].
@@ -324,7 +325,7 @@ impl Download {
     /// store stays usable throughout. The caller has verified every piece. The files get the
     /// `times` of the original. If the rename replaces something or needs several steps, `note` is
     /// called first, to note that in the record (see [`super::RenameSteps`]). After a crash,
-    /// [`super::recover_rename`] or [`super::undo_moves`] undoes the steps.
+    /// [`super::recover_rename`] or [`super::undo_moves`] cleans up.
     ///
     /// # Errors
     /// When the final name is taken (for a replacement: by an entry of another kind), a file
@@ -377,8 +378,8 @@ impl Download {
         Ok(path)
     }
 
-    /// Removes the partial file, or the files of this share in the partial folder and the folders
-    /// that become empty. Files in place stay.
+    /// Removes the partial file. If it is a folder, removes the files of this share from it, and
+    /// then its empty folders. Files in place stay.
     ///
     /// # Errors
     /// When something cannot be removed.

@@ -9,7 +9,7 @@ use super::in_place::InPlace;
 use super::parts_file::PartsFile;
 use super::rename::RenameSteps;
 use super::rename::{NoteSteps, rename_new};
-use super::replace::{RecoveredRename, undo_file};
+use super::replace::{RecoveredRename, clean_up_file};
 use super::tree::{Access, Folder, ignore_missing};
 use super::verify::verify;
 use super::{Destination, FileLayout, Store, StoreError};
@@ -18,8 +18,8 @@ use crate::torrent::{Layout, PieceSet};
 use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
 
-/// The parts file may have bytes of the new file `index`. Copies them into this file. Like all
-/// bytes of a partial file, they are verified later; if they are wrong, their piece is fetched.
+/// Copies bytes of the new file `index` that the parts file has into the new file. Like all bytes
+/// of a partial file, they are verified later; if they are wrong, their piece is fetched.
 pub(super) fn fill(store: &Store, index: usize, parts_file: &PartsFile) -> Result<(), StoreError> {
     let Some(entry) = store.info().files().get(index) else {
         return Ok(());
@@ -56,8 +56,8 @@ pub(super) fn check(store: &Store, good: &PieceSet) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Moves the fetched files from the partial folder next to the files in place, and removes the
-/// partial folder.
+/// Moves the fetched files out of the partial folder, into the folder of the files in place. Then
+/// removes the partial folder.
 pub(super) fn move_files(
     store: &Store,
     in_place: &InPlace,
@@ -85,7 +85,8 @@ pub(super) fn move_files(
             })
         })?;
     }
-    // All wanted files, not only those moved just now: some may have been moved before a crash.
+    // The folders of all wanted files, not only of those moved just now: other files may have been
+    // moved before a crash.
     for path in layout.folders_of(layout.wanted_files()).iter().rev() {
         to.with_parent(path, false, |above, name| above.folder(name)?.sync())?;
         ignore_missing(from.with_parent(path, false, Folder::remove_empty_folder))?;
@@ -97,8 +98,8 @@ pub(super) fn move_files(
 
 /// Cleans up after `move_files` if a crash has interrupted its noted steps. Afterwards each wanted
 /// file has either its name in the partial folder or its final name, and empty files that only held
-/// a final name are gone. [`RecoveredRename::Unknown`] if the partial folder is not there: all files
-/// were moved, or the disk is not mounted.
+/// a final name are gone. [`RecoveredRename::Unknown`] if the partial folder is not there: all
+/// files were moved, or the disk is not mounted.
 ///
 /// # Errors
 /// An error of the file system.
@@ -122,7 +123,7 @@ pub fn undo_moves(
     for path in wanted {
         ignore_missing(from.with_parent(path, false, |from, name| {
             to.with_parent(path, false, |to, new_name| {
-                undo_file((from, name), (to, new_name))
+                clean_up_file((from, name), (to, new_name))
             })
         }))?;
     }

@@ -1,5 +1,5 @@
-//! The SHA-1 of each file (BEP 47 `sha1`), compared before a download counts as complete. It is
-//! computed in file order while the transfer runs.
+//! The SHA-1 of each file (BEP 47 `sha1`), compared before a download counts as complete. The files
+//! are hashed one after another while the transfer runs.
 //!
 //! This costs little, because the bytes were written shortly before: the piece that was verified
 //! last is still in memory, and earlier bytes are in the page cache. If the torrent has no such
@@ -15,7 +15,7 @@ use std::sync::{Mutex, TryLockError};
 
 /// One call of [`FileHashes::advance`] hashes up to this many bytes, or two pieces if that is more.
 /// With one call per piece, hashing keeps up with the transfer.
-const MAX_STEP: u64 = 4 << 20;
+const MAX_ADVANCE: u64 = 4 << 20;
 
 /// Bytes of a share that are verified, written, and still in memory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,9 +69,9 @@ impl FileHashes {
         })
     }
 
-    /// Hashes the next bytes, a few pieces at most. Stops at the first piece that is not `owned`.
-    /// Takes bytes from `cached` where it has them, instead of reading them again. Returns at once
-    /// if another thread is doing this.
+    /// Hashes the next bytes, up to a limit. Stops at the first piece that is not `owned`. Takes
+    /// bytes from `cached` where it has them, instead of reading them again. Returns at once if
+    /// another thread is doing this.
     ///
     /// # Errors
     /// When reading fails.
@@ -87,7 +87,7 @@ impl FileHashes {
             Err(TryLockError::WouldBlock) => return Ok(()),
         };
         let piece_length = u64::from(store.info().lengths().piece_length());
-        let mut left = MAX_STEP.max(piece_length.saturating_mul(2));
+        let mut left = MAX_ADVANCE.max(piece_length.saturating_mul(2));
         while left > 0 {
             let hashed = cursor.step(store, cached, &owned)?;
             if hashed == 0 {
@@ -120,8 +120,8 @@ impl FileHashes {
 }
 
 impl Cursor {
-    /// Hashes a few bytes, up to the end of a piece. Returns their number, or 0 if it cannot
-    /// continue.
+    /// Hashes the next bytes, at most up to the end of their piece. Returns their number. It is 0
+    /// if the piece is not owned, or if all files have been hashed.
     fn step(
         &mut self,
         store: &Store,
@@ -266,7 +266,7 @@ mod tests {
             true
         };
         hashes.advance(&store, NONE, owned).unwrap();
-        assert_eq!(steps.into_inner() * BUFFER_LENGTH, MAX_STEP as usize);
+        assert_eq!(steps.into_inner() * BUFFER_LENGTH, MAX_ADVANCE as usize);
         stop.store(true, Ordering::Relaxed);
         let stopped = hashes.finish(&store, &stop);
         assert!(matches!(stopped, Err(StoreError::Stopped)));
@@ -287,10 +287,10 @@ mod tests {
             hashes.finish(&store, &AtomicBool::new(false)).unwrap()
         };
         assert_eq!(hash_all(0, &blocks), []);
-        // Blocks are used only if they contain the next byte to be hashed: here byte 0, and then
-        // the start of `sub/big`. These blocks are between the two.
+        // Blocks are used only if they contain the next byte to be hashed: first byte 0, later the
+        // start of `sub/big`. This block contains neither.
         assert_eq!(hash_all(7, &blocks[..1]), []);
-        // These start after all bytes.
+        // These blocks start after the end of the share.
         assert_eq!(hash_all(u64::MAX, &blocks), []);
         // These bytes differ from those on disk, so the wrong hash shows where they were used: at
         // the start of `sub/big`.

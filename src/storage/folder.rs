@@ -67,8 +67,8 @@ impl StateKind {
         }
     }
 
-    /// Whether such a process has used the folder at `path`. Only names that other folders hardly
-    /// have count: a person's folder may have one that is called `torrents`.
+    /// Whether such a process has used the folder at `path`. A folder `torrents` alone does not
+    /// show this: a person's own folder may contain one with that name.
     fn has_used(self, path: &Path) -> bool {
         let is_there = |name: &&str| path.join(name).symlink_metadata().is_ok();
         let state: &[&str] = match self {
@@ -130,8 +130,9 @@ impl StateFolder {
         Self::open(path)
     }
 
-    /// Checks that the folder at `path` is not that of a process of the other kind only. Earlier
-    /// versions did not check this, so a folder may have the files of both. Changes nothing.
+    /// Refuses the folder at `path` if a process of the other kind has used it and none of this
+    /// kind has. Earlier versions did not check this, so both kinds may have used a folder. Such a
+    /// folder is accepted. Changes nothing.
     ///
     /// # Errors
     /// [`StateFolderError::OtherKind`].
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_folder_with_the_files_of_the_other_kind_alone_is_refused() {
+    fn a_folder_that_only_the_other_kind_has_used_is_refused() {
         for (files, peer, tracker) in [
             (&[][..], true, true),
             (&["torrents", "tracker_info.txt", "cluster.pem"], true, true),

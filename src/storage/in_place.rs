@@ -1,6 +1,6 @@
 //! Files that an earlier download of the same torrent has completed. They are in the folder with
-//! the final name, to which the present download adds more files. The files in place are not moved
-//! and not written.
+//! the final name. The present download adds more files to this folder. It does not move or write
+//! the files in place.
 
 use super::layout::FileLayout;
 use super::root::Root;
@@ -21,8 +21,8 @@ impl InPlace {
     /// or if nothing has the final name.
     ///
     /// # Errors
-    /// When the folder cannot be read. [`StoreError::Exists`] names a file whose length is not that
-    /// of the wanted file.
+    /// When the folder cannot be read. [`StoreError::Exists`] names a file that has another length
+    /// than in the torrent.
     pub(super) fn find(
         files: &FileLayout,
         destination: &Destination,

@@ -123,7 +123,7 @@ fn set_time(file: &File, time: i64) -> io::Result<()> {
     time.map_or(Ok(()), |time| file.set_modified(time))
 }
 
-/// Syncs the whole file system. Returns whether it can do that.
+/// Syncs the whole file system. Returns `false` if the file system does not support this.
 fn sync_file_system(store: &Store) -> Result<bool, StoreError> {
     let (folder, path) = (store.root().handle()?, store.path());
     let synced = syncfs(&folder).map_err(io::Error::from);

@@ -68,8 +68,8 @@ impl PartsFile {
     /// Gives a new parts file its length, which is that of the share.
     pub(super) fn make_room(&self, total: u64) -> Result<(), StoreError> {
         let file = self.handle()?;
-        // The length is set only if necessary, because this changes the modification time, which is
-        // part of the stamp.
+        // Setting the length changes the modification time, which is part of the stamp. So the
+        // length is set only if necessary.
         if metadata(&file, || self.path.clone())?.len() == total {
             return Ok(());
         }

@@ -63,7 +63,7 @@ impl RecordKind {
 pub enum RecordState {
     /// Not known to be complete. Hashing finds the pieces that exist.
     Partial,
-    /// Complete at the time of these stamps.
+    /// Complete when its files had these stamps.
     Complete {
         /// The stamps of the files, see [`super::Store::stamps`].
         stamps: Vec<FileStamp>,

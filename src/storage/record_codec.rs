@@ -60,7 +60,7 @@ pub enum RecordError {
         /// Where the files of the share are.
         place: PathBuf,
         /// Whether it is a download that was not stopped.
-        is_download: bool,
+        is_unstopped_download: bool,
         /// Whether it is a download that is not complete.
         is_unfinished: bool,
         /// The record of the share.
@@ -88,15 +88,19 @@ impl RecordError {
         }
     }
 
-    /// The share or download whose file cannot be used, by the name of that file.
+    /// The share or download whose file cannot be used. The name of that file says which one it is.
     pub fn info_hash(&self) -> Option<InfoHash> {
         self.path().file_stem()?.to_str()?.parse().ok()
     }
 
-    /// Whether the file may be that of a download, so that the download is lost.
+    /// Whether a download that was not stopped may be lost. A record that cannot be read may belong
+    /// to such a download if its name is an info-hash.
     pub fn may_lose_download(&self) -> bool {
         match self {
-            Self::Torrent { is_download, .. } => *is_download,
+            Self::Torrent {
+                is_unstopped_download,
+                ..
+            } => *is_unstopped_download,
             _ => self.info_hash().is_some(),
         }
     }

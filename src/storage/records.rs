@@ -210,7 +210,7 @@ impl Records {
         let metainfo = self.load_torrent(hash, torrent);
         let metainfo = metainfo.map_err(|what| RecordError::Torrent {
             place: record.kind.place(),
-            is_download: matches!(record.kind, RecordKind::Download(_))
+            is_unstopped_download: matches!(record.kind, RecordKind::Download(_))
                 && record.state != RecordState::Stopped,
             is_unfinished: !matches!(record.state, RecordState::Complete { .. }),
             record: path,
@@ -242,8 +242,9 @@ impl Records {
         Ok(metainfo)
     }
 
-    /// Whether the file that could not be used at the start is still there, and the share or
-    /// download has not been added again.
+    /// Whether the share or download `hash`, which could not be loaded at the start, still has a
+    /// record and has not been added again. If its `hash` is unknown: whether the file `path`,
+    /// which could not be used, still exists.
     pub fn is_still_damaged(&self, path: &Path, hash: Option<InfoHash>) -> bool {
         let Some(hash) = hash else {
             return path.exists();

@@ -18,24 +18,24 @@ pub enum ExtraFiles {
     Keep,
 }
 
-/// What became of a rename to the final name that was noted.
+/// What became of a noted rename to the final name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecoveredRename {
-    /// It was not made, or is undone now: the replaced folder has its name, and the download can
-    /// be finished later.
+    /// It was not made, or is undone now: the replaced folder has its name again, and the download
+    /// can be finished later.
     Undone,
     /// All of it was done: the download has the final name. A replaced folder may still be there;
     /// [`remove_replaced`] removes it.
     Done,
-    /// Only the content of the files can show that, or the disk is not mounted.
+    /// Only the content of the files can show whether it was made, or the disk is not mounted.
     Unknown,
 }
 
-/// Undoes the noted steps, unless all of them were done before the crash that interrupted them.
+/// Undoes the noted steps after a crash, unless all of them were done before it.
 ///
 /// # Errors
-/// [`StoreError::SetAside`] if something else has the final name meanwhile. Any other error of the
-/// file system.
+/// [`StoreError::SetAside`] if something else has taken the final name meanwhile. Any other error
+/// of the file system.
 pub fn recover_rename(
     destination: &Destination,
     partial: &str,
@@ -47,14 +47,14 @@ pub fn recover_rename(
         opened => opened?,
     };
     let name = &*destination.name;
-    let (has_partial, is_taken) = (parent.entry(partial)?, parent.entry(name)?);
-    let is_inode = |entry: Option<FileStat>, inode| entry.is_some_and(|it| it.st_ino == inode);
+    let (at_partial, at_final) = (parent.entry(partial)?, parent.entry(name)?);
+    let has_inode = |entry: Option<FileStat>, inode| entry.is_some_and(|it| it.st_ino == inode);
     Ok(match steps {
-        RenameSteps::Done if is_taken.is_some() => RecoveredRename::Done,
-        RenameSteps::Replace { inode } if is_inode(is_taken, *inode) => RecoveredRename::Done,
-        RenameSteps::Replace { inode } if is_inode(has_partial, *inode) => RecoveredRename::Undone,
+        RenameSteps::Done if at_final.is_some() => RecoveredRename::Done,
+        RenameSteps::Replace { inode } if has_inode(at_final, *inode) => RecoveredRename::Done,
+        RenameSteps::Replace { inode } if has_inode(at_partial, *inode) => RecoveredRename::Undone,
         RenameSteps::Done | RenameSteps::Replace { .. } => RecoveredRename::Unknown,
-        RenameSteps::New | RenameSteps::SetAside { .. } if has_partial.is_none() => {
+        RenameSteps::New | RenameSteps::SetAside { .. } if at_partial.is_none() => {
             RecoveredRename::Unknown
         }
         RenameSteps::New => {
@@ -81,8 +81,8 @@ fn put_back(parent: &Folder, aside: &str, name: &str) -> Result<(), StoreError> 
     // This rename may take several steps too, but they need no note. The existing note stays in the
     // record until everything is undone. So after a crash, the next start calls this function
     // again.
-    let noted = |_: RenameSteps| Ok(());
-    let renamed = rename_new((parent, aside), (parent, name), Layout::Folder, &noted);
+    let no_note = |_: RenameSteps| Ok(());
+    let renamed = rename_new((parent, aside), (parent, name), Layout::Folder, &no_note);
     renamed.map_err(|error| match error {
         StoreError::Exists(path) => StoreError::SetAside {
             path,
@@ -98,13 +98,13 @@ fn undo_new(parent: &Folder, partial: &str, name: &str, layout: Layout) -> Resul
     if layout == Layout::Folder {
         return parent.remove_empty_folder(name);
     }
-    undo_file((parent, partial), (parent, name))
+    clean_up_file((parent, partial), (parent, name))
 }
 
 /// Cleans up after an interrupted rename of a file. If an empty placeholder has the new name,
 /// removes the placeholder. If the file has both names, removes the old name, which completes the
 /// rename.
-pub(super) fn undo_file(
+pub(super) fn clean_up_file(
     (old, from): (&Folder, &str),
     (new, to): (&Folder, &str),
 ) -> Result<(), StoreError> {
@@ -138,7 +138,8 @@ pub fn remove_replaced(
     }
 }
 
-/// Removes a replaced folder. Only logs an error, because the download itself is complete.
+/// Removes a replaced folder. If that fails, the error is only logged, because the download itself
+/// is complete.
 pub(super) fn remove_old_folder(old: &Path, new: &Path, extra_files: ExtraFiles) {
     let moved = match extra_files {
         ExtraFiles::Remove => Ok(()),
@@ -152,7 +153,7 @@ pub(super) fn remove_old_folder(old: &Path, new: &Path, extra_files: ExtraFiles)
     }
 }
 
-/// Moves each entry that only the folder `old` has into the folder `new`. Can be called again after
+/// Moves into the folder `new` each entry that only the folder `old` has. Can be called again after
 /// a crash.
 fn move_extra_files(old: &Path, new: &Path) -> io::Result<()> {
     for entry in old.read_dir()? {

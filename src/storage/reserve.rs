@@ -70,7 +70,7 @@ pub(super) fn reserve(file: &File, path: &Path, length: u64, cheap: bool) -> io:
     file.set_len(length)
 }
 
-/// Space on disk for a small file. Dropping this frees the space, for the file itself.
+/// Space on disk for a small file. Dropping this frees the space, so that the file can be written.
 #[derive(Debug)]
 pub struct ReservedSpace(#[expect(dead_code, reason = "open, so that it keeps its space")] File);
 

@@ -30,8 +30,8 @@ impl RunningTracker {
         whole_file::replace(&folder.join(FILE_NAME), text.as_bytes())
     }
 
-    /// Reads the file. Returns `None` if there is none, because the tracker has ended normally, or
-    /// if it cannot be read.
+    /// Reads the file. Returns `None` if the file does not exist (the tracker has ended normally)
+    /// or cannot be read.
     pub fn load(folder: &Path) -> Option<Self> {
         let text = fs::read_to_string(folder.join(FILE_NAME)).ok()?;
         let mut lines = text.lines();
@@ -41,7 +41,7 @@ impl RunningTracker {
         })
     }
 
-    /// Removes the file when the tracker ends.
+    /// Removes the file. To be called at the end of the tracker.
     pub fn remove(folder: &Path) {
         let _ = fs::remove_file(folder.join(FILE_NAME));
         let _ = sync_folder(folder);

@@ -246,9 +246,9 @@ impl Store {
         now.is_ok_and(|now| FileStamp::compare_all(stamps, &now) < StampMatch::Changed)
     }
 
-    /// Whether a piece cannot be read because the parts file is missing.
-    pub fn cannot_read(&self, piece: PieceIndex) -> bool {
-        self.parts_file.is_none() && self.is_mixed(piece)
+    /// Whether a piece can be read: it needs no parts file, or the parts file exists.
+    pub fn can_read(&self, piece: PieceIndex) -> bool {
+        self.parts_file.is_some() || !self.is_mixed(piece)
     }
 
     /// Whether a piece contains bytes of an unwanted file.
@@ -311,8 +311,8 @@ impl Store {
                 continue;
             };
             let path = self.file_path(index);
-            // The path that a user named may be a symbolic link. Links inside a folder are not
-            // followed.
+            // The path of a share that is a single file may be a symbolic link. Links inside a
+            // folder are not followed.
             let metadata = match self.root().is_folder() {
                 false => fs::metadata(&path),
                 true => fs::symlink_metadata(&path),

@@ -65,8 +65,8 @@ pub(super) fn share(info: &Arc<Info>, path: &Path) -> Store {
     store
 }
 
-/// Opens a download as a peer does after a start: its record names the partial file, if there is
-/// one. Then makes the files.
+/// Opens a download as a restarted peer does: with a record, which names the partial file if that
+/// file exists. Then makes the files.
 pub(super) fn open_recorded(
     layout: FileLayout,
     destination: &Destination,

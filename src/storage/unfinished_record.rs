@@ -22,7 +22,7 @@ pub struct UnfinishedRecord {
 }
 
 impl UnfinishedRecord {
-    /// The entries of the record.
+    /// The entries of the record. The key of `extends` is `widens`, as in existing records.
     pub(super) fn entries<'a>(&'a self) -> impl Iterator<Item = (&'static str, Item<'a>)> {
         let flag = |set: bool, key| set.then(|| (key, Item::from(1u32)));
         let name = |(key, name): (&'static str, Option<&'a String>)| {

@@ -110,8 +110,8 @@ struct Peer {
     traffic: PeerTraffic,
     /// Since when the peer owes us blocks without delivering any, and when it last owed us some.
     debt: Option<(Duration, Duration)>,
-    /// When the peer last got or lost a slot.
-    last_served: Option<Duration>,
+    /// When the peer last got or lost a slot. `None` if it never had one.
+    slot_changed: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +181,7 @@ impl Choker {
             sent_rate: Rate::over(RANKED_SPAN),
             traffic: PeerTraffic::default(),
             debt: None,
-            last_served: None,
+            slot_changed: None,
         };
         self.peers.insert(id, peer);
     }
@@ -273,9 +273,9 @@ impl Choker {
             self.choke_idle(now, &mut changes);
             return changes;
         }
-        let held = self.peers.values().filter(|peer| peer.is_served());
-        let (kept, idle): (Vec<&Peer>, Vec<&Peer>) = held.partition(|peer| peer.interested);
-        let must_choke = kept.len() > self.slot_count || !idle.is_empty();
+        let served = self.peers.values().filter(|peer| peer.is_served());
+        let (active, idle): (Vec<&Peer>, Vec<&Peer>) = served.partition(|peer| peer.interested);
+        let must_choke = active.len() > self.slot_count || !idle.is_empty();
         if due || must_choke || std::mem::take(&mut self.must_rank) {
             self.must_rank = false;
             self.rank(now, &mut changes);
@@ -394,9 +394,9 @@ impl Choker {
     /// Chooses up to `count` of `waiting` for a turn: as a seed those that have waited longest
     /// (first those that never had a slot), otherwise at random.
     fn draw(&mut self, mut waiting: Vec<LinkId>, count: usize, now: Duration) -> Vec<LinkId> {
-        let served = |id: &LinkId| self.peers.get(id).and_then(|peer| peer.last_served);
+        let changed = |id: &LinkId| self.peers.get(id).and_then(|peer| peer.slot_changed);
         if self.seeding {
-            waiting.sort_by_key(|id| (served(id).is_some(), served(id).unwrap_or(now), *id));
+            waiting.sort_by_key(|id| (changed(id).is_some(), changed(id).unwrap_or(now), *id));
             waiting.truncate(count);
             return waiting;
         }
@@ -406,7 +406,7 @@ impl Choker {
             .map(|id| {
                 (
                     id,
-                    if served(&id).is_none() {
+                    if changed(&id).is_none() {
                         NEWCOMER_WEIGHT
                     } else {
                         1
@@ -456,7 +456,7 @@ fn set_slot(
     changes: &mut Vec<ChokeChange>,
 ) {
     peer.slot = slot;
-    peer.last_served = Some(now);
+    peer.slot_changed = Some(now);
     let choked = slot == SlotState::Choked;
     changes.push(ChokeChange { link, choked });
 }

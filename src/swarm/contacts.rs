@@ -118,7 +118,7 @@ impl Contacts {
         self.candidates.release(address, now + CALL_AGAIN_AFTER);
     }
 
-    /// Like [`Contacts::release`], but the address may be called again from `until` on.
+    /// Like [`Contacts::release`], but the address is not called before `until`.
     pub fn release_with_pause_until(&mut self, address: SocketAddr, until: Duration) {
         self.candidates.release(address, until);
     }

@@ -8,8 +8,8 @@
 //!
 //! Out of scope: sockets, files, certificates, trackers, and buffers (a `B` holds the bytes of a
 //! block, and [`Budget`] counts the reserved buffers). A web seed has a [`LinkId`] like a link to a
-//! peer. The core sends it no requests: the code that reads the web seed asks the core for the next
-//! blocks ([`Core::next_for_web_seed`]), because one HTTP request covers a long range.
+//! peer. The core sends it no requests, because one HTTP request covers many blocks. Instead, the
+//! code that reads the web seed asks the core for the next blocks ([`Core::next_for_web_seed`]).
 
 mod assembly;
 mod block;
@@ -386,8 +386,8 @@ impl<B: Debug> Core<B> {
         self.fetch.on_earlier_runs_hashed(next, hasher)
     }
 
-    /// All runs of a piece that has several are hashed. Returns the sources of the piece, or `None`
-    /// if it was given up.
+    /// The last run of a piece that has several was hashed. Returns the sources of the piece, or
+    /// `None` if the piece was given up.
     pub fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<Sources> {
         self.fetch.on_piece_hashed(piece)
     }
@@ -543,7 +543,7 @@ impl<B: Debug> Core<B> {
         self.peers.contacts_mut()
     }
 
-    /// Ends all links and forgets all known addresses, except the barred ones.
+    /// Ends all links. Forgets all known addresses that are not barred.
     pub fn give_up_peers(&mut self, reason: &str, now: Duration) {
         self.contacts_mut().forget_unbarred();
         self.close_links(reason);

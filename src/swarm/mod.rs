@@ -3,8 +3,8 @@
 //!
 //! In scope: rarest first, the state of blocks in flight, endgame, request windows by bandwidth x
 //! delay, blame for bad pieces, choking, rate limits, back-off. Out of scope: sockets, files,
-//! threads and clocks. The caller passes the time (a [`Duration`] since any epoch), and a seed for
-//! all random choices. So every schedule can be replayed.
+//! threads and clocks. The caller passes the time (a [`Duration`] since any epoch), and the number
+//! that starts the random generator. So the same calls always lead to the same decisions.
 //!
 //! [`Duration`]: std::time::Duration
 

@@ -22,8 +22,8 @@ const MAX_EARLY: u32 = 10;
 pub struct PeerExchange {
     /// The addresses that the peer has from us.
     sent: BTreeSet<SocketAddr>,
-    /// The earliest time of the next message to send.
-    next: Duration,
+    /// When to check again whether there is something to send.
+    next_check: Duration,
     /// When a message was last accepted.
     last_accepted: Option<Duration>,
     /// The number of early messages in a row.
@@ -47,32 +47,32 @@ pub struct TooOften;
 impl PeerExchange {
     /// Whether it is time to check for something to send.
     pub fn is_due(&self, now: Duration) -> bool {
-        now >= self.next
+        now >= self.next_check
     }
 
     /// The message to send now; `None` if none is due, or if nothing has changed. `current` are the
-    /// addresses that the peer is to have. `own` is the peer's own address, which is left out. The
+    /// addresses that the peer is to have. `peer` is the peer's own address, which is left out. The
     /// message has at most `max` added and `max` dropped addresses. The others wait for the next
     /// message.
     pub fn next_message(
         &mut self,
         now: Duration,
         current: &BTreeSet<SocketAddr>,
-        own: Option<SocketAddr>,
+        peer: Option<SocketAddr>,
         max: usize,
     ) -> Option<ContactChanges> {
         if !self.is_due(now) {
             return None;
         }
         let added = current.difference(&self.sent);
-        let added = added.filter(|address| Some(**address) != own);
+        let added = added.filter(|address| Some(**address) != peer);
         let changes = ContactChanges {
             added: added.copied().take(max).collect(),
             dropped: self.sent.difference(current).copied().take(max).collect(),
         };
         if changes == ContactChanges::default() {
             let first = self.sent.is_empty();
-            self.next = now
+            self.next_check = now
                 + if first {
                     FIRST_CHECK_INTERVAL
                 } else {
@@ -84,7 +84,7 @@ impl PeerExchange {
         for address in &changes.dropped {
             self.sent.remove(address);
         }
-        self.next = now + SEND_INTERVAL;
+        self.next_check = now + SEND_INTERVAL;
         Some(changes)
     }
 
@@ -150,7 +150,7 @@ mod tests {
             None
         );
         assert!(!exchange.is_due(at(131)) && exchange.is_due(at(132)));
-        let own = Some(([10, 0, 0, 1], 70).into());
+        let peer = Some(([10, 0, 0, 1], 70).into());
         assert_eq!(
             exchange
                 .next_message(at(132), &contacts(10..61), None, 50)
@@ -160,11 +160,11 @@ mod tests {
             1
         );
         assert_eq!(
-            exchange.next_message(at(192), &contacts(10..61), own, 50),
+            exchange.next_message(at(192), &contacts(10..61), peer, 50),
             None
         );
         let others = exchange
-            .next_message(at(202), &contacts(10..72), own, 50)
+            .next_message(at(202), &contacts(10..72), peer, 50)
             .unwrap();
         assert_eq!(others.added.len(), 10, "all but the peer's own");
     }

@@ -58,23 +58,23 @@ impl Rarity {
 
     /// One more partial link has the piece.
     pub(super) fn increase(&mut self, piece: PieceIndex, rng: &mut Rng) {
-        let bucket = self.availability[piece.index()] as usize;
+        let old_bucket = self.availability[piece.index()] as usize;
         self.availability[piece.index()] += 1;
         if self.waits(piece) {
-            self.move_up(piece, bucket);
-            self.swap_with_random(piece, bucket + 1, rng);
+            self.move_up(piece, old_bucket);
+            self.swap_with_random(piece, old_bucket + 1, rng);
         }
     }
 
     /// One partial link fewer has the piece.
     pub(super) fn decrease(&mut self, piece: PieceIndex, rng: &mut Rng) {
-        let Some(bucket) = (self.availability[piece.index()] as usize).checked_sub(1) else {
+        let Some(new_bucket) = (self.availability[piece.index()] as usize).checked_sub(1) else {
             return;
         };
         self.availability[piece.index()] -= 1;
         if self.waits(piece) {
-            self.move_down(piece, bucket + 1);
-            self.swap_with_random(piece, bucket, rng);
+            self.move_down(piece, new_bucket + 1);
+            self.swap_with_random(piece, new_bucket, rng);
         }
     }
 

@@ -46,7 +46,8 @@ impl Rate {
         recent.map(|(_, bytes)| bytes).sum()
     }
 
-    /// Bytes a second over the span before `now`, or since the first byte if that is more recent.
+    /// Bytes a second over the span before `now`, or over the time since the first byte if that is
+    /// shorter.
     pub fn bytes_per_second(&self, now: Duration) -> u64 {
         let Some(first) = self.first else { return 0 };
         let over = now

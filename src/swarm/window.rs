@@ -29,7 +29,7 @@ const GROWTH: u32 = 8;
 const NEAR_ALLOWANCE: u32 = 512;
 /// A rate is measured over at least this long.
 const MIN_ROUND: Duration = Duration::from_millis(10);
-/// The best rate of this many rounds counts.
+/// The window follows the best rate of the last rounds. This is the number of these rounds.
 const KEPT_RATES: usize = 8;
 
 /// The window of one link.
@@ -92,8 +92,9 @@ impl Window {
         self.shortest.unwrap_or_default()
     }
 
-    /// The peer queues at most this many of our requests (`reqq`, BEP 10).
-    pub fn limit(&mut self, largest: u32) {
+    /// Limits the window to `largest` blocks: the peer queues at most this many of our requests
+    /// (`reqq`, BEP 10).
+    pub fn limit_to(&mut self, largest: u32) {
         self.largest = largest.max(1);
         self.blocks = self.blocks.min(self.largest);
     }
@@ -276,8 +277,8 @@ mod tests {
             let round_trip = 2 * ms(one_way);
             link.run(5 * round_trip);
             let before = link.bytes;
-            // The start costs at most what the link delivers in two and a half round trips, in
-            // addition to the round trip until the first block.
+            // A link that is full from the start would have delivered more: at most the bytes of
+            // 3.5 round trips. In one of them nothing can arrive.
             let lost = 5.0 * round_trip.as_secs_f64() - before as f64 / 125e6;
             assert!(lost < 3.5 * round_trip.as_secs_f64(), "{lost} s");
             link.run(6 * round_trip);
@@ -335,7 +336,7 @@ mod tests {
         link.run(ms(1_000));
         let mut window = link.window;
         assert!(link.max_window <= 250);
-        window.limit(10);
+        window.limit_to(10);
         assert!(window.blocks() <= 10);
         window.on_stall();
         assert_eq!(window.blocks(), MIN_WINDOW);

@@ -121,8 +121,8 @@ impl FromStr for Glob {
                 '*' if rest.next_if_eq(&'*').is_none() => Part::AnyInName,
                 '*' => {
                     while rest.next_if_eq(&'*').is_some() {}
-                    let at_start = matches!(parts.last(), None | Some(Part::Exactly('/')));
-                    match at_start && rest.next_if_eq(&'/').is_some() {
+                    let at_name_start = matches!(parts.last(), None | Some(Part::Exactly('/')));
+                    match at_name_start && rest.next_if_eq(&'/').is_some() {
                         true => Part::AnyFolders,
                         false => Part::AnyInPath,
                     }

@@ -387,7 +387,7 @@ mod tests {
             }),
             ("le".into(), |e| *e == MetainfoError::WrongType("info")),
             (
-                // The length ends inside the character, which has three bytes.
+                // The name has two bytes by its prefix, but its only character has three.
                 "d6:lengthi1e4:name2:\u{fffd}e".into(),
                 |e| matches!(e, MetainfoError::Bencode(_)),
             ),

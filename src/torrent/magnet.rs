@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 /// The longest link that is read, in bytes.
 const MAX_LINK: usize = 64 << 10;
-/// The text before an info-hash of BitTorrent v1, in any case (RFC 8141, section 3.1).
+/// The text before an info-hash of BitTorrent v1, in upper or lower case (RFC 8141, section 3.1).
 const BTIH: &str = "urn:btih:";
 /// The largest number of trackers, of peers and of web seeds that are taken from one link. Others
 /// are ignored.
@@ -124,7 +124,8 @@ fn add(list: &mut Vec<String>, value: String) {
 }
 
 impl Magnet {
-    /// What it names besides the info-hash. Its trackers have no order, so they are one tier.
+    /// The trackers, web seeds and peers of the link. The trackers are one tier, because their
+    /// order in a link has no meaning.
     pub fn sources(&self) -> NamedSources {
         let tiers = [self.trackers.clone()].into_iter();
         NamedSources {
@@ -232,7 +233,7 @@ mod tests {
     const HASH: &str = "0123456789abcdef0123456789abcdef01234567";
 
     #[test]
-    fn a_magnet_link_is_parsed_and_formatted_again() {
+    fn a_magnet_link_is_formatted_and_parsed_again() {
         let magnet = Magnet {
             info_hash: HASH.parse().unwrap(),
             name: Some("big file ü&.iso".into()),

@@ -6,7 +6,9 @@ use super::{Lengths, PieceIndex};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PieceSet {
     bits: Vec<u8>,
+    /// The number of pieces of the share.
     pieces: u32,
+    /// The number of pieces in the set.
     count: u32,
 }
 

@@ -1,5 +1,5 @@
-//! Where a swarm can be found, besides its info-hash: trackers, web seeds and peers. A `.torrent`
-//! and a magnet link of the same share may name different ones.
+//! The trackers, web seeds and peers that a `.torrent` or a magnet link names. A `.torrent` and a
+//! magnet link of the same share may name different ones.
 
 use super::Metainfo;
 

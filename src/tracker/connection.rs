@@ -172,7 +172,8 @@ impl HttpSession {
         let has_unsent = self.sent < self.out.len();
         if has_unsent && !self.flush()? {
             if self.stage == Stage::Idle {
-                // For `Stage::Head`, `go_on` starts a new idle time once the responses are sent.
+                // After the last byte is sent, `go_on` sets a new idle deadline. It does so only in
+                // `Stage::Head`.
                 self.stage = Stage::Head;
             }
             self.until = Instant::now() + self.deadlines.head;

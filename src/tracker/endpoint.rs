@@ -201,7 +201,9 @@ impl Endpoint {
 
 /// The file that says where the tracker runs. Dropping this deletes it.
 #[derive(Debug)]
-pub(super) struct RunningFile(PathBuf);
+pub(super) struct RunningFile {
+    folder: PathBuf,
+}
 
 impl RunningFile {
     pub(super) fn create(endpoint: &Endpoint) -> Self {
@@ -212,12 +214,14 @@ impl RunningFile {
         if let Err(error) = running.store(&endpoint.folder) {
             log::warn!("backups of this tracker are not possible while it runs: {error}");
         }
-        Self(endpoint.folder.clone())
+        Self {
+            folder: endpoint.folder.clone(),
+        }
     }
 }
 
 impl Drop for RunningFile {
     fn drop(&mut self) {
-        RunningTracker::remove(&self.0);
+        RunningTracker::remove(&self.folder);
     }
 }

@@ -192,7 +192,7 @@ fn policy(is_open: bool) -> AnnouncePolicy {
     }
 }
 
-/// The function that serves an accepted TLS connection by its purpose.
+/// The function that serves an accepted TLS connection. The purpose of the connection decides how.
 fn serve_tls(store: &Arc<RegistryStore>, registrar: &Arc<Registrar>) -> ServeTls {
     let (store, registrar) = (Arc::clone(store), Arc::clone(registrar));
     Box::new(move |accepted| {

@@ -91,21 +91,16 @@ fn answer(store: &RegistryStore, stream: &TlsStream) -> Result<(), OperatorError
         stream,
         waiting: Vec::with_capacity(MAX_BACKUP_PART),
     };
-    let last = match store.back_up(&mut parts) {
-        Ok(()) => OperatorMessage::End,
-        Err(error) => {
-            log::error!("cannot make a backup: {error}");
-            OperatorMessage::Refused(TextLine::new(&format!(
-                "the tracker cannot make a backup: {error}"
-            )))
-        }
+    let refused = store
+        .back_up(&mut parts)
+        .err()
+        .map(|error| TextLine::new(&format!("the tracker cannot make a backup: {error}")));
+    let last = match &refused {
+        None => OperatorMessage::End,
+        Some(reason) => OperatorMessage::Refused(reason.clone()),
     };
-    Ok(write_frame(
-        stream,
-        &last.encode(),
-        MAX_FRAME,
-        FRAME_TIMEOUT,
-    )?)
+    write_frame(stream, &last.encode(), MAX_FRAME, FRAME_TIMEOUT)?;
+    refused.map_or(Ok(()), |reason| Err(OperatorError::Refused(reason)))
 }
 
 /// Sends the written bytes in parts.
@@ -139,7 +134,7 @@ impl Write for PartWriter<'_> {
 
 /// Fetches a backup from the tracker at `address` and writes it to `file` (mode 0600). It replaces
 /// an earlier backup, but no other file. The backup contains the key of the cluster, so that a
-/// restored tracker belongs to the same cluster. Returns its length in bytes.
+/// restored tracker belongs to the same cluster. Returns the length of the backup in bytes.
 ///
 /// # Errors
 /// See [`OperatorError`]. On an error, `file` is unchanged.

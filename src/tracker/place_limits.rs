@@ -4,8 +4,8 @@
 use crate::net::{PlaceLimits, descriptor_limit};
 use std::net::IpAddr;
 
-/// Places in addition to the others, for the addresses of the trackers and for this machine, so
-/// that replicas and the operator always find one.
+/// Extra places that only the addresses of the trackers and this machine may use. So replicas and
+/// the operator always find a place.
 const RESERVED_PLACES: usize = 64;
 /// Descriptors for files, the database, calls to other trackers and the reserved places. The
 /// remaining descriptors are for the places that are not reserved.

@@ -276,8 +276,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The id of a saved peer.
-    fn whole(id: u8) -> SavedId {
+    fn whole_id(id: u8) -> SavedId {
         SavedId::Whole(PeerId([id; 20]))
     }
 
@@ -290,7 +289,7 @@ mod tests {
 
     fn saved() -> SavedSwarms {
         let peer = |id: u8, is_seed, key: Option<u32>, addresses| SavedPeer {
-            id: whole(id),
+            id: whole_id(id),
             key: key.map(nonzero_key_hash),
             is_seed,
             addresses,

@@ -39,8 +39,8 @@ pub struct TrackerOptions {
     /// The UDP socket with the same port, from [`bind_with_udp`]. It is used only if the tracker
     /// serves open swarms.
     pub udp: Option<UdpSocket>,
-    /// The file that keeps open swarms between a graceful stop and the next start. Without it they
-    /// are lost at the end.
+    /// The file that keeps open swarms between a graceful stop and the next start. Without this
+    /// file they are lost when the tracker stops.
     pub swarms_file: Option<SwarmsFile>,
     /// Announce interval for `pieceful` peers: whole seconds, at least one. A peer that misses two
     /// announces is removed.
@@ -265,8 +265,8 @@ impl Drop for Tracker {
     }
 }
 
-/// Restores the swarms that the last process saved. The file is deleted once it has been read, so
-/// that a crash cannot reload stale swarms.
+/// Restores the swarms that the last process saved. Then deletes the file, so that a start after a
+/// crash does not restore stale swarms.
 fn restore(swarms: &Swarms, file: &SwarmsFile, epoch: Instant) {
     let path = file.path().display();
     let restored = match file.load(MAX_SAVED) {

@@ -21,7 +21,8 @@ pub enum AnnouncePolicy {
     Open,
     /// None: the tracker was started without `--open`.
     NotOpen,
-    /// None, for this reason, and no counts are shown: the tracker is used for something else.
+    /// None, and `/stats` and `/metrics` do not exist: the tracker is used for something else, as
+    /// this text says.
     Nothing(&'static str),
 }
 

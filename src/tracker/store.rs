@@ -1,9 +1,10 @@
 //! The registry of one tracker, together with its database and its replication.
 //!
 //! In scope: opening, reading, applying one write at a time, and driving the [`Replica`] that owns
-//! the registry. Its commits go to the thread `registry`, its messages to the outboxes of the
-//! replica connections. The thread `replica` calls [`Replica::tick`]. Out of scope: access rights,
-//! the decisions of replication (`replication`), and the connections themselves (`replicas`).
+//! the registry. The replica's commits go to the thread `registry`, its messages to the outboxes of
+//! the replica connections. The thread `replica` calls [`Replica::tick`]. Out of scope: access
+//! rights, the decisions of replication (`replication`), and the connections themselves
+//! (`replicas`).
 //!
 //! A write returns when it is durable here and at another tracker. If no other tracker is current,
 //! or if none confirms the write within [`PUSH_WAIT`](super::replication::PUSH_WAIT), it returns
@@ -94,14 +95,14 @@ pub enum WriteError {
 /// Where a write is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// At as many trackers as possible: two, or the only one that is listed.
+    /// At two trackers, or at the only one that is listed.
     Safe,
     /// Only here so far, although other trackers are listed.
     OnlyHere,
 }
 
 impl RegistryStore {
-    /// Opens the registry in a state folder. Creates an empty one if there is none.
+    /// Opens the registry in a state folder. Creates an empty registry if there is none.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -218,7 +219,7 @@ impl RegistryStore {
         }
     }
 
-    /// State of this tracker and of its replication with each other tracker.
+    /// State of this tracker, and of its replication with every other tracker.
     pub fn status(&self) -> ClusterStatus {
         let now = moment(self.shared.epoch);
         let state = self.shared.read_state();
@@ -254,7 +255,7 @@ impl RegistryStore {
         }
     }
 
-    /// Applies one operation. When it returns, the result is durable.
+    /// Applies one operation, and waits until the result is durable.
     pub(super) fn write(
         &self,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
@@ -262,7 +263,8 @@ impl RegistryStore {
         self.write_with(None, operation)
     }
 
-    /// Applies one operation whose rows name an info dictionary. Both are stored in one commit.
+    /// Like [`RegistryStore::write`], for an operation whose rows name the info dictionary `info`.
+    /// The rows and the dictionary are stored in one commit.
     pub(super) fn write_with(
         &self,
         info: Option<&Info>,

@@ -33,7 +33,7 @@ const MAX_WITH_IDS: usize = 50;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IdTaken;
 
-/// How many peers an answer may contain.
+/// How many peers an answer may contain, and whether it names their ids.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AnswerSize {
     /// The most peers in total.
@@ -170,16 +170,16 @@ impl Swarm {
         prefixes.filter(|known| *known == Some(prefix)).count()
     }
 
-    /// Removes every peer that has been silent for too long, and calls `left` with its address
-    /// prefix and `None`. If only one of two addresses of a peer has expired, the peer stays, but
-    /// it may now count towards another prefix. If it does, `left` is called with the former and
-    /// the present prefix.
+    /// Removes every peer that has been silent for too long, and calls `left_prefix` with its
+    /// address prefix and `None`. If only one of two addresses of a peer has expired, the peer
+    /// stays, but it may now count towards another prefix. If it does, `left_prefix` is called with
+    /// the former and the present prefix.
     pub(super) fn expire(
         &mut self,
         now: Duration,
-        mut left: impl FnMut(AddressPrefix, Option<AddressPrefix>),
+        mut left_prefix: impl FnMut(AddressPrefix, Option<AddressPrefix>),
     ) {
-        let mut returned = Vec::new();
+        let mut to_put_back = Vec::new();
         for slot in self.lists.slots() {
             if self.lists.is_live(slot, now) {
                 continue;
@@ -189,16 +189,17 @@ impl Swarm {
             };
             let prefix = peer.prefix();
             if !peer.expire_addresses(now) {
-                left(prefix, None);
+                left_prefix(prefix, None);
                 continue;
             }
             if peer.prefix() != prefix {
-                left(prefix, Some(peer.prefix()));
+                left_prefix(prefix, Some(peer.prefix()));
             }
-            // It is put back after the loop, so that no slot that the loop still visits changes.
-            returned.push((slot.is_seed(), peer));
+            // The peer is put back after the loop: until then, no slot that the loop still visits
+            // may change.
+            to_put_back.push((slot.is_seed(), peer));
         }
-        for (is_seed, peer) in returned {
+        for (is_seed, peer) in to_put_back {
             self.push(is_seed, &peer);
         }
         self.lists.shrink();

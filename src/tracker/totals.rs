@@ -69,7 +69,7 @@ impl Totals {
             swarms,
             peers,
             seeds,
-            // The counts are not read at the same instant.
+            // The counts are not read at the same instant, so there may be more seeds than peers.
             leeches: peers.saturating_sub(seeds),
             announces: self.announces.load(Ordering::Relaxed),
             scrapes: self.scrapes.load(Ordering::Relaxed),

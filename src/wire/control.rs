@@ -133,11 +133,11 @@ pub enum RunAnswer {
         /// The part.
         part: InfoPart,
     },
-    /// The owners of a file.
+    /// The owners of a file: the other living clients that have it or download it.
     Owners {
-        /// The listening addresses of the other living clients that have the file or download it.
+        /// Their listening addresses.
         addresses: Vec<SocketAddr>,
-        /// The number of other living clients that have the whole file.
+        /// The number of owners that have the whole file.
         whole: u32,
     },
     /// The tracker cannot carry out the request.
@@ -315,24 +315,24 @@ impl RunNotice {
         let mut fields = MessageFields::new(&value)?;
         let kind = fields.text("type")?;
         type ReadAnswer = fn(&mut MessageFields<'_>) -> Result<RunAnswer, ControlError>;
-        let mut answer_by = |read: ReadAnswer| {
+        let mut decode_answer = |read: ReadAnswer| {
             let id = fields.number("id")?;
             let answer = read(&mut fields)?;
             Ok::<_, ControlError>(Self::Answer { id, answer })
         };
         let notice = match kind {
-            "ok" => answer_by(|_| Ok(RunAnswer::Ok))?,
-            "info" => answer_by(|fields| {
+            "ok" => decode_answer(|_| Ok(RunAnswer::Ok))?,
+            "info" => decode_answer(|fields| {
                 let part = fields.info_part()?;
                 Ok(RunAnswer::Info { part })
             })?,
-            "owners" => answer_by(|fields| {
+            "owners" => decode_answer(|fields| {
                 Ok(RunAnswer::Owners {
                     addresses: fields.list("addresses", fields::read_address)?,
                     whole: fields.number("whole")?,
                 })
             })?,
-            "error" => answer_by(|fields| {
+            "error" => decode_answer(|fields| {
                 Ok(RunAnswer::Error {
                     kind: fields.keyword("kind", RunErrorKind::parse)?,
                     message: fields.line("message")?,

@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 
 /// Length of a metadata piece in bytes (BEP 9). Only the last piece may be shorter.
 pub const METADATA_PIECE_LENGTH: usize = 16 << 10;
-/// The most outstanding requests to one peer.
+/// The maximum number of outstanding requests to one peer.
 const MAX_OUTSTANDING: usize = 4;
 
-/// The most bencode values in a message. BEP 9 defines three keys, each with a number; other
-/// clients may add keys.
+/// The maximum number of bencode values in a message. BEP 9 defines three keys, each with a number;
+/// other clients may add keys.
 const MAX_VALUES: usize = 32;
 
 /// A message of the extension `ut_metadata`.

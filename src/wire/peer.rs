@@ -171,13 +171,13 @@ pub fn decode(bytes: &[u8], max_bitfield: usize) -> Result<Decoded<'_>, MessageE
     if !fits {
         return Err(MessageError::Length { id, length });
     }
-    let whole = if id == id::PIECE {
+    let needed = if id == id::PIECE {
         PIECE_HEADER_LENGTH
     } else {
         4 + length as usize
     };
-    let Some(body) = bytes.get(5..whole) else {
-        return Ok(Decoded::Incomplete(whole));
+    let Some(body) = bytes.get(5..needed) else {
+        return Ok(Decoded::Incomplete(needed));
     };
     let message = match (id, body) {
         (id::CHOKE, _) => PeerMessage::Choke,
@@ -205,7 +205,7 @@ pub fn decode(bytes: &[u8], max_bitfield: usize) -> Result<Decoded<'_>, MessageE
         (id::EXTENDED, [id, payload @ ..]) => PeerMessage::Extended { id: *id, payload },
         _ => return Err(MessageError::Length { id, length }),
     };
-    Ok(Decoded::Message(message, whole))
+    Ok(Decoded::Message(message, needed))
 }
 
 /// The `at`-th 32-bit number of a body. The length of the body was checked before.

@@ -100,8 +100,8 @@ pub enum ReplicaMessage {
         /// The write.
         change: Encoded,
     },
-    /// The answer to [`ReplicaMessage::Push`]: the sender has made all writes of the receiver's
-    /// origin durable, up to the write `id`.
+    /// The answer to [`ReplicaMessage::Push`]. The tracker that sends this answer has made durable
+    /// all writes of the receiver's origin, up to the write `id`.
     Pushed {
         /// Position of the write in the log of the receiver's origin.
         id: u64,

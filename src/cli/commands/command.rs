@@ -13,7 +13,7 @@ pub(in crate::cli) const OPEN_SWARMS: &str = "-";
 /// A command of a peer.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::cli) enum Command {
-    /// Write a `.torrent` of a file or folder, and share it.
+    /// Share a file or folder in an open swarm, and write its `.torrent`.
     Send {
         /// The file or folder.
         path: PathBuf,

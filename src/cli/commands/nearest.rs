@@ -1,7 +1,7 @@
-//! Finds the command or option that was probably meant by a mistyped one.
+//! For a mistyped word, finds the command or option that the user probably meant.
 
 /// The word of `known` with the smallest edit distance to `typed`. `None` if that distance is more
-/// than 3, or more than half of the word's length.
+/// than 3, or more than half of the length of the known word.
 pub(super) fn nearest(
     typed: &str,
     known: impl Iterator<Item = &'static str>,

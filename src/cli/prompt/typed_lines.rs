@@ -118,11 +118,12 @@ impl TypedLines {
                 Ok(line) => return NextInput::Line(line),
                 Err(ReadlineError::Eof) => return NextInput::End,
                 Err(ReadlineError::Interrupted) => match lock(&self.suspended.0).take() {
+                    // Ctrl-Z was pressed. `raise` returns when the process goes on.
                     Some(typed) => {
                         text = typed;
-                        // Returns when the process goes on.
                         let _ = raise(Signal::SIGTSTP);
                     }
+                    // Ctrl-C was pressed.
                     None if ctrl_c_clears && self.has_text() => text.clear(),
                     None => return NextInput::Quit,
                 },

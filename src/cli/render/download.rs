@@ -6,7 +6,7 @@ use crate::cli::units::{counted, duration, size};
 use crate::peer::{DownloadState, DownloadStatus};
 use std::time::Duration;
 
-/// A download as `show_downloads` prints it; scripts rely on this format.
+/// The line of a download in `show_downloads`, without the trouble. Scripts rely on this format.
 pub(in crate::cli) fn download_line(download: &DownloadStatus) -> String {
     let group = download.group.as_deref().unwrap_or(OPEN_SWARMS);
     let (group, name) = (escape(group), escape(&download.name));
@@ -30,7 +30,7 @@ pub(in crate::cli) fn download_line(download: &DownloadStatus) -> String {
     }
 }
 
-/// The line of a download, and why it makes no progress, if it does not.
+/// The line of a download. If the download makes no progress, the line ends with the reason.
 pub(in crate::cli) fn download_line_with_trouble(download: &DownloadStatus) -> String {
     let trouble = in_parentheses(download.trouble.as_deref());
     format!("{}{trouble}", download_line(download))

@@ -39,9 +39,9 @@ pub(super) fn backup(
             "no tracker is running with the state folder {path}; start it, or name another folder with --data"
         ))
     })?;
-    let key = cluster.unwrap_or(running.cluster);
+    let cluster_file = cluster.unwrap_or(running.cluster);
     let cluster: Authority =
-        wait_for_cluster(&key, Duration::ZERO, |_| true).map_err(early_failure)?;
+        wait_for_cluster(&cluster_file, Duration::ZERO, |_| true).map_err(early_failure)?;
     let address = reachable_address(running.address);
     let bytes = fetch_backup(&cluster, address, file).map_err(early_failure)?;
     output.result(&format!(

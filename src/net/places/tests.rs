@@ -61,7 +61,7 @@ fn the_newcomer_that_has_been_silent_longest_gives_way() {
     for gives_way in [5, 6, 7] {
         assert_eq!(test.admit(50), Ok(Some(gives_way)));
     }
-    // 1 and 8 were heard at the same time. The tracker owes 4 an answer.
+    // Connections 1 and 8 were last heard at the same time. The server owes connection 4 an answer.
     assert_eq!(test.admit(60), Ok(Some(1)));
     assert_eq!(test.admit(61), Ok(Some(8)));
     test.busy.clear();

@@ -109,7 +109,7 @@ fn a_connection_that_has_ended_no_longer_counts_against_the_limits() {
 /// Sends each byte back: `w` from a worker, `p` from a patient worker, `t` from a thread of its
 /// own. At `n` it sends its handle to the test instead, and at `q` it ends. Whenever it runs, it
 /// first sends the bytes in `notified`.
-struct Stepping {
+struct TestSession {
     stream: Arc<TcpStream>,
     handle: ConnectionHandle,
     handles: Sender<ConnectionHandle>,
@@ -117,7 +117,7 @@ struct Stepping {
     pending: Option<u8>,
 }
 
-impl Stepping {
+impl TestSession {
     fn thread(&self) -> Job {
         let stream = Arc::clone(&self.stream);
         Box::new(move || {
@@ -126,7 +126,7 @@ impl Stepping {
     }
 }
 
-impl Session for Stepping {
+impl Session for TestSession {
     fn advance(&mut self, turn: &mut Turn<'_>) -> Next {
         let sent = send_now(&self.stream, &std::mem::take(&mut *lock(&self.notified)));
         assert!(sent.is_ok());
@@ -162,18 +162,18 @@ impl Session for Stepping {
     }
 }
 
-struct Steps {
+struct TestService {
     handles: Sender<ConnectionHandle>,
     notified: Arc<Mutex<Vec<u8>>>,
 }
 
-impl super::Serve for Steps {
+impl super::Serve for TestService {
     fn begin(
         &self,
         incoming: IncomingConnection,
         handle: ConnectionHandle,
     ) -> (Box<dyn Session>, Instant) {
-        let session = Stepping {
+        let session = TestSession {
             stream: incoming.stream,
             handle,
             handles: self.handles.clone(),
@@ -184,10 +184,10 @@ impl super::Serve for Steps {
     }
 }
 
-fn stepping() -> (Server, Receiver<ConnectionHandle>, Arc<Mutex<Vec<u8>>>) {
+fn start_test_server() -> (Server, Receiver<ConnectionHandle>, Arc<Mutex<Vec<u8>>>) {
     let (sender, handles) = channel();
     let notified = Arc::default();
-    let serve = Steps {
+    let serve = TestService {
         handles: sender,
         notified: Arc::clone(&notified),
     };
@@ -197,7 +197,7 @@ fn stepping() -> (Server, Receiver<ConnectionHandle>, Arc<Mutex<Vec<u8>>>) {
 
 #[test]
 fn a_session_moves_between_threads_and_goes_on() {
-    let (server, ..) = stepping();
+    let (server, ..) = start_test_server();
     let mut stream = connect(&server);
     for step in [b"x", b"w", b"x", b"p", b"w", b"x", b"t"] {
         stream.write_all(step).unwrap();
@@ -214,7 +214,7 @@ fn a_session_moves_between_threads_and_goes_on() {
 
 #[test]
 fn any_thread_can_notify_a_session_that_waits() {
-    let (server, handles, notified) = stepping();
+    let (server, handles, notified) = start_test_server();
     let mut stream = connect(&server);
     stream.write_all(b"n").unwrap();
     let handle = handles.recv_timeout(LONG).unwrap();

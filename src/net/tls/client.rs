@@ -78,7 +78,7 @@ impl ClusterVerifier {
         }
     }
 
-    /// The cluster of the other side's certificate, once it has arrived.
+    /// The cluster of the other side's certificate, or `None` if the certificate has not arrived.
     pub(super) fn found(&self) -> Option<Fingerprint> {
         self.found.get().copied()
     }

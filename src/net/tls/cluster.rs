@@ -1,5 +1,5 @@
 //! Replica connections and operator connections. Both sides hold the key of the cluster and show a
-//! leaf certificate named [`TRACKER_NAME`] that its authority signed.
+//! leaf certificate named [`TRACKER_NAME`] that the cluster's authority signed.
 //!
 //! The caller names its purpose by ALPN (RFC 7301). The same port serves peers, which send no ALPN
 //! and show no certificate. A caller that names a purpose but shows no leaf of this cluster is
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_without_the_key_gets_no_replica_connection() {
+    fn a_caller_without_a_tracker_leaf_of_this_cluster_is_refused() {
         let ours = authority();
         // The key of another cluster: the caller itself refuses.
         let foreign = tls(&authority(), TRACKER_NAME);

@@ -19,7 +19,7 @@ pub enum TlsError {
         found: Fingerprint,
     },
     /// Our own certificate or key cannot be used, or the certificate of the other side is missing
-    /// or has another name.
+    /// or does not have the name that it must have.
     #[error("the certificate cannot be used: {0}")]
     Certificate(#[source] rustls::Error),
 }

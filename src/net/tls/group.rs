@@ -43,7 +43,7 @@ use verifier::GroupVerifier;
 /// The first byte of a TLS handshake (RFC 8446, section 5.1). It differs from the first byte of a
 /// BEP 3 handshake, so one port can serve both.
 pub const TLS_FIRST_BYTE: u8 = 0x16;
-/// The most bytes that [`close_after_alert`] reads from a refused caller.
+/// The most bytes that [`drain_after_alert`] reads from a refused caller.
 const MAX_DRAINED: usize = 64 << 10;
 
 /// What a member needs for handshakes with other members of a group. Clones share it.
@@ -66,7 +66,7 @@ pub struct MemberConnection {
 }
 
 impl GroupTls {
-    /// Shows `identity` in handshakes.
+    /// Makes a value that shows `identity` in handshakes.
     ///
     /// # Errors
     /// [`GroupTlsError::Setup`] if certificate and key cannot be used.
@@ -89,13 +89,13 @@ impl GroupTls {
         })
     }
 
-    /// The identity that it shows.
+    /// The identity that is shown in handshakes.
     pub fn identity(&self) -> &GroupIdentity {
         &self.identity
     }
 
-    /// Does the handshake with the called member of the swarm `info_hash` within `limit`. In TLS
-    /// 1.3 a caller learns only from its first read that its own certificate was refused: see
+    /// Does the handshake as the caller, within `limit`. `info_hash` names the swarm. In TLS 1.3 a
+    /// caller learns only from its first read that its own certificate was refused: see
     /// [`MemberConnection::exchange`].
     ///
     /// # Errors
@@ -148,11 +148,11 @@ impl GroupTls {
         config.send_tls13_tickets = 0;
         let connection = accepted.into_connection(Arc::new(config));
         let connection = connection.map_err(|(error, _)| GroupTlsError::of_tls(error))?;
-        let socket_to_close = Arc::clone(&socket);
+        let socket_to_drain = Arc::clone(&socket);
         let done = handshake(socket, connection.into(), inbound, limit, &verifier);
         done.inspect_err(|error| {
             if error.refuses_their_certificate() {
-                close_after_alert(&socket_to_close);
+                drain_after_alert(&socket_to_drain);
             }
         })
     }
@@ -253,9 +253,9 @@ fn read_server_name(name: &str) -> Option<InfoHash> {
     info_hash.flatten()
 }
 
-/// Closes the socket so that the alert arrives. If bytes were unread at the close, the system would
-/// reset the connection and the alert could be lost.
-fn close_after_alert(socket: &TcpStream) {
+/// Ends the sending side, and reads what the caller still sends. If bytes were unread when the
+/// socket is closed, the system would reset the connection, and the alert could be lost.
+fn drain_after_alert(socket: &TcpStream) {
     if socket.shutdown(Shutdown::Write).is_err() {
         return;
     }

@@ -70,7 +70,7 @@ impl Inbound {
     }
 
     fn make_room(&mut self) {
-        // A connection that fills its buffer gets a larger one, until less arrives.
+        // The last read returned `arrived` bytes. If that was at least a chunk, more may follow.
         let room = match self.arrived {
             CHUNK_BYTES.. => LARGE_CHUNK_BYTES,
             _ => CHUNK_BYTES,

@@ -202,6 +202,7 @@ enum Stage {
     Over,
 }
 
+/// Whether the caller must prove that it holds the key of the cluster.
 #[derive(Clone, Copy)]
 struct IsKeyNeeded(bool);
 
@@ -225,8 +226,8 @@ impl TlsHandshake {
         }
     }
 
-    /// Goes on as far as possible without waiting. `first` are bytes that the caller has already
-    /// read from the socket.
+    /// Goes on as far as possible without waiting. `first` are bytes that were read from the
+    /// socket before.
     ///
     /// # Errors
     /// See [`TlsError`]. If TLS refused the caller, an alert was sent to it.

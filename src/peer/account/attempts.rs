@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 
 /// How long a request waits for trackers that have just started.
 const START_WAIT: Duration = Duration::from_secs(5);
-/// How long the peer goes on asking about a write that may have been carried out. The time begins
-/// at the end of the first round after which the peer neither waits for a starting tracker nor
-/// begins a round with longer time limits. When the time is over, a request that waits for an
-/// answer ends too.
+/// How long the peer goes on asking about a write that may have been carried out. Two things come
+/// first, if they are needed: the wait for starting trackers ([`START_WAIT`]), and the round with
+/// longer time limits. The time begins at the end of the first round after which neither is needed.
+/// When the time is over, a request that waits for an answer ends too.
 const OUTCOME_WAIT: Duration = Duration::from_secs(20);
 /// The shortest and the longest pause between two rounds. While a tracker starts, the pause is the
 /// shortest.
@@ -105,7 +105,7 @@ impl<'a> Attempts<'a> {
 
     /// What follows from a round without a final reply.
     pub(super) fn next_round(&mut self, round: &Round, now: Instant) -> NextRound {
-        if round.is_starting && now < self.begun + START_WAIT {
+        if round.has_starting_tracker && now < self.begun + START_WAIT {
             return NextRound::After(PAUSES.0);
         }
         let is_only = round.tracker_count == 1;
@@ -320,7 +320,8 @@ mod tests {
         for kind in ["share-exists", "not-a-member"] {
             round(&mut attempts, &[(&two, kind)]);
         }
-        // The next attempt fails because nobody is logged in. So the outcome stays unknown.
+        // The next attempt fails because nobody is logged in. The first tracker still owes an
+        // answer, so the outcome stays unknown.
         let open = attempts.into_open();
         let error = open.error_for(&last, AccountError::NotLoggedIn);
         assert_eq!(error.kind(), "unknown-outcome");

@@ -12,11 +12,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long the transfer of a frame may take: sending a request, or receiving the rest of a reply.
+/// How long it may take to send a request, or to receive the rest of a frame after its first byte.
 const FRAME: Duration = Duration::from_secs(10);
-/// The idle time up to which a connection is used again: the first if no token was sent on it, the
-/// second if one was. Trackers close such connections after 60 s and after 15 minutes.
-const REUSE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(14 * 60));
+/// How long a connection may be idle and still be used again, if a token was sent on it. Trackers
+/// close it after 15 minutes.
+const REUSE_WITH_TOKEN: Duration = Duration::from_secs(14 * 60);
+/// The same for a connection on which no token was sent. Trackers close it after 60 s.
+const REUSE_WITHOUT_TOKEN: Duration = Duration::from_secs(20);
 /// The most hints that are kept while a reply is awaited. Further ones are dropped: the next
 /// announce finds out what they said.
 const MAX_HINTS: usize = 100;
@@ -30,7 +32,7 @@ const WRITE: Duration = Duration::from_secs(4);
 /// The time limits of one request to a tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TimeLimits {
-    connection: Duration,
+    connecting: Duration,
     handshake: Duration,
     answer: Duration,
     /// When the request ends in any case.
@@ -41,15 +43,15 @@ impl TimeLimits {
     /// Used if no other tracker is listed, or none answered within [`TimeLimits::short`]. A log-in
     /// may wait while the tracker checks the passwords of others.
     pub(super) const LONG: Self = Self {
-        connection: Duration::from_secs(5),
+        connecting: Duration::from_secs(5),
         handshake: Duration::from_secs(10),
         answer: Duration::from_secs(30),
         end: None,
     };
-    /// For announces, which nobody waits for. Many peers may announce at the same moment. If a peer
-    /// gives up its handshake, the tracker has to do one more handshake with it later.
+    /// For announces, which nobody waits for. Many peers may announce at the same moment, so
+    /// handshakes can take long. A peer that gave up early would only cause one more handshake.
     pub(super) const PATIENT: Self = Self {
-        connection: Duration::from_secs(2),
+        connecting: Duration::from_secs(2),
         handshake: Duration::from_secs(10),
         answer: Duration::from_secs(10),
         end: None,
@@ -57,14 +59,15 @@ impl TimeLimits {
 
     /// For a probe, which shows whether a tracker answers at all.
     pub(super) const PROBE: Self = Self {
-        connection: Duration::from_secs(1),
+        connecting: Duration::from_secs(1),
         handshake: Duration::from_millis(1_500),
         answer: Duration::from_secs(1),
         end: None,
     };
 
-    /// For a request to the only tracker, or to one of several. [`AccessRequest::ChangedShares`]
-    /// always has short limits: it is repeated soon, and must not keep announces waiting.
+    /// The limits for a request. `is_only`: no other tracker is listed.
+    /// [`AccessRequest::ChangedShares`] always has short limits: it is repeated soon, and must not
+    /// keep announces waiting.
     pub(super) fn of(ask: &AccessRequest, is_only: bool) -> Self {
         match is_only && !matches!(ask, AccessRequest::ChangedShares { .. }) {
             true => Self::LONG,
@@ -78,9 +81,9 @@ impl TimeLimits {
         Self { end, ..self }
     }
 
-    /// How long the connection may take, from now on.
-    pub(super) fn connection(self) -> Duration {
-        self.left(self.connection)
+    /// How long it may take to connect, from now on.
+    pub(super) fn connecting(self) -> Duration {
+        self.left(self.connecting)
     }
 
     /// How long the TLS handshake may take, from now on.
@@ -102,10 +105,11 @@ impl TimeLimits {
         })
     }
 
-    /// Whether the tracker is probed before the request: other trackers are listed (so
-    /// [`TimeLimits::short`] took the limits of a probe), and the answer may take long.
+    /// Whether to probe the tracker before the request. A probe helps if other trackers are listed
+    /// and the answer may take long. If others are listed, [`TimeLimits::short`] made these limits,
+    /// with the time of a probe for connecting.
     pub(super) fn is_worth_a_probe(self) -> bool {
-        self.connection == Self::PROBE.connection && self.answer > WRITE
+        self.connecting == Self::PROBE.connecting && self.answer > WRITE
     }
 
     /// Used if other trackers are listed. A write may wait two seconds for another replica.
@@ -150,7 +154,7 @@ impl ControlConnection {
         address: SocketAddr,
         limits: TimeLimits,
     ) -> Result<Self, TrustError> {
-        let stream = trust.connect_within(address, limits.connection(), limits.handshake())?;
+        let stream = trust.connect_within(address, limits.connecting(), limits.handshake())?;
         Ok(Self::over(stream))
     }
 
@@ -173,7 +177,7 @@ impl ControlConnection {
         self.watched_with.is_some()
     }
 
-    /// Takes the hints that have arrived.
+    /// Takes the hints that were read so far.
     pub(super) fn take_hints(&mut self) -> Vec<Hint> {
         std::mem::take(&mut self.hints)
     }
@@ -183,7 +187,7 @@ impl ControlConnection {
         self.stream.socket()
     }
 
-    /// Reads the hints that have arrived. Never waits.
+    /// Reads the hints that have arrived, for [`Self::take_hints`]. Never waits.
     ///
     /// # Errors
     /// The connection cannot be used any longer.
@@ -198,12 +202,12 @@ impl ControlConnection {
         Ok(())
     }
 
-    /// Whether the connection is probably still open at the tracker. A write that is sent on a
-    /// connection that the tracker has closed counts as possibly carried out.
+    /// Whether the connection is probably still open at the tracker. If the tracker has closed it
+    /// and a write is sent on it, the peer cannot know that the write was not carried out.
     pub(super) fn is_usable(&self) -> bool {
         let reuse = match self.has_sent_token {
-            true => REUSE.1,
-            false => REUSE.0,
+            true => REUSE_WITH_TOKEN,
+            false => REUSE_WITHOUT_TOKEN,
         };
         self.last_used.elapsed() < reuse && !self.stream.has_ended()
     }
@@ -258,7 +262,7 @@ impl ControlConnection {
             let left = deadline.saturating_duration_since(Instant::now());
             let body = match reader.next(left, FRAME) {
                 Err(FrameIoError::Closed) => return Err(ConnectionError::NoAnswer),
-                // Hints may have come before.
+                // If hints came first, this error has `left`, which is shorter than `limit`.
                 Err(FrameIoError::Silent(_)) => return Err(FrameIoError::Silent(limit).into()),
                 body => body?,
             };
@@ -298,7 +302,7 @@ mod tests {
         let limits = TimeLimits::LONG;
         assert_eq!(limits.answer(), Duration::from_secs(30));
         let ending = limits.until(Instant::now() + Duration::from_secs(8));
-        assert_eq!(ending.connection(), limits.connection());
+        assert_eq!(ending.connecting(), limits.connecting());
         for step in [ending.handshake(), ending.answer()] {
             assert!(step <= Duration::from_secs(8), "{step:?}");
         }

@@ -118,16 +118,16 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn news(&self) -> Result<Vec<DecisionEntry>, AccountError> {
-        let before = lock(&self.login).as_ref().map(|login| login.seen.clone());
-        let before = before.unwrap_or_default();
+        let seen_before = lock(&self.login).as_ref().map(|login| login.seen.clone());
+        let seen_before = seen_before.unwrap_or_default();
         let asks_for_requests = !self.knows_old_tracker();
-        let (news, now_seen) = match self.news_pages(&before, asks_for_requests) {
+        let (news, now_seen) = match self.news_pages(&seen_before, asks_for_requests) {
             Err(AccountError::Refused(refused))
                 if asks_for_requests && refused.kind == AccessErrorKind::BadRequest =>
             {
                 // This tracker has the previous version, which sends no news about requests.
                 self.on_old_tracker();
-                self.news_pages(&before, false)?
+                self.news_pages(&seen_before, false)?
             }
             answer => answer?,
         };
@@ -138,8 +138,8 @@ impl Account {
         }
         let mut stored = lock(&self.login);
         if let (Some(login), Some(seen)) = (stored.as_mut(), now_seen)
-            && login.seen == before
-            && seen != before
+            && login.seen == seen_before
+            && seen != seen_before
         {
             *login = StoredLogin {
                 seen,
@@ -155,10 +155,11 @@ impl Account {
         Ok(news)
     }
 
-    /// All pages of the news that is not in `before`, and the value of `before` for the next call.
+    /// All pages of the news that is not in `seen_before`, and the value of `seen_before` for the
+    /// next call.
     fn news_pages(
         &self,
-        before: &SeenDecisions,
+        seen_before: &SeenDecisions,
         with_requests: bool,
     ) -> Result<(Vec<DecisionEntry>, Option<SeenDecisions>), AccountError> {
         // Only the `seen` of the first page is stored. So a decision made between two pages is
@@ -166,7 +167,7 @@ impl Account {
         let mut now_seen: Option<SeenDecisions> = None;
         let news = self.pages(
             |after| AccessRequest::ListDecisions {
-                seen: before.clone(),
+                seen: seen_before.clone(),
                 with_requests,
                 after,
             },

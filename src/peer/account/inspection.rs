@@ -36,7 +36,7 @@ pub(in crate::peer) fn inspect(
 ) -> Result<Inspection, TrustError> {
     let limits = TimeLimits::LONG;
     let begun = Instant::now();
-    let (stream, fingerprint) = trust.inspect(address, limits.connection(), limits.handshake())?;
+    let (stream, fingerprint) = trust.inspect(address, limits.connecting(), limits.handshake())?;
     let mut connection = ControlConnection::over(stream);
     let mut ask = |request| -> Result<AccessAnswer, String> {
         let reply = connection.ask(&request, None, ANSWER);

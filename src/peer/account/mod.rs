@@ -52,13 +52,13 @@ pub struct Account {
     command: Arc<RunningCommand>,
     file: LoginFile,
     login: Mutex<Option<StoredLogin>>,
-    /// Whether a write was saved by one tracker only, since
+    /// Whether a write was saved by one tracker only, since the last call of
     /// [`Account::take_saved_by_one_tracker`].
     saved_by_one_tracker: AtomicBool,
     /// A tracker of the previous version was found. Until this time, the peer sends no request that
     /// such a tracker does not understand.
     old_tracker_until: Mutex<Option<Instant>>,
-    /// A tracker has hinted at news, since [`Account::take_news_hint`].
+    /// A tracker has hinted at news, since the last call of [`Account::take_news_hint`].
     has_news: AtomicBool,
 }
 
@@ -139,7 +139,7 @@ impl Account {
         self.trackers.info().map(drop)
     }
 
-    /// Creates an account. It does not log in.
+    /// Creates an account, and does not log in.
     ///
     /// # Errors
     /// See [`AccountError`].
@@ -257,17 +257,17 @@ impl Account {
         expect_done(ask, self.ask(ask, Some(&login))?)
     }
 
-    /// Requests all pages of a list. `ask` builds the request for the page after a position; `page`
-    /// takes the page out of an answer.
+    /// Requests all pages of a list. `request_after` builds the request for the page
+    /// after a position; `page` takes the page out of an answer.
     fn pages<T>(
         &self,
-        ask: impl Fn(Option<ShortText>) -> AccessRequest,
+        request_after: impl Fn(Option<ShortText>) -> AccessRequest,
         mut page: impl FnMut(AccessAnswer) -> Option<ListPage<T>>,
     ) -> Result<Vec<T>, AccountError> {
         let login = self.current_login()?;
         let (mut entries, mut after) = (Vec::new(), None);
         loop {
-            let ask = ask(after);
+            let ask = request_after(after);
             let found =
                 page(self.ask(&ask, Some(&login))?).ok_or(AccountError::OtherAnswer(ask.kind()))?;
             let is_empty = found.entries.is_empty();

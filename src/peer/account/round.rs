@@ -32,11 +32,11 @@ pub(super) struct Round {
     /// The refusal that counts so far. Another tracker may answer otherwise.
     pub(super) refused: Option<AccessReplyMessage>,
     /// Whether a tracker has just started and is about to serve.
-    pub(super) is_starting: bool,
+    pub(super) has_starting_tracker: bool,
     /// The number of trackers in the round.
     pub(super) tracker_count: usize,
     /// The number of them that say that the login is over.
-    pub(super) ended: usize,
+    pub(super) login_ended_count: usize,
     /// Whether a tracker might have answered within longer time limits.
     pub(super) may_answer_later: bool,
     pub(super) untrusted: Option<TrustError>,
@@ -78,8 +78,8 @@ impl Round {
     /// Handles a refusal that is not the outcome of the request.
     pub(super) fn on_refusal(&mut self, reply: AccessReplyMessage) {
         let Err(refused) = &reply.result else { return };
-        self.is_starting |= refused.kind == AccessErrorKind::Starting;
-        self.ended += usize::from(ends_login(refused.kind));
+        self.has_starting_tracker |= refused.kind == AccessErrorKind::Starting;
+        self.login_ended_count += usize::from(ends_login(refused.kind));
         let weaker = |before: &AccessReplyMessage| matches!(&before.result, Err(refused) if refused.kind.refuses_all_requests());
         if self.refused.as_ref().is_none_or(weaker) {
             self.refused = Some(reply);
@@ -90,7 +90,7 @@ impl Round {
     /// counts, or an error.
     pub(super) fn end(self) -> Result<RoundReply, AccountError> {
         // A tracker that did not answer may still accept the login.
-        let unanimous = self.ended == self.tracker_count;
+        let unanimous = self.login_ended_count == self.tracker_count;
         match self.refused {
             Some(reply) if unanimous || !is_about_login(&reply) => {
                 return Ok(RoundReply {
@@ -162,7 +162,7 @@ pub(super) mod tests {
             "busy",
         ];
         let round = round(5, &kinds);
-        assert!(round.is_starting);
+        assert!(round.has_starting_tracker);
         let refused = round.refused.unwrap().result.unwrap_err();
         assert_eq!(refused.kind, AccessErrorKind::SessionEnded);
     }
@@ -180,7 +180,7 @@ pub(super) mod tests {
                 .to_string()
                 .contains("x: gone; the one that answers says: why")
         );
-        // A tracker that cannot answer now, or is not trusted, may still accept the login too.
+        // A tracker that cannot answer now may still accept the login.
         for kind in ["busy", "not-saved", "not-serving", "starting"] {
             for kinds in [[kind, "session-ended"], ["session-ended", kind]] {
                 let unanimous = round(2, &kinds).end().map(|reply| reply.unanimous);

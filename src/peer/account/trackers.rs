@@ -3,11 +3,11 @@
 //! In scope: trying one tracker after the other, returning to the first one when it answers again,
 //! reusing an open control connection. Out of scope: what is asked, and whose login it is.
 //!
-//! The first listed tracker is asked as long as it answers. A tracker that fails, or does not
-//! serve, is asked last for a while: one second at first, then longer each time. A request that a
-//! tracker received and did not answer goes to the next tracker. A write keeps its
-//! [`WriteId`](crate::wire::access::WriteId), so that it is carried out once. When all were asked,
-//! `attempts` decides whether to ask again.
+//! The first listed tracker is asked as long as it answers. A tracker that fails is asked last for
+//! a while: one second at first, then longer each time. A tracker that answers but does not serve
+//! is asked last for one second. A request that a tracker received and did not answer goes to the
+//! next tracker. A write keeps its [`WriteId`](crate::wire::access::WriteId), so that it is not
+//! carried out twice. When all were asked, `attempts` decides whether to ask again.
 //!
 //! Locks: `known`, for a look-up or a change. A connection is taken out while it is used.
 
@@ -88,14 +88,14 @@ impl AskedTracker {
 
 /// Why a request to one tracker has no answer.
 pub(super) enum Trouble {
-    /// It cannot prove that it belongs to this cluster.
+    /// The tracker cannot prove that it belongs to this cluster.
     Untrusted(TrustError),
-    /// It was not reached, or sent no usable answer.
+    /// The tracker was not reached, or sent no usable answer.
     Silent {
         what: String,
-        /// Whether it may have received the request.
+        /// Whether the tracker may have received the request.
         sent: bool,
-        /// Whether it might have answered within longer time limits.
+        /// Whether the tracker might have answered within longer time limits.
         may_answer_later: bool,
     },
 }
@@ -121,8 +121,9 @@ impl ClusterTrackers {
         })
     }
 
-    /// Asks the first tracker that answers. `open` are the open attempts of earlier requests of the
-    /// same write. `asked` is set to the tracker that is being asked.
+    /// Asks the trackers one after the other, until one answers. `open`: the attempts of earlier
+    /// requests of the same write that may have been carried out. `asked` is set to the tracker
+    /// that is being asked.
     ///
     /// # Errors
     /// When TRACKER_INFO cannot be read, the outcome of a write is unknown, or no tracker answers

@@ -46,7 +46,8 @@ pub(crate) trait Announced: Debug + Send + Sync {
     /// `paused` (BEP 21).
     fn contents(&self, event: Option<AnnounceEvent>) -> AnnounceContents;
 
-    /// Whether it downloads and has no peer to request from.
+    /// Whether it downloads and has no peer to request from. For a magnet search: whether it still
+    /// looks for the metadata.
     fn lacks_peers(&self) -> bool;
 
     /// Whether it downloads and nothing has arrived lately. `now` is the peer's clock.
@@ -147,7 +148,7 @@ impl Announced for MagnetSearch {
         AnnounceContents {
             uploaded: 0,
             downloaded: 0,
-            // The length is unknown. With nothing left, the trackers would take this peer for a
+            // The length is unknown. If `left` were 0, the trackers would take this peer for a
             // seed.
             left: u64::from(BLOCK),
             event,

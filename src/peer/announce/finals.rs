@@ -42,8 +42,8 @@ pub(super) fn send_all<P: Send>(
     announces: Vec<FinalAnnounce<P>>,
     send: impl Fn(&FinalAnnounce<P>, Duration) -> bool + Sync,
 ) {
-    let limit = EACH.saturating_mul(u32::try_from(announces.len()).unwrap_or(u32::MAX));
-    let deadline = Instant::now() + (LIMIT + limit).min(MAX_LIMIT);
+    let extension = EACH.saturating_mul(u32::try_from(announces.len()).unwrap_or(u32::MAX));
+    let deadline = Instant::now() + (LIMIT + extension).min(MAX_LIMIT);
     let trackers = by_tracker(announces);
     let connections = Mutex::new(connections(&trackers).into_iter());
     let work = || {

@@ -125,9 +125,9 @@ fn exchange(
 }
 
 /// The failure for an HTTP status that is not a success. The body may have a reason, as a
-/// dictionary or as plain text. A server error without a reason and without a time to ask again is
-/// not `Refused`: it may come from a gateway that works again soon. It is `Final`: no other address
-/// of the tracker in this family is worth an attempt now.
+/// dictionary or as plain text. A server error with neither a reason nor a time to ask again may
+/// come from a gateway that works again soon. So it does not count as `Refused` by the tracker, but
+/// as `Final`: no other address of the tracker in this family is worth an attempt now.
 fn refused(response: &Response<ureq::Body>, body: &[u8]) -> AnnounceFailure {
     let status = response.status();
     let wait = header(response, "retry-after").and_then(|seconds| seconds.parse().ok());
@@ -254,8 +254,9 @@ fn tls(authorities: Vec<Certificate<'static>>) -> (TlsConfig, bool) {
     (tls, has_authorities)
 }
 
-/// The certificate authorities in the file `named`, else those that this system trusts. Empty if no
-/// file is found. Other content of the file is ignored.
+/// The certificate authorities in the file `named`. If `named` is `None` or empty: those in the
+/// first file of `AUTHORITIES` that can be read. Empty if no file can be read. Other content of the
+/// file is ignored.
 fn authorities(named: Option<OsString>) -> Vec<Certificate<'static>> {
     let places = match named.filter(|name| !name.is_empty()) {
         Some(name) => vec![PathBuf::from(name)],
@@ -297,8 +298,8 @@ mod tests {
     }
 
     /// The answer to an announce to a TLS tracker whose certificate is for `name`. The peer trusts
-    /// the authority that signed the certificate or, with `is_stranger`, another one.
-    fn announce(name: &str, is_stranger: bool, listen: &str) -> AnnounceFailure {
+    /// the authority that signed the certificate or, with `trusts_other`, only another authority.
+    fn announce(name: &str, trusts_other: bool, listen: &str) -> AnnounceFailure {
         let authority = Authority::generate("test").unwrap();
         let server = TlsServer::new(authority.issue(name).unwrap()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -321,7 +322,7 @@ mod tests {
                 .unwrap();
         });
         let mut file = tempfile::NamedTempFile::new().unwrap();
-        let trusted = match is_stranger {
+        let trusted = match trusts_other {
             true => Authority::generate("other").unwrap(),
             false => authority,
         };
@@ -339,8 +340,8 @@ mod tests {
         for listen in ["0.0.0.0", "127.0.0.2", "::"] {
             let answer = announce("localhost", false, listen);
             assert_eq!(answer.to_string(), "the tracker refuses: not here");
-            for (name, is_stranger) in [("localhost", true), ("elsewhere", false)] {
-                let answer = announce(name, is_stranger, listen).to_string();
+            for (name, trusts_other) in [("localhost", true), ("elsewhere", false)] {
+                let answer = announce(name, trusts_other, listen).to_string();
                 assert!(answer.contains("certificate"), "{answer}");
             }
         }

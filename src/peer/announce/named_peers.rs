@@ -1,5 +1,5 @@
-//! Peers that a person, a magnet link or a tracker names by host name. Names are looked up in the
-//! background, because that may take long.
+//! Peers whose host names come from a person, a magnet link or a tracker. The host names are looked
+//! up in the background, because that may take long.
 
 use super::Announced;
 use crate::wire::HostPort;
@@ -83,7 +83,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// A swarm that reports that peers are added, and panics.
+    /// A swarm whose `add_peers` reports the call to the test and then panics.
     #[derive(Debug)]
     struct Panicking(Sender<()>);
 

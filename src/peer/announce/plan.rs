@@ -275,7 +275,7 @@ impl AnnouncePlan {
                 }
                 result.replaces_peers = peer_update == PeerUpdate::Replace;
                 let warning = &mut result.warning;
-                self.schedule.update_due(due, |at| {
+                self.schedule.update_taken(due, |at| {
                     // An answer without an id means that the former id stays valid.
                     at.tracker_id = response.tracker_id.or(at.tracker_id.take());
                     let former = std::mem::replace(&mut at.warning, response.warning);

@@ -11,8 +11,8 @@
 //! - A magnet link starts with all its trackers: it does not order them, and any peer may have the
 //!   metadata.
 //! - Trackers of this product do not share the peers of open swarms with each other. So the
-//!   trackers of TRACKER_INFO are always announced to. Once a tracker of a torrent reports that it
-//!   is such a tracker, all trackers of the torrent are announced to.
+//!   trackers of TRACKER_INFO are always announced to. If a tracker of a torrent reports that it is
+//!   of this product, all trackers of the torrent are announced to from then on.
 //!
 //! A private torrent (BEP 27) is announced to one tracker only, even if that is a tracker of this
 //! product. If this tracker fails, another one takes its place, and the peers that the failed one
@@ -26,8 +26,8 @@ use crate::torrent::is_tracker_url;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// How long a download is starved before it announces to more trackers. In ten seconds it finds and
-/// calls the existing seeds, and each seed has run its choker once.
+/// How long a download is starved before it announces to more trackers. Ten seconds are enough to
+/// find and call the existing seeds, and each seed runs its choker in that time.
 const STARVED_LIMIT: Duration = Duration::from_secs(10);
 
 /// Which of its trackers a torrent is announced to.
@@ -48,7 +48,8 @@ pub(super) struct Tiers {
     policy: TierPolicy,
     /// With `InOrder`: the number of working trackers to announce to.
     target: usize,
-    /// When the download became starved, or when it last got more trackers because of it.
+    /// When the download became starved, or when `target` last grew since then. `None`: the
+    /// download is not starved.
     starved_since: Option<Instant>,
     /// For a private torrent: the tracker whose answer was used last. `None` before the first one.
     current: Option<String>,
@@ -62,7 +63,7 @@ impl Tiers {
     pub(super) fn new(tiers: &[Vec<String>], policy: TierPolicy) -> Self {
         let mut seen = HashSet::new();
         let tiers = tiers.iter().map(|tier| {
-            let urls = tier.iter().filter(|url| is_supported(url));
+            let urls = tier.iter().filter(|url| is_kept(url));
             let urls = urls.filter(|url| seen.insert(url.as_str()));
             let mut urls: Vec<String> = urls.cloned().collect();
             fastrand::shuffle(&mut urls);
@@ -153,7 +154,7 @@ impl Tiers {
 
     fn on_answer_to_private(&mut self, url: &str) -> PeerUpdate {
         // An announce made before the torrent was known to be private may have gone to a tracker
-        // that is not its own.
+        // that the torrent does not name.
         let is_own = self.tiers.iter().flatten().any(|own| own == url);
         if !is_own || self.current_or_next().is_some_and(|one| one != url) {
             return PeerUpdate::Ignore;
@@ -203,9 +204,9 @@ impl Tiers {
     }
 }
 
-/// Whether announces to this URL are possible. Text without a scheme stays, so that a person sees
-/// what is wrong with it.
-fn is_supported(url: &str) -> bool {
+/// Whether this URL is kept: announces to it are possible, or it has no scheme. Text without a
+/// scheme is kept so that a person sees what is wrong with it.
+fn is_kept(url: &str) -> bool {
     is_tracker_url(url) || scheme(url).is_none()
 }
 
@@ -328,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_magnet_link_announces_to_all_trackers_until_its_torrent_is_private() {
+    fn a_magnet_link_announces_to_all_trackers_until_its_torrent_is_known_to_be_private() {
         let mut tiers = tiers_with(&[&["a"], &["b"], &["c"]], TierPolicy::All);
         assert_eq!(wanted(&tiers, &[]), "abc");
         assert_eq!(tiers.on_answer("c", false), PeerUpdate::Add);

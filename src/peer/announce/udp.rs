@@ -32,15 +32,16 @@ const MAX_ADDRESSES: usize = 4;
 /// Size of the receive buffer: longer than the answer of any tracker.
 const RECEIVE_BUFFER: usize = 16 << 10;
 
-/// The UDP client. It remembers which tracker addresses are silent.
+/// The UDP client. It asks a silent tracker address again only after a pause.
 #[derive(Debug)]
 pub(super) struct UdpTrackers {
     source: AnnounceSource,
-    silent: Mutex<HashMap<SocketAddr, SilentPeriod>>,
+    pauses: Mutex<HashMap<SocketAddr, Pause>>,
 }
 
+/// The pause before a silent address is tried again.
 #[derive(Clone, Copy, Debug)]
-struct SilentPeriod {
+struct Pause {
     until: Instant,
     /// The number of unanswered attempts in a row.
     unanswered: u32,
@@ -51,7 +52,7 @@ impl UdpTrackers {
     pub(super) fn new(source: AnnounceSource) -> Self {
         Self {
             source,
-            silent: Mutex::default(),
+            pauses: Mutex::default(),
         }
     }
 
@@ -97,24 +98,24 @@ impl UdpTrackers {
         url_data: &str,
     ) -> Result<AnnounceResponse, AnnounceFailure> {
         let (address, begun) = (exchange.address, Instant::now());
-        let silence = lock(&self.silent).get(&address).copied();
-        let left = silence.map_or(Duration::ZERO, |silence| {
-            silence.until.saturating_duration_since(begun)
+        let pause = lock(&self.pauses).get(&address).copied();
+        let left = pause.map_or(Duration::ZERO, |pause| {
+            pause.until.saturating_duration_since(begun)
         });
         if !left.is_zero() {
             return Err(exchange.no_answer());
         }
         let answered = exchange.announce(announce, url_data);
-        let mut silent = lock(&self.silent);
+        let mut pauses = lock(&self.pauses);
         match &answered {
             Err(AnnounceFailure::NoAnswer(_)) => {
-                let before = silence.map_or(0, |silence| silence.unanswered);
+                let before = pause.map_or(0, |pause| pause.unanswered);
                 let until = begun + pause_after(before);
                 let unanswered = before.saturating_add(1);
-                silent.insert(address, SilentPeriod { until, unanswered });
+                pauses.insert(address, Pause { until, unanswered });
             }
             _ => {
-                silent.remove(&address);
+                pauses.remove(&address);
             }
         }
         answered

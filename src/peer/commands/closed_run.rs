@@ -104,15 +104,15 @@ impl Peer {
                 .links()
                 .filter_map(|(_, link)| link.listens_at())
                 .collect();
-            let unlinked = owners.iter().copied();
+            let owners = owners.iter().copied();
             let unlinked: Vec<SocketAddr> =
-                unlinked.filter(|owner| !linked.contains(owner)).collect();
+                owners.filter(|owner| !linked.contains(owner)).collect();
             let unavailable = core.picker().unavailable().count() as u32;
             let mut links = core.links();
             let pieces_are_known = links.all(|(id, _)| core.picker().has_announced(id));
-            let is_waiting =
+            let needs_other_owner =
                 core.phase().fetches() && core.blocks_at_workers() == 0 && unavailable > 0;
-            let obstacle = match (is_waiting, unlinked.is_empty()) {
+            let obstacle = match (needs_other_owner, unlinked.is_empty()) {
                 (true, false) => Obstacle::NoLinkTo(unlinked),
                 (true, true) if pieces_are_known => Obstacle::NoOwnerOf(unavailable),
                 _ => Obstacle::Nothing,

@@ -61,7 +61,8 @@ impl Peer {
         options: &DownloadOptions,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Started, PeerError> {
-        // Patterns that choose no file are reported first, before the running search.
+        // If the patterns choose no file, this error is returned, even if the search has another
+        // destination.
         Selection::of(metainfo.info(), &options.choice.only)?;
         let destination = options.destination.as_deref();
         let is_elsewhere = destination.is_some()
@@ -73,12 +74,12 @@ impl Peer {
         let started = Started::new(metainfo.info(), place.path());
         let is_private = metainfo.info().private();
         let mut sources = NamedSources::from(&metainfo);
-        let link = sources.merge(&search.record.magnet.sources());
+        let only_in_link = sources.merge(&search.record.magnet.sources());
         let choice = &options.choice;
         let begun = handle_torrent(&self.services, search, metainfo, choice, progress)?;
         Ok(Started {
             already: !begun,
-            taken_over: match is_private && begun && !link.is_empty() {
+            taken_over: match is_private && begun && !only_in_link.is_empty() {
                 true => TakenOver::RefusedAsPrivate,
                 false => TakenOver::Nothing,
             },
@@ -183,8 +184,8 @@ impl Peer {
         let former = SwarmEntry::Search(Arc::clone(known));
         let is_same_place = destination == known.record.destination;
         let is_same_choice = choice == known.choice;
-        let needs_no_place = is_same_choice && options.destination.is_none();
-        if !(is_same_place || needs_no_place) {
+        let fits_any_place = is_same_choice && options.destination.is_none();
+        if !(is_same_place || fits_any_place) {
             return Err(entry_exists_error(&former));
         }
         let (magnet, added) = known.record.magnet.merged(link);

@@ -45,8 +45,8 @@ impl Peer {
     }
 
     /// Ends a share or download in an open swarm: the trackers receive `stopped`, and the next
-    /// start does not resume it. Files stay. Another download to the same place can continue those
-    /// of an unfinished download.
+    /// start does not resume it. Files stay. If the download is unfinished, a later download to the
+    /// same place can continue its files.
     ///
     /// # Errors
     /// When no share or download has that name, or several have it.
@@ -88,8 +88,8 @@ impl Peer {
         Ok(found.pop())
     }
 
-    /// Ends an entry. `end` returns whether the entry was still in the map. If a download has
-    /// replaced its magnet search meanwhile, the download is ended too.
+    /// Ends an entry. `end` returns whether the entry was still in the map. If the entry is a
+    /// magnet search that a download has replaced meanwhile, that download is ended too.
     fn end_with_successor(
         &self,
         mut entry: SwarmEntry,
@@ -165,19 +165,20 @@ impl Peer {
     /// Removes an unfinished download from the map. Records it as stopped first, so that no other
     /// download can take the name of its partial file in between.
     fn forget_unfinished(&self, transfer: &Arc<Transfer>) -> Result<(), PeerError> {
-        let is_known = match transfer.record_as_stopped() {
-            // The thread that starts it has not recorded it yet.
+        let was_recorded = match transfer.record_as_stopped() {
+            // The thread that starts the download has not recorded it yet.
             Err(RecordError::Unknown(_)) => false,
             recorded => recorded.map(|()| true)?,
         };
         self.transfers
             .forget(&SwarmEntry::Transfer(Arc::clone(transfer)));
-        if is_known {
+        if was_recorded {
             return Ok(());
         }
-        // That thread may have recorded it meanwhile.
+        // That thread may have recorded the download meanwhile.
         match transfer.record_as_stopped() {
-            // If it does so from now on, it removes the record again: the download has ended.
+            // If the thread does so later, it sees that the download has ended, and removes the
+            // record again.
             Err(RecordError::Unknown(_)) => Ok(()),
             recorded => Ok(recorded?),
         }
@@ -204,7 +205,7 @@ impl Peer {
 
 /// Ends a complete share: it is no longer served, and its trackers receive `stopped`.
 fn stop_complete(transfer: &Transfer) {
-    // Callers are refused from now on.
+    // From now on, new links are refused.
     transfer.decide(|core, now| core.withdraw(SHARING_STOPPED, now));
     transfer.leave_swarm();
     transfer.close_files();

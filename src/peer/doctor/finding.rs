@@ -23,7 +23,7 @@ pub struct Finding {
     pub verdict: Verdict,
     /// What was found, in one line.
     pub text: String,
-    /// What a person can do about it. `None` if nothing is to be done, or if `text` says what.
+    /// What a person can do about it. `None` if nothing is to be done, or if `text` says it.
     pub advice: Option<String>,
 }
 
@@ -110,7 +110,7 @@ impl Finding {
         }
     }
 
-    /// Without `advice` if the text says what to do.
+    /// `advice` is `None` if `text` says what to do.
     pub(super) fn fault(check: Check, text: impl ToString, advice: Option<&str>) -> Self {
         Self {
             check,

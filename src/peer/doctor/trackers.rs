@@ -55,7 +55,7 @@ pub(super) fn read_tracker_info(
 }
 
 impl TrackerExaminer<'_> {
-    /// Checks one tracker. Returns whether it can be used.
+    /// Checks one tracker. Returns whether it answers and is trusted.
     pub(super) fn examine(&self, tracker: &HostPort, found: &mut impl FnMut(Finding)) -> bool {
         let inspection = match self.inspect(tracker) {
             Ok(inspection) => inspection,
@@ -64,13 +64,13 @@ impl TrackerExaminer<'_> {
                 return false;
             }
         };
-        found(serving(tracker, &inspection));
-        found(self.fingerprint(tracker, inspection.fingerprint));
+        found(serving_finding(tracker, &inspection));
+        found(self.fingerprint_finding(tracker, inspection.fingerprint));
         match &inspection.port {
             Ok(check) => {
-                found(clock(tracker, check, since_1970()));
+                found(clock_finding(tracker, check, since_1970()));
                 if let Some(port) = self.port {
-                    found(reachable(tracker, port, check));
+                    found(port_finding(tracker, port, check));
                 }
             }
             Err(why) => {
@@ -112,7 +112,7 @@ impl TrackerExaminer<'_> {
     }
 
     /// The finding for a fingerprint that [`inspect`] has accepted.
-    fn fingerprint(&self, tracker: &HostPort, presented: Fingerprint) -> Finding {
+    fn fingerprint_finding(&self, tracker: &HostPort, presented: Fingerprint) -> Finding {
         let file = self.options.tracker_info.display();
         let text = match (self.info.fingerprint, self.stored) {
             (Some(_), _) => format!("{tracker} has the fingerprint that {file} pins"),
@@ -128,7 +128,7 @@ impl TrackerExaminer<'_> {
     }
 }
 
-fn serving(tracker: &HostPort, inspection: &Inspection) -> Finding {
+fn serving_finding(tracker: &HostPort, inspection: &Inspection) -> Finding {
     let check = Check::Tracker;
     let ms = inspection.time.as_millis();
     match &inspection.cluster {
@@ -166,7 +166,7 @@ fn silent_replicas(view: &ClusterView) -> usize {
 }
 
 /// Compares the clocks. `now` is the time here when the answer arrived.
-fn clock(tracker: &HostPort, check: &PortCheck, now: Duration) -> Finding {
+fn clock_finding(tracker: &HostPort, check: &PortCheck, now: Duration) -> Finding {
     let there = Duration::from_millis(check.clock_ms);
     let seconds = now.abs_diff(there).as_secs();
     let direction = if now > there { "ahead of" } else { "behind" };
@@ -182,7 +182,7 @@ fn clock(tracker: &HostPort, check: &PortCheck, now: Duration) -> Finding {
     }
 }
 
-fn reachable(tracker: &HostPort, port: NonZeroU16, check: &PortCheck) -> Finding {
+fn port_finding(tracker: &HostPort, port: NonZeroU16, check: &PortCheck) -> Finding {
     let address = check.address;
     let what = match check.port {
         PortState::Open => {
@@ -222,7 +222,7 @@ mod tests {
             (10_070, Verdict::Warning, "70 s ahead of"),
             (13_600, Verdict::Fault, "3600 s ahead of"),
         ] {
-            let finding = clock(&tracker, &check, Duration::from_secs(now));
+            let finding = clock_finding(&tracker, &check, Duration::from_secs(now));
             assert_eq!(finding.verdict, verdict, "{now}");
             assert!(finding.text.contains(part), "{}", finding.text);
             assert_eq!(finding.advice.is_some(), verdict != Verdict::Good);

@@ -25,9 +25,9 @@ use std::time::Duration;
 const EXTENDED: &str = "replaced by a download of more files of the same torrent";
 
 impl PlannedDownload {
-    /// Adds the choice of a failed transfer of the same share at the same place, so that nothing
-    /// stays half fetched in its folder. Also returns whether some files of that transfer are under
-    /// the final name.
+    /// Adds the choice of `former`, a failed transfer of the same share, if it has the same place
+    /// and no group. So none of its files stays half fetched. Also returns whether some of its
+    /// files are under the final name.
     pub(crate) fn inherit_choice(self, former: &Transfer) -> (Self, bool) {
         let is_same_place =
             matches!(&former.plan.kind, RecordKind::Download(place) if *place == self.place);
@@ -66,8 +66,8 @@ impl PlannedDownload {
         if *place != self.place {
             return Err(other_place_error(former));
         }
-        let (recorded, known) = stop_for_extension(former, &services.command)?;
-        let complete = matches!(recorded, RecordState::Complete { .. });
+        let (former_state, known) = stop_for_extension(former, &services.command)?;
+        let complete = matches!(former_state, RecordState::Complete { .. });
         let has_files_in_place = former.plan.extends || complete;
         let mut sources = former.sources();
         sources.merge(&NamedSources {
@@ -90,7 +90,7 @@ impl PlannedDownload {
         let in_place = (has_files_in_place, recorded_place);
         let begun = extended.begin(services, progress, in_place, Some(known));
         if begun.is_err() {
-            resume_former(former, &services.transfers, recorded)?;
+            resume_former(former, &services.transfers, former_state)?;
         }
         begun
     }
@@ -103,7 +103,7 @@ fn stop_for_extension(
     command: &RunningCommand,
 ) -> Result<(RecordState, PieceSet), PeerError> {
     let context = &transfer.context;
-    let recorded = loop {
+    let state = loop {
         let change_count = context.changes.count();
         let (phase, is_set_aside) = transfer.decide(|core, now| {
             let phase = core.phase().clone();
@@ -132,7 +132,7 @@ fn stop_for_extension(
     transfer.close_files();
     let lengths = transfer.info().lengths();
     let mut known = PieceSet::empty(lengths);
-    let unchanged = store.filter(|store| match &recorded {
+    let unchanged = store.filter(|store| match &state {
         RecordState::Complete { stamps } => store.are_wanted_files_unchanged(stamps),
         _ => true,
     });
@@ -145,14 +145,14 @@ fn stop_for_extension(
             known.insert(piece);
         }
     }
-    Ok((recorded, known))
+    Ok((state, known))
 }
 
 /// Resumes the former transfer after its extension failed.
 fn resume_former(
     former: &Arc<Transfer>,
     transfers: &Transfers,
-    recorded: RecordState,
+    state: RecordState,
 ) -> Result<(), PeerError> {
     if former.has_ended() {
         return Ok(());
@@ -166,9 +166,9 @@ fn resume_former(
         Err(_) => return Ok(()),
     }
     let record = Record {
-        state: recorded.clone(),
+        state: state.clone(),
         ..former.to_record()
     };
     transfers.context.records.update(&record)?;
-    former.resume(recorded).map_err(PeerError::Thread)
+    former.resume(state).map_err(PeerError::Thread)
 }

@@ -22,7 +22,8 @@ pub struct Started {
     pub taken_over: TakenOver,
 }
 
-/// The trackers, web seeds and peers that a share takes over from another torrent or link of it.
+/// The trackers, web seeds and peers that a share takes over from another torrent or
+/// link of the same share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TakenOver {
     /// None: there are no new ones.
@@ -102,7 +103,7 @@ fn check_path(known: &Transfer) -> Result<(), PeerError> {
         (true, false) => Err(PeerError::FilesMissing(
             known.reason_of_loss(&StoreError::Missing(path)),
         )),
-        // The caller compares the files with a new download.
+        // The caller checks whether these files belong to the new download.
         (false, true) if known.has_ended() || phase == Phase::Finishing => Ok(()),
         (false, true) => Ok(known.check_final_name()?),
         (true, true) | (false, false) => Ok(()),

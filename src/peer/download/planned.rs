@@ -1,4 +1,5 @@
-//! Starts one download: its place, its chosen files, and the files that exist already.
+//! Starts one download: opens its files, which may exist already, writes its record, and starts the
+//! transfer.
 
 use super::recorded_place::{RecordedPlace, check_unused};
 use super::{entry_exists_error, place::check_same_kind};

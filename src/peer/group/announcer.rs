@@ -66,6 +66,7 @@ impl GroupAnnouncer {
         let group = Arc::clone(group);
         let group_transfer = GroupTransfer { transfer, group };
         let mut schedule = lock(&self.schedule);
+        // For tasks that exist already: `begin` does not change them.
         schedule.announce_soon(info_hash, event, now);
         let is_of_other_transfer =
             |other: &GroupTransfer| !Arc::ptr_eq(&other.transfer, &group_transfer.transfer);
@@ -110,7 +111,7 @@ impl GroupAnnouncer {
             Instant::now(),
         );
         self.changed.notify_all();
-        let stopping = |schedule: &mut Schedule<_, _>| schedule.is_stopping();
+        let stopping = |schedule: &mut Schedule<_, _>| schedule.any_stopping();
         let waited = self
             .changed
             .wait_timeout_while(schedule, SUSPEND_LIMIT, stopping);
@@ -193,7 +194,7 @@ impl GroupAnnouncer {
     }
 
     /// The due announces of one group, as many as one request takes. Empty if nothing is due within
-    /// a second; `None` at the end.
+    /// a second; `None` when the peer stops.
     fn next_due(&self) -> Option<Vec<GroupAnnounce>> {
         let mut schedule = lock(&self.schedule);
         let begun = Instant::now();

@@ -118,7 +118,7 @@ impl GroupClient {
             }
             return all(suspended(group));
         }
-        let goes_on = due.iter().any(|due| !is_stopped(due));
+        let goes_on = due.iter().any(|due| !sends_stopped(due));
         if goes_on
             && group.needs_certificate()
             && let Err(error) = self.groups.certify(&self.account, group)
@@ -143,8 +143,8 @@ impl GroupClient {
         let outcomes = due.iter().zip(answers.swarms).map(|(due, swarm)| {
             let (trouble, uncertified) = (&answers.trouble, &answers.uncertified);
             match (swarm.is_listed, swarm.refused, trouble, uncertified) {
-                (true, _, _, Some(outcome)) if !is_stopped(due) => outcome.clone(),
-                (true, ..) if is_stopped(due) => listed(false, false),
+                (true, _, _, Some(outcome)) if !sends_stopped(due) => outcome.clone(),
+                (true, ..) if sends_stopped(due) => listed(false, false),
                 (true, ..) => {
                     let transfer = &due.payload.transfer;
                     transfer.serve_again();
@@ -180,7 +180,7 @@ impl GroupClient {
                 match result {
                     Err(refused) => swarm.refused = Some(refused),
                     // Use the addresses of one tracker before the next one answers.
-                    Ok(addresses) if certified && !is_stopped(due) => {
+                    Ok(addresses) if certified && !sends_stopped(due) => {
                         swarm.is_listed = true;
                         due.payload.transfer.add_peers(addresses.iter().collect());
                     }
@@ -192,7 +192,7 @@ impl GroupClient {
             }
         })?;
         let mut announced = due.iter().zip(&swarms);
-        let goes_on = announced.any(|(due, swarm)| swarm.is_listed && !is_stopped(due));
+        let goes_on = announced.any(|(due, swarm)| swarm.is_listed && !sends_stopped(due));
         // The trackers list the share, but this peer has no certificate of the share's authority.
         // The peer's present certificate may be that of an earlier group with the same name: fetch
         // a new one.
@@ -258,7 +258,7 @@ impl GroupClient {
     }
 }
 
-fn is_stopped(due: &GroupAnnounce) -> bool {
+fn sends_stopped(due: &GroupAnnounce) -> bool {
     due.event == Some(AnnounceEvent::Stopped)
 }
 

@@ -34,7 +34,7 @@ struct State {
 struct CertifiedTls {
     tls: GroupTls,
     authority: Fingerprint,
-    /// When it was fetched, since 1970.
+    /// When the certificate was fetched, since 1970.
     fetched_at: Duration,
 }
 

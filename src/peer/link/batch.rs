@@ -51,7 +51,7 @@ impl Batch {
         result
     }
 
-    /// Once the batch is full, passes the part that fills whole TLS records to `write`. The rest
+    /// If the batch is full, passes the part that fills whole TLS records to `write`. The rest
     /// stays in the batch and goes out with the next bytes.
     pub(super) fn flush_if_full(
         &mut self,

@@ -151,7 +151,7 @@ impl<'a> MessageReader<'a> {
         }
     }
 
-    /// Moves the bytes of a block that were read ahead into the start of `block`. Returns their
+    /// Fills the start of `block` with those of its bytes that are buffered already. Returns their
     /// number.
     pub(crate) fn take_ahead(&mut self, block: &mut [u8]) -> usize {
         let got = self.bytes.len().min(block.len());

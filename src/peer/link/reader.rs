@@ -154,10 +154,11 @@ impl<S: MessageSink> Reader<'_, S> {
             return Ok(());
         };
         let due = limit.reserve(bytes);
-        if due > Instant::now() && self.link.pause_until(due) {
-            return Err(EndReason::ClosedHere);
+        let is_closed = due > Instant::now() && self.link.pause_until(due);
+        match is_closed {
+            true => Err(EndReason::ClosedHere),
+            false => Ok(()),
         }
-        Ok(())
     }
 }
 

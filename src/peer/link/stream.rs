@@ -14,7 +14,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// More bytes follow, so the kernel sends the header of a piece with the first bytes of its block.
+/// A flag that says that more bytes follow. With it, the kernel sends the header of a piece
+/// together with the first bytes of its block.
 const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
 /// How long one TLS write may take. A remote peer that reads slowly is usually disconnected before
 /// that, by the core (`Deadlines::unread`).
@@ -124,7 +125,8 @@ impl LinkStream {
                 for span in spans {
                     let span = span?;
                     read_span(&span, batch)?;
-                    // Checks after reading, so that the bytes read are those that were verified.
+                    // Checks after reading. An earlier check would miss a change between check and
+                    // read.
                     store.check_span(&span)?;
                 }
                 Ok(batch.flush_if_full(|bytes| write_encrypted(tls, bytes))?)

@@ -104,13 +104,13 @@ pub(crate) fn fetch(
     };
     let now = search.context.now();
     if !outgoing && fetch.slot.may_deliver() {
-        // A pause of zero ends an earlier bar of this host.
-        let pause = match fetched {
+        // Zero ends an earlier bar of this host.
+        let bar_time = match fetched {
             Ok(_) | Err(FetchError::Refused(_)) => Duration::ZERO,
             Err(FetchError::WrongHash) => BAR_WRONG_HASH,
             Err(_) => BAR_NO_METADATA,
         };
-        search.sources.bar(address.ip(), now, now + pause);
+        search.sources.bar(address.ip(), now, now + bar_time);
     }
     match fetched {
         Ok(metadata) => {

@@ -67,8 +67,9 @@ pub(crate) fn handle_metadata(
     }
 }
 
-/// Handles a `.torrent` file of the share that a search looks for: it has the metadata. The search
-/// becomes a download of the union of both choices. Returns `false` if that has begun before.
+/// Handles a `.torrent` file of the share that a search looks for. The file has the metadata, so
+/// the search becomes a download. The download's choice is the union of `choice` and the choice of
+/// the search. Returns `false` if metadata has arrived before, or the search has failed.
 pub(crate) fn handle_torrent(
     services: &Services,
     search: &Arc<MagnetSearch>,
@@ -87,8 +88,8 @@ pub(crate) fn handle_torrent(
     begun.map(|()| true)
 }
 
-/// Starts the download. `metainfo` has trackers and web seeds if it comes from a `.torrent` file;
-/// those of the link are added.
+/// Starts the download. `metainfo` has trackers and web seeds if it comes from a `.torrent` file.
+/// Those of the magnet link are added, except to a private torrent that names sources itself.
 fn become_download(
     services: &Services,
     search: &Arc<MagnetSearch>,
@@ -107,7 +108,7 @@ fn become_download(
     let mut sources = NamedSources::from(&metainfo);
     let is_private_file = info.private() && !sources.is_empty();
     if is_private_file {
-        // The trackers of the link are not those of the private torrent (BEP 27).
+        // The trackers of the magnet link are not those of the private torrent (BEP 27).
         search.leave_trackers();
     } else {
         sources.merge(&magnet.sources());

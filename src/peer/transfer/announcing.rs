@@ -43,7 +43,7 @@ impl Transfer {
     }
 
     /// Serves a withdrawn share again, because its user is allowed to share it again. Returns
-    /// whether it was withdrawn.
+    /// `false`, and does nothing, if the share is not withdrawn.
     pub(crate) fn serve_again(&self) -> bool {
         let is_back = self.decide(|core, now| core.restore(now));
         if is_back {
@@ -82,8 +82,8 @@ impl Transfer {
         metainfo.with_web_seeds(sources.web_seeds)
     }
 
-    /// Whether it may use sources that another torrent or link of the share names: it is in an open
-    /// swarm and not private (BEP 27).
+    /// Whether the transfer may use sources that another `.torrent` or magnet link of the share
+    /// names. It may if it is in an open swarm and not private (BEP 27).
     pub(crate) fn accepts_sources(&self) -> bool {
         let is_open = self.plan.group.is_none() && !self.plan.is_of_closed_run;
         is_open && !self.info().private()

@@ -8,7 +8,7 @@ pub(super) struct CheckProgress {
     total: AtomicU64,
     /// Bytes of the passes that have ended.
     before: AtomicU64,
-    /// Bytes of the present pass.
+    /// Bytes of the present pass that have been hashed.
     done: AtomicU64,
 }
 
@@ -22,7 +22,7 @@ impl CheckProgress {
 
     /// Reports how many bytes the present pass has hashed so far. A thread may report a smaller
     /// number after another thread has reported a larger one.
-    pub(super) fn report_done(&self, done: u64) {
+    pub(super) fn report_hashed(&self, done: u64) {
         self.done.fetch_max(done, Ordering::Relaxed);
     }
 
@@ -51,12 +51,12 @@ mod tests {
         let check = CheckProgress::default();
         assert_eq!(check.percent(), 0);
         check.begin(200);
-        check.report_done(75);
-        check.report_done(50);
+        check.report_hashed(75);
+        check.report_hashed(50);
         assert_eq!(check.percent(), 37);
         check.end_pass(100);
         assert_eq!(check.percent(), 50);
-        check.report_done(99);
+        check.report_hashed(99);
         assert_eq!(check.percent(), 99);
         check.begin(10);
         assert_eq!(check.percent(), 0);

@@ -55,7 +55,7 @@ impl Transfer {
         let needed = self.plan.selection.needed();
         let mut owned = PieceSet::empty(lengths);
         let pieces = lengths.all_pieces();
-        for piece in pieces.filter(|piece| needed.contains(*piece) && !store.cannot_read(*piece)) {
+        for piece in pieces.filter(|piece| needed.contains(*piece) && store.can_read(*piece)) {
             owned.insert(piece);
         }
         owned
@@ -116,7 +116,7 @@ impl Transfer {
     /// Resumes a download that is not recorded as complete. If its files are not there, it waits
     /// for them: nothing is begun anew, because their disk may not be mounted.
     fn reopen_unfinished(self: &Arc<Self>, place: &Destination) -> Result<(), StoreError> {
-        let opened = match self.has_final_name(place) {
+        let opened = match self.recover_final_name(place) {
             Ok(true) => {
                 let path = place.path();
                 let reopened = self.reopen_whole(&path, &RecordState::Partial);
@@ -143,10 +143,10 @@ impl Transfer {
         self.check(PieceSet::empty(self.info().lengths()), false)
     }
 
-    /// Whether a download that is not recorded as complete has its final name already. That is so
-    /// after a crash between renaming and recording. A rename that a crash has interrupted is undone
-    /// or completed first.
-    fn has_final_name(&self, place: &Destination) -> Result<bool, StoreError> {
+    /// Undoes or completes a rename that a crash has interrupted. Returns whether the download,
+    /// which is not recorded as complete, then has its final name. It also has its final name after
+    /// a crash between renaming and recording.
+    fn recover_final_name(&self, place: &Destination) -> Result<bool, StoreError> {
         if self.recover_rename()? == RecoveredRename::Done {
             return Ok(true);
         }
@@ -225,7 +225,7 @@ impl Transfer {
         let copied = all.saturating_mul(u64::from(copies_replaced) + download.others_count());
         let unknown = self.bytes_of(self.unknown_pieces(&known));
         check.begin(copied.saturating_add(unknown));
-        let progress = |done| check.report_done(done);
+        let progress = |done| check.report_hashed(done);
         if copies_replaced {
             download.copy_replaced(interrupt, &progress)?;
             check.end_pass(all);
@@ -253,7 +253,7 @@ impl Transfer {
     /// good.
     fn verify_unknown(&self, store: &Store, mut known: PieceSet) -> Result<PieceSet, StoreError> {
         let (threads, interrupt) = (processors(), &self.context.tasks.interrupt);
-        let progress = |done| self.files.check.report_done(done);
+        let progress = |done| self.files.check.report_hashed(done);
         let unknown = self.unknown_pieces(&known);
         let good = verify(store, unknown, threads, interrupt, &progress)?;
         let pieces = self.info().lengths().all_pieces();

@@ -89,6 +89,7 @@ fn hash_and_write(
     }
     download.write(offset, &slices)?;
     let hasher = transfer.decide(|core, _| core.on_run_written(run, blocks));
+    // Without the hasher, this run waits on disk until the runs before it have been hashed.
     let Some(mut hasher) = hasher else {
         return Ok(None);
     };

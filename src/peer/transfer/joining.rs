@@ -142,8 +142,9 @@ impl MessageSink for Transfer {
         message: ReceivedMessage<'_>,
     ) -> Result<(), ProtocolViolation> {
         let names_peers = matches!(message, ReceivedMessage::PeerExchange(_));
-        // A remote peer asks for the modification times of the files by giving their message an id
-        // in a handshake. They are sent once, after the first such handshake.
+        // A remote peer asks for the modification times of the files with a handshake that has an
+        // id for the message with the times. That message is sent only after the first such
+        // handshake.
         let may_ask_for_times =
             matches!(message, ReceivedMessage::Handshake(_)) && self.times_id(link).is_none();
         self.decide(|core, now| core.on_message(link, message, now))?;
@@ -157,7 +158,7 @@ impl MessageSink for Transfer {
     }
 
     fn on_metadata(&self, link: LinkId, payload: &[u8]) -> Result<(), MetadataError> {
-        self.serve_metadata(link, payload)
+        self.on_metadata_message(link, payload)
     }
 
     fn on_times(&self, payload: &[u8]) {

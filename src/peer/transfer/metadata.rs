@@ -43,8 +43,12 @@ impl Transfer {
             && info.raw().len() <= MAX_METAINFO
     }
 
-    /// Handles a metadata message.
-    pub(super) fn serve_metadata(&self, id: LinkId, payload: &[u8]) -> Result<(), MetadataError> {
+    /// Handles a metadata message: answers a request, and ignores every other message.
+    pub(super) fn on_metadata_message(
+        &self,
+        id: LinkId,
+        payload: &[u8],
+    ) -> Result<(), MetadataError> {
         let Some(MetadataMessage::Request(piece)) = MetadataMessage::parse(payload)? else {
             return Ok(());
         };

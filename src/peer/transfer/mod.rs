@@ -11,7 +11,7 @@
 //! - `times` exchanges the modification times of files with other peers.
 //! - `announcing`, `metadata` and `report` are what trackers, peers and people see;
 //!   `metadata_quota` limits how much metadata each host fetches.
-//! - `sources` are its trackers, web seeds and named peers.
+//! - `sources` are the trackers, web seeds and named peers of the transfer.
 //! - `record` is what the state folder keeps.
 
 mod announcing;

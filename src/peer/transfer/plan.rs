@@ -47,7 +47,7 @@ pub(crate) struct TransferPlan {
     pub(crate) choice: FileChoice,
     /// The wanted files.
     pub(crate) selection: Arc<Selection>,
-    /// Whether it was complete by the record that it is resumed from.
+    /// Whether it is resumed from a record that says that it was complete.
     pub(crate) was_complete: bool,
     /// Addresses of peers from the magnet link.
     pub(crate) peers: Vec<String>,
@@ -85,7 +85,7 @@ impl TransferPlan {
     /// The plan of a recorded transfer.
     pub(crate) fn recorded(record: &Record, metainfo: Metainfo) -> Self {
         let choice = FileChoice::from_record(&record.only, record.sequential, false);
-        // The patterns matched some file when they were recorded.
+        // No error is expected here: the patterns matched a file when they were recorded.
         let selection = match Selection::of(metainfo.info(), &choice.only) {
             Ok(selection) => selection,
             Err(error) => {
@@ -134,7 +134,8 @@ impl TransferPlan {
         }
     }
 
-    /// The names by which commands mean it: the one in the torrent, and that of its file or folder.
+    /// The names that commands accept for it: the name in the torrent, and the name of its file or
+    /// folder.
     pub(crate) fn names(&self) -> BTreeSet<String> {
         let file = match &self.kind {
             RecordKind::Share(path) => path.file_name().and_then(|file| file.to_str()),
@@ -161,7 +162,7 @@ impl TransferPlan {
     }
 
     /// What to do with the extra files of a folder that it replaces. A user who forced the download
-    /// of a group's share was warned that they are removed.
+    /// of a group's share was warned that extra files are removed.
     pub(super) fn extra_files(&self) -> ExtraFiles {
         match self.group {
             Some(_) => ExtraFiles::Remove,

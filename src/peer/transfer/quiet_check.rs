@@ -54,7 +54,7 @@ impl Transfer {
         }
         // A piece that needs a missing parts file does not count: it was not served before.
         let mut bad = pieces.into_iter().filter(|piece| !good.contains(*piece));
-        if bad.any(|piece| !store.cannot_read(piece)) {
+        if bad.any(|piece| store.can_read(piece)) {
             let reason = StoreError::Changed(self.plan.path());
             self.lose(&reason.to_string(), Some(stamps));
             return Ok(None);

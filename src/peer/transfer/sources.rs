@@ -1,5 +1,5 @@
-//! Where a transfer finds peers and web seeds: what its torrent and its magnet link name, and what
-//! other torrents and links of the same share named when it was downloaded again.
+//! Where a transfer finds peers and web seeds: what its `.torrent` or magnet link names. When a
+//! user downloads the same share again, what the other `.torrent` or magnet link names is added.
 
 use crate::system::lock;
 use crate::torrent::{Metainfo, NamedSources};

@@ -255,7 +255,7 @@ impl Transfer {
     }
 
     /// Restores the recorded byte counts per source.
-    pub(crate) fn restore_sources(&self, sources: &[(String, u64)]) {
+    pub(crate) fn restore_byte_counts(&self, sources: &[(String, u64)]) {
         let sources = sources.iter().cloned().collect();
         self.decide(|core, _| core.take_over(Candidates::default(), sources, 0));
     }

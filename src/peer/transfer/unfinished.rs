@@ -88,7 +88,7 @@ impl Transfer {
     }
 
     /// Takes the note about the rename to the final name from the record.
-    pub(crate) fn restore_steps(&self, record: &Record) {
+    pub(crate) fn restore_rename_steps(&self, record: &Record) {
         self.files.restore_steps(record.unfinished.steps.clone());
     }
 

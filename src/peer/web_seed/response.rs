@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_coding_is_ignored_if_length_and_range_are_those_of_the_file() {
+    fn a_coding_is_ignored_if_the_range_or_the_content_length_is_right() {
         let encoded = |name, value: &str| {
             let mut headers = headers(name, value);
             headers.insert("content-encoding", "x-gzip".parse().unwrap());

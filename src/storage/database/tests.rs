@@ -150,12 +150,12 @@ fn other_files_are_refused_and_not_changed() {
         (&other_kind, true),
     ] {
         let error = refused(folder.path(), bytes);
-        let expected = match error {
+        let is_expected = match error {
             DatabaseError::Foreign(_) => is_foreign,
             DatabaseError::Damaged { .. } => !is_foreign,
             _ => false,
         };
-        assert!(expected, "{error}");
+        assert!(is_expected, "{error}");
     }
     let newer = redb_file(|it| {
         let mut about = it.open_table(ABOUT).unwrap();
@@ -315,8 +315,9 @@ impl Disk {
         self.0.lock().unwrap()
     }
 
-    /// The bytes after a crash. Each write that was not synced is complete, missing or partial.
-    fn crash(&self, random: &mut fastrand::Rng) -> Vec<u8> {
+    /// The bytes that a crash now would leave. Each write that was not synced is complete, missing
+    /// or partial.
+    fn bytes_after_crash(&self, random: &mut fastrand::Rng) -> Vec<u8> {
         let state = self.state();
         let mut remaining = state.synced.clone();
         remaining.resize(remaining.len().max(state.now.len()), 0);
@@ -415,7 +416,7 @@ fn all_acknowledged_commits_survive_a_crash_and_no_commit_is_partial() {
         }
         let failed = database.commit(Batch::new()).unwrap_err();
         assert!(matches!(failed, DatabaseError::Failed(_)), "{failed}");
-        let remaining = Disk::with_bytes(disk.crash(&mut random));
+        let remaining = Disk::with_bytes(disk.bytes_after_crash(&mut random));
         drop(database);
         let stored = load_contents(&open_backend(remaining, true).unwrap()).unwrap();
         let found: Rows = stored.rows.into_iter().collect();

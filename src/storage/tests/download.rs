@@ -71,7 +71,7 @@ fn existing_entries_are_refused_and_not_changed() {
             let _ = fs::remove_file(path);
         }
     }
-    // The folder of the last row.
+    // `remove_file` did not remove the folder that the last row of the table made.
     fs::remove_dir(&part).unwrap();
     let nowhere = Destination {
         folder: target.path().join("nowhere"),
@@ -104,7 +104,7 @@ fn a_replacement_copies_good_pieces_and_keeps_extra_files() {
     let stop = AtomicBool::new(false);
     fs::create_dir_all(final_path.join("sub/own")).unwrap();
     fs::write(final_path.join("a"), &bytes[..100_000]).unwrap();
-    // Too short, but its first two pieces of 256 KiB are good.
+    // This file is too short, but the first two pieces of the share (256 KiB each) are good.
     fs::write(final_path.join("sub/big"), &bytes[100_000..700_000]).unwrap();
     for own in ["mine", "sub/own/mine"] {
         fs::write(final_path.join(own), own).unwrap();
@@ -148,7 +148,7 @@ fn a_replacement_copies_good_pieces_and_keeps_extra_files() {
 }
 
 #[test]
-fn a_partial_download_cannot_be_opened_twice() {
+fn a_partial_download_cannot_be_opened_while_it_is_open() {
     let Sample { info, .. } = sample();
     for info in [one_file(), info] {
         let target = tempfile::tempdir().unwrap();

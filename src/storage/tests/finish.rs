@@ -189,7 +189,7 @@ fn padding_is_not_stored_and_executable_files_get_their_bits() {
 }
 
 #[test]
-fn a_share_with_more_files_than_may_stay_open_works() {
+fn a_download_may_have_more_files_than_can_stay_open() {
     let source = tempfile::tempdir().unwrap();
     let top = source.path().join("many");
     fs::create_dir(&top).unwrap();

@@ -28,7 +28,7 @@ fn file_of(bytes: &[u8]) -> Arc<Info> {
 }
 
 /// Copies good pieces from foreign files. Returns the number of good pieces in the download.
-fn copied(download: &Download) -> u32 {
+fn copy_good_pieces(download: &Download) -> u32 {
     let never = AtomicBool::new(false);
     download.make_files().unwrap();
     download.copy_others(&never, &|_| {}).unwrap();
@@ -73,12 +73,12 @@ fn a_foreign_file_is_only_read_and_the_download_takes_the_name_with_the_info_has
         let open = || new(&info, &destination(&target, "x")).unwrap();
         let download = open();
         assert_eq!(download.partial_name(), with_hash, "{number}");
-        assert_eq!(copied(&download), good, "{number}");
+        assert_eq!(copy_good_pieces(&download), good, "{number}");
         download.discard().unwrap();
         drop(download);
         assert_eq!(paths_below(target.path()), names, "{number}");
         let download = open();
-        copied(&download);
+        copy_good_pieces(&download);
         download.write(0, &[&bytes]).unwrap();
         let path = finish(download).unwrap();
         assert!(fs::read(path).unwrap() == bytes, "{number}");
@@ -100,7 +100,7 @@ fn a_foreign_folder_is_only_read() {
     fs::write(part.join("sub/big"), &bytes[100_000..700_000]).unwrap();
     let before = paths_below(&part);
     let download = new(&info, &destination(&target, "x")).unwrap();
-    assert_eq!(copied(&download), 2);
+    assert_eq!(copy_good_pieces(&download), 2);
     download.write(0, &[&bytes]).unwrap();
     finish(download).unwrap();
     assert_eq!(paths_below(&part), before);

@@ -118,7 +118,8 @@ fn a_placeholder_or_a_second_name_of_the_file_is_removed_and_other_files_stay() 
     fs::write(&whole, "").unwrap();
     assert!(undo(&place, Layout::File).unwrap());
     assert_eq!(paths_below(target.path()), [PARTIAL]);
-    // The file has both names. The old name is removed, which completes the rename.
+    // The file has both names. The old name is removed, which completes the rename. The result is
+    // `Undone` in this case too.
     fs::hard_link(&part, &whole).unwrap();
     assert!(undo(&place, Layout::File).unwrap());
     assert_eq!(paths_below(target.path()), ["x"]);
@@ -153,7 +154,7 @@ fn the_noted_inode_number_shows_whether_a_replacement_in_one_call_was_made() {
         let recover = |steps| recover_rename(&place, PARTIAL, layout, &steps).unwrap();
         let replace = RenameSteps::Replace { inode };
         assert_eq!(recover(replace.clone()), RecoveredRename::Undone);
-        // Inode numbers do not last on this disk.
+        // Neither entry has the noted inode number, as on a disk where these numbers change.
         let other = RenameSteps::Replace { inode: 0 };
         assert_eq!(recover(other), RecoveredRename::Unknown);
         let aside = target.path().join(ASIDE);

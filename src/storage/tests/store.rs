@@ -102,7 +102,7 @@ fn a_share_that_differs_from_its_torrent_is_refused_and_the_error_names_the_file
 }
 
 #[test]
-fn a_new_modification_time_is_a_change_and_a_new_inode_alone_is_to_be_checked() {
+fn a_new_modification_time_is_a_change_and_a_new_inode_alone_is_only_reported() {
     let Sample { folder, info, .. } = sample();
     let path = folder.path().join("set/a");
     let store = share(&info, &folder.path().join("set"));

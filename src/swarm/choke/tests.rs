@@ -250,7 +250,7 @@ fn newcomers_are_three_times_as_likely_to_get_a_turn() {
         choker.on_interested(LinkId(peer), true);
     }
     for peer in 1..=4 {
-        choker.peers.get_mut(&LinkId(peer)).unwrap().last_served = Some(Duration::ZERO);
+        choker.peers.get_mut(&LinkId(peer)).unwrap().slot_changed = Some(Duration::ZERO);
     }
     let all: Vec<LinkId> = (1..=8).map(LinkId).collect();
     for _ in 0..draws {

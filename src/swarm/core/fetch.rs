@@ -16,7 +16,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 /// A download that gets nothing for longer than this gives up its active pieces, so that other
-/// downloads can use their buffers.
+/// downloads can use the buffers of these pieces.
 const ABANDON_AFTER: Duration = Duration::from_secs(15);
 
 /// A block that has just arrived over a link or from a web seed. `source` is `Some` for a web seed
@@ -236,7 +236,7 @@ impl<B: Debug> Fetch<B> {
     }
 
     /// Gives up all active pieces if nothing has arrived for long, so that other downloads can use
-    /// their buffers. Does nothing while a web seed is in use: its response may take long to reach
+    /// the buffers. Does nothing while a web seed is in use: its response may take long to reach
     /// a wanted block, and the web seed has its own time limits.
     pub(super) fn abandon_idle(&mut self, now: Duration, effects: &mut Vec<Effect<B>>) {
         if self.picker().has_active()
@@ -315,8 +315,8 @@ impl<B: Debug> Fetch<B> {
         self.web_seeds.on_failure(id, trouble);
     }
 
-    /// Whether some web seed works and has a piece that the download still needs. A web seed that
-    /// is down at present counts too, whatever pieces it has: it may come up again.
+    /// Whether some web seed is not failing and has a piece that the download still needs. If it is
+    /// down at present, its pieces are not known, and it counts too: it may come up again.
     pub(super) fn has_usable_web_seed(&self) -> bool {
         let picker = self.picker();
         let mut working = self.web_seeds.working();

@@ -14,7 +14,7 @@ struct WebSeed {
     /// A piece that came partly from this web seed did not verify, and since then no piece from it
     /// alone has verified.
     is_doubted: bool,
-    /// Blocks were requested, and the web seed is read or waited for.
+    /// Blocks were requested from it, and its response is being read or waited for.
     in_use: bool,
     /// It has failed, and no block has come from it since.
     is_failing: bool,
@@ -65,7 +65,7 @@ impl WebSeeds {
         }
     }
 
-    /// Whether some web seed is read or waited for.
+    /// Whether the response of some web seed is being read or waited for.
     pub(super) fn any_in_use(&self) -> bool {
         self.by_id.values().any(|web_seed| web_seed.in_use)
     }
@@ -85,7 +85,7 @@ impl WebSeeds {
         }
     }
 
-    /// Sets whether the web seed is read or waited for.
+    /// Sets whether the response of the web seed is being read or waited for.
     pub(super) fn set_in_use(&mut self, id: LinkId, in_use: bool) {
         if let Some(web_seed) = self.by_id.get_mut(&id) {
             web_seed.in_use = in_use;

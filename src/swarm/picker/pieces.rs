@@ -34,9 +34,9 @@ pub(super) struct Pieces {
     rarity: Rarity,
     pub(super) active: BTreeMap<PieceIndex, ActivePiece>,
     /// Active pieces with blocks to request, in the order in which they were begun. A piece that
-    /// left the list and has a free block again comes first.
+    /// has left the list comes back, at the front, when one of its blocks becomes free.
     open_pieces: VecDeque<PieceIndex>,
-    /// Pieces that failed with several sources.
+    /// Pieces that did not verify, and whose blocks came from several links.
     doubtful: HashSet<PieceIndex>,
     rng: Rng,
 }

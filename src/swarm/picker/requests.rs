@@ -152,7 +152,7 @@ impl Requests {
 
     /// The peer queues at most this many of our requests (`reqq`, BEP 10).
     pub(super) fn limit_window(&mut self, largest: u32) {
-        self.window.limit(largest);
+        self.window.limit_to(largest);
     }
 }
 

@@ -171,7 +171,7 @@ fn the_latest_of_many_suggested_pieces_comes_first() {
 
 /// Fetches everything from one honest link, a block at a time. Returns the pieces in the order in
 /// which they were begun.
-fn fetched(picker: &mut Picker, id: LinkId) -> Vec<u32> {
+fn fetch_all(picker: &mut Picker, id: LinkId) -> Vec<u32> {
     let mut begun = Vec::new();
     for second in 1.. {
         let now = Duration::from_secs(second);
@@ -215,7 +215,7 @@ fn only_needed_pieces_are_requested_and_make_a_download_complete() {
     assert!(!picker.is_interesting(id), "nothing that is needed");
     (0..40).for_each(|number| picker.on_have(id, piece(number)));
     assert!(picker.is_interesting(id) && !picker.is_complete());
-    let mut begun = fetched(&mut picker, id);
+    let mut begun = fetch_all(&mut picker, id);
     begun.sort_unstable();
     assert_eq!(begun, [3, 8, 30]);
     assert!(picker.is_complete() && !picker.is_interesting(id));
@@ -242,7 +242,7 @@ fn pieces_are_begun_in_order_even_after_the_first_one_failed() {
     picker.on_failed(lengths.piece(0).unwrap());
     picker.abandon_active();
     let order: Vec<u32> = (0..60).collect();
-    assert_eq!(fetched(&mut picker, id), order);
+    assert_eq!(fetch_all(&mut picker, id), order);
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn a_web_seed_gets_requests_for_long_ranges_that_skip_the_active_pieces_of_other
     picker.next_blocks(peer, Duration::from_millis(1), &mut |_| true, &mut taken);
     let taken: HashSet<u32> = taken.iter().map(|block| block.piece().number()).collect();
     picker.add_web_seed(web_seed, PieceSet::full(&lengths), 16);
-    let begun = fetched(&mut picker, web_seed);
+    let begun = fetch_all(&mut picker, web_seed);
     let free: Vec<u32> = (0..60).filter(|number| !taken.contains(number)).collect();
     assert_eq!(begun[..free.len()], free);
 }
@@ -293,7 +293,7 @@ fn among_seeds_pieces_come_in_order_until_a_peer_lacks_a_piece() {
             picker.add_link(LinkId(2 + number as u64), 8);
             picker.on_pieces(LinkId(2 + number as u64), has.clone());
         }
-        fetched(&mut picker, seed).is_sorted()
+        fetch_all(&mut picker, seed).is_sorted()
     };
     let (full, empty) = (PieceSet::full(&lengths), PieceSet::empty(&lengths));
     assert!(in_order(&[]));

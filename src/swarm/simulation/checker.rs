@@ -10,12 +10,12 @@
 //! | the core and the links agree on the requests in flight | `check` |
 //! | we have sent `interested` to each peer that has a wanted piece | `check` |
 //! | no more peers are unchoked than there are slots | `check` |
-//! | only owned pieces are served, and only to unchoked peers or if allowed | `on_serve` |
+//! | only owned pieces are served, and to choked peers only those in `served_choked` | `on_serve` |
 //! | a peer that is blamed did lie | `on_failed` |
 //! | the only source of a bad piece is blamed and barred | `on_failed` |
 //! | each new piece is announced exactly once | `on_haves`, `check_end` |
 //! | the phase only goes forward: checking, fetching, finishing, complete | `on_phase` |
-//! | no piece is requested that is not needed | `on_request` |
+//! | only needed pieces are requested | `on_request` |
 //! | the invariants of [`Core::check`] | `check` |
 
 use super::content::Content;
@@ -221,6 +221,7 @@ impl Checker {
                 earlier_requests == 1,
                 "{range:?} is requested from more than two"
             );
+            // Without buffers the core cannot begin a piece.
             let unbegun_piece = self.unbegun_piece(link, core).filter(|_| has_buffers);
             assert_eq!(unbegun_piece, None, "requested twice outside endgame");
             self.requests.1 += 1;
@@ -262,9 +263,9 @@ impl Checker {
             core.owned().contains(range.piece()),
             "{range:?} is not owned"
         );
-        let is_allowed = link.uses_bep_6 && link.served_choked.contains(&range.piece());
+        let is_served_choked = link.uses_bep_6 && link.served_choked.contains(&range.piece());
         assert!(
-            link.is_closed || link.unchoked || is_allowed,
+            link.is_closed || link.unchoked || is_served_choked,
             "{id:?} is choked and served"
         );
     }

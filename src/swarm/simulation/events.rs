@@ -14,11 +14,11 @@ pub(super) enum Event {
     Tick(PeerNumber),
     /// A call reaches the called peer.
     Called(ConnectionNumber),
-    /// The answer to a call reaches the caller: whether the called peer admits it.
+    /// The answer to a call reaches the caller: whether the called peer admits the connection.
     Answered(ConnectionNumber, bool),
     /// Packets reach a peer.
     Arrived(ConnectionNumber, PeerNumber, Vec<Packet>),
-    /// A peer has written this many blocks, or none, and can write again.
+    /// A write of a peer has ended. It contained this many blocks: 0 or 1.
     Written(ConnectionNumber, PeerNumber, u32),
     /// A peer notices that a connection has ended.
     Closed(ConnectionNumber, PeerNumber),

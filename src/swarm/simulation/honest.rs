@@ -1,5 +1,5 @@
-//! An honest peer: a [`Core`], and around it what `peer` does. The effects of the core are carried
-//! out over the simulated network, by workers that take time.
+//! An honest peer: a [`Core`], and a simple form of the code that module `peer` has around a core.
+//! It carries out the effects of the core over the simulated network, with workers that take time.
 
 use super::checker::Checker;
 use super::content::{Buffers, Content};
@@ -63,7 +63,8 @@ impl HonestPeer {
         }
     }
 
-    /// Checks everything only now and then. Otherwise large simulations would take long.
+    /// From now on, everything is checked only now and then. Otherwise large simulations would take
+    /// long.
     pub(super) fn check_rarely(&mut self) {
         self.checks_each_event = false;
     }

@@ -50,13 +50,13 @@ pub(super) enum KnownPeers {
 }
 
 impl KnownPeers {
-    /// The peers that `peer` knows, out of `all`.
-    pub(super) fn of(self, peer: PeerNumber, all: usize, rng: &mut Rng) -> Vec<PeerNumber> {
+    /// Draws the peers that `peer` knows at first, in a simulation of `count` peers.
+    pub(super) fn draw_for(self, peer: PeerNumber, count: usize, rng: &mut Rng) -> Vec<PeerNumber> {
         let mut known: Vec<PeerNumber> = match self {
-            Self::Star if peer == 0 => (1..all).collect(),
+            Self::Star if peer == 0 => (1..count).collect(),
             Self::Star => Vec::new(),
             Self::Random(number) => {
-                let others = (0..number).map(|_| rng.usize(..all));
+                let others = (0..number).map(|_| rng.usize(..count));
                 others.chain([0]).filter(|other| *other != peer).collect()
             }
         };

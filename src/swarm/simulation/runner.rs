@@ -46,7 +46,7 @@ impl Simulation {
         };
         let mut peers = Vec::new();
         for (number, peer) in plan.peers.iter().enumerate() {
-            let others = plan.known.of(number, plan.peers.len(), &mut env.rng);
+            let others = plan.known.draw_for(number, plan.peers.len(), &mut env.rng);
             let has = peer.draw_pieces(&plan.lengths, &mut env.rng);
             peers.push(match peer.role {
                 Role::Rogue(misbehaviour) => {

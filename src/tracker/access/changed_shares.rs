@@ -45,7 +45,7 @@ impl ChangedShares {
         changed: &[InfoHash],
     ) -> Result<AccessAnswer, AccessRefusal> {
         let (account, now) = (context.login.account, Instant::now());
-        let read = |registry: &Registry| {
+        let exchange = |registry: &Registry| {
             let id = registry.group_id(group)?;
             if registry.role(id, account) < GroupRole::Member {
                 return Err(Refusal::NotMember(group.clone()));
@@ -57,7 +57,7 @@ impl ChangedShares {
             reported.truncate(MAX_PAGE);
             Ok(reported)
         };
-        let reported = self.store.read(read).map_err(from_refusal)?;
+        let reported = self.store.read(exchange).map_err(from_refusal)?;
         Ok(AccessAnswer::ChangedShares(reported))
     }
 

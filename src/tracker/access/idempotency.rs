@@ -1,10 +1,10 @@
 //! Idempotency keys. They derive the id of a receipt and the ids of new rows from a write id.
 //!
-//! All trackers derive the same ids, so a write that two trackers make is one write. The ids depend
-//! on the user, so that no user can use the write id of another. They also depend on the object of
-//! the row, such as a group or an info-hash. Our peer never uses one write id for two different
-//! commands. If another program did, it would get two rows with different ids, and never two
-//! different rows with one id.
+//! All trackers derive the same ids. So if two trackers carry out the same command, they make the
+//! same rows. The ids depend on the user, so that no user can use the write id of another. They
+//! also depend on the object of the row, such as a group or an info-hash. Our peer never uses one
+//! write id for two different commands. If another program did, it would get two rows with
+//! different ids, and never two different rows with one id.
 
 use crate::tracker::registry::{RowId, UserName};
 use crate::wire::access::WriteId;

@@ -1,6 +1,6 @@
-//! Writes that take effect once. A peer sends a random write id with each command that writes, and
-//! sends the same id when it repeats the command. The tracker derives the idempotency key from it
-//! (see `idempotency`), so that a repeated command does not write again.
+//! Writes that take effect only once. A peer sends a random write id with each command that writes,
+//! and sends the same id when it repeats the command. The tracker derives the idempotency key from
+//! that id (see `idempotency`), so that a repeated command does not write again.
 
 use super::{IdempotencyKey, RECEIPT_LIFETIME, RequestContext, from_write_error, log_name};
 use crate::torrent::Info;
@@ -32,7 +32,7 @@ pub(super) fn once<T>(
     })
 }
 
-/// Executes the writes of users, each of them once.
+/// Executes the writes of users, each of them only once.
 #[derive(Clone, Debug)]
 pub(super) struct IdempotentWrites {
     store: Arc<RegistryStore>,
@@ -43,7 +43,8 @@ impl IdempotentWrites {
         Self { store }
     }
 
-    /// Executes an operation for the user of the request, once. `what` describes it in the log.
+    /// Executes an operation for the user of the request, only once. `what` describes it in
+    /// the log.
     pub(super) fn write(
         &self,
         context: &RequestContext<'_>,

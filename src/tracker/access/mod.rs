@@ -1,8 +1,8 @@
 //! Access: requests of peers over control connections, and of the operator at the console, about
 //! accounts, logins, groups, shares and invites.
 //!
-//! In scope: who may do what, passwords and tokens, refusals as they are sent. Out of scope: the
-//! rules of accounts and groups ([`registry`](super::registry)), and their storage
+//! In scope: who may do what, passwords and tokens, the kinds and texts of refusals. Out of scope:
+//! the rules of accounts and groups ([`registry`](super::registry)), and their storage
 //! ([`store`](super::store)).
 
 mod attempts;

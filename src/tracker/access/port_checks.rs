@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const TIME_LIMIT: Duration = Duration::from_secs(2);
 /// The maximum number of checks within [`TIME_LIMIT`], for all addresses together.
 const MAX_RECENT: usize = 16;
-/// The maximum number of checks within [`TIME_LIMIT`] for one address.
+/// The maximum number of checks within [`TIME_LIMIT`] for one [`AddressPrefix`].
 const MAX_PER_ADDRESS: usize = 4;
 
 /// The checks that began lately.
@@ -39,7 +39,7 @@ impl PortChecks {
         }
     }
 
-    /// Whether a check of this address may begin now. If so, it is counted.
+    /// Whether a check of an address with this prefix may begin now. If so, the check is counted.
     fn admit(&self, prefix: AddressPrefix, now: Instant) -> bool {
         let mut recent = lock(&self.recent);
         recent.retain(|(_, begun)| now.saturating_duration_since(*begun) < TIME_LIMIT);

@@ -451,9 +451,9 @@ impl Registrar {
                 Some(code.ok_or_else(|| from_refusal(Refusal::UnknownInvite))?)
             }
         };
+        check_new_password(password)?;
         // The code and the name are checked before the expensive hashing, and again by the write.
         // If a code is required, nobody without a valid one learns which names are taken.
-        check_new_password(password)?;
         self.store.read(|registry| {
             if let Some(code) = &code {
                 registry

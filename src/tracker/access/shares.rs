@@ -30,8 +30,9 @@ use std::time::{Duration, Instant};
 /// The announce interval is at least this time multiplied by the number of connected machines, but
 /// at most [`LONGEST_INTERVAL`]. So the machines that only serve send a tracker at most 100
 /// requests with announces a second.
-const ANNOUNCE_COST: Duration = Duration::from_millis(10);
-/// The longest announce interval. A connection may be silent for longer before it is closed.
+const INTERVAL_PER_MACHINE: Duration = Duration::from_millis(10);
+/// The longest announce interval. It is shorter than the time after which the tracker closes a
+/// silent connection.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(600);
 /// A downloading peer gets hints about new peers of its swarm if the answer to its announce had
 /// fewer peers than this.
@@ -329,7 +330,7 @@ impl GroupShares {
     /// interval of announces to the number of machines.
     pub(super) fn expire(&self) {
         let machines = u32::try_from(self.hints.connections()).unwrap_or(u32::MAX);
-        let interval = ANNOUNCE_COST.saturating_mul(machines);
+        let interval = INTERVAL_PER_MACHINE.saturating_mul(machines);
         self.swarms
             .set_interval(interval.min(LONGEST_INTERVAL).max(self.shortest_interval));
         let dropped = self.swarms.expire(self.epoch.elapsed());

@@ -72,15 +72,18 @@ impl Throttle {
         let pair = pair(user, address);
         let mut wait = self
             .pairs
-            .wait(&pair, FAILURES_BEFORE_WAIT, LONGEST_WAIT, now);
+            .remaining_wait(&pair, FAILURES_BEFORE_WAIT, LONGEST_WAIT, now);
         if !self.logged_in.entries.contains_key(&pair) {
             let (user, address) = &pair;
-            let by_address = self
-                .addresses
-                .wait(address, FAILURES_BEFORE_WAIT, LONGEST_WAIT, now);
-            let by_user =
-                self.users
-                    .wait(user, USER_FAILURES_BEFORE_WAIT, LONGEST_WAIT_PER_USER, now);
+            let by_address =
+                self.addresses
+                    .remaining_wait(address, FAILURES_BEFORE_WAIT, LONGEST_WAIT, now);
+            let by_user = self.users.remaining_wait(
+                user,
+                USER_FAILURES_BEFORE_WAIT,
+                LONGEST_WAIT_PER_USER,
+                now,
+            );
             wait = wait.max(by_address).max(by_user);
         }
         if wait.is_zero() { Ok(()) } else { Err(wait) }
@@ -161,7 +164,7 @@ impl<K: Clone + Eq + Hash + Ord> Counters<K> {
     }
 
     /// How long `key` must still wait.
-    fn wait(
+    fn remaining_wait(
         &self,
         key: &K,
         failures_before_wait: u32,

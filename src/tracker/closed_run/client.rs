@@ -12,7 +12,7 @@ const MAX_FILES: usize = 100_000;
 /// State of a client, living or dead.
 #[derive(Debug)]
 pub(super) struct Client {
-    /// Its connection. `None` once it is dead.
+    /// Its connection. `None` if the client is dead.
     pub(super) connection: Option<RunConnectionId>,
     /// Where it listens.
     pub(super) address: SocketAddr,
@@ -138,7 +138,8 @@ impl Client {
         Err((RunErrorKind::OutOfOrder, message))
     }
 
-    /// Sets the final state of a wanted file, once.
+    /// Sets the final state of a wanted file. Refuses if the file is not wanted, or if its
+    /// state is already final.
     fn settle(&mut self, name: &FileName, end: WantedFile) -> Result<(), Refused> {
         let want = self.wanted.get_mut(name);
         let want = want.filter(|want| **want == WantedFile::Pending);

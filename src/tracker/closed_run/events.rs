@@ -12,7 +12,8 @@ pub struct RunConnectionId(pub u64);
 pub enum RunEffect {
     /// Send this notice.
     Send(RunConnectionId, RunNotice),
-    /// Close the connection once its notices have been sent. Its later events are ignored.
+    /// Close the connection after its notices have been sent. The run ignores later events of this
+    /// connection.
     Close(RunConnectionId),
 }
 

@@ -32,7 +32,8 @@ pub const DEFAULT_WAIT: Duration = Duration::from_secs(60);
 pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a new connection may take to send its hello.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-/// Reason why a client cannot get a file: its owners are dead, or it never had an owner.
+/// Reason why a client cannot get a file: all owners of the file are dead, or no client ever owned
+/// it.
 pub const NO_LIVING_OWNER: &str = "no living owner";
 
 /// Maximum number of failures sent to the clients. The outcome contains all.
@@ -371,13 +372,13 @@ impl ClosedRun {
     /// their numbers are certain. They are certain if no client has a number above the expected
     /// count: then the clients that never connected have the unused numbers up to this count.
     fn end_unreported_clients(&mut self, effects: &mut Vec<RunEffect>) {
-        let late = format!("did not report within {} s", self.wait.as_secs_f64());
+        let did_not_report = format!("did not report within {} s", self.wait.as_secs_f64());
         for (number, client) in &mut self.clients {
             if client.has_reported_or_is_dead() {
                 continue;
             }
             if let Some(connection) = client.connection.take() {
-                let line = TextLine::new(&format!("client {number} {late}"));
+                let line = TextLine::new(&format!("client {number} {did_not_report}"));
                 self.connections.remove(&connection);
                 let failures = vec![line.clone()];
                 effects.push(RunEffect::Send(connection, RunNotice::End { failures }));
@@ -398,13 +399,13 @@ impl ClosedRun {
         };
         for number in absent.take(max_named) {
             self.failures
-                .push(TextLine::new(&format!("client {number} {late}")));
+                .push(TextLine::new(&format!("client {number} {did_not_report}")));
             missing = missing.saturating_sub(1);
         }
         if missing > 0 {
             let more = if numbers_are_certain { "more " } else { "" };
             let noun = if missing == 1 { "client" } else { "clients" };
-            self.add_failure(&format!("{missing} {more}{noun} {late}"));
+            self.add_failure(&format!("{missing} {more}{noun} {did_not_report}"));
         }
     }
 

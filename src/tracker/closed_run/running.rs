@@ -1,9 +1,9 @@
 //! The control connections of a closed run: their threads, and the run's clock.
 //!
 //! In scope: reading requests and writing notices within deadlines, passing events and their times
-//! to the run's decisions ([`ClosedRun`]), reporting the end of the run. Invalid bytes close their
-//! own connection and nothing else. Out of scope: the decisions, accepting connections, TLS, exit
-//! codes.
+//! to the run's decisions ([`ClosedRun`]), reporting the end of the run. If a client sends invalid
+//! bytes, only the connection of that client is closed. Out of scope: the decisions, accepting
+//! connections, TLS, exit codes.
 //!
 //! The thread that calls [`RunningRun::serve`] reads a connection; another thread writes it. One
 //! thread per run calls [`ClosedRun::tick`].
@@ -30,7 +30,8 @@ use std::time::{Duration, Instant};
 const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the socket may be silent. The run closes a silent connection before that.
 const SOCKET_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a client may take to close its end after this end has closed.
+/// How long a client may take to close its side of the connection after the tracker has closed its
+/// own side.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// After a conflict (two owners with different content under one name) has ended a run: how long
 /// the tracker waits for clients that have not connected yet, so that they get the reason.
@@ -88,7 +89,7 @@ impl RunningRun {
         let ticking = Arc::clone(&shared);
         let ticker = Threads::default();
         let thread = thread::Builder::new().name("closed-run".into());
-        ticker.start(thread, move || ticking.tick())?;
+        ticker.start(thread, move || ticking.tick_until_ended())?;
         Ok(Self { shared, ticker })
     }
 
@@ -205,7 +206,7 @@ impl SharedRun {
         }
     }
 
-    fn tick(&self) {
+    fn tick_until_ended(&self) {
         let mut state = self.state();
         while !state.is_dropped && state.run.outcome().is_none() {
             self.apply_to(&mut state, ClosedRun::tick);
@@ -267,8 +268,9 @@ fn write(stream: &TlsStream, outbox: &Outbox<RunNotice>) {
     stream.hang_up();
 }
 
-/// The answer to `body` if this tracker serves no closed run. `None` if `body` is not a request of
-/// a closed run's client. Such a client understands only the error kinds of closed runs.
+/// The answer to `body` if this tracker serves no closed run. A closed run's client gets an error
+/// kind of closed runs, because it understands no other. `None` if `body` is not a request of such
+/// a client.
 pub(in crate::tracker) fn no_run(body: &[u8]) -> Option<Vec<u8>> {
     let request = RunRequestMessage::decode(body).ok()?;
     let answer = RunAnswer::Error {

@@ -69,9 +69,9 @@ pub struct Span {
 /// Rows, and the writes that they cover. Each operation makes one change, and the tracker pushes it
 /// to the others. A tracker that catches up receives changes as batches.
 ///
-/// A registry that is complete up to the start of a span is complete up to the end of that span
-/// once it has merged the rows. Each row is sent whole, so no tracker ever has a part of a row. A
-/// row may contain fields from writes outside the spans.
+/// If a registry is complete up to the start of a span and merges the rows, it is complete up to
+/// the end of that span. Each row is sent whole, so no tracker ever has a part of a row. A row may
+/// contain fields from writes outside the spans.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
     pub(super) covers: BTreeMap<Origin, Span>,
@@ -99,9 +99,9 @@ impl Change {
         }
     }
 
-    /// Whether a registry with the version vector `known` is complete after it has merged this
-    /// change: it then knows each covered write, and each write that the rows contain.
-    pub fn complete_for(&self, known: &VersionVector) -> bool {
+    /// Whether a registry with the version vector `known` can merge this change without a gap:
+    /// afterwards it knows each covered write, and each write that the rows contain.
+    pub fn leaves_no_gap(&self, known: &VersionVector) -> bool {
         let mut merged = known.clone();
         self.advance(&mut merged);
         let covered = self

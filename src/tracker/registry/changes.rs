@@ -11,9 +11,10 @@ use std::collections::{BTreeSet, HashMap};
 /// The two change numbers of one group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChangeNumbers {
-    /// Changes when a share is published.
+    /// A number that changes when a share is published.
     pub added: u64,
-    /// Changes when a share is withdrawn, a membership ends, or a former member is accepted again.
+    /// A number that changes when a share is withdrawn, a membership ends, or a former member is
+    /// accepted again.
     pub ended: u64,
 }
 
@@ -87,8 +88,8 @@ impl Changes {
         }
     }
 
-    /// Updates the numbers for an account that may be a member again: `before` and `after` are the
-    /// stamps of its acceptance, see `GroupMembers::returned`. The members must learn that they may
+    /// Updates the numbers when `GroupMembers::return_stamp` of an account changes from `before` to
+    /// `after`. If a former member is accepted again, the other members must learn that they may
     /// give it data again.
     pub(super) fn update_return(
         &mut self,

@@ -68,8 +68,8 @@ pub struct MembershipDump {
     pub group: String,
     /// The account.
     pub account: String,
-    /// The present role of the account in the group, from all its rows: `stranger`,
-    /// `requester`, `member` or `owner`.
+    /// The present role of the account in the group, from all rows of this account and group:
+    /// `stranger`, `requester`, `member` or `owner`.
     pub standing: &'static str,
     /// The write that created it.
     pub created: String,
@@ -86,9 +86,9 @@ pub struct RevocationDump {
     pub id: String,
     /// The account that was logged in.
     pub account: String,
-    /// The write that created it.
+    /// The write that created the log-out.
     pub created: String,
-    /// When it can be dropped, in milliseconds since 1970.
+    /// When the log-out can be dropped, in milliseconds since 1970.
     pub expires: u64,
 }
 

@@ -13,9 +13,9 @@ pub struct NewGroup {
     pub id: RowId,
     /// A new id for the membership of the creator.
     pub membership: RowId,
-    /// Its name.
+    /// The name of the group.
     pub name: GroupName,
-    /// The key of its own authority.
+    /// The key of the group's certificate authority.
     pub key: GroupKey,
 }
 

@@ -15,7 +15,7 @@ use std::ops::Bound::{Excluded, Included};
 pub(super) struct Index {
     /// The claims of all accounts to their names.
     pub(super) account_names: NameClaims<UserName>,
-    /// The claims to names, of all groups that have members. A group that has ended has no claim.
+    /// The claims of groups to their names. A group without members has ended, and has no claim.
     pub(super) group_names: NameClaims<GroupName>,
     pub(super) invites: HashMap<CodeHash, RowId>,
     /// The shares that are not withdrawn, also those of groups that have ended.
@@ -152,11 +152,11 @@ impl Index {
         let Some(members) = self.members.get_mut(&group) else {
             return;
         };
-        let returned_before = members.returned(account);
+        let return_before = members.return_stamp(account);
         let state = members.recompute(rows, account);
-        let returned = members.returned(account);
+        let return_after = members.return_stamp(account);
         self.changes
-            .update_return((group, account), returned_before, returned);
+            .update_return((group, account), return_before, return_after);
         let Some(Row::Group(row)) = rows.get(&group) else {
             return;
         };

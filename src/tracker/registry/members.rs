@@ -45,7 +45,7 @@ impl GroupMembers {
     }
 
     /// When the account was accepted, if it is a member now and was a former member before.
-    pub(super) fn returned(&self, account: RowId) -> Option<Stamp> {
+    pub(super) fn return_stamp(&self, account: RowId) -> Option<Stamp> {
         self.accounts.get(&account)?.returned
     }
 
@@ -97,8 +97,8 @@ impl GroupMembers {
         self.accounts.entry(account).or_default().rows.insert(row);
     }
 
-    /// Removes the former name of an account. The caller must call [`GroupMembers::recompute`]
-    /// afterwards.
+    /// Removes an account from `members` and `requests`, where it is listed under `name`. The
+    /// caller must call [`GroupMembers::recompute`] afterwards.
     pub(super) fn remove_name(&mut self, name: &UserName, account: RowId) {
         let entry = (name.clone(), account);
         self.members.remove(&entry);
@@ -111,9 +111,10 @@ impl GroupMembers {
         let memberships = account_rows.rows.iter();
         let memberships = memberships.filter_map(|id| membership(rows, id));
         let state = membership_state(memberships.clone());
-        let was_member =
+        // An accepted row that is not live is a membership that has ended.
+        let left_before =
             count_accepted(memberships.clone()) > count_accepted(live_rows(memberships.clone()));
-        account_rows.returned = accepted_at(state).filter(|_| was_member);
+        account_rows.returned = accepted_at(state).filter(|_| left_before);
         let last_end = last_end_if_ever_accepted(memberships);
         let ended = last_end.filter(|_| accepted_at(state).is_none());
         if let Some(before) = std::mem::replace(&mut account_rows.ended, ended) {

@@ -94,8 +94,8 @@
 //!
 //! # What is dropped
 //! Ended memberships are kept forever: they keep a removed member out, even after the restore of an
-//! old backup. Log-outs, invites and receipts have an expiry time. After it, they can be dropped
-//! once all trackers have them ([`Registry::droppable`]).
+//! old backup. Log-outs, invites and receipts expire. An expired one can be dropped when all
+//! trackers have it ([`Registry::droppable`]).
 
 mod accounts;
 mod catalogue;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// The latest wall time of a stamp: the end of the year 9999, in milliseconds since 1970.
 pub const MAX_WALL: u64 = 253_402_300_799_999;
-/// A foreign stamp that is further ahead of the local wall time than this is reported.
+/// A foreign stamp is reported if it is further ahead of the local wall time than this.
 pub const MAX_DRIFT: Duration = Duration::from_secs(60);
 
 /// The time and origin of a write. Stamps are totally ordered by wall time, then counter, then

@@ -180,7 +180,7 @@ impl TestTracker {
     }
 }
 
-/// Merges in both directions. Both are equal afterwards.
+/// Merges in both directions. Afterwards the two registries are equal.
 fn sync(a: &mut TestTracker, b: &mut TestTracker) {
     a.pull(b);
     b.pull(a);

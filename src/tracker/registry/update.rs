@@ -30,7 +30,7 @@ impl Update {
         self.change.as_ref()
     }
 
-    /// The origins whose writes in the merged change come after writes that this registry lacks.
+    /// The origins of which the merged change has writes, but this registry lacks earlier writes.
     /// The caller must ask the sender of the change for all writes that the version vector of this
     /// registry does not include.
     pub fn gaps(&self) -> &[Origin] {
@@ -38,8 +38,8 @@ impl Update {
     }
 
     /// The drift of the stamp that is furthest ahead of the local clock, if it exceeds
-    /// [`MAX_DRIFT`](super::MAX_DRIFT). The caller should report it, because one of the two clocks
-    /// is wrong.
+    /// [`MAX_DRIFT`](super::MAX_DRIFT). The caller should report it, because either the local clock
+    /// or the clock that made the stamp is wrong.
     pub fn drift(&self) -> Option<Drift> {
         self.drift
     }
@@ -74,7 +74,8 @@ pub enum LoadError {
     /// Two stored rows have the same id.
     #[error("the stored rows hold {0} twice; the database is damaged")]
     Twice(RowId),
-    /// A row has the version of an own write that the stored version vector does not include.
+    /// A row comes from a write of this registry's origin that the stored version vector does not
+    /// include.
     #[error("the stored row {0} is newer than the stored version vector; the database is damaged")]
     Newer(RowId),
 }

@@ -41,7 +41,7 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The first and the longest pause between two calls. The pause doubles after each call.
+/// The first pause between two calls, and the longest one. The pause doubles after each call.
 const CALL_PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// A connection that lasted this long resets the pause to its first value.
 const STABLE_AFTER: Duration = Duration::from_secs(5);

@@ -169,7 +169,7 @@ impl BlobFetcher {
         }
     }
 
-    /// Ends a fetch over a closed connection.
+    /// A connection was closed. Ends the fetch that used it.
     pub(super) fn on_disconnected(&mut self, connection: ReplicaConnectionId) {
         self.fetch.take_if(|it| it.connection == connection);
     }

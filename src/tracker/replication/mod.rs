@@ -14,9 +14,9 @@
 //!    a pong, is held until that commit, and all commits before it, are durable. So a crash loses
 //!    only changes that no other program has seen.
 //! 2. **Push before acknowledging.** A write is pushed to every other tracker that is current. It
-//!    is acknowledged once one of them has it durably. It is acknowledged as "only here" after
-//!    [`PUSH_WAIT`], or at once while no other tracker is current. A tracker that has not confirmed
-//!    a write within [`PUSH_WAIT`] is not waited for again until it has caught up.
+//!    is acknowledged when one of them has it durably. It is acknowledged as "only here" after
+//!    [`PUSH_WAIT`], or at once while no other tracker is current. If a tracker has not confirmed a
+//!    write within [`PUSH_WAIT`], no write waits for that tracker before it has caught up.
 //! 3. **A merge is complete.** A change is merged only if this tracker then knows every write that
 //!    the rows contain. Otherwise it catches up with the sender. So the rows of a tracker are
 //!    always exactly those that its version vector describes, and two trackers with equal vectors
@@ -44,9 +44,9 @@
 //!      restored tracker serves only when it has caught up with a tracker that serves, however long
 //!      that takes.
 //!    - A tracker that begins to serve before every other tracker has reported cannot know whether
-//!      it has an older copy. It takes a new origin, durable before its first write, and catches up
-//!      with later writes of its old origin as with those of any other origin. A single tracker
-//!      keeps its origin.
+//!      it has an older copy. It takes a new origin, which is made durable before the tracker's
+//!      first write. It catches up with later writes of its old origin as with those of any other
+//!      origin. A single tracker keeps its origin.
 //!    - **A stalled tracker starts again**, unless it is the only one. A tracker has stalled if no
 //!      event came for [`STALL_LIMIT`] by one of its clocks, or if another tracker gave up the
 //!      connection to it during a shorter pause. The others may have gone on without it, and its
@@ -68,14 +68,14 @@
 //! a failed commit, memory is ahead of the disk, and the process must end. [`Replica::tick`] is
 //! called about every 100 ms.
 //!
-//! Of two trackers, only the one with the higher number calls the other, so that one connection
-//! serves both directions. While there is no connection, it calls about once a second.
-//! [`Replica::set_listed`] is called when the list of trackers has changed. When both ends of a
-//! connection are authenticated, the caller passes the connection to [`Replica::on_connected`],
-//! under a number greater than all before. Then it passes each message of the connection to
-//! [`Replica::on_message`], in order. When the connection has closed, it calls
-//! [`Replica::on_disconnected`]. Lost, late, repeated or reordered messages are tolerated: they
-//! only cost time.
+//! Of two trackers, only the one with the higher number connects to the other, so that one
+//! connection serves both directions. While there is no connection, that tracker tries about once a
+//! second. [`Replica::set_listed`] is called when the list of trackers has changed. When both ends
+//! of a connection are authenticated, the caller passes the connection to
+//! [`Replica::on_connected`], under a number greater than all before. Then it passes each message
+//! of the connection to [`Replica::on_message`], in order. When the connection has closed, the
+//! caller calls [`Replica::on_disconnected`]. Lost, late, repeated or reordered messages are
+//! tolerated: they only cost time.
 //!
 //! # What is bounded by what
 //! | what | by |
@@ -88,7 +88,7 @@
 //! | pushes to a tracker that does not confirm them | [`PUSH_WAIT`]; then it gets no more |
 //! | messages to a silent tracker | [`IDLE_TIMEOUT`]; then the connection is closed |
 //! | time a write waits for other trackers | [`PUSH_WAIT`] |
-//! | delay by an unanswered request | [`ANSWER_TIMEOUT`]; then another tracker is asked |
+//! | time lost with an unanswered request | [`ANSWER_TIMEOUT`]; then another tracker is asked |
 
 mod blobs;
 mod catch_up;

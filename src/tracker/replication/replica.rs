@@ -131,9 +131,9 @@ impl Replica {
         }
     }
 
-    /// Time since the last event, if it is [`STALL_LIMIT`] or more. Then the next event puts this
-    /// tracker back into the state after a start. `None` if it has halted or no other tracker is
-    /// listed.
+    /// Time since the last event, if it is [`STALL_LIMIT`] or more: then the next event puts this
+    /// tracker back into the state after a start. Otherwise `None`. Always `None` if this tracker
+    /// has halted or no other tracker is listed.
     pub fn stalled_for(&self, now: Moment) -> Option<Duration> {
         let away = self.clock.away(now);
         (away >= STALL_LIMIT && !self.is_exempt_from_restarts()).then_some(away)
@@ -179,8 +179,8 @@ impl Replica {
     /// A connection has closed.
     pub fn on_disconnected(&mut self, connection: ReplicaConnectionId, now: Moment) -> Vec<Effect> {
         let now = self.begin_event(now);
-        let is_lost = self.drop_connection(connection);
-        if let Some(passed) = self.clock.pause_just_ended(now).filter(|_| is_lost)
+        let tracker_lost = self.drop_connection(connection);
+        if let Some(passed) = self.clock.pause_just_ended(now).filter(|_| tracker_lost)
             && !self.is_exempt_from_restarts()
         {
             // The other tracker gave up the connection during the pause.
@@ -484,8 +484,8 @@ impl Replica {
             .send_when_durable(connection, ReplicaMessage::Changes { id, change, more });
     }
 
-    /// Another tracker pushes a write. If writes that it builds on, or a blob that it names, are
-    /// missing here, this tracker catches up with the sender instead.
+    /// Another tracker pushes a write. This tracker merges it, if all writes that it builds on and
+    /// all blobs that it names are here. Otherwise this tracker catches up with the sender.
     fn on_push(
         &mut self,
         connection: ReplicaConnectionId,
@@ -499,7 +499,7 @@ impl Replica {
         }
         let versions = self.registry.version_vector();
         let known = versions.includes(&their_versions);
-        let complete = change.complete_for(versions) && self.blobs.to_fetch(change).is_empty();
+        let complete = change.leaves_no_gap(versions) && self.blobs.to_fetch(change).is_empty();
         if known {
             if !self.registry.contains(change, now.wall) {
                 let reason = "it sent a different write under a known number, so two trackers write under one origin";
@@ -592,13 +592,13 @@ impl Replica {
 
     /// Returns whether a connected tracker was lost with the connection.
     fn drop_connection(&mut self, connection: ReplicaConnectionId) -> bool {
-        let is_lost = self.others.on_disconnected(connection, &mut self.effects);
-        if is_lost {
+        let tracker_lost = self.others.on_disconnected(connection, &mut self.effects);
+        if tracker_lost {
             self.catch_up.on_disconnected(connection);
             self.blobs.on_disconnected(connection);
             self.acknowledge_unless_replicating();
         }
-        is_lost
+        tracker_lost
     }
 
     /// Acknowledges all durable writes if no other tracker is current.
@@ -725,8 +725,8 @@ impl Replica {
         }
     }
 
-    /// Applies a new update, hands out its commit, and confirms its writes to the trackers that
-    /// made them.
+    /// Applies a new update, adds its commit to the effects, and confirms its writes to the
+    /// trackers that made them. Returns the number of the commit.
     fn commit_update(&mut self, update: Update, blobs: Vec<(InfoHash, Vec<u8>)>) -> u64 {
         let rows: Vec<Row> = update.rows().to_vec();
         // The update was made from the present state, so it cannot be stale.
@@ -749,7 +749,8 @@ impl Replica {
         number
     }
 
-    /// Hands out `commit` together with the present version vector, and the origin if it is new.
+    /// Adds `commit` to the effects, with the present version vector, and with the origin if it is
+    /// new. Returns the number of the commit.
     fn commit(&mut self, mut commit: Commit) -> u64 {
         commit.versions = self.registry.version_vector().clone();
         let is_new = std::mem::take(&mut self.origin.is_new);
@@ -820,8 +821,8 @@ impl Replica {
         now
     }
 
-    /// Whether this tracker goes on after a pause of any length: it has halted, or no other tracker
-    /// is listed.
+    /// Whether no pause, however long, restarts this tracker: it has halted, or no other tracker is
+    /// listed.
     fn is_exempt_from_restarts(&self) -> bool {
         self.lifecycle.is_halted() || self.is_single()
     }

@@ -15,7 +15,7 @@ pub enum Report {
     /// This tracker refuses to serve from now on.
     #[error("refusing to serve: {0}")]
     Halted(HaltReason),
-    /// This tracker has stalled. As after a start, it serves once it has caught up.
+    /// This tracker has stalled. As after a start, it serves when it has caught up.
     #[error("this tracker stalled for {} s, or its clock was set; it serves again once it has caught up", .passed.as_secs())]
     Stalled {
         /// Duration of the stall, by the clock that advanced more: the monotonic or the wall clock.
@@ -57,8 +57,8 @@ pub enum Report {
         /// How far the stamps are ahead of this tracker's clock.
         ahead: Duration,
     },
-    /// Replication with another tracker is not possible. Reported once while the reason stays the
-    /// same.
+    /// Replication with another tracker is not possible. Not reported again while the reason stays
+    /// the same.
     #[error("{}: {reason}", trouble(*.other))]
     Trouble {
         /// The other tracker, if it introduced itself and is listed.

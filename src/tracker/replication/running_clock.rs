@@ -6,7 +6,7 @@
 use super::{Moment, PING_INTERVAL};
 use std::time::Duration;
 
-/// Time between two events after which this tracker counts as paused. It is ten ticks.
+/// If more time than this lies between two events, this tracker was paused. It is ten ticks.
 const PAUSE: Duration = Duration::from_secs(1);
 /// If a connection is lost within this time after a pause, the other tracker is assumed to have
 /// given it up during the pause.

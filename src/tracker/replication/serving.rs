@@ -36,7 +36,7 @@ pub enum Serving {
     /// It will never serve with its present data.
     #[error(transparent)]
     Halted(HaltReason),
-    /// A commit failed, so memory is ahead of the disk. The caller sets this value.
+    /// A commit failed, so memory is ahead of the disk. `RegistryStore` sets this value.
     #[error("this tracker cannot write its database; see its log")]
     Failed,
 }
@@ -49,12 +49,12 @@ pub enum HaltReason {
         "another tracker knows write {known_elsewhere} of this tracker, but this tracker itself knows only {known}: these data are an older copy; restore them with --restore, which gives them a new origin"
     )]
     Rewound {
-        /// Number of the last write of its origin known here.
+        /// Number of the last write of its origin that this tracker knows.
         known: u64,
-        /// Number of the last write of its origin known elsewhere.
+        /// Number of the last write of its origin that another tracker knows.
         known_elsewhere: u64,
     },
-    /// Another tracker runs with a copy of its data.
+    /// Another tracker runs with a copy of this tracker's data.
     #[error("tracker {other} runs with a copy of this one's data folder; {COPY_REMEDY}")]
     Copied {
         /// The other tracker.

@@ -26,7 +26,7 @@ enum Mutation {
     None,
     /// Reported ends of memberships are ignored.
     IgnoreMembershipEnds,
-    /// A commit counts as durable as soon as it is handed out.
+    /// A commit counts as durable before it is on the disk.
     AcknowledgeBeforeCommit,
     /// A push is confirmed and dropped.
     DropPushes,
@@ -37,9 +37,9 @@ enum Mutation {
     /// A tracker that begins to serve before all others have reported keeps its stored origin, even
     /// if its data are an older copy.
     KeepOriginOfOlderCopy,
-    /// A tracker does not notice its pauses, so it never starts again.
+    /// A tracker does not notice its pauses, so no pause makes it start again.
     NeverRestart,
-    /// A tracker takes every pause for a long one, so it always starts again.
+    /// A tracker takes every pause for a long one, so every pause makes it start again.
     AlwaysRestart,
 }
 

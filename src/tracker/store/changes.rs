@@ -26,8 +26,8 @@ impl ChangeQueue {
         }
     }
 
-    /// Waits at most `limit` for a change. Returns what has changed, if anything. Returns `None`
-    /// after [`ChangeQueue::end`].
+    /// Waits at most `limit` for a change. Returns what has changed, which may be nothing. Returns
+    /// `None` only after [`ChangeQueue::end`].
     pub(super) fn take(&self, limit: Duration) -> Option<Changed> {
         let is_waiting = |state: &mut State| !state.has_ended && state.changed.is_empty();
         let waited = self

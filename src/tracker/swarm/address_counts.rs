@@ -41,7 +41,7 @@ impl AddressCounts {
         }
     }
 
-    /// Whether there is a table.
+    /// Whether peers are counted here. A swarm of few peers has no table: it does not count them.
     pub(super) fn has_table(&self) -> bool {
         !self.entries.is_empty()
     }
@@ -115,8 +115,8 @@ impl AddressCounts {
         };
         self.used -= 1;
         let length = self.entries.len();
-        let home = |entry: u32| Some(home(entry >> COUNT_BITS, length));
-        probing::free(&mut self.entries, EMPTY, position, home);
+        let home_of_entry = |entry: u32| Some(home(entry >> COUNT_BITS, length));
+        probing::free(&mut self.entries, EMPTY, position, home_of_entry);
     }
 
     fn resize(&mut self, length: usize) {

@@ -62,8 +62,8 @@ impl BestUploaders {
         }
     }
 
-    /// A peer has moved from one slot to another. The peer that was in `to` before is no longer in
-    /// this list.
+    /// A peer has moved from one slot to another. The caller has already removed from this list
+    /// the peer that was in `to` before.
     pub(super) fn moved(&mut self, from: Slot, to: Slot) {
         if let Some(known) = self.find(from).and_then(|at| self.0.get_mut(at)) {
             known.slot = to;

@@ -67,7 +67,7 @@ impl IdIndex {
         probing::free(&mut self.entries, EMPTY, position, home);
     }
 
-    /// Returns memory that is not needed any more.
+    /// Frees memory that is no longer needed.
     pub(super) fn shrink(&mut self, lists: &Lists) {
         if lists.len() <= MAX_WITHOUT_TABLE / 2 {
             *self = Self::default();

@@ -268,7 +268,7 @@ impl Lists {
         }
     }
 
-    /// Returns memory that is not needed any more.
+    /// Frees memory that is no longer needed.
     pub(super) fn shrink(&mut self) {
         for list in &mut self.lists {
             if list.states.len() < list.states.capacity() / 2 {

@@ -26,18 +26,19 @@ impl Swarm {
         mut gone: impl FnMut(AddressPrefix),
     ) -> bool {
         let own = self.count_of(newcomer);
-        if now < self.room_due || self.largest_count() < own + 2 {
+        if now < self.room_due || self.count_of_fullest() < own + 2 {
             return false;
         }
         if self.len() >= MIN_PAUSED {
             let peers = u32::try_from(self.len()).unwrap_or(u32::MAX);
             self.room_due = now + PAUSE_PER_PEER.saturating_mul(peers);
         }
-        let Some(largest) = self.largest() else {
+        let Some(fullest) = self.fullest() else {
             return false;
         };
         let mut peers: Vec<_> = self.lists.slots().collect();
-        peers.retain(|slot| self.lists.prefix(*slot) == Some(largest));
+        peers.retain(|slot| self.lists.prefix(*slot) == Some(fullest));
+        // The table counts two addresses as one if their hashes are equal.
         if peers.len() < own + 2 {
             return false;
         }
@@ -49,22 +50,23 @@ impl Swarm {
         peers.sort_unstable_by_key(|slot| std::cmp::Reverse(slot.number()));
         for slot in peers {
             if self.remove(slot).is_some() {
-                gone(largest);
+                gone(fullest);
             }
         }
         true
     }
 
-    fn largest_count(&self) -> usize {
+    /// The number of peers of the address prefix with the most peers.
+    fn count_of_fullest(&self) -> usize {
         if self.addresses.has_table() {
             usize::try_from(self.addresses.largest()).unwrap_or(usize::MAX)
         } else {
-            self.largest().map_or(0, |largest| self.count_of(largest))
+            self.fullest().map_or(0, |fullest| self.count_of(fullest))
         }
     }
 
     /// The address prefix with the most peers.
-    fn largest(&self) -> Option<AddressPrefix> {
+    fn fullest(&self) -> Option<AddressPrefix> {
         let prefixes = self
             .lists
             .slots()

@@ -9,7 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
 const LATER: Duration = Duration::from_secs(50);
-const FEW: usize = 4;
+/// The most peers of one address in an answer.
+const PER_ADDRESS: usize = 4;
 
 fn announcing(number: u32, is_seed: bool) -> PeerAnnounce {
     let mut id = [0; 20];
@@ -42,7 +43,7 @@ fn empty() -> Swarm {
     let settings = SwarmSettings {
         key: SipKey::from_bytes([7; 16]),
         ids_in_answers: true,
-        peers_per_answer_and_address: FEW,
+        peers_per_answer_and_address: PER_ADDRESS,
     };
     Swarm::new(AddressPrefix::of([127, 0, 0, 1].into()), settings)
 }
@@ -51,7 +52,7 @@ fn empty() -> Swarm {
 fn choose(swarm: &Swarm, asking: &PeerAnnounce, peers: usize, now: Duration) -> Vec<SwarmPeer> {
     let size = AnswerSize {
         peers,
-        of_one_address: FEW,
+        of_one_address: PER_ADDRESS,
         with_ids: true,
     };
     let mut chosen = Vec::new();
@@ -406,7 +407,7 @@ fn the_best_list_stays_correct_when_peers_finish_and_leave() {
 }
 
 #[test]
-fn an_answer_limited_to_one_family_contains_no_other() {
+fn an_answer_limited_to_one_family_contains_no_address_of_the_other_family() {
     let mut swarm = swarm(5, 0);
     let v6 = PeerAnnounce {
         address: "[2001:db8::1]:7000".parse().unwrap(),

@@ -84,7 +84,7 @@ mod tests {
     const AT: fn(u64) -> Duration = Duration::from_secs;
 
     #[test]
-    fn a_connection_id_is_valid_for_two_minutes_and_for_its_address() {
+    fn a_connection_id_is_valid_for_two_minutes_and_only_at_its_address() {
         let connection_ids = connection_ids(b"key");
         // Also where the low 16 bits of the time wrap around.
         for issued in [0, 1, 65_500, 65_535, 65_536, 1 << 20] {

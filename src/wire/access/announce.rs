@@ -1,5 +1,5 @@
-//! Announces to the swarms of groups. They have the content of a BEP 3 announce over HTTP, and are
-//! sent with the token of a login.
+//! Announces to the swarms of groups. They have the content of a BEP 3 announce, but are sent over
+//! a control connection, with the token of a login.
 
 use super::refused::AccessRefusal;
 use crate::bencode::{Item, Value};

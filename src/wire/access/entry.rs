@@ -75,7 +75,7 @@ pub struct RequestEntry {
 /// A decision about the user who receives the list, or a request to join a group of that user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecisionEntry {
-    /// The name of the group, or the last name of a group that has ended.
+    /// The name of the group. If the group has ended, the name that it had at its end.
     pub group: Label,
     /// What was decided.
     pub outcome: DecisionOutcome,

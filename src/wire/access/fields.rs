@@ -156,15 +156,15 @@ pub(super) fn info_hashes_item(info_hashes: &[InfoHash]) -> Item<'_> {
     Item::List(items.collect())
 }
 
-/// Reads an entry of the list `changed`.
-pub(super) fn read_info_hash(value: &Value<'_>) -> Result<InfoHash, ControlError> {
+/// Reads an element of the list `changed`.
+pub(super) fn read_changed(value: &Value<'_>) -> Result<InfoHash, ControlError> {
     let bytes = value.bytes().and_then(|bytes| bytes.try_into().ok());
     bytes
         .map(InfoHash)
         .ok_or(ControlError::WrongValue("changed"))
 }
 
-/// The entry with the position after which a page begins.
+/// The dictionary entry `after`: the position after which a page begins.
 pub(super) fn after_entry(after: &Option<ShortText>) -> Option<(&'static str, Item<'_>)> {
     let after = after.as_ref()?;
     Some(("after", after.as_str().into()))

@@ -17,7 +17,7 @@ pub const MAX_HINTED: usize = 100;
 /// The most new peers of one swarm in one hint.
 pub const MAX_NEW_PEERS: usize = 20;
 
-/// What a peer should ask about, because it has changed at the tracker.
+/// What has changed at the tracker. The peer should ask about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hint {
     /// The groups that have changed, with their present change numbers.
@@ -89,7 +89,7 @@ impl Hint {
         })?;
         let swarms =
             fields.optional("swarms", |value, key| read_list(value, key, NewPeers::read))?;
-        let has_news = fields.mark("news")?;
+        let has_news = fields.optional_flag("news")?;
         fields.check_all_read(Self::KIND)?;
         Ok(Some(Self {
             groups: groups.unwrap_or_default(),

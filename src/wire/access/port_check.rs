@@ -25,7 +25,8 @@ pub enum PortState {
     Refused,
     /// No answer came in time, or there is no route.
     Silent,
-    /// The tracker did not try, because this address or too many others had asked just before.
+    /// The tracker did not try, because it had just made too many attempts, for this address or
+    /// for all addresses together.
     NotTried,
 }
 

@@ -1,4 +1,4 @@
-//! The refusal of a request by a tracker.
+//! A tracker's refusal of a request.
 
 use super::error::AccessErrorKind;
 use crate::bencode::{Item, Value};

@@ -191,7 +191,7 @@ impl AccessReplyMessage {
             "metainfo" => Ok(AccessAnswer::Metainfo(fields.info_part()?)),
             "peers" => Ok(AccessAnswer::Peers(AnnounceBatchAnswer::read(&mut fields)?)),
             "changed-shares" => Ok(AccessAnswer::ChangedShares(
-                fields.list("changed", fields::read_info_hash)?,
+                fields.list("changed", fields::read_changed)?,
             )),
             "cluster" => Ok(AccessAnswer::Cluster(ClusterView::read(&mut fields)?)),
             "port" => Ok(AccessAnswer::Port(PortCheck::read(&mut fields)?)),

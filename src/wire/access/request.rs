@@ -303,7 +303,7 @@ impl AccessRequestMessage {
         fields.check_protocol(PROTOCOL)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
         let token = fields.optional("token", fields::read_token)?;
-        let watch = fields.mark("watch")?;
+        let watch = fields.optional_flag("watch")?;
         let ask = match AccessRequest::read_account_or_group(kind, &mut fields)? {
             Some(ask) => ask,
             None => AccessRequest::read_other(kind, &mut fields)?,
@@ -452,7 +452,7 @@ impl AccessRequest {
             "announce" => Self::Announce(AnnounceBatch::read(fields)?),
             "changed_shares" => Self::ChangedShares {
                 group: fields.parsed("group")?,
-                changed: fields.list("changed", fields::read_info_hash)?,
+                changed: fields.list("changed", fields::read_changed)?,
             },
             "cluster" => Self::Cluster,
             "check_port" => Self::CheckPort {
@@ -460,7 +460,7 @@ impl AccessRequest {
             },
             "news" => Self::ListDecisions {
                 seen: fields.read_by("seen", fields::read_seen)?,
-                with_requests: fields.mark("requests")?,
+                with_requests: fields.optional_flag("requests")?,
                 after: fields::read_after(fields)?,
             },
             other => return Err(ControlError::unknown(other)),

@@ -174,12 +174,12 @@ impl<'a> MessageFields<'a> {
     }
 
     /// Whether the dictionary has `key`. The only valid value is 1.
-    pub(crate) fn mark(&mut self, key: &'static str) -> Result<bool, ControlError> {
-        let mark = self.optional(key, |value, key| match value.integer() {
+    pub(crate) fn optional_flag(&mut self, key: &'static str) -> Result<bool, ControlError> {
+        let found = self.optional(key, |value, key| match value.integer() {
             Some(1) => Ok(()),
             _ => Err(ControlError::WrongValue(key)),
         })?;
-        Ok(mark.is_some())
+        Ok(found.is_some())
     }
 
     /// A number of up to 63 bits: a time in milliseconds since 1970, or a count of bytes.

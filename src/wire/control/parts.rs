@@ -76,7 +76,7 @@ impl InfoPart {
     /// The part of the info dictionary `info` that starts at `offset`.
     ///
     /// # Errors
-    /// See [`PartError`]. An `offset` past the end is a [`PartError::Length`] of 0.
+    /// See [`PartError`]. An `offset` at or after the end is a [`PartError::Length`] of 0.
     pub fn of(info: &[u8], offset: u32) -> Result<Self, PartError> {
         Self::of_at_most(info, offset, MAX_PART)
     }

@@ -53,8 +53,8 @@ pub struct UdpAnnounceResponse {
     pub leechers: u32,
     /// The number of seeds in the swarm.
     pub seeders: u32,
-    /// Other peers of the swarm. Encoding drops peers of the other address family and peers that do
-    /// not fit into the datagram.
+    /// Other peers of the swarm. Encoding drops peers whose address family is not that of the
+    /// socket, and peers that do not fit into the datagram.
     pub peers: Vec<SocketAddr>,
 }
 
@@ -354,10 +354,10 @@ mod tests {
                 "{datagram:?}"
             );
         }
-        let six = [start(1), vec![0; 12 + 6]].concat();
-        assert!(UdpResponse::parse(&six, AddressFamily::V4).is_ok());
+        let one_v4_peer = [start(1), vec![0; 12 + 6]].concat();
+        assert!(UdpResponse::parse(&one_v4_peer, AddressFamily::V4).is_ok());
         assert_eq!(
-            UdpResponse::parse(&six, AddressFamily::V6),
+            UdpResponse::parse(&one_v4_peer, AddressFamily::V6),
             Err(UdpResponseError::Length(26))
         );
     }

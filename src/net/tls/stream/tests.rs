@@ -205,6 +205,7 @@ fn a_handshake_that_stalls_or_trickles_times_out() {
     assert!(
         matches!(&error, TlsError::Handshake(error) if error.kind() == io::ErrorKind::TimedOut)
     );
+    // The message rounds `SHORT` up to whole seconds.
     assert!(
         error.to_string().ends_with("failed: no answer within 1 s"),
         "{error}"

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 /// the longest time. The time doubles with each failure.
 const AVOIDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// A tracker that has no place for another connection names a time in seconds, after which the peer
-/// may come back. A longer time than this one counts as this one. The pause of the peer is up to
-/// half longer, at random (see [`pause_of_full`]).
+/// may come back. If it names more than this limit, the peer uses the limit. The pause of the peer
+/// is up to half longer, at random (see [`pause_of_full`]).
 const MAX_FULL_SECONDS: u32 = 300;
 
 /// The pause before the thread for hints first asks a tracker for hints. If another thread makes a

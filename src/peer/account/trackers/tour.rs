@@ -2,8 +2,8 @@
 //!
 //! If there are at most two trackers, each gets all announces. If there are more, a group is
 //! announced at two of them: those that live and that the group prefers ([`preferred_trackers`]).
-//! The answer of a tracker names the trackers of the group as that tracker sees them. If it names
-//! others, they get the announces too.
+//! The answer of a tracker names the trackers of the group as that tracker sees them. The named
+//! trackers are asked next. Other trackers are asked only until two have carried out the request.
 
 use super::{AccountError, ClusterTrackers, TimeLimits, Trouble};
 use crate::system::lock;
@@ -249,9 +249,10 @@ fn placement_of(answer: &AccessAnswer) -> Option<&Placement> {
 mod tests {
     use super::*;
 
-    /// The numbers of the trackers that are asked, in their order. Tracker 1 is listed first, and
-    /// so on. `answer` is the answer of each: the trackers that it names, or None if it does not
-    /// answer.
+    /// The numbers of the trackers that are asked, the first asked one first. In TRACKER_INFO,
+    /// tracker 1 is listed first, and so on. `order` is the order in which the group prefers the
+    /// trackers. `answer` returns the trackers that the answer of a tracker names, or `None` if the
+    /// tracker does not answer.
     fn asked(order: &[u32], answer: impl Fn(u32) -> Option<Vec<u32>>) -> Vec<u32> {
         let count = u32::try_from(order.len()).unwrap();
         let numbers: Vec<Number> = (1..=count).map(Number::Guessed).collect();
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn trackers_that_an_answer_names_are_asked_too_and_unlisted_ones_are_not() {
+    fn trackers_that_an_answer_names_are_asked_next_if_they_are_listed() {
         assert_eq!(asked(&[4, 2, 1, 3], |_| Some(vec![3, 9])), [4, 3]);
         let silent_three = |tracker| (tracker != 3).then(|| vec![3, 1]);
         assert_eq!(asked(&[4, 2, 1, 3], silent_three), [4, 3, 1]);

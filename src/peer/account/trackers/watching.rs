@@ -1,10 +1,10 @@
 //! Watching: trackers send hints to this peer, and a thread receives them.
 //!
 //! There is one connection to each tracker. Requests, announces and hints share it. The first
-//! request with a login also asks for hints. While no request uses a connection, the thread waits
-//! for hints on its socket. A request reads the hints that arrive before its reply, and leaves them
-//! in the inbox. If no other thread makes a request for a moment, this thread makes one, to ask for
-//! hints.
+//! request with a login on a connection also asks for hints. While no request uses a connection,
+//! the thread waits for hints on the connection's socket. A request reads the hints that arrive
+//! before its reply, and leaves them in the inbox. If no other thread makes a request for a moment,
+//! this thread makes one, to ask for hints.
 
 use super::known::Known;
 use super::{ClusterTrackers, TimeLimits};
@@ -24,8 +24,8 @@ const LONG_WAIT: Duration = Duration::from_secs(60);
 
 impl ClusterTrackers {
     /// Passes hints to `on_hint`, until the stop. While `token` returns a token, watches the
-    /// trackers to which this peer has a connection. If there is none, watches the first tracker
-    /// that answers.
+    /// trackers to which this peer has a connection. If there is no connection, watches the first
+    /// tracker that answers.
     pub(in crate::peer::account) fn watch(
         &self,
         stop: &Stop,
@@ -58,7 +58,7 @@ impl ClusterTrackers {
         self.wants_hints.load(Ordering::Relaxed)
     }
 
-    /// Makes the requests that are due. Returns when the next one is.
+    /// Makes the requests that are due. Returns the time at which the next one is due.
     fn ask_for_hints(&self, token: &Token) -> Option<Instant> {
         let info = self.info().ok()?;
         let trust = self.trust(&info);
@@ -90,7 +90,8 @@ impl ClusterTrackers {
         is_needed.then(|| known.next_hint_request())
     }
 
-    /// An attempt was made. Returns when the next one is due, if the tracker sends no hints.
+    /// An attempt was made. Returns the time at which the next one is due, if the tracker sends no
+    /// hints.
     fn after_attempt(&self, tracker: &HostPort, has_answered: bool) -> Option<Instant> {
         let mut all = lock(&self.known);
         let known = all.entry(tracker.clone()).or_default();

@@ -12,7 +12,7 @@ fn announces(tracker: &str, count: u32) -> impl Iterator<Item = FinalAnnounce<u3
 }
 
 #[test]
-fn trackers_that_answer_get_each_announce_once_and_do_not_wait_for_a_silent_one() {
+fn trackers_that_answer_get_all_their_announces_once_although_another_one_is_silent() {
     let all = announces("a", 1_000)
         .chain(announces("silent", 100))
         .chain(announces("b", 3));

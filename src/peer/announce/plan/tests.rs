@@ -229,7 +229,7 @@ fn a_tracker_receives_started_then_the_pending_event_then_one_announce_per_inter
 }
 
 #[test]
-fn the_first_announces_of_a_share_wait_for_its_moment_at_all_trackers() {
+fn no_tracker_gets_an_announce_before_the_first_announce_of_the_share_is_due() {
     let mut test = PlanTest::new(&["a"], TierPolicy::InOrder);
     test.list_in_tracker_info(&["b"]);
     test.swarm = Arc::new(Share {

@@ -24,7 +24,7 @@
 //! | `New` | a failure | `New`, after a pause that doubles |
 //! | `New` | `announce_soon` | `New`, with the event pending |
 //! | `Listed` | `announce_soon` | `Listed`, due now; without an event not before `min_interval` |
-//! | `Listed` | `announce_by` | `Listed`, due by that time, even if an announce is in progress |
+//! | `Listed` | `announce_by` | `Listed`, due by that time, or after an announce in progress |
 //! | `Listed` | an answer | `Listed`, due at the interval, or after `event_delay` for an event |
 //! | `Listed` | a failure | `Listed`, after a pause that doubles |
 //! | `New`, `Listed` | a refusal | the same, after the pause that the tracker asks for |
@@ -179,7 +179,7 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
     }
 
     /// Whether some task is in the state `Stopping`: its `stopped` is not sent yet, or in progress.
-    pub(crate) fn is_stopping(&self) -> bool {
+    pub(crate) fn any_stopping(&self) -> bool {
         self.tasks().any(|(_, task)| task.is_stopping())
     }
 
@@ -268,8 +268,8 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
         self.change_taken(due, |task| task.settle(outcome, &pace, now))?
     }
 
-    /// Changes the payload of the task of an announce in progress.
-    pub(crate) fn update_due(&mut self, due: &DueAnnounce<T, P>, update: impl FnOnce(&mut P)) {
+    /// Changes the payload of the task that waits for this announce, if there is one.
+    pub(crate) fn update_taken(&mut self, due: &DueAnnounce<T, P>, update: impl FnOnce(&mut P)) {
         self.change_taken(due, |task| (true, update(&mut task.payload)));
     }
 

@@ -49,7 +49,8 @@ pub(super) struct AnnounceInProgress {
 }
 
 impl<P> AnnounceTask<P> {
-    /// A task that starts at `due`, or when the announce of the former task has ended.
+    /// A task that starts at `due`. If an announce of the former task is in progress, the task does
+    /// not start before that announce has ended.
     pub(super) fn new(payload: P, in_progress: Option<AnnounceInProgress>, due: Instant) -> Self {
         let is_former = true;
         Self {
@@ -79,12 +80,12 @@ impl<P> AnnounceTask<P> {
         self.trouble.as_deref()
     }
 
-    /// Whether the task ends once `stopped` was tried.
+    /// Whether the task ends after one attempt to send `stopped`.
     pub(crate) fn is_leaving(&self) -> bool {
         matches!(self.state, State::Leaving { .. })
     }
 
-    /// Whether the task is suspended once `stopped` was tried.
+    /// Whether the task will be suspended after one attempt to send `stopped`.
     pub(super) fn is_stopping(&self) -> bool {
         self.state == State::Stopping
     }
@@ -116,7 +117,7 @@ impl<P> AnnounceTask<P> {
     }
 
     /// The final announce: whether `completed` comes before `stopped`. `None` if the tracker
-    /// cannot list the swarm.
+    /// certainly does not list the swarm.
     pub(super) fn final_announce(&self) -> Option<bool> {
         match self.state {
             State::Listed { pending } => {
@@ -223,7 +224,7 @@ impl<P> AnnounceTask<P> {
         let sent = in_progress.and_then(|announce| announce.event);
         let has_stopped = sent == Some(AnnounceEvent::Stopped);
         match (self.state, outcome) {
-            // `stopped` is sent once, whether it arrives or not.
+            // `stopped` is sent only one time, whether it arrives or not.
             (State::Leaving { .. }, _) if has_stopped => return (false, None),
             (State::Leaving { .. }, AnnounceOutcome::Unlisted { .. }) => return (false, None),
             (State::Stopping | State::Suspended, _) if has_stopped => self.state = State::Suspended,

@@ -42,7 +42,7 @@ fn a_starving_download_calls_more_than_it_has_places_for() {
     swarm.wait(1);
     assert_eq!(connects(&swarm.tick()).len(), MAX_CALLS - 4);
     assert_eq!(connects(&swarm.tick()), []);
-    // While we pause the reading ourselves, a download does not count as starving.
+    // A download does not count as starving while we do not read from a link, to keep a rate limit.
     let mut swarm = Swarm::fetching();
     let id = swarm.link_up(50);
     let paused = LinkActivity {
@@ -115,7 +115,8 @@ fn a_useless_address_is_called_later_each_time_and_a_useful_one_soon() {
         "a link of a minute is not useful yet"
     );
     assert_eq!(called_again_after(&mut swarm, 61), 1);
-    // A link over which a block was sent is useful too.
+    // A link over which a block was sent is useful too. Two useless links come first, so that the
+    // pause grows again.
     called_again_after(&mut swarm, 1);
     called_again_after(&mut swarm, 1);
     let sent = LinkActivity {

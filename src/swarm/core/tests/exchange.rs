@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 /// The peer says where it listens, and that it takes `ut_pex` messages under this number.
 fn enable_exchange(swarm: &mut Swarm, id: LinkId, number: u8) {
     let handshake = ExtensionHandshake {
+        // All peers of these tests listen at the same port.
         port: Some(address(1).port()),
         pex: Some(number),
         ..ExtensionHandshake::default()
@@ -60,7 +61,7 @@ fn a_link_gets_the_addresses_of_the_others_with_their_flags() {
         ..ExtensionHandshake::default()
     };
     swarm.receive(uploader, ReceivedMessage::Handshake(uploads));
-    // The listening port of this peer is not known.
+    // Peer 4 does not say where it listens.
     swarm.link_up(4);
     swarm.wait(1);
     let effects = swarm.tick();
@@ -157,7 +158,7 @@ fn without_peer_exchange_nothing_is_sent_or_accepted() {
 }
 
 #[test]
-fn a_malformed_message_is_a_breach_but_an_early_one_is_not_parsed() {
+fn a_malformed_message_is_a_breach_unless_it_comes_too_early_to_be_parsed() {
     let mut swarm = Swarm::fetching();
     let id = swarm.link_up(1);
     let payload = encoded_message(&[address(9)]);

@@ -1,5 +1,6 @@
-//! For each function of a core that changes the phase: the phases in which it is allowed, the phase
-//! to which it leads, and its effects. In every other phase it is refused, without effects.
+//! For each function with which a core changes its phase: the phases in which the function is
+//! allowed, the phase to which it leads, and its effects. In every other phase the core refuses it,
+//! without effects.
 
 use super::fixture::*;
 use crate::swarm::LinkId;

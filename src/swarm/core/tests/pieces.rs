@@ -1,5 +1,5 @@
-//! Pieces after their blocks have arrived. A good piece is hashed, written and announced. For a bad
-//! one its sources are blamed.
+//! Pieces after their blocks have arrived. Each piece is hashed. A good piece is written and
+//! announced. The sources of a bad piece are blamed.
 
 use super::fixture::*;
 use crate::swarm::core::{
@@ -43,7 +43,7 @@ fn a_written_piece_is_announced_and_counted_for_its_sources() {
 }
 
 /// A bad piece that came from peer 1 alone. We know where this peer listens.
-fn bad_piece_of_one() -> (Swarm, LinkId, Effects) {
+fn bad_piece_from_peer_1() -> (Swarm, LinkId, Effects) {
     let mut swarm = Swarm::fetching();
     swarm.core.contacts_mut().add(address(1));
     let id = swarm.link_up(1);
@@ -56,7 +56,7 @@ fn bad_piece_of_one() -> (Swarm, LinkId, Effects) {
 
 #[test]
 fn the_only_source_of_a_bad_piece_is_closed_and_barred_for_a_while() {
-    let (mut swarm, id, effects) = bad_piece_of_one();
+    let (mut swarm, id, effects) = bad_piece_from_peer_1();
     let (verdicts, effects) = swarm.spoil(&effects);
     assert_eq!(verdicts, [Verdict::Proven(id)]);
     let reason = CloseReason::BadPiece(swarm.piece(2));
@@ -75,7 +75,7 @@ fn the_only_source_of_a_bad_piece_is_closed_and_barred_for_a_while() {
 
 #[test]
 fn a_barred_peer_does_not_come_back_by_calling_us() {
-    let (mut swarm, id, effects) = bad_piece_of_one();
+    let (mut swarm, id, effects) = bad_piece_from_peer_1();
     swarm.spoil(&effects);
     swarm.link_down(id);
     // It calls from another port, and is recognized when it says where it listens.
@@ -99,7 +99,7 @@ fn a_barred_peer_does_not_come_back_by_calling_us() {
 
 #[test]
 fn a_peer_is_barred_even_if_its_link_has_ended() {
-    let (mut swarm, id, effects) = bad_piece_of_one();
+    let (mut swarm, id, effects) = bad_piece_from_peer_1();
     swarm.link_down(id);
     let (verdicts, effects) = swarm.spoil(&effects);
     assert_eq!((verdicts, effects), (vec![Verdict::Proven(id)], vec![]));

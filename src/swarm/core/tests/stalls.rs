@@ -48,7 +48,7 @@ fn a_link_that_stalls_too_often_in_a_row_ends() {
 }
 
 #[test]
-fn a_link_is_not_late_while_we_do_not_read_it() {
+fn a_link_does_not_stall_while_we_do_not_read_it() {
     let mut swarm = Swarm::fetching();
     let (id, _) = swarm.source(1, &[0]);
     let paused = LinkActivity {

@@ -63,7 +63,7 @@ fn requests_to_a_web_seed_are_returned_by_next_for_web_seed_and_not_by_a_tick() 
 }
 
 #[test]
-fn a_web_seed_gets_requests_for_its_pieces_only_and_is_no_source_once_they_are_fetched() {
+fn a_web_seed_gets_requests_for_its_pieces_only_and_is_no_source_after_they_are_fetched() {
     let mut swarm = Swarm::fetching();
     let some = swarm.pieces(&[1, 3]);
     swarm.step(|core, _| core.on_web_seed_up(WEB_SEED, some, 64));
@@ -147,7 +147,7 @@ fn a_stalled_web_seed_causes_requests_to_a_peer_and_no_other_effect() {
 }
 
 #[test]
-fn a_web_seed_is_not_late_while_we_do_not_read_it() {
+fn a_web_seed_does_not_stall_while_we_do_not_read_it() {
     let mut swarm = with_web_seed(8);
     next_requests(&mut swarm, WEB_SEED);
     let (peer, _) = swarm.source(1, &[]);

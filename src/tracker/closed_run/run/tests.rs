@@ -265,36 +265,37 @@ fn a_client_that_wants_what_it_owns_completes_it() {
 }
 
 #[test]
-fn a_dead_client_counts_as_ended_whenever_it_dies() {
+fn a_dead_client_is_a_failure_and_the_others_go_on_whenever_it_dies() {
     let lines = ["client 2 is gone"];
 
-    let mut before_its_report = Run::of(2);
-    before_its_report.hello(1);
-    before_its_report.hello(2);
-    before_its_report.ok(1, RunRequest::Reported);
-    assert_eq!(before_its_report.disconnect(2), released(&[1]));
-    let end = before_its_report.ok(1, RunRequest::Finished);
+    // It dies before its report.
+    let mut run = Run::of(2);
+    run.hello(1);
+    run.hello(2);
+    run.ok(1, RunRequest::Reported);
+    assert_eq!(run.disconnect(2), released(&[1]));
+    let end = run.ok(1, RunRequest::Finished);
     assert_eq!(end, ended(&[1], &lines));
 
-    let mut after_its_report = Run::of(2);
-    after_its_report.hello(2);
-    after_its_report.ok(2, RunRequest::Reported);
-    assert_eq!(after_its_report.disconnect(2), []);
-    after_its_report.hello(1);
-    assert_eq!(after_its_report.ok(1, RunRequest::Reported), released(&[1]));
+    // After its report.
+    let mut run = Run::of(2);
+    run.hello(2);
+    run.ok(2, RunRequest::Reported);
+    assert_eq!(run.disconnect(2), []);
+    run.hello(1);
+    assert_eq!(run.ok(1, RunRequest::Reported), released(&[1]));
 
-    let mut in_the_middle = Run::released(&[(1, &[], &[]), (2, &[], &["f"])]);
-    in_the_middle.ok(1, RunRequest::Finished);
-    assert_eq!(in_the_middle.disconnect(2), ended(&[1], &lines));
-    assert_eq!(in_the_middle.failures(), lines);
+    // After the release.
+    let mut run = Run::released(&[(1, &[], &[]), (2, &[], &["f"])]);
+    run.ok(1, RunRequest::Finished);
+    assert_eq!(run.disconnect(2), ended(&[1], &lines));
+    assert_eq!(run.failures(), lines);
 
-    let mut when_finished = Run::released(&[(1, &[], &[]), (2, &[], &[])]);
-    when_finished.ok(2, RunRequest::Finished);
-    assert_eq!(when_finished.disconnect(2), []);
-    assert_eq!(
-        when_finished.ok(1, RunRequest::Finished),
-        ended(&[1], &lines)
-    );
+    // After it has finished.
+    let mut run = Run::released(&[(1, &[], &[]), (2, &[], &[])]);
+    run.ok(2, RunRequest::Finished);
+    assert_eq!(run.disconnect(2), []);
+    assert_eq!(run.ok(1, RunRequest::Finished), ended(&[1], &lines));
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn invalid_bytes_close_their_own_connection_and_the_run_goes_on() {
     ] {
         let bad = tracker.connect();
         write(&bad, bytes);
-        // The longest bytes begin with a valid request, but it must not come before the hello.
+        // The longest input begins with a valid request, which must not come before the hello.
         if bytes.len() > 20 {
             let refused = answer(&bad);
             assert!(matches!(

@@ -37,10 +37,10 @@ pub enum DecodeError {
     ShareName(#[from] crate::torrent::NameError),
     /// The key of a group has an invalid length.
     #[error(transparent)]
-    Key(#[from] GroupKeyError),
+    GroupKey(#[from] GroupKeyError),
     /// A password hash has an invalid length.
     #[error(transparent)]
-    Password(#[from] PasswordHashError),
+    PasswordHash(#[from] PasswordHashError),
     /// Two different rows have the same id.
     #[error(transparent)]
     Contradiction(#[from] Contradiction),

@@ -242,7 +242,7 @@ fn every_bad_row_is_refused_for_the_right_reason() {
 }
 
 #[test]
-fn lists_out_of_order_or_with_duplicates_are_refused() {
+fn lists_out_of_order_or_with_duplicates_or_wrong_values_are_refused() {
     let row = examples().remove(0).encode();
     let change = |covers: &str, rows: &[&[u8]]| {
         let rows = rows.concat();

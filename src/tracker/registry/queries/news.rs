@@ -102,8 +102,9 @@ impl Registry {
         news.collect()
     }
 
-    /// The write that made this member the owner of the group: the last write that ended the
-    /// membership of an account that was accepted before this member. `None` for the creator.
+    /// The write that made this member the owner of the group. The owner is the member who was
+    /// accepted first, so it is the last write that ended the membership of an earlier member.
+    /// `None` for the creator.
     fn ownership_write(&self, group: RowId, owner: RowId) -> Option<Version> {
         let Some(MembershipState::Member(since)) = self.index.state_of(group, owner) else {
             return None;

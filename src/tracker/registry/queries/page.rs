@@ -77,8 +77,8 @@ impl<T> Page<T> {
     }
 
     /// Builds a page from sorted keys: `view` makes an entry of each key, or skips it. The page has
-    /// at most `limit` entries. A limit of 0 counts as 1, and one above [`MAX_PAGE`] as
-    /// [`MAX_PAGE`].
+    /// at most `limit` entries. A limit of 0 counts as 1. A limit greater than [`MAX_PAGE`] counts
+    /// as [`MAX_PAGE`].
     pub(super) fn collect<'a, N: Display + 'a>(
         keys: impl Iterator<Item = (&'a N, RowId)>,
         limit: usize,

@@ -6,7 +6,7 @@ const RECEIPT: RowId = RowId([0xee; 16]);
 const RECEIPT_LIFETIME: Duration = Duration::from_secs(3_600);
 
 impl TestTracker {
-    /// Executes an operation with a receipt, unless it was executed before.
+    /// Executes an operation with a receipt. Refuses if the tracker has this receipt already.
     fn write_once(
         &mut self,
         receipt: RowId,

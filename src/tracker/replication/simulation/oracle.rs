@@ -99,7 +99,7 @@ impl Promise {
         let mut versions = rows.iter().flat_map(Row::versions);
         let own = |version: &Version| version.stamp.origin() == origin && version.sequence > known;
         let version = versions.find(own)?;
-        let ends = AcknowledgedEnd::by(change, registry);
+        let ends = AcknowledgedEnd::all_in(change, registry);
         Some(Self {
             version,
             rows,

@@ -39,7 +39,7 @@ fn without_another_tracker_a_write_is_acknowledged_at_once_and_sent_when_one_con
 }
 
 #[test]
-fn a_tracker_that_does_not_answer_is_waited_for_once() {
+fn only_the_first_write_waits_for_a_tracker_that_does_not_answer() {
     let (mut a, mut b) = pair();
     a.create_account("olga").unwrap();
     a.advance(PUSH_WAIT - Duration::from_millis(1));

@@ -40,7 +40,7 @@ fn an_answer_contains_few_peers_of_one_address_and_enough_of_other_addresses() {
         for _ in 0..50 {
             let chosen = choose(&swarm, &announcing(5_000, false), 50, Duration::ZERO);
             let honest = usize::try_from(honest).unwrap();
-            assert!(count_of(&chosen, 1) <= FEW, "{chosen:?}");
+            assert!(count_of(&chosen, 1) <= PER_ADDRESS, "{chosen:?}");
             let distinct: HashSet<_> = chosen.iter().map(|peer| peer.address).collect();
             assert_eq!(distinct.len(), chosen.len());
             assert!(
@@ -67,7 +67,10 @@ fn an_ipv6_prefix_of_64_bits_counts_as_one_address() {
         address: "[2001:db8:0:1::1]:1".parse().unwrap(),
         ..announcing(5_000, false)
     };
-    assert_eq!(choose(&swarm, &asking, 50, Duration::ZERO).len(), FEW);
+    assert_eq!(
+        choose(&swarm, &asking, 50, Duration::ZERO).len(),
+        PER_ADDRESS
+    );
 }
 
 #[test]
@@ -111,12 +114,15 @@ fn upload_claims_of_many_ids_behind_one_address_do_not_fill_answers() {
     // Three quarters of the answer are the best uploaders: four of the crowd, then the best honest
     // peers.
     let ranked = &chosen[..37];
-    assert_eq!(count_of(ranked, 1), FEW);
-    let others: Vec<_> = ranked[FEW..].iter().map(|peer| peer.address).collect();
+    assert_eq!(count_of(ranked, 1), PER_ADDRESS);
+    let others: Vec<_> = ranked[PER_ADDRESS..]
+        .iter()
+        .map(|peer| peer.address)
+        .collect();
     let best = (0..40).rev().take(33);
     let best: Vec<_> = best.map(|it| announcing(it, false).address).collect();
     assert_eq!(others, best);
-    assert_eq!(count_of(&chosen, 1), FEW);
+    assert_eq!(count_of(&chosen, 1), PER_ADDRESS);
     // A better uploader of the same address takes the place of a worse one.
     let better = PeerAnnounce {
         uploaded: 1 << 41,
@@ -126,7 +132,7 @@ fn upload_claims_of_many_ids_behind_one_address_do_not_fill_answers() {
     swarm.renew(&better).unwrap();
     let chosen = choose(&swarm, &announcing(5_000, false), 50, Duration::ZERO);
     assert_eq!(chosen[0].address, better.address);
-    assert_eq!(count_of(&chosen, 1), FEW);
+    assert_eq!(count_of(&chosen, 1), PER_ADDRESS);
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn send_announce(udp: &UdpService, from: &str, peer: u8, left: u64) -> UdpAnnoun
 }
 
 #[test]
-fn answers_contain_peers_of_one_family_and_a_scrape_counts_all() {
+fn an_announce_returns_peers_of_one_family_and_a_scrape_counts_both_families() {
     let udp = udp(AnnouncePolicy::Open);
     assert_eq!(send_announce(&udp, "10.0.0.1", 1, 0).peers, []);
     let second = send_announce(&udp, "10.0.0.2", 2, 5);

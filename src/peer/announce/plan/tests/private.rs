@@ -9,6 +9,7 @@ fn the_next_tracker_of_a_private_torrent_replaces_the_one_that_fails() {
     assert!(test.plan.is_private(test.hash()));
     assert!(!test.answered("a", STARTED).replaces_peers);
     test.at(100).unanswered("a", None, false);
+    // In `tasks`, a capital letter is a tracker that the torrent leaves.
     assert_eq!(test.tasks(), "Ab", "`b` replaces `a`");
     let mut due = [test.take().unwrap(), test.take().unwrap()];
     due.sort_by(|one, other| one.0.cmp(&other.0));

@@ -90,6 +90,7 @@ fn a_change_at_a_tracker_is_reported_once() {
 
 #[test]
 fn final_announces_go_to_trackers_that_may_list_the_swarm() {
+    // `None`: the tracker gets no final announce.
     for (steps, sends_completed) in [
         ("begin", None),
         ("begin suspend", None),
@@ -142,7 +143,7 @@ fn after_suspend_a_task_is_stopping_until_its_announce_of_stopped_ends() {
         ("begin take ok leave", false),
     ] {
         assert_eq!(
-            Steps::run(steps).schedule.is_stopping(),
+            Steps::run(steps).schedule.any_stopping(),
             stopping,
             "{steps}"
         );

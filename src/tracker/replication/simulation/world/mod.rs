@@ -57,12 +57,12 @@ pub(crate) struct World {
     /// Future events by time and order: the tracker, its generation, and the event.
     events: BTreeMap<(u64, u64), (usize, u32, Event)>,
     order: u64,
-    connections: u64,
+    made_connections: u64,
     /// Milliseconds since the start of the simulation.
     now: u64,
     /// Milliseconds since 1970 by a clock without error.
     wall: i64,
-    ids: u64,
+    made_ids: u64,
     next_call: u64,
     /// Start times of trackers that are down.
     starts: BTreeMap<usize, u64>,
@@ -90,10 +90,10 @@ impl World {
             nodes: Vec::new(),
             events: BTreeMap::new(),
             order: 0,
-            connections: 0,
+            made_connections: 0,
             now: 0,
             wall: 1_000 * HOUR_MILLIS,
-            ids: 0,
+            made_ids: 0,
             next_call: 0,
             starts: BTreeMap::new(),
             blocked: Default::default(),
@@ -464,8 +464,9 @@ impl World {
         }
         self.oracle.counts.note("older copy serves");
         // If the tracker serves with its old origin, no other tracker knows later writes of that
-        // origin, so the disk is no longer an older copy. If it has taken a new origin, the disk
-        // stays an older copy until it holds that origin: the tracker may crash before.
+        // origin, so the disk is no longer an older copy. If the tracker has taken a new origin
+        // that is not on the disk yet, the disk is still an older copy: after a crash, the tracker
+        // would start with the old origin again.
         let origin = node.replica.as_ref().map(|it| it.registry().origin());
         node.disk.is_older_copy = origin != Some(node.disk.origin);
     }
@@ -490,9 +491,9 @@ impl World {
     }
 
     fn new_id(&mut self) -> RowId {
-        self.ids += 1;
+        self.made_ids += 1;
         let mut id = self.rng.u128(..).to_be_bytes();
-        id[8..].copy_from_slice(&self.ids.to_be_bytes());
+        id[8..].copy_from_slice(&self.made_ids.to_be_bytes());
         RowId(id)
     }
 

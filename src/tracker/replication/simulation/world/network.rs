@@ -115,8 +115,8 @@ impl World {
                 {
                     continue;
                 }
-                self.connections += 1;
-                let connection = ReplicaConnectionId(self.connections);
+                self.made_connections += 1;
+                let connection = ReplicaConnectionId(self.made_connections);
                 for (at, other) in [(from, to), (to, from)] {
                     self.nodes[at].connections.insert(connection, other);
                 }
@@ -153,8 +153,8 @@ impl World {
         to: usize,
         connection: ReplicaConnectionId,
     ) {
-        let is_unnoticed = !self.faults_ended && (self.blocked[from][to] || self.rng.u8(..6) == 0);
-        if !is_unnoticed {
+        let will_notice = self.faults_ended || (!self.blocked[from][to] && self.rng.u8(..6) != 0);
+        if will_notice {
             let (delay, generation) = (self.delay(), self.nodes[to].generation);
             self.schedule(
                 self.now + delay,
