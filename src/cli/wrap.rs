@@ -70,6 +70,7 @@ pub(super) fn fit(line: &str, terminal_width: usize) -> Vec<String> {
         }
     };
     let indent = indent.min(terminal_width.saturating_sub(MIN_RIGHT / 2));
+    // Whether `line` already contains words of `text`.
     let mut has_words = false;
     for word in text.split_whitespace() {
         let is_long = indent + measure_text_width(word) > terminal_width;
