@@ -145,8 +145,8 @@ impl ActivePiece {
         self.latest_run_by == Some(link)
     }
 
-    /// If the piece was reserved for `link`, another link may be chosen for it.
-    pub(super) fn let_others_fetch(&mut self, link: LinkId) {
+    /// If the piece is reserved for `link`, it is no longer: another link may be chosen for it.
+    pub(super) fn end_reservation(&mut self, link: LinkId) {
         if self.single_link == Some(link) {
             self.single_link = None;
         }

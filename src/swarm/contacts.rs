@@ -151,7 +151,7 @@ impl Contacts {
     }
 
     /// Whether the address is being called, or was linked by a call.
-    pub fn is_called(&self, address: SocketAddr) -> bool {
+    pub fn has_call(&self, address: SocketAddr) -> bool {
         self.calls.contains(&address)
     }
 

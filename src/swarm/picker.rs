@@ -138,7 +138,7 @@ impl Picker {
         let Some(link) = self.links.remove(&id) else {
             return;
         };
-        self.pieces.let_others_fetch(id);
+        self.pieces.end_reservations(id);
         if !link.pieces.is_full() {
             self.pieces.remove_partial_link(&link.pieces);
         }
@@ -228,7 +228,7 @@ impl Picker {
         if forget {
             self.release_all(id);
         }
-        self.pieces.let_others_fetch(id);
+        self.pieces.end_reservations(id);
     }
 
     /// Whether the peer does not serve our requests.

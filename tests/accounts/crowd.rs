@@ -62,8 +62,8 @@ impl LoggedInPeer {
     }
 }
 
-/// Connects all peers at once and announces for them, evenly over the interval, until `end` is set.
-/// Returns the time of each connection and of each announce.
+/// First connects all peers, without a pause. Then announces for them, one after the other, evenly
+/// over the interval, until `end` is set. Returns the time of each connection and of each announce.
 fn announce_until(peers: &[LoggedInPeer], address: SocketAddr, end: &AtomicBool) -> Vec<Duration> {
     let mut times = Vec::new();
     let mut connected: Vec<(&LoggedInPeer, HttpClient)> = Vec::new();

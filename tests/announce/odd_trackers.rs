@@ -148,7 +148,7 @@ fn a_peer_is_found_in_an_odd_answer() {
             format!("d5:peersld2:ip9:localhost4:porti{port}eeee").into_bytes(),
         ),
     ] {
-        let tracker = FakeTracker::down();
+        let tracker = FakeTracker::silent();
         tracker.set_answer(&body);
         let mut leech = start_download(&sandbox, name, &announce(&tracker.url()));
         assert_complete(&sandbox, name, &mut leech);
@@ -210,7 +210,7 @@ fn the_reason_of_a_refusal_is_shown_and_the_tracker_is_not_asked_again_soon() {
 #[test]
 fn the_warning_of_a_tracker_is_shown_until_an_answer_has_none() {
     let sandbox = Sandbox::new();
-    let tracker = FakeTracker::down();
+    let tracker = FakeTracker::silent();
     let answer = |more: &str| format!("d8:intervali1e5:peers0:8:piecefuli1e{more}e").into_bytes();
     tracker.set_answer(&answer("15:warning message8:old peer"));
     let mut leech = start_download(&sandbox, "leech", &announce(&tracker.url()));

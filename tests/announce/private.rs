@@ -114,7 +114,7 @@ fn the_peers_of_a_failed_tracker_are_given_up_when_the_next_tracker_replaces_it(
     let sandbox = Sandbox::new();
     let (named, called, ended) = reporting_peer();
     let (late, answers) = late_peer();
-    let (first, second) = (FakeTracker::down(), FakeTracker::down());
+    let (first, second) = (FakeTracker::silent(), FakeTracker::silent());
     first.set_peers_and_short_interval(&[named, late]);
     let seed = honest_seed(&SECRET, "seed");
     let torrent =
@@ -128,6 +128,7 @@ fn the_peers_of_a_failed_tracker_are_given_up_when_the_next_tracker_replaces_it(
     // While no tracker answers, the leech keeps its peers.
     second.wait_for_requests(|requests| !requests.is_empty());
     assert!(ended.try_recv().is_err());
+    // From now on the second tracker answers.
     second.set_peers(&[seed]);
     ended.recv_timeout(PATIENCE).unwrap();
     drop(answers);
@@ -165,12 +166,12 @@ fn metadata_source_after_announce(
 fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
     let sandbox = Sandbox::new();
     let calls = Arc::new(AtomicUsize::new(0));
-    let listed = Arc::new(FakeTracker::down());
+    let listed = Arc::new(FakeTracker::silent());
     // The magnet link and the tracker both name this peer.
     let metadata_source = metadata_source_after_announce(&calls, &listed);
     listed.set_peers_and_short_interval(&[metadata_source]);
     fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
-    let own = FakeTracker::down();
+    let own = FakeTracker::silent();
     own.set_peers_and_short_interval(&[]);
     let mut leech = sandbox.debug_peer("leech", &[]);
     let magnet = magnet_link(
@@ -216,7 +217,7 @@ fn a_magnet_link_with_private_metadata_keeps_only_its_own_tracker() {
 #[test]
 fn a_tracker_that_has_not_answered_yet_receives_stopped_when_the_metadata_is_private() {
     let sandbox = Sandbox::new();
-    let (listed, own) = (FakeTracker::naming(&[]), FakeTracker::down());
+    let (listed, own) = (FakeTracker::naming(&[]), FakeTracker::silent());
     own.set_peers_and_short_interval(&[]);
     fs::write(sandbox.tracker_info(), format!("{}\n", listed.address())).unwrap();
     let (listed_held, own_held) = (listed.hold(), own.hold());

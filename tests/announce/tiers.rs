@@ -167,7 +167,7 @@ pub(crate) fn magnet(torrent: &Torrent, trackers: &[&FakeTracker]) -> String {
 #[test]
 fn a_failed_tracker_is_replaced_by_the_next_one_until_it_is_back() {
     let sandbox = Sandbox::new();
-    let (first, second) = (FakeTracker::down(), FakeTracker::naming(&[]));
+    let (first, second) = (FakeTracker::silent(), FakeTracker::naming(&[]));
     let torrent =
         write_torrent_with_tiers(&sandbox, &TORRENT.bytes, &[&[first.url()], &[second.url()]]);
     let mut seed = sandbox.peer("seed");

@@ -82,8 +82,8 @@ impl FakeTracker {
         tracker
     }
 
-    /// A tracker that answers nothing.
-    pub(crate) fn down() -> Self {
+    /// A tracker that answers nothing until it gets peers to name.
+    pub(crate) fn silent() -> Self {
         let answer: Arc<Mutex<Option<Vec<u8>>>> = Arc::default();
         let requests: Arc<Mutex<Vec<String>>> = Arc::default();
         let gate: Arc<Mutex<()>> = Arc::default();
@@ -103,7 +103,7 @@ impl FakeTracker {
         }
     }
 
-    /// From now on it names these peers.
+    /// From now on it answers, and names these peers.
     pub(crate) fn set_peers(&self, peers: &[SocketAddr]) {
         self.set_answer(&announce_answer("i60e", &compact(peers)));
     }

@@ -20,7 +20,7 @@ fn peer_at(tracker: &AccountTracker, name: &str, address: &str) -> Peer {
 /// A peer that listens at `ip`. Others connect to its port at 127.0.0.1, where their connections
 /// are recorded.
 fn recorded_peer(tracker: &AccountTracker, name: &str, ip: &str, recording: &Recording) -> Peer {
-    // A port that is free at 127.0.0.1 is also free at `ip`: no other process listens there.
+    // No other process listens at `ip`, so a port that is free at 127.0.0.1 is free there too.
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let peer = peer_at(tracker, name, &format!("{ip}:{port}"));

@@ -215,9 +215,10 @@ impl Outbox {
 }
 
 impl Queues {
-    /// When the front block may be sent or its next part may be reserved, if there is a block. A
-    /// block longer than 16 KiB is reserved in parts, so that a peer that requests long blocks gets
-    /// no larger share of the rate than others.
+    /// When to look at the front block again; `None` if there is no block. A time that is not after
+    /// `now` means that the whole block is reserved and may be sent. A block longer than 16 KiB is
+    /// reserved in parts, so that a peer that requests long blocks gets no larger share of the rate
+    /// than others.
     fn block_due(&mut self, limit: Option<&Throttle>, now: Instant) -> Option<Instant> {
         let length = self.blocks.front()?.length();
         let Some(limit) = limit else { return Some(now) };

@@ -450,7 +450,9 @@ impl Peers {
         let starves = idle.is_some_and(|idle| idle >= USELESS_AFTER);
         let places = config.max_peers + if starves { MAX_CALLS } else { 0 };
         let links = self.links.values();
-        let linked_calls = links.filter(|link| self.contacts.is_called(link.remote().address));
+        // A call that became a link counts as a call until its thread ends. It takes one place, not
+        // two.
+        let linked_calls = links.filter(|link| self.contacts.has_call(link.remote().address));
         let counts = (self.links.len(), linked_calls.count());
         let calls = self.contacts.next_calls(counts, places, now);
         effects.extend(calls.into_iter().map(Effect::Connect));

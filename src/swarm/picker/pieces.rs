@@ -188,10 +188,10 @@ impl Pieces {
         }
     }
 
-    /// For each piece that only `link` may fetch: lets another link be chosen instead.
-    pub(super) fn let_others_fetch(&mut self, link: LinkId) {
+    /// Pieces that are reserved for `link`, so that only it may fetch them, are no longer reserved.
+    pub(super) fn end_reservations(&mut self, link: LinkId) {
         for active in self.active.values_mut() {
-            active.let_others_fetch(link);
+            active.end_reservation(link);
         }
     }
 

@@ -88,10 +88,10 @@ impl Changes {
         }
     }
 
-    /// Updates the numbers when `GroupMembers::return_stamp` of an account changes from `before` to
-    /// `after`. If a former member is accepted again, the other members must learn that they may
-    /// give it data again.
-    pub(super) fn update_return(
+    /// Updates the numbers when the stamp at which a former member was accepted again
+    /// (`GroupMembers::readmission_stamp`) changes from `before` to `after`. Then the other members
+    /// must learn that they may give it data again.
+    pub(super) fn update_readmission(
         &mut self,
         (group, account): (RowId, RowId),
         before: Option<Stamp>,

@@ -152,11 +152,11 @@ impl Index {
         let Some(members) = self.members.get_mut(&group) else {
             return;
         };
-        let return_before = members.return_stamp(account);
+        let readmitted_before = members.readmission_stamp(account);
         let state = members.recompute(rows, account);
-        let return_after = members.return_stamp(account);
+        let readmitted_after = members.readmission_stamp(account);
         self.changes
-            .update_return((group, account), return_before, return_after);
+            .update_readmission((group, account), readmitted_before, readmitted_after);
         let Some(Row::Group(row)) = rows.get(&group) else {
             return;
         };

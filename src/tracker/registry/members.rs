@@ -26,7 +26,7 @@ struct AccountRows {
     /// For a former member, the time at which its last membership or request ended.
     ended: Option<u64>,
     /// For a member who was a former member before, the stamp of the present acceptance.
-    returned: Option<Stamp>,
+    readmitted: Option<Stamp>,
 }
 
 /// The state of an account in a group. A stranger has none.
@@ -45,8 +45,8 @@ impl GroupMembers {
     }
 
     /// When the account was accepted, if it is a member now and was a former member before.
-    pub(super) fn return_stamp(&self, account: RowId) -> Option<Stamp> {
-        self.accounts.get(&account)?.returned
+    pub(super) fn readmission_stamp(&self, account: RowId) -> Option<Stamp> {
+        self.accounts.get(&account)?.readmitted
     }
 
     /// The member who was accepted first. A group that has ended has no owner.
@@ -114,7 +114,7 @@ impl GroupMembers {
         // An accepted row that is not live is a membership that has ended.
         let left_before =
             count_accepted(memberships.clone()) > count_accepted(live_rows(memberships.clone()));
-        account_rows.returned = accepted_at(state).filter(|_| left_before);
+        account_rows.readmitted = accepted_at(state).filter(|_| left_before);
         let last_end = last_end_if_ever_accepted(memberships);
         let ended = last_end.filter(|_| accepted_at(state).is_none());
         if let Some(before) = std::mem::replace(&mut account_rows.ended, ended) {
