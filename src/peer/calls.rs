@@ -51,9 +51,24 @@ impl Calls {
         let thread = thread::Builder::new()
             .name("call".to_owned())
             .stack_size(IO_STACK);
-        match thread.spawn(move || call.run()) {
-            Ok(thread) => threads.push(thread),
-            Err(error) => log::warn!("{}: cannot call {address}: {error}", entry.name()),
+        // The thread gets the call after it has started. If it cannot start, the call is dropped
+        // here: that may begin another call, so `threads` must not be locked then.
+        let (give, take) = crossbeam::channel::bounded::<Call>(1);
+        let run = move || {
+            if let Ok(call) = take.recv() {
+                call.run();
+            }
+        };
+        match thread.spawn(run) {
+            Ok(thread) => {
+                threads.push(thread);
+                drop(threads);
+                let _ = give.send(call);
+            }
+            Err(error) => {
+                drop(threads);
+                log::warn!("{}: cannot call {address}: {error}", entry.name());
+            }
         }
     }
 
