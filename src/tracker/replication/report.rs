@@ -2,7 +2,7 @@
 
 use super::serving::HaltReason;
 use crate::torrent::InfoHash;
-use crate::tracker::registry::Origin;
+use crate::tracker::registry::{MAX_DRIFT, Origin};
 use crate::wire::replica::TrackerNumber;
 use std::time::Duration;
 
@@ -41,8 +41,8 @@ pub enum Report {
         other: TrackerNumber,
     },
     /// The difference between the clock of another tracker and this one's has become greater than
-    /// [`MAX_DRIFT`](crate::tracker::registry::MAX_DRIFT), or is no longer greater.
-    #[error("the clock of tracker {other} is {} s {} the clock of this one; correct the clock that is wrong", .ahead.unsigned_abs() / 1_000, direction(*.ahead))]
+    /// [`MAX_DRIFT`], or is no longer greater.
+    #[error("{}", clock_difference(*.other, *.ahead))]
     ClockOffset {
         /// The other tracker.
         other: TrackerNumber,
@@ -74,6 +74,18 @@ pub enum Report {
         /// The blob.
         info_hash: InfoHash,
     },
+}
+
+fn clock_difference(other: TrackerNumber, ahead: i64) -> String {
+    let difference = Duration::from_millis(ahead.unsigned_abs());
+    if difference <= MAX_DRIFT {
+        return format!("the clock of tracker {other} agrees with the clock of this one again");
+    }
+    format!(
+        "the clock of tracker {other} is {} s {} the clock of this one; correct the clock that is wrong",
+        difference.as_secs(),
+        direction(ahead)
+    )
 }
 
 fn direction(ahead: i64) -> &'static str {
