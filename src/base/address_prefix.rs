@@ -20,8 +20,9 @@ impl AddressPrefix {
     }
 
     /// The prefix as a number: the bits of an IPv4 address, or the first 64 bits of an IPv6
-    /// address. For addresses in use, different prefixes have different numbers: IPv4 numbers are
-    /// below 2^32, and the only IPv6 number below 2^32 is that of the loopback address, 1.
+    /// address. Two prefixes that hosts really use never have the same number: IPv4 numbers are
+    /// below 2^32, and the only such IPv6 number is 1, of the loopback address. No host has the
+    /// IPv4 address 0.0.0.1, which would have the same number.
     pub fn number(self) -> u64 {
         match self.0 {
             IpAddr::V4(ip) => ip.to_bits().into(),

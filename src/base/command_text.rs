@@ -1,7 +1,7 @@
 //! Commands of a peer in messages, so that a person can type them as they are shown.
 //!
 //! In scope: quotes around a name with blanks or quotes, `--` before a name that looks like an
-//! option. Out of scope: which command helps.
+//! option. Out of scope: which command a message names.
 
 use super::escape;
 use std::borrow::Cow;

@@ -89,8 +89,8 @@ fn unsorted_keys_are_accepted_if_allowed_and_duplicates_never() {
 fn parsing_a_prefix_returns_the_bytes_after_it() {
     let (value, rest) = Value::parse_prefix(b"de\xff\x00", KeyOrder::Sorted, 1).unwrap();
     assert_eq!((value.raw(), rest), (&b"de"[..], &b"\xff\x00"[..]));
-    let more = Value::parse_prefix(b"leff", KeyOrder::Sorted, 0);
-    assert_eq!(more, Err(Error::TooMany(0)));
+    let too_many = Value::parse_prefix(b"leff", KeyOrder::Sorted, 0);
+    assert_eq!(too_many, Err(Error::TooMany(0)));
 }
 
 fn item_of<'a>(value: &Value<'a>) -> Item<'a> {

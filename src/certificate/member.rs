@@ -34,8 +34,8 @@ pub enum KeyRequestError {
     /// The request has the wrong length.
     #[error("a request for a certificate has {KEY_REQUEST_LENGTH} bytes, not {0}")]
     Length(usize),
-    /// The point is not on the curve, or its private key did not sign this request with this
-    /// context.
+    /// The public key in the request is not a point on the curve, or its private key did not sign
+    /// this request with this context.
     #[error("the request for a certificate is not signed by the key in it")]
     NotProven,
 }
@@ -98,11 +98,13 @@ impl MemberPublicKey {
     /// # Errors
     /// See [`KeyRequestError`].
     pub fn from_request(request: &[u8], context: &[u8]) -> Result<Self, KeyRequestError> {
-        let length = KeyRequestError::Length(request.len());
+        let wrong_length = KeyRequestError::Length(request.len());
         if request.len() != KEY_REQUEST_LENGTH {
-            return Err(length);
+            return Err(wrong_length);
         }
-        let (point, signature) = request.split_first_chunk::<POINT_LENGTH>().ok_or(length)?;
+        let (point, signature) = request
+            .split_first_chunk::<POINT_LENGTH>()
+            .ok_or(wrong_length)?;
         let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
         let verified = key.verify(&bytes_to_sign(point, context), signature);
         verified.map_err(|_| KeyRequestError::NotProven)?;

@@ -139,7 +139,7 @@ pub(super) enum CommandError {
     /// A command about accounts and groups failed.
     #[error(transparent)]
     Account(#[from] AccountError),
-    /// Another command failed.
+    /// Any other command failed.
     #[error(transparent)]
     Peer(#[from] PeerError),
 }

@@ -305,16 +305,17 @@ mod tests {
 
     #[test]
     fn options_are_read_anywhere_in_the_line() {
-        let leave = |end| {
+        let leave = |may_end_group| {
             let group = "lab".parse().unwrap();
+            let end = may_end_group;
             Command::Account(AccountCommand::LeaveGroup { group, end })
         };
-        for (line, end) in [
+        for (line, may_end_group) in [
             ("leave_group lab", false),
             ("leave_group lab --yes", true),
             ("leave_group --yes lab", true),
         ] {
-            assert_eq!(ok(line).1, leave(end), "{line}");
+            assert_eq!(ok(line).1, leave(may_end_group), "{line}");
         }
         for line in ["create_user nik --invite", "create_user nik --invite --"] {
             let (_, failure) = failure(line);

@@ -23,7 +23,8 @@ struct Lists {
 }
 
 impl ListedNames {
-    /// The names that are offered for an argument of this kind, if `group` was typed before it.
+    /// The names that are offered for an argument of this kind. `group` is the group that was typed
+    /// before the argument, if there is one.
     pub(super) fn names(&self, kind: ArgumentKind, group: Option<&str>) -> Vec<String> {
         let lists = lock(&self.0);
         let of_group = |all: &HashMap<String, BTreeSet<String>>| {

@@ -55,11 +55,11 @@ impl Output {
         let mut text = String::with_capacity(line.len() + 1);
         text.push_str(line);
         text.push('\n');
-        let result = stdout
+        let written = stdout
             .write_all(text.as_bytes())
             .and_then(|()| stdout.flush());
         let mut first_error = lock(&self.first_error);
-        if let Err(error) = result {
+        if let Err(error) = written {
             first_error.get_or_insert(error);
         }
         first_error.is_none()

@@ -166,7 +166,8 @@ fn run_commands(
         output.note(&line);
     }
     // With port 0 and without `--dir`, the state folder is temporary.
-    runner.note_unfinished_downloads(arguments.dir.is_some() || arguments.listen.port != 0);
+    let keeps_state = arguments.dir.is_some() || arguments.listen.port != 0;
+    runner.note_unfinished_downloads(keeps_state);
     runner.all_succeeded() && input_error.is_none()
 }
 

@@ -23,12 +23,12 @@ pub(super) struct DownloadProgress<'a> {
     output: &'a Output,
     bars: Option<Bars>,
     last_lines: Instant,
-    troubles: ShownTroubles,
+    troubles: LastTroubles,
 }
 
-/// The trouble that the last line of each download showed.
+/// The trouble that each download had when its last line was written.
 #[derive(Debug, Default)]
-struct ShownTroubles(HashMap<InfoHash, String>);
+struct LastTroubles(HashMap<InfoHash, String>);
 
 #[derive(Debug)]
 struct Bars {
@@ -47,7 +47,7 @@ impl<'a> DownloadProgress<'a> {
             output,
             bars,
             last_lines: Instant::now(),
-            troubles: ShownTroubles::default(),
+            troubles: LastTroubles::default(),
         }
     }
 
@@ -64,9 +64,9 @@ impl<'a> DownloadProgress<'a> {
     }
 }
 
-impl ShownTroubles {
-    /// The next line of a download. Shows why it makes no progress once, and again when the reason
-    /// has changed.
+impl LastTroubles {
+    /// The next line of a download. It shows why the download makes no progress, unless the reason
+    /// is the same as at the line before.
     fn line(&mut self, download: &DownloadStatus) -> String {
         let former = match &download.trouble {
             Some(trouble) => self.0.insert(download.info_hash, trouble.clone()),
@@ -171,8 +171,8 @@ mod tests {
     }
 
     #[test]
-    fn a_line_shows_why_a_download_stalls_until_the_next_line() {
-        let mut troubles = ShownTroubles::default();
+    fn a_line_shows_why_a_download_stalls_unless_the_reason_is_the_same_as_before() {
+        let mut troubles = LastTroubles::default();
         let mut download = running("x");
         let line = "[D] [-] x  42%  118.3 MiB/s  5 peers  eta 0s";
         let mut next = |trouble: Option<&str>| {

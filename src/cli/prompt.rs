@@ -46,7 +46,8 @@ pub(super) struct InputLines {
     inputs: Receiver<NextInput>,
     stop: Stop,
     question: Arc<Question>,
-    /// The terminal's settings at the start. A prompt that is interrupted leaves it in raw mode.
+    /// The terminal's settings at the start. They are restored at the end, because a prompt that is
+    /// interrupted leaves the terminal in raw mode.
     terminal: Option<Termios>,
 }
 
@@ -326,12 +327,12 @@ mod tests {
         let stop = Stop::new();
         let lines = lines(BufReader::new(reader), &stop);
         let stopper = stop.clone();
-        let (asked, asking) = bounded(0);
+        let (started_sender, started) = bounded(0);
         let waiting = thread::spawn(move || {
-            asked.send(()).unwrap();
+            started_sender.send(()).unwrap();
             (lines.next(), lines.next())
         });
-        asking.recv().unwrap();
+        started.recv().unwrap();
         stopper.stop();
         assert!(matches!(
             waiting.join().unwrap(),

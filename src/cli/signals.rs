@@ -4,8 +4,8 @@
 //!
 //! One request to end can arrive as several signals. `timeout` sends SIGTERM to the process, and
 //! then to its process group. systemd (`SendSIGHUP=yes`) sends SIGTERM and then SIGHUP; the system
-//! delivers SIGHUP first if both wait. So a signal counts as a later one only [`ONE_REQUEST`] after
-//! the first.
+//! delivers SIGHUP first if both wait. So a signal counts as a later one only if it arrives at
+//! least [`ONE_REQUEST`] after the first.
 //!
 //! A SIGHUP never ends the process at once: when a terminal closes, the system sends one, and the
 //! shell sends another.
@@ -114,7 +114,7 @@ impl StopSignals {
         }
     }
 
-    /// Raises the flags. Returns when the first signal came.
+    /// Raises the flags. Returns the time at which the first signal came.
     fn begin_stop(&self, now: Instant) -> Instant {
         let first = *lock(&self.first).get_or_insert(now);
         self.flag.store(true, Ordering::SeqCst);

@@ -21,7 +21,7 @@ use std::time::Duration;
 /// foreground, or the question was interrupted.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The width of lines if the terminal's is not known.
+/// The maximum width of lines, also used if the width of the terminal is not known.
 const USUAL_COLUMNS: usize = 80;
 
 /// Names of terminals that cannot move the cursor. An empty name says nothing about the terminal.
@@ -120,7 +120,7 @@ pub(super) struct StandardInput {
 }
 
 impl StandardInput {
-    /// Each read ends when `stop` is raised or `question` is interrupted.
+    /// A read that waits for a terminal ends when `stop` is raised or `question` is interrupted.
     pub(super) fn new(question: Arc<Question>, stop: &Stop) -> Self {
         Self {
             question,

@@ -72,7 +72,8 @@ pub(super) fn memory(text: &str) -> Result<u64, String> {
         })
 }
 
-/// A rate in bytes per second: a number, perhaps with a fraction, a unit, and `/s`.
+/// A rate in bytes per second: a number, which may have a fraction, then an optional unit, then an
+/// optional `/s`.
 pub(super) fn rate(text: &str) -> Result<u64, String> {
     split_unit(text.strip_suffix("/s").unwrap_or(text))
         .and_then(|(digits, unit)| Some((digits.parse::<f64>().ok()?, unit)))

@@ -1,4 +1,5 @@
-//! Fits text into the width of a terminal: lines are broken at blanks, and long paths after a slash.
+//! Fits text into the width of a terminal: lines are broken at blanks, and long paths after a
+//! slash.
 
 use console::measure_text_width;
 

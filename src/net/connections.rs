@@ -263,7 +263,7 @@ impl Connections {
 
     /// A connection gets a thread of its own: its socket is not watched any longer, and its place
     /// is not given to a newcomer. Returns whether the connection is still open.
-    pub(super) fn leave_to_own_thread(&self, number: u64) -> bool {
+    pub(super) fn move_to_own_thread(&self, number: u64) -> bool {
         let mut table = self.table();
         table.places.keep(number);
         let Some(slot) = table.slots.get(&number) else {

@@ -138,7 +138,7 @@ fn remaining(deadline: Instant) -> io::Result<Duration> {
     Ok(left.max(Duration::from_millis(1)))
 }
 
-/// Replaces `WouldBlock`, which Linux reports when the timeout of a socket ends, by `TimedOut`.
+/// Linux reports `WouldBlock` when the timeout of a socket ends. Replaces it with `TimedOut`.
 fn would_block_to_timed_out(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::WouldBlock {
         io::ErrorKind::TimedOut.into()

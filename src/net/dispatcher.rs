@@ -190,7 +190,7 @@ impl Dispatcher {
     }
 
     fn give_thread(self: &Arc<Self>, number: u64, job: Job) {
-        if !self.connections.leave_to_own_thread(number) {
+        if !self.connections.move_to_own_thread(number) {
             // The connection was closed meanwhile.
             return;
         }

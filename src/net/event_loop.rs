@@ -20,7 +20,7 @@ const WAKER: u64 = u64::MAX;
 const BATCH: usize = 64;
 /// The most connections that are accepted in a row, before the open ones get their turn.
 const MAX_ACCEPTED: usize = 256;
-/// Pause in accepting after a failure, usually because the system has no free descriptor.
+/// How long accepting pauses after it failed. The usual cause: the system has no free descriptor.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 /// The shortest time between two warnings that accepting fails.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ pub(super) struct EventLoop {
     dispatcher: Arc<Dispatcher>,
     listener: TcpListener,
     scratch: Vec<u8>,
-    /// When accepting goes on after a failure.
+    /// After a failure, accepting pauses until this time.
     accepts_again: Option<Instant>,
     last_warning: Option<Instant>,
 }
@@ -106,7 +106,7 @@ impl EventLoop {
         }
     }
 
-    /// Accepts all connections that wait.
+    /// Accepts the connections that wait, at most [`MAX_ACCEPTED`].
     fn accept(&mut self) {
         for _ in 0..MAX_ACCEPTED {
             match self.listener.accept() {

@@ -106,6 +106,7 @@ impl<'a> FrameReader<'a> {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => {
+                    // No time limit of ours applies here. Only the system can report a time-out.
                     return Err(frame_error(error, FrameIoError::TooSlow(Duration::ZERO)));
                 }
             }

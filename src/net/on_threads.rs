@@ -56,8 +56,8 @@ impl Session for FirstBytes {
             log::debug!("closed {}: it sent nothing", self.address);
             return Next::End;
         }
-        // The deadline has not passed, so the socket is ready: bytes have arrived, or the other
-        // side has closed the connection.
+        // This is called at the deadline or when the socket is ready. The deadline has not passed,
+        // so bytes have arrived, or the other side has closed the connection.
         self.job.take().map_or(Next::End, Next::Thread)
     }
 }

@@ -25,7 +25,7 @@ impl Changes {
         *lock(&self.count)
     }
 
-    /// Waits until there were more than `change_count` changes, or for `limit`.
+    /// Waits until the count is above `change_count`, for at most `limit`.
     pub(super) fn wait(&self, change_count: u64, limit: Duration) {
         let count = lock(&self.count);
         drop(

@@ -140,8 +140,8 @@ impl Peer {
     }
 
     /// Begins a command of a person on the calling thread. The command ends when the returned guard
-    /// is dropped. A peer runs one command at a time. `notice` is called if it waits for a tracker
-    /// for long.
+    /// is dropped. A peer runs one command at a time. `notice` is called if the command waits for a
+    /// tracker for long.
     pub fn begin_command(&self, notice: Option<WaitNotice>) -> CommandGuard<'_> {
         self.services.command.begin(notice)
     }
@@ -189,8 +189,8 @@ impl Peer {
         self.server.stop();
         self.calls.join();
         context.tasks.join();
-        // A thread that waits for a silent tracker holds nothing that the stop needs, and must not
-        // delay the end.
+        // Longer waiting is not needed: a thread that waits for a silent tracker holds nothing that
+        // the stop needs.
         let _ = self.announcers_ended.recv_timeout(ANNOUNCE_WAIT);
         context.changes.notify();
         log::info!("stopped");

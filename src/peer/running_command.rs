@@ -32,11 +32,12 @@ impl fmt::Debug for WaitNotice {
     }
 }
 
-/// Whether the running command is to end early. A peer runs one command at a time.
+/// The command that runs now, if any: its thread, and whether it is to end early. A peer runs one
+/// command at a time, and uses this one value for all of them.
 #[derive(Debug, Default)]
 pub(super) struct RunningCommand {
     is_interrupted: AtomicBool,
-    /// Set when the peer stops: no later command runs.
+    /// Set when the peer stops: a later command is interrupted as soon as it begins.
     is_closed: AtomicBool,
     thread: Mutex<Option<ThreadId>>,
     /// Taken when it is called.

@@ -8,7 +8,7 @@ use super::{
 use crate::storage::MagnetRecord;
 use std::sync::Arc;
 
-/// There is one for each running peer.
+/// The services of one running peer.
 #[derive(Debug)]
 pub(super) struct Services {
     pub(super) context: Arc<Context>,

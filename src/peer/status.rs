@@ -122,9 +122,9 @@ pub struct ControlStatus {
     pub tracker: String,
     /// Whether it answers requests.
     pub state: TrackerState,
-    /// The number of registry writes that it lacks, according to the trackers that answer. `None`
-    /// if no tracker answers, or if one of those that answer has received no report from `tracker`
-    /// yet.
+    /// The number of registry writes that it lacks: the largest number that an answering tracker
+    /// knows. `None` if no tracker answers, or if one that answers does not know the number,
+    /// because `tracker` has not reported to it yet.
     pub lag: Option<u64>,
     /// Why it does not answer.
     pub trouble: Option<String>,

@@ -211,8 +211,9 @@ impl Transfers {
         let mut map = lock(&self.map);
         match map.get(&former.info_hash()) {
             Some(there) if !there.is_same(former) => Err(there.clone()),
-            // The check and the insertion are under one lock of the map. So a command that ends
-            // `former` meanwhile finds the new entry, and ends it too.
+            // The check and the insertion are under one lock of the map. If a command ends `former`
+            // between the two, it gets the lock only after the insertion. Then it finds the new
+            // entry in the map, and ends that too.
             Some(_) if !former.has_ended() => {
                 self.insert(&mut map, entry);
                 former.set_retired(true);

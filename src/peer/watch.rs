@@ -5,8 +5,8 @@
 //! back.
 //!
 //! `transfer::lost` decides what happens to a share with changed or missing files. Downloads in
-//! progress are not checked: this peer writes their files itself, and pieces that do not verify
-//! never count.
+//! progress are not checked: this peer writes their files itself, and a piece counts as downloaded
+//! only if its hash is right.
 
 use super::{Transfer, Transfers};
 use crate::swarm::Phase;
@@ -64,21 +64,21 @@ fn check(
     let mut transfers = transfers.transfers_from(first, FILES_PER_CHECK + 1);
     // The limit applies to transfers too. The next check starts with the first transfer that is
     // left out here.
-    let rest = transfers
+    let first_left_out = transfers
         .get(FILES_PER_CHECK)
         .map(|transfer| (transfer.info_hash(), 0));
     transfers.truncate(FILES_PER_CHECK);
-    let mut left = FILES_PER_CHECK;
+    let mut files_left = FILES_PER_CHECK;
     for transfer in transfers {
         let info_hash = transfer.info_hash();
         let start = next.filter(|(first, _)| *first == info_hash);
         let start = start.map_or(0, |(_, file)| file);
-        if left == 0 {
+        if files_left == 0 {
             return Some((info_hash, start));
         }
         match (transfer.phase(), transfer.store()) {
             (Phase::Complete | Phase::Withdrawn { .. }, Some(store)) => {
-                match store.check_paths(start, left) {
+                match store.check_paths(start, files_left) {
                     Ok(found) => {
                         if found.has_other_inode {
                             quiet_check.start(&transfer);
@@ -94,21 +94,21 @@ fn check(
             }
             (Phase::Absent { .. }, _) => {
                 transfer.look_for_files();
-                left = left.saturating_sub(1);
+                files_left = files_left.saturating_sub(1);
                 continue;
             }
             (Phase::Lost { .. }, _) => {
-                let (scanned, has_more) = transfer.scan_lost(left);
+                let (scanned, has_more) = transfer.scan_lost(files_left);
                 if has_more {
                     return Some((info_hash, 0));
                 }
-                left = left.saturating_sub(scanned.max(1));
+                files_left = files_left.saturating_sub(scanned.max(1));
                 continue;
             }
             _ => continue,
         }
         let files = transfer.info().files().len().saturating_sub(start);
-        left = left.saturating_sub(files.max(1));
+        files_left = files_left.saturating_sub(files.max(1));
     }
-    rest
+    first_left_out
 }

@@ -67,8 +67,8 @@ mod tests {
         assert_eq!(info.name().as_str(), "f");
         assert_eq!(info.lengths().total(), 12);
         assert_eq!(info.lengths().piece_length(), 4);
-        let hashes = info.lengths().all_pieces();
-        let hashes: Vec<Sha1> = hashes.map(|piece| info.piece_hash(piece)).collect();
+        let pieces = info.lengths().all_pieces();
+        let hashes: Vec<Sha1> = pieces.map(|piece| info.piece_hash(piece)).collect();
         let (a, b) = (Sha1::of(b"aaa\n"), Sha1::of(b"bbb\n"));
         assert_eq!(hashes, [a, b, a]);
         assert_eq!(owned("1\nf 3\r\naaa \nbbb\naaa\n0").info(), Ok(info));

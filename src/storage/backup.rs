@@ -118,8 +118,8 @@ pub fn write_cluster(out: &mut dyn Write, pem: &str) -> io::Result<()> {
     writer.finish()
 }
 
-/// Checks that a backup may have this name: the name is free, or is that of an earlier backup. A
-/// damaged backup counts too.
+/// Checks that a backup may have this name: the name is free, or is that of an earlier backup. Any
+/// file with the first line of a backup counts as one, also if the rest is damaged.
 ///
 /// # Errors
 /// [`BackupError::Taken`], or the existing file cannot be read.

@@ -67,7 +67,7 @@ impl CheckReport {
 /// fault. `progress` is called from any thread with the bytes done and the total.
 ///
 /// # Errors
-/// When there is nothing at `path`, or once `stop` is set.
+/// There is nothing at `path`, or `stop` is set before the check ends.
 pub fn check_share(
     info: Arc<Info>,
     path: &Path,

@@ -317,7 +317,7 @@ impl Download {
     ///
     /// # Errors
     /// [`StoreError::Changed`] names a file that differs from the torrent.
-    pub fn check_in_place(&self, good: &PieceSet) -> Result<(), StoreError> {
+    pub fn check_files_in_place(&self, good: &PieceSet) -> Result<(), StoreError> {
         extend::check(&self.store, good)
     }
 

@@ -189,8 +189,8 @@ impl StoreError {
         )
     }
 
-    /// Whether a file exists, or was expected to, and is not the one of the share.
-    pub fn is_other_content(&self) -> bool {
+    /// Whether the files on disk do not match the share. A missing file counts as a mismatch.
+    pub fn is_mismatch(&self) -> bool {
         matches!(
             self,
             Self::Length { .. }

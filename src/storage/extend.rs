@@ -18,7 +18,7 @@ use crate::torrent::{Layout, PieceSet};
 use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
 
-/// Copies bytes of the new file `index` that the parts file has into the new file. Like all bytes
+/// Copies into the new file `index` those of its bytes that are in the parts file. Like all bytes
 /// of a partial file, they are verified later; if they are wrong, their piece is fetched.
 pub(super) fn fill(store: &Store, index: usize, parts_file: &PartsFile) -> Result<(), StoreError> {
     let Some(entry) = store.info().files().get(index) else {
@@ -28,10 +28,12 @@ pub(super) fn fill(store: &Store, index: usize, parts_file: &PartsFile) -> Resul
     let (start, end) = (entry.offset, entry.offset.saturating_add(entry.length));
     // Only the first and the last piece of this file can also contain bytes of other files. So the
     // parts file has no bytes of the pieces between them.
-    let head = (start / piece_length + 1).saturating_mul(piece_length);
-    let tail = end.saturating_sub(1) / piece_length * piece_length;
+    let first_piece_end = (start / piece_length + 1).saturating_mul(piece_length);
+    let last_piece_start = end.saturating_sub(1) / piece_length * piece_length;
     let file = store.open_file(index, Access::Write)?;
-    for (from, to) in [(start, end.min(head)), (tail.max(head), end)] {
+    let first_part = (start, end.min(first_piece_end));
+    let last_part = (last_piece_start.max(first_piece_end), end);
+    for (from, to) in [first_part, last_part] {
         let copied = parts_file.copy(from, to, &file, start);
         copied.map_err(|error| StoreError::io("copy to", &store.file_path(index), error))?;
     }

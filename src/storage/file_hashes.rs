@@ -287,8 +287,8 @@ mod tests {
             hashes.finish(&store, &AtomicBool::new(false)).unwrap()
         };
         assert_eq!(hash_all(0, &blocks), []);
-        // Blocks are used only if they contain the next byte to be hashed: first byte 0, later the
-        // start of `sub/big`. This block contains neither.
+        // Blocks are used only if they contain the next byte to be hashed. That is byte 0 at first,
+        // and later the start of `sub/big`. This block contains neither.
         assert_eq!(hash_all(7, &blocks[..1]), []);
         // These blocks start after the end of the share.
         assert_eq!(hash_all(u64::MAX, &blocks), []);

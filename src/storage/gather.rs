@@ -4,7 +4,7 @@ use nix::sys::uio::pwritev;
 use std::fs::File;
 use std::io::{self, IoSlice};
 
-/// Most slices that Linux accepts in one call (`IOV_MAX`).
+/// The largest number of slices that Linux accepts in one call (`IOV_MAX`).
 const MAX_SLICES: usize = 1024;
 
 /// Blocks, without the bytes that were written or skipped already.

@@ -102,6 +102,8 @@ mod tests {
         let mut read = [0; 13];
         file.read_exact_at(&mut read, 4 << 20).unwrap();
         assert_eq!(&read, b"in the middle");
+        // If the file system can make holes, and `lseek` reports space that was never written as a
+        // hole.
         if make_hole(&file, 1 << 20, 1 << 20) && next(&file, 0, Whence::SeekHole) == Some(0) {
             let allocated = file.metadata().unwrap().blocks() * 512;
             assert!(allocated < 1 << 20, "{allocated} bytes allocated");

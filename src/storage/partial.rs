@@ -131,7 +131,8 @@ fn sync_file_system(store: &Store) -> Result<bool, StoreError> {
         .map_err(|error| StoreError::io("sync", path, error))
 }
 
-/// Removes the fetched files of a partial folder, and the folders that become empty.
+/// Removes the files to be fetched from a partial folder, whether they are complete or not, and the
+/// folders that become empty.
 pub(super) fn remove_files(store: &Store) -> Result<(), StoreError> {
     let Some(folder) = store.root().folder() else {
         return Ok(());

@@ -27,7 +27,7 @@ pub struct Record {
     pub sources: Vec<(String, u64)>,
     /// When it was added, in milliseconds since 1970.
     pub added_ms: u64,
-    /// The user and the group that the share belongs to. `None` in an open swarm.
+    /// The user who shares or downloads it, and the group. `None` in an open swarm.
     pub group: Option<(Label, Label)>,
     /// Patterns of the wanted files. Empty: all files.
     pub only: Vec<String>,
@@ -63,7 +63,7 @@ impl RecordKind {
 pub enum RecordState {
     /// Not known to be complete. Hashing finds the pieces that exist.
     Partial,
-    /// Complete when its files had these stamps.
+    /// It was complete at the time when its files had these stamps.
     Complete {
         /// The stamps of the files, see [`super::Store::stamps`].
         stamps: Vec<FileStamp>,

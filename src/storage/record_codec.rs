@@ -67,7 +67,7 @@ pub enum RecordError {
         record: PathBuf,
         /// The `.torrent` file.
         torrent: PathBuf,
-        /// What is wrong with that file. Names it.
+        /// What is wrong with the `.torrent` file. This text contains the path of that file.
         what: String,
     },
     /// Reading or writing failed.

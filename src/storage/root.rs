@@ -34,8 +34,9 @@ fn current_path(file: &File) -> Option<PathBuf> {
 }
 
 impl Root {
-    /// The file or folder that a user named, for reading. Follows a symbolic link to it. It is
-    /// opened whenever it is needed. It is opened once now, to check that this is possible.
+    /// The file or folder at a path that a user named, for reading. A symbolic link is followed.
+    /// This function opens the file or folder only to check that this is possible: it is opened
+    /// again whenever it is needed.
     pub(super) fn named(layout: Layout, path: &Path) -> Result<Self, StoreError> {
         let (base, path) = (Base::Closed(layout), path.to_owned());
         let root = Self { path, base };

@@ -72,6 +72,7 @@ impl FileStamp {
     /// had the stamp `before`. If only the inode number has changed, it does not count any more.
     pub fn confirmed_since(self, before: Option<&Self>) -> Self {
         match before.map(|before| before.compare(&self)) {
+            // If the inode number did not count before, it still does not.
             Some(StampMatch::Same) => Self {
                 inode: before.map_or(self.inode, |before| before.inode),
                 ..self

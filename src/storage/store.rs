@@ -134,7 +134,7 @@ impl Store {
     }
 
     /// The current path of file `index` of [`Info::files`]. For an unwanted file, the path of the
-    /// parts file.
+    /// parts file, if there is one.
     pub fn file_path(&self, index: usize) -> PathBuf {
         match &self.parts_file {
             Some(parts_file) if self.layout.kind(index) == FileKind::Unwanted => {
@@ -229,8 +229,9 @@ impl Store {
         Ok(None)
     }
 
-    /// Whether the wanted files have the given stamps. Ignores the parts file.
-    pub fn are_wanted_files_unchanged(&self, stamps: &[FileStamp]) -> bool {
+    /// Whether the wanted files have the given stamps, with the same inode numbers. Ignores the
+    /// parts file.
+    pub fn are_wanted_files_the_same(&self, stamps: &[FileStamp]) -> bool {
         let files = self.layout.wanted_files().count();
         let (Some(then), Ok(now)) = (stamps.get(..files), self.stamps()) else {
             return false;
@@ -265,8 +266,8 @@ impl Store {
         let indices = self.layout.wanted_files();
         let indices = indices.chain(self.parts_file.iter().map(|_| files));
         for (index, stamp) in indices.zip(stamps) {
-            if let Some(place) = sealed.get_mut(index) {
-                *place = Some(*stamp);
+            if let Some(entry) = sealed.get_mut(index) {
+                *entry = Some(*stamp);
             }
         }
         let _ = self.sealed.set(sealed);
@@ -424,12 +425,12 @@ impl Store {
     /// The sealed stamp of file `index`. Before [`Store::seal`], the stamp with which a file in
     /// place was found.
     fn sealed_stamp(&self, index: usize) -> Option<FileStamp> {
-        let place = match self.layout.kind(index) {
+        let position = match self.layout.kind(index) {
             FileKind::Unwanted => self.layout.count(),
             FileKind::Wanted | FileKind::Padding => index,
         };
         match self.sealed.get() {
-            Some(sealed) => sealed.get(place).copied().flatten(),
+            Some(sealed) => sealed.get(position).copied().flatten(),
             None => self.in_place_stamp(index),
         }
     }

@@ -100,7 +100,7 @@ pub(super) struct ActivePiece {
     /// The piece failed with several sources. It is fetched from one link alone, to find out which
     /// link sends bad data.
     needs_single_link: bool,
-    /// That link, once it is chosen.
+    /// That link. `None` until it is chosen.
     single_link: Option<LinkId>,
 }
 
@@ -145,7 +145,8 @@ impl ActivePiece {
         self.latest_run_by == Some(link)
     }
 
-    /// If the piece is reserved for `link`, it is no longer: another link may be chosen for it.
+    /// Ends the reservation of the piece for `link`, if there is one. Then another link may be
+    /// chosen for the piece.
     pub(super) fn end_reservation(&mut self, link: LinkId) {
         if self.single_link == Some(link) {
             self.single_link = None;
@@ -312,8 +313,8 @@ impl ActivePiece {
     /// `link` will not send this block.
     pub(super) fn release(&mut self, link: LinkId, number: u32) {
         self.remove_request(link, number);
-        // The piece was reserved for this link, but no block is requested from it any more. So
-        // another link may be chosen for the piece.
+        // The piece was reserved for this link, but none of its blocks is requested from the link
+        // any more. So another link may be chosen for the piece.
         if self.single_link == Some(link) && !self.is_requested_from(link) {
             self.single_link = None;
         }

@@ -187,7 +187,7 @@ impl Candidates {
         }
     }
 
-    /// The barred addresses only.
+    /// Only the addresses in the state `Barred`.
     pub fn only_barred(&self) -> Self {
         let barred = self
             .addresses
@@ -222,7 +222,7 @@ impl Candidates {
         candidate.is_some_and(|candidate| !matches!(candidate.state, State::Barred(_)))
     }
 
-    /// All addresses that are not barred.
+    /// All addresses that are not in the state `Barred`.
     pub fn unbarred(&self) -> impl Iterator<Item = SocketAddr> {
         let not_barred = self
             .addresses

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// The largest number of calls of one swarm that may be under way.
 pub const MAX_CALLS: usize = 16;
 /// Pause before a released address is called again. For example, an address is released when its
-/// peer turns out to be linked already, or to be another seed.
+/// peer turns out to be linked already, or to be a seed, as we are.
 const CALL_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// The contacts of one swarm.

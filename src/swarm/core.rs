@@ -416,6 +416,7 @@ impl<B: Debug> Core<B> {
     ) -> Verdict {
         let verdict = self.fetch.on_piece_failed(piece, sources);
         if let Verdict::Proven(id) = verdict {
+            // All of the piece came from this link, so no other peer is among its sources.
             for source in sources.keys() {
                 #[cfg(test)]
                 if is_planted(Mutation::LiarNotBarred) {
@@ -666,8 +667,9 @@ impl<B: Debug> Core<B> {
         let Some(link) = peers.links().get(&id) else {
             return;
         };
-        if is_complete && peers.fetches_nothing(id, link, fetch.picker()) {
+        if is_complete && peers.remote_fetches_nothing(id, link, fetch.picker()) {
             if let Some(address) = link.listens_at() {
+                // We end the link ourselves, so this is no failure of the address.
                 peers.contacts_mut().release(address, now);
             }
             let reason = CloseReason::NothingToFetch;

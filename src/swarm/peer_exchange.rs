@@ -7,9 +7,10 @@ use std::time::Duration;
 
 /// The shortest time between two messages that we send (BEP 11: once a minute).
 const SEND_INTERVAL: Duration = Duration::from_secs(60);
-/// Interval between checks whether there is something to send, before the first message.
+/// Interval between checks whether there is something to send, while the peer has no address from
+/// us.
 const FIRST_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// The same, after the first message.
+/// The same, while the peer has addresses from us.
 const LATER_CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// A message that comes sooner than this after the last accepted one is ignored. The interval is
 /// less than a minute, because clocks and connections are not exact.
@@ -71,9 +72,9 @@ impl PeerExchange {
             dropped: self.sent.difference(current).copied().take(max).collect(),
         };
         if changes == ContactChanges::default() {
-            let first = self.sent.is_empty();
+            let peer_has_none = self.sent.is_empty();
             self.next_check = now
-                + if first {
+                + if peer_has_none {
                     FIRST_CHECK_INTERVAL
                 } else {
                     LATER_CHECK_INTERVAL

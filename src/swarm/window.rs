@@ -20,7 +20,7 @@ use std::time::Duration;
 const MIN_WINDOW: u32 = 4;
 /// The first window, in blocks.
 const FIRST_WINDOW: u32 = 16;
-/// Added to the measured delay, because threads of a busy machine do not always run at once.
+/// Added to the measured delay, because threads of a busy machine sometimes run a little late.
 const SLACK: Duration = Duration::from_millis(5);
 /// By what factor a window may grow in one round trip.
 const GROWTH: u32 = 8;
@@ -44,8 +44,9 @@ pub struct Window {
     /// The round that is being measured.
     round: Option<Round>,
     burst: Burst,
-    /// The shortest delay of this link so far. Only a stall resets it: while the window is full,
-    /// every later delay includes the queue that the window itself makes.
+    /// The shortest delay of this link so far. It does not expire, because while the window is
+    /// full, every later delay includes the queue that the window itself makes. Only a stall resets
+    /// it.
     shortest: Option<Duration>,
 }
 
@@ -277,8 +278,8 @@ mod tests {
             let round_trip = 2 * ms(one_way);
             link.run(5 * round_trip);
             let before = link.bytes;
-            // A link that is full from the start would have delivered more: at most the bytes of
-            // 3.5 round trips. In one of them nothing can arrive.
+            // Compared with a full link, less than 3.5 round trips are lost. One of them cannot be
+            // avoided: nothing arrives in the first.
             let lost = 5.0 * round_trip.as_secs_f64() - before as f64 / 125e6;
             assert!(lost < 3.5 * round_trip.as_secs_f64(), "{lost} s");
             link.run(6 * round_trip);

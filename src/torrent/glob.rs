@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_not_a_pattern_gets_its_own_error() {
+    fn each_kind_of_bad_pattern_has_its_own_error() {
         for (pattern, error) in [
             ("", GlobError::Empty),
             ("/a", GlobError::Absolute),

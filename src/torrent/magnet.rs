@@ -136,8 +136,8 @@ impl Magnet {
     }
 
     /// This link with the name, trackers, web seeds and peers of another link of the same swarm, as
-    /// far as they are missing here. Also returns what was added: nothing, if both together do not
-    /// fit into one link.
+    /// far as they are missing here. Also returns the added sources. If all of this does not fit
+    /// into one link, returns this link unchanged and no sources.
     pub fn merged(&self, other: &Self) -> (Self, NamedSources) {
         let mut sources = self.sources();
         let added = sources.merge(&other.sources());
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_takes_over_what_another_one_names_if_both_fit_into_one() {
+    fn merging_adds_what_a_link_lacks_if_the_result_fits_into_one_link() {
         let link = |more: &str| -> Magnet {
             let hash = InfoHash([7; 20]);
             format!("magnet:?xt=urn:btih:{hash}{more}").parse().unwrap()

@@ -221,8 +221,8 @@ impl TrackerSession {
         purpose: ConnectionPurpose,
         turn: &mut Turn<'_>,
     ) -> Next {
-        // For these purposes, the handshake has proved that the caller holds the key of the
-        // cluster. `authenticate` takes one of the places for authenticated connections.
+        // If the purpose is not `Peer`, the handshake has proved that the caller holds the key of
+        // the cluster. `authenticate` takes one of the places for authenticated connections.
         if purpose != ConnectionPurpose::Peer
             && let Err(full) = self.handle.authenticate(Holder::Cluster)
         {

@@ -229,8 +229,8 @@ impl HttpSession {
     fn go_on(&mut self, scratch: &mut [u8]) -> io::Result<Next> {
         let has_unsent = self.sent < self.out.len();
         if Instant::now() >= self.until {
-            // The caller reads nothing, or has had its last response, or has sent nothing of a
-            // request.
+            // The caller does not read its responses, or the connection is only drained, or no byte
+            // of a request has arrived.
             if has_unsent || self.stage != Stage::Head || self.unparsed.is_empty() {
                 return Ok(Next::End);
             }

@@ -13,8 +13,8 @@ const MAX_HEADERS: usize = 64;
 /// The parts of a request that the tracker uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Request<'a> {
-    /// Whether the response has no body, because the method is `HEAD`.
-    pub(super) without_body: bool,
+    /// Whether the response must have no body, because the method is `HEAD`.
+    pub(super) omit_response_body: bool,
     /// The path of the target, without the query.
     pub(super) path: &'a str,
     /// The part of the target after `?`.
@@ -100,20 +100,20 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, HttpEr
             return Err(HttpError::Body);
         }
     }
-    let without_body = match request.method {
+    let omit_response_body = match request.method {
         Some("GET") => false,
         Some("HEAD") => true,
         _ => return Err(HttpError::Method),
     };
     let target = request.path.unwrap_or_default();
-    // A target may be a whole URL (RFC 9112, section 3.2.2). Only its path matters.
+    // A target may be a whole URL (RFC 9112, section 3.2.2). Its scheme and host do not matter.
     let target = match target.strip_prefix("http://") {
         Some(rest) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
         None => target,
     };
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let request = Request {
-        without_body,
+        omit_response_body,
         path,
         query,
         keep_alive,
@@ -157,7 +157,7 @@ pub(super) fn respond_as(
     parts
         .iter()
         .for_each(|part| out.extend_from_slice(part.as_bytes()));
-    if !request.without_body {
+    if !request.omit_response_body {
         out.extend_from_slice(body);
     }
 }
@@ -176,7 +176,7 @@ mod tests {
             (
                 "GET /announce?a=b?c HTTP/1.1\r\nHost: x\r\n\r\n",
                 Request {
-                    without_body: false,
+                    omit_response_body: false,
                     path: "/announce",
                     query: "a=b?c",
                     keep_alive: true,
@@ -186,7 +186,7 @@ mod tests {
             (
                 "\r\nHEAD / HTTP/1.0\nConnection: x, Keep-Alive\n\n",
                 Request {
-                    without_body: true,
+                    omit_response_body: true,
                     path: "/",
                     query: "",
                     keep_alive: true,
@@ -196,7 +196,7 @@ mod tests {
             (
                 "GET http://a:80/scrape? HTTP/1.0\r\nContent-Length: 0\r\n\r\n",
                 Request {
-                    without_body: false,
+                    omit_response_body: false,
                     path: "/scrape",
                     query: "",
                     keep_alive: false,
@@ -206,7 +206,7 @@ mod tests {
             (
                 "GET http://a HTTP/1.1\r\nconnection:  keep-alive,CLOSE \r\n\r\n",
                 Request {
-                    without_body: false,
+                    omit_response_body: false,
                     path: "/",
                     query: "",
                     keep_alive: false,
@@ -270,8 +270,8 @@ mod tests {
 
     #[test]
     fn responses_contain_their_length_and_whether_the_connection_stays_open() {
-        let request = |keep_alive, is_http_1_0, without_body| Request {
-            without_body,
+        let request = |keep_alive, is_http_1_0, omit_response_body| Request {
+            omit_response_body,
             path: "/",
             query: "",
             keep_alive,

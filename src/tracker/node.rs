@@ -6,7 +6,8 @@
 //!
 //! # Order of a stop
 //! 1. Requests that wait for a password check are answered, and their control connections close.
-//! 2. The replica connections close, and no write waits for another tracker any longer.
+//! 2. The replica connections close, and no write waits for another tracker any longer. The thread
+//!    that sends hints ends.
 //! 3. The port and all connections are closed, and the open swarms are saved.
 //! 4. The registry's threads end once everything is on the disk.
 
@@ -165,8 +166,8 @@ impl Node {
         if let Some(replicas) = &self.replicas {
             replicas.stop();
         }
-        self.store.close_connections();
-        self.registrar.wait();
+        self.store.close_replica_connections();
+        self.registrar.wait_for_hints();
         self.tracker.stop();
         self.store.stop();
     }

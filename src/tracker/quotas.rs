@@ -126,7 +126,8 @@ impl Quotas {
     }
 
     /// Counts a new swarm towards the quota of `founder`, and its first peer towards that of
-    /// `address`.
+    /// `address`. The two can differ only when a saved swarm is restored: its founder may have
+    /// left.
     pub(super) fn add_swarm_and_peer(
         &self,
         founder: AddressPrefix,

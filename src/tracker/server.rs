@@ -215,7 +215,7 @@ impl Tracker {
         let (expiring, stopping) = (Arc::clone(&service), stop.clone());
         let expiry = thread::Builder::new()
             .name("expiry".into())
-            .spawn(move || expire(&expiring.swarms, &stopping, interval, epoch))
+            .spawn(move || expire_until_stopped(&expiring.swarms, &stopping, interval, epoch))
             .map_err(TrackerError::Start)?;
         log::info!("tracker {number} listens on {address}");
         Ok(Self {
@@ -296,7 +296,7 @@ fn save(swarms: &Swarms, file: &SwarmsFile, epoch: Instant) {
     }
 }
 
-fn expire(swarms: &Swarms, stop: &Stop, interval: Duration, epoch: Instant) {
+fn expire_until_stopped(swarms: &Swarms, stop: &Stop, interval: Duration, epoch: Instant) {
     let pause = (interval / 4).clamp(Duration::from_millis(50), MAX_EXPIRY_PAUSE);
     while !stop.wait(pause) {
         let dropped = swarms.expire(epoch.elapsed());

@@ -68,7 +68,7 @@ pub struct RegistryStore {
     threads: Threads,
 }
 
-/// Number and start options of a tracker's registry.
+/// The options with which a tracker opens its registry.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
     /// Number of this tracker.
@@ -185,13 +185,13 @@ impl RegistryStore {
 
     /// Closes all replica connections and accepts no more. From then on no write waits for another
     /// tracker.
-    pub fn close_connections(&self) {
+    pub fn close_replica_connections(&self) {
         self.stop.stop();
         self.shared.changes.end();
         let connections = {
             let mut state = self.shared.write_state();
             state.ending = true;
-            state.close_connections()
+            state.close_replica_connections()
         };
         for connection in connections {
             self.on_disconnected(connection);
@@ -200,7 +200,7 @@ impl RegistryStore {
 
     /// Closes the replica connections, and ends the threads once everything is saved.
     pub fn stop(&self) {
-        self.close_connections();
+        self.close_replica_connections();
         self.shared.saves.end();
         self.threads.wait();
     }
@@ -236,7 +236,8 @@ impl RegistryStore {
     }
 
     /// Waits at most `limit` until something has changed in the registry. Returns what has changed,
-    /// or `None` once the store has stopped. The changes may not be durable yet.
+    /// which may be nothing; the changes may not be durable yet. Returns `None` only after
+    /// [`RegistryStore::close_replica_connections`].
     pub(super) fn wait_for_change(&self, limit: Duration) -> Option<Changed> {
         self.shared.changes.take(limit)
     }
@@ -305,7 +306,7 @@ impl RegistryStore {
             .apply(|replica, now| replica.set_listed(listed, now));
     }
 
-    /// A connection to another tracker is open. Its messages go to `outbox`.
+    /// A connection to another tracker is open. What is to be sent over it goes to `outbox`.
     pub(super) fn on_connected(&self, outbox: &Arc<ReplicaOutbox>) -> ReplicaConnectionId {
         let mut state = self.shared.write_state();
         state.last_connection += 1;
@@ -455,7 +456,7 @@ impl SharedStore {
             let mut state = self.write_state();
             state.failed = true;
             state.waiting_writes.clear();
-            state.close_connections();
+            state.close_replica_connections();
         }
     }
 }
@@ -481,7 +482,7 @@ impl State {
         receiver
     }
 
-    fn close_connections(&mut self) -> Vec<ReplicaConnectionId> {
+    fn close_replica_connections(&mut self) -> Vec<ReplicaConnectionId> {
         let connections = self.connections.drain();
         connections
             .map(|(connection, outbox)| {

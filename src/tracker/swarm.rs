@@ -195,8 +195,8 @@ impl Swarm {
             if peer.prefix() != prefix {
                 left_prefix(prefix, Some(peer.prefix()));
             }
-            // The peer is put back after the loop: until then, no slot that the loop still visits
-            // may change.
+            // During the loop, peers may only be removed (see `Lists::slots`). So this peer is put
+            // back after the loop.
             to_put_back.push((slot.is_seed(), peer));
         }
         for (is_seed, peer) in to_put_back {

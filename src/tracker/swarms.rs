@@ -397,6 +397,7 @@ impl Swarms {
     /// Counts a new peer with this address prefix, if the limits admit it to the swarm.
     fn admit(&self, swarm: &Swarm, prefix: AddressPrefix) -> Result<(), AnnounceRefusal> {
         let most = self.limits.peers_per_swarm_and_address;
+        // A swarm with fewer than `most` peers needs no count, which can be slow.
         if swarm.len() >= most && swarm.count_of(prefix) >= most {
             return Err(AnnounceRefusal::AddressFull);
         }

@@ -201,7 +201,7 @@ fn open_swarms() -> [Arg; 4] {
             "max-answer-peers",
             200,
             "4",
-            "The most peers of one address in one answer; the address of the asking peer may have half of the answer, or more if others do not fill it",
+            "The most peers of one address in one answer; peers at the address of the asking peer may fill half of the answer, and more if there are too few others",
         ),
     ]
 }

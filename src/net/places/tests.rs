@@ -15,7 +15,8 @@ struct Test {
     places: Places,
     start: Instant,
     last: u64,
-    busy: Vec<u64>,
+    /// Connections to which the server owes an answer.
+    owed_answers: Vec<u64>,
 }
 
 impl Test {
@@ -24,7 +25,7 @@ impl Test {
             places: Places::new(limits),
             start: Instant::now(),
             last: 0,
-            busy: Vec::new(),
+            owed_answers: Vec::new(),
         }
     }
 
@@ -41,7 +42,7 @@ impl Test {
     fn admit_from(&mut self, ip: IpAddr, is_trusted: bool) -> Result<Option<u64>, Full> {
         self.last += 1;
         let now = self.at(self.last);
-        let server_waits_for = |number| !self.busy.contains(&number);
+        let server_waits_for = |number| !self.owed_answers.contains(&number);
         self.places
             .admit(self.last, ip, is_trusted, now, &server_waits_for)
     }
@@ -57,14 +58,14 @@ fn the_newcomer_that_has_been_silent_longest_gives_way() {
     test.places.on_heard(1, now);
     test.places.keep(2);
     test.places.authenticate(3, ALICE).unwrap();
-    test.busy = vec![4];
+    test.owed_answers = vec![4];
     for gives_way in [5, 6, 7] {
         assert_eq!(test.admit(50), Ok(Some(gives_way)));
     }
     // Connections 1 and 8 were last heard at the same time. The server owes connection 4 an answer.
     assert_eq!(test.admit(60), Ok(Some(1)));
     assert_eq!(test.admit(61), Ok(Some(8)));
-    test.busy.clear();
+    test.owed_answers.clear();
     assert_eq!(test.admit(62), Ok(Some(4)));
 }
 
@@ -75,7 +76,7 @@ fn nobody_gives_way_if_the_limits_say_so_or_nobody_is_silent() {
     assert!(test.admit(3).is_err());
     let mut test = Test::new(PlaceLimits { total: 2, ..LIMITS });
     assert_eq!((test.admit(1), test.admit(2)), (Ok(None), Ok(None)));
-    test.busy = vec![1, 2];
+    test.owed_answers = vec![1, 2];
     assert!(test.admit(3).is_err());
 }
 

@@ -75,6 +75,7 @@ impl Inbound {
             CHUNK_BYTES.. => LARGE_CHUNK_BYTES,
             _ => CHUNK_BYTES,
         };
+        // No bytes are lost: callers fill only when all earlier bytes are consumed.
         (self.consumed, self.arrived) = (0, 0);
         if self.buffer.len() != room {
             self.buffer.resize(room, 0);

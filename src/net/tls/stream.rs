@@ -82,7 +82,8 @@ impl TlsStream {
                 read => return read,
             }
             if inbound.is_empty() && inbound.fill_now(&self.socket)? == 0 {
-                // Passes the end of the socket to the TLS connection. The next read reports it.
+                // The other side has closed the socket. An empty read passes this to the TLS
+                // connection, and the next `read_plaintext` returns it.
                 self.connection().read_tls(&mut io::empty())?;
                 continue;
             }

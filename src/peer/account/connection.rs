@@ -106,8 +106,8 @@ impl TimeLimits {
     }
 
     /// Whether to probe the tracker before the request. A probe helps if other trackers are listed
-    /// and the answer may take long. If others are listed, [`TimeLimits::short`] made these limits,
-    /// with the time of a probe for connecting.
+    /// and the answer may take long. Only limits of [`TimeLimits::short`] have the `connecting` of
+    /// a probe, and they are used only if other trackers are listed.
     pub(super) fn is_worth_a_probe(self) -> bool {
         self.connecting == Self::PROBE.connecting && self.answer > WRITE
     }
@@ -262,7 +262,7 @@ impl ControlConnection {
             let left = deadline.saturating_duration_since(Instant::now());
             let body = match reader.next(left, FRAME) {
                 Err(FrameIoError::Closed) => return Err(ConnectionError::NoAnswer),
-                // If hints came first, this error has `left`, which is shorter than `limit`.
+                // If hints came first, the time in this error is `left`, not the whole `limit`.
                 Err(FrameIoError::Silent(_)) => return Err(FrameIoError::Silent(limit).into()),
                 body => body?,
             };

@@ -348,10 +348,12 @@ impl Account {
     ) -> Result<RoundReply, AccountError> {
         let trackers = Arc::clone(&self.trackers);
         let (request, token) = (ask.clone(), token.cloned());
-        let asked = AskedTracker::default();
-        let asking = asked.clone();
-        let work = move || trackers.ask(&request, token.as_ref(), open, &asking);
-        let reply = self.command.wait_for(work, || asked.get());
+        // `work` sets this to the tracker that it asks. The notice of a long wait names that
+        // tracker.
+        let asked_tracker = AskedTracker::default();
+        let set_by_work = asked_tracker.clone();
+        let work = move || trackers.ask(&request, token.as_ref(), open, &set_by_work);
+        let reply = self.command.wait_for(work, || asked_tracker.get());
         reply.map_err(AccountError::Thread)?.unwrap_or_else(|| {
             Err(match ask.is_write() {
                 true => open_attempts::unknown(ask, AccountError::Interrupted.to_string()),

@@ -173,7 +173,8 @@ impl Account {
 
     /// `changed` are the shares of the group that the user published and whose files have changed.
     /// Reports them to the trackers of the group. Returns all shares of the group whose files have
-    /// changed, as far as the trackers know, also those of other publishers.
+    /// changed, as far as the trackers know, also those of other publishers. Asks nothing and
+    /// returns none if a tracker of the previous version has lately not understood such a request.
     ///
     /// # Errors
     /// [`AccountError::NoFinalAnswer`] if no tracker answers; otherwise see [`AccountError`].
@@ -185,7 +186,7 @@ impl Account {
         if self.knows_old_tracker() {
             return Ok(HashSet::new());
         }
-        let (mut reported, mut is_answered, mut troubles) = (HashSet::new(), false, Vec::new());
+        let (mut all_changed, mut is_answered, mut troubles) = (HashSet::new(), false, Vec::new());
         let login = self.current_login()?;
         let ask = AccessRequest::ChangedShares {
             group: group.clone(),
@@ -196,7 +197,7 @@ impl Account {
                 Ok(reply) => {
                     is_answered = true;
                     match reply.result {
-                        Ok(AccessAnswer::ChangedShares(some)) => reported.extend(some),
+                        Ok(AccessAnswer::ChangedShares(some)) => all_changed.extend(some),
                         Err(refused) if refused.kind == AccessErrorKind::BadRequest => {
                             self.on_old_tracker();
                         }
@@ -206,7 +207,7 @@ impl Account {
                 Err(trouble) => troubles.push(trouble),
             })?;
         match is_answered {
-            true => Ok(reported),
+            true => Ok(all_changed),
             false => Err(AccountError::NoFinalAnswer(troubles.join("; "))),
         }
     }

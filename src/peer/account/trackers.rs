@@ -3,11 +3,12 @@
 //! In scope: trying one tracker after the other, returning to the first one when it answers again,
 //! reusing an open control connection. Out of scope: what is asked, and whose login it is.
 //!
-//! The first listed tracker is asked as long as it answers. A tracker that fails is asked last for
-//! a while: one second at first, then longer each time. A tracker that answers but does not serve
-//! is asked last for one second. A request that a tracker received and did not answer goes to the
-//! next tracker. A write keeps its [`WriteId`](crate::wire::access::WriteId), so that it is not
-//! carried out twice. When all were asked, `attempts` decides whether to ask again.
+//! The first listed tracker is asked as long as it answers. A request for a catalogue asks the
+//! trackers in the order in which the group prefers them. A tracker that fails is asked last for a
+//! while: one second at first, then longer each time. A tracker that answers but does not serve is
+//! asked last for one second. A request that a tracker received and did not answer goes to the next
+//! tracker. A write keeps its [`WriteId`](crate::wire::access::WriteId), so that it is not carried
+//! out twice. When all were asked, `attempts` decides whether to ask again.
 //!
 //! Locks: `known`, for a look-up or a change. A connection is taken out while it is used.
 
@@ -145,7 +146,8 @@ impl ClusterTrackers {
             let is_only = info.addresses.len() == 1;
             let trust = self.trust(&info);
             let order = match ask.group_with_peer_counts() {
-                Some(group) => self.in_order_of(group, &info),
+                // Only the trackers that a group prefers receive its announces and can count peers.
+                Some(group) => self.in_preferred_order(group, &info),
                 None => self.in_order(&info),
             };
             for tracker in order {

@@ -42,8 +42,8 @@ pub(crate) trait Announced: Debug + Send + Sync {
         now
     }
 
-    /// The contents of an announce made now, where `event` is due. A partial seed announces
-    /// `paused` (BEP 21).
+    /// The contents of an announce that is made now. `event` is the event that is due, if any. If
+    /// none is due, a partial seed announces `paused` (BEP 21).
     fn contents(&self, event: Option<AnnounceEvent>) -> AnnounceContents;
 
     /// Whether it downloads and has no peer to request from. For a magnet search: whether it still

@@ -40,7 +40,7 @@ pub(crate) struct Announcer {
     udp: UdpTrackers,
     names: TrackerNames,
     plan: Mutex<TimedPlan>,
-    /// An announce may be due earlier than the threads know.
+    /// An announce may be due earlier than the threads know, or the plan has ended.
     earlier: Condvar,
     /// An announce has ended.
     settled: Condvar,

@@ -104,7 +104,7 @@ fn exchange(
     let body = response.body_mut().with_config().limit(MAX_RESPONSE as u64);
     let body = body.read_to_vec();
     if !response.status().is_success() {
-        return Err(refused(&response, &body.unwrap_or_default()));
+        return Err(failure_of_status(&response, &body.unwrap_or_default()));
     }
     let body = body.map_err(|error| match error {
         ureq::Error::BodyExceedsLimit(_) => AnnounceFailure::useless(error.to_string()),
@@ -128,7 +128,7 @@ fn exchange(
 /// dictionary or as plain text. A server error with neither a reason nor a time to ask again may
 /// come from a gateway that works again soon. So it does not count as `Refused` by the tracker, but
 /// as `Final`: no other address of the tracker in this family is worth an attempt now.
-fn refused(response: &Response<ureq::Body>, body: &[u8]) -> AnnounceFailure {
+fn failure_of_status(response: &Response<ureq::Body>, body: &[u8]) -> AnnounceFailure {
     let status = response.status();
     let wait = header(response, "retry-after").and_then(|seconds| seconds.parse().ok());
     let wait = wait.map(Duration::from_secs).map(bounded_interval);

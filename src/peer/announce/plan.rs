@@ -168,8 +168,8 @@ impl AnnouncePlan {
         is_extended
     }
 
-    /// Starts tasks at the trackers that a swarm is to be announced to now, and ends its other
-    /// tasks.
+    /// Gives a swarm a task at each tracker that it is to be announced to now, and ends its other
+    /// tasks. A task that it already has at such a tracker goes on.
     pub(super) fn update_tasks(&mut self, info_hash: InfoHash, now: Instant) {
         let Some(swarm) = self.swarms.get(&info_hash) else {
             return;

@@ -49,14 +49,14 @@ impl AnnounceFailure {
 }
 
 impl AnnounceSource {
-    /// A peer that listens on `listen`.
+    /// The source of a peer that listens on `listen`.
     pub(super) fn new(listen: IpAddr) -> Self {
         Self {
             listen: listen.to_canonical(),
         }
     }
 
-    /// Whether it listens on a single address.
+    /// Whether the peer listens on a single address.
     pub(super) fn is_single(self) -> bool {
         !self.listen.is_unspecified()
     }

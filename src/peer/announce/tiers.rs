@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn trackers_are_added_in_order_until_one_works() {
+    fn trackers_are_tried_in_order_until_one_works() {
         let tiers = tiers(&[&["a"], &["b"], &["c", "a"]]);
         assert_eq!(wanted(&tiers, &[]), "a");
         assert_eq!(wanted(&tiers, &["a"]), "ab");

@@ -167,14 +167,12 @@ impl Exchange<'_> {
         let socket = socket.map_err(|error| self.failed(&error))?;
         let transaction = new_transaction_id()?;
         let connected =
-            self.answer_to(
-                &socket,
-                &UdpRequest::Connect { transaction },
-                |response| match response {
+            self.send_and_receive(&socket, &UdpRequest::Connect { transaction }, |response| {
+                match response {
                     UdpResponse::Connect { connection, .. } => Some(connection),
                     _ => None,
-                },
-            );
+                }
+            });
         let connection: ConnectionId = connected?;
         let request = UdpRequest::Announce {
             connection,
@@ -182,7 +180,7 @@ impl Exchange<'_> {
             announce: announce.clone(),
             url_data: url_data.as_bytes().to_vec(),
         };
-        let announced = self.answer_to(&socket, &request, |response| match response {
+        let announced = self.send_and_receive(&socket, &request, |response| match response {
             UdpResponse::Announce { announced, .. } => Some(announced),
             _ => None,
         });
@@ -191,7 +189,7 @@ impl Exchange<'_> {
 
     /// Sends a request and waits for its answer. `extract` takes the answer out of a response of
     /// the right kind. Other datagrams are ignored.
-    fn answer_to<T>(
+    fn send_and_receive<T>(
         &self,
         socket: &UdpSocket,
         request: &UdpRequest,

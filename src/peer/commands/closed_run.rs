@@ -110,9 +110,9 @@ impl Peer {
             let unavailable = core.picker().unavailable().count() as u32;
             let mut links = core.links();
             let pieces_are_known = links.all(|(id, _)| core.picker().has_announced(id));
-            let needs_other_owner =
+            let links_lack_pieces =
                 core.phase().fetches() && core.blocks_at_workers() == 0 && unavailable > 0;
-            let obstacle = match (needs_other_owner, unlinked.is_empty()) {
+            let obstacle = match (links_lack_pieces, unlinked.is_empty()) {
                 (true, false) => Obstacle::NoLinkTo(unlinked),
                 (true, true) if pieces_are_known => Obstacle::NoOwnerOf(unavailable),
                 _ => Obstacle::Nothing,

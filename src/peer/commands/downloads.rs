@@ -87,8 +87,8 @@ impl Peer {
         })
     }
 
-    /// Adds the trackers, web seeds and peers of a torrent or link to the download or share that
-    /// it is about, if they are new there.
+    /// Adds `sources`, which a `.torrent` file or a magnet link names, to the transfer of the same
+    /// share. `taken_over` of the result says which of them are new there.
     fn take_over(&self, started: Started, sources: &NamedSources) -> Started {
         let Some(transfer) = self.transfers.transfer(started.info_hash) else {
             return started;

@@ -88,8 +88,8 @@ impl Peer {
 
     /// Runs `end`, which ends a login or a membership. The trackers receive `stopped` first,
     /// because nothing can be announced for the user afterwards. If `end` succeeds, the affected
-    /// groups lose their certificates, and their links end with `reason`. If it fails, they are
-    /// announced again.
+    /// groups lose their certificates, and their links end with `reason`. If `end` fails, the
+    /// affected groups are announced again.
     fn end_access<T>(
         &self,
         reason: &str,
@@ -110,8 +110,8 @@ impl Peer {
                 }
             }
         }
-        // Also after a success: each affected announce is then tried again. That ends it, or shows
-        // that it must wait for the next log-in.
+        // Also after a success: each affected transfer is then announced again. The outcome ends
+        // the announces of the transfer, or shows that they must wait for the next log-in.
         self.services.group_announcer.resume();
         self.context.changes.notify();
         ended

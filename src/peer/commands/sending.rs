@@ -74,7 +74,8 @@ impl Peer {
             Ok(transfer.create_record()?)
         };
         let started = self.start_transfer(transfer, OpenFiles::Whole(store), save);
-        // The same path is shared already: that transfer goes on unchanged.
+        // If the share is shared already from this path, the existing transfer goes on unchanged.
+        // The `.torrent` file is written from its metainfo.
         if let Err(PeerError::Already { path: other, .. }) = &started
             && *other == path
             && let Some(other) = self.transfers.transfer(sent.share.info_hash)

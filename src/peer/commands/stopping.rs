@@ -163,7 +163,7 @@ impl Peer {
     }
 
     /// Removes an unfinished download from the map. Records it as stopped first, so that no other
-    /// download can take the name of its partial file in between.
+    /// download can take the name of its partial file between these two steps.
     fn forget_unfinished(&self, transfer: &Arc<Transfer>) -> Result<(), PeerError> {
         let was_recorded = match transfer.record_as_stopped() {
             // The thread that starts the download has not recorded it yet.

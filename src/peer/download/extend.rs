@@ -26,8 +26,8 @@ const EXTENDED: &str = "replaced by a download of more files of the same torrent
 
 impl PlannedDownload {
     /// Adds the choice of `former`, a failed transfer of the same share, if it has the same place
-    /// and no group. So none of its files stays half fetched. Also returns whether some of its
-    /// files are under the final name.
+    /// and no group. So no file that `former` began stays half fetched. Also returns whether some
+    /// files of `former` are under the final name.
     pub(crate) fn inherit_choice(self, former: &Transfer) -> (Self, bool) {
         let is_same_place =
             matches!(&former.plan.kind, RecordKind::Download(place) if *place == self.place);
@@ -68,7 +68,7 @@ impl PlannedDownload {
         }
         let (former_state, known) = stop_for_extension(former, &services.command)?;
         let complete = matches!(former_state, RecordState::Complete { .. });
-        let has_files_in_place = former.plan.extends || complete;
+        let are_files_known = former.plan.extends || complete;
         let mut sources = former.sources();
         sources.merge(&NamedSources {
             peers: self.peers,
@@ -87,7 +87,7 @@ impl PlannedDownload {
             former: Some(SwarmEntry::Transfer(Arc::clone(former))),
         };
         let recorded_place = RecordedPlace::of_transfer(former, &extended.place, complete);
-        let in_place = (has_files_in_place, recorded_place);
+        let in_place = (are_files_known, recorded_place);
         let begun = extended.begin(services, progress, in_place, Some(known));
         if begun.is_err() {
             resume_former(former, &services.transfers, former_state)?;
@@ -96,8 +96,9 @@ impl PlannedDownload {
     }
 }
 
-/// Stops the transfer and closes its files. Waits for checking and finishing. Returns the state for
-/// its record, and the good pieces that hold no bytes of unwanted files.
+/// Stops the transfer and closes its files. While the transfer is checking or finishing, waits for
+/// the end of that first. Returns the state for its record, and the good pieces that hold no bytes
+/// of unwanted files.
 fn stop_for_extension(
     transfer: &Transfer,
     command: &RunningCommand,
@@ -133,7 +134,7 @@ fn stop_for_extension(
     let lengths = transfer.info().lengths();
     let mut known = PieceSet::empty(lengths);
     let unchanged = store.filter(|store| match &state {
-        RecordState::Complete { stamps } => store.are_wanted_files_unchanged(stamps),
+        RecordState::Complete { stamps } => store.are_wanted_files_the_same(stamps),
         _ => true,
     });
     if let Some(store) = unchanged {

@@ -7,7 +7,7 @@ use crate::torrent::{Info, InfoHash, Layout, MAX_METAINFO, Metainfo, NamedSource
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// A download that was started.
+/// The result of a command that starts a download: the download, or the share that was here before.
 #[derive(Clone, Debug)]
 pub struct Started {
     /// The name of the share.
@@ -83,8 +83,8 @@ fn recorded_place(known: &Transfer, destination: Option<&Path>) -> Option<Destin
         return None;
     };
     let named = std::path::absolute(destination?).ok()?;
-    let is_gone = || named == place.folder && named.symlink_metadata().is_err();
-    (named == place.path() || is_gone()).then(|| place.clone())
+    let names_missing_folder = || named == place.folder && named.symlink_metadata().is_err();
+    (named == place.path() || names_missing_folder()).then(|| place.clone())
 }
 
 /// Fails if the share was complete and nothing is at its path, or if it is being downloaded and

@@ -41,16 +41,16 @@ impl PlannedDownload {
         }
         let info_hash = self.metainfo.info().info_hash();
         let existing = services.transfers.entry(info_hash);
-        let has_files_in_place = match existing.filter(|_| self.former.is_none()) {
+        let are_files_known = match existing.filter(|_| self.former.is_none()) {
             Some(SwarmEntry::Transfer(existing)) if !existing.has_ended() => {
                 return self.extend(services, &existing, progress);
             }
             Some(SwarmEntry::Transfer(existing)) => {
                 // Its rename to the final name may have been interrupted.
                 existing.recover_rename()?;
-                let has_files_in_place;
-                (self, has_files_in_place) = self.inherit_choice(&existing);
-                has_files_in_place
+                let are_files_known;
+                (self, are_files_known) = self.inherit_choice(&existing);
+                are_files_known
             }
             Some(search @ SwarmEntry::Search(_)) if !search.has_ended() => {
                 // Patterns that choose no file are reported first, before the running search.
@@ -60,17 +60,17 @@ impl PlannedDownload {
             Some(SwarmEntry::Search(_)) | None => false,
         };
         let recorded = RecordedPlace::of(&services.transfers, info_hash, &self.place);
-        self.begin(services, progress, (has_files_in_place, recorded), None)
+        self.begin(services, progress, (are_files_known, recorded), None)
     }
 
-    /// Starts the download. `has_files_in_place`: the files under the final name are known to be a
+    /// Starts the download. `are_files_known`: the files under the final name are known to be a
     /// part of this download. `recorded`: what the records say about its place. `known`: pieces
     /// that are known to be good.
     pub(crate) fn begin(
         mut self,
         services: &Services,
         progress: &(dyn Fn(u64, u64) + Sync),
-        (has_files_in_place, recorded): (bool, RecordedPlace),
+        (are_files_known, recorded): (bool, RecordedPlace),
         known: Option<PieceSet>,
     ) -> Result<(), PeerError> {
         let former = self.former.clone();
@@ -88,7 +88,7 @@ impl PlannedDownload {
         let open = |layout: &FileLayout, place: &Destination, mode: DownloadMode| {
             recorded.open(transfers, layout, place, &mode)
         };
-        let mut opened = self.open(&open, has_files_in_place, progress, interrupt)?;
+        let mut opened = self.open(&open, are_files_known, progress, interrupt)?;
         if let Some(known) = known {
             opened.known = known;
         }
@@ -152,7 +152,8 @@ pub(crate) fn enter(
     // Set before the transfer enters the map, so that a cancel finds its files.
     let are_set = transfer.set_files(opened.files.clone());
     debug_assert!(are_set, "nobody can cancel it yet");
-    let replaced = transfers.entry(info_hash);
+    // Even without `former`, the map may have an entry here, which has ended.
+    let previous = transfers.entry(info_hash);
     let entered = match &former {
         None => transfers.enter(entry.clone()),
         Some(former) => transfers.replace(former, entry.clone()),
@@ -176,9 +177,9 @@ pub(crate) fn enter(
             transfer.close_files();
             transfers.forget(&entry);
             opened.undo();
-            if let Some(replaced) = replaced {
+            if let Some(previous) = previous {
                 // Fails if the map has another entry meanwhile. Then the other entry stays.
-                let _ = transfers.enter(replaced);
+                let _ = transfers.enter(previous);
             }
             return Err(error);
         }
@@ -236,13 +237,13 @@ type OpenDownload<'a> =
 
 impl PlannedDownload {
     /// Opens the files under the final name, if some wanted files are there and all of these belong
-    /// to the share. `has_files_in_place`: the caller knows that they belong to it.
+    /// to the share. `are_files_known`: the caller knows that they belong to it.
     fn open_in_place(
         &self,
         open: OpenDownload<'_>,
         layout: &FileLayout,
         selection: &Arc<Selection>,
-        has_files_in_place: bool,
+        are_files_known: bool,
         interrupt: &AtomicBool,
     ) -> Result<Option<OpenedFiles>, StoreError> {
         let mode = DownloadMode::extend_or_new(layout, &self.place);
@@ -250,19 +251,19 @@ impl PlannedDownload {
         let download = match opened {
             Ok(download) => download,
             Err(error @ (StoreError::Foreign(_) | StoreError::InUse(_))) => return Err(error),
-            Err(error) if has_files_in_place => return Err(error),
+            Err(error) if are_files_known => return Err(error),
             Err(_) => return Ok(None),
         };
         // Files that are known to belong to the share are verified later, in the background.
-        let good = match has_files_in_place {
+        let good = match are_files_known {
             true => Ok(PieceSet::empty(download.store().info().lengths())),
             false => verify_needed(download.store(), selection, interrupt),
         };
         // A folder without a good piece may belong to something else.
         let belongs_to_share =
-            |good: &PieceSet| good.count() > 0 && download.check_in_place(good).is_ok();
+            |good: &PieceSet| good.count() > 0 && download.check_files_in_place(good).is_ok();
         match good {
-            Ok(known) if has_files_in_place || belongs_to_share(&known) => Ok(Some(OpenedFiles {
+            Ok(known) if are_files_known || belongs_to_share(&known) => Ok(Some(OpenedFiles {
                 extends: true,
                 known,
                 ..OpenedFiles::partial(download, selection)
@@ -275,12 +276,12 @@ impl PlannedDownload {
     }
 
     /// Opens the files of a new download, or those of a partial one, or those that are under the
-    /// final name. `has_files_in_place`: the files under the final name are known to be a part of
-    /// this download.
+    /// final name. `are_files_known`: the files under the final name are known to be a part of this
+    /// download.
     fn open(
         &mut self,
         open: OpenDownload<'_>,
-        has_files_in_place: bool,
+        are_files_known: bool,
         progress: &(dyn Fn(u64, u64) + Sync),
         interrupt: &AtomicBool,
     ) -> Result<OpenedFiles, PeerError> {
@@ -302,8 +303,7 @@ impl PlannedDownload {
                 &selection,
             ));
         }
-        let opened =
-            self.open_in_place(open, &layout, &selection, has_files_in_place, interrupt)?;
+        let opened = self.open_in_place(open, &layout, &selection, are_files_known, interrupt)?;
         if let Some(opened) = opened {
             return Ok(opened);
         }
@@ -400,7 +400,7 @@ pub(crate) fn whole_at(
     progress: &(dyn Fn(u64, u64) + Sync),
     interrupt: &AtomicBool,
 ) -> Result<Option<Store>, StoreError> {
-    // If one of these fails, the files there are not those of the share.
+    // If opening or `stamps` fails, for example because a length differs, this is not the share.
     let Ok(store) = Store::open(FileLayout::all(Arc::clone(info)), path) else {
         return Ok(None);
     };

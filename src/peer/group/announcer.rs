@@ -66,7 +66,7 @@ impl GroupAnnouncer {
         let group = Arc::clone(group);
         let group_transfer = GroupTransfer { transfer, group };
         let mut schedule = lock(&self.schedule);
-        // For tasks that exist already: `begin` does not change them.
+        // This is for the tasks that exist already, because `begin` does not change them.
         schedule.announce_soon(info_hash, event, now);
         let is_of_other_transfer =
             |other: &GroupTransfer| !Arc::ptr_eq(&other.transfer, &group_transfer.transfer);
@@ -84,9 +84,9 @@ impl GroupAnnouncer {
 
     /// Announces the transfers of the affected memberships at the time `at`, or earlier if they are
     /// due earlier.
-    pub(super) fn announce_by(&self, is_affected: impl Fn(&Membership) -> bool, at: Instant) {
+    pub(super) fn announce_earlier(&self, is_affected: impl Fn(&Membership) -> bool, at: Instant) {
         let is_affected = |task: &GroupTransfer| is_affected(&task.group.membership);
-        lock(&self.schedule).announce_by(is_affected, at);
+        lock(&self.schedule).announce_earlier(is_affected, at);
         self.changed.notify_all();
     }
 

@@ -1,7 +1,7 @@
 //! Announces of the swarms of a group: their contents, and what follows from the answers.
 //!
-//! All due announces of one group go into one request, over a control connection that stays open.
-//! Certificates are renewed in time.
+//! Due announces to the same [`GroupTrackers`] go into one request, over a control connection that
+//! stays open. Certificates are renewed in time.
 
 use super::{Group, Groups};
 use crate::certificate::Fingerprint;
@@ -27,7 +27,7 @@ const FETCHING: Duration = Duration::from_secs(20);
 const NOT_LISTENING: u32 = 60;
 
 /// The trackers of a group, for one user and the swarms of one authority. One request can announce
-/// all of these swarms.
+/// all of these swarms. Shares of an earlier group with the same name have another authority.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct GroupTrackers {
     membership: Membership,
@@ -85,19 +85,15 @@ struct RequestAnswer {
 
 impl GroupClient {
     /// Makes the announces, fetches a certificate if needed, and acts on the answers. All of `due`
-    /// belongs to one group.
+    /// have the same [`GroupTrackers`].
     pub(super) fn announce_due(&self, due: &[GroupAnnounce]) -> Vec<AnnounceOutcome> {
         // After a failure, all swarms of one request wait equally long, so that they are announced
         // together again.
-        let longer_by = random_part();
+        let shared_part = random_part();
         let mut outcomes = self.outcomes(due);
         for outcome in &mut outcomes {
-            if let AnnounceOutcome::Failed {
-                longer_by: fraction,
-                ..
-            } = outcome
-            {
-                *fraction = longer_by;
+            if let AnnounceOutcome::Failed { longer_by, .. } = outcome {
+                *longer_by = shared_part;
             }
         }
         outcomes

@@ -58,8 +58,8 @@ impl Group {
         lock(&self.state).tls = None;
     }
 
-    /// Makes the next announce fetch another certificate, because this one may be out of date. Does
-    /// nothing while this one is new.
+    /// Makes the next announce fetch another certificate, because the present certificate may be
+    /// out of date. Does nothing while the present one is new.
     pub(crate) fn renew_certificate_soon(&self) {
         let mut state = lock(&self.state);
         let is_new =

@@ -50,7 +50,7 @@ impl<'a> HintReader<'a> {
             let former = self.ended.insert(membership.clone(), ended);
             if former.is_some_and(|former| former != ended) {
                 let is_affected = |other: &Membership| *other == membership;
-                self.announcer.announce_by(is_affected, soon());
+                self.announcer.announce_earlier(is_affected, soon());
             }
         }
         for NewPeers {
@@ -69,7 +69,7 @@ impl<'a> HintReader<'a> {
         if hint.has_news {
             // The news may be that the user is no longer a member of a group.
             let is_affected = |membership: &Membership| membership.user == user;
-            self.announcer.announce_by(is_affected, soon());
+            self.announcer.announce_earlier(is_affected, soon());
             self.account.on_news();
         }
     }

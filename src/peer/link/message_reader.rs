@@ -153,7 +153,7 @@ impl<'a> MessageReader<'a> {
 
     /// Fills the start of `block` with those of its bytes that are buffered already. Returns their
     /// number.
-    pub(crate) fn take_ahead(&mut self, block: &mut [u8]) -> usize {
+    pub(crate) fn take_buffered(&mut self, block: &mut [u8]) -> usize {
         let got = self.bytes.len().min(block.len());
         if let (Some(start), Some(here)) = (block.get_mut(..got), self.bytes.get(..got)) {
             start.copy_from_slice(here);

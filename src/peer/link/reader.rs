@@ -139,7 +139,7 @@ impl<S: MessageSink> Reader<'_, S> {
         let spare = self.spare.take();
         let mut buffer = spare.unwrap_or_else(|| self.resources.buffers.buffer());
         buffer.set_length(range.length());
-        let got = messages.take_ahead(&mut buffer);
+        let got = messages.take_buffered(&mut buffer);
         let age_before_pause = messages.message_age();
         self.wait_for_limit(range.length())?;
         messages.read_block(buffer.get_mut(got..).unwrap_or_default(), age_before_pause)?;

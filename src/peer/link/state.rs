@@ -27,7 +27,7 @@ pub(crate) struct Link {
     reason: Mutex<Option<String>>,
 }
 
-/// What was sent and received over a link.
+/// The blocks that were sent over a link, and whether reading from it is paused.
 #[derive(Debug)]
 struct Traffic {
     /// The start of the link.

@@ -95,7 +95,7 @@ pub(crate) fn fetch(
     };
     let fetched = fetch.run(&link, handshake);
     let _ = stream.shutdown(std::net::Shutdown::Both);
-    // If this peer closed all links, the error is not the remote peer's fault.
+    // If the search is over, we have closed all links: the error is not the remote peer's fault.
     let fetched = match fetched {
         Err(error) if search.sources.is_over() && !matches!(error, FetchError::WrongHash) => {
             Err(SlotRefused::NotNeeded.into())
@@ -103,7 +103,7 @@ pub(crate) fn fetch(
         fetched => fetched,
     };
     let now = search.context.now();
-    if !outgoing && fetch.slot.may_deliver() {
+    if !outgoing && fetch.slot.was_allowed_to_deliver() {
         // Zero ends an earlier bar of this host.
         let bar_time = match fetched {
             Ok(_) | Err(FetchError::Refused(_)) => Duration::ZERO,

@@ -106,8 +106,8 @@ fn become_download(
     }
     let magnet = &search.record.magnet;
     let mut sources = NamedSources::from(&metainfo);
-    let is_private_file = info.private() && !sources.is_empty();
-    if is_private_file {
+    let has_private_sources = info.private() && !sources.is_empty();
+    if has_private_sources {
         // The trackers of the magnet link are not those of the private torrent (BEP 27).
         search.leave_trackers();
     } else {

@@ -29,8 +29,8 @@ pub(crate) struct MagnetSearch {
     /// A magnet link does not order its trackers: they are one tier.
     tiers: Vec<Vec<String>>,
     pub(crate) sources: MetadataSources,
-    /// Set to end the hashing of existing files at the start of this search's download. Other
-    /// hashing goes on.
+    /// When the download of this search starts, existing files are hashed. This flag ends that
+    /// hashing, and no other.
     pub(crate) interrupt: AtomicBool,
     state: Mutex<State>,
 }

@@ -158,7 +158,7 @@ impl MetadataSlot<'_> {
     }
 
     /// Whether the link was allowed to deliver.
-    pub(crate) fn may_deliver(&self) -> bool {
+    pub(crate) fn was_allowed_to_deliver(&self) -> bool {
         let state = lock(&self.sources.state);
         let link = state.links.get(&self.number);
         link.is_some_and(|link| link.delivers)
@@ -196,7 +196,8 @@ mod tests {
         let enter = |address, outgoing| sources.enter(&stream, ip(address), outgoing, NOW).unwrap();
         let of_one_host = ["192.0.2.1"; 4].map(|address| enter(address, false));
         assert_eq!(of_one_host[0].begin_delivery(), Ok(()));
-        assert!(of_one_host[0].may_deliver() && !of_one_host[1].may_deliver());
+        assert!(of_one_host[0].was_allowed_to_deliver());
+        assert!(!of_one_host[1].was_allowed_to_deliver());
         for link in &of_one_host[1..] {
             assert_eq!(link.begin_delivery(), Err(SlotRefused::Busy));
         }

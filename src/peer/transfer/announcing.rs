@@ -54,8 +54,9 @@ impl Transfer {
     }
 
     /// Stops serving the share, because its user is no longer a member of the group or the share is
-    /// no longer in the catalogue. Returns whether the transfer stays in the map of transfers, so
-    /// that it can be served again. A complete share stays, because the files belong to the user.
+    /// no longer in the catalogue. Returns whether the caller asks the trackers again later, so
+    /// that a complete share can be served again. Returns `false`, and does nothing, while the
+    /// share is being checked or downloaded: then the caller ends the transfer.
     pub(crate) fn withdraw(&self, reason: &str) -> bool {
         match self.phase() {
             // Nothing is announced in these phases, and each keeps the reason that it has.

@@ -44,7 +44,7 @@ impl Transfer {
         let pieces = self.info().lengths().all_pieces();
         let mut bad = pieces.filter(|piece| needed.contains(*piece) && !good.contains(*piece));
         let wanted_files_unchanged =
-            sealed.is_some_and(|sealed| store.are_wanted_files_unchanged(sealed));
+            sealed.is_some_and(|sealed| store.are_wanted_files_the_same(sealed));
         bad.all(|piece| wanted_files_unchanged && store.is_mixed(piece))
     }
 
@@ -109,7 +109,7 @@ impl Transfer {
         };
         match reopened {
             Ok(()) | Err(StoreError::Stopped) => {}
-            Err(error) => self.on_changed_since_record(recorded, &error),
+            Err(error) => self.on_unusable_files(recorded, &error),
         }
     }
 
@@ -120,7 +120,7 @@ impl Transfer {
             Ok(true) => {
                 let path = place.path();
                 let reopened = self.reopen_whole(&path, &RecordState::Partial);
-                return reopened.map_err(|error| match error.is_other_content() {
+                return reopened.map_err(|error| match error.is_mismatch() {
                     true => StoreError::OtherContent(path),
                     false => error,
                 });
@@ -155,8 +155,10 @@ impl Transfer {
             return Ok(false);
         }
         match (self.plan.extends, self.plan.replaces) {
+            // Older files can have the final name only if the download replaces or extends them.
             (false, false) => Ok(true),
             (true, _) if self.has_partial_files(place) => Ok(false),
+            // The content shows whether the files are the older ones or the complete download.
             _ if !self.is_whole_share(&path)? => Ok(false),
             _ => {
                 if self.plan.replaces {
@@ -235,7 +237,7 @@ impl Transfer {
             check.end_pass(all.saturating_mul(download.others_count()));
         }
         let owned = self.verify_unknown(download.store(), known)?;
-        download.check_in_place(&owned)?;
+        download.check_files_in_place(&owned)?;
         // The download may be finished at once, and finishing needs the only reference to it.
         drop(download);
         self.begin(owned, false);

@@ -179,8 +179,8 @@ impl TransferFiles {
         }
     }
 
-    /// Waits until no other thread renames the download or recovers its rename. Then none does
-    /// until the result is dropped.
+    /// Waits until no other thread renames the download, or undoes or completes an interrupted
+    /// rename. Until the result is dropped, no other thread can begin to.
     pub(super) fn lock_rename(&self) -> MutexGuard<'_, ()> {
         lock(&self.renaming)
     }

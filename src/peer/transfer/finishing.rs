@@ -85,7 +85,8 @@ fn finish(
     }
     let in_use = || StoreError::InUse(store.path().to_owned());
     let download = Arc::into_inner(download).ok_or_else(in_use)?;
-    // Commands that recover an interrupted rename wait until this one has ended.
+    // Holds the lock from the first note on. So commands that recover an interrupted rename wait
+    // until the rename made here has ended.
     let renaming = RefCell::new(None);
     let note = |steps| {
         let mut renaming = renaming.borrow_mut();
@@ -126,14 +127,14 @@ impl Transfer {
         self.wait_while(|phase| *phase == Phase::Finishing)
     }
 
-    /// Waits while `is_meant` is true for the phase, for [`FINISH_TIMEOUT`] at most. Returns the phase after
-    /// that.
-    pub(super) fn wait_while(&self, is_meant: impl Fn(&Phase) -> bool) -> Phase {
+    /// Waits as long as `keeps_waiting` is true for the phase, [`FINISH_TIMEOUT`] at most. Returns
+    /// the phase after that.
+    pub(super) fn wait_while(&self, keeps_waiting: impl Fn(&Phase) -> bool) -> Phase {
         let until = self.context.now() + FINISH_TIMEOUT;
         loop {
             let change_count = self.context.changes.count();
             let phase = self.phase();
-            if !is_meant(&phase) || self.context.now() > until {
+            if !keeps_waiting(&phase) || self.context.now() > until {
                 return phase;
             }
             self.context

@@ -142,9 +142,9 @@ impl MessageSink for Transfer {
         message: ReceivedMessage<'_>,
     ) -> Result<(), ProtocolViolation> {
         let names_peers = matches!(message, ReceivedMessage::PeerExchange(_));
-        // A remote peer asks for the modification times of the files with a handshake that has an
-        // id for the message with the times. That message is sent only after the first such
-        // handshake.
+        // Modification times of files are sent in messages of their own. A remote peer asks for the
+        // times by giving these messages an id in its extension handshake. Only the first handshake
+        // that gives an id is answered with the times.
         let may_ask_for_times =
             matches!(message, ReceivedMessage::Handshake(_)) && self.times_id(link).is_none();
         self.decide(|core, now| core.on_message(link, message, now))?;

@@ -58,9 +58,9 @@ impl Transfer {
         self.context.changes.notify();
     }
 
-    /// At the start of the peer: handles files that differ from their record. A complete share is
-    /// lost, any other transfer fails.
-    pub(super) fn on_changed_since_record(&self, recorded: &RecordState, error: &StoreError) {
+    /// At the start of the peer: handles files that cannot be used as recorded. A complete share
+    /// is lost, any other transfer fails.
+    pub(super) fn on_unusable_files(&self, recorded: &RecordState, error: &StoreError) {
         let RecordState::Complete { stamps } = recorded else {
             return self.fail(&error.to_string());
         };
@@ -73,8 +73,9 @@ impl Transfer {
 
     /// Does one step of a scan of the files of a lost share. If all files have the stamps with
     /// which they were verified, the share is served again. Otherwise they are hashed as soon as
-    /// they no longer change, but only once in each state. Scans at most `count` files. Returns the
-    /// number of scanned files and whether more remain.
+    /// they no longer change. If hashing finds other content, it is not repeated until the files
+    /// change again. Scans at most `count` files. Returns the number of scanned files and whether
+    /// more remain.
     pub(crate) fn scan_lost(&self, count: usize) -> (usize, bool) {
         let Some(scan) = self.files.take_scan() else {
             return (0, false);

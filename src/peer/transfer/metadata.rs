@@ -59,15 +59,15 @@ impl Transfer {
         };
         let exists = metadata_piece(self.info().raw(), piece).is_some();
         let ip = link.remote().address.ip();
-        let fits_quota = || {
+        let take_from_quota = || {
             let (limit, now) = (max_pieces(self.info().raw().len()), self.context.now());
             lock(&self.metadata_quota).try_take(ip, limit, now)
         };
-        if !(self.serves_metadata()
+        let is_sent = self.serves_metadata()
             && exists
-            && fits_quota()
-            && link.send_metadata(self.info(), extension_id, piece))
-        {
+            && take_from_quota()
+            && link.send_metadata(self.info(), extension_id, piece);
+        if !is_sent {
             let payload = MetadataMessage::Reject(piece).encode();
             let payload = payload.as_slice();
             link.send([PeerMessage::Extended {

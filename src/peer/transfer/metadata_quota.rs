@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// Per window, a host may fetch [`COPIES`] times the whole metadata, and at least [`MIN_PIECES`]
-/// pieces.
+/// In one window, a host may fetch the whole metadata [`COPIES`] times, or [`MIN_PIECES`] pieces if
+/// that is more.
 const COPIES: u32 = 8;
 const MIN_PIECES: u32 = 64;
 const WINDOW: Duration = Duration::from_secs(600);

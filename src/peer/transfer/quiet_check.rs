@@ -11,14 +11,14 @@ use crate::swarm::Phase;
 use crate::torrent::{PieceIndex, PieceSet};
 use std::sync::Arc;
 
-/// Pieces that are hashed before the check looks whether the share is still served.
+/// Pieces that are hashed before the check looks whether the share is still complete.
 const PIECES_AT_ONCE: usize = 64;
 
 impl Transfer {
     /// Hashes the files on one thread, the calling one. Files with other content are not served any
     /// more.
     pub(crate) fn check_quietly(&self) {
-        let Some(former) = self.store().filter(|_| self.is_served()) else {
+        let Some(former) = self.store().filter(|_| self.is_complete()) else {
             return;
         };
         log::info!(
@@ -34,7 +34,7 @@ impl Transfer {
     }
 
     /// Opens the files at their paths and hashes them. Returns them with their stamps, if all are
-    /// good. Returns `None` if the share is not served any more.
+    /// good. Returns `None` if the share is not complete any more.
     fn hash_again(&self) -> Result<Option<(Store, Vec<FileStamp>)>, StoreError> {
         let store = Store::open(self.plan.layout(self.info()), &self.plan.path())?;
         let stamps = store.stamps()?;
@@ -48,7 +48,7 @@ impl Transfer {
             for piece in part.iter().filter(|piece| verified.contains(**piece)) {
                 good.insert(*piece);
             }
-            if !self.is_served() {
+            if !self.is_complete() {
                 return Ok(None);
             }
         }
@@ -76,7 +76,8 @@ impl Transfer {
         }
     }
 
-    fn is_served(&self) -> bool {
+    /// Whether the share is complete. A withdrawn share counts too, because it may be served again.
+    fn is_complete(&self) -> bool {
         matches!(self.phase(), Phase::Complete | Phase::Withdrawn { .. })
     }
 }

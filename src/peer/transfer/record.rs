@@ -45,14 +45,14 @@ impl Transfer {
         }
         // Whether the files are complete is known only after the check: that part of the record
         // stays as it is. If there is no record yet, the first one will have the sources.
-        let (all, records) = (self.sources(), &self.context.records);
+        let (named, records) = (self.sources(), &self.context.records);
         let Some(record) = records.find(self.info_hash()) else {
             return;
         };
         let updated = records.update(&Record {
-            trackers: all.trackers,
-            web_seeds: all.web_seeds,
-            peers: all.peers,
+            trackers: named.trackers,
+            web_seeds: named.web_seeds,
+            peers: named.peers,
             ..record
         });
         if let Err(error) = updated {
@@ -76,7 +76,8 @@ impl Transfer {
 
     /// The current record.
     pub(crate) fn to_record(&self) -> Record {
-        // The stamps with which the files were verified. The files may have changed since then.
+        // `sealed` returns the stamps with which the files of a complete share were verified. The
+        // files may have changed since then.
         let complete_if_sealed = || match self.files.sealed() {
             Some(stamps) => RecordState::Complete { stamps },
             None => RecordState::Partial,
@@ -93,21 +94,21 @@ impl Transfer {
                 RecordState::Partial
             }
         };
-        let mut sources: Vec<(String, u64)> = self.inspect(|core| {
+        let mut bytes_by_source: Vec<(String, u64)> = self.inspect(|core| {
             let sources = core.progress().sources();
             sources
                 .map(|(source, bytes)| (source.to_owned(), bytes))
                 .collect()
         });
-        sources.sort();
-        let is_whole = matches!(state, RecordState::Complete { .. });
+        bytes_by_source.sort();
+        let is_complete = matches!(state, RecordState::Complete { .. });
         let group = plan.group.as_ref();
-        let all = self.sources();
+        let named = self.sources();
         Record {
             group: group.map(|group| (group.user.clone(), group.group.clone())),
             info_hash: self.info_hash(),
             kind: plan.kind.clone(),
-            unfinished: match is_whole {
+            unfinished: match is_complete {
                 true => UnfinishedRecord::default(),
                 false => UnfinishedRecord {
                     replaces: plan.replaces,
@@ -117,13 +118,13 @@ impl Transfer {
                 },
             },
             state,
-            trackers: all.trackers,
-            web_seeds: all.web_seeds,
-            sources,
+            trackers: named.trackers,
+            web_seeds: named.web_seeds,
+            sources: bytes_by_source,
             added_ms: plan.added_ms,
             only: plan.choice.patterns(),
             sequential: plan.choice.sequential,
-            peers: all.peers,
+            peers: named.peers,
         }
     }
 }

@@ -81,7 +81,7 @@ impl Transfer {
         })
     }
 
-    /// The command that ends it at this peer only, as a person can type it.
+    /// The command that ends this transfer at this peer only, as a person can type it.
     pub(crate) fn command_to_end(&self) -> String {
         let name = self.context.names.word(self.name(), self.info_hash());
         // A complete share that is resumed is in the phase `Checking` at first.
@@ -90,7 +90,7 @@ impl Transfer {
             return command_text("cancel", &[&name], &[]);
         }
         match self.group_name() {
-            // Without --here it would end for all peers.
+            // Without --here the share would end for all peers.
             Some(group) => command_text("stop_share", &[&group, &name], &["--here"]),
             None => command_text("stop_share", &["-", &name], &[]),
         }
@@ -145,7 +145,7 @@ fn withdrawn(reason: &str) -> String {
     format!("not shared any more: {reason}")
 }
 
-/// Why a download makes no progress, or why a share is not served.
+/// Why a download makes no progress, or why this peer does not serve what it has of a share.
 fn trouble(
     core: &Core<BlockBuffer>,
     publisher_trouble: Option<String>,

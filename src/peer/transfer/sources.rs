@@ -1,5 +1,6 @@
-//! Where a transfer finds peers and web seeds: what its `.torrent` or magnet link names. When a
-//! user downloads the same share again, what the other `.torrent` or magnet link names is added.
+//! The sources of a transfer: the trackers, web seeds and peers in its `.torrent` or magnet link.
+//! If a user downloads the same share again with another `.torrent` or magnet link, the sources in
+//! that one are added.
 
 use crate::system::lock;
 use crate::torrent::{Metainfo, NamedSources};

@@ -73,14 +73,14 @@ impl Transfer {
         }
         // A download that has taken its final name has no partial files any more.
         let opened = self.plan.open_whole(self.info(), &path);
-        let is_other = opened.is_err_and(|error| error.is_other_content());
+        let is_other = opened.is_err_and(|error| error.is_mismatch());
         match is_other || self.has_partial_files(place) {
             true => Err(StoreError::OtherContent(path)),
             false => Ok(()),
         }
     }
 
-    /// Whether its partial file or folder exists.
+    /// Whether the partial file or folder of this download exists.
     pub(super) fn has_partial_files(&self, place: &Destination) -> bool {
         let partial = self.plan.partial.as_ref();
         let path = partial.map(|partial| place.folder.join(partial));
@@ -232,7 +232,7 @@ impl Transfer {
         }
     }
 
-    /// The paths that it uses, now or when it is complete.
+    /// The paths that this transfer uses now, or will use when it is complete.
     pub(crate) fn paths(&self) -> Vec<PathBuf> {
         let mut paths = vec![self.plan.path()];
         if let RecordKind::Download(place) = &self.plan.kind

@@ -96,8 +96,9 @@ impl WebClient {
         }
     }
 
-    /// Sends a request. Refuses a server that is nearer than `nearest_allowed`. If the URL has a
-    /// query, refuses every server that is not on the Internet. Returns the zone of the server too.
+    /// Sends a request. Refuses a server that is nearer than `nearest_allowed` (the nearer of two
+    /// zones compares as the greater one). If the URL has a query, refuses every server that is not
+    /// on the Internet. Returns the zone of the server too.
     fn call(
         &self,
         url: &str,
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_with_a_query_is_refused_if_its_host_is_this_machine_however_written() {
+    fn a_url_with_a_query_is_refused_for_every_spelling_of_this_machine() {
         let (port, requested) = server(&[
             ("/to", "/file"),
             ("/query", "/x?query"),
@@ -300,8 +301,8 @@ mod tests {
         }
         assert!(open("http://127.0.0.1:PORT/to").is_ok());
         for path in ["query", "other", "link", "cloud"] {
-            let led = open(&format!("http://127.0.0.1:PORT/{path}"));
-            assert!(matches!(led, Err(WebError::Redirect(_))), "{path}");
+            let opened = open(&format!("http://127.0.0.1:PORT/{path}"));
+            assert!(matches!(opened, Err(WebError::Redirect(_))), "{path}");
         }
         let requested = requested.lock().unwrap();
         assert!(

@@ -48,6 +48,7 @@ enum EndOfUse {
     Useless(#[source] WebError),
     #[error("{MAX_FAILURES} failures in a row, the last one: {0}")]
     Failing(#[source] WebError),
+    /// The web seed gives way to another one that waits.
     #[error("this peer has all pieces of the web seed")]
     NothingLeft,
 }

@@ -392,7 +392,7 @@ fn all_acknowledged_commits_survive_a_crash_and_no_commit_is_partial() {
     let disk = Disk::default();
     initialize(&open_backend(disk.clone(), true).unwrap(), [1; 16]).unwrap();
     let start = disk.state().synced.clone();
-    let mut lost = 0;
+    let mut unacknowledged_lost = 0;
     for seed in 0..200 {
         let mut random = fastrand::Rng::with_seed(seed);
         let disk = Disk::with_bytes(start.clone());
@@ -422,9 +422,10 @@ fn all_acknowledged_commits_survive_a_crash_and_no_commit_is_partial() {
         let found: Rows = stored.rows.into_iter().collect();
         assert!(found == acknowledged || found == tried, "{seed}");
         assert_eq!(stored.origin, [1; 16]);
-        lost += usize::from(found == acknowledged && acknowledged != tried);
+        unacknowledged_lost += usize::from(found == acknowledged && acknowledged != tried);
     }
-    assert!(lost > 25, "{lost}");
+    // Only commits that were not acknowledged may be lost. The crashes must really lose some.
+    assert!(unacknowledged_lost > 25, "{unacknowledged_lost}");
 }
 
 #[test]

@@ -271,7 +271,11 @@ fn an_extension_with_a_changed_file_in_place_is_not_finished() {
         let download = open_extension(&sample, &destination).unwrap();
         // The only piece of the changed file also has bytes of fetched files. So this check cannot
         // know which file is wrong, and reports none.
-        assert!(download.check_in_place(&good(download.store())).is_ok());
+        assert!(
+            download
+                .check_files_in_place(&good(download.store()))
+                .is_ok()
+        );
         assert!(names_the_file(finish(download).unwrap_err()));
         fs::write(&file, &sample.bytes[..100_000]).unwrap();
     }

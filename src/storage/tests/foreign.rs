@@ -20,7 +20,7 @@ fn new(info: &Arc<Info>, destination: &Destination) -> Result<Download, StoreErr
     Download::open(layout, destination, DownloadMode::New, RecordedFiles::NONE)
 }
 
-fn file_of(bytes: &[u8]) -> Arc<Info> {
+fn info_of_content(bytes: &[u8]) -> Arc<Info> {
     let source = tempfile::tempdir().unwrap();
     let path = source.path().join("file");
     fs::write(&path, bytes).unwrap();
@@ -42,7 +42,7 @@ fn a_foreign_file_is_only_read_and_the_download_takes_the_name_with_the_info_has
     let bytes: Vec<u8> = (0..2_000_000u32)
         .map(|number| (number >> 7) as u8)
         .collect();
-    let info = file_of(&bytes);
+    let info = info_of_content(&bytes);
     let with_hash = format!("x.{}.part", info.info_hash());
     // Two of the four pieces of `half` are good.
     let mut half = bytes.clone();
@@ -109,7 +109,7 @@ fn a_foreign_folder_is_only_read() {
 
 #[test]
 fn a_used_name_is_skipped_and_opening_fails_if_a_name_is_locked_or_no_name_is_free() {
-    let info = file_of(b"content");
+    let info = info_of_content(b"content");
     let target = tempfile::tempdir().unwrap();
     let place = destination(&target, "x");
     let with_hash = format!("x.{}.part", info.info_hash());
@@ -156,7 +156,7 @@ fn without_kept_records(
 
 #[test]
 fn without_kept_records_a_file_with_the_info_hash_in_its_name_is_continued() {
-    let info = file_of(b"content");
+    let info = info_of_content(b"content");
     let with_hash = format!("x.{}.part", info.info_hash());
     type Prepare<'a> = &'a dyn Fn(&Path);
     let table: [(Prepare<'_>, &str, bool); 8] = [

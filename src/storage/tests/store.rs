@@ -65,8 +65,8 @@ fn a_share_that_differs_from_its_torrent_is_refused_and_the_error_names_the_file
         next = store.stamps_from(start, 2, &mut in_steps).unwrap();
         assert!(next.is_none_or(|next| next == start + 2));
     }
-    assert!(in_steps == stamps && store.are_wanted_files_unchanged(&in_steps));
-    assert!(!store.are_wanted_files_unchanged(&stamps[1..]));
+    assert!(in_steps == stamps && store.are_wanted_files_the_same(&in_steps));
+    assert!(!store.are_wanted_files_the_same(&stamps[1..]));
     let open_error = || {
         let opened = Store::open(FileLayout::all(info.clone()), &top);
         opened.and_then(|store| store.stamps()).unwrap_err()
@@ -120,8 +120,8 @@ fn a_new_modification_time_is_a_change_and_a_new_inode_alone_is_only_reported() 
     fs::copy(&path, &copy).unwrap();
     fs::rename(&copy, &path).unwrap();
     set_modified(modified);
-    // Only `are_wanted_files_unchanged` also compares inode numbers.
-    assert!(store.are_all_unchanged(&stamps) && !store.are_wanted_files_unchanged(&stamps));
+    // Only `are_wanted_files_the_same` also compares inode numbers.
+    assert!(store.are_all_unchanged(&stamps) && !store.are_wanted_files_the_same(&stamps));
     store.seal(&stamps);
     assert!(store.check_paths(0, usize::MAX).unwrap().has_other_inode);
 }

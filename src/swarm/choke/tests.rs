@@ -249,6 +249,7 @@ fn newcomers_are_three_times_as_likely_to_get_a_turn() {
         choker.add(LinkId(peer));
         choker.on_interested(LinkId(peer), true);
     }
+    // Peers 1 to 4 had a slot before. Peers 5 to 8 are the newcomers.
     for peer in 1..=4 {
         choker.peers.get_mut(&LinkId(peer)).unwrap().slot_changed = Some(Duration::ZERO);
     }
@@ -257,8 +258,8 @@ fn newcomers_are_three_times_as_likely_to_get_a_turn() {
         let drawn = choker.draw(all.clone(), 1, Duration::from_secs(5));
         newcomers += u32::from(drawn[0].0 > 4);
     }
-    let share = f64::from(newcomers) / f64::from(draws);
-    assert!((0.71..0.79).contains(&share), "{share}");
+    let fraction = f64::from(newcomers) / f64::from(draws);
+    assert!((0.71..0.79).contains(&fraction), "{fraction}");
 }
 
 #[test]
@@ -406,8 +407,8 @@ proptest! {
         for (peer, rate) in (1..=peers).zip(rates) {
             swarm.read_rates.insert(LinkId(peer), rate);
         }
-        let turns = (slots as u64 / 2).max(1);
-        swarm.run_seconds(30 * (peers.div_ceil(turns) + 1));
+        let turn_slots = (slots as u64 / 2).max(1);
+        swarm.run_seconds(30 * (peers.div_ceil(turn_slots) + 1));
         prop_assert_eq!(swarm.ever_served.len() as u64, peers);
     }
 

@@ -54,8 +54,8 @@ pub(super) struct Assembly<B> {
     budget: Box<dyn Budget>,
     /// The number of blocks that workers have.
     blocks_at_workers: u32,
-    /// When the download last began to have active pieces, or last gave up all of them: the later
-    /// of the two times.
+    /// When the time that counts towards `fetch::ABANDON_AFTER` began: when the download last began
+    /// to have active pieces, or last gave up all of them, whichever was later.
     active_since: Duration,
 }
 
@@ -183,7 +183,7 @@ impl<B> Assembly<B> {
         self.budget.release(blocks);
     }
 
-    /// How long the download has had active pieces.
+    /// How long the download has had active pieces, if it has any now.
     pub(super) fn active_for(&self, now: Duration) -> Duration {
         now.saturating_sub(self.active_since)
     }

@@ -35,10 +35,10 @@ pub(super) fn due_messages(
     let current: BTreeSet<SocketAddr> = flags.keys().copied().collect();
     let messages = links.iter_mut().filter_map(|(id, link)| {
         let number = pex_number(link)?;
-        let own = link.listens_at();
+        let receiver = link.listens_at();
         let changes = link
             .exchange
-            .next_message(now, &current, own, MAX_CONTACTS)?;
+            .next_message(now, &current, receiver, MAX_CONTACTS)?;
         let flags = |address| flags.get(&address).copied().unwrap_or(0);
         let added = changes.added.into_iter();
         let message = PexMessage {

@@ -145,8 +145,8 @@ impl<B: Debug> Fetch<B> {
                 self.progress.on_wanted(length, now);
                 // A web seed gets no cancel: its thread asks `Core::awaits` whether a block is
                 // still wanted.
-                let requested = cancel.into_iter().flatten();
-                for other in requested.filter(|other| links.contains_key(other)) {
+                let other_sources = cancel.into_iter().flatten();
+                for other in other_sources.filter(|other| links.contains_key(other)) {
                     #[cfg(test)]
                     if is_planted(Mutation::CancelLeftOut) {
                         continue;

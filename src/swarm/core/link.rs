@@ -14,7 +14,7 @@ const USEFUL_AFTER: Duration = Duration::from_secs(60);
 /// set can have.
 const MAX_CHOKED_BYTES: u64 = 8 << 20;
 
-/// The remote peer of a link, as its handshake and its connection show it.
+/// The remote peer of a link, as the connection and the BEP 3 handshake show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemotePeer {
     /// The other end of the connection.

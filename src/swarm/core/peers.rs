@@ -43,8 +43,8 @@ pub enum LinkRefusal {
     /// Nothing is served in this phase.
     #[error("not served now")]
     NotServed,
-    /// We called the address because a tracker named it, and that tracker has failed since (BEP
-    /// 27).
+    /// We called the address because a tracker named it, but meanwhile that tracker has failed
+    /// (BEP 27).
     #[error("the tracker that named it has failed")]
     GivenUp,
 }
@@ -323,12 +323,12 @@ impl Peers {
         id: LinkId,
         block: BlockRange,
         picker: &Picker,
-        serves: bool,
+        we_serve: bool,
         effects: &mut Vec<Effect<B>>,
     ) {
-        let is_owned = serves && picker.owned().contains(block.piece());
+        let is_available = we_serve && picker.owned().contains(block.piece());
         #[cfg(test)]
-        let is_owned = is_owned || is_planted(Mutation::UnownedServed);
+        let is_available = is_available || is_planted(Mutation::UnownedServed);
         let theirs = picker.pieces_of(id).map_or(0, PieceSet::count);
         let Some(link) = self.links.get_mut(&id) else {
             return;
@@ -336,7 +336,7 @@ impl Peers {
         let is_served = self.choker.is_served(id);
         #[cfg(test)]
         let is_served = is_served || is_planted(Mutation::ChokedServed);
-        if is_owned && (is_served || link.admit_choked_request(block, theirs)) {
+        if is_available && (is_served || link.admit_choked_request(block, theirs)) {
             effects.push(Effect::Serve(id, block));
         } else if link.remote().fast {
             effects.push(Effect::Send(id, OutgoingMessage::Reject(block)));
@@ -345,7 +345,7 @@ impl Peers {
 
     /// Whether the peer has every piece, or says that it only uploads (BEP 21) and is not
     /// interested.
-    pub(super) fn fetches_nothing(&self, id: LinkId, link: &Link, picker: &Picker) -> bool {
+    pub(super) fn remote_fetches_nothing(&self, id: LinkId, link: &Link, picker: &Picker) -> bool {
         let pieces = picker.pieces_of(id);
         pieces.is_some_and(PieceSet::is_full)
             || link.only_uploads() && !self.choker.is_interested(id)
@@ -360,7 +360,7 @@ impl Peers {
         effects: &mut Vec<Effect<B>>,
     ) {
         for (id, link) in &self.links {
-            if self.fetches_nothing(*id, link, picker) {
+            if self.remote_fetches_nothing(*id, link, picker) {
                 if let Some(address) = link.listens_at() {
                     self.contacts
                         .release_with_pause_until(address, now + SEED_CALL_AFTER);

@@ -119,9 +119,11 @@ pub(super) enum Transition {
     Lose(String),
     /// A further check found that a lost share is still lost, for this reason.
     StillLost(String),
-    /// The files are again what was verified.
+    /// A further check found that the files are again what was verified. The caller then makes
+    /// [`Transition::Begin`].
     Regain,
     /// The share is no longer served or fetched, so that a download of more files can replace it.
+    /// If that download does not start, the share is checked and begins again.
     SetAside,
     /// The share stops for good.
     Fail(String),

@@ -121,7 +121,8 @@ impl PickerLink {
         }
     }
 
-    /// BEP 6: a piece that was rejected although it was allowed is not requested again.
+    /// The peer rejected a request for this piece while it choked us. So the piece is not requested
+    /// again before the peer unchokes us (BEP 6).
     pub(super) fn remove_allowed(&mut self, piece: PieceIndex) {
         self.allowed.retain(|allowed| *allowed != piece);
     }

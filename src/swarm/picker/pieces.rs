@@ -42,7 +42,8 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// A share that owns `owned` already and needs only the pieces in `needed`.
+    /// The pieces of a share. Those in `owned` are here already. Only those in `needed` are
+    /// fetched.
     pub(super) fn new(lengths: Lengths, owned: PieceSet, needed: PieceSet, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let missing = lengths
@@ -140,7 +141,7 @@ impl Pieces {
         let had_free = active.has_free();
         let arrived = active.on_block(link, range.number());
         // A block whose request was given up is free, but may still arrive. If this was the last
-        // free block, the piece has no more blocks to request.
+        // free block and no run is left to begin, the piece has no more blocks to request.
         if had_free && !active.has_free() && active.next_run().is_none() {
             self.open_pieces.retain(|piece| *piece != range.piece());
         }
@@ -304,8 +305,8 @@ impl Pieces {
     }
 
     /// The waiting piece that a link should begin: one that the link offers. With `in_order`, the
-    /// first. For a web seed, the next in its range. Otherwise the latest that the peer suggests,
-    /// or the rarest.
+    /// first. For a web seed, the next in its range. Otherwise the one that the peer suggested most
+    /// recently, or the rarest.
     fn waiting_piece(&self, link: &PickerLink, in_order: bool) -> Option<PieceIndex> {
         let first_from = |number: u32| {
             let pieces =

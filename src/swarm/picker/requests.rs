@@ -24,8 +24,8 @@ const MIN_KEPT_CANCELLED: u32 = 8_192;
 #[derive(Debug)]
 pub(super) struct Requests {
     window: Window,
-    /// The time of each request. A window holds thousands of blocks, and a link may answer in any
-    /// order.
+    /// The time of each request. It is a map because a window holds thousands of blocks, and a link
+    /// may answer in any order.
     in_flight: BTreeMap<BlockRange, Duration>,
     /// Cancelled blocks that may still arrive without a breach of the protocol.
     cancelled: CancelledBlocks,
@@ -183,7 +183,7 @@ impl CancelledBlocks {
         self.newer.blocks.contains_key(&range) || self.older.blocks.contains_key(&range)
     }
 
-    /// Removes a block once. Returns whether it was there.
+    /// Forgets one cancel of a block. Returns whether there was one.
     fn take(&mut self, range: BlockRange) -> bool {
         self.older.take(range) || self.newer.take(range)
     }

@@ -25,45 +25,45 @@ fn a_later_bitfield_adds_pieces_and_takes_none_back() {
 }
 
 #[test]
-fn a_block_is_awaited_until_it_arrives_and_a_stalled_web_seed_keeps_its_window() {
+fn a_block_is_awaited_until_any_link_delivers_it_and_a_stalled_web_seed_keeps_its_window() {
     let lengths = Lengths::new(8 * 16_384, 16_384).unwrap();
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
-    let web_seed = LinkId(2);
-    picker.add_web_seed(web_seed, PieceSet::full(&lengths), 8);
-    picker.add_web_seed(LINK, PieceSet::full(&lengths), 8);
+    let (stalled, other) = (LinkId(2), LINK);
+    picker.add_web_seed(stalled, PieceSet::full(&lengths), 8);
+    picker.add_web_seed(other, PieceSet::full(&lengths), 8);
     let next_blocks = |picker: &mut Picker, id, now| {
         let mut blocks = Vec::new();
         picker.next_blocks(id, now, &mut |_| true, &mut blocks);
         blocks
     };
     let now = Duration::from_secs(1);
-    let requested = next_blocks(&mut picker, web_seed, now);
+    let requested = next_blocks(&mut picker, stalled, now);
     let [first, second, ..] = requested[..] else {
         panic!("{requested:?}")
     };
-    assert!(picker.awaits(web_seed, first) && !picker.awaits(LINK, first));
+    assert!(picker.awaits(stalled, first) && !picker.awaits(other, first));
     // The requests are taken from the stalled web seed. But each block is still awaited from it
-    // until another link delivers that block.
+    // until the other web seed delivers that block.
     let late = now + STALLED_AFTER;
     assert_eq!(picker.take_from_stalled(late).len(), 1);
-    let requested_again = next_blocks(&mut picker, LINK, late);
-    assert!(requested_again.contains(&first) && picker.awaits(web_seed, first));
+    let requested_again = next_blocks(&mut picker, other, late);
+    assert!(requested_again.contains(&first) && picker.awaits(stalled, first));
     assert!(matches!(
-        picker.on_block(LINK, first, late),
+        picker.on_block(other, first, late),
         Arrival::Needed { .. }
     ));
-    assert!(!picker.awaits(web_seed, first) && picker.awaits(web_seed, second));
+    assert!(!picker.awaits(stalled, first) && picker.awaits(stalled, second));
     let still_requested = requested_again.into_iter().filter(|block| *block != first);
     let mut still_requested: Vec<BlockRange> = still_requested.collect();
     still_requested.sort();
-    assert_eq!(picker.abandon_active(), [(LINK, still_requested)]);
-    assert!(!picker.awaits(web_seed, second));
+    assert_eq!(picker.abandon_active(), [(other, still_requested)]);
+    assert!(!picker.awaits(stalled, second));
     assert_eq!(
-        next_blocks(&mut picker, web_seed, late).len(),
+        next_blocks(&mut picker, stalled, late).len(),
         requested.len()
     );
-    picker.remove_link(web_seed);
-    assert!(!picker.awaits(web_seed, second));
+    picker.remove_link(stalled);
+    assert!(!picker.awaits(stalled, second));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | a block is requested only from an open link whose peer has the piece | `on_request` |
 //! | a block is requested only if the peer does not choke us or allows the piece | `on_request` |
-//! | no block is requested twice from one link, or from more than two links | `on_request` |
+//! | a block is in flight at most once on each link, and on at most two links | `on_request` |
 //! | a block is requested from two links only in endgame | `on_request` |
 //! | the core and the links agree on the requests in flight | `check` |
 //! | we have sent `interested` to each peer that has a wanted piece | `check` |

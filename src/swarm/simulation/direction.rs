@@ -25,7 +25,7 @@ pub(super) struct Direction {
     /// Since when the writer has been busy with one write.
     busy: Option<Duration>,
     last_arrival: Duration,
-    /// Bytes of blocks sent, and when the last one was sent.
+    /// Bytes of blocks sent, and the time at which the write of the latest block ends.
     sent: (u64, Duration),
 }
 

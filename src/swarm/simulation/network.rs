@@ -246,8 +246,8 @@ impl Network {
         self.write(connection, from, events, Direction::on_written);
     }
 
-    /// Closes a connection. The other peer notices that after all packets on the way to it have
-    /// arrived.
+    /// Closes a connection. The other peer receives all packets that are on the way to it, and only
+    /// then notices the end.
     pub(super) fn close(
         &mut self,
         connection: ConnectionNumber,

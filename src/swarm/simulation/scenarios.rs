@@ -139,8 +139,8 @@ fn a_peer_that_never_reads_and_a_peer_that_delivers_nothing_lose_their_links() {
 #[test]
 fn a_piece_requested_from_a_silent_link_alone_is_fetched_over_another_link() {
     let silent = rogue(Misbehaviour::Silent);
+    // A piece that failed is fetched again from one link alone, perhaps from a silent one.
     for simulation_seed in 0..10 {
-        // A piece that failed is fetched from one link alone, perhaps from a silent one.
         let far = Duration::from_millis(30);
         let others = [
             PeerPlan {

@@ -48,8 +48,8 @@ fn in_many_small_simulations_every_peer_becomes_complete() {
 }
 
 /// Runs simulations of two hundred peers. No download starves while others finish: each ends within
-/// 2 x (M + A). M is the time that the median download takes. A is the time in which the download
-/// itself could fetch everything over a single connection.
+/// 2 x (M + A). M is the time that the median download takes. A is the time in which this download
+/// could fetch everything over one of its own connections.
 fn run_large_simulations(usual: u64) {
     for seed in seeds(usual) {
         let _print = PrintSeedOnFailure("large", seed);

@@ -17,7 +17,7 @@ use crate::net::{
     Wait,
 };
 use crate::system::cause;
-use crate::tracker::closed_run::no_run;
+use crate::tracker::closed_run::no_run_answer;
 use crate::wire::access::{
     AccessErrorKind, AccessRefusal, AccessReplyMessage, AccessRequest, AccessRequestMessage,
     MAX_FIRST_FRAME, MAX_FRAME, PROTOCOL, SAME_VERSION,
@@ -331,8 +331,9 @@ fn full_reply(id: u32, full: Full) -> AccessReplyMessage {
 
 /// The reply to bytes that are not a request. The connection is closed after it.
 fn bad_request_reply(body: &[u8], error: &ControlError) -> Vec<u8> {
-    // A client of a closed run understands only a reply of that protocol.
-    if let Some(answer) = no_run(body) {
+    // The bytes may be a request of a closed run's client. It understands only the replies of
+    // closed runs.
+    if let Some(answer) = no_run_answer(body) {
         return answer;
     }
     let (theirs, message) = match error {

@@ -1,6 +1,6 @@
 //! The users who have left a group lately. The tracker's answer to an announce lists them.
 //!
-//! Locks: `known`, for a look-up or a change.
+//! Locks: `known`, to read or change the map. It is not held while the registry is read.
 
 use crate::system::{lock, since_1970};
 use crate::tracker::registry::{Label, RowId};

@@ -266,8 +266,8 @@ impl State {
 }
 
 impl Watch {
-    /// Whether this watch was begun with the token that contains `login`, and not with an earlier
-    /// token, which the peer has renewed since.
+    /// Whether this watch was begun with the token that contains `login`. Returns `false` if the
+    /// peer has renewed its token since the watch was begun.
     pub(super) fn is_for(&self, login: &Login) -> bool {
         self.login == *login
     }

@@ -31,7 +31,8 @@ pub(super) fn news(
             true => registry.decisions_and_requests(account, &seen, after, PAGE_LENGTH),
             false => registry.decisions(account, &seen, after, PAGE_LENGTH),
         };
-        // The peer reads all pages, and then stores the `seen` of the first page.
+        // All decisions that the peer or this tracker knows now. The peer stores the value of the
+        // first page, after it has read all pages: see `AccessAnswer::Decisions`.
         let mut covered = seen.clone();
         covered.join(registry.version_vector());
         AccessAnswer::Decisions {

@@ -48,6 +48,8 @@ impl OperatorAccess {
         self.all_pages(|registry, after| registry.groups(None, after, usize::MAX))
     }
 
+    /// All entries of a list. It is read in pages, because the registry limits the length of a page
+    /// even if `usize::MAX` entries are requested.
     fn all_pages<T>(&self, page: impl Fn(&Registry, Option<&Cursor>) -> Page<T>) -> Vec<T> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {

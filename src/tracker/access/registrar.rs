@@ -101,7 +101,7 @@ impl Registrar {
     }
 
     /// Waits until the thread for hints has ended. It ends when the registry store stops.
-    pub(in crate::tracker) fn wait(&self) {
+    pub(in crate::tracker) fn wait_for_hints(&self) {
         self.hints.wait();
     }
 
@@ -412,8 +412,8 @@ impl Registrar {
             log::error!("cannot make a key for group {name}: {error}");
             no_randomness()
         };
-        // Members show the certificate of the authority to every peer that connects. So the
-        // certificate contains the group's id, not its name.
+        // Members show the certificate of the authority to every peer that connects, even to
+        // strangers. So the certificate contains the group's id, not its name.
         let authority =
             GroupAuthority::generate(&id.to_string()).map_err(|error| no_key(&error))?;
         let secret = GroupKey::new(authority.to_pem()).map_err(|error| no_key(&error))?;

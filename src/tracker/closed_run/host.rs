@@ -42,7 +42,8 @@ pub struct RunHost {
     run: Arc<RunningRun>,
     tracker: Tracker,
     stop: Stop,
-    aborting: JoinHandle<()>,
+    /// The thread that aborts the run when the stop flag is raised.
+    abort_thread: JoinHandle<()>,
     _running_file: RunningFile,
 }
 
@@ -76,7 +77,7 @@ impl RunHost {
             ..TrackerOptions::new(endpoint.listener)
         })?;
         let (stop, stop_flag) = (endpoint.stop.clone(), endpoint.stop);
-        let aborting = thread::Builder::new().name("stop".into()).spawn(move || {
+        let abort_thread = thread::Builder::new().name("stop".into()).spawn(move || {
             while !stop_flag.wait(LONG_SLEEP) {}
             run_to_abort.abort("the tracker was stopped");
         });
@@ -84,7 +85,7 @@ impl RunHost {
             run,
             tracker,
             stop,
-            aborting: aborting.map_err(NodeError::Thread)?,
+            abort_thread: abort_thread.map_err(NodeError::Thread)?,
             _running_file: running_file,
         })
     }
@@ -93,8 +94,9 @@ impl RunHost {
     pub fn wait_until_ended(self) -> RunOutcome {
         let outcome = self.run.wait_until_ended();
         self.tracker.stop();
+        // Ends the thread. The run has ended already, so the thread aborts nothing.
         self.stop.stop();
-        let _ = self.aborting.join();
+        let _ = self.abort_thread.join();
         outcome
     }
 }

@@ -20,4 +20,4 @@ use files::Files;
 pub use host::{CLOSED_RUN_ONLY, RunHost, RunOptions};
 pub use run::{CLIENT_TIMEOUT, ClosedRun, DEFAULT_WAIT, HELLO_TIMEOUT, NO_LIVING_OWNER};
 pub use running::RunningRun;
-pub(super) use running::no_run;
+pub(super) use running::no_run_answer;

@@ -324,8 +324,8 @@ impl ClosedRun {
     }
 
     /// Addresses of the other clients that have the file or download it. Those with the whole file
-    /// come first. Otherwise the order is by number, starting after the number of the client that
-    /// asks, so that not all clients ask the same owner first.
+    /// come first. Each of the two groups is in the order of the numbers, starting after the number
+    /// of the client that asks, so that not all clients ask the same owner first.
     fn owners(&self, number: ClientNumber, info_hash: InfoHash) -> RunAnswer {
         use std::ops::Bound::{Excluded, Unbounded};
         let after = self.clients.range((Excluded(number), Unbounded));
@@ -370,7 +370,8 @@ impl ClosedRun {
 
     /// Ends the clients that have not reported in time. Also names those that never connected, if
     /// their numbers are certain. They are certain if no client has a number above the expected
-    /// count: then the clients that never connected have the unused numbers up to this count.
+    /// count: then the clients that never connected have the unused numbers up to this count. At
+    /// most [`MAX_SENT_FAILURES`] of them are named, and the others counted.
     fn end_unreported_clients(&mut self, effects: &mut Vec<RunEffect>) {
         let did_not_report = format!("did not report within {} s", self.wait.as_secs_f64());
         for (number, client) in &mut self.clients {

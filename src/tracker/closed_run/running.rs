@@ -268,10 +268,10 @@ fn write(stream: &TlsStream, outbox: &Outbox<RunNotice>) {
     stream.hang_up();
 }
 
-/// The answer to `body` if this tracker serves no closed run. A closed run's client gets an error
-/// kind of closed runs, because it understands no other. `None` if `body` is not a request of such
-/// a client.
-pub(in crate::tracker) fn no_run(body: &[u8]) -> Option<Vec<u8>> {
+/// The answer to `body` if this tracker serves no closed run: an error of [`RunErrorKind`], because
+/// a closed run's client understands no other errors. `None` if `body` is not a request of such a
+/// client.
+pub(in crate::tracker) fn no_run_answer(body: &[u8]) -> Option<Vec<u8>> {
     let request = RunRequestMessage::decode(body).ok()?;
     let answer = RunAnswer::Error {
         kind: RunErrorKind::NoRun,

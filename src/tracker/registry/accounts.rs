@@ -28,7 +28,7 @@ impl Registry {
         self.write(version, &[account.id], [Row::Account(account)])
     }
 
-    /// Checks that the name is free. Does not check its form, as [`Registry::create_account`] does.
+    /// Checks only that the name is free. [`Registry::create_account`] also checks the name's form.
     ///
     /// # Errors
     /// [`Refusal::NameTaken`].

@@ -111,8 +111,9 @@ impl Catalogue {
 
     /// The share that a name from the catalogue refers to, with or without a tag.
     pub(super) fn find(&self, group: RowId, shown: &str) -> Option<RowId> {
-        let untagged = FileName::new(shown).ok();
-        if let Some(holder) = untagged.and_then(|name| self.holder(group, &name)) {
+        // A name may itself end like a tag, so the text is first taken as a whole name.
+        let whole = FileName::new(shown).ok();
+        if let Some(holder) = whole.and_then(|name| self.holder(group, &name)) {
             return Some(holder);
         }
         let (name, wanted) = shown.rsplit_once('~')?;

@@ -89,8 +89,8 @@ impl Change {
         self.rows.values()
     }
 
-    /// Advances `known`, the version vector of another registry, to its state after that registry
-    /// has merged this change.
+    /// Advances `known`, the version vector of a registry, to its state after the registry has
+    /// merged this change.
     pub fn advance(&self, known: &mut VersionVector) {
         for (origin, span) in self.covers() {
             if known.of(origin) >= span.after {

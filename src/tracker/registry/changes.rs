@@ -90,7 +90,7 @@ impl Changes {
 
     /// Updates the numbers when the stamp at which a former member was accepted again
     /// (`GroupMembers::readmission_stamp`) changes from `before` to `after`. Then the other members
-    /// must learn that they may give it data again.
+    /// must learn that they may send data to this member again.
     pub(super) fn update_readmission(
         &mut self,
         (group, account): (RowId, RowId),

@@ -49,6 +49,8 @@ impl Index {
         if let (Some(Row::Invite(row)), None) = (before, rows.get(&id)) {
             self.invites.remove(&row.code);
         }
+        // Only invites, revocations and receipts are ever removed. Revocations and receipts are
+        // listed only in `writes`.
         let Some(row) = rows.get(&id) else { return };
         let owner = match row {
             Row::Membership(row) => self.owner(row.group),

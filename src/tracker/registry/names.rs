@@ -94,8 +94,8 @@ where
     }
 
     /// A claimed name that is the given one, or differs from it only in case. Names are sorted
-    /// without regard to case. Only names that differ in nothing else are sorted by case. So they
-    /// are one range: it begins with the name in upper case and ends with the name in lower case.
+    /// without regard to case first, then by case. So all names that differ only in case are one
+    /// range: it begins with the name in upper case and ends with the name in lower case.
     fn equal_ignoring_case(&self, name: &N) -> Option<&N> {
         let label = Label::from(name);
         let first = label.name().to_ascii_uppercase().parse().ok()?;

@@ -86,8 +86,8 @@ impl Clock {
         }
     }
 
-    /// The stamp for a write at `now`: later than every witnessed stamp. Repeated calls return the
-    /// same stamp until it is witnessed, so a write that fails has no effect on the clock.
+    /// The stamp for a write at `now`: later than every witnessed stamp. The clock changes only
+    /// when the stamp is witnessed, so a write that fails has no effect on the clock.
     pub fn next(&self, now: Duration) -> Stamp {
         let wall = millis(now);
         let (last_wall, last_counter) = self.last;

@@ -30,9 +30,9 @@ impl Update {
         self.change.as_ref()
     }
 
-    /// The origins of which the merged change has writes, but this registry lacks earlier writes.
-    /// The caller must ask the sender of the change for all writes that the version vector of this
-    /// registry does not include.
+    /// The merged change has writes of these origins, but this registry lacks earlier writes of
+    /// them. The caller must ask the sender of the change for all writes that the version vector of
+    /// this registry does not include.
     pub fn gaps(&self) -> &[Origin] {
         &self.gaps
     }

@@ -109,8 +109,8 @@ fn write(store: &RegistryStore, stream: &TlsStream, outbox: &ReplicaOutbox) {
     stream.hang_up();
 }
 
-/// The requested part of a blob (an info dictionary). `None` if the blob cannot be read or has no
-/// such part.
+/// The requested part of a blob (an info dictionary), or `NoBlob` if the store does not have the
+/// blob. `None` if the blob cannot be read or has no such part.
 fn blob(store: &RegistryStore, info_hash: InfoHash, offset: u32) -> Option<ReplicaMessage> {
     let bytes = store.info(info_hash).map_err(|error| {
         log::error!("cannot read the info dictionary {info_hash}: {error}");

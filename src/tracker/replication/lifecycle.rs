@@ -5,7 +5,9 @@
 //! |---|---|---|
 //! | starting | enough is known ([`Lifecycle::may_serve`]) | serving |
 //! | starting, serving | the tracker stalled ([`Lifecycle::restarted`]) | starting |
-//! | starting, serving | another tracker has newer data, or the same origin | halted, for good |
+//! | starting, serving | another tracker knows later writes of our origin, or has it | halted |
+//!
+//! A halted tracker stays halted.
 
 use super::{HaltReason, Moment, OtherReplicas, START_WAIT, Serving, StartData};
 use crate::tracker::registry::VersionVector;
@@ -65,13 +67,13 @@ impl Lifecycle {
             return false;
         };
         let waited = now.elapsed >= since + START_WAIT;
-        let in_sync = others.any_in_sync(ours, false);
-        let in_sync_with_serving = others.any_in_sync(ours, true);
+        let caught_up = others.caught_up_with_any(ours, false);
+        let caught_up_with_serving = others.caught_up_with_any(ours, true);
         let ready = match start {
             StartData::Alone => true,
-            StartData::Resumed => (others.all_have_reported() && in_sync) || waited,
-            StartData::Empty => in_sync || (!others.any_connected() && waited),
-            StartData::Restored => in_sync_with_serving,
+            StartData::Resumed => (others.all_have_reported() && caught_up) || waited,
+            StartData::Empty => caught_up || (!others.any_connected() && waited),
+            StartData::Restored => caught_up_with_serving,
         };
         // A single tracker, even a restored one, has no other tracker to wait for.
         ready || others.listed.is_empty()

@@ -1,4 +1,4 @@
-//! Every time and size of replication.
+//! All time limits, intervals and sizes of replication.
 
 use std::time::Duration;
 

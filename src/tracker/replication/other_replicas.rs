@@ -325,7 +325,7 @@ impl OtherReplicas {
     }
 
     /// The last of a tracker's writes that is known here.
-    pub(super) fn known_writes_of(
+    pub(super) fn last_known_write_of(
         &self,
         number: TrackerNumber,
         ours: &VersionVector,
@@ -464,9 +464,9 @@ impl OtherReplicas {
         self.all_connected().next().is_some()
     }
 
-    /// Whether a connected tracker has reported a version vector that has nothing beyond `ours`.
-    /// With `and_serves`, only trackers that serve count.
-    pub(super) fn any_in_sync(&self, ours: &VersionVector, and_serves: bool) -> bool {
+    /// Whether this tracker has caught up with some connected tracker: `ours` includes the version
+    /// vector that the other has reported. With `and_serves`, only trackers that serve count.
+    pub(super) fn caught_up_with_any(&self, ours: &VersionVector, and_serves: bool) -> bool {
         let mut up = self
             .listed
             .values()

@@ -55,7 +55,7 @@ pub struct Replica {
     pub(super) batch: usize,
     clock: RunningClock,
     next_gc: Duration,
-    /// Origins whose stamps were reported as far ahead, with the time of the last report.
+    /// Origins for which a [`Report::Drift`] was made, with the time of the last one.
     drift_reports: BTreeMap<Origin, Duration>,
 }
 
@@ -135,8 +135,8 @@ impl Replica {
     /// tracker back into the state after a start. Otherwise `None`. Always `None` if this tracker
     /// has halted or no other tracker is listed.
     pub fn stalled_for(&self, now: Moment) -> Option<Duration> {
-        let away = self.clock.away(now);
-        (away >= STALL_LIMIT && !self.is_exempt_from_restarts()).then_some(away)
+        let passed = self.clock.since_last_event(now);
+        (passed >= STALL_LIMIT && !self.is_exempt_from_restarts()).then_some(passed)
     }
 
     /// Replaces the list of tracker numbers. It does not matter whether this tracker's own is among
@@ -506,7 +506,7 @@ impl Replica {
                 return self.reject(connection, Some(other), reason.to_owned());
             }
             // A repeated push: perhaps the confirmation was lost.
-            if let Some(upto) = self.others.known_writes_of(other, versions) {
+            if let Some(upto) = self.others.last_known_write_of(other, versions) {
                 let id = upto.number();
                 self.effects
                     .send_when_durable(connection, ReplicaMessage::Pushed { id });
@@ -666,6 +666,7 @@ impl Replica {
             if !versions.includes(&caught_up.reached) {
                 self.others.pause_until(other, now.elapsed + RETRY_PAUSE);
             }
+            // The report is not new, but this tracker may be in sync with the sender only now.
             self.on_versions(other, &reported);
         }
     }
@@ -716,7 +717,8 @@ impl Replica {
         }
     }
 
-    /// Reports stamps that are far ahead, once an hour per origin.
+    /// Reports that stamps of an origin are far ahead of the wall clock here, at most once an hour
+    /// per origin.
     fn note_drift(&mut self, Drift { origin, ahead }: Drift, now: Moment) {
         let last = self.drift_reports.get(&origin);
         if last.is_none_or(|last| now.elapsed >= *last + DRIFT_REPEAT) {

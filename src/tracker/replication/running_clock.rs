@@ -33,7 +33,7 @@ impl RunningClock {
 
     /// Time since the last event, by the clock that has advanced more. If the machine slept,
     /// perhaps only one of the clocks has counted the sleep.
-    pub(super) fn away(&self, now: Moment) -> Duration {
+    pub(super) fn since_last_event(&self, now: Moment) -> Duration {
         let elapsed = now.elapsed.saturating_sub(self.last.elapsed);
         elapsed.max(now.wall.saturating_sub(self.last.wall))
     }
@@ -41,18 +41,18 @@ impl RunningClock {
     /// Notes an event. Returns the running time at the event, and the length of the pause before
     /// it, if there was one.
     pub(super) fn note(&mut self, now: Moment) -> (Moment, Option<Duration>) {
-        let away = self.away(now);
+        let since_last_event = self.since_last_event(now);
         let elapsed = now.elapsed.saturating_sub(self.last.elapsed);
         if elapsed > PAUSE {
             self.paused += elapsed;
         }
         self.last = now;
         let running = self.running(now);
-        if away <= PAUSE {
+        if since_last_event <= PAUSE {
             return (running, None);
         }
-        self.last_pause = Some((away, running.elapsed));
-        (running, Some(away))
+        self.last_pause = Some((since_last_event, running.elapsed));
+        (running, Some(since_last_event))
     }
 
     /// The running time at `now`.

@@ -24,7 +24,7 @@ use world::World;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mutation {
     None,
-    /// Reported ends of memberships are ignored.
+    /// A tracker ignores ends of memberships in the changes of other trackers.
     IgnoreMembershipEnds,
     /// A commit counts as durable before it is on the disk.
     AcknowledgeBeforeCommit,
@@ -34,8 +34,8 @@ enum Mutation {
     KeepOriginAfterDiskLoss,
     /// A repeated request creates rows under new ids.
     NewIdsOnRepeat,
-    /// A tracker that begins to serve before all others have reported keeps its stored origin, even
-    /// if its data are an older copy.
+    /// A tracker that begins to serve before all others have reported their version vectors keeps
+    /// its stored origin, even if its data are an older copy.
     KeepOriginOfOlderCopy,
     /// A tracker does not notice its pauses, so no pause makes it start again.
     NeverRestart,

@@ -16,7 +16,8 @@ pub struct ClusterStatus {
     pub serving: Serving,
     /// Number of writes that wait for another tracker or the disk.
     pub waiting: usize,
-    /// Number of blobs that rows name and that are not stored here.
+    /// Number of info dictionaries (`blobs`) that a row here refers to, but that are not stored
+    /// here.
     pub missing_blobs: usize,
     /// The other listed trackers, sorted by number.
     pub others: Vec<ReplicaStatus>,
@@ -34,8 +35,9 @@ pub struct ReplicaStatus {
     /// Whether it is up to date: it has all writes of this tracker, except those in transit. A
     /// write waits until one of the trackers that are up to date confirms it.
     pub current: bool,
-    /// Number of writes known here that it lacks, as last reported. `None` after each hello from it
-    /// and after each stall of this tracker, until its next report.
+    /// Number of writes known here that the other tracker lacks, as it last reported. `None` after
+    /// each hello from it and after each stall of this tracker, until the other tracker reports
+    /// again.
     pub it_lacks: Option<u64>,
     /// Number of writes that it has reported and that are not known here.
     pub we_lack: u64,

@@ -16,7 +16,7 @@ pub enum OpenError {
     Database(#[from] DatabaseError),
     /// A stored row or version vector cannot be read.
     #[error("the registry in {folder} cannot be read: {source}; restore a backup of it")]
-    Row {
+    Unreadable {
         /// The state folder.
         folder: String,
         /// What is wrong.
@@ -46,7 +46,7 @@ pub(super) fn fresh_origin(folder: &Path) -> Result<Origin, OpenError> {
 
 pub(super) fn load(folder: &Path, stored: DatabaseContents) -> Result<Registry, OpenError> {
     let folder_text = || folder.display().to_string();
-    let unreadable = |source| OpenError::Row {
+    let unreadable = |source| OpenError::Unreadable {
         folder: folder_text(),
         source,
     };

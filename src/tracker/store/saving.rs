@@ -28,7 +28,8 @@ struct Queue {
     waiting: Vec<Save>,
     /// Number of the last durable commit.
     durable: u64,
-    /// From now on nothing is queued. [`Saves::save`] returns when the queue is empty.
+    /// Set by [`Saves::end`]: no more changes will be queued, and [`Saves::save`] returns when
+    /// `waiting` is empty.
     ended: bool,
     failed: bool,
 }

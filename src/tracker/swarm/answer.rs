@@ -65,6 +65,8 @@ impl Swarm {
     /// The limits of addresses in a new answer. `None` if there is nothing to limit: each address
     /// has few peers, or all peers have the address of the asking peer.
     fn limits_of(&self, asking: &PeerAnnounce, size: AnswerSize) -> Option<AddressLimits> {
+        // A swarm of few peers has no table of addresses. It counts as crowded if it has more peers
+        // than one address may have in the answer.
         let crowded = if self.addresses.has_table() {
             self.addresses.is_crowded()
         } else {
@@ -178,7 +180,7 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
         }
         let candidates = self.swarm.lists.candidates(self.wanted);
         let total = candidates.len();
-        // With fewer candidates, each one was a stratum of its own, and was drawn there.
+        // Up to this number of candidates, each is a stratum of its own, so `draw` has tried it.
         if total > self.size.peers + 1 {
             let first = fastrand::usize(..total);
             let numbers = (first..total).chain(0..first).take(MAX_LOOKED_AT);

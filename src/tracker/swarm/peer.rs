@@ -37,7 +37,7 @@ impl AddAssign for Traffic {
     }
 }
 
-/// State of a peer that outlives a restart.
+/// The state of a peer that the tracker saves for its next start.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::tracker) struct SavedPeer {
     pub(in crate::tracker) id: SavedId,

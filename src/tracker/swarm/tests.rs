@@ -245,10 +245,14 @@ fn silent_peers_are_removed_and_the_index_stays_correct() {
         assert_eq!(swarm.renew(&repeated), Ok(Some(Renewal::Stays)));
     }
     let mut gone = 0;
-    swarm.expire(LATER, |_, present| gone += u32::from(present.is_none()));
+    swarm.expire(LATER, |_, new_prefix| {
+        gone += u32::from(new_prefix.is_none());
+    });
     assert_eq!((gone, swarm.len()), (66, 34));
     check(&swarm);
-    swarm.expire(LATER * 2, |_, present| gone += u32::from(present.is_none()));
+    swarm.expire(LATER * 2, |_, new_prefix| {
+        gone += u32::from(new_prefix.is_none());
+    });
     assert_eq!((gone, swarm.len()), (100, 0));
 }
 

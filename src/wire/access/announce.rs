@@ -11,8 +11,8 @@ use std::num::NonZeroU16;
 
 /// The most announces in one request.
 pub const MAX_ANNOUNCES: usize = 100;
-/// Bytes of one announce in a request: the info-hash, then uploaded, downloaded and left in 8 bytes
-/// each, big-endian, then the event.
+/// Bytes of one announce in a request: 20 of the info-hash; 8 each of the numbers `uploaded`,
+/// `downloaded` and `left`, big-endian; 1 of the event.
 const ANNOUNCE_LENGTH: usize = 45;
 
 /// The announces of one peer to the swarms of shares of one group: at least one announce, at most

@@ -47,7 +47,7 @@ pub struct GroupNumbers {
 pub struct NewPeers {
     /// The swarm.
     pub info_hash: InfoHash,
-    /// The addresses that they listen on.
+    /// The addresses on which the new peers listen.
     pub addresses: CompactAddresses,
 }
 

@@ -1,5 +1,5 @@
 //! The answer to a peer that asks how a tracker sees it: the tracker's clock, the peer's address,
-//! and whether the peer's port can be reached. It has no secrets, so anyone may ask.
+//! and whether the peer's port can be reached. The answer has no secrets, so anyone may ask.
 
 use crate::bencode::Item;
 use crate::wire::control::{ControlError, MessageFields};

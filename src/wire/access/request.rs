@@ -208,8 +208,8 @@ pub enum AccessRequest {
     /// Lists decisions of other users about this user that the peer has not received. The answer is
     /// [`super::AccessAnswer::Decisions`].
     ListDecisions {
-        /// The decisions that the peer has received: the `seen` that it stored when it listed
-        /// decisions before. All requests for pages of one list carry the same value.
+        /// The decisions that the peer has received: the `seen` of the first answer to its previous
+        /// list, or empty. All requests for pages of one list carry the same value.
         seen: SeenDecisions,
         /// Whether the peer also wants to know of new requests to join a group that the user owns.
         /// A tracker of the previous program version refuses a message with this field, although

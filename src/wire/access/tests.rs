@@ -223,7 +223,7 @@ fn page<T>(entries: Vec<T>) -> ListPage<T> {
     }
 }
 
-/// Every kind of answer, and its bytes.
+/// Every kind of answer and two refusals, each with the bytes of its reply.
 fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
     vec![
         (Ok(AccessAnswer::Done), b"d2:idi7e8:protocoli2e4:type4:donee"),

@@ -174,8 +174,8 @@ impl UdpResponse {
 }
 
 impl UdpAnnounceResponse {
-    /// The same response in the form of HTTP. As for HTTP, the interval is bounded, and addresses
-    /// that no peer can have are dropped.
+    /// The same response in the form of an HTTP response. The same limits apply: the interval is
+    /// bounded, and addresses that no peer can have are dropped.
     pub fn into_response(self) -> AnnounceResponse {
         let peers = self.peers.into_iter();
         let peers = peers.filter(|peer| is_peer_address(*peer));

@@ -15,7 +15,8 @@ const SWARM: InfoHash = InfoHash([0xab; 20]);
 const OTHER_SWARM: InfoHash = InfoHash([0xcd; 20]);
 const OUR_HANDSHAKE: &[u8; 68] = &[19; 68];
 
-fn group() -> GroupAuthority {
+/// Another group at each call: the id is always the same, but the key is new.
+fn new_group() -> GroupAuthority {
     GroupAuthority::generate("5f3a").unwrap()
 }
 
@@ -60,7 +61,7 @@ fn connect_peers(
 /// Sends raw bytes to a member. Returns the error of the member and all bytes that the caller
 /// receives.
 fn send_raw(bytes: &[u8]) -> (GroupTlsError, Vec<u8>) {
-    let called = tls(member(&group(), "alice"));
+    let called = tls(member(&new_group(), "alice"));
     let (near, far) = sockets();
     (&*near).write_all(bytes).unwrap();
     near.shutdown(Shutdown::Write).unwrap();
@@ -77,7 +78,7 @@ fn call_with(
     config: ClientConfig,
     name: ServerName<'static>,
 ) -> (io::Result<Vec<u8>>, GroupTlsError) {
-    let called = tls(member(&group(), "alice"));
+    let called = tls(member(&new_group(), "alice"));
     let (near, far) = sockets();
     thread::scope(|scope| {
         let calling = scope.spawn(move || {
@@ -97,7 +98,7 @@ fn call_with(
 
 /// The configuration of a caller that accepts any server and shows no certificate.
 fn stranger() -> ClientConfig {
-    let some_member = tls(member(&group(), "eve"));
+    let some_member = tls(member(&new_group(), "eve"));
     ClientConfig::builder_with_provider(Arc::clone(&some_member.provider))
         .with_protocol_versions(&[&version::TLS13])
         .unwrap()
@@ -153,7 +154,7 @@ fn swarm_name(swarm: InfoHash) -> ServerName<'static> {
 
 #[test]
 fn two_members_connect_and_know_each_other() {
-    let ours = group();
+    let ours = new_group();
     let (alice, bob) = (tls(member(&ours, "alice")), tls(member(&ours, "bob")));
     let (seen_by_alice, seen_by_bob) = connect_peers(&alice, SWARM, &bob);
     let (called, caller) = (seen_by_alice.unwrap(), seen_by_bob.unwrap());
@@ -187,7 +188,11 @@ fn certificates_of_non_members(
             eve(&other, now()),
             TlsRefusal::Group,
         ),
-        ("has not signed it", eve(&group(), now()), TlsRefusal::Group),
+        (
+            "has not signed it",
+            eve(&new_group(), now()),
+            TlsRefusal::Group,
+        ),
         (
             "a cluster of trackers",
             eve(&cluster, now()),
@@ -214,7 +219,7 @@ fn certificates_of_non_members(
 
 #[test]
 fn callers_that_are_not_members_are_refused_and_learn_why() {
-    let ours = group();
+    let ours = new_group();
     let alice = tls(member(&ours, "alice"));
     for (reason, shown, refusal) in certificates_of_non_members(&ours, Use::Client) {
         let eve = tls(pretender(&ours, shown));
@@ -235,7 +240,7 @@ fn callers_that_are_not_members_are_refused_and_learn_why() {
 
 #[test]
 fn servers_that_are_not_members_are_refused_before_any_data_is_sent() {
-    let ours = group();
+    let ours = new_group();
     let alice = tls(member(&ours, "alice"));
     for (reason, shown, refusal) in certificates_of_non_members(&ours, Use::Server) {
         let eve = tls(pretender(&ours, shown));
@@ -256,7 +261,7 @@ fn servers_that_are_not_members_are_refused_before_any_data_is_sent() {
 
 #[test]
 fn a_copied_certificate_without_its_key_is_refused() {
-    let ours = group();
+    let ours = new_group();
     let alice = tls(member(&ours, "alice"));
     let copied = CertificateDer::from(issued(&ours, "eve", now()).leaf);
     let other = PrivateKeyDer::from(member(&ours, "eve").key());
@@ -273,7 +278,7 @@ fn a_copied_certificate_without_its_key_is_refused() {
 
 #[test]
 fn a_member_that_names_another_swarm_gets_no_answer() {
-    let ours = group();
+    let ours = new_group();
     let (alice, bob) = (tls(member(&ours, "alice")), tls(member(&ours, "bob")));
     let (calling, called) = connect_peers(&alice, OTHER_SWARM, &bob);
     assert!(
@@ -348,7 +353,7 @@ fn bytes_that_are_not_tls_get_no_answer() {
 
 #[test]
 fn bytes_that_were_read_before_are_used_in_the_handshake() {
-    let ours = group();
+    let ours = new_group();
     let (alice, bob) = (tls(member(&ours, "alice")), tls(member(&ours, "bob")));
     let (near, far) = sockets();
     thread::scope(|scope| {
@@ -363,7 +368,7 @@ fn bytes_that_were_read_before_are_used_in_the_handshake() {
 
 #[test]
 fn a_trickling_client_hello_and_a_silent_server_time_out() {
-    let alice = tls(member(&group(), "alice"));
+    let alice = tls(member(&new_group(), "alice"));
     let (near, far) = sockets();
     let stop = Stop::new();
     let started = Instant::now();
@@ -386,7 +391,7 @@ fn a_trickling_client_hello_and_a_silent_server_time_out() {
 
 #[test]
 fn a_caller_cannot_send_an_info_hash_without_letters_as_its_server_name() {
-    let alice = tls(member(&group(), "alice"));
+    let alice = tls(member(&new_group(), "alice"));
     let digits = InfoHash([0x12; 20]);
     let error = alice.connect(sockets().0, digits, SHORT).unwrap_err();
     assert!(matches!(error, GroupTlsError::Unnameable(_)), "{error}");

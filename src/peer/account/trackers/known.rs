@@ -12,17 +12,19 @@ use std::time::{Duration, Instant};
 /// the longest time. The time doubles with each failure.
 const AVOIDED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// A tracker that has no place for another connection names a time in seconds, after which the peer
-/// may come back. If it names more than this limit, the peer uses the limit. The pause of the peer
-/// is up to half longer, at random (see [`pause_of_full`]).
+/// may come back. If it names more than this limit, the peer uses the limit. To either time, the
+/// peer adds up to half of it at random (see [`pause_of_full`]).
 const MAX_FULL_SECONDS: u32 = 300;
 
 /// The pause before the thread for hints first asks a tracker for hints. If another thread makes a
 /// request meanwhile, that request asks for hints too. Each pause is made longer at random, up to
 /// twice as long, so that not all peers of a restarted tracker come at the same moment.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The pause after the first failure to ask for hints. It doubles with each failure.
+/// The pause after a request for hints that the tracker did not answer. The pause doubles with each
+/// request in a row that had no success.
 const RETRY: Duration = Duration::from_secs(1);
-/// The pause after a tracker answered and sent no hint: it does not serve, or the login has ended.
+/// The pause after a tracker answered such a request but did not begin to send hints: it does not
+/// serve, or the login has ended. This pause doubles like [`RETRY`].
 const REFUSED: Duration = Duration::from_secs(8);
 /// The longest pause, before it is made longer at random.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -92,6 +94,7 @@ impl Known {
         let until = Instant::now() + pause_of_full(retry_seconds);
         self.avoided_until = Some(until);
         self.full = Some((until, reply.clone()));
+        // No hints arrive on the closed connection. They can still arrive on an idle one.
         self.is_watched &= self.idle.is_some();
     }
 

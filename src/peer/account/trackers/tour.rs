@@ -84,8 +84,9 @@ impl Tour {
         Some(next)
     }
 
-    /// The tracker with this number, if it was not asked. If no tracker is known to have the
-    /// number, one that was not asked and whose number is unknown.
+    /// The position of the tracker with this number (told or guessed), unless it was asked already.
+    /// If no tracker has the number, the position of the first tracker that was not asked and has
+    /// an unknown number.
     fn named_position(&self, number: u32) -> Option<usize> {
         let position_of = |number| {
             self.trackers
@@ -173,7 +174,7 @@ impl ClusterTrackers {
     }
 
     /// The trackers in the order in which a group prefers them; those that failed lately come last.
-    pub(super) fn in_order_of<'a>(
+    pub(super) fn in_preferred_order<'a>(
         &self,
         group: &Label,
         info: &'a TrackerInfo,

@@ -29,7 +29,7 @@ fn trackers_that_answer_get_all_their_announces_once_although_another_one_is_sil
         .count();
     assert!(
         (1..=5).contains(&silent),
-        "one for each connection: {silent}"
+        "at most one on each of the 5 connections: {silent}"
     );
     let expected = announces("a", 1_000).chain(announces("b", 3));
     let expected: Vec<_> = expected
@@ -57,6 +57,7 @@ fn every_tracker_has_a_connection_before_any_has_a_second_one() {
     let all = announces("a", 45)
         .chain(announces("b", 1))
         .chain(announces("c", 1_000));
+    // There is one connection for every 20 announces to a tracker (`PER_CONNECTION`).
     let trackers = by_tracker(all.collect());
     let name = |tracker: &&ToTracker<u32>| lock(&tracker.waiting)[0].tracker.clone();
     let order: Vec<_> = connections(&trackers).iter().map(name).collect();

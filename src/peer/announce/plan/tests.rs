@@ -221,7 +221,7 @@ fn a_tracker_receives_started_then_the_pending_event_then_one_announce_per_inter
     test.at(1).answered("a", COMPLETED);
     assert_eq!(test.pause(), 100);
     test.at(101).answered("a", None);
-    // An event does not wait for the interval; an announce without one does.
+    // An announce with an event does not wait for the interval. An announce without an event does.
     test.at(110).announce(COMPLETED);
     test.answered("a", COMPLETED);
     test.announce(None);
@@ -499,11 +499,15 @@ fn the_second_announces_of_shares_that_started_together_are_spread() {
         first_interval(InfoHash(digest.bytes()), &answer(120, min_interval))
     };
     let seconds = (0..1_000).map(|number| pause(number, Some(20)).as_secs());
-    let mut of_second = BTreeMap::new();
-    seconds.for_each(|second| *of_second.entry(second).or_insert(0) += 1);
-    assert_eq!(of_second.keys().next(), Some(&20));
-    assert_eq!(of_second.keys().next_back(), Some(&119));
-    assert!(of_second.values().all(|count| *count < 30), "{of_second:?}");
-    assert_eq!(pause(1, None), Duration::from_secs(120), "never too soon");
+    let mut counts = BTreeMap::new();
+    seconds.for_each(|second| *counts.entry(second).or_insert(0) += 1);
+    assert_eq!(counts.keys().next(), Some(&20));
+    assert_eq!(counts.keys().next_back(), Some(&119));
+    assert!(counts.values().all(|count| *count < 30), "{counts:?}");
+    assert_eq!(
+        pause(1, None),
+        Duration::from_secs(120),
+        "the tracker accepts no shorter interval"
+    );
     assert_eq!(pause(1, Some(150)), Duration::from_secs(120));
 }

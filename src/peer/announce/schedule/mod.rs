@@ -24,7 +24,7 @@
 //! | `New` | a failure | `New`, after a pause that doubles |
 //! | `New` | `announce_soon` | `New`, with the event pending |
 //! | `Listed` | `announce_soon` | `Listed`, due now; without an event not before `min_interval` |
-//! | `Listed` | `announce_by` | `Listed`, due by that time, or after an announce in progress |
+//! | `Listed` | `announce_earlier` | `Listed`, due by that time, or after an announce in progress |
 //! | `Listed` | an answer | `Listed`, due at the interval, or after `event_delay` for an event |
 //! | `Listed` | a failure | `Listed`, after a pause that doubles |
 //! | `New`, `Listed` | a refusal | the same, after the pause that the tracker asks for |
@@ -71,7 +71,7 @@ pub(crate) use task::AnnounceTask;
 pub(crate) struct Schedule<T, P> {
     pace: Pace,
     swarms: HashMap<InfoHash, BTreeMap<T, AnnounceTask<P>>>,
-    /// The tasks that wait, ordered by time.
+    /// The tasks that will be due, ordered by time.
     queue: BTreeSet<(Instant, InfoHash, T)>,
     /// The ticket that was issued last.
     ticket: u64,
@@ -140,10 +140,10 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
 
     /// For each task whose payload `is_affected`: makes an announce due at `at`, unless one is due
     /// earlier.
-    pub(crate) fn announce_by(&mut self, is_affected: impl Fn(&P) -> bool, at: Instant) {
+    pub(crate) fn announce_earlier(&mut self, is_affected: impl Fn(&P) -> bool, at: Instant) {
         self.change_all(None, |_, task| {
             if is_affected(&task.payload) {
-                task.announce_by(at);
+                task.announce_earlier(at);
             }
             true
         });
@@ -369,7 +369,7 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
     where
         T: std::fmt::Debug,
     {
-        let mut waiting = BTreeSet::new();
+        let mut expected_queue = BTreeSet::new();
         let mut tickets = BTreeSet::new();
         for (info_hash, tasks) in &self.swarms {
             assert!(!tasks.is_empty(), "4: {info_hash} has no task");
@@ -378,9 +378,9 @@ impl<T: Ord + Clone, P: Clone> Schedule<T, P> {
                     assert!(task.next().is_none(), "2: {tracker:?} is due");
                     assert!(tickets.insert(ticket), "3: {ticket}");
                 }
-                waiting.extend(task.next().map(|due| (due, *info_hash, tracker.clone())));
+                expected_queue.extend(task.next().map(|due| (due, *info_hash, tracker.clone())));
             }
         }
-        assert_eq!(waiting, self.queue, "1");
+        assert_eq!(expected_queue, self.queue, "1");
     }
 }

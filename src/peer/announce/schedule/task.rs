@@ -116,8 +116,8 @@ impl<P> AnnounceTask<P> {
         }
     }
 
-    /// The final announce: whether `completed` comes before `stopped`. `None` if the tracker
-    /// certainly does not list the swarm.
+    /// Whether `completed` must be sent before the final `stopped`. `None` if `stopped` need not be
+    /// sent either, because the tracker certainly does not list the swarm.
     pub(super) fn final_announce(&self) -> Option<bool> {
         match self.state {
             State::Listed { pending } => {
@@ -171,7 +171,7 @@ impl<P> AnnounceTask<P> {
 
     /// Makes an announce due at `at`, unless one is due earlier. An announce in progress may be
     /// older than the reason for this call, so another one follows it.
-    pub(super) fn announce_by(&mut self, at: Instant) {
+    pub(super) fn announce_earlier(&mut self, at: Instant) {
         if matches!(self.state, State::Listed { .. }) {
             self.due = self.due.min(at);
             let again = self.again.map_or(at, |again| again.min(at));
@@ -327,7 +327,8 @@ impl<P> AnnounceTask<P> {
         self.make_due(now + pause);
     }
 
-    /// Makes a pending event due at `by` or earlier, if the tracker lists the swarm.
+    /// Makes a pending event due at `by` or earlier, if the tracker lists the swarm. Not called in
+    /// the states `Stopping` and `Suspended`: `settle` handles them before.
     fn limit_event_delay(&mut self, by: Instant) {
         let has_event_to_send = match self.state {
             State::Listed { pending } => pending.is_some(),

@@ -64,8 +64,8 @@ impl Steps {
             "ask" => schedule.announce_soon(SWARM, None, *now),
             "start" => schedule.announce_soon(SWARM, Some(AnnounceEvent::Started), *now),
             "complete" => schedule.announce_soon(SWARM, Some(AnnounceEvent::Completed), *now),
-            "within-2" => schedule.announce_by(|_| true, *now + Duration::from_secs(2)),
-            "within-9" => schedule.announce_by(|_| true, *now + Duration::from_secs(9)),
+            "within-2" => schedule.announce_earlier(|_| true, *now + Duration::from_secs(2)),
+            "within-9" => schedule.announce_earlier(|_| true, *now + Duration::from_secs(9)),
             "suspend" => schedule.suspend(|payload| *payload == "payload", *now),
             "resume" => schedule.resume(*now),
             "leave-others" => schedule.leave_unless(SWARM, |tracker| *tracker == "t", *now),
@@ -147,7 +147,7 @@ fn check_states(before: &str, cases: &[(&str, &str)]) {
 }
 
 #[test]
-fn announce_by_makes_an_announce_due_by_then_but_not_before_the_minimum_interval() {
+fn announce_by_sets_the_latest_time_of_an_announce_but_respects_the_minimum_interval() {
     check_states("begin", &[("within-2", "new 0")]);
     check_states(
         LISTED,
@@ -160,7 +160,7 @@ fn announce_by_makes_an_announce_due_by_then_but_not_before_the_minimum_interval
             ("suspend within-2", "stopping 0"),
         ],
     );
-    // An announce in progress may be older than the reason for `announce_by`, so another one
+    // An announce in progress may be older than the reason for `announce_earlier`, so another one
     // follows.
     check_states(
         &format!("{LISTED} 100 take"),

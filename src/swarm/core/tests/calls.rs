@@ -42,7 +42,7 @@ fn a_starving_download_calls_more_than_it_has_places_for() {
     swarm.wait(1);
     assert_eq!(connects(&swarm.tick()).len(), MAX_CALLS - 4);
     assert_eq!(connects(&swarm.tick()), []);
-    // A download does not count as starving while we do not read from a link, to keep a rate limit.
+    // A download that pauses one of its links to keep a rate limit does not count as starving.
     let mut swarm = Swarm::fetching();
     let id = swarm.link_up(50);
     let paused = LinkActivity {

@@ -158,7 +158,7 @@ fn without_peer_exchange_nothing_is_sent_or_accepted() {
 }
 
 #[test]
-fn a_malformed_message_is_a_breach_unless_it_comes_too_early_to_be_parsed() {
+fn a_malformed_message_is_a_breach_unless_it_comes_too_soon_after_another() {
     let mut swarm = Swarm::fetching();
     let id = swarm.link_up(1);
     let payload = encoded_message(&[address(9)]);

@@ -46,7 +46,7 @@ fn only_allowed_pieces_are_requested_from_a_peer_that_chokes_us() {
 }
 
 #[test]
-fn a_choke_drops_the_requests_only_without_bep_6() {
+fn a_choke_drops_the_requests_unless_the_peer_supports_bep_6() {
     for (remote, moved_to_second) in [(plain(1), 8), (incoming(1), 0)] {
         let mut swarm = Swarm::fetching();
         let first = swarm.link_up_as(remote);

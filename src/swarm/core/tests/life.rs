@@ -72,7 +72,7 @@ fn a_finished_download_closes_links_that_fetch_nothing_and_informs_the_others() 
     let interested = swarm.link_up(3);
     swarm.receive(interested, uploads(true));
     swarm.receive(interested, ReceivedMessage::Interested);
-    let plain = swarm.link_up_as(plain(4));
+    let without_extensions = swarm.link_up_as(plain(4));
     let (_, effects) = swarm.step(|core, now| core.on_finished(now));
     let nothing = CloseReason::NothingToFetch;
     assert_eq!(
@@ -80,7 +80,7 @@ fn a_finished_download_closes_links_that_fetch_nothing_and_informs_the_others() 
         [(seed, nothing.clone()), (uploader, nothing)]
     );
     assert!(effects.contains(&Effect::SendUploadOnly(interested)));
-    assert!(!effects.contains(&Effect::SendUploadOnly(plain)));
+    assert!(!effects.contains(&Effect::SendUploadOnly(without_extensions)));
     // The seed is called again after half an hour. By then it may have lost something.
     swarm.link_down(seed);
     swarm.link_down(uploader);

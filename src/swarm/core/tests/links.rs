@@ -202,7 +202,7 @@ fn a_peer_without_a_listening_port_is_not_called() {
     swarm.link_down(id);
     swarm.wait(3_600);
     assert_eq!(connects(&swarm.tick()), []);
-    // The first handshake had no port. Later handshakes do not change that.
+    // If the first handshake has no port, the ports of later handshakes are ignored.
     let id = swarm.link_up(1);
     swarm.receive(id, ReceivedMessage::Handshake(Default::default()));
     swarm.announce_port(id);

@@ -269,13 +269,13 @@ fn a_peer_that_chokes_us_owes_nothing() {
     // The peer chokes us now and then.
     let mut swarm = with_web_seed();
     let (id, _) = swarm.source(1, &[0, 1, 2, 3]);
-    let is_choked = loses_slot(&mut swarm, id, |swarm, second| {
+    let has_lost_slot = loses_slot(&mut swarm, id, |swarm, second| {
         if second % 40 == 0 {
             swarm.receive(id, ReceivedMessage::Choke);
             swarm.receive(id, ReceivedMessage::Unchoke);
         }
     });
-    assert!(!is_choked);
+    assert!(!has_lost_slot);
     // The peer always chokes us, although it allows some pieces.
     let mut swarm = with_web_seed();
     let id = swarm.link_up(1);

@@ -174,7 +174,8 @@ fn a_web_seed_that_is_the_only_source_of_a_bad_piece_is_never_used_again() {
     );
     assert_eq!(swarm.core.trust(WEB_SEED), WebSeedTrust::Lost);
     assert_eq!(next_requests(&mut swarm, WEB_SEED), None);
-    // Another attempt changes nothing: a web seed is remembered until the download ends.
+    // The web seed comes up again. That changes nothing: its trust stays lost until the download
+    // ends.
     swarm.step(|core, _| core.on_web_seed_down(WEB_SEED));
     add_web_seed(&mut swarm, WEB_SEED, 2);
     assert_eq!(next_requests(&mut swarm, WEB_SEED), None);
@@ -219,8 +220,8 @@ fn a_good_piece_of_several_sources_does_not_end_doubt() {
     swarm.write(&effects);
     assert_eq!(swarm.core.trust(WEB_SEED), WebSeedTrust::Doubted);
     assert_eq!(swarm.core.trust(OTHER), WebSeedTrust::Full);
-    // A good piece that came partly from `WEB_SEED` does not end it either, in whatever order the
-    // sources are visited.
+    // A good piece that came partly from `WEB_SEED` does not end the doubt either. Each round may
+    // visit the sources in another order.
     for _ in 0..20 {
         let peer = Source::Peer(address(1));
         let sources = Sources::from([(web_source(WEB_SEED), 1), (peer, 1)]);

@@ -265,7 +265,7 @@ fn a_client_that_wants_what_it_owns_completes_it() {
 }
 
 #[test]
-fn a_dead_client_is_a_failure_and_the_others_go_on_whenever_it_dies() {
+fn a_client_that_dies_in_any_phase_is_a_failure_and_the_others_go_on() {
     let lines = ["client 2 is gone"];
 
     // It dies before its report.
@@ -471,6 +471,7 @@ fn invalid_info_dictionaries_are_refused() {
         parts(0, 2, b"xx"),
         parts(1, 2, b"x"),
         parts(0, folder.len() as u32, folder),
+        // A valid dictionary, but the client has reported other content under this name.
         own(&file("f", "b")),
     ] {
         assert_eq!(run.refused(1, ask).0, RunErrorKind::BadInfo);

@@ -103,8 +103,8 @@ impl Registry {
     }
 
     /// The write that made this member the owner of the group. The owner is the member who was
-    /// accepted first, so it is the last write that ended the membership of an earlier member.
-    /// `None` for the creator.
+    /// accepted first. So this write is the last one that ended the membership of a member who was
+    /// accepted earlier. `None` for the creator.
     fn ownership_write(&self, group: RowId, owner: RowId) -> Option<Version> {
         let Some(MembershipState::Member(since)) = self.index.state_of(group, owner) else {
             return None;

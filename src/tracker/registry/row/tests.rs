@@ -54,8 +54,9 @@ fn merging_is_commutative_associative_and_idempotent() {
     }
 }
 
-/// For each kind of row that a repeated command can create: states of one row. Up to three trackers
-/// created the row, because a peer repeated its command. They wrote to it later.
+/// For each kind of row that a repeated command can create: states of one row. A peer repeated its
+/// command, so three trackers created the row, at different times. In some states the row was also
+/// changed. The change of one tracker can be older than the creation at another one.
 fn states_of_recreated_rows() -> Vec<Vec<Row>> {
     let id = RowId([1; 16]);
     let text = |wall: u64| format!("n{wall}");
@@ -66,15 +67,15 @@ fn states_of_recreated_rows() -> Vec<Vec<Row>> {
     let mut kinds = vec![Vec::new(); 6];
     for made in [2, 3, 5] {
         let created = at(made);
-        for later in [None, Some(4), Some(6)] {
-            let withdrawn = later.map(|wall| register(wall, RowId([9; 16])));
-            let named = later.unwrap_or(made);
+        for changed in [None, Some(4), Some(6)] {
+            let withdrawn = changed.map(|wall| register(wall, RowId([9; 16])));
+            let named = changed.unwrap_or(made);
             kinds[0].push(Row::Account(Account {
                 id,
                 created,
                 name: register(named, text(named).parse().unwrap()),
                 password: register(made, PasswordHash::new(text(made)).unwrap()),
-                revoked: later.map(|wall| register(wall, ())),
+                revoked: changed.map(|wall| register(wall, ())),
             }));
             kinds[1].push(Row::Group(Group {
                 id,
@@ -85,8 +86,8 @@ fn states_of_recreated_rows() -> Vec<Vec<Row>> {
             kinds[2].push(Row::Membership(Membership {
                 created,
                 // Some of the states are requests that ended without being accepted.
-                accepted: Some(register(made, RowId([3; 16]))).filter(|_| later != Some(4)),
-                ended: later.map(|wall| {
+                accepted: Some(register(made, RowId([3; 16]))).filter(|_| changed != Some(4)),
+                ended: changed.map(|wall| {
                     let (reason, by) = (EndReason::Left, RowId([3; 16]));
                     register(wall, End { reason, by })
                 }),

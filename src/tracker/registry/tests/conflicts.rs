@@ -147,7 +147,7 @@ fn the_later_of_two_passwords_wins_and_logins_with_the_earlier_one_end() {
 }
 
 #[test]
-fn a_login_at_another_tracker_ends_when_all_logins_end_or_the_password_changes() {
+fn ending_all_logins_or_changing_the_password_ends_a_login_made_at_another_tracker() {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let nik = a.create_user("nik").unwrap();
     sync(&mut a, &mut b);

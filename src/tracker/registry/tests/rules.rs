@@ -326,32 +326,34 @@ fn a_rejected_or_removed_user_may_ask_again() {
 fn a_login_ends_by_a_log_out_or_by_a_new_password_or_by_ending_all_logins() {
     let mut tracker = TestTracker::new(1);
     let nik = tracker.create_user("nik").unwrap();
-    let (one, two) = (tracker.next_id(), tracker.next_id());
+    let (login_1, login_2) = (tracker.next_id(), tracker.next_id());
     let current_credential =
         |tracker: &TestTracker| tracker.registry.account(nik).unwrap().credential();
-    let first = current_credential(&tracker);
+    let old_credential = current_credential(&tracker);
     let check = |tracker: &TestTracker, login, credential| {
         kind_of(tracker.registry.check_login(nik, login, credential))
     };
     let (now, later) = (tracker.next_time(), Duration::from_secs(99));
     tracker
-        .apply(tracker.registry.log_out(nik, one, later, now))
+        .apply(tracker.registry.log_out(nik, login_1, later, now))
         .unwrap();
-    assert_eq!(check(&tracker, one, first), "session-ended");
-    assert_eq!(check(&tracker, two, first), "ok");
-    let again = tracker.registry.log_out(nik, one, later, now);
+    assert_eq!(check(&tracker, login_1, old_credential), "session-ended");
+    assert_eq!(check(&tracker, login_2, old_credential), "ok");
+    let again = tracker.registry.log_out(nik, login_1, later, now);
     assert_eq!(kind_of(again), "session-ended");
     let changed = tracker.registry.change_password(nik, password("new"), now);
     tracker.apply(changed).unwrap();
-    assert_eq!(check(&tracker, two, first), "session-ended");
-    let second = current_credential(&tracker);
-    assert_eq!(check(&tracker, two, second), "ok");
+    assert_eq!(check(&tracker, login_2, old_credential), "session-ended");
+    let new_credential = current_credential(&tracker);
+    assert_eq!(check(&tracker, login_2, new_credential), "ok");
     tracker
         .apply(tracker.registry.end_all_logins(nik, now))
         .unwrap();
-    assert_eq!(check(&tracker, two, second), "session-ended");
-    assert_eq!(check(&tracker, two, current_credential(&tracker)), "ok");
-    let nobody = tracker.registry.check_login(RowId([9; 16]), two, first);
+    assert_eq!(check(&tracker, login_2, new_credential), "session-ended");
+    assert_eq!(check(&tracker, login_2, current_credential(&tracker)), "ok");
+    let nobody = tracker
+        .registry
+        .check_login(RowId([9; 16]), login_2, old_credential);
     assert_eq!(kind_of(nobody), "account-gone");
 }
 

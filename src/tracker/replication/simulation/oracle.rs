@@ -16,9 +16,9 @@ pub(super) struct Promise {
     pub(super) rows: Vec<Row>,
     /// The memberships that the write ends.
     pub(super) ends: Vec<AcknowledgedEnd>,
-    /// The promise of an earlier request that got no answer. The same acknowledgement gives both
-    /// promises.
-    repeated: Option<Box<Promise>>,
+    /// If this request repeats one that got no answer: the promise of the first request. The same
+    /// acknowledgement gives both promises.
+    first_promise: Option<Box<Promise>>,
 }
 
 /// A write that was acknowledged.
@@ -104,14 +104,17 @@ impl Promise {
             version,
             rows,
             ends,
-            repeated: None,
+            first_promise: None,
         })
     }
 
     /// This promise together with `first`, whose answer was lost.
     pub(super) fn together_with(self, first: Self) -> Self {
-        let repeated = Some(Box::new(first));
-        Self { repeated, ..self }
+        let first_promise = Some(Box::new(first));
+        Self {
+            first_promise,
+            ..self
+        }
     }
 
     /// Whether the write is on `disk`.
@@ -129,7 +132,7 @@ impl Oracle {
         at: usize,
         nodes: &[Node],
     ) -> Result<(), Failure> {
-        if let Some(first) = promise.repeated.take() {
+        if let Some(first) = promise.first_promise.take() {
             self.on_acknowledged(*first, copies, at, nodes)?;
         }
         let on = |node: &Node| promise.is_on(&node.disk);

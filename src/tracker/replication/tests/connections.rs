@@ -30,8 +30,8 @@ fn unlisted_trackers_and_other_protocol_versions_are_rejected_and_reported_once(
             number: number(tracker),
         },
     };
-    // Protocol versions and numbers of trackers. Tracker 3 is not listed, and 1 is the number of
-    // `a` itself.
+    // Each entry is a protocol version and the number of a tracker. Only version 1 is supported.
+    // Tracker 3 is not listed, and tracker 1 is `a` itself.
     let hellos = [(1, 3), (1, 3), (1, 1), (2, 2), (2, 2)];
     for (connection, (protocol, tracker)) in hellos.into_iter().enumerate() {
         let connection = connection as u64;

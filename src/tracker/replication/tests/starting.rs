@@ -230,7 +230,7 @@ fn a_tracker_goes_on_serving_after_a_pause_in_which_no_other_tracker_gave_up_on_
 fn a_tracker_starts_again_if_another_one_gave_up_its_connection_during_a_short_pause() {
     let (mut a, _) = pair();
     a.close(1);
-    assert!(a.serves(), "a connection is lost without a pause");
+    assert!(a.serves(), "there was no pause before the loss");
     let (mut a, _) = pair();
     starve(&mut a, STALL_LIMIT / 2);
     a.tick();
@@ -245,6 +245,7 @@ fn a_tracker_starts_again_if_another_one_gave_up_its_connection_during_a_short_p
 fn pending_writes_are_abandoned_when_a_tracker_halts() {
     let (mut a, mut b) = pair();
     a.create_account("olga").unwrap();
+    // The other tracker knows write 9 of the origin of `a`, which `a` does not know. So `a` halts.
     let versions = {
         let mut versions = VersionVector::new();
         versions.note(a.replica.registry().origin(), Sequence::new(9).unwrap());

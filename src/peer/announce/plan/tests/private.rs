@@ -44,8 +44,8 @@ fn a_private_torrent_whose_trackers_all_fail_tries_them_with_pauses() {
     assert_eq!(counts, [(1, false), (0, false)]);
 }
 
-/// A magnet link with the trackers `tiers`. The announces to `failed` fail, and then its torrent
-/// turns out to be private.
+/// A magnet link with the trackers `tiers`, and `o` in TRACKER_INFO. The announces to `failed` fail,
+/// and then the torrent turns out to be private.
 fn private_magnet(tiers: &[&str], failed: &[&str]) -> PlanTest {
     let mut test = magnet_link(tiers);
     for url in failed {
@@ -73,7 +73,7 @@ fn in_spite_of_late_answers_a_private_magnet_link_leaves_a_tracker_that_it_does_
 }
 
 #[test]
-fn a_private_torrent_drops_peers_from_other_trackers_even_if_all_its_own_trackers_fail() {
+fn a_private_torrent_ignores_peers_from_other_trackers_even_if_all_its_own_trackers_fail() {
     for (own, tasks) in [(&["a"][..], "aO"), (&[], "O")] {
         let mut test = private_magnet(own, own);
         let result = test.settle("o", STARTED, Ok(answer(100, None)), false);

@@ -187,6 +187,7 @@ fn each_batch_goes_to_the_tracker_whose_announce_has_been_due_longest() {
     assert_eq!(test.schedule.next(), Some(now - Duration::from_secs(5)));
     test.schedule
         .announce_soon(swarm(5), Some(AnnounceEvent::Completed), now);
+    // A batch has at most two announces (`PACE`).
     let mut batches = Vec::new();
     loop {
         let batch = test.schedule.take(test.now);

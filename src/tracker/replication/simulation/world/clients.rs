@@ -130,8 +130,8 @@ impl World {
         result.map(drop)
     }
 
-    /// Makes a write at a tracker, unless it is starved. `receipt` is the id of the receipt of the
-    /// write, if it has one.
+    /// Makes a write at a tracker, unless the tracker is starved: gets no processor now. `receipt`
+    /// is the id of the receipt of the write, if it has one.
     pub(super) fn write_unless_starved(
         &mut self,
         at: usize,

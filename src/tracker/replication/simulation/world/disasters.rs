@@ -21,11 +21,11 @@ impl World {
         self.log_step(|| format!("{at} starts"));
         let (now, count) = (self.clock_of(at), self.nodes.len());
         let batch = self.rng.usize(1..3_000);
-        let spare = match self.mutation {
+        let spare_origin = match self.mutation {
             Mutation::KeepOriginOfOlderCopy => self.nodes[at].disk.origin,
             _ => self.new_origin(),
         };
-        self.nodes[at].start(at, count, batch, spare, now)?;
+        self.nodes[at].start(at, count, batch, spare_origin, now)?;
         self.nodes[at].last_event = (self.now, self.wall + self.nodes[at].skew);
         let generation = self.nodes[at].generation;
         let first = self.now + self.rng.u64(1..TICK_MILLIS);

@@ -318,8 +318,9 @@ impl World {
             self.schedule(then, to, generation, event);
             return Ok(());
         }
-        // A tracker leaves service even after a short pause, if another tracker gave up the
-        // connection during that pause. So `after_event` checks nothing after a disconnection.
+        // `after_event` checks that a tracker goes on serving after a short pause without a
+        // processor. But the tracker leaves service if another tracker gave up their connection
+        // during the pause. So nothing is checked after a disconnection.
         let may_leave_service = matches!(event, Event::Disconnected(_));
         let before = self.before_event(to).filter(|_| !may_leave_service);
         self.perform_event(to, event)?;

@@ -43,10 +43,10 @@ impl World {
                 };
                 self.starve(at, millis);
                 for _ in 0..self.rng.u8(1..4) {
-                    let at = self.rng.usize(..self.nodes.len());
-                    self.request_operation(at)?;
-                    let pause = self.rng.u64(..millis);
-                    self.pass(pause)?;
+                    let asked = self.rng.usize(..self.nodes.len());
+                    self.request_operation(asked)?;
+                    let until_next_request = self.rng.u64(..millis);
+                    self.pass(until_next_request)?;
                 }
             }
         }
