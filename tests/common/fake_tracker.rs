@@ -77,7 +77,7 @@ pub(crate) struct FakeTracker {
 impl FakeTracker {
     /// A tracker that names these peers, with an interval of one minute.
     pub(crate) fn naming(peers: &[SocketAddr]) -> Self {
-        let tracker = Self::down();
+        let tracker = Self::silent();
         tracker.set_peers(peers);
         tracker
     }
