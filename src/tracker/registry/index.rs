@@ -37,15 +37,7 @@ impl Index {
     /// Updates the index for a row that was inserted, changed or removed. `before` is its previous
     /// state.
     pub(super) fn update_row(&mut self, rows: &Rows, id: RowId, before: Option<&Row>) {
-        for version in before.into_iter().flat_map(Row::versions) {
-            let write = (version.stamp.origin(), version.sequence);
-            if let Some(rows_of_write) = self.writes.get_mut(&write) {
-                rows_of_write.remove(&id);
-                if rows_of_write.is_empty() {
-                    self.writes.remove(&write);
-                }
-            }
-        }
+        self.remove_from_writes(id, before);
         if let (Some(Row::Invite(row)), None) = (before, rows.get(&id)) {
             self.invites.remove(&row.code);
         }
@@ -106,6 +98,19 @@ impl Index {
             Row::Share(row) if row.withdrawn.is_none() => self.catalogue.add(row),
             Row::Share(row) => self.catalogue.remove(row),
             Row::Revocation(_) | Row::Receipt(_) => {}
+        }
+    }
+
+    /// Removes a row from the lists of the writes that its previous state contained.
+    fn remove_from_writes(&mut self, id: RowId, before: Option<&Row>) {
+        for version in before.into_iter().flat_map(Row::versions) {
+            let write = (version.stamp.origin(), version.sequence);
+            if let Some(rows_of_write) = self.writes.get_mut(&write) {
+                rows_of_write.remove(&id);
+                if rows_of_write.is_empty() {
+                    self.writes.remove(&write);
+                }
+            }
         }
     }
 
