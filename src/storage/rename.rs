@@ -1,8 +1,8 @@
 //! Renames that never replace anything, and renames that replace an entry of the same kind.
 //!
-//! On most file systems, each such rename is one call. On others it takes several steps. Such steps,
-//! and each replacement, are noted in the record of the download first. So after a crash, the next
-//! start knows which of them were done (`replace`).
+//! On most file systems, each such rename is one call. On others it takes several steps. Such
+//! steps, and each replacement, are noted in the record of the download first. So after a crash,
+//! the next start knows which of them were done (`replace`).
 
 use super::StoreError;
 use super::destination::{MAX_NAME_LENGTH, longest_prefix};

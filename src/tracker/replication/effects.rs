@@ -59,8 +59,8 @@ pub enum Effect {
         /// Where it is durable.
         copies: Copies,
     },
-    /// Report to the client that this tracker has stopped serving, and that nobody knows whether the
-    /// client's write was done.
+    /// Report to the client that this tracker has stopped serving, and that nobody knows whether
+    /// the client's write was done.
     Abandon {
         /// The write.
         write: Sequence,

@@ -22,8 +22,8 @@ pub(super) struct BestUploader {
 }
 
 impl BestUploaders {
-    /// Inserts the peer that is in this slot at the position of its rank. Moves the peer if it is in
-    /// the list already. At most `most` peers of one address stay, so that one address with many
+    /// Inserts the peer that is in this slot at the position of its rank. Moves the peer if it is
+    /// in the list already. At most `most` peers of one address stay, so that one address with many
     /// peer ids cannot push out all others by false reports.
     pub(super) fn put(&mut self, slot: Slot, rank: Rank, address: AddressHash, most: usize) {
         self.remove(slot);

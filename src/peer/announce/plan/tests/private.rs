@@ -44,8 +44,8 @@ fn a_private_torrent_whose_trackers_all_fail_tries_them_with_pauses() {
     assert_eq!(counts, [(1, false), (0, false)]);
 }
 
-/// A magnet link with the trackers `tiers`, and `o` in TRACKER_INFO. The announces to `failed` fail,
-/// and then the torrent turns out to be private.
+/// A magnet link with the trackers `tiers`, and `o` in TRACKER_INFO. The announces to `failed`
+/// fail, and then the torrent turns out to be private.
 fn private_magnet(tiers: &[&str], failed: &[&str]) -> PlanTest {
     let mut test = magnet_link(tiers);
     for url in failed {
