@@ -9,8 +9,8 @@ use super::named_peers::TrackerNames;
 use super::plan::{AnnouncePlan, AnnounceResult, OpenAnnounce, SwarmAtTracker};
 use super::udp::{self, UdpTrackers};
 use super::{
-    AnnounceFailure, AnnounceNotice, AnnounceSource, Announced, Context, TierPolicy,
-    TrackerInfoFile, TrackerStatus, Trackers, drifting, finals, random_part,
+    AnnounceFailure, AnnounceNotice, AnnounceSource, Announced, Context, IN_PROGRESS_WAIT,
+    TierPolicy, TrackerInfoFile, TrackerStatus, Trackers, drifting, finals, random_part,
 };
 use crate::base::url::without_user;
 use crate::system::{lock, recover};
@@ -25,8 +25,6 @@ use std::time::{Duration, Instant};
 
 /// The number of threads that announce.
 pub(crate) const THREADS: usize = 4;
-/// How long the final announces wait for announces in progress.
-const IN_PROGRESS_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait for an announce to become due.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 /// The number of peers that an announce asks for.

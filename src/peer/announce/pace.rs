@@ -71,6 +71,8 @@ pub(crate) enum AnnounceNotice {
     Ended(String),
 }
 
+/// How long the final announces wait for announces in progress.
+pub(crate) const IN_PROGRESS_WAIT: Duration = Duration::from_secs(1);
 /// The pause after the first refusal, and the longest one. The pause doubles with each refusal.
 const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 

@@ -6,7 +6,7 @@
 
 use super::client::{GroupAnnounce, GroupTrackers, GroupTransfer, suspended_until};
 use super::{ChangedFiles, Group, GroupClient};
-use crate::peer::announce::{AnnounceNotice, AnnounceOutcome, Pace, Schedule};
+use crate::peer::announce::{AnnounceNotice, AnnounceOutcome, IN_PROGRESS_WAIT, Pace, Schedule};
 use crate::peer::{Account, Membership, Trackers, Transfer};
 use crate::system::{lock, recover};
 use crate::torrent::InfoHash;
@@ -31,8 +31,6 @@ const RETRY: Duration = Duration::from_secs(60);
 const CHECK: Duration = Duration::from_secs(1);
 /// Interval at which the peer asks whether a complete share that was withdrawn may be shared again.
 const WITHDRAWN_RETRY: Duration = Duration::from_secs(30);
-/// How long the final announces wait for announces in progress.
-const IN_PROGRESS_WAIT: Duration = Duration::from_secs(1);
 /// How long the final announces may take.
 const FINAL_ANNOUNCES: Duration = Duration::from_secs(3);
 /// How long a log-out waits until the trackers have received `stopped`.
