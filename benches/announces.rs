@@ -1,6 +1,6 @@
-//! Measures how many announces a second a tracker answers to one client thread: over HTTP on one
-//! connection that stays open, one at a time and 16 sent ahead; over UDP, one at a time and 16 at
-//! the same time.
+//! Measures how many announces a second a tracker answers to one client thread, in four ways: over
+//! HTTP on one connection that stays open, one at a time and 16 pipelined; over UDP, one at a time
+//! and 16 at the same time.
 //!
 //! `cargo bench --bench announces` starts the tracker as a separate process on loopback, fills
 //! 1,000 swarms with 50 peers each, and prints one line for each way. The line has the rate, and
@@ -9,8 +9,8 @@
 //!
 //! `$PIECEFUL` names another binary. One argument `SECONDS` sets how long each way is measured.
 //!
-//! With the arguments `ADDRESS PROCESS [SECONDS]` it measures only UDP, at a running tracker that
-//! serves these swarms (see `benches/opentracker.sh`).
+//! With the arguments `ADDRESS PROCESS_ID [SECONDS]` it measures only UDP, at a running tracker
+//! that serves these swarms (see `benches/opentracker.sh`).
 
 mod common;
 
@@ -33,22 +33,22 @@ fn main() {
     match &arguments.collect::<Vec<_>>()[..] {
         [] => measure_ours(RUN),
         [seconds] => measure_ours(Duration::from_secs(seconds.parse().unwrap())),
-        [address, process, seconds @ ..] => {
+        [address, process_id, seconds @ ..] => {
             let seconds = seconds.first().map(|seconds| seconds.parse().unwrap());
             let run = seconds.map_or(RUN, Duration::from_secs);
-            measure_udp(address.parse().unwrap(), process.parse().unwrap(), run);
+            measure_udp(address.parse().unwrap(), process_id.parse().unwrap(), run);
         }
     }
 }
 
-fn measure_udp(address: SocketAddr, process: u32, run: Duration) {
+fn measure_udp(address: SocketAddr, process_id: u32, run: Duration) {
     let mut udp = new_udp(address);
     for number in 0..SWARMS * PEERS {
         announce_over_udp(&mut udp, number, 1);
     }
     for at_once in [1, 16] {
         let name = format!("UDP, {at_once} at a time");
-        measure(&name, process, run, at_once, |number| {
+        measure(&name, process_id, run, at_once, |number| {
             let peers = announce_over_udp(&mut udp, number, at_once);
             // Some trackers also send the peer its own address.
             assert!((49..=50).contains(&peers), "{peers} peers");
@@ -63,10 +63,10 @@ fn measure_ours(run: Duration) {
     for number in 0..all {
         http.announce(number, 1);
     }
-    for ahead in [1, 16] {
-        let name = format!("HTTP, one connection, {ahead} at a time");
-        measure(&name, tracker.id(), run, ahead, |number| {
-            http.announce(number, ahead)
+    for at_once in [1, 16] {
+        let name = format!("HTTP, one connection, {at_once} at a time");
+        measure(&name, tracker.id(), run, at_once, |number| {
+            http.announce(number, at_once)
         });
     }
     let mut udp = new_udp(address);
@@ -83,7 +83,8 @@ fn new_udp(address: SocketAddr) -> Udp {
     Udp::new(([127, 0, 0, 1], 0).into(), address)
 }
 
-/// Returns the number of peers in the last answer.
+/// Makes `at_once` announces at the same time, beginning with `number`. Returns the number of peers
+/// in the last answer.
 fn announce_over_udp(udp: &mut Udp, number: u32, at_once: u32) -> usize {
     for number in number..number + at_once {
         udp.send(announce(number));
@@ -94,14 +95,14 @@ fn announce_over_udp(udp: &mut Udp, number: u32, at_once: u32) -> usize {
 
 /// Calls `act` until the time `run` is over. Each call makes `count` announces, beginning with the
 /// number that it gets.
-fn measure(name: &str, tracker: u32, run: Duration, count: u32, mut act: impl FnMut(u32)) {
-    let (begun, busy, mut done) = (Instant::now(), processor_time(tracker), 0u32);
+fn measure(name: &str, process_id: u32, run: Duration, count: u32, mut act: impl FnMut(u32)) {
+    let (begun, busy, mut done) = (Instant::now(), processor_time(process_id), 0u32);
     while begun.elapsed() < run {
         act(done);
         done += count;
     }
     let rate = f64::from(done) / begun.elapsed().as_secs_f64();
-    let busy = processor_time(tracker).saturating_sub(busy);
+    let busy = processor_time(process_id).saturating_sub(busy);
     let each = busy.as_secs_f64() * 1e6 / f64::from(done);
     println!("{name}: {rate:.0} announces/s, {each:.1} us of the tracker's processor time each");
 }
@@ -142,14 +143,15 @@ impl Http {
         }
     }
 
-    fn announce(&mut self, number: u32, ahead: u32) {
+    /// Sends `at_once` announces, beginning with `number`, and then reads all answers.
+    fn announce(&mut self, number: u32, at_once: u32) {
         let mut requests = String::new();
-        for number in number..number + ahead {
+        for number in number..number + at_once {
             let query = announce(number).to_query();
             requests += &format!("GET /announce?{query} HTTP/1.1\r\nHost: x\r\n\r\n");
         }
         self.stream.write_all(requests.as_bytes()).unwrap();
-        for _ in 0..ahead {
+        for _ in 0..at_once {
             self.read_response();
         }
     }

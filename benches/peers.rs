@@ -1,13 +1,14 @@
-//! Measures memory and announces over UDP by the number of peers and swarms, and compares with
-//! opentracker if that is installed. The trackers take turns in one run.
+//! Measures, for several numbers of peers and swarms, how much memory a tracker uses and how many
+//! announces a second it answers over UDP. Compares pieceful with opentracker if that is installed.
+//! The trackers take turns in one run.
 //!
 //!   cargo bench --bench peers [PEERS SWARMS [ROUNDS [SECONDS [ADDRESSES]]]]
 //!
 //! Without arguments: all of 10,000, 100,000 and 1,000,000 peers in 10 and in 1,000 swarms, 5
 //! rounds of 2 s. Each swarm has the same number of peers, each from another address 127.x.y.z. If
 //! ADDRESSES is `each`, every peer of all swarms has its own address; otherwise each address has
-//! one peer in every swarm. In a measurement, 500 of these addresses send announces; each announce
-//! reports an upload and asks for 50 peers.
+//! one peer in every swarm. In a measurement, at least 500 of these addresses send announces, or
+//! all if there are fewer. Each announce reports an upload and asks for 50 peers.
 
 mod common;
 
@@ -20,16 +21,17 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The most addresses that announce during a measurement.
+/// At least this number of addresses announce during a measurement, or all if there are fewer.
 const CLIENTS: u32 = 500;
 
-/// One line of the table.
+/// What is measured for two lines of the table: one for each number of announces at once.
 #[derive(Clone, Copy)]
 struct Case {
     peers: u32,
     swarms: u32,
     rounds: u32,
-    run: Duration,
+    /// Length of a round.
+    round: Duration,
     /// Whether every peer has its own address.
     own_addresses: bool,
 }
@@ -39,7 +41,7 @@ fn main() {
     let arguments = std::env::args().skip(1).filter(|word| word != "--bench");
     let arguments: Vec<String> = arguments.collect();
     let number = |at: usize, default| arguments.get(at).map_or(default, |it| it.parse().unwrap());
-    let (rounds, run) = (number(2, 5), Duration::from_secs(number(3, 2).into()));
+    let (rounds, round) = (number(2, 5), Duration::from_secs(number(3, 2).into()));
     let own_addresses = arguments.get(4).is_some_and(|word| word == "each");
     let cases = match arguments.len() {
         0 => [10_000, 100_000, 1_000_000]
@@ -56,7 +58,7 @@ fn main() {
             peers,
             swarms,
             rounds,
-            run,
+            round,
             own_addresses,
         });
     }
@@ -142,7 +144,9 @@ struct Tracker {
     name: &'static str,
     process: Child,
     address: SocketAddr,
+    /// The clients that announce during a measurement, with the numbers of their addresses.
     clients: Vec<(u32, Udp)>,
+    /// Number of announces in all measurements so far.
     announced: u32,
 }
 
@@ -152,7 +156,8 @@ impl Tracker {
         Self::new("pieceful", process, address)
     }
 
-    /// Debian's opentracker serves only listed swarms. As root it changes to the user `nobody`.
+    /// Starts opentracker. None if it is not installed. Debian's opentracker serves only listed
+    /// swarms. As root it changes to the user `nobody`.
     fn opentracker(folder: &Path, swarms: u32) -> Option<Self> {
         let listed: String = (0..swarms)
             .map(|it| format!("{}\n", info_hash(it)))
@@ -189,7 +194,7 @@ impl Tracker {
         let addresses = addresses(case);
         let step = (addresses / CLIENTS).max(1);
         for number in 0..addresses {
-            let mut udp = Udp::new(from(number), self.address);
+            let mut udp = Udp::new(client_address(number), self.address);
             for peer in peers_of(number, case) {
                 udp.send(announce(peer, case, 0));
                 udp.receive();
@@ -204,7 +209,7 @@ impl Tracker {
     fn announce(&mut self, case: Case, at_once: u32) -> Figures {
         let (begun, busy) = (Instant::now(), processor_time(self.process.id()));
         let (mut done, mut peers) = (0, 0);
-        while begun.elapsed() < case.run {
+        while begun.elapsed() < case.round {
             let count = self.clients.len();
             // Each address announces its peers in turn.
             let batch = self.announced..self.announced + at_once;
@@ -246,7 +251,7 @@ impl Tracker {
     }
 }
 
-/// Number of addresses.
+/// Number of addresses that have peers.
 fn addresses(case: Case) -> u32 {
     if case.own_addresses {
         case.peers
@@ -255,13 +260,13 @@ fn addresses(case: Case) -> u32 {
     }
 }
 
-/// The address with this number.
-fn from(number: u32) -> SocketAddr {
+/// The address with this number, with port 0.
+fn client_address(number: u32) -> SocketAddr {
     let ip = Ipv4Addr::from(0x7f01_0000 + number);
     SocketAddr::new(ip.into(), 0)
 }
 
-/// Numbers of the peers of an address. The remainder by the number of swarms is a peer's swarm.
+/// Numbers of the peers of an address. Peer `n` is in the swarm `n % case.swarms`.
 fn peers_of(address: u32, case: Case) -> std::ops::Range<u32> {
     if case.own_addresses {
         address..address + 1

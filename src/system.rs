@@ -1,5 +1,5 @@
-//! Locks, the clocks of the machine, the number of processors, the size of memory and errors of the
-//! system, as this program uses them.
+//! What this program needs of the operating system: locks, clocks, texts of errors, the number of
+//! processors, the size of memory and the umask.
 //!
 //! Not for the pure layers: they get the time as an argument and hold no lock.
 
@@ -30,15 +30,15 @@ pub fn since_1970() -> Duration {
         .unwrap_or_default()
 }
 
-/// The time since the machine was started, with the time in which it slept. Never jumps.
+/// The time since the machine was started, including the time in which it slept. Never jumps.
 pub fn boot_clock() -> Duration {
     let read = clock_gettime(ClockId::CLOCK_BOOTTIME);
     // Linux has had this clock since 2.6.39.
     read.map_or(Duration::ZERO, Duration::from)
 }
 
-/// What went wrong, for people: without the number of the error, and with what to do about a full
-/// disk.
+/// The text of an error for people. It leaves out the number of the error, and says what to do if
+/// the disk is full.
 pub fn cause(error: &io::Error) -> String {
     let text = error.to_string();
     match error.raw_os_error() {
@@ -96,10 +96,10 @@ pub fn memory() -> Option<u64> {
 
 /// The size of memory in `/proc/meminfo`, in bytes.
 fn machine_memory(text: &str) -> Option<u64> {
-    let rest = text
+    let size = text
         .lines()
         .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kibibytes: u64 = rest.trim().strip_suffix(" kB")?.parse().ok()?;
+    let kibibytes: u64 = size.trim().strip_suffix(" kB")?.parse().ok()?;
     kibibytes.checked_mul(1 << 10)
 }
 

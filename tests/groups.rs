@@ -1,5 +1,5 @@
-//! Shares of groups end to end: the real binary, real links and `kill -9`, and members and
-//! strangers whose bytes a test chooses.
+//! Shares of groups end to end: the real binary, real links and `kill -9`. Members and strangers
+//! may be fake: a test chooses every byte that they send.
 
 mod common;
 

@@ -4,7 +4,7 @@
 //! is required, they fail instead. The variable `PIECEFUL_INTEROP` lists the required programs,
 //! separated by commas: `libtorrent`, `rqbit`, `aria2`, `transmission`, `opentracker`. Its value
 //! `required` means all of them. `PIECEFUL_INTEROP_PYTHON` names a Python interpreter with
-//! libtorrent (`pip install libtorrent`), and `PIECEFUL_INTEROP_RQBIT` an rqbit
+//! libtorrent (`pip install libtorrent`). `PIECEFUL_INTEROP_RQBIT` is the path of the rqbit binary
 //! (`cargo install rqbit`). The other programs are Debian's `aria2`, `transmission-cli` with
 //! `transmission-daemon`, and `opentracker`.
 

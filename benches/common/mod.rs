@@ -9,7 +9,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Starts our tracker, or the one that `$PIECEFUL` names, with more `options`.
+/// Starts a tracker of this build, or of the binary that `$PIECEFUL` names, with more `options`.
 pub fn start_tracker(options: &[&str]) -> (Child, SocketAddr) {
     let ours = env!("CARGO_BIN_EXE_pieceful");
     let binary = std::env::var("PIECEFUL").unwrap_or_else(|_| ours.to_owned());
@@ -49,11 +49,11 @@ pub fn processor_time(process: u32) -> Duration {
 pub struct Udp {
     socket: UdpSocket,
     connection: ConnectionId,
-    connected: Instant,
+    connected_at: Instant,
 }
 
 impl Udp {
-    /// Announces to the tracker at `address` from the address `from`.
+    /// Connects to the tracker at `address` from the address `from`.
     pub fn new(from: SocketAddr, address: SocketAddr) -> Self {
         let socket = UdpSocket::bind(from).unwrap();
         socket.connect(address).unwrap();
@@ -64,15 +64,15 @@ impl Udp {
         Self {
             socket,
             connection,
-            connected: Instant::now(),
+            connected_at: Instant::now(),
         }
     }
 
     /// Sends an announce.
     pub fn send(&mut self, announce: AnnounceRequest) {
-        // Like other clients, which may use a connection id for a minute.
-        if self.connected.elapsed() > Duration::from_secs(60) {
-            (self.connection, self.connected) = (connect(&self.socket), Instant::now());
+        // A client may use a connection id for a minute (BEP 15).
+        if self.connected_at.elapsed() > Duration::from_secs(60) {
+            (self.connection, self.connected_at) = (connect(&self.socket), Instant::now());
         }
         let request = UdpRequest::Announce {
             connection: self.connection,

@@ -8,7 +8,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(30);
+/// The longest wait for connecting, for the handshake, and for sending or receiving a frame.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Client {
     stream: TlsStream,
@@ -17,9 +18,9 @@ pub struct Client {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Result<Self, String> {
-        let socket = TcpStream::connect_timeout(&address, LIMIT);
+        let socket = TcpStream::connect_timeout(&address, TIMEOUT);
         let socket = socket.map_err(|error| error.to_string())?;
-        let connected = connect_tls(Arc::new(socket), None, LIMIT);
+        let connected = connect_tls(Arc::new(socket), None, TIMEOUT);
         let (stream, _) = connected.map_err(|error| error.to_string())?;
         Ok(Self { stream, last_id: 0 })
     }
@@ -36,10 +37,10 @@ impl Client {
             watch: false,
             ask,
         };
-        let written = write_frame(&self.stream, &request.encode(), MAX_FRAME, LIMIT);
+        let written = write_frame(&self.stream, &request.encode(), MAX_FRAME, TIMEOUT);
         written.map_err(|error| error.to_string())?;
         let mut reader = FrameReader::new(&self.stream, MAX_FRAME);
-        let body = reader.next(LIMIT, LIMIT);
+        let body = reader.next(TIMEOUT, TIMEOUT);
         let body = body.map_err(|error| error.to_string())?;
         let reply = AccessReplyMessage::decode(body).map_err(|error| error.to_string())?;
         reply.result.map_err(|refused| refused.to_string())

@@ -16,11 +16,15 @@ use std::time::{Duration, Instant};
 pub struct Fleet {
     machines: Vec<Machine>,
     epoll: Epoll,
-    /// When each machine is due. An entry may be too early, because a machine that is served is due
-    /// later. It is then corrected.
+    /// When each machine is due: the earliest entry comes first. An answer of the tracker sets the
+    /// machine's `due` to a later time, but its entry stays. [`Fleet::act_on_due`] then replaces
+    /// the entry.
     queue: BinaryHeap<Reverse<(Instant, usize)>>,
+    /// When each machine got its first answer to an announce.
     served: HashMap<usize, Instant>,
+    /// When each machine got its first hint since [`Fleet::wait_for_hints`] was called.
     hinted: HashMap<usize, Instant>,
+    /// How many times each error has occurred.
     errors: HashMap<String, usize>,
 }
 
@@ -68,7 +72,7 @@ impl Fleet {
         times_since(since, &self.hinted)
     }
 
-    /// The number of errors so far. Prints their kinds.
+    /// Prints each error with its count. Returns the number of errors so far.
     pub fn errors(&self) -> usize {
         for (error, count) in &self.errors {
             eprintln!("{count} times: {error}");
@@ -101,7 +105,7 @@ impl Fleet {
             self.queue.pop();
             let machine = &mut self.machines[number];
             if machine.due > now {
-                // It has been served since this entry was made.
+                // The tracker has answered the machine since this entry was made.
                 self.queue.push(Reverse((machine.due, number)));
                 continue;
             }
@@ -153,14 +157,15 @@ fn times_since(begun: Instant, moments: &HashMap<usize, Instant>) -> Vec<Duratio
     times
 }
 
-/// The value below which this part of the sorted times lies.
+/// The time below which the fraction `part` (0 to 1) of the sorted times lies.
 pub fn percentile(sorted: &[Duration], part: f64) -> Duration {
     let last = sorted.len().saturating_sub(1);
     let at = (last as f64 * part).round() as usize;
     sorted.get(at).copied().unwrap_or_default()
 }
 
-/// Accepts any tracker: checking its certificate is work of the machines, which are not measured.
+/// A configuration that accepts any certificate. Checking certificates is work of the machines, and
+/// only the work of the tracker is measured.
 fn tls_config() -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider);

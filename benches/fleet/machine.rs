@@ -1,4 +1,4 @@
-//! One machine: a connection that never blocks, as a state machine.
+//! One machine of the fleet: its announces over a control connection that never blocks.
 
 use crate::team::Team;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
@@ -26,7 +26,7 @@ pub struct Machine {
     arrived: Vec<u8>,
     last_id: u32,
     has_started: bool,
-    /// When it connects or announces next.
+    /// When the machine connects or announces next.
     pub due: Instant,
 }
 
@@ -69,7 +69,7 @@ impl Machine {
         self.connection.is_some()
     }
 
-    /// Begins to connect, from an address of its own.
+    /// Begins to connect, from an address of its own, and queues an announce.
     pub fn connect(&mut self) -> io::Result<&TcpStream> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let socket = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
@@ -91,7 +91,7 @@ impl Machine {
         Ok(&self.connection.as_ref().unwrap().0)
     }
 
-    /// Sends an announce of all shares.
+    /// Queues an announce of all shares.
     pub fn announce(&mut self) {
         let event = (!self.has_started).then_some(GroupAnnounceEvent::Started);
         let swarms = self.shares.iter().map(|share| SwarmAnnounce {
@@ -144,14 +144,14 @@ impl Machine {
             while tls.wants_write() {
                 match tls.write_tls(stream) {
                     Ok(_) => {}
-                    Err(error) if is_not_yet(&error) => break,
+                    Err(error) if would_block(&error) => break,
                     Err(error) => return Err(error),
                 }
             }
             match tls.read_tls(stream) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => {}
-                Err(error) if is_not_yet(&error) => break,
+                Err(error) if would_block(&error) => break,
                 Err(error) => return Err(error),
             }
             let state = tls.process_new_packets().map_err(io::Error::other)?;
@@ -164,7 +164,7 @@ impl Machine {
 
     fn read_frames(&mut self) -> io::Result<Event> {
         let mut event = Event::Nothing;
-        while let Some((body, rest)) =
+        while let Some((body, unread)) =
             frame::decode(&self.arrived, MAX_FRAME).map_err(io::Error::other)?
         {
             if Hint::decode(body).map_err(io::Error::other)?.is_some() {
@@ -179,14 +179,14 @@ impl Machine {
                     event = Event::Served;
                 }
             }
-            let left = rest.len();
-            self.arrived.drain(..self.arrived.len() - left);
+            let unread = unread.len();
+            self.arrived.drain(..self.arrived.len() - unread);
         }
         Ok(event)
     }
 }
 
-fn is_not_yet(error: &io::Error) -> bool {
+fn would_block(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected

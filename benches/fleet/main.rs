@@ -1,6 +1,6 @@
-//! A fleet of machines at one tracker, in one process: how many the tracker carries, how fast they
-//! are served after all have started, how fast they hear of a new share, and how long a user's
-//! command takes meanwhile.
+//! A fleet of machines at one tracker. This process runs all machines. It measures how many of them
+//! the tracker serves, when each gets its first answer to an announce, when each gets the hint of a
+//! new share, and how long a user's command takes meanwhile.
 //!
 //! ```text
 //! cargo bench --bench fleet -- [MACHINES] [SECONDS]
@@ -9,7 +9,8 @@
 //! Each machine has a stored login, 10 complete shares of one group and an address of its own
 //! (127.x.y.z). It behaves like a peer: one control connection that stays open, on which it watches
 //! its groups and announces its shares at the interval that the tracker asks for. `SECONDS` is the
-//! time for which the steady state is measured. `$PIECEFUL` names another binary.
+//! time for which the steady state is measured. The variable `PIECEFUL` is the path of another
+//! binary for the tracker.
 
 mod client;
 mod fleet;
@@ -41,7 +42,7 @@ fn main() {
     let steady = Duration::from_secs(numbers.get(1).copied().unwrap_or(60) as u64);
     pieceful::net::raise_descriptor_limit();
     let (tracker, address) = Tracker::start(machines);
-    println!("{machines} machines; {}", machine_name());
+    println!("{machines} machines; {}", describe_processor());
     let begun = Instant::now();
     let team = Team::prepare(address, machines);
     println!(
@@ -52,11 +53,11 @@ fn main() {
     );
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        let user = scope.spawn(|| commands(&team, address, &stop));
+        let user = scope.spawn(|| run_commands(&team, address, &stop));
         let mut fleet = Fleet::new(&team, address, machines);
-        let busy = processor_time(tracker.id());
+        let used_before = processor_time(tracker.id());
         let served = fleet.start(START, SERVED_LIMIT);
-        let used = processor_time(tracker.id()).saturating_sub(busy);
+        let used = processor_time(tracker.id()).saturating_sub(used_before);
         println!(
             "all start within {:.0} s: {} served, p50 {:.1} s, p99 {:.1} s, last {:.1} s; {} errors; \
              tracker: {:.1} s of processor time",
@@ -68,9 +69,9 @@ fn main() {
             fleet.errors(),
             used.as_secs_f64()
         );
-        let (busy, begun) = (processor_time(tracker.id()), Instant::now());
+        let (used_before, begun) = (processor_time(tracker.id()), Instant::now());
         fleet.run_for(steady);
-        let used = processor_time(tracker.id()).saturating_sub(busy);
+        let used = processor_time(tracker.id()).saturating_sub(used_before);
         println!(
             "steady for {:.0} s: {:.1} % of a core, {} MiB of memory, {} threads; {} errors",
             begun.elapsed().as_secs_f64(),
@@ -81,13 +82,13 @@ fn main() {
         );
         let published = Instant::now();
         team.publish_one_more(address);
-        let known = fleet.wait_for_hints(published, Duration::from_secs(30));
+        let delays = fleet.wait_for_hints(published, Duration::from_secs(30));
         println!(
             "a new share: {} machines know of it, p50 {:.0} ms, p99 {:.0} ms, last {:.0} ms",
-            known.len(),
-            percentile(&known, 0.5).as_secs_f64() * 1e3,
-            percentile(&known, 0.99).as_secs_f64() * 1e3,
-            percentile(&known, 1.0).as_secs_f64() * 1e3
+            delays.len(),
+            percentile(&delays, 0.5).as_secs_f64() * 1e3,
+            percentile(&delays, 0.99).as_secs_f64() * 1e3,
+            percentile(&delays, 1.0).as_secs_f64() * 1e3
         );
         stop.store(true, Ordering::Relaxed);
         let (times, failures) = user.join().unwrap();
@@ -104,7 +105,7 @@ fn main() {
 
 /// Lists the catalogue of the group again and again for one user, each time over a new connection.
 /// Returns how long each list took, sorted, and how many failed.
-fn commands(team: &Team, address: SocketAddr, stop: &AtomicBool) -> (Vec<Duration>, usize) {
+fn run_commands(team: &Team, address: SocketAddr, stop: &AtomicBool) -> (Vec<Duration>, usize) {
     let (mut times, mut failures) = (Vec::new(), 0);
     while !stop.load(Ordering::Relaxed) {
         let begun = Instant::now();
@@ -163,8 +164,8 @@ impl Drop for Tracker {
     }
 }
 
-/// The processor of this machine, its cores, and how busy they are.
-fn machine_name() -> String {
+/// The number of cores of the computer that runs the benchmark, their model, and the load.
+fn describe_processor() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find(|line| line.starts_with("model name"));
     let model = model.and_then(|line| line.split(": ").nth(1));

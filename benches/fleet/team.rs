@@ -13,12 +13,13 @@ use std::thread;
 
 const GROUP: &str = "fleet";
 const SHARES: usize = 10;
-/// Machines that use one account.
+/// Number of machines that share one account.
 const MACHINES_OF_ACCOUNT: usize = 10;
-/// Number of accounts that are made at the same time. A tracker hashes one password on each core.
+/// Number of accounts that are created at the same time. A tracker hashes one password per core.
 const AT_ONCE: usize = 4;
 
 pub struct Team {
+    /// The token of the group's owner.
     pub owner: Token,
     /// A token for each account.
     pub tokens: Vec<Token>,
@@ -30,23 +31,23 @@ pub struct Team {
 impl Team {
     pub fn prepare(address: SocketAddr, machines: usize) -> Self {
         let accounts = machines.div_ceil(MACHINES_OF_ACCOUNT);
-        let owner = log_in(&mut connect(address), "owner");
+        let owner = create_and_log_in(&mut connect(address), "owner");
         let mut client = connect(address);
         let group = GROUP.parse().unwrap();
         let write = write_id();
         let created = client.ask(AccessRequest::CreateGroup { write, group }, Some(&owner));
         created.unwrap();
         let tokens = Mutex::new(Vec::new());
-        let left = Mutex::new(0..accounts);
+        let numbers = Mutex::new(0..accounts);
         thread::scope(|scope| {
             for _ in 0..AT_ONCE {
                 scope.spawn(|| {
                     let mut client = connect(address);
                     loop {
-                        let Some(number) = left.lock().unwrap().next() else {
+                        let Some(number) = numbers.lock().unwrap().next() else {
                             return;
                         };
-                        let token = join(&mut client, &owner, &format!("user{number}"));
+                        let token = create_member(&mut client, &owner, &format!("user{number}"));
                         tokens.lock().unwrap().push(token);
                     }
                 });
@@ -69,7 +70,7 @@ impl Team {
 
     pub fn list_files(&self) -> AccessRequest {
         AccessRequest::ListFiles {
-            group: label(),
+            group: group_name(),
             after: None,
         }
     }
@@ -79,7 +80,7 @@ fn connect(address: SocketAddr) -> Client {
     Client::connect(address).unwrap()
 }
 
-fn label() -> Label {
+fn group_name() -> Label {
     GROUP.parse().unwrap()
 }
 
@@ -87,8 +88,8 @@ fn write_id() -> WriteId {
     WriteId(std::array::from_fn(|_| fastrand::u8(..)))
 }
 
-/// Creates an account and logs it in.
-fn log_in(client: &mut Client, user: &str) -> Token {
+/// Creates an account and logs it in. Returns the token of the login.
+fn create_and_log_in(client: &mut Client, user: &str) -> Token {
     let password = Password::new("a long password").unwrap();
     let create = AccessRequest::CreateUser {
         write: write_id(),
@@ -104,17 +105,17 @@ fn log_in(client: &mut Client, user: &str) -> Token {
     }
 }
 
-/// Makes an account a member of the group.
-fn join(client: &mut Client, owner: &Token, user: &str) -> Token {
-    let token = log_in(client, user);
+/// Creates an account that is a member of the group. Returns the token of its login.
+fn create_member(client: &mut Client, owner: &Token, user: &str) -> Token {
+    let token = create_and_log_in(client, user);
     let join = AccessRequest::JoinGroup {
         write: write_id(),
-        group: label(),
+        group: group_name(),
     };
     client.ask(join, Some(&token)).unwrap();
     let accept = AccessRequest::AcceptRequest {
         write: write_id(),
-        group: label(),
+        group: group_name(),
         user: user.parse().unwrap(),
     };
     client.ask(accept, Some(owner)).unwrap();
@@ -124,7 +125,7 @@ fn join(client: &mut Client, owner: &Token, user: &str) -> Token {
 fn authority(client: &mut Client, owner: &Token) -> String {
     let key = MemberKey::generate().unwrap();
     let certify = AccessRequest::Certify {
-        group: label(),
+        group: group_name(),
         request: KeyRequest(key.request(owner.as_bytes()).unwrap()),
     };
     match client.ask(certify, Some(owner)) {
@@ -145,7 +146,7 @@ fn publish(client: &mut Client, owner: &Token, authority: &str, number: usize) -
     let part = InfoPart::new(0, raw.len() as u32, raw.into_bytes()).unwrap();
     let publish = AccessRequest::Publish {
         write: write_id(),
-        group: label(),
+        group: group_name(),
         part,
     };
     client.ask(publish, Some(owner)).unwrap();

@@ -20,9 +20,9 @@ impl AddressPrefix {
     }
 
     /// The prefix as a number: the bits of an IPv4 address, or the first 64 bits of an IPv6
-    /// address. Two prefixes that hosts really use never have the same number: IPv4 numbers are
-    /// below 2^32, and the only such IPv6 number is 1, of the loopback address. No host has the
-    /// IPv4 address 0.0.0.1, which would have the same number.
+    /// address. Two prefixes that hosts really use never have the same number: the numbers of IPv4
+    /// addresses are below 2^32. Of the IPv6 addresses of hosts, only the loopback address has such
+    /// a small number: 1. No host has the IPv4 address 0.0.0.1, whose number is 1 too.
     pub fn number(self) -> u64 {
         match self.0 {
             IpAddr::V4(ip) => ip.to_bits().into(),

@@ -2,10 +2,10 @@
 
 use super::percent::escape_byte;
 
-/// A URL as it is requested, repaired as browsers do (WHATWG URL Standard, "URL parsing"). Blanks
-/// at both ends, tabs and line ends anywhere, and the fragment are dropped. Bytes that a URL cannot
-/// have are escaped. The scheme becomes lower case. A dot at the end of the host name is dropped
-/// too: not every resolver accepts it.
+/// A URL as it is requested, repaired as browsers do (WHATWG URL Standard, "URL parsing"). Spaces
+/// and control characters at both ends, tabs and line ends anywhere, and the fragment are dropped.
+/// Bytes that a URL cannot contain are escaped. The scheme becomes lower case. A dot at the end of
+/// the host name is dropped too: not every resolver accepts it.
 pub fn repaired(url: impl AsRef<[u8]>) -> String {
     let url = url.as_ref();
     let is_blank = |byte: &u8| *byte <= b' ';
@@ -35,7 +35,8 @@ pub fn repaired(url: impl AsRef<[u8]>) -> String {
     out
 }
 
-/// The position of the dot with which the host name ends. `None` if there is none.
+/// The position of the dot at the end of the host name. `None` if the name does not end with a dot,
+/// or is only a dot.
 fn dot_after_host(url: &str) -> Option<usize> {
     let start = url.find("://")? + 3;
     let rest = url.get(start..)?;

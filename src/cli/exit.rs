@@ -11,7 +11,7 @@ pub(super) enum Exit {
     Failure,
     /// The arguments are wrong.
     Usage,
-    /// A second signal ended it.
+    /// A second signal ended the program.
     Killed,
 }
 

@@ -4,8 +4,8 @@
 //!
 //! One request to end can arrive as several signals. `timeout` sends SIGTERM to the process, and
 //! then to its process group. systemd (`SendSIGHUP=yes`) sends SIGTERM and then SIGHUP; the system
-//! delivers SIGHUP first if both wait. So a signal counts as a later one only if it arrives at
-//! least [`ONE_REQUEST`] after the first.
+//! delivers SIGHUP first if both are pending. So a signal counts as a later one only if it arrives
+//! at least [`ONE_REQUEST`] after the first.
 //!
 //! A SIGHUP never ends the process at once: when a terminal closes, the system sends one, and the
 //! shell sends another.
@@ -37,7 +37,7 @@ const ONE_REQUEST: Duration = Duration::from_millis(200);
 /// matter.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Signals that end the process, except SIGINT.
+/// The signals other than SIGINT that end the process.
 const ENDING: [Signal; 2] = [Signal::SIGTERM, Signal::SIGHUP];
 
 /// Signals whose usual effect is never wanted. While they are blocked, a write beyond the file size
@@ -45,15 +45,18 @@ const ENDING: [Signal; 2] = [Signal::SIGTERM, Signal::SIGHUP];
 /// to it succeeds (SIGTTOU).
 const BLOCKED: [Signal; 3] = [Signal::SIGXFSZ, Signal::SIGTTIN, Signal::SIGTTOU];
 
-/// Two flags that a first signal raises, and when it came; the command at the prompt, which SIGINT
-/// ends; and a folder that is removed when a second signal ends the process.
+/// What signals act on. Clones share it. A first signal raises the two flags. While a command of
+/// the prompt runs, a first SIGINT ends that command instead. A later signal ends the process at
+/// once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StopSignals {
     /// For threads that wait.
     pub(super) stop: Stop,
     /// For threads that check it while they compute.
     pub(super) flag: Arc<AtomicBool>,
+    /// When the first signal that raised the flags came.
     first: Arc<Mutex<Option<Instant>>>,
+    /// A folder that is removed before a later signal ends the process.
     temporary_folder: Arc<Mutex<Option<PathBuf>>>,
     command: Arc<Mutex<PromptCommand>>,
 }
@@ -76,7 +79,7 @@ enum PromptCommand {
 pub(super) struct PromptCommandGuard<'a>(&'a StopSignals);
 
 impl StopSignals {
-    /// Makes a second signal remove this folder before it ends the process.
+    /// Makes a later signal remove this folder before it ends the process.
     pub(super) fn remove_when_killed(&self, folder: &Path) {
         *lock(&self.temporary_folder) = Some(folder.to_owned());
     }
@@ -157,12 +160,13 @@ pub(super) fn wait_for_stop(stop: &Stop) {
 }
 
 /// Begins to handle signals; `reopen` is called at SIGUSR1. Call this once in a process, before
-/// other threads start: they inherit which signals are blocked.
+/// other threads start: they inherit the blocked signals.
 ///
 /// # Errors
-/// A message for the user: the system did not allow it.
+/// A message for the user, if the system refuses to block or handle signals, or to start a thread.
 pub(super) fn watch(reopen: impl Fn() + Send + 'static) -> Result<StopSignals, String> {
-    let ignored = ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
+    let ignored =
+        ignored_signals(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
     let is_handled = |signal: &Signal| !ignored.contains(*signal);
     let handled: SigSet = ENDING
         .into_iter()
@@ -172,8 +176,9 @@ pub(super) fn watch(reopen: impl Fn() + Send + 'static) -> Result<StopSignals, S
     let mut blocked: SigSet = BLOCKED.into_iter().collect();
     blocked.extend(handled.iter());
     blocked.extend(ignored.iter());
-    let done = blocked.thread_block();
-    done.map_err(|errno| format!("cannot block signals: {errno}"))?;
+    blocked
+        .thread_block()
+        .map_err(|errno| format!("cannot block signals: {errno}"))?;
     let signals = StopSignals::default();
     if is_handled(&Signal::SIGINT) {
         let interrupted = signals.clone();
@@ -184,7 +189,7 @@ pub(super) fn watch(reopen: impl Fn() + Send + 'static) -> Result<StopSignals, S
     let signal_fd = signal_fd.map_err(|errno| format!("cannot wait for signals: {errno}"))?;
     let (ending, ignores_sigint) = (signals.clone(), ignored.contains(Signal::SIGINT));
     let thread = thread::Builder::new().name("signals".to_owned());
-    // It ends with the process.
+    // The thread ends with the process.
     let started = thread.spawn(move || {
         loop {
             let signal = match signal_fd.read_signal() {
@@ -216,7 +221,7 @@ fn is_of_terminal(signal: &siginfo) -> bool {
 
 /// Those of SIGINT, SIGTERM, SIGHUP and SIGUSR1 that were ignored when the process started.
 /// `status` is the text of `/proc/self/status`. If it has no usable mask, the result is empty.
-fn ignored(status: &str) -> SigSet {
+fn ignored_signals(status: &str) -> SigSet {
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     let is_ignored = |signal: &Signal| {
@@ -233,7 +238,7 @@ mod tests {
 
     #[test]
     fn ignored_signals_are_read_from_the_mask() {
-        let signals = |status: &str| ignored(status).iter().collect::<Vec<_>>();
+        let signals = |status: &str| ignored_signals(status).iter().collect::<Vec<_>>();
         let none: [Signal; 0] = [];
         assert_eq!(signals("SigIgn:\t0000000000001000\n"), none);
         assert_eq!(
@@ -256,7 +261,7 @@ mod tests {
         let raised = Arc::clone(&interrupted);
         let command = signals.begin_command(move || raised.store(true, Ordering::SeqCst));
         let now = Instant::now();
-        // The second one is of the same request.
+        // The second interrupt belongs to the same request.
         for interrupt in [now, now + ONE_REQUEST / 2] {
             signals.on_interrupt(interrupt);
             assert!(interrupted.load(Ordering::SeqCst) && !signals.stop.is_stopped());

@@ -31,7 +31,7 @@ pub(super) struct EventLoop {
     listener: TcpListener,
     scratch: Vec<u8>,
     /// After a failure, accepting pauses until this time.
-    accepts_again: Option<Instant>,
+    paused_until: Option<Instant>,
     last_warning: Option<Instant>,
 }
 
@@ -47,7 +47,7 @@ impl EventLoop {
             dispatcher,
             listener,
             scratch: vec![0; SCRATCH_BYTES],
-            accepts_again: None,
+            paused_until: None,
             last_warning: None,
         })
     }
@@ -88,9 +88,9 @@ impl EventLoop {
             for ready in due.drain(..) {
                 self.run_or_submit(ready);
             }
-            let is_pause_over = self.accepts_again.is_some_and(|at| Instant::now() >= at);
+            let is_pause_over = self.paused_until.is_some_and(|at| Instant::now() >= at);
             if is_pause_over {
-                self.accepts_again = None;
+                self.paused_until = None;
                 self.watch_listener(EpollFlags::EPOLLIN);
             }
             if may_accept || is_pause_over {
@@ -145,7 +145,7 @@ impl EventLoop {
             let name = &self.dispatcher.name;
             log::warn!("{name}: accepting a connection failed: {error}");
         }
-        self.accepts_again = Some(now + EXHAUSTED_PAUSE);
+        self.paused_until = Some(now + EXHAUSTED_PAUSE);
         self.watch_listener(EpollFlags::empty());
     }
 
@@ -160,13 +160,14 @@ impl EventLoop {
     /// deadline.
     fn before_sleep(&self) -> EpollTimeout {
         let pause = self
-            .accepts_again
+            .paused_until
             .map(|at| at.saturating_duration_since(Instant::now()));
-        let left = self.dispatcher.connections.before_sleep();
-        let left = [left, pause].into_iter().flatten().min();
+        let deadline = self.dispatcher.connections.before_sleep();
+        let time_left = [deadline, pause].into_iter().flatten().min();
         // Rounded up: if less than 1 ms is left, a time-out of 0 ms would make a busy loop.
-        left.map_or(EpollTimeout::NONE, |left| {
-            EpollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(EpollTimeout::MAX)
+        time_left.map_or(EpollTimeout::NONE, |time_left| {
+            let rounded_up = time_left + Duration::from_millis(1);
+            EpollTimeout::try_from(rounded_up).unwrap_or(EpollTimeout::MAX)
         })
     }
 }

@@ -9,7 +9,7 @@
 //! | newcomer | its address; all places | to newcomers, longest silence first |
 //! | kept (has a thread) | its address; all places | never |
 //! | authenticated | its account; all places except those for newcomers | never |
-//! | reserved | the reserved places | never, but it must authenticate in time |
+//! | reserved | reserved places; its account, if known | never, but it must authenticate in time |
 
 use crate::base::AddressPrefix;
 use std::collections::{BTreeSet, HashMap};
@@ -40,7 +40,7 @@ pub struct PlaceLimits {
 }
 
 impl PlaceLimits {
-    /// Nobody authenticates, and nobody gives way.
+    /// Limits of a server where no connection authenticates and none gives way.
     pub fn fixed(total: usize, per_address: usize) -> Self {
         Self {
             total,
@@ -89,7 +89,7 @@ struct Connection {
     prefix: AddressPrefix,
     is_trusted: bool,
     class: Class,
-    heard: Instant,
+    last_heard: Instant,
     /// The time of its entries in `Places::silence` and `Address::silence`; in a reserved place,
     /// when it got the place.
     listed: Instant,
@@ -124,12 +124,12 @@ impl Places {
         }
     }
 
-    /// Gives a place to a new connection. Returns the connection that must be closed for it.
+    /// Gives a place to a new connection. Returns the connection that gives way and must be closed.
     /// `server_waits_for` returns whether the server waits for the remote side of a connection. A
     /// connection to which the server owes an answer does not give way.
     ///
     /// # Errors
-    /// No connection can give way.
+    /// All places for the connection are taken, and no other connection can give way.
     pub(super) fn admit(
         &mut self,
         number: u64,
@@ -159,7 +159,7 @@ impl Places {
             prefix,
             is_trusted,
             class,
-            heard: now,
+            last_heard: now,
             listed: now,
         };
         match class {
@@ -190,7 +190,7 @@ impl Places {
     /// A connection has sent something.
     pub(super) fn on_heard(&mut self, number: u64, now: Instant) {
         if let Some(connection) = self.connections.get_mut(&number) {
-            connection.heard = now;
+            connection.last_heard = now;
         }
     }
 
@@ -300,7 +300,7 @@ impl Places {
             let (listed, number) = *first?;
             let connection = self.connections.get_mut(&number)?;
             let silent_since = if server_waits_for(number) {
-                connection.heard
+                connection.last_heard
             } else {
                 now
             };
@@ -310,8 +310,8 @@ impl Places {
                 // silent, and none gives way.
                 return server_waits_for(number).then_some(number);
             }
-            // It was heard after `listed`, or the server owes it an answer: its entry gets the
-            // right time.
+            // The connection was heard after `listed`, or the server owes it an answer: its entry
+            // gets the right time.
             connection.listed = silent_since;
             if let Some(address) = self.addresses.get_mut(&connection.prefix) {
                 address.silence.remove(&(listed, number));

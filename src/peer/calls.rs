@@ -34,7 +34,8 @@ impl Calls {
         }
     }
 
-    /// Calls an address on a new thread.
+    /// Calls an address on a new thread. Makes no call while [`MAX_CALLS`] threads run, or while
+    /// the peer stops.
     pub(super) fn spawn(&self, entry: &SwarmEntry, address: SocketAddr) {
         let mut threads = lock(&self.threads);
         threads.retain(|thread| !thread.is_finished());
@@ -51,11 +52,12 @@ impl Calls {
         let thread = thread::Builder::new()
             .name("call".to_owned())
             .stack_size(IO_STACK);
-        // The thread gets the call after it has started. If it cannot start, the call is dropped
-        // here: that may begin another call, so `threads` must not be locked then.
-        let (give, take) = crossbeam::channel::bounded::<Call>(1);
+        // The thread receives the call only after the thread has started. If it cannot start, this
+        // function drops the call. The drop may begin another call, so `threads` must not be locked
+        // then.
+        let (sender, receiver) = crossbeam::channel::bounded::<Call>(1);
         let run = move || {
-            if let Ok(call) = take.recv() {
+            if let Ok(call) = receiver.recv() {
                 call.run();
             }
         };
@@ -63,7 +65,7 @@ impl Calls {
             Ok(thread) => {
                 threads.push(thread);
                 drop(threads);
-                let _ = give.send(call);
+                let _ = sender.send(call);
             }
             Err(error) => {
                 drop(threads);

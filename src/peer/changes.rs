@@ -45,6 +45,7 @@ pub(super) struct Ticks {
 
 #[derive(Debug, Default)]
 struct NextTick {
+    /// Whether the tick happens now, before the pause is over.
     is_early: bool,
     swarms: Vec<InfoHash>,
 }

@@ -2,7 +2,7 @@
 //!
 //! In scope: requests of many threads over one connection, pings, waiting for the release (all
 //! clients start together) and for the end of the run. Every wait ends when the connection ends: a
-//! tracker that is silent for [`SILENCE`] counts as dead. Out of scope: what is reported and
+//! tracker that is silent for [`MAX_SILENCE`] counts as dead. Out of scope: what is reported and
 //! fetched, and retries.
 //!
 //! One thread reads, one sends pings. The thread that makes a request also writes it. No thread
@@ -32,17 +32,17 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Interval of the pings that report this client as alive.
-const PING: Duration = Duration::from_secs(2);
+const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// How long the tracker may be silent. It answers pings.
-const SILENCE: Duration = Duration::from_secs(20);
+const MAX_SILENCE: Duration = Duration::from_secs(20);
 /// How long a frame may take to be sent or, once begun, to arrive.
-const FRAME: Duration = Duration::from_secs(10);
+const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The id of requests without a waiting thread.
 const NO_WAITER: u32 = 0;
 /// Stack size of each thread of a connection, in bytes.
-const STACK: usize = 256 << 10;
+const STACK_SIZE: usize = 256 << 10;
 
 /// An open connection to the tracker of a closed run. Dropping it closes it.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub struct Owners {
 #[derive(Debug)]
 struct ConnectionShared {
     stream: TlsStream,
-    /// Whether frames may still be written: `false` after a frame was cut short.
+    /// Whether frames may still be written: `false` after a write has failed.
     can_write: Mutex<bool>,
     state: Mutex<State>,
     changed: Condvar,
@@ -75,6 +75,7 @@ struct State {
     last_id: u32,
     /// The requests with a waiting thread, and their answers once they have arrived.
     answers: HashMap<u32, Option<RunAnswer>>,
+    /// Whether the tracker has released all clients.
     released: bool,
     /// The failures of the run, once it has ended.
     failures: Option<Vec<TextLine>>,
@@ -138,7 +139,8 @@ impl ClosedRunConnection {
     /// Waits until the tracker releases all clients.
     ///
     /// # Errors
-    /// [`ClosedRunConnectionError::Ended`] when the run ends instead, or what ended the connection.
+    /// [`ClosedRunConnectionError::Ended`] if the run ends before the release. Otherwise the error
+    /// that ended the connection.
     pub fn wait_released(&self) -> Result<(), ClosedRunConnectionError> {
         self.wait(|state| state.released.then_some(()))
     }
@@ -146,7 +148,7 @@ impl ClosedRunConnection {
     /// Waits until the run ends. Returns its failures.
     ///
     /// # Errors
-    /// What ended the connection instead.
+    /// The error that ended the connection before the run ended.
     pub fn wait_end(&self) -> Result<Vec<TextLine>, ClosedRunConnectionError> {
         self.wait(|state| state.failures.clone())
     }
@@ -262,7 +264,7 @@ impl ClosedRunConnection {
             state.answers.get(&id).is_none_or(Option::is_none) && state.end_error.is_none()
         };
         let changed = &self.shared.changed;
-        let waited = changed.wait_timeout_while(lock(&self.shared.state), ANSWER, waiting);
+        let waited = changed.wait_timeout_while(lock(&self.shared.state), ANSWER_TIMEOUT, waiting);
         let mut state = recover(waited).0;
         match state.answers.remove(&id).flatten() {
             Some(RunAnswer::Error { kind, message }) => {
@@ -290,7 +292,7 @@ impl ClosedRunConnection {
             }
             // After a time-out, this thread only waits again: the reading thread ends a silent
             // connection.
-            let woken = self.shared.changed.wait_timeout(state, SILENCE);
+            let woken = self.shared.changed.wait_timeout(state, MAX_SILENCE);
             state = recover(woken).0;
         }
     }
@@ -299,7 +301,7 @@ impl ClosedRunConnection {
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new()
             .name(name.into())
-            .stack_size(STACK)
+            .stack_size(STACK_SIZE)
             .spawn(move || run(&shared))?;
         self.threads.push(thread);
         Ok(())
@@ -333,17 +335,17 @@ impl ConnectionShared {
         if !*can_write {
             return;
         }
-        if let Err(error) = write_frame(&self.stream, &body, MAX_FRAME, FRAME) {
+        if let Err(error) = write_frame(&self.stream, &body, MAX_FRAME, FRAME_TIMEOUT) {
             // The reading thread may still receive the end of the run, so only that thread ends the
             // connection.
             log::debug!("cannot write to the control connection: {error}");
             *can_write = false;
-            self.stream.finish(FRAME);
+            self.stream.finish(FRAME_TIMEOUT);
         }
     }
 
     fn ping(&self) {
-        while !self.stop.wait(PING) {
+        while !self.stop.wait(PING_INTERVAL) {
             self.send(&RunRequestMessage {
                 id: NO_WAITER,
                 ask: RunRequest::Ping,
@@ -355,7 +357,7 @@ impl ConnectionShared {
         let mut reader = FrameReader::new(&self.stream, MAX_FRAME);
         loop {
             let notice = reader
-                .next(SILENCE, FRAME)
+                .next(MAX_SILENCE, FRAME_TIMEOUT)
                 .map_err(|error| ClosedRunConnectionError::Lost(Arc::new(error)))
                 .and_then(|body| Ok(RunNotice::decode(body)?));
             match notice {

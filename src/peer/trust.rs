@@ -31,7 +31,7 @@ pub struct Trust<'a> {
 pub struct FirstUse<'a> {
     /// The tracker.
     pub address: SocketAddr,
-    /// Its cluster.
+    /// The fingerprint of the tracker's cluster.
     pub fingerprint: Fingerprint,
     /// The file in which the fingerprint is stored.
     pub path: &'a Path,
@@ -48,7 +48,8 @@ pub enum TrustError {
         /// The system's error.
         source: Arc<io::Error>,
     },
-    /// The other side is not a tracker, or its certificate is not valid.
+    /// The TLS connection failed. For example, the handshake took too long, the other side is not a
+    /// tracker, or its certificate is not valid.
     #[error("the TLS connection to the tracker at {address} failed: {source}")]
     Tls {
         /// The tracker's address.
@@ -175,7 +176,7 @@ impl<'a> Trust<'a> {
                 found,
             },
             (TlsError::OtherCluster { expected, found }, None) => {
-                self.changed(address, expected, found)
+                self.changed_error(address, expected, found)
             }
             (error, _) => TrustError::Tls {
                 address,
@@ -189,7 +190,7 @@ impl<'a> Trust<'a> {
         let first = self.known.store_first(found);
         let first = first.map_err(fingerprint_file_error)?;
         if first != found {
-            return Err(self.changed(address, first, found));
+            return Err(self.changed_error(address, first, found));
         }
         log::info!(
             "{address} is the first tracker of this peer; its cluster {found} is trusted from now on"
@@ -202,7 +203,7 @@ impl<'a> Trust<'a> {
         Ok(())
     }
 
-    fn changed(
+    fn changed_error(
         &self,
         address: SocketAddr,
         expected: Fingerprint,
@@ -255,12 +256,12 @@ mod tests {
     fn only_the_cluster_of_the_first_connection_is_trusted_unless_another_is_pinned() {
         let (ours, other) = (tracker(), tracker());
         let folder = tempfile::tempdir().unwrap();
-        let met = Mutex::new(Vec::new());
-        let first_use = |first: FirstUse<'_>| met.lock().unwrap().push(first.fingerprint);
+        let reported = Mutex::new(Vec::new());
+        let first_use = |first: FirstUse<'_>| reported.lock().unwrap().push(first.fingerprint);
         let trust = |pinned| Trust::new(pinned, folder.path(), &first_use);
         trust(None).connect(ours.address()).unwrap();
         trust(None).connect(ours.address()).unwrap();
-        let first = met.lock().unwrap()[0];
+        let first = reported.lock().unwrap()[0];
         let error = trust(None).connect(other.address()).unwrap_err();
         let (expected, found) = match &error {
             TrustError::Changed {
@@ -282,7 +283,7 @@ mod tests {
         let error = trust(Some(found)).connect(ours.address()).unwrap_err();
         assert!(matches!(error, TrustError::Pinned { .. }), "{error}");
         trust(None).connect(ours.address()).unwrap();
-        assert_eq!(met.lock().unwrap().len(), 1, "reported once");
+        assert_eq!(reported.lock().unwrap().len(), 1, "reported once");
     }
 
     #[test]

@@ -136,15 +136,15 @@ impl Resolver for ZoneResolver {
             return Err(Error::HostNotFound);
         }
         let mut allowed = self.empty();
-        let mut refused = None;
+        let mut nearest_refused = None;
         for address in &found {
             let zone = Zone::of(address.ip());
             match (self.allows)(uri, zone) {
                 true => allowed.push(*address),
-                false => refused = refused.max(Some(zone)),
+                false => nearest_refused = nearest_refused.max(Some(zone)),
             }
         }
-        match refused {
+        match nearest_refused {
             Some(zone) if allowed.is_empty() => Err(Error::Other(Box::new(ForbiddenZone {
                 host: uri.host().unwrap_or_default().to_owned(),
                 zone,
@@ -154,8 +154,8 @@ impl Resolver for ZoneResolver {
     }
 }
 
-/// The address of a URL that names an IP address. The inner resolver would start a thread to look
-/// it up, for each request.
+/// The address of a URL whose host is an IP address. `None` for other URLs. For an IP address, the
+/// inner resolver would start a thread at each request, although there is nothing to look up.
 fn address_of(uri: &Uri) -> Option<SocketAddr> {
     let port = match uri.scheme_str() {
         Some("http") => 80,

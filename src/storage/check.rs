@@ -67,7 +67,8 @@ impl CheckReport {
 /// fault. `progress` is called from any thread with the bytes done and the total.
 ///
 /// # Errors
-/// There is nothing at `path`, or `stop` is set before the check ends.
+/// [`StoreError::Missing`] if nothing is at `path`. [`StoreError::Stopped`] if `stop` is set before
+/// the check ends. Other errors if `path` cannot be opened as the file or folder of the share.
 pub fn check_share(
     info: Arc<Info>,
     path: &Path,

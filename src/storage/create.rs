@@ -1,8 +1,8 @@
 //! Making a metainfo from a file or a folder.
 //!
 //! In scope: the list of files, their order, their times, the piece length and the hashes. A
-//! [`ShareDraft`] has everything but the hashes, so that its caller can find every obstacle before
-//! hours of hashing. Out of scope: where the `.torrent` is written.
+//! [`ShareDraft`] has everything but the hashes, so that its caller can check everything else
+//! before hours of hashing. Out of scope: where the `.torrent` is written.
 
 use super::layout::FileLayout;
 use super::source_files::{SourceFile, list_source_files};
@@ -19,14 +19,14 @@ use std::sync::{Arc, Mutex};
 
 /// Default piece length in bytes.
 const DEFAULT_PIECE_LENGTH: u32 = 512 << 10;
-/// Without a given piece length, a share has at most this many pieces.
+/// The default piece length is doubled until a share has at most this many pieces.
 const MAX_DEFAULT_PIECES: u64 = 16_384;
 
 /// Options for making a metainfo.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CreateOptions<'a> {
     /// Length of a piece in bytes, 1 to 1 GiB. The default is 512 KiB, doubled until there are at
-    /// most 16,384 pieces.
+    /// most 16,384 pieces or the length is 1 GiB.
     pub piece_length: Option<u32>,
     /// Whether clients may get peers only from the torrent's own trackers (BEP 27).
     pub private: bool,
@@ -44,7 +44,7 @@ pub struct CreateOptions<'a> {
 #[derive(Debug)]
 pub struct ShareDraft {
     path: PathBuf,
-    new: NewInfo,
+    new_info: NewInfo,
     /// The files, with an info dictionary whose hashes are zeros.
     store: Store,
     empty_folders: Vec<String>,
@@ -60,18 +60,19 @@ pub struct CreatedShare {
     pub metainfo: Metainfo,
     /// The stamps that the files had while they were hashed, for [`Store::seal`].
     pub stamps: Vec<FileStamp>,
-    /// The empty folders in the folder. A torrent cannot have them.
+    /// The empty folders in the folder. A torrent cannot contain them.
     pub empty_folders: Vec<String>,
 }
 
 impl ShareDraft {
-    /// Lists the file or folder at `path`. The same content has the same result on every machine.
+    /// Lists the file or folder at `path`. Equal content has an equal result on every machine.
     ///
     /// Leaves out empty folders and the folder's own torrents: the file that the new `.torrent`
     /// will be written to, and `NAME/NAME.torrent`, if that is a torrent of this folder.
     ///
     /// # Errors
-    /// See [`CreateError`]. A torrent that this program would not read is refused now.
+    /// See [`CreateError`]. A torrent that this program could not read is refused here, before
+    /// the hashing.
     pub fn new(path: &Path, options: &CreateOptions<'_>) -> Result<Self, CreateError> {
         let source = list_source_files(path, options.output)?;
         let file = |file: &SourceFile| NewFile {
@@ -87,7 +88,7 @@ impl ShareDraft {
             .piece_length
             .unwrap_or_else(|| default_piece_length(total));
         let lengths = Lengths::new(total, piece_length.into()).map_err(CreateError::Lengths)?;
-        let new = NewInfo {
+        let new_info = NewInfo {
             name: source.name,
             layout: source.layout,
             files: source.files.iter().map(file).collect(),
@@ -97,14 +98,14 @@ impl ShareDraft {
             ssl_cert: options.ssl_cert.map(str::to_owned),
         };
         // Only the hashes and the values of times are missing now.
-        let info = new.build().map_err(|error| build_error(path, error))?;
+        let info = new_info.build().map_err(|error| build_error(path, error))?;
         let trackers = options.trackers.to_vec();
         let times = ModifiedTimes::new(vec![0; info.files().len()], &info);
         let draft = Metainfo::new(info.clone(), trackers.clone()).with_times(times);
         let draft = draft.encode();
         Metainfo::parse(&draft).map_err(|error| match error {
             // The hashes, with 20 bytes each, are more than half of the torrent.
-            MetainfoError::TooLarge(length) if length < 40 * new.pieces.len() => {
+            MetainfoError::TooLarge(length) if length < 40 * new_info.pieces.len() => {
                 CreateError::TooManyPieces(path.to_owned())
             }
             error => build_error(path, error),
@@ -113,7 +114,7 @@ impl ShareDraft {
             Store::open(FileLayout::all(Arc::new(info)), path).map_err(error_after_listing)?;
         Ok(Self {
             path: path.to_owned(),
-            new,
+            new_info,
             store,
             empty_folders: source.empty_folders,
             trackers,
@@ -141,13 +142,13 @@ impl ShareDraft {
         progress: &(dyn Fn(u64, u64) + Sync),
         stop: &AtomicBool,
     ) -> Result<CreatedShare, CreateError> {
-        let file_sha1 = self.new.files.iter().any(|file| file.sha1.is_some());
+        let file_sha1 = self.new_info.files.iter().any(|file| file.sha1.is_some());
         let hashes = hash_all(&self.store, file_sha1, progress, stop)?;
-        self.new.pieces = hashes.pieces;
-        for (file, sha1) in self.new.files.iter_mut().zip(hashes.files) {
+        self.new_info.pieces = hashes.pieces;
+        for (file, sha1) in self.new_info.files.iter_mut().zip(hashes.files) {
             file.sha1 = sha1;
         }
-        let info = self.new.build();
+        let info = self.new_info.build();
         let info = info.map_err(|error| build_error(&self.path, error))?;
         let times = hashes.stamps.iter().map(|stamp| stamp.modified_ns);
         let times = ModifiedTimes::new(times.collect(), &info);
@@ -215,7 +216,8 @@ fn hash_all(
     Ok(recover(hashes.into_inner()))
 }
 
-/// 512 KiB, doubled until there are at most [`MAX_DEFAULT_PIECES`] pieces.
+/// 512 KiB, doubled until there are at most [`MAX_DEFAULT_PIECES`] pieces or the length is
+/// [`MAX_PIECE_LENGTH`].
 fn default_piece_length(total: u64) -> u32 {
     let mut length = DEFAULT_PIECE_LENGTH;
     while length < MAX_PIECE_LENGTH && total.div_ceil(length.into()) > MAX_DEFAULT_PIECES {

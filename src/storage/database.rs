@@ -11,8 +11,9 @@
 //! the last two commits is valid, and has no checksum. If only this byte changes, the older commit
 //! is read.
 //!
-//! Before a file is opened for writing, it is opened with all writes kept in memory ([`overlay`]).
-//! This first opening repairs it in memory after a crash, and checks all of it.
+//! Before a database is opened for writing, it is opened with all writes kept in memory
+//! ([`overlay`]). This first opening checks all of the database. After a crash, it also repairs the
+//! database, but only in memory.
 
 mod batch;
 mod error;
@@ -91,7 +92,7 @@ pub struct DatabaseContents {
 
 impl Database {
     /// Opens the database in a state folder. Only this process may use the folder. If there is no
-    /// database, this makes one with a random origin, which is durable when this returns.
+    /// database, this makes one with a random origin, and makes it durable.
     ///
     /// # Errors
     /// See [`DatabaseError`]. An existing file that cannot be used is not changed.

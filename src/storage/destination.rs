@@ -26,7 +26,7 @@ impl Destination {
         self.folder.join(&self.name)
     }
 
-    /// Opens the folder, and checks that it may be searched.
+    /// Opens the folder, and checks that this process may search it.
     pub(super) fn open_folder(&self) -> Result<Folder, StoreError> {
         let path = absolute(Path::new(".").join(&self.folder));
         let path = path.map_err(|error| StoreError::io("find", &self.folder, error))?;
@@ -34,8 +34,9 @@ impl Destination {
         opened.map_err(StoreError::into_folder_error)
     }
 
-    /// The first of `partial_names`. A record of an earlier version does not contain the name of
-    /// its partial file. That file has the name that this function returns.
+    /// The preferred name of the partial file or folder: `NAME.part`, or a name with the info-hash
+    /// if `NAME.part` is too long. A record of an earlier version does not contain the name of the
+    /// partial file. Then the file has this name.
     pub fn partial_name(&self, info_hash: InfoHash) -> String {
         let plain = format!("{}{PARTIAL_SUFFIX}", self.name);
         match plain.len() <= MAX_NAME_LENGTH {
@@ -57,9 +58,9 @@ impl Destination {
 
     /// A name with the info-hash. If it is too long, the name of the share in it is cut.
     pub(super) fn partial_name_with_hash(&self, info_hash: InfoHash) -> String {
-        let end = format!(".{info_hash}{PARTIAL_SUFFIX}");
-        let room = MAX_NAME_LENGTH.saturating_sub(end.len());
-        format!("{}{end}", longest_prefix(&self.name, room))
+        let suffix = format!(".{info_hash}{PARTIAL_SUFFIX}");
+        let room = MAX_NAME_LENGTH.saturating_sub(suffix.len());
+        format!("{}{suffix}", longest_prefix(&self.name, room))
     }
 }
 
@@ -73,7 +74,7 @@ pub fn is_same_entry(one: &Path, other: &Path) -> bool {
                 .is_some_and(|(one, other)| (one.dev(), one.ino()) == (other.dev(), other.ino()))
 }
 
-/// The longest prefix of a name with at most `bytes` bytes.
+/// The longest prefix of `name` that has at most `bytes` bytes.
 pub(super) fn longest_prefix(name: &str, bytes: usize) -> &str {
     let mut cuts = (0..=bytes.min(name.len())).rev();
     let cut = cuts.find(|at| name.is_char_boundary(*at)).unwrap_or(0);

@@ -318,7 +318,7 @@ impl Download {
     /// # Errors
     /// [`StoreError::Changed`] names a file that differs from the torrent.
     pub fn check_files_in_place(&self, good: &PieceSet) -> Result<(), StoreError> {
-        extend::check(&self.store, good)
+        extend::check_files_in_place(&self.store, good)
     }
 
     /// Syncs a complete download, renames it to its final name and returns the final path. Its

@@ -1,4 +1,4 @@
-//! Looks at folders for `doctor`. Leaves nothing behind.
+//! Checks of folders for the command `doctor`. They leave nothing behind.
 
 use nix::sys::statvfs::statvfs;
 use std::io;

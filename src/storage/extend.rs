@@ -41,7 +41,7 @@ pub(super) fn fill(store: &Store, index: usize, parts_file: &PartsFile) -> Resul
 }
 
 /// Checks that `good` contains every needed piece whose bytes are all in files in place.
-pub(super) fn check(store: &Store, good: &PieceSet) -> Result<(), StoreError> {
+pub(super) fn check_files_in_place(store: &Store, good: &PieceSet) -> Result<(), StoreError> {
     let layout = store.layout();
     for piece in layout
         .needed_pieces()
@@ -99,9 +99,9 @@ pub(super) fn move_files(
 }
 
 /// Cleans up after `move_files` if a crash has interrupted its noted steps. Afterwards each wanted
-/// file has either its name in the partial folder or its final name, and empty files that only held
-/// a final name are gone. [`RecoveredRename::Unknown`] if the partial folder is not there: all
-/// files were moved, or the disk is not mounted.
+/// file has either its name in the partial folder or its final name, and empty placeholders with a
+/// final name are gone. Returns [`RecoveredRename::Unknown`] if the partial folder is not there:
+/// all files were moved, or the disk is not mounted.
 ///
 /// # Errors
 /// An error of the file system.

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, TryLockError};
 
-/// One call of [`FileHashes::advance`] hashes up to this many bytes, or two pieces if that is more.
-/// With one call per piece, hashing keeps up with the transfer.
+/// A call of [`FileHashes::advance`] ends once it has hashed this many bytes, or as many as two
+/// pieces have if that is more. With one call per piece, hashing keeps up with the transfer.
 const MAX_ADVANCE: u64 = 4 << 20;
 
 /// Bytes of a share that are verified, written, and still in memory.
@@ -47,9 +47,10 @@ pub struct BadFile {
 struct Cursor {
     /// The file that is being hashed, an index into [`Info::files`].
     file: usize,
-    /// Bytes of this file that are hashed.
+    /// The number of bytes of this file that have been hashed.
     hashed_bytes: u64,
     hasher: Hasher,
+    /// The index, the computed SHA-1 and the expected SHA-1 of each file whose SHA-1 is wrong.
     bad: Vec<(usize, Sha1, Sha1)>,
     buffer: Vec<u8>,
 }
@@ -98,8 +99,8 @@ impl FileHashes {
         Ok(())
     }
 
-    /// Hashes the rest of a download whose pieces are all owned. Returns the files whose SHA-1
-    /// differs from the torrent.
+    /// Hashes the rest of a download whose needed pieces are all owned. Returns the files whose
+    /// SHA-1 differs from the one in the torrent.
     ///
     /// # Errors
     /// When reading fails. [`StoreError::Stopped`] once `stop` is set.
@@ -132,11 +133,11 @@ impl Cursor {
         while let Some(file) = store.info().files().get(self.file) {
             // A file that is not wanted is not on disk. It is skipped like a file without a SHA-1.
             let sha1 = file.sha1.filter(|_| store.layout().is_wanted(self.file));
-            let left = match sha1 {
+            let left_in_file = match sha1 {
                 Some(_) => file.length.saturating_sub(self.hashed_bytes),
                 None => 0,
             };
-            if left == 0 {
+            if left_in_file == 0 {
                 let found = std::mem::take(&mut self.hasher).finish();
                 if let Some(expected) = sha1.filter(|expected| *expected != found) {
                     self.bad.push((self.file, found, expected));
@@ -153,8 +154,8 @@ impl Cursor {
             let Some(piece) = piece.filter(|piece| owned(*piece)) else {
                 return Ok(0);
             };
-            let in_piece = lengths.offset(piece) + u64::from(lengths.length(piece)) - offset;
-            let most = left.min(in_piece);
+            let left_in_piece = lengths.offset(piece) + u64::from(lengths.length(piece)) - offset;
+            let most = left_in_file.min(left_in_piece);
             let size = match cached.hash(offset, most, &mut self.hasher) {
                 0 => self.hash_from_disk(store, offset, most)?,
                 hashed => hashed,

@@ -61,7 +61,7 @@ impl KnownCluster {
     }
 
     /// Stores the fingerprint of the first cluster. Does not replace a stored one. Returns the
-    /// fingerprint that is stored now. It survives a crash.
+    /// fingerprint that is stored now. The stored fingerprint survives a crash.
     ///
     /// # Errors
     /// See [`KnownClusterError`].

@@ -54,7 +54,7 @@ impl OpenFiles {
     }
 
     /// File `index` of the store. If the file is not open yet, calls `open`. If the process has no
-    /// free descriptor, closes the other files and calls `open` again.
+    /// free descriptor, evicts the files of all stores and calls `open` again.
     pub(super) fn file(
         &self,
         index: usize,

@@ -2,8 +2,8 @@
 //! and `magnets/INFOHASH` (see `magnet_record`).
 //!
 //! In scope: saved records survive a crash, with their old or their new content; damaged records
-//! are reported and skipped. A record exists as soon as it has its final name. Its torrent is
-//! written before it and removed after it.
+//! are reported and skipped. A record exists as soon as it has its final name. Its `.torrent`
+//! file is written before the record and removed after the record.
 
 use super::folder::{RECORDS_FOLDER, TORRENTS_FOLDER};
 use super::whole_file::{self, TEMPORARY_PREFIX};
@@ -148,9 +148,9 @@ impl Records {
     pub fn update(&self, record: &Record) -> Result<(), RecordError> {
         let hash = record.info_hash;
         let mut saved = self.lock_saved();
-        let known = saved.get_mut(&hash).ok_or(RecordError::Unknown(hash))?;
-        replace(&self.record_path(hash), &record.encode(known.torrent))?;
-        *known = Saved::of(record, known.torrent);
+        let entry = saved.get_mut(&hash).ok_or(RecordError::Unknown(hash))?;
+        replace(&self.record_path(hash), &record.encode(entry.torrent))?;
+        *entry = Saved::of(record, entry.torrent);
         Ok(())
     }
 
@@ -306,13 +306,15 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
     Ok(whole_file::replace(path, bytes).map_err(FileError::at("write", path))?)
 }
 
-fn read(path: &Path, most: usize) -> Result<Vec<u8>, RecordError> {
+/// Reads a whole file. A file of more than `max_length` bytes counts as damaged.
+fn read(path: &Path, max_length: usize) -> Result<Vec<u8>, RecordError> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes));
+    let read =
+        File::open(path).and_then(|file| file.take(max_length as u64 + 1).read_to_end(&mut bytes));
     match read {
-        Ok(_) if bytes.len() > most => Err(RecordError::Damaged {
+        Ok(_) if bytes.len() > max_length => Err(RecordError::Damaged {
             path: path.to_owned(),
-            what: format!("longer than {most} bytes"),
+            what: format!("longer than {max_length} bytes"),
         }),
         Ok(_) => Ok(bytes),
         Err(error) => Err(FileError::at("read", path)(error).into()),
@@ -494,7 +496,7 @@ mod tests {
         let RecordKind::Download(place) = record.kind.clone() else {
             panic!("not a download");
         };
-        let left = place
+        let leftover = place
             .folder
             .join(record.unfinished.partial.clone().unwrap());
         let other = InfoHash([9; 20]);
@@ -503,10 +505,10 @@ mod tests {
             record.unfinished.partial
         };
         for (hash, path, is_kept) in [
-            (record.info_hash, left.clone(), true),
+            (record.info_hash, leftover.clone(), true),
             (other, place.path(), true),
-            (other, left.clone(), false),
-            (other, left.join("inside"), false),
+            (other, leftover.clone(), false),
+            (other, leftover.join("inside"), false),
         ] {
             Records::open(&folder)
                 .unwrap()
@@ -523,7 +525,7 @@ mod tests {
         record.state = RecordState::Partial;
         let records = Records::open(&folder).unwrap();
         records.save(&record, &metainfo).unwrap();
-        records.claim(other, &[left]).unwrap();
+        records.claim(other, &[leftover]).unwrap();
         assert!(partial(&records).is_some());
     }
 

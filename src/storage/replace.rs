@@ -18,7 +18,7 @@ pub enum ExtraFiles {
     Keep,
 }
 
-/// What became of a noted rename to the final name.
+/// What became of a rename to the final name: the result of [`recover_rename`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecoveredRename {
     /// It was not made, or is undone now: the replaced folder has its name again, and the download
@@ -31,7 +31,8 @@ pub enum RecoveredRename {
     Unknown,
 }
 
-/// Undoes the noted steps after a crash, unless all of them were done before it.
+/// Undoes the noted steps of a rename that a crash has interrupted. Undoes nothing if all of them
+/// were done.
 ///
 /// # Errors
 /// [`StoreError::SetAside`] if something else has taken the final name meanwhile. Any other error
@@ -108,13 +109,13 @@ pub(super) fn clean_up_file(
     (old, from): (&Folder, &str),
     (new, to): (&Folder, &str),
 ) -> Result<(), StoreError> {
-    let (Some(there), Some(taken)) = (old.entry(from)?, new.entry(to)?) else {
+    let (Some(at_old), Some(at_new)) = (old.entry(from)?, new.entry(to)?) else {
         return Ok(());
     };
-    if (there.st_dev, there.st_ino) == (taken.st_dev, taken.st_ino) {
+    if (at_old.st_dev, at_old.st_ino) == (at_new.st_dev, at_new.st_ino) {
         return old.remove_file(from);
     }
-    match has_layout(&taken, Layout::File) && taken.st_size == 0 {
+    match has_layout(&at_new, Layout::File) && at_new.st_size == 0 {
         true => new.remove_file(to),
         false => Ok(()),
     }
@@ -122,7 +123,7 @@ pub(super) fn clean_up_file(
 
 /// Removes the old folder after a crash: the replacement is complete, but the process ended before
 /// it removed the old folder. The old folder has the name of the partial folder if the two were
-/// exchanged, otherwise the noted name. A file is replaced in one step, so there is nothing to
+/// exchanged, otherwise the name `aside`. A file is replaced in one step, so there is nothing to
 /// remove.
 pub fn remove_replaced(
     destination: &Destination,
@@ -162,7 +163,7 @@ fn move_extra_files(old: &Path, new: &Path) -> io::Result<()> {
         match new.symlink_metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => std::fs::rename(old, new)?,
             Err(error) => return Err(error),
-            Ok(there) => match (entry.file_type()?.is_dir(), there.is_dir()) {
+            Ok(existing) => match (entry.file_type()?.is_dir(), existing.is_dir()) {
                 (true, true) => move_extra_files(&old, &new)?,
                 // Both folders have this file; it is part of the share.
                 (false, false) => {}

@@ -39,8 +39,8 @@ pub(super) fn list_source_files(
         Some(name) => file_name(path, name)?,
         // The path ends in `.` or `..`, so the name must be looked up.
         None => {
-            let whole = fs::canonicalize(path).map_err(|source| read_error(path, source))?;
-            let name = whole.file_name();
+            let resolved = fs::canonicalize(path).map_err(|source| read_error(path, source))?;
+            let name = resolved.file_name();
             file_name(path, name.unwrap_or_default())?
         }
     };

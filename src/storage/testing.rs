@@ -73,9 +73,9 @@ pub(super) fn open_recorded(
     mode: DownloadMode,
 ) -> Result<Download, StoreError> {
     let partial = destination.partial_name(layout.info().info_hash());
-    let there = destination.folder.join(&partial).symlink_metadata();
+    let existing = destination.folder.join(&partial).symlink_metadata();
     let recorded = RecordedFiles {
-        partial: there.is_ok().then_some(&*partial),
+        partial: existing.is_ok().then_some(&*partial),
         is_recorded: true,
         ..RecordedFiles::NONE
     };
@@ -116,8 +116,8 @@ pub(super) fn path(text: &str) -> FilePath {
     FilePath::new(names.collect()).unwrap()
 }
 
-/// The info of a folder with two files of 10 and 4 bytes, and 6 bytes of padding between them. The
-/// first file is executable.
+/// The info dictionary of a folder with two files of 10 and 4 bytes, and 6 bytes of padding between
+/// them. The first file is executable.
 pub(super) fn padded() -> Info {
     let file = |name: &str, length: u32, attribute: &str| {
         let attribute = match attribute {

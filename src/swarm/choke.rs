@@ -9,14 +9,14 @@
 //! |---|---|---|
 //! | turns | one slot in five | half of the slots |
 //! | rank | the recent rate from the peer to us | the recent rate from us to the peer |
-//! | has no rank | a peer that has owed us blocks for a minute | nobody |
+//! | has no rank | a peer that has owed us blocks for a minute and sent none | nobody |
 //! | a turn goes to | a random peer (BEP 3's optimistic unchoke) | the peer that waited longest |
 //!
-//! A turn lasts 30 seconds. When turns are drawn at random, a peer that never had a slot is three
-//! times as likely as another.
+//! A turn lasts 30 seconds. It ends after 10 seconds if we have sent the peer nothing in it. When
+//! turns are drawn at random, a peer that never had a slot is three times as likely as another.
 //!
 //! While there are slots for all interested peers, each gets one at once. A peer that loses
-//! interest keeps its slot until another one needs it. There are never more unchoked peers than
+//! interest keeps its slot until another peer needs it. There are never more unchoked peers than
 //! slots.
 //!
 //! In scope: which peers are choked. Out of scope: what a choke does to requests.
@@ -247,12 +247,12 @@ impl Choker {
     }
 
     /// The number of slots now.
-    pub fn slots(&self) -> usize {
+    pub fn slot_count(&self) -> usize {
         self.slot_count
     }
 
-    /// Assigns the slots for which a change is due, and returns what changed. To be called after
-    /// each event, and regularly.
+    /// Assigns the slots for which a change is due, and returns what changed. The caller calls
+    /// this after each event, and regularly.
     pub fn decide(&mut self, now: Duration, seeding: bool) -> Vec<ChokeChange> {
         self.must_rank |= seeding != self.seeding;
         self.seeding = seeding;
@@ -343,7 +343,7 @@ impl Choker {
         });
         let count = self.slot_count - self.turns().min(self.slot_count);
         let regular: Vec<LinkId> = ranked.iter().take(count).map(|(id, _)| *id).collect();
-        let mut left = self.slot_count - regular.len();
+        let mut free = self.slot_count - regular.len();
         let mut losing = Vec::new();
         for (id, peer) in &mut self.peers {
             if regular.contains(id) {
@@ -352,19 +352,19 @@ impl Choker {
                 } else {
                     set_slot(*id, peer, SlotState::Regular, now, changes);
                 }
-            } else if peer.interested && left > 0 && peer.is_in_turn(now) {
-                left -= 1;
+            } else if peer.interested && free > 0 && peer.is_in_turn(now) {
+                free -= 1;
             } else if peer.is_served() {
                 losing.push(*id);
             }
         }
         // Peers that lose their slot now are drawn only if too few others wait.
         let waiting = self.waiting(&losing);
-        let mut drawn = self.draw(waiting, left, now);
-        if drawn.len() < left {
-            let again = losing.iter().copied().filter(|id| self.is_interested(*id));
-            let again = again.take(left - drawn.len()).collect::<Vec<_>>();
-            drawn.extend(again);
+        let mut drawn = self.draw(waiting, free, now);
+        if drawn.len() < free {
+            let kept = losing.iter().copied().filter(|id| self.is_interested(*id));
+            let kept = kept.take(free - drawn.len()).collect::<Vec<_>>();
+            drawn.extend(kept);
         }
         for id in losing.into_iter().filter(|id| !drawn.contains(id)) {
             if let Some(peer) = self.peers.get_mut(&id) {

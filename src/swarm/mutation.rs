@@ -44,7 +44,7 @@ pub(crate) enum Mutation {
     LiarNotBarred,
     /// One of several sources of a bad piece is blamed.
     OneOfSeveralBlamed,
-    /// A peer has two links.
+    /// A peer keeps two links to one other peer.
     TwoLinks,
 }
 

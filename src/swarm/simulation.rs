@@ -19,7 +19,7 @@
 //! |---|---|
 //! | `schedules` | plans drawn from a seed: many small ones, some of 200 peers |
 //! | `scenarios` | in each test, plans of one kind, and what is expected of that kind |
-//! | `mutations` | for each fault planted in the product, small plans until one catches it |
+//! | `mutations` | for each fault planted in the tested code, small plans until one catches it |
 //!
 //! [`Core`]: super::Core
 

@@ -1,5 +1,5 @@
-//! A rate limit that several links share: a token bucket with reservations in the order of the
-//! calls.
+//! A rate limit that several links share: a token bucket. It serves reservations in the order
+//! in which they are made.
 //!
 //! A link reserves each block before the block moves. The reservation says from which time the
 //! block may move. Each link reserves a block and waits until the block may move, before it
@@ -9,9 +9,9 @@
 use crate::torrent::BLOCK;
 use std::time::Duration;
 
-/// Time in which nothing was reserved can still be used later, but at most this much of it. So a
-/// thread that wakes up a little late loses nothing. A burst above the rate is at most what the
-/// rate allows in this time.
+/// If nothing was reserved for some time, later reservations may use that time, but at most this
+/// much of it. So a thread that wakes up a little late loses nothing. A burst above the rate is at
+/// most what the rate allows in this time.
 const MAX_UNUSED: Duration = Duration::from_millis(100);
 
 /// The lowest limit in bytes a second. With it, a block takes 16 seconds. Other programs wait that
@@ -55,7 +55,7 @@ mod tests {
     /// Simulates this many links. Each reserves a block and waits until the block may move. A link
     /// that has to wait wakes at most `late` microseconds too late. It reserves the next block 20
     /// microseconds after it has moved one. Returns which link moved a block at which time.
-    fn moved(rate: u64, links: usize, seconds: u64, late: u64) -> Vec<(usize, Duration)> {
+    fn simulate(rate: u64, links: usize, seconds: u64, late: u64) -> Vec<(usize, Duration)> {
         let mut bucket = TokenBucket::new(rate);
         let mut rng = fastrand::Rng::with_seed(rate);
         let start = Duration::from_secs(7);
@@ -89,7 +89,7 @@ mod tests {
             links in 1usize..20,
             late in 0u64..3_000,
         ) {
-            let moved = moved(rate, links, 12, late);
+            let moved = simulate(rate, links, 12, late);
             let mut sums = Vec::new();
             for from in [7, 8, 10, 13] {
                 let window = Duration::from_secs(from)..Duration::from_secs(from + 5);
@@ -105,7 +105,7 @@ mod tests {
 
         #[test]
         fn links_share_the_limit_fairly(rate in (1u64 << 20)..(16 << 20), links in 2usize..12) {
-            let moved = moved(rate, links, 5, 500);
+            let moved = simulate(rate, links, 5, 500);
             let mut blocks = vec![0usize; links];
             moved.iter().for_each(|(link, _)| blocks[*link] += 1);
             let (least, most) = (blocks.iter().min().unwrap(), blocks.iter().max().unwrap());

@@ -78,7 +78,7 @@ pub enum LengthsError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BlockError {
     /// No such piece.
-    #[error("piece {index} of {pieces}")]
+    #[error("no piece {index}: the share has {pieces} pieces, numbered from 0")]
     Piece {
         /// The requested number.
         index: u32,

@@ -96,7 +96,8 @@ impl FilePath {
     /// The path of these components.
     ///
     /// # Errors
-    /// See [`NameError`].
+    /// [`NameError::Empty`] if there are no components. [`NameError::TooDeep`] if there are more
+    /// than 101.
     pub fn new(components: Vec<FileName>) -> Result<Self, NameError> {
         match components.len() {
             0 => Err(NameError::Empty),

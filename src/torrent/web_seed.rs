@@ -15,18 +15,19 @@ pub struct FilePart {
     pub length: u64,
 }
 
-/// The URL of a file at a web seed, or `None` if `web_seed` is not an HTTP URL.
+/// The URL of a file at a web seed. `None` if `web_seed` is not an HTTP URL, or if the share has no
+/// file `index`.
 ///
 /// `web_seed` is one of [`Metainfo::web_seeds`](super::Metainfo::web_seeds). If it ends in `/`, it
 /// is the URL of the folder that contains the share. If it does not end in `/` and the share is a
 /// single file, it is the URL of this file. If it does not end in `/` and the share is a folder, it
 /// is the URL of the folder that contains the share, and only the final `/` is missing.
 pub fn web_seed_url(info: &Info, web_seed: &str, index: usize) -> Option<String> {
-    let (scheme, rest) = web_seed.split_once("://")?;
+    let (scheme, after_scheme) = web_seed.split_once("://")?;
     let is_http = ["http", "https"]
         .iter()
-        .any(|known| scheme.eq_ignore_ascii_case(known));
-    if !is_http || rest.is_empty() {
+        .any(|http| scheme.eq_ignore_ascii_case(http));
+    if !is_http || after_scheme.is_empty() {
         return None;
     }
     let file = info.files().get(index)?;

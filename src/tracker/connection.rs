@@ -3,7 +3,7 @@
 //! In scope: deadlines, keep-alive, pipelined requests (RFC 9112, section 9.3.2), and closing so
 //! that a refusal arrives. Out of scope: the meaning of a request.
 //!
-//! The session never blocks: requests are answered from memory, on the event thread. While a caller
+//! The session never blocks: requests are answered from memory, on the event thread. While a client
 //! does not read its responses, no further request is read from it.
 
 use super::http::{self, HttpError};
@@ -19,7 +19,7 @@ const PIPELINE_BUFFER: usize = 16 << 10;
 /// Maximum number of bytes that are read after the last response, so that the response is not lost
 /// when the connection closes.
 const MAX_DRAINED: usize = 256 << 10;
-/// How long this reading may take.
+/// How long the reading of these bytes may take.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Time limits of an HTTP client.
@@ -49,7 +49,7 @@ pub(super) struct HttpSession {
     /// The start of the tracker's time.
     epoch: Instant,
     /// The first bytes of a request that has not arrived whole, or requests that wait until the
-    /// caller reads its responses.
+    /// client reads its responses.
     unparsed: Vec<u8>,
     /// Responses. The socket has taken the first `sent` bytes.
     out: Vec<u8>,
@@ -67,10 +67,10 @@ enum Stage {
     Head,
     /// Sends the last response, then closes.
     Last,
-    /// Sends the last response although the caller may have sent more. Then drains: if the
+    /// Sends the last response although the client may have sent more. Then drains: if the
     /// connection closed with unread bytes, the response could be lost.
     LastThenDrain,
-    /// Reads what the caller still sends.
+    /// Reads what the client still sends.
     Draining { drained: usize },
 }
 
@@ -229,7 +229,7 @@ impl HttpSession {
     fn go_on(&mut self, scratch: &mut [u8]) -> io::Result<Next> {
         let has_unsent = self.sent < self.out.len();
         if Instant::now() >= self.until {
-            // The caller does not read its responses, or the connection is only drained, or no byte
+            // The client does not read its responses, or the connection is only drained, or no byte
             // of a request has arrived.
             if has_unsent || self.stage != Stage::Head || self.unparsed.is_empty() {
                 return Ok(Next::End);

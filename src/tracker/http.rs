@@ -21,7 +21,8 @@ pub(super) struct Request<'a> {
     pub(super) query: &'a str,
     /// Whether another request may follow on the connection.
     pub(super) keep_alive: bool,
-    /// HTTP/1.0, whose clients expect an explicit `Connection: keep-alive`.
+    /// Whether the request is HTTP/1.0. Clients of that version expect an explicit
+    /// `Connection: keep-alive`.
     pub(super) is_http_1_0: bool,
 }
 
@@ -50,7 +51,7 @@ impl HttpError {
         }
     }
 
-    /// Appends the error response. Its header announces that the connection closes.
+    /// Appends the error response. It has the header `Connection: close`.
     pub(super) fn write(self, out: &mut Vec<u8>) {
         let status = self.status();
         let allow = if self == Self::Method {

@@ -11,8 +11,8 @@
 //! when it is durable here alone. Only its caller waits; others use the registry meanwhile. After a
 //! failed commit, memory is ahead of the disk: from then on nothing is read, written or sent.
 //!
-//! Locks: `state`, then the queue of `saves`, the `changes` or an outbox. `state` is never held
-//! over I/O or a wait.
+//! Locks: a thread that holds `state` may lock the queue of `saves`, the `changes` or an outbox,
+//! but not the reverse. `state` is never held over I/O or a wait.
 
 mod changes;
 mod opening;
@@ -135,7 +135,7 @@ impl RegistryStore {
                 connections: HashMap::new(),
                 last_connection: 0,
                 waiting_writes: HashMap::new(),
-                issued: 0,
+                last_commit: 0,
                 restored,
                 failed: false,
                 ending: false,
@@ -249,8 +249,8 @@ impl RegistryStore {
 
     /// Waits until everything that could be read so far is durable.
     pub(super) fn wait_until_durable(&self) -> Result<(), WriteError> {
-        let issued = self.shared.read_state().issued;
-        match self.shared.saves.wait_for(issued, DISK_TIMEOUT) {
+        let last_commit = self.shared.read_state().last_commit;
+        match self.shared.saves.wait_for(last_commit, DISK_TIMEOUT) {
             true => Ok(()),
             false => Err(WriteError::NotSaved),
         }
@@ -367,11 +367,12 @@ struct SharedStore {
 struct State {
     replica: Replica,
     connections: HashMap<ReplicaConnectionId, Arc<ReplicaOutbox>>,
+    /// Number of the connection that was opened last.
     last_connection: u64,
     /// Callers that wait for their writes.
     waiting_writes: HashMap<Sequence, SyncSender<Copies>>,
     /// Number of the last commit that was queued for the disk.
-    issued: u64,
+    last_commit: u64,
     /// Whether the database was restored from a backup and has not caught up since.
     restored: bool,
     /// Whether a commit has failed.
@@ -423,7 +424,7 @@ impl SharedStore {
                     }
                 }
                 Effect::Commit(commit) => {
-                    state.issued = commit.number;
+                    state.last_commit = commit.number;
                     self.saves.push(Save::Commit(commit));
                 }
                 Effect::Acknowledge { write, copies } => {
@@ -446,7 +447,8 @@ impl SharedStore {
         reports
     }
 
-    /// Saves commits until the end. Runs on the thread `registry`.
+    /// Saves commits until the queue of saves has ended or a commit fails. Runs on the thread
+    /// `registry`.
     fn save(&self) {
         let saved = self.saves.save(&self.database, |last| {
             self.apply(|replica, now| replica.on_committed(last, now));

@@ -1,8 +1,8 @@
 //! The request of an HTTP announce (BEP 3, "trackers"; keys of BEP 7 and BEP 23).
 //!
-//! In scope: query string to request and back. Other clients write some values in odd ways. Where
-//! their meaning is clear, or does not matter, the request is read. Out of scope: HTTP, and what a
-//! tracker does with the request.
+//! In scope: reading a request from a query string, and writing it as a query string. Other clients
+//! write some values in odd ways. Where their meaning is clear, or does not matter, the request is
+//! read. Out of scope: HTTP, and what a tracker does with the request.
 //!
 //! The key `ip` is ignored. The address of a peer is the one that its announce comes from;
 //! otherwise anyone could direct a swarm at a victim.
@@ -41,8 +41,8 @@ pub struct AnnounceRequest {
     /// The number of peers that the request asks for. `None` leaves the number to the tracker.
     /// After parsing, this is at most [`MAX_NUM_WANT`].
     pub num_want: Option<u32>,
-    /// Whether the response has compact peers of 6 or 18 bytes (BEP 23). True if the query has no
-    /// `compact`.
+    /// Whether the request asks for compact peers of 6 or 18 bytes (BEP 23). True if the query has
+    /// no `compact`, or an unclear one.
     pub compact: bool,
     /// Whether a list of peers that is not compact may omit the peer ids.
     pub no_peer_id: bool,
@@ -269,8 +269,8 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// `None` also for a negative number: some clients send -1 to leave the number to the tracker.
-    /// A number that is too large is reduced to [`MAX_NUM_WANT`].
+    /// `None` if the value is missing, empty or negative: some clients send -1 to leave the number
+    /// to the tracker. A number that is too large is reduced to [`MAX_NUM_WANT`].
     fn num_want(&self) -> Result<Option<u32>, AnnounceError> {
         let most = u64::from(MAX_NUM_WANT);
         let amount = self.number("numwant")?.map(|amount| amount.min(most));

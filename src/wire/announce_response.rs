@@ -67,7 +67,8 @@ pub struct AnnounceResponse {
 /// The format of the peers in a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerListFormat {
-    /// 6 bytes each under `peers`, 18 under `peers6` (BEP 23, BEP 7).
+    /// 6 bytes for each IPv4 peer under `peers` (BEP 23), 18 for each IPv6 peer under `peers6`
+    /// (BEP 7).
     Compact,
     /// A list of dictionaries under `peers` (BEP 3).
     Dictionaries,

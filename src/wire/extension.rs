@@ -1,5 +1,5 @@
-//! The extension handshake (BEP 10, "handshake message"). A peer sends it first, and again when a
-//! value changes.
+//! The extension handshake (BEP 10, "handshake message"). A peer sends it at the start of a link,
+//! and again when a value changes.
 
 use super::times;
 use crate::bencode::{self, Item, KeyOrder, Value};
@@ -24,14 +24,14 @@ pub struct ExtensionHandshake {
     pub port: Option<u16>,
     /// BEP 21, `upload_only`: the peer downloads nothing more, whether or not it has everything.
     pub upload_only: Option<bool>,
-    /// `ut_metadata` in `m` (BEP 9): the message id for this extension at the peer; 0 if disabled.
+    /// `ut_metadata` in `m` (BEP 9): the message id that the peer gives to it; 0 if disabled.
     pub metadata: Option<u8>,
     /// BEP 9, `metadata_size`: length of the info dictionary in bytes, if the peer has it.
     pub metadata_size: Option<u32>,
-    /// `ut_pex` in `m` (BEP 11): the message id for this extension at the peer; 0 if disabled.
+    /// `ut_pex` in `m` (BEP 11): the message id that the peer gives to it; 0 if disabled.
     pub pex: Option<u8>,
-    /// `pieceful_mtimes` in `m`: the message id for modification times at the peer; 0 if disabled.
-    /// The name is not in a BEP: this program has added it.
+    /// `pieceful_mtimes` in `m` (modification times): the message id that the peer gives to it; 0
+    /// if disabled. The name is not in a BEP: this program has added it.
     pub times: Option<u8>,
 }
 
@@ -77,17 +77,17 @@ impl ExtensionHandshake {
     /// Adopts the values of a later handshake of the same peer. Values that are missing in `later`
     /// stay.
     pub fn update(&mut self, later: Self) {
-        let known = std::mem::take(self);
+        let earlier = std::mem::take(self);
         *self = Self {
-            client: later.client.or(known.client),
-            name: later.name.or(known.name),
-            request_queue: later.request_queue.or(known.request_queue),
-            port: later.port.or(known.port),
-            upload_only: later.upload_only.or(known.upload_only),
-            metadata: later.metadata.or(known.metadata),
-            metadata_size: later.metadata_size.or(known.metadata_size),
-            pex: later.pex.or(known.pex),
-            times: later.times.or(known.times),
+            client: later.client.or(earlier.client),
+            name: later.name.or(earlier.name),
+            request_queue: later.request_queue.or(earlier.request_queue),
+            port: later.port.or(earlier.port),
+            upload_only: later.upload_only.or(earlier.upload_only),
+            metadata: later.metadata.or(earlier.metadata),
+            metadata_size: later.metadata_size.or(earlier.metadata_size),
+            pex: later.pex.or(earlier.pex),
+            times: later.times.or(earlier.times),
         };
     }
 

@@ -9,10 +9,12 @@ pub const HANDSHAKE_LENGTH: usize = 68;
 /// both.
 pub const HANDSHAKE_FIRST_BYTE: u8 = 19;
 
-/// A reserved bit: the index of its byte, and its mask.
+/// The reserved bit of BEP 6: the index of its byte, and its mask.
 const FAST: (usize, u8) = (7, 0x04);
+/// The reserved bit of BEP 10: the index of its byte, and its mask.
 const EXTENSIONS: (usize, u8) = (5, 0x10);
 
+/// The length of the protocol name in one byte, and the name.
 const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
 
 /// The contents of a handshake.

@@ -3,15 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The most bytes of a password.
-pub const MAX_PASSWORD: usize = 1024;
+/// The largest number of bytes of a password.
+pub const MAX_PASSWORD_BYTES: usize = 1024;
 
-/// The fewest characters of a new password: the minimum of NIST SP 800-63B. An account that already
-/// has a shorter password can still log in with it.
-pub const MIN_NEW_PASSWORD: usize = 8;
+/// The smallest number of characters of a new password: the minimum of NIST SP 800-63B. An account
+/// that already has a shorter password can still log in with it.
+pub const MIN_NEW_PASSWORD_CHARACTERS: usize = 8;
 
-/// A text of 1 to [`MAX_PASSWORD`] bytes without control characters. `Debug` does not show it, and
-/// its memory is overwritten when it is dropped.
+/// A text of 1 to [`MAX_PASSWORD_BYTES`] bytes without control characters. `Debug` does not show
+/// it, and its memory is overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
@@ -21,11 +21,11 @@ pub enum PasswordError {
     /// The text is empty.
     #[error("a password cannot be empty")]
     Empty,
-    /// A new password with fewer than [`MIN_NEW_PASSWORD`] characters.
-    #[error("a new password must have at least {MIN_NEW_PASSWORD} characters")]
+    /// A new password with fewer than [`MIN_NEW_PASSWORD_CHARACTERS`] characters.
+    #[error("a new password must have at least {MIN_NEW_PASSWORD_CHARACTERS} characters")]
     Short,
-    /// More than [`MAX_PASSWORD`] bytes.
-    #[error("a password may have at most {MAX_PASSWORD} bytes")]
+    /// More than [`MAX_PASSWORD_BYTES`] bytes.
+    #[error("a password may have at most {MAX_PASSWORD_BYTES} bytes")]
     Long,
     /// A control character, which cannot be typed.
     #[error("a password cannot contain control characters")]
@@ -41,10 +41,10 @@ impl Password {
         let password = Self(text.into());
         match password.0.len() {
             0 => Err(PasswordError::Empty),
-            1..=MAX_PASSWORD if password.0.chars().any(char::is_control) => {
+            1..=MAX_PASSWORD_BYTES if password.0.chars().any(char::is_control) => {
                 Err(PasswordError::Control)
             }
-            1..=MAX_PASSWORD => Ok(password),
+            1..=MAX_PASSWORD_BYTES => Ok(password),
             _ => Err(PasswordError::Long),
         }
     }
@@ -55,7 +55,7 @@ impl Password {
     /// [`PasswordError::Short`].
     pub fn check_new(&self) -> Result<(), PasswordError> {
         match self.0.chars().count() {
-            0..MIN_NEW_PASSWORD => Err(PasswordError::Short),
+            0..MIN_NEW_PASSWORD_CHARACTERS => Err(PasswordError::Short),
             _ => Ok(()),
         }
     }
@@ -97,7 +97,7 @@ mod tests {
     fn a_bad_password_is_refused_and_debug_output_does_not_show_a_password() {
         assert_eq!(Password::new(""), Err(PasswordError::Empty));
         assert_eq!(
-            Password::new("x".repeat(MAX_PASSWORD + 1)),
+            Password::new("x".repeat(MAX_PASSWORD_BYTES + 1)),
             Err(PasswordError::Long)
         );
         assert_eq!(Password::new("a\nb"), Err(PasswordError::Control));

@@ -41,8 +41,9 @@ impl PeerId {
         Self(bytes)
     }
 
-    /// The name and version of the client, such as `libtorrent 2.0.9`. For an unknown client the
-    /// first eight bytes, with unprintable bytes escaped. Safe to show on a terminal.
+    /// The name and version of the client, such as `libtorrent 2.0.9`; of aria2 only the name. If
+    /// the client or its version is unknown, the first eight bytes, with unprintable bytes escaped.
+    /// The text is safe to show on a terminal.
     pub fn client(&self) -> String {
         match self.0 {
             [b'-', a, b, major, minor, patch, _, b'-', ..] => {

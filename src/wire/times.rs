@@ -1,14 +1,15 @@
 //! Modification times of files, as an extension message (BEP 10) of this program: the index of the
-//! first file (4 bytes, big-endian), then 8 bytes for each file.
+//! first file (4 bytes, big-endian), then the time of this file and of the files after it (8 bytes
+//! each, big-endian).
 
 use crate::torrent::{TIME_LENGTH, decode_times, encode_times};
 
 /// The name of the message in the extension handshake.
 pub const EXTENSION_NAME: &str = "pieceful_mtimes";
-/// How many modification times one message carries. The message takes less than 16 KiB.
+/// The most modification times in one message, so that it takes less than 16 KiB.
 const TIMES_IN_MESSAGE: usize = (16 << 10) / TIME_LENGTH - 1;
 
-/// The times of some files.
+/// The times of some consecutive files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimesMessage {
     /// The index of the first file.

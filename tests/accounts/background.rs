@@ -31,7 +31,7 @@ fn a_tracker_serves_in_the_background_and_has_a_console_in_the_foreground() {
     let sandbox = Sandbox::new();
     let mut shell = Terminal::job_shell(&sandbox.folder("shell"));
     let address = start_in_background(&mut shell, "tracker --open --listen 127.0.0.1:0 --data d");
-    // The shell reads the typed text, not the tracker.
+    // The shell, not the tracker, reads the typed text.
     let answer = shell.job_shell_line("echo typed-$((6*7))");
     assert!(answer.contains("typed-42"), "{answer}");
     assert_eq!(stats(address.parse().unwrap())["swarms"], 0);

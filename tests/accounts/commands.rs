@@ -51,7 +51,7 @@ fn commands_without_a_login_fail_with_the_advice_to_log_in() {
     for typed in NEED_A_LOGIN {
         assert_error(&mut peer, typed, "not-logged-in", "login USER");
     }
-    // The same after a logout.
+    // After a logout the errors are the same.
     peer.run("create_user nik pw-of-nik");
     peer.run("login nik pw-of-nik");
     peer.run("logout");
@@ -236,7 +236,7 @@ fn invalid_names_are_refused_by_the_peer() {
             assert!(message.chars().all(is_plain), "{message:?}");
         }
     }
-    // The longest name, and a name with all kinds of allowed characters.
+    // The longest name is accepted, and so is a name with all kinds of allowed characters.
     peer.run(&format!("create_group {}", "x".repeat(64)));
     peer.run("create_group A.z_0-9");
     assert_eq!(
@@ -260,7 +260,7 @@ fn a_new_name_that_looks_like_an_option_is_refused() {
     ] {
         assert_error(&mut peer, typed, "bad-name", "must not begin with '-'");
     }
-    // Each command fails. Its password lines are still read, and no other lines are.
+    // Each command fails. The peer still reads its password lines, and no line after them.
     for typed in [
         "create_user --nik\npw",
         "create_user nik --private\npw",

@@ -55,6 +55,7 @@ fn a_file_name_with_an_escape_does_not_reach_the_terminal() {
     peer.press(TAB);
     peer.wait_for_text("bad\\u{1b}[35mB.bin");
     peer.wait_for_text("pieceful> send bad");
+    // Ctrl-U (0x15) clears the line.
     peer.press("\x15send o");
     peer.press(TAB);
     peer.wait_for_text("send only");

@@ -113,7 +113,7 @@ fn bad_lines_are_errors_and_the_end_of_input_does_not_end_the_tracker() {
 }
 
 #[test]
-fn ctrl_d_ends_a_question_for_a_password_and_ctrl_c_the_tracker_too() {
+fn ctrl_d_ends_only_the_password_question_and_ctrl_c_also_ends_the_tracker() {
     let sandbox = Sandbox::new();
     let program = [BINARY, "tracker", "--listen", "127.0.0.1:0", "--data", "d"];
     let mut tracker = Terminal::session(&sandbox.folder("tracker"), &program);
@@ -166,10 +166,10 @@ fn with_closed_registration_an_account_needs_an_invite() {
     // A name that is taken does not use up the code.
     let refused = connection.ask(None, create_user_request_with_invite("nik", Some(code)));
     assert_eq!(refused.unwrap_err().kind.as_str(), "name-taken");
-    assert_eq!(accounts_created_at_once(&tracker, code), 1);
+    assert_eq!(create_accounts_at_once(&tracker, code), 1);
     let (sandbox, dump) = tracker.stop_and_dump();
     assert!(!dump.contains(code) && !dump.contains(&code.replace('-', "")));
-    // After a restart the used code is still refused, at a peer too.
+    // After a restart the tracker still refuses the used code. The command of a peer shows that.
     let mut tracker = AccountTracker::with_data(sandbox, &["--registration", "closed"]);
     let used = run_at_zoe(
         &tracker,
@@ -185,8 +185,9 @@ fn with_closed_registration_an_account_needs_an_invite() {
     assert_eq!(created["ok"], true, "{created}");
 }
 
-/// The number of accounts that eight users can create when they use the same code at the same time.
-fn accounts_created_at_once(tracker: &AccountTracker, code: &str) -> usize {
+/// Eight users try to create an account with the same code at the same time. Returns how many
+/// succeed.
+fn create_accounts_at_once(tracker: &AccountTracker, code: &str) -> usize {
     let created: Vec<bool> = thread::scope(|scope| {
         let users = (0..8).map(|number| (tracker.connect(), format!("guest{number}")));
         let users: Vec<_> = users
@@ -207,7 +208,7 @@ fn accounts_created_at_once(tracker: &AccountTracker, code: &str) -> usize {
     created.iter().filter(|created| **created).count()
 }
 
-/// Runs a command at the peer of zoe.
+/// Starts the peer of zoe and runs one command at it.
 fn run_at_zoe(tracker: &AccountTracker, typed: &str) -> serde_json::Value {
     tracker.sandbox.peer("zoe").try_run(typed)
 }

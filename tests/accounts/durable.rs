@@ -61,7 +61,7 @@ impl Model {
         (owner, typed)
     }
 
-    /// The model after that request.
+    /// The model after the tracker has carried out a request.
     fn after(&self, (asker, typed): &Step) -> Self {
         use GroupRole::{Member, Owner, Requester, Stranger};
         let mut model = self.clone();
@@ -124,7 +124,7 @@ impl UserPair {
                 let name = entry.name.to_string();
                 assert!(
                     entry.owner.is_some() && entry.members > 0,
-                    "{name} has an owner"
+                    "{name} has no owner or no member"
                 );
                 if name.starts_with(&self.prefix) {
                     listed.entry(name).or_default().push(entry.role);
@@ -142,9 +142,9 @@ impl UserPair {
         let listed = self.listed_groups();
         let doubtful = self.doubtful.take();
         if let Some(step) = &doubtful {
-            let done = self.model.after(step);
-            if listed == done.groups {
-                self.model = done;
+            let carried_out = self.model.after(step);
+            if listed == carried_out.groups {
+                self.model = carried_out;
             }
         }
         assert_eq!(

@@ -13,7 +13,7 @@ use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// The time after a deadline within which a tracker under load must act.
+/// A tracker under load may act this long after a deadline.
 const SLACK: Duration = Duration::from_secs(20);
 
 /// A frame with this body.
@@ -61,7 +61,7 @@ fn bad_frames() -> Vec<(&'static str, Vec<u8>)> {
         ("nothing but the version", framed(b"d8:protocoli2ee")),
         ("a dictionary without end", framed(b"d2:idi7e8:protocoli2e")),
         ("a string longer than the frame", framed(b"99999999999:")),
-        ("depth", framed(&deep)),
+        ("deeply nested lists", framed(&deep)),
         ("a great many values", framed(&many)),
         (
             "bytes after the end",
@@ -197,7 +197,7 @@ fn is_served(user: &mut User) -> bool {
 fn bad_bytes_get_an_error_or_a_closed_connection() {
     let tracker = AccountTracker::new();
     let mut nik = tracker.user("nik");
-    let mut refused = 0;
+    let mut refusals = 0;
     for (what, bytes) in bad_frames() {
         let connection = tracker.connect();
         send(&connection, &bytes);
@@ -209,11 +209,11 @@ fn bad_bytes_get_an_error_or_a_closed_connection() {
                 message.len() < 300 && !message.contains("xxxx"),
                 "{what}: {message}"
             );
-            refused += 1;
+            refusals += 1;
         }
         assert!(is_served(&mut nik), "{what}");
     }
-    assert!(refused >= 30, "only {refused} errors were sent");
+    assert!(refusals >= 30, "only {refusals} errors were sent");
     // Valid requests before the bad bytes are all answered.
     let connection = tracker.connect();
     let valid = request_with("list_groups", vec![]);
@@ -236,7 +236,7 @@ fn a_request_that_is_cut_off_disturbs_no_other_user() {
     for length in 0..request.len() {
         let connection = tracker.connect();
         send(&connection, &request[..length]);
-        // With and without the closing message of TLS, by turns.
+        // By turns, the test closes its writing side first, or both sides at once.
         if length % 2 == 0 {
             drop(connection);
         } else {
@@ -286,7 +286,7 @@ fn silent_connections_of_one_host_take_no_place_from_others() {
     let silent: Vec<TcpStream> = (0..250)
         .map(|_| connect_from(1, tracker.address()))
         .collect();
-    // Its own oldest connection gives way.
+    // The oldest connection of that other host gives way.
     let mut oldest = &silent[0];
     oldest.set_read_timeout(Some(PATIENCE)).unwrap();
     let ended = oldest.read(&mut [0; 1]);

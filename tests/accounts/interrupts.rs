@@ -4,7 +4,7 @@ use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::create_user_request;
 use crate::common::process::BINARY;
 use crate::common::sandbox::Sandbox;
-use crate::common::terminal::{Kind, Terminal};
+use crate::common::terminal::{Terminal, TerminalKind};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::FileExt;
@@ -13,7 +13,7 @@ const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
 
 #[test]
-fn with_stay_ctrl_d_ends_the_input_and_ctrl_c_the_peer() {
+fn with_stay_ctrl_d_ends_the_input_and_ctrl_c_ends_the_peer() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let info = sandbox.tracker_info();
@@ -63,7 +63,8 @@ fn an_interrupted_wait_leaves_the_download_running() {
 fn an_interrupted_send_leaves_nothing_behind() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
-    // The file is sparse and takes little space. With a byte in each piece, hashing it takes long.
+    // The file is sparse, so it takes little space. Each piece has a byte, because a piece that is
+    // only a hole is neither read nor hashed.
     let large = fs::File::create(sandbox.path("large.bin")).unwrap();
     for piece in 1..=16_384 {
         large.write_all_at(b"x", piece * (4 << 20) - 1).unwrap();
@@ -116,7 +117,7 @@ fn an_interrupted_question_on_a_plain_terminal_ends_the_command() {
         .connect()
         .ask(None, create_user_request("nik"))
         .unwrap();
-    let kind = Kind {
+    let kind = TerminalKind {
         name: "dumb",
         columns: 80,
     };

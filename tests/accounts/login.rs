@@ -12,7 +12,7 @@ use pieceful::wire::access::{AccessAnswer, AccessRefusal, AccessRequest, Token};
 use pieceful::wire::password::Password;
 use std::time::{Duration, Instant};
 
-/// Tries to log in from the loopback address of that host.
+/// Tries to log in from the loopback address of a host (see [`connect_from`]).
 fn try_login_from(
     tracker: &AccountTracker,
     host: u16,
@@ -46,7 +46,7 @@ fn five_failed_tries_slow_down_the_user_and_the_host() {
     }
     let kind_with_right_password =
         |host, user: &str| kind(try_login_from(&tracker, host, user, &password_of(user)));
-    // uma has logged in from that host before: the failures of others do not keep her out.
+    // uma logs in from host 1 first. So failures of others there do not keep her out later.
     assert_eq!(kind_with_right_password(1, "uma"), "success");
     let start = Instant::now();
     for _ in 0..5 {

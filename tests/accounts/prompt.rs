@@ -71,7 +71,7 @@ fn type_passwords_in_lines(nik: &mut Terminal) {
 }
 
 #[test]
-fn a_download_of_what_is_here_is_no_news() {
+fn a_repeated_download_of_a_complete_share_shows_no_second_notice() {
     let tracker = AccountTracker::new();
     let sandbox = &tracker.sandbox;
     sandbox.file("seed/first", 30_000, 1);
@@ -89,7 +89,7 @@ fn a_download_of_what_is_here_is_no_news() {
         nik.wait_for_text(answer);
         nik.wait_for_text("pieceful> ");
     }
-    // A notice about the first download would be shown together with this one.
+    // A second notice about `first` would be shown together with the notice about `second`.
     nik.press("download ../seed/second.torrent\r");
     nik.wait_for_text("complete second");
     nik.press(CTRL_D);

@@ -1,4 +1,4 @@
-//! Every request of a control connection for every role. A request that is not allowed changes
+//! Requests of control connections, for every role. A request that is not allowed changes
 //! nothing in the tracker's state (compared by `--dump`), and its refusal reveals nothing.
 
 use crate::common::account_tracker::AccountTracker;
@@ -282,7 +282,8 @@ fn reconnect(tracker: &AccountTracker, users: &mut [User]) {
     }
 }
 
-/// Asserts that the refusal names nothing except what the request names.
+/// Asserts that the refusal names no user, group or share, except `asker` and what the request
+/// names.
 fn assert_reveals_nothing(refused: &AccessRefusal, typed: &str, asker: &str) {
     let message = refused.message.as_str();
     for name in USERS
@@ -299,7 +300,7 @@ fn assert_reveals_nothing(refused: &AccessRefusal, typed: &str, asker: &str) {
 }
 
 #[test]
-fn every_request_is_in_the_table() {
+fn the_table_has_all_kinds_of_requests_except_three() {
     let (_tracker, users, lab) = tracker_with_roles();
     let nik = &users[4];
     let mut kinds: Vec<&str> = TABLE
@@ -308,7 +309,8 @@ fn every_request_is_in_the_table() {
         .collect();
     kinds.sort_unstable();
     kinds.dedup();
-    // This is the number of requests in `AccessRequest`. Add each new request to the table.
+    // `AccessRequest` has 23 kinds. `cluster` and `check_port` need no login. `changed_shares` is
+    // tested in `tests/groups/changed.rs`. Add each new kind to the table.
     assert_eq!(kinds.len(), 20, "{kinds:?}");
 }
 

@@ -46,12 +46,12 @@ fn filled_tracker(users: usize, groups: usize) -> (AccountTracker, User) {
     (tracker, user)
 }
 
-/// The median time of a call.
-fn median(mut once: impl FnMut()) -> Duration {
+/// The median time that `call` takes.
+fn median(mut call: impl FnMut()) -> Duration {
     let mut all: Vec<Duration> = (0..ROUNDS)
         .map(|_| {
             let start = Instant::now();
-            once();
+            call();
             start.elapsed()
         })
         .collect();

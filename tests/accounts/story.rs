@@ -1,5 +1,5 @@
-//! One story in four ways: nik creates a group, mayank asks to join, and nik accepts. The results
-//! are the same from a script, as arguments, at the prompt and in JSON.
+//! One story in four ways: nik creates a group, mayank asks to join, nik accepts, and both leave.
+//! The results are the same from a script, as arguments, at the prompt and in JSON.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::Peer;
@@ -9,8 +9,8 @@ use crate::common::terminal::Terminal;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// User, command and the lines that the command prints, with `TIME` for each time. Commands ask for
-/// passwords.
+/// A user, a command, and the lines that the command prints, as [`masked`] returns them. The
+/// commands contain no passwords, so that the peer asks for them.
 const STORY: &[(&str, &str, &[&str])] = &[
     (
         "nik",
@@ -72,10 +72,13 @@ const STORY: &[(&str, &str, &[&str])] = &[
     ("mayank", "list_groups", &["no groups"]),
 ];
 
-/// The news that appears above the prompt, or in the next `list_groups`.
+/// The news of the accepted request. A peer at a prompt shows it above the prompt or in the result
+/// of `list_groups`, whichever comes first.
 const NEWS: &str = "lab: your request was accepted, you are a member";
 
-fn secret(user: &str) -> String {
+const CTRL_D: &str = "\x04";
+
+fn password(user: &str) -> String {
     format!("secret-of-{user}")
 }
 
@@ -83,7 +86,7 @@ fn asks_password(typed: &str) -> bool {
     typed.starts_with("create_user") || typed.starts_with("login")
 }
 
-/// A line with `TIME` for each time.
+/// The line with each timestamp replaced by `TIME`.
 fn masked(line: &str) -> String {
     let is_time = |word: &str| word.len() == 20 && word.starts_with("20") && word.ends_with('Z');
     let words = line.split(' ');
@@ -93,9 +96,10 @@ fn masked(line: &str) -> String {
     masked.join(" ")
 }
 
-/// Runs one command in its own process and returns the lines that it prints. The login outlives the
-/// process.
-fn step(sandbox: &Sandbox, user: &str, arguments: &[&str], input: &str) -> Vec<String> {
+/// Runs a peer process of `user` for one command, which is in `arguments` or in `input`. The state
+/// folder keeps the login for the next process. Returns the lines that the command prints, with
+/// timestamps [`masked`].
+fn run_peer(sandbox: &Sandbox, user: &str, arguments: &[&str], input: &str) -> Vec<String> {
     let (state, info) = (
         sandbox.path(&format!("{user}.state")),
         sandbox.tracker_info(),
@@ -113,8 +117,8 @@ fn step(sandbox: &Sandbox, user: &str, arguments: &[&str], input: &str) -> Vec<S
         !stderr.contains("error") && !stderr.contains("secret-of"),
         "{stderr}"
     );
-    let lines = stdout.lines().skip(1);
-    lines.map(masked).collect()
+    let lines_after_address = stdout.lines().skip(1);
+    lines_after_address.map(masked).collect()
 }
 
 #[test]
@@ -123,9 +127,9 @@ fn the_story_runs_from_scripts_on_standard_input() {
     for (user, typed, expected) in STORY {
         let mut input = format!("{typed}\n");
         if asks_password(typed) {
-            input.push_str(&format!("{}\n", secret(user)));
+            input.push_str(&format!("{}\n", password(user)));
         }
-        let lines = step(&tracker.sandbox, user, &[], &input);
+        let lines = run_peer(&tracker.sandbox, user, &[], &input);
         assert_eq!(lines, *expected, "{typed}");
     }
 }
@@ -134,13 +138,13 @@ fn the_story_runs_from_scripts_on_standard_input() {
 fn the_story_runs_as_arguments() {
     let tracker = AccountTracker::new();
     for (user, typed, expected) in STORY {
-        // One password is an argument, the others are the next line of standard input.
+        // One password is an argument. Each of the others is a line of standard input.
         let (line, input) = match *typed {
-            "create_user nik" => (format!("{typed} {}", secret(user)), String::new()),
-            _ if asks_password(typed) => (typed.to_string(), format!("{}\n", secret(user))),
+            "create_user nik" => (format!("{typed} {}", password(user)), String::new()),
+            _ if asks_password(typed) => (typed.to_string(), format!("{}\n", password(user))),
             _ => (typed.to_string(), String::new()),
         };
-        let lines = step(&tracker.sandbox, user, &["-c", &line], &input);
+        let lines = run_peer(&tracker.sandbox, user, &["-c", &line], &input);
         assert_eq!(lines, *expected, "{typed}");
     }
 }
@@ -156,11 +160,11 @@ fn the_story_runs_at_the_prompt() {
         peer.press(&format!("{typed}\r"));
         if asks_password(typed) {
             peer.wait_for_text(&format!("{user}: "));
-            peer.press(&format!("{}\r", secret(user)));
+            peer.press(&format!("{}\r", password(user)));
         }
         if typed.starts_with("create_user") {
             peer.wait_for_text("the same password again: ");
-            peer.press(&format!("{}\r", secret(user)));
+            peer.press(&format!("{}\r", password(user)));
         }
         peer.wait_for_text("\n");
         let printed = masked_lines(&peer.wait_for_text("pieceful> "));
@@ -176,7 +180,7 @@ fn the_story_runs_at_the_prompt() {
             peer.all_text().matches(NEWS).count(),
             usize::from(user == "mayank")
         );
-        peer.press("\x04");
+        peer.press(CTRL_D);
         assert!(peer.wait().success());
         let printed = peer.all_text();
         assert!(
@@ -200,7 +204,7 @@ fn the_story_runs_in_json() {
         let peer = peers.get_mut(user).unwrap();
         let mut typed = typed.to_string();
         if asks_password(&typed) {
-            typed.push_str(&format!("\n{}", secret(user)));
+            typed.push_str(&format!("\n{}", password(user)));
         }
         let object = peer.run(&typed);
         assert_eq!(object["command"], typed.split([' ', '\n']).next().unwrap());
@@ -208,7 +212,8 @@ fn the_story_runs_in_json() {
     }
 }
 
-/// The lines that the text form prints for an object.
+/// The lines that the text form prints for `object`, the JSON result of the command in the first
+/// line of `typed`.
 fn text_form_of(object: &Value, typed: &str) -> Vec<String> {
     let list = |key: &str| object[key].as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -218,7 +223,7 @@ fn text_form_of(object: &Value, typed: &str) -> Vec<String> {
             1 => "1 member".to_owned(),
             count => format!("{count} members"),
         };
-        let standing = match text(&group["standing"]).as_str() {
+        let role = match text(&group["standing"]).as_str() {
             "stranger" => "",
             "requester" => "  you have asked to join",
             "member" => "  you are a member",
@@ -226,7 +231,7 @@ fn text_form_of(object: &Value, typed: &str) -> Vec<String> {
             other => panic!("{other}"),
         };
         let (name, owner) = (text(&group["name"]), text(&group["owner"]));
-        lines.push(format!("{name}  owner {owner}  {members}{standing}"));
+        lines.push(format!("{name}  owner {owner}  {members}{role}"));
     }
     for news in list("news") {
         assert_eq!(news["outcome"], "accepted");
@@ -254,8 +259,9 @@ fn text_form_of(object: &Value, typed: &str) -> Vec<String> {
         assert_eq!(object["user"], user);
         lines.insert(0, format!("logged in as {user}"));
     }
-    // For these commands and for empty lists, the text form prints a line that the object lacks.
-    let done = match first_line.split(' ').collect::<Vec<_>>()[..] {
+    // For these commands and for empty lists, the text form prints one line that is not in the
+    // object.
+    let only_line = match first_line.split(' ').collect::<Vec<_>>()[..] {
         ["create_user", user] => format!("user {user} created; to log in, type: login {user}"),
         ["create_group", group] => format!("group {group} created; you own it"),
         ["join_group", group] => {
@@ -268,5 +274,5 @@ fn text_form_of(object: &Value, typed: &str) -> Vec<String> {
         ["list_requests", _] if lines.is_empty() => "no open requests".to_owned(),
         _ => return lines,
     };
-    vec![done]
+    vec![only_line]
 }

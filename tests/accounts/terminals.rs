@@ -1,15 +1,15 @@
-//! Terminals of other kinds: plain ones, and narrow ones.
+//! Terminals that cannot move the cursor, and help that fits into the terminal.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::process::{BINARY, command, run_command};
 use crate::common::sandbox::Sandbox;
-use crate::common::terminal::{Kind, Terminal};
+use crate::common::terminal::{Terminal, TerminalKind};
 
 #[test]
 fn a_terminal_that_cannot_move_its_cursor_shows_plain_lines() {
     let tracker = AccountTracker::new();
     for name in ["dumb", "cons25", "unknown"] {
-        let kind = Kind { name, columns: 80 };
+        let kind = TerminalKind { name, columns: 80 };
         let mut peer = Terminal::peer_at(&tracker.sandbox, name, kind);
         peer.type_line(&format!("create_user {name} long-secret"));
         let shown = peer.type_line(&format!("login {name} long-secret"));
@@ -29,7 +29,7 @@ fn help_fits_into_the_columns_of_the_terminal() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     for columns in [80, 60, 132] {
-        let kind = Kind {
+        let kind = TerminalKind {
             name: "xterm",
             columns,
         };
@@ -77,7 +77,7 @@ fn the_help_of_each_mode_fits_into_a_narrow_terminal() {
         .into_iter()
         .flat_map(|mode| [40, 50, 60, 70, 76].map(|columns| (mode, columns)))
     {
-        let kind = Kind {
+        let kind = TerminalKind {
             name: "xterm",
             columns,
         };

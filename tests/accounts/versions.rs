@@ -11,7 +11,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// A tracker of version 7 that belongs to this cluster.
+/// A tracker that speaks version 7 of the protocol and belongs to this cluster.
 fn tracker_of_version_7(cluster: &Authority) -> SocketAddr {
     let server = TlsServer::new(cluster.issue(TRACKER_NAME).unwrap()).unwrap();
     listen_tcp(move |connection, _| {
@@ -28,7 +28,7 @@ fn tracker_of_version_7(cluster: &Authority) -> SocketAddr {
 }
 
 #[test]
-fn a_tracker_refuses_peers_of_other_versions_with_both_versions() {
+fn a_tracker_names_both_versions_when_it_refuses_a_peer_of_another_version() {
     let tracker = AccountTracker::new();
     let mut connection = tracker.connect();
     let later = b"d2:idi7e8:protocoli7e8:surpriselee";
@@ -61,20 +61,24 @@ fn a_tracker_refuses_peers_of_other_versions_with_both_versions() {
 }
 
 #[test]
-fn a_peer_names_both_versions_and_uses_a_tracker_of_its_own() {
+fn a_peer_names_both_versions_and_uses_a_tracker_of_its_own_version() {
     let tracker = AccountTracker::new();
     let key = fs::read(tracker.sandbox.path("data/cluster.pem")).unwrap();
     let other = tracker_of_version_7(&Authority::from_pem(&key).unwrap());
     let mut nik = tracker.sandbox.peer("nik");
     set_only_tracker(&tracker.sandbox, other);
-    let names_both = format!(
+    let both_versions = format!(
         "it speaks version 7 of the protocol, and this program version {PROTOCOL}; install the \
          same version of pieceful on both machines"
     );
-    // Nothing was carried out, so the outcome is known.
-    nik.assert_refused("create_user nik\nsecret word", "unreachable", &names_both);
-    let both = format!("{other}\n{}\n", tracker.address());
-    fs::write(tracker.sandbox.tracker_info(), both).unwrap();
+    // The tracker carried nothing out, so the error is not `unknown-outcome`.
+    nik.assert_refused(
+        "create_user nik\nsecret word",
+        "unreachable",
+        &both_versions,
+    );
+    let both_trackers = format!("{other}\n{}\n", tracker.address());
+    fs::write(tracker.sandbox.tracker_info(), both_trackers).unwrap();
     nik.run("create_user nik\nsecret word");
     nik.run("login nik\nsecret word");
 }

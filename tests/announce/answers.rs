@@ -62,7 +62,7 @@ fn a_list_that_is_not_compact_contains_peer_ids() {
 }
 
 #[test]
-fn a_peer_that_stops_leaves_at_once_and_a_scrape_counts_the_rest() {
+fn a_peer_that_stops_leaves_at_once_and_a_scrape_counts_the_others() {
     let tracker = start_tracker();
     let mut client = HttpClient::new(tracker.address());
     client.announce('b', 1001, "&event=started");
@@ -271,7 +271,7 @@ fn odd_announces_of_other_clients_are_answered_and_do_not_count_as_seeds() {
 }
 
 #[test]
-fn a_peer_id_in_use_cannot_be_stopped_from_another_address() {
+fn a_peer_id_in_use_is_refused_from_another_address_without_its_key() {
     let tracker = Tracker::start(open_options("[::]:0")).unwrap();
     let port = tracker.address().port();
     let mut victim = HttpClient::new(([127, 0, 0, 1], port).into());

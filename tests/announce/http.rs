@@ -42,23 +42,23 @@ fn connections_stay_open_or_close_as_http_demands() {
 #[test]
 fn requests_may_be_pipelined_and_split_anywhere() {
     let tracker = start_tracker();
-    let one = format!(
+    let request = format!(
         "GET {} HTTP/1.1\r\nHost: x\r\n\r\n",
         announce_target('b', 1, "")
     );
     let mut ahead = HttpClient::new(tracker.address());
-    ahead.send(one.repeat(1_000));
+    ahead.send(request.repeat(1_000));
     for _ in 0..1_000 {
         assert!(ahead.response().has_status("200"));
     }
-    let two = format!("{one}GET / HTTP/1.1\r\n\r\n");
+    let two_requests = format!("{request}GET / HTTP/1.1\r\n\r\n");
     let mut split = HttpClient::new(tracker.address());
-    for cut in 1..two.len() {
-        // If a whole request comes before the cut, its answer shows that the tracker has read those
-        // bytes.
-        let (before, after) = two.split_at(cut);
+    for cut in 1..two_requests.len() {
+        // If a whole request comes before the cut, its response shows that the tracker has read the
+        // bytes before the cut.
+        let (before, after) = two_requests.split_at(cut);
         split.send(before);
-        let early_response = (cut >= one.len()).then(|| split.response());
+        let early_response = (cut >= request.len()).then(|| split.response());
         split.send(after);
         let first = early_response.unwrap_or_else(|| split.response());
         assert!(AnnounceResponse::parse(&first.body).is_ok(), "cut at {cut}");
@@ -66,7 +66,7 @@ fn requests_may_be_pipelined_and_split_anywhere() {
         assert!(second.body.starts_with(b"pieceful "), "cut at {cut}");
     }
     let mut bytewise = HttpClient::new(tracker.address());
-    two.bytes().for_each(|byte| {
+    two_requests.bytes().for_each(|byte| {
         bytewise.send([byte]);
     });
     assert!(bytewise.response().has_status("200") && bytewise.response().has_status("200"));
@@ -134,7 +134,7 @@ fn a_silent_client_is_disconnected_at_the_deadline_of_its_state() {
 }
 
 #[test]
-fn bytes_that_are_not_http_are_refused_and_the_connection_ends() {
+fn bad_requests_and_bytes_that_are_not_http_end_the_connection() {
     let tracker = start_tracker();
     let lines = |count| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(count));
     let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(9_000));
@@ -207,9 +207,9 @@ fn a_tracker_of_a_closed_run_accepts_no_announces_and_no_plain_frames() {
     let identity = authority.issue(TRACKER_NAME).unwrap();
     let echo = |connection: &TlsStream, _: SocketAddr, _: ConnectionPurpose| {
         let mut frame = [0; 6];
-        let soon = Instant::now() + Duration::from_secs(20);
-        assert_eq!(connection.read_until(&mut frame, soon).unwrap(), 6);
-        connection.write_all_until(&frame, soon).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        assert_eq!(connection.read_until(&mut frame, deadline).unwrap(), 6);
+        connection.write_all_until(&frame, deadline).unwrap();
     };
     let closed = Tracker::start(TrackerOptions {
         access: CLOSED_RUN_ONLY,
@@ -230,14 +230,16 @@ fn a_tracker_of_a_closed_run_accepts_no_announces_and_no_plain_frames() {
     let limit = Duration::from_secs(20);
     let (connection, found) = connect_tls(socket, Some(authority.fingerprint()), limit).unwrap();
     assert_eq!(found, authority.fingerprint());
-    let soon = Instant::now() + limit;
-    connection.write_all_until(b"\0\0\0\x02de", soon).unwrap();
+    let deadline = Instant::now() + limit;
+    connection
+        .write_all_until(b"\0\0\0\x02de", deadline)
+        .unwrap();
     let mut echoed = [0; 10];
-    assert_eq!(connection.read_until(&mut echoed, soon).unwrap(), 6);
+    assert_eq!(connection.read_until(&mut echoed, deadline).unwrap(), 6);
     assert_eq!(&echoed[..6], b"\0\0\0\x02de");
     let mut plain = HttpClient::new(closed.address());
     plain.send(b"\0\0\0\x02de");
-    assert!(plain.is_closed(), "frames in the clear are not answered");
+    assert!(plain.is_closed(), "the tracker answers a plain frame");
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn announce_in_swarm(number: u32) -> String {
     announce_target('b', 1001, "").replace(INFO_HASH, &format!("info_hash={hash}"))
 }
 
-/// The reason why an announce over UDP is refused. None if it is accepted.
+/// Announces a peer over UDP. Returns the reason for a refusal, or None if the peer is accepted.
 fn refusal_over_udp(udp: &mut UdpClient, id: u8) -> Option<String> {
     let connection = udp.connect();
     let request = |transaction| {
@@ -51,24 +51,24 @@ fn start_with_limits(limits: SwarmLimits) -> Tracker {
 
 #[test]
 fn one_address_cannot_fill_a_tracker_with_swarms() {
-    const MOST: u32 = 10_000;
-    const AT_ONCE: u32 = 200;
+    const MAX_SWARMS: u32 = 10_000;
+    const BATCH: u32 = 200;
     let sandbox = Sandbox::new();
     let tracker = sandbox.tracker(&["--data", sandbox.folder("data").to_str().unwrap()]);
     let mut client = HttpClient::new(tracker.address);
-    for first in (0..MOST).step_by(AT_ONCE as usize) {
-        let batch = (first..first + AT_ONCE).map(|number| {
+    for first in (0..MAX_SWARMS).step_by(BATCH as usize) {
+        let batch = (first..first + BATCH).map(|number| {
             let target = announce_in_swarm(number);
             format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n")
         });
         client.send(batch.collect::<String>());
-        for number in first..first + AT_ONCE {
+        for number in first..first + BATCH {
             let answer = AnnounceResponse::parse(&client.response().body);
             assert!(answer.is_ok(), "swarm {number}: {answer:?}");
         }
     }
     let refused = "too many swarms or peers from your address; try again later";
-    for number in MOST..MOST + AT_ONCE {
+    for number in MAX_SWARMS..MAX_SWARMS + BATCH {
         assert_eq!(client.get(&announce_in_swarm(number)).refusal(), refused);
     }
     // The peer stays in its swarms, and announces from other addresses are accepted.
@@ -76,9 +76,9 @@ fn one_address_cannot_fill_a_tracker_with_swarms() {
     let mut other = UdpClient::bound_to("127.0.0.2:0", tracker.address);
     assert_eq!(refusal_over_udp(&mut other, b'c'), None);
     let stats = stats(tracker.address);
-    assert_eq!(stats["swarms"], MOST + 1, "{stats}");
+    assert_eq!(stats["swarms"], MAX_SWARMS + 1, "{stats}");
     let kibibytes = resident_kib(tracker.id());
-    assert!(kibibytes < 64 << 10, "{kibibytes}");
+    assert!(kibibytes < 64 << 10, "{kibibytes} KiB");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn full_swarms_and_full_trackers_refuse_over_both_protocols_with_a_reason() {
     }
 }
 
-/// Announces a peer from `from`. Returns the peers in the answer, or the refusal.
+/// Announces a peer from the address `from`. Returns the peers in the answer, or the refusal.
 fn announce_from(from: &str, tracker: SocketAddr, number: u16) -> Result<Vec<SocketAddr>, String> {
     let mut udp = UdpClient::bound_to(&format!("{from}:0"), tracker);
     let connection = udp.connect();
@@ -158,18 +158,14 @@ fn one_address_fills_neither_a_swarm_nor_its_answers() {
     let refused = "too many swarms or peers from your address; try again later";
     let refusal = announce_from("127.0.0.2", address, 50).unwrap_err();
     assert_eq!(refusal, refused);
-    let behind_it = announce_from("127.0.0.2", address, 49).unwrap();
-    assert_eq!(
-        behind_it.len(),
-        49,
-        "peers behind one address see each other"
-    );
-    // Every newcomer of another address gets in, although the swarm is full after ten of them.
+    let peers = announce_from("127.0.0.2", address, 49).unwrap();
+    assert_eq!(peers.len(), 49, "peers behind one address see each other");
+    // Each newcomer from another address is accepted, although ten newcomers fill the swarm.
     for number in 100..130 {
         let from = format!("127.0.1.{}", number - 99);
         let peers = announce_from(&from, address, number).unwrap();
-        let of_the_crowd = |peer: &&SocketAddr| peer.ip() == IpAddr::from([127, 0, 0, 2]);
-        let crowd = peers.iter().filter(of_the_crowd).count();
+        let is_in_crowd = |peer: &&SocketAddr| peer.ip() == IpAddr::from([127, 0, 0, 2]);
+        let crowd = peers.iter().filter(is_in_crowd).count();
         assert_eq!(crowd, 4, "{peers:?}");
         assert_eq!(peers.len(), 4 + usize::from(number - 100), "all others");
     }

@@ -34,11 +34,12 @@ fn assert_complete(sandbox: &Sandbox, name: &str, leech: &mut Peer) {
 }
 
 /// The key `announce` with a URL.
-fn announce(url: &str) -> String {
+fn announce_key(url: &str) -> String {
     format!("8:announce{}:{url}", url.len())
 }
 
-/// A tracker that is an HTTP server with this status, these headers and this body.
+/// A tracker that answers every request with this status, these headers and this body. `head` is
+/// the status and the headers.
 fn answering(head: &'static str, body: Vec<u8>) -> WebServer {
     WebServer::start(move |_, _, stream| {
         let length = body.len();
@@ -65,20 +66,28 @@ fn urls_of_trackers_are_repaired_and_other_protocols_are_left_out() {
     let tracker = FakeTracker::naming(&[seed.process.address]);
     let (address, good) = (tracker.address(), tracker.url());
     let string = |url: &str| format!("{}:{url}", url.len());
-    let list = |list: &str| format!("{}13:announce-list{list}", announce("wss://127.0.0.1:1/"));
+    let list = |list: &str| {
+        format!(
+            "{}13:announce-list{list}",
+            announce_key("wss://127.0.0.1:1/")
+        )
+    };
     let localhost = format!("http://localhost.:{}/announce#x", address.port());
     for (name, keys) in [
         (
             "blanks",
-            announce(&format!("  HTTP://{address}/announce \r\n")),
+            announce_key(&format!("  HTTP://{address}/announce \r\n")),
         ),
-        ("dot", announce(&localhost)),
+        ("dot", announce_key(&localhost)),
         ("flat", list(&format!("l{}e", string(&good)))),
         ("string", list(&string(&good))),
-        ("dictionary", announce(&good) + "13:announce-listd1:xi1ee"),
+        (
+            "dictionary",
+            announce_key(&good) + "13:announce-listd1:xi1ee",
+        ),
         (
             "others",
-            announce(&good) + "13:announce-listll12:wss://h:1/xxel7:dht://xee",
+            announce_key(&good) + "13:announce-listll12:wss://h:1/xxel7:dht://xee",
         ),
     ] {
         let mut leech = start_download(&sandbox, name, &keys);
@@ -92,7 +101,11 @@ fn urls_of_trackers_are_repaired_and_other_protocols_are_left_out() {
     let requests = tracker.requests();
     let is_announce = |line: &String| line.starts_with("GET /announce?info_hash=");
     assert!(requests.iter().all(is_announce), "{requests:?}");
-    let mut leech = start_download(&sandbox, "none", &announce("wss://127.0.0.1:1/announce"));
+    let mut leech = start_download(
+        &sandbox,
+        "none",
+        &announce_key("wss://127.0.0.1:1/announce"),
+    );
     leech.wait_for_download("share", |download| {
         let trouble = download["trouble"].as_str().unwrap_or_default();
         trouble.contains("no http, https or udp tracker")
@@ -103,10 +116,10 @@ fn urls_of_trackers_are_repaired_and_other_protocols_are_left_out() {
 fn the_user_in_the_url_of_a_tracker_is_sent_and_not_shown() {
     let (sandbox, seed) = sandbox_with_seed();
     let body = announce_answer("i60e", &compact(&[seed.process.address]));
-    let is_known =
+    let is_authorized =
         |request: &WebRequest| request.head.contains("authorization: basic dxnlcjpwdw==");
     let tracker = WebServer::start(move |request, _, stream| {
-        let (status, body) = match is_known(request) {
+        let (status, body) = match is_authorized(request) {
             true => ("200 OK", body.as_slice()),
             false => ("401 Unauthorized", &[][..]),
         };
@@ -117,7 +130,7 @@ fn the_user_in_the_url_of_a_tracker_is_sent_and_not_shown() {
         stream.write_all(&[head.as_bytes(), body].concat()).is_ok()
     });
     let url = format!("http://user:pw@{}/announce", tracker.address);
-    let mut leech = start_download(&sandbox, "leech", &announce(&url));
+    let mut leech = start_download(&sandbox, "leech", &announce_key(&url));
     assert_complete(&sandbox, "leech", &mut leech);
     let status = leech.run("status");
     assert_eq!(status["trackers"][0]["url"], tracker.url("/announce"));
@@ -130,9 +143,9 @@ fn a_peer_is_found_in_an_odd_answer() {
     let (sandbox, seed) = sandbox_with_seed();
     let port = seed.process.address.port();
     let peers = compact(&[seed.process.address]);
-    let answer_with_peers = |rest: &str| {
+    let answer_with_peers = |after_peers: &str| {
         let head = format!("5:peers{}:", peers.len());
-        [b"d", head.as_bytes(), &peers, rest.as_bytes()].concat()
+        [b"d", head.as_bytes(), &peers, after_peers.as_bytes()].concat()
     };
     for (name, body) in [
         (
@@ -150,7 +163,7 @@ fn a_peer_is_found_in_an_odd_answer() {
     ] {
         let tracker = FakeTracker::silent();
         tracker.set_answer(&body);
-        let mut leech = start_download(&sandbox, name, &announce(&tracker.url()));
+        let mut leech = start_download(&sandbox, name, &announce_key(&tracker.url()));
         assert_complete(&sandbox, name, &mut leech);
     }
 }
@@ -163,7 +176,7 @@ fn a_compressed_answer_is_reported_as_compressed() {
     let labelled = answering("200 OK\r\nContent-Encoding: br", gzip.clone());
     let unlabelled = answering("200 OK", gzip);
     for (name, tracker, coding) in [("a", &labelled, "(br)"), ("b", &unlabelled, "(gzip)")] {
-        let mut leech = start_download(&sandbox, name, &announce(&tracker.url("/announce")));
+        let mut leech = start_download(&sandbox, name, &announce_key(&tracker.url("/announce")));
         assert_shown(
             &mut leech,
             &format!("the tracker's answer is compressed {coding}"),
@@ -199,7 +212,7 @@ fn the_reason_of_a_refusal_is_shown_and_the_tracker_is_not_asked_again_soon() {
         ),
         ("plain", plain, "HTTP status 404 Not Found: no such passkey"),
     ] {
-        let mut leech = start_download(&sandbox, name, &announce(&tracker.url("/announce")));
+        let mut leech = start_download(&sandbox, name, &announce_key(&tracker.url("/announce")));
         assert_shown(&mut leech, shown);
         // Without the pause after a refusal, the leech would ask again after 1, 3 and 7 s.
         leech.assert_refused("wait 4", "not-complete", shown);
@@ -213,7 +226,7 @@ fn the_warning_of_a_tracker_is_shown_until_an_answer_has_none() {
     let tracker = FakeTracker::silent();
     let answer = |more: &str| format!("d8:intervali1e5:peers0:8:piecefuli1e{more}e").into_bytes();
     tracker.set_answer(&answer("15:warning message8:old peer"));
-    let mut leech = start_download(&sandbox, "leech", &announce(&tracker.url()));
+    let mut leech = start_download(&sandbox, "leech", &announce_key(&tracker.url()));
     assert_shown(&mut leech, "the tracker warns: old peer");
     assert_eq!(leech.run("status")["trackers"][0]["reachable"], true);
     tracker.set_answer(&answer(""));
@@ -224,7 +237,7 @@ fn the_warning_of_a_tracker_is_shown_until_an_answer_has_none() {
 }
 
 #[test]
-fn a_tracker_in_a_magnet_link_may_have_blanks_around_it() {
+fn blanks_around_a_tracker_url_in_a_magnet_link_are_ignored() {
     let (sandbox, seed) = sandbox_with_seed();
     let tracker = FakeTracker::naming(&[seed.process.address]);
     let hash: String = TORRENT.info_hash.map(|byte| format!("{byte:02X}")).concat();

@@ -29,7 +29,7 @@ fn a_private_torrent_is_announced_to_its_first_tracker_alone() {
     let (first, second) = (other_tracker(&sandbox), other_tracker(&sandbox));
     sandbox.file("seed/data", 300_000, 1);
     let url = |tracker: &Process| format!("http://{}/announce", tracker.address);
-    let (one, two) = (url(&first), url(&second));
+    let (first_url, second_url) = (url(&first), url(&second));
     let created = run(
         &sandbox.path("seed"),
         &[
@@ -38,9 +38,9 @@ fn a_private_torrent_is_announced_to_its_first_tracker_alone() {
             "data",
             "--private",
             "-t",
-            &one,
+            &first_url,
             "-t",
-            &two,
+            &second_url,
         ],
         "",
     );
@@ -123,7 +123,7 @@ fn the_peers_of_a_failed_tracker_are_given_up_when_the_next_tracker_replaces_it(
     leech.run(&format!("download {} copy", quoted(&torrent)));
     called.recv_timeout(PATIENCE).unwrap();
     first.wait_for_requests(|requests| requests.len() > 3);
-    assert_eq!(second.requests(), [""; 0], "one at a time");
+    assert_eq!(second.requests(), [""; 0], "both at the same time");
     first.fail();
     // While no tracker answers, the leech keeps its peers.
     second.wait_for_requests(|requests| !requests.is_empty());

@@ -7,6 +7,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
+/// Starts a tracker and waits for the second line of its output, which has the fingerprint.
 fn start(sandbox: &Sandbox, data: &Path) -> Process {
     let mut tracker = sandbox.tracker(&["--data", data.to_str().unwrap()]);
     tracker.line();
@@ -93,10 +94,10 @@ fn after_a_kill_or_with_a_damaged_file_a_tracker_starts_with_empty_swarms() {
         assert_eq!(answer.incomplete, Some(1));
         end(tracker, "-KILL");
         let log = fs::read_to_string(data.join("tracker.log")).unwrap();
-        let last = log
+        let message = log
             .lines()
             .rfind(|line| line.contains("starts without swarms"));
-        assert!(last.is_some(), "{log}");
+        assert!(message.is_some(), "{log}");
         fs::write(data.join("tracker.log"), "").unwrap();
     }
     fs::write(data.join("swarms"), &saved).unwrap();

@@ -15,7 +15,7 @@ fn wait_for_peers(tracker: &Process, count: u64) {
     );
 }
 
-fn shares(peer: &mut Peer) -> usize {
+fn share_count(peer: &mut Peer) -> usize {
     let status = peer.run("status");
     status["shares"].as_array().unwrap().len()
 }
@@ -40,13 +40,13 @@ fn a_stopped_share_leaves_its_swarm_and_keeps_its_files() {
         (&"data".into(), &false.into())
     );
     wait_for_peers(&tracker, 1);
-    assert!(leech.shown_download("data").is_null() && shares(&mut leech) == 0);
+    assert!(leech.shown_download("data").is_null() && share_count(&mut leech) == 0);
     let refused = leech.try_run("stop_share - data");
     assert_eq!(refused["error"]["kind"], "no-such-share", "{refused}");
     // The share is forgotten after a restart too.
     leech.process.kill();
     let mut leech = sandbox.peer("leech");
-    assert!(leech.shown_download("data").is_null() && shares(&mut leech) == 0);
+    assert!(leech.shown_download("data").is_null() && share_count(&mut leech) == 0);
     let copy = sandbox.path("leech/data");
     assert!(fs::read(&copy).unwrap() == fs::read(&data).unwrap());
     // The seed stops its own share by its info-hash.
@@ -54,7 +54,7 @@ fn a_stopped_share_leaves_its_swarm_and_keeps_its_files() {
     let info_hash = status["shares"][0]["info_hash"].as_str().unwrap();
     seed.run(&format!("stop_share - {info_hash}"));
     wait_for_peers(&tracker, 0);
-    assert!(data.exists() && shares(&mut seed) == 0);
+    assert!(data.exists() && share_count(&mut seed) == 0);
     // Both peers can share it again.
     leech.run("download ../seed/data.torrent");
     assert_eq!(leech.shown_download("data")["state"], "complete");
@@ -84,7 +84,7 @@ fn a_stopped_download_goes_on_from_its_partial_file() {
 }
 
 #[test]
-fn of_two_shares_with_one_name_the_info_hash_selects_one() {
+fn the_info_hash_selects_one_of_two_shares_with_the_same_name() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let folder = sandbox.folder("p");

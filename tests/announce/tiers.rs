@@ -13,7 +13,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
 
-/// A sandbox with an open tracker, and a peer that shares `data` there.
+/// A sandbox, its open tracker, a peer that shares the file `data` there, and the path of `data`.
 fn sandbox_with_share() -> (Sandbox, Process, Peer, PathBuf) {
     let sandbox = Sandbox::new();
     let tracker = sandbox.tracker(&[]);
@@ -25,13 +25,13 @@ fn sandbox_with_share() -> (Sandbox, Process, Peer, PathBuf) {
     (sandbox, tracker, seed, data)
 }
 
-/// Writes the share's torrent with other trackers, and returns its path.
+/// Writes the share's torrent with these tiers of trackers. Returns the path of the new torrent.
 fn write_share_with_tiers(sandbox: &Sandbox, tiers: &[&[String]]) -> PathBuf {
     let torrent = fs::read(sandbox.path("seed/data.torrent")).unwrap();
     write_torrent_with_tiers(sandbox, &torrent, tiers)
 }
 
-/// Writes a torrent with other trackers, and returns its path.
+/// Writes a torrent with these tiers of trackers. Returns the path of the new torrent.
 pub(crate) fn write_torrent_with_tiers(
     sandbox: &Sandbox,
     torrent: &[u8],
@@ -49,7 +49,7 @@ pub(crate) fn announce_count(tracker: &Process) -> u64 {
     stats(tracker.address)["announces"].as_u64().unwrap()
 }
 
-/// Another open tracker, which TRACKER_INFO does not name.
+/// Starts another open tracker, which TRACKER_INFO does not name.
 pub(crate) fn other_tracker(sandbox: &Sandbox) -> Process {
     let arguments = ["tracker", "--listen", "127.0.0.1:0", "--open"];
     Process::start(&sandbox.folder("other"), &arguments)
@@ -117,13 +117,17 @@ fn a_download_without_data_tries_the_next_tier_and_a_seed_does_not() {
     seed.run(&format!("download {}", quoted(&torrent)));
     seed.run("wait 50");
     let seed = seed.process.address;
-    first.wait_for_requests(|requests| requests.iter().any(|line| line.contains(&port(seed))));
+    first.wait_for_requests(|requests| {
+        requests
+            .iter()
+            .any(|line| line.contains(&port_parameter(seed)))
+    });
     second.set_peers(&[seed]);
     let mut leech = sandbox.peer("leech");
     leech.run(&format!("download {} copy", quoted(&torrent)));
     leech.run("wait 50");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
-    let leech = port(leech.process.address);
+    let leech = port_parameter(leech.process.address);
     for tracker in [&first, &second] {
         assert!(tracker.requests().iter().any(|line| line.contains(&leech)));
     }
@@ -136,7 +140,7 @@ fn a_download_without_data_tries_the_next_tier_and_a_seed_does_not() {
 }
 
 /// The port of a peer as it is in the query of an announce.
-fn port(peer: std::net::SocketAddr) -> String {
+fn port_parameter(peer: std::net::SocketAddr) -> String {
     format!("&port={}&", peer.port())
 }
 
@@ -175,7 +179,7 @@ fn a_failed_tracker_is_replaced_by_the_next_one_until_it_is_back() {
     seed.run(&format!("download {}", quoted(&torrent)));
     second
         .wait_for_requests(|requests| requests.iter().any(|line| line.contains("&event=started")));
-    // The peer tries the first one again although the second one answers.
+    // The peer tries the first tracker again although the second one answers.
     let tries = first.requests().len();
     first.wait_for_requests(|requests| requests.len() > tries + 1);
     assert!(

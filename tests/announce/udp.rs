@@ -1,4 +1,4 @@
-//! Announces and scrapes over UDP (BEP 15): well-formed ones, and what strangers may send.
+//! Announces and scrapes over UDP (BEP 15), datagrams that are not valid, and the UDP port.
 
 use super::trackers::{start_tracker, start_udp_tracker};
 use crate::common::http_client::{HttpClient, INFO_HASH, announce_target, peer_addresses};
@@ -38,12 +38,12 @@ fn swarms_over_http_and_udp_are_the_same_in_both_address_families() {
             transaction,
             scrape: scrape.clone(),
         });
-        let known = SwarmCounts {
+        let announced = SwarmCounts {
             incomplete: 2,
             ..SwarmCounts::default()
         };
         assert!(
-            matches!(&answer, UdpResponse::Scrape { counts, .. } if *counts == [SwarmCounts::default(), known]),
+            matches!(&answer, UdpResponse::Scrape { counts, .. } if *counts == [SwarmCounts::default(), announced]),
             "{answer:?}"
         );
         tracker.stop();
@@ -77,8 +77,7 @@ fn datagrams_without_a_valid_connection_id_get_no_answer() {
     for forged in [NO_CONNECTION, ConnectionId([0; 8]), ConnectionId([0xff; 8])] {
         let datagram = UdpClient::announce_bytes(forged, b'b', 1001);
         for cut in 0..=datagram.len() {
-            // A valid connect request has 16 bytes, with the magic number and action 0. The action
-            // here is 1.
+            // None of these is a connect request: that has action 0, and an announce has action 1.
             stranger.socket.send(&datagram[..cut]).unwrap();
         }
         stranger
@@ -118,8 +117,9 @@ fn a_cut_announce_with_a_valid_connection_id_gets_an_error() {
             "cut at {cut}: {answer:?}"
         );
     }
-    let options = [datagram, b"\x02\x09/announce\x02\xffcut".to_vec()].concat();
-    client.socket.send(&options).unwrap();
+    // The options after an announce (BEP 41) may be cut.
+    let with_options = [datagram, b"\x02\x09/announce\x02\xffcut".to_vec()].concat();
+    client.socket.send(&with_options).unwrap();
     assert!(matches!(client.receive(), UdpResponse::Announce { .. }));
 }
 

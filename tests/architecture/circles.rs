@@ -1,5 +1,5 @@
-//! Circles of imports: groups of files in which each file imports every other, directly or through
-//! files of the group.
+//! Circles of imports (import cycles): sets of files in which each file imports every other,
+//! directly or through files of the set.
 
 use crate::imports::Import;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,5 @@
-//! The documents: paths and links that they name exist, no line is too wide, and the table of
-//! threads has the thread names of the source.
+//! The documents: paths and links that they name exist, no line is too wide, and the tables of
+//! threads have the thread names of the source.
 
 use crate::source::Source;
 use proc_macro2::{TokenStream, TokenTree};
@@ -11,7 +11,7 @@ use syn::{Expr, ExprCall, ExprLit, ExprMethodCall, Lit};
 
 /// The widest line, in characters.
 const WIDTH: usize = 100;
-/// The document and the heading with the table of threads.
+/// The document and the heading with the tables of threads.
 const THREADS: (&str, &str) = ("docs/overview.md", "## Threads");
 /// Folders at the top of the repository that a path in a document may begin with.
 const TOP: [&str; 6] = ["src", "tests", "docs", "benches", "testdata", ".ci"];
@@ -27,7 +27,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The documents at the top of the repository and in `docs/`.
+/// The Markdown files at the top of the repository and in `docs/`.
 fn read() -> Vec<Document> {
     let folders = ["", "docs/"];
     let paths = folders.iter().flat_map(|folder| {
@@ -174,7 +174,7 @@ fn named_threads(source: &Source) -> BTreeSet<String> {
     names.0
 }
 
-/// Names of threads that are only in the source or only in the table.
+/// Names of threads that are only in the source or only in the tables.
 fn differing_threads(listed: &BTreeSet<String>, named: &BTreeSet<String>) -> Vec<String> {
     let unlisted = named.difference(listed);
     let unlisted = unlisted.map(|name| format!("{name} is not in the table"));
@@ -184,7 +184,7 @@ fn differing_threads(listed: &BTreeSet<String>, named: &BTreeSet<String>) -> Vec
         named.contains(*name) || reader.is_some_and(|reader| named.contains(reader))
     };
     let unnamed = listed.iter().filter(|name| !is_named(name));
-    let unnamed = unnamed.map(|name| format!("{name} is in no source"));
+    let unnamed = unnamed.map(|name| format!("{name} is not in the source"));
     unlisted.chain(unnamed).collect()
 }
 
@@ -238,8 +238,8 @@ fn literal(expression: &Expr) -> Option<String> {
     }
 }
 
-/// The text of a `format!` with `N` for a number. None if the text has no placeholder or begins
-/// with one.
+/// The text of a `format!` up to its first placeholder, and `N` in place of that. None if the text
+/// has no placeholder or begins with one.
 fn format_of(tokens: TokenStream) -> Option<String> {
     let TokenTree::Literal(text) = tokens.into_iter().next()? else {
         return None;
@@ -268,7 +268,7 @@ fn the_tables_of_threads_have_the_names_of_the_source() {
     assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 
-/// Tests these tests: faults planted in a small document are found.
+/// Tests the checks of this file: they find faults in a small document.
 #[test]
 fn faults_of_a_document_are_found() {
     let text = "# A [b](c.md)\n## Threads\n| `tick`, `call-write` | x |\n| `gone` | `x` |\n\
@@ -306,7 +306,7 @@ fn faults_of_a_document_are_found() {
             "call-accept is not in the table",
             "task is not in the table",
             "udp-N is not in the table",
-            "gone is in no source"
+            "gone is not in the source"
         ]
     );
 }

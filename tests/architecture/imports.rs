@@ -4,7 +4,7 @@
 //! file that defines it. A `pub use` is a use like any other: a parent that re-exports a name of
 //! its child imports it from the child's file.
 
-use crate::source::{Module, Source, is_test, leaves};
+use crate::source::{Module, Source, imports_of, is_test};
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,7 +19,7 @@ pub(crate) struct Import {
 }
 
 impl Import {
-    /// Whether the import leads to another top module that is not in a lower layer.
+    /// Whether the import leads to another top module in the same layer or a higher one.
     pub(crate) fn goes_up(&self, layers: &[(&str, u32)]) -> bool {
         let (from, to) = (first_part(&self.from), first_part(&self.to));
         let layer = |module: &str| {
@@ -39,7 +39,7 @@ impl Import {
         };
         let at = |part: &str| {
             let found = parts.iter().position(|name| *name == part);
-            found.unwrap_or_else(|| panic!("{module}/{part} has no place"))
+            found.unwrap_or_else(|| panic!("{module}/{part} is not in the list of parts"))
         };
         match (part(&self.from), part(&self.to)) {
             (Some(from), Some(to)) => at(&to) < at(&from),
@@ -61,7 +61,7 @@ fn first_part(path: &str) -> &str {
     first.strip_suffix(".rs").unwrap_or(first)
 }
 
-/// All imports between two files.
+/// All imports that lead from one file to another.
 pub(crate) fn of(source: &Source) -> Vec<Import> {
     let mut found: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for (path, module) in &source.modules {
@@ -111,16 +111,20 @@ pub(crate) fn impls_elsewhere(source: &Source, top_modules: &[&str]) -> Vec<Stri
     elsewhere
 }
 
-/// The file that defines what a path names, and the name. None if that is outside the crate.
+/// The file with the definition of the item that a path names, and the item's name there. None if
+/// the path names a module or leads out of the crate.
 ///
-/// `at` is the module that the path is in.
+/// `at` is the module that contains the path. `depth` is the number of imports followed so far.
 fn definition(
     source: &Source,
     at: &[String],
     path: &[String],
     depth: u32,
 ) -> Option<(String, String)> {
-    assert!(depth < 20, "{path:?} in {at:?} does not end");
+    assert!(
+        depth < 20,
+        "the imports that lead to {path:?} in {at:?} form a cycle"
+    );
     let mut at = at.to_vec();
     let mut rest = path;
     let mut is_first = true;
@@ -166,7 +170,7 @@ struct Paths(Vec<Vec<String>>);
 impl<'a> Visit<'a> for Paths {
     fn visit_item_use(&mut self, item: &'a ItemUse) {
         self.0
-            .extend(leaves(item).into_iter().map(|(_, path)| path));
+            .extend(imports_of(item).into_iter().map(|(_, path)| path));
     }
 
     fn visit_path(&mut self, path: &'a syn::Path) {

@@ -96,9 +96,9 @@ const METHODS_BESIDE_TYPES: [&str; 11] = [
 /// Functions of more than 70 lines and types of more than 12 fields: place, why. At most ten.
 const ALLOWED_SIZES: [(&str, &str); 0] = [];
 
-fn allowed(import: &Import) -> bool {
-    let known = |&(from, to, _): &(&str, &str, &str)| import.from == from && import.to == to;
-    ALLOWED_IMPORTS.iter().any(known)
+fn is_allowed(import: &Import) -> bool {
+    let matches = |&(from, to, _): &(&str, &str, &str)| import.from == from && import.to == to;
+    ALLOWED_IMPORTS.iter().any(matches)
 }
 
 fn imports() -> Vec<Import> {
@@ -107,7 +107,7 @@ fn imports() -> Vec<Import> {
 
 #[test]
 fn no_files_import_each_other_in_a_circle() {
-    let imports = imports().into_iter().filter(|import| !allowed(import));
+    let imports = imports().into_iter().filter(|import| !is_allowed(import));
     let circles = circles::of(&imports.collect::<Vec<_>>());
     assert!(circles.is_empty(), "{}", circles.join("\n"));
 }
@@ -117,7 +117,7 @@ fn no_import_goes_up_the_layers() {
     let all = imports();
     let upward = all
         .iter()
-        .filter(|import| !allowed(import) && import.goes_up(&LAYERS));
+        .filter(|import| !is_allowed(import) && import.goes_up(&LAYERS));
     let upward: Vec<_> = upward.map(Import::to_string).collect();
     assert!(upward.is_empty(), "{}", upward.join("\n"));
 }

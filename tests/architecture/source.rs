@@ -46,7 +46,7 @@ impl Source {
         source
     }
 
-    /// Adds a module and its children. Those in files of their own are below `folder`.
+    /// Adds a module and its children. Children that have their own files are below `folder`.
     fn add(
         &mut self,
         read: &dyn Fn(&str) -> Option<String>,
@@ -75,7 +75,7 @@ impl Source {
             }
         }
         let uses = items.iter().filter_map(|item| match item {
-            Item::Use(item) => Some(leaves(item)),
+            Item::Use(item) => Some(imports_of(item)),
             _ => None,
         });
         let module = Module {
@@ -140,7 +140,7 @@ fn name(item: &Item) -> Option<String> {
 }
 
 /// What a `use` imports: names, and their paths.
-pub(crate) fn leaves(item: &ItemUse) -> Vec<(String, Vec<String>)> {
+pub(crate) fn imports_of(item: &ItemUse) -> Vec<(String, Vec<String>)> {
     fn walk(tree: &UseTree, path: &[String], found: &mut Vec<(String, Vec<String>)>) {
         let with = |name: String| [path, &[name]].concat();
         match tree {

@@ -1,15 +1,15 @@
 //! Fields that are changed in a file other than the one that declares them.
 //!
-//! A field is recognized by its name alone. An assignment to `x.name`, or `&mut x.name`, is a write
-//! from another file if no type of this file has a field of that name. Methods that change a field
-//! are not detected.
+//! A field is recognized by its name alone. If a file assigns to `x.name` or uses `&mut x.name`,
+//! and no type of that file has a field `name`, then the file writes a field of another file. Calls
+//! of methods that change a field are not detected.
 
 use crate::source::Source;
 use std::collections::BTreeSet;
 use syn::visit::{self, Visit};
 use syn::{BinOp, Expr, ExprAssign, ExprBinary, ExprReference, Field, Member};
 
-/// All such writes in the files of a top module.
+/// The writes to fields of other files, in the files of a top module. Each is `FILE: .FIELD`.
 pub(crate) fn elsewhere(source: &Source, top_module: &str) -> Vec<String> {
     let folder = format!("{top_module}/");
     let modules = source.modules.values();

@@ -65,7 +65,7 @@ impl AccountTracker {
         (sandbox, text)
     }
 
-    /// kill -9.
+    /// Kills the tracker with SIGKILL. Returns its sandbox.
     pub(crate) fn kill(self) -> Sandbox {
         self.process.kill();
         self.sandbox

@@ -80,7 +80,7 @@ impl ControlConnection {
         self.watches = true;
     }
 
-    /// The next hint, or an error if the connection ends first.
+    /// Waits for the next hint. Returns it, or an error if the connection ends first.
     pub(crate) fn next_hint(&mut self) -> Result<Hint, FrameIoError> {
         if let Some(hint) = self.hints.pop_front() {
             return Ok(hint);
@@ -161,7 +161,7 @@ impl User {
         assert_eq!(self.ask(ask), Ok(AccessAnswer::Done), "{description}");
     }
 
-    /// All groups on all pages.
+    /// Requests all pages of the list of groups. Returns all groups.
     pub(crate) fn groups(&mut self) -> Vec<GroupEntry> {
         let (mut groups, mut after) = (Vec::new(), None);
         loop {
@@ -214,7 +214,8 @@ pub(crate) fn create_user_request_with_invite(user: &str, invite: Option<&str>) 
     }
 }
 
-/// The request that a typed command sends. `leave_group` with `--yes` also ends the group.
+/// The request that a typed command sends. `leave_group` with `--yes` lets the last member leave,
+/// which ends the group.
 pub(crate) fn group_request(typed: &str) -> AccessRequest {
     let words: Vec<&str> = typed.split(' ').collect();
     let label = |at: usize| words[at].parse().unwrap();

@@ -16,7 +16,7 @@ pub(crate) fn info_dictionary(torrent: &Torrent) -> &[u8] {
     &bytes[7..bytes.len() - 1]
 }
 
-/// The magnet link of the torrent, in quotes for a command.
+/// The magnet link of the torrent with more `parameters`, in quotes for a command.
 pub(crate) fn magnet_link(torrent: &Torrent, parameters: &str) -> String {
     let hash: String = torrent
         .info_hash

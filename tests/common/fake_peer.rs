@@ -60,7 +60,7 @@ impl FakePeer {
         Self::new(TcpStream::connect(address).unwrap())
     }
 
-    /// Opens a TCP connection, sends a handshake as `id` and waits for the other handshake.
+    /// Opens a TCP connection, sends a handshake as `id` and waits for the other peer's handshake.
     pub(crate) fn connect(
         address: SocketAddr,
         torrent: &Torrent,
@@ -85,7 +85,7 @@ impl FakePeer {
         let _ = self.stream.write_all(bytes);
     }
 
-    /// Reads the other peer's handshake. None if it closed the link.
+    /// Reads the other peer's handshake. None if the other peer closed the link or is silent.
     pub(crate) fn read_handshake(&mut self) -> Option<[u8; 68]> {
         let mut bytes = [0; 68];
         self.stream.read_exact(&mut bytes).ok().map(|()| bytes)
@@ -268,16 +268,17 @@ pub(crate) fn serve_all(link: FakePeer, torrent: &Torrent) {
     serve(link, torrent, |_, block| block.to_vec());
 }
 
-/// Serves all requests. `twist` returns the bytes to send for each block.
+/// Serves all requests. `answer` takes a request (index, begin, length) and the requested block,
+/// and returns the bytes to send.
 pub(crate) fn serve(
     mut link: FakePeer,
     torrent: &Torrent,
-    twist: impl Fn((u32, u32, u32), &[u8]) -> Vec<u8>,
+    answer: impl Fn((u32, u32, u32), &[u8]) -> Vec<u8>,
 ) {
     link.send(&[have_all(), unchoke()].concat());
     while let Some(body) = link.read_until(REQUEST) {
         let (index, begin, length) = parse_request(&body);
-        let block = twist((index, begin, length), torrent.block(index, begin, length));
+        let block = answer((index, begin, length), torrent.block(index, begin, length));
         link.send(&piece(index, begin, &block));
     }
 }

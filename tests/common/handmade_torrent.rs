@@ -19,7 +19,7 @@ pub(crate) struct Torrent {
 }
 
 impl Torrent {
-    /// A torrent of a single file.
+    /// A torrent of a single file. `seed` is the random seed of its content.
     pub(crate) fn new(name: &str, length: usize, piece_length: usize, seed: u64) -> Self {
         let content = bytes(length, seed);
         let hashes: Vec<u8> = content
@@ -46,7 +46,7 @@ impl Torrent {
     }
 
     /// A torrent of a folder. Each file is a path, a length and its attributes (BEP 47; `p` is
-    /// padding).
+    /// padding). `seed` is the random seed of the content.
     pub(crate) fn folder(
         name: &str,
         files: &[(&str, usize, &str)],
@@ -106,7 +106,7 @@ impl Torrent {
         &self.content[*start..start + length]
     }
 
-    /// Reads a `.torrent` file. `content` stays empty.
+    /// Reads a `.torrent` file. `content` stays empty, and `piece_length` is 0.
     pub(crate) fn read(path: &Path) -> Self {
         let bytes = fs::read(path).unwrap();
         // The keys of a torrent are sorted, and `info` is the last one here.

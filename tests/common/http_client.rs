@@ -48,6 +48,8 @@ impl HttpClient {
         AnnounceResponse::parse(&response.body).unwrap()
     }
 
+    /// Waits for bytes and adds them to `unread`. Returns their number: 0 at the end of the
+    /// connection.
     pub(crate) fn read(&mut self) -> usize {
         let mut bytes = [0; 4096];
         let read = self.stream.read(&mut bytes).unwrap();
@@ -55,6 +57,7 @@ impl HttpClient {
         read
     }
 
+    /// Reads the head of the next response, with the empty line after it.
     pub(crate) fn head(&mut self) -> String {
         loop {
             let end = self.unread.windows(4).position(|four| four == b"\r\n\r\n");
@@ -66,6 +69,7 @@ impl HttpClient {
         }
     }
 
+    /// Reads the next response.
     pub(crate) fn response(&mut self) -> HttpResponse {
         let head = self.head();
         let length = head.split("Content-Length: ").nth(1).unwrap();
@@ -77,7 +81,8 @@ impl HttpClient {
         HttpResponse { head, body }
     }
 
-    /// Waits for more bytes or the end of the connection. Returns whether it has ended.
+    /// Whether the connection has ended and no bytes are unread. Waits for bytes or the end if no
+    /// bytes are unread.
     pub(crate) fn is_closed(&mut self) -> bool {
         self.unread.is_empty() && self.read() == 0
     }
@@ -88,6 +93,7 @@ impl HttpResponse {
         self.head.starts_with(&format!("HTTP/1.1 {status} "))
     }
 
+    /// The reason why the tracker refused the request.
     pub(crate) fn refusal(&self) -> String {
         assert!(self.has_status("200"), "{}", self.head);
         match AnnounceResponse::parse(&self.body) {

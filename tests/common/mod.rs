@@ -1,5 +1,5 @@
-//! What several test binaries share: running processes, clients and peers whose every byte a test
-//! chooses, and waiting with a bound.
+//! What several test binaries use: running processes, clients and peers whose every byte a test
+//! chooses, and waiting with a time limit.
 
 // Each test binary contains all of these files and uses some of them.
 #![allow(dead_code)]

@@ -48,8 +48,8 @@ impl OddDisk {
         file.write_all(&[b'x'; 1000]).unwrap();
     }
 
-    /// A command that runs the binary. The system calls in `calls` fail for it. Each entry is
-    /// `CALL=ERRNO`; commas separate the entries.
+    /// A command that runs the binary. The system calls in `calls` fail for it. Commas separate
+    /// the entries. An entry is `CALL=ERRNO`, or has another form that `odd_disk.c` describes.
     pub(crate) fn command(&self, folder: &Path, arguments: &[&str], calls: &str) -> Command {
         let mut command = command(folder, arguments);
         command
@@ -60,7 +60,7 @@ impl OddDisk {
         command
     }
 
-    /// Runs such a command to its end.
+    /// Runs the command that [`Self::command`] returns, to its end.
     pub(crate) fn run(&self, folder: &Path, arguments: &[&str], calls: &str) -> Output {
         run_command(self.command(folder, arguments, calls))
     }

@@ -1,4 +1,4 @@
-//! Running seeds and leeches of one handmade torrent, with a detailed log.
+//! Starts seeds and leeches of a handmade torrent. They log at level `debug`.
 
 use super::fake_peer::*;
 use super::handmade_torrent::Torrent;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-/// A peer process under `--json`; killed when dropped.
+/// A peer process with the option `--json`; killed when dropped.
 pub(crate) struct Peer {
     pub(crate) process: Process,
     /// The path of its log.
@@ -15,7 +15,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Starts a peer in `folder` that listens at `address`. `info` is its TRACKER_INFO.
+    /// Starts a peer in `folder` that listens at `address`. `info` is its TRACKER_INFO, `state` its
+    /// state folder.
     pub(crate) fn start(
         folder: &Path,
         address: &str,
@@ -26,7 +27,8 @@ impl Peer {
         Self::start_with(address, info, state, arguments, |all| command(folder, all))
     }
 
-    /// Like [`Peer::start`]. `command` makes the command that runs the binary with these arguments.
+    /// Like [`Peer::start`]. `command` makes the command that runs the binary with the arguments
+    /// that it receives.
     pub(crate) fn start_with(
         address: &str,
         info: &Path,
@@ -43,14 +45,14 @@ impl Peer {
         }
     }
 
-    /// Runs a command that must succeed, and returns its object.
+    /// Runs a command that must succeed, and returns its JSON object.
     pub(crate) fn run(&mut self, command: &str) -> Value {
         let object = self.try_run(command);
         assert_eq!(object["ok"], true, "{command}: {object}");
         object
     }
 
-    /// Runs a command and returns its object.
+    /// Runs a command and returns its JSON object.
     pub(crate) fn try_run(&mut self, command: &str) -> Value {
         self.process.write_line(command);
         let line = self.process.line();

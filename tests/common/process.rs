@@ -1,4 +1,5 @@
-//! The binary as a process: started, spoken to, and ended, as a person or a script would do it.
+//! The binary as a process: a test starts it, writes commands to it and ends it, as a person or a
+//! script does.
 
 use super::waiting::PATIENCE;
 use serde_json::Value;
@@ -53,7 +54,7 @@ impl Process {
         process
     }
 
-    /// The next line of standard output.
+    /// Waits for the next line of standard output.
     pub(crate) fn line(&mut self) -> String {
         match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => line,
@@ -79,12 +80,13 @@ impl Process {
         self.stdin = None;
     }
 
-    /// kill -9.
+    /// Kills the process with SIGKILL.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
+    /// Sends a signal, such as `-TERM`.
     pub(crate) fn signal(&self, signal: &str) {
         let status = Command::new("kill")
             .args([signal, &self.child.id().to_string()])
@@ -117,7 +119,7 @@ impl Drop for Process {
     }
 }
 
-/// The address in the first line of a process: `... listening on ADDR:PORT`, or an object.
+/// The address in the first line of a process: `... listening on ADDR:PORT`, or a JSON object.
 pub(crate) fn listening_address(first: &str) -> Option<SocketAddr> {
     match serde_json::from_str::<Value>(first) {
         Ok(object) if object["event"] == "listening" => object["address"].as_str()?.parse().ok(),
@@ -203,8 +205,8 @@ pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
 /// The path of the binary.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_pieceful");
 
-/// Like [`command`], but the binary cannot make a file longer than `kibibytes`. Writes beyond that
-/// fail as on a full disk.
+/// Like [`command`], but the binary cannot make a file longer than `kibibytes`. Writes beyond this
+/// length fail with EFBIG.
 pub(crate) fn command_with_file_limit(
     folder: &Path,
     arguments: &[&str],

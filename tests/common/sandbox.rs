@@ -22,14 +22,14 @@ impl Sandbox {
         self.folder.path().join(name)
     }
 
-    /// A folder in the sandbox, created if it is missing.
+    /// Creates a folder in the sandbox if it is missing. Returns its path.
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(&path).unwrap();
         path
     }
 
-    /// A new file of `length` bytes. Equal seeds make equal bytes.
+    /// Creates a file of `length` bytes. Equal seeds make equal bytes.
     pub(crate) fn file(&self, name: &str, length: usize, seed: u64) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -60,7 +60,7 @@ impl Sandbox {
         tracker
     }
 
-    /// Starts a peer whose working folder is called `name`, and its state folder `name.state`.
+    /// Starts a peer in the working folder `name`, with the state folder `name.state`.
     pub(crate) fn peer(&self, name: &str) -> Peer {
         self.peer_with(name, &[])
     }

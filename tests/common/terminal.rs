@@ -1,4 +1,4 @@
-//! A peer at a terminal: the keys that a person presses, and the text that the screen shows.
+//! A process at a terminal: the keys that a person presses, and the text that the screen shows.
 
 use super::process::{BINARY, prepared};
 use super::sandbox::Sandbox;
@@ -20,7 +20,7 @@ pub(crate) struct Terminal {
     child: Child,
     keys: File,
     screen: Arc<Screen>,
-    /// The length of the text that the test has read.
+    /// The number of bytes of the screen's text that the test has read.
     read_length: usize,
 }
 
@@ -32,26 +32,26 @@ struct Screen {
     changed: Condvar,
 }
 
-/// The kind of a terminal, and its columns.
+/// The name of a kind of terminals, for `TERM`, and the number of columns.
 #[derive(Clone, Copy)]
-pub(crate) struct Kind {
+pub(crate) struct TerminalKind {
     pub(crate) name: &'static str,
     pub(crate) columns: u16,
 }
 
-const USUAL: Kind = Kind {
+const USUAL_KIND: TerminalKind = TerminalKind {
     name: "xterm",
     columns: 200,
 };
 
 impl Terminal {
-    /// The peer called `name` of a sandbox, at its prompt.
+    /// Starts the peer called `name` of a sandbox and waits for its prompt.
     pub(crate) fn peer(sandbox: &Sandbox, name: &str) -> Self {
-        Self::peer_at(sandbox, name, USUAL)
+        Self::peer_at(sandbox, name, USUAL_KIND)
     }
 
     /// Like [`Terminal::peer`], at a terminal of this kind.
-    pub(crate) fn peer_at(sandbox: &Sandbox, name: &str, kind: Kind) -> Self {
+    pub(crate) fn peer_at(sandbox: &Sandbox, name: &str, kind: TerminalKind) -> Self {
         let (state, info) = (
             sandbox.path(&format!("{name}.state")),
             sandbox.tracker_info(),
@@ -63,7 +63,7 @@ impl Terminal {
         terminal
     }
 
-    /// A shell with job control, for which `$P` is the binary.
+    /// Starts a shell with job control and waits for its prompt. `$P` is the path of the binary.
     pub(crate) fn job_shell(folder: &Path) -> Self {
         let shell = ["bash", "--norc", "--noprofile", "-i"];
         let mut terminal = Self::session(folder, &shell);
@@ -71,21 +71,21 @@ impl Terminal {
         terminal
     }
 
-    /// A program that leads a session of its own, with the terminal as its controlling terminal.
+    /// Starts a program that leads a session of its own. The terminal is its controlling terminal.
     pub(crate) fn session(folder: &Path, program: &[&str]) -> Self {
-        Self::start(folder, program, USUAL)
+        Self::start(folder, program, USUAL_KIND)
     }
 
     /// Like [`Terminal::session`], at a terminal of this kind.
-    pub(crate) fn start(folder: &Path, program: &[&str], kind: Kind) -> Self {
+    pub(crate) fn start(folder: &Path, program: &[&str], kind: TerminalKind) -> Self {
         let arguments = [&["--ctty"], program].concat();
         let mut command = prepared(Command::new("setsid"), folder, &arguments);
         command.env("P", BINARY).env("PS1", "$ ");
         Self::spawn(command, kind)
     }
 
-    /// A shell whose prompt is [`SHELL_PROMPT`] after the exit code of the last command. Ctrl-C
-    /// reaches the process in the foreground.
+    /// Starts a shell and waits for its prompt: the exit code of the last command, and
+    /// [`SHELL_PROMPT`]. Ctrl-C reaches the process in the foreground.
     pub(crate) fn shell(folder: &Path, home: &Path) -> Self {
         let mut command = Command::new("setsid");
         command
@@ -96,12 +96,12 @@ impl Terminal {
             .env("PS1", format!("$?{SHELL_PROMPT}"))
             .env_remove("ENV")
             .env_remove("XDG_DATA_HOME");
-        let mut terminal = Self::spawn(command, USUAL);
+        let mut terminal = Self::spawn(command, USUAL_KIND);
         terminal.wait_for_text(SHELL_PROMPT);
         terminal
     }
 
-    fn spawn(mut command: Command, kind: Kind) -> Self {
+    fn spawn(mut command: Command, kind: TerminalKind) -> Self {
         let size = Winsize {
             ws_row: 50,
             ws_col: kind.columns,
@@ -137,13 +137,14 @@ impl Terminal {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Waits until `text` follows the text read so far. Returns everything up to its end.
+    /// Waits until the unread text contains `text`. Reads and returns everything up to the end of
+    /// `text`.
     pub(crate) fn wait_for_text(&mut self, text: &str) -> String {
         self.wait_for_any(&[text]).1
     }
 
-    /// Waits until one of `texts` follows the text read so far. Returns the first one that does,
-    /// and everything up to its end.
+    /// Waits until the unread text contains one of `texts`. Returns the one that comes first. Reads
+    /// and returns everything up to its end.
     pub(crate) fn wait_for_any<'a>(&mut self, texts: &[&'a str]) -> (&'a str, String) {
         let start = Instant::now();
         let mut all = self.screen.text.lock().unwrap();
@@ -190,7 +191,7 @@ impl Terminal {
         self.screen.text.lock().unwrap().clone()
     }
 
-    /// Waits for the end.
+    /// Waits for the end of the process.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let start = Instant::now();
         loop {
@@ -210,14 +211,14 @@ impl Drop for Terminal {
     }
 }
 
-/// Text without escape sequences (ECMA-48, section 5.4) and carriage returns.
+/// The text without escape sequences (ECMA-48, section 5.4), carriage returns and bells.
 fn plain(text: &str) -> String {
-    let (mut plain, mut rest) = (String::new(), text.chars());
-    while let Some(character) = rest.next() {
+    let (mut plain, mut characters) = (String::new(), text.chars());
+    while let Some(character) = characters.next() {
         match character {
             '\x1b' => {
-                if rest.next() == Some('[') {
-                    let _ = rest.find(|end| ('@'..='~').contains(end));
+                if characters.next() == Some('[') {
+                    let _ = characters.find(|end| ('@'..='~').contains(end));
                 }
             }
             '\r' | '\x07' => {}

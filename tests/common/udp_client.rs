@@ -17,12 +17,12 @@ pub(crate) struct UdpClient {
 
 impl UdpClient {
     pub(crate) fn new(tracker: SocketAddr) -> Self {
-        let any = if tracker.is_ipv4() {
+        let own = if tracker.is_ipv4() {
             "127.0.0.1:0"
         } else {
             "[::1]:0"
         };
-        Self::bound_to(any, tracker)
+        Self::bound_to(own, tracker)
     }
 
     /// A client that sends from the address `own`.
@@ -38,7 +38,8 @@ impl UdpClient {
         }
     }
 
-    /// The answer to a request. Datagrams of other transactions are ignored.
+    /// Sends a request, each second with a new transaction id, until the tracker answers. Ignores
+    /// datagrams of other transactions.
     pub(crate) fn ask(&mut self, request: impl Fn(TransactionId) -> UdpRequest) -> UdpResponse {
         let mut datagram = [0; 2_000];
         for _ in 0..20 {
@@ -54,7 +55,7 @@ impl UdpClient {
         panic!("the tracker does not answer");
     }
 
-    /// The next datagram.
+    /// Waits for the next datagram.
     pub(crate) fn receive(&mut self) -> UdpResponse {
         let mut datagram = [0; 2_000];
         let length = self.socket.recv(&mut datagram).unwrap();

@@ -1,4 +1,5 @@
-//! A fake HTTP server: a test chooses every byte that it sends.
+//! A fake HTTP server: a test chooses every byte that the server sends. The functions `send_...`
+//! return whether the bytes were written.
 
 use super::waiting::PATIENCE;
 use std::io::{BufRead, BufReader, Write};
@@ -10,7 +11,8 @@ use std::thread;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct WebRequest {
     pub(crate) path: String,
-    /// The first byte of the range, and the byte after its last one.
+    /// The first byte of the range, and the byte after its last one. `usize::MAX` if the range has
+    /// no last byte.
     pub(crate) range: Option<(usize, usize)>,
     /// The lines after the first one, in lower case.
     pub(crate) head: String,
@@ -41,7 +43,7 @@ impl WebServer {
                     stream.set_write_timeout(Some(PATIENCE)).unwrap();
                     let mut writing = stream.try_clone().unwrap();
                     let mut reading = BufReader::new(stream);
-                    while let Some(request) = read(&mut reading) {
+                    while let Some(request) = read_request(&mut reading) {
                         let number = {
                             let mut received = received.lock().unwrap();
                             received.push(request.clone());
@@ -67,7 +69,7 @@ impl WebServer {
     }
 }
 
-fn read(reading: &mut impl BufRead) -> Option<WebRequest> {
+fn read_request(reading: &mut impl BufRead) -> Option<WebRequest> {
     let mut lines = reading.lines().map_while(Result::ok);
     let first = lines.next()?;
     let mut words = first.split(' ');

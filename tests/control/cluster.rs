@@ -29,7 +29,7 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-/// A running tracker and its second line, the fingerprint.
+/// Starts a tracker. Returns it and the second line of its output, which has the fingerprint.
 fn start(sandbox: &Sandbox, number: &str, data: &str) -> (Process, String) {
     let (info, data) = (sandbox.tracker_info(), sandbox.path(data));
     let mut tracker = Process::start(&sandbox.folder("work"), &arguments(&info, number, &data));
@@ -140,7 +140,7 @@ fn a_tracker_that_has_a_registry_but_not_its_key_starts_only_with_new_cluster() 
         "{refused:?}"
     );
     assert!(!key.exists());
-    // With `--new-cluster`, the tracker takes a new identity.
+    // With `--new-cluster`, the tracker creates a new key, which has another fingerprint.
     let all = [&arguments(&info, "1", &data)[..], &["--new-cluster"]].concat();
     let mut tracker = Process::start(&work, &all);
     assert_ne!(tracker.line(), first);

@@ -5,7 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 
 #[test]
-fn the_time_limit_of_a_silent_tracker_is_shown() {
+fn the_error_says_how_long_a_peer_waited_for_a_silent_tracker() {
     let sandbox = Sandbox::new();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let line = format!("{}\n", silent.local_addr().unwrap());
@@ -19,7 +19,7 @@ fn the_time_limit_of_a_silent_tracker_is_shown() {
     let mut peer = sandbox.peer("two");
     let status = peer.run("status").to_string();
     assert!(!status.contains("no answer"), "{status}");
-    // The connection is open.
+    // The tracker stops answering while the connection is open.
     tracker.signal("-STOP");
     let status = peer.run("status").to_string();
     assert!(status.contains("no answer within 1 s"), "{status}");

@@ -13,7 +13,7 @@ fn examples(arguments: &[&str]) -> Vec<Vec<String>> {
     let mut blocks = vec![Vec::new()];
     for line in lines.skip_while(|line| !line.starts_with("Example")) {
         match line.strip_prefix("  ") {
-            // The text after an example explains it.
+            // At least two spaces separate an example from its explanation.
             Some(line) if !line.starts_with(' ') => {
                 let example = line.split("  ").next().unwrap_or_default();
                 blocks.last_mut().unwrap().push(example.to_owned());
@@ -68,8 +68,8 @@ fn the_examples_of_a_peer_work() {
 #[test]
 fn the_examples_of_a_tracker_work() {
     let mut typist = Typist::new();
-    let two = "printf '127.0.0.1:5001\\n127.0.0.1:5002\\n' > tracker_info.txt";
-    typist.type_lines("tracker", [two]);
+    let write_info = "printf '127.0.0.1:5001\\n127.0.0.1:5002\\n' > tracker_info.txt";
+    typist.type_lines("tracker", [write_info]);
     for example in examples(&["tracker"]).concat() {
         // The backup is made while a tracker runs, so it has a terminal of its own. Typing an
         // example into the terminal of the tracker ends the tracker that runs there.

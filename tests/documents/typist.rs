@@ -28,7 +28,7 @@ pub struct Typist {
     ports: BTreeMap<(String, u16), u16>,
     /// Files, with their content, for every machine that is set up later.
     files: Vec<(String, String)>,
-    /// The fingerprint that a tracker has printed last.
+    /// The last fingerprint that a tracker printed.
     fingerprint: String,
 }
 
@@ -76,7 +76,8 @@ impl Typist {
         folder
     }
 
-    /// Writes a file on every machine that is set up later. `...` stands for the fingerprint.
+    /// Writes a file on every machine that is set up later. `sha256:...` in its text stands for the
+    /// last fingerprint that a tracker printed.
     pub fn write(&mut self, file: &str, text: &str) {
         let text = self.with_free_ports("", text);
         let text = text.replace("sha256:...", &self.fingerprint);
@@ -158,7 +159,8 @@ impl Typist {
         }
     }
 
-    fn port(&mut self, machine: &str, port: u16) -> u16 {
+    /// The port on loopback that replaces this port of this machine.
+    fn free_port(&mut self, machine: &str, port: u16) -> u16 {
         let key = (machine.to_owned(), port);
         if !self.ports.contains_key(&key) {
             let taken: Vec<u16> = self.ports.values().copied().collect();
@@ -189,7 +191,7 @@ impl Typist {
                     "192.168.1.10" => host,
                     _ => machine,
                 };
-                let port = self.port(machine, port);
+                let port = self.free_port(machine, port);
                 replaced.push_str(&format!("127.0.0.1:{port}"));
                 rest = after;
             } else {
@@ -208,7 +210,7 @@ impl Typist {
         };
         for command in ["pieceful peer", "pieceful doctor"] {
             if word_after(command).is_some_and(|word| !word.contains(':')) {
-                let address = format!("{command} 127.0.0.1:{}", self.port(machine, 6881));
+                let address = format!("{command} 127.0.0.1:{}", self.free_port(machine, 6881));
                 return line.replace(command, &address);
             }
         }
@@ -219,7 +221,7 @@ impl Typist {
             && !needs_no_address
             && (word.is_empty() || word.starts_with('-'))
         {
-            let port = self.port(machine, 5000);
+            let port = self.free_port(machine, 5000);
             let address = format!("pieceful tracker --listen 127.0.0.1:{port}");
             return line.replace("pieceful tracker", &address);
         }

@@ -86,7 +86,7 @@ fn stop_share_withdraws_a_share_only_for_its_publisher_and_the_group_owner() {
         catalogue_entry(&mut uma, "gift")["complete"] == 1
     });
     assert!(share_in_status(&mut mayank, "gift").is_null());
-    assert!(tracker.sandbox.path("mayank/gift").exists(), "a copy stays");
+    assert!(tracker.sandbox.path("mayank/gift").exists(), "no copy");
     uma.assert_refused("stop_share lab gift", "not-the-publisher", "gift");
     // The publisher withdraws a share. Copies of other members stay and are no longer served.
     let mayanks_file = tracker.sandbox.file("second", LENGTH, 3);
@@ -130,7 +130,7 @@ fn a_group_and_its_catalogue_end_with_the_last_member() {
         peer.assert_refused("list_files lab", "unknown-group", "lab");
     }
     wait_until_not_shared(&mut nik, "gift");
-    // A new group of the same name is another group.
+    // A new group of the same name is another group, with an empty catalogue.
     let mut eve = logged_in_peer(&tracker, "eve", &[]);
     eve.run("create_group lab");
     assert_eq!(share_names(&mut eve), [""; 0]);

@@ -124,8 +124,9 @@ impl HarmedShare {
         Some(())
     }
 
-    /// Waits until `status` shows the trouble of the share, and returns it.
-    fn wait_for_trouble(&self, peer: &mut Peer) -> String {
+    /// Waits until `status` shows the trouble of the share. Asserts that the trouble names the
+    /// harmed file or the path of the share.
+    fn wait_for_trouble(&self, peer: &mut Peer) {
         let mut trouble = Value::Null;
         wait_until("status shows trouble", || {
             trouble = share_in_status(peer, self.name)["trouble"].clone();
@@ -137,7 +138,6 @@ impl HarmedShare {
             trouble.contains(&harmed) || trouble.contains(&self.path.display().to_string()),
             "{trouble}"
         );
-        trouble
     }
 
     /// Waits until the share is served again.
@@ -251,7 +251,7 @@ fn a_download_of_a_member_shows_that_the_owner_s_files_have_changed() {
     let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
     let path = tracker.sandbox.file("gift", LENGTH, 7);
     let uploaded = nik.run(&format!("upload_file lab {}", quoted(&path)));
-    let right = fs::read(&path).unwrap();
+    let original = fs::read(&path).unwrap();
     Harm::InPlace.apply(&path);
     wait_until("the publisher notices it", || {
         !share_in_status(&mut nik, "gift")["trouble"].is_null()
@@ -268,14 +268,14 @@ fn a_download_of_a_member_shows_that_the_owner_s_files_have_changed() {
         changed,
     };
     let mut member = second_login(&tracker, "mayank");
-    let known = Ok(AccessAnswer::ChangedShares(vec![info_hash]));
-    assert_eq!(member.ask(ask(Vec::new())), known);
+    let reported = Ok(AccessAnswer::ChangedShares(vec![info_hash]));
+    assert_eq!(member.ask(ask(Vec::new())), reported);
     let mut stranger = tracker.user("eve");
     let refused = stranger.ask(ask(vec![info_hash])).unwrap_err();
     assert_eq!(refused.kind.as_str(), "not-a-member");
-    fs::write(&path, &right).unwrap();
+    fs::write(&path, &original).unwrap();
     mayank.wait_for_state("gift", "complete");
-    wait_until("the report expires, whatever a member says", || {
+    wait_until("the report expires although a member repeats it", || {
         member.ask(ask(vec![info_hash])) == Ok(AccessAnswer::ChangedShares(Vec::new()))
     });
 }

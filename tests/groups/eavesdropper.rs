@@ -35,7 +35,7 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     starts.any(|at| bytes[at..].starts_with(part))
 }
 
-/// Names, and samples of the file's content.
+/// What the recording must not contain: names, and samples of the file's content.
 fn secrets(content: &[u8]) -> Vec<Vec<u8>> {
     let words = [
         "secret-plans",
@@ -81,7 +81,7 @@ fn a_recorded_link_between_members_contains_neither_name_nor_content() {
             );
         }
     }
-    // The recording shows the info-hash of the swarm.
+    // The info-hash is not secret: it is the server name in the TLS handshake.
     let info_hash = uploaded["info_hash"].as_str().unwrap().as_bytes();
     assert!(directions.iter().any(|bytes| contains(bytes, info_hash)));
 }

@@ -1,5 +1,5 @@
-//! Extensions (BEP 10) in the swarm of a group: no peer is named (BEP 11) and no metadata is served
-//! (BEP 9).
+//! Extensions (BEP 10) in the swarm of a group: the peer names no other peer (BEP 11) and serves no
+//! metadata (BEP 9).
 
 use super::fake_member::{Connection, MemberIdentity, call_tls, certify, handshake};
 use super::team::{second_login, team};
@@ -9,7 +9,8 @@ use crate::common::peer::{Peer, quoted};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-/// The link of a member after the handshakes, with BEP 6 and BEP 10.
+/// Connects as a member. Its handshake offers BEP 6 and BEP 10. Returns the link after both
+/// handshakes.
 fn connect(
     peer: &Peer,
     info_hash: &str,
@@ -65,13 +66,13 @@ fn in_a_group_swarm_no_peer_is_named_and_no_metadata_is_served() {
         for word in ["ut_pex", "ut_metadata", "metadata_size"] {
             assert!(!handshake.contains(word), "{handshake}");
         }
-        // The member names a contact and requests metadata all the same.
+        // The member names a contact and requests metadata although the peer offers neither.
         let contact = [b"d5:added6:\x7f\0\0\x01".as_slice(), &port, b"e"].concat();
         link.write_all(&extension_message(3, &contact)).unwrap();
         link.write_all(&extension_message(2, b"d8:msg_typei0e5:piecei0ee"))
             .unwrap();
         link.flush().unwrap();
-        // The reject is the first message: the other member is not named.
+        // The first extension message is the reject. So the peer did not name the other member.
         let (id, answer) = read_extension_message(link);
         assert_eq!(
             (id, answer.as_slice()),

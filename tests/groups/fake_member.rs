@@ -1,5 +1,4 @@
-//! A fake leech whose every byte a test chooses, over plain TCP or as a member over TLS, and
-//! handmade keys and certificates.
+//! A fake leech over plain TCP or over TLS, and keys and certificates for TLS.
 
 use crate::common::control_connection::User;
 use crate::common::waiting::PATIENCE;
@@ -18,7 +17,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-/// Length of a block.
+/// Length of a block in bytes.
 pub(crate) const BLOCK: usize = 16 << 10;
 
 /// A connection over plain TCP or over TLS.
@@ -26,7 +25,7 @@ pub(crate) trait Connection: Read + Write {}
 
 impl<T: Read + Write> Connection for T {}
 
-/// A certificate and its private key.
+/// A certificate (DER) and its private key (PKCS #8).
 pub(crate) struct MemberIdentity {
     pub(crate) leaf: Vec<u8>,
     pub(crate) pkcs8: Vec<u8>,
@@ -44,13 +43,14 @@ fn generate_member_key(context: &[u8]) -> (Vec<u8>, [u8; 129]) {
     (pkcs8.as_ref().to_vec(), request.try_into().unwrap())
 }
 
-/// A new key and its public half, for an authority of the test.
+/// A new private key (PKCS #8) and its public key, for a certificate that the test signs.
 pub(crate) fn generate_key_pair() -> (Vec<u8>, MemberPublicKey) {
     let (pkcs8, request) = generate_member_key(b"");
     (pkcs8, MemberPublicKey::from_request(&request, b"").unwrap())
 }
 
-/// A certificate that the tracker issues to a member, and the certificate of the group's authority.
+/// Requests a certificate for a member from the tracker. Returns it with its key, and the
+/// certificate of the group's authority.
 pub(crate) fn certify(user: &mut User, group: &str) -> (MemberIdentity, GroupCertificate) {
     let (pkcs8, request) = generate_member_key(user.token.as_bytes());
     let ask = AccessRequest::Certify {

@@ -10,21 +10,22 @@ use std::path::Path;
 
 const LENGTH: usize = 1_500_000;
 
-/// The content of all files below a path, by their path there. A single file has an empty path.
+/// The content of each file below `path`. The keys are the paths without `path`, for example
+/// `/sub/b`. If `path` is a file, its key is empty.
 fn contents(path: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     collect_contents(path, String::new(), &mut found);
     found
 }
 
-fn collect_contents(path: &Path, at: String, found: &mut BTreeMap<String, Vec<u8>>) {
+fn collect_contents(path: &Path, key: String, found: &mut BTreeMap<String, Vec<u8>>) {
     if !path.is_dir() {
-        found.insert(at, fs::read(path).unwrap());
+        found.insert(key, fs::read(path).unwrap());
         return;
     }
     for entry in fs::read_dir(path).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        collect_contents(&path.join(&name), format!("{at}/{name}"), found);
+        collect_contents(&path.join(&name), format!("{key}/{name}"), found);
     }
 }
 
@@ -123,8 +124,8 @@ fn the_old_folder_is_removed_after_a_crash_in_the_middle_of_its_replacement() {
     let path = |name: &str| replacement.tracker.sandbox.path(name);
     fs::remove_dir_all(path("mayank/data.part")).unwrap();
     fs::rename(path("mayank/data"), path("mayank/data.part")).unwrap();
-    for (at, content) in &replacement.share {
-        let file = path(&format!("mayank/data{at}"));
+    for (key, content) in &replacement.share {
+        let file = path(&format!("mayank/data{key}"));
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, content).unwrap();
     }

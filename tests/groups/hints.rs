@@ -15,11 +15,12 @@ use pieceful::wire::access::{
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
-/// No announce is made at its interval during a test.
+/// An announce interval in seconds that is longer than any test.
 const LONG_INTERVAL: [&str; 2] = ["--interval", "3600"];
 
-/// A user whose connection watches, and the numbers of the user's groups.
-fn watching(tracker: &AccountTracker, name: &str) -> (User, Vec<GroupNumbers>) {
+/// Logs `name` in on a connection that gets hints. Returns the user and the numbers of the user's
+/// groups.
+fn log_in_for_hints(tracker: &AccountTracker, name: &str) -> (User, Vec<GroupNumbers>) {
     let mut user = second_login(tracker, name);
     user.connection.ask_for_hints();
     user.groups();
@@ -34,7 +35,7 @@ fn upload(tracker: &AccountTracker, peer: &mut Peer, name: &str) -> InfoHash {
     uploaded["info_hash"].as_str().unwrap().parse().unwrap()
 }
 
-/// Whether the peer has found out that the share may not be shared any more.
+/// Whether `status` of the peer says that the share is not shared any more.
 fn is_withdrawn(peer: &mut Peer, name: &str) -> bool {
     let trouble = share_in_status(peer, name)["trouble"].to_string();
     trouble.contains("not shared any more")
@@ -59,7 +60,7 @@ fn announce(user: &mut User, info_hash: InfoHash, port: u16, left: u64) {
 fn members_get_hints_of_shares_and_removals_and_a_removed_member_gets_none() {
     let tracker = AccountTracker::with(&LONG_INTERVAL);
     let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
-    let (mut user, numbers) = watching(&tracker, "mayank");
+    let (mut user, numbers) = log_in_for_hints(&tracker, "mayank");
     let [before] = &numbers[..] else {
         panic!("{numbers:?}")
     };
@@ -89,7 +90,7 @@ fn a_peer_that_knows_few_others_gets_a_hint_of_a_new_one() {
     let tracker = AccountTracker::with(&LONG_INTERVAL);
     let [mut nik, _mayank] = team(&tracker, ["nik", "mayank"]);
     let info_hash = upload(&tracker, &mut nik, "data");
-    let (mut leech, _) = watching(&tracker, "mayank");
+    let (mut leech, _) = log_in_for_hints(&tracker, "mayank");
     announce(&mut leech, info_hash, 7001, 1);
     let mut seed = second_login(&tracker, "nik");
     announce(&mut seed, info_hash, 7002, 0);
@@ -106,7 +107,7 @@ fn a_peer_that_knows_few_others_gets_a_hint_of_a_new_one() {
 fn a_connection_whose_login_has_ended_gets_no_hint_and_closes() {
     let tracker = AccountTracker::with(&LONG_INTERVAL);
     let [mut nik, _mayank] = team(&tracker, ["nik", "mayank"]);
-    let (mut user, _) = watching(&tracker, "mayank");
+    let (mut user, _) = log_in_for_hints(&tracker, "mayank");
     // The same login on another connection.
     let mut same_login = second_login(&tracker, "mayank");
     same_login.token = user.token.clone();

@@ -195,7 +195,7 @@ fn a_restart_of_the_tracker_does_not_disturb_a_download() {
     assert!(
         fs::read(tracker.sandbox.path("uma/gift")).unwrap() == fs::read(&running.file).unwrap()
     );
-    // The link stayed the same. It ended when neither side needed it.
+    // The restart did not end the link. A link may end only because there is nothing to fetch.
     let log = fs::read_to_string(tracker.sandbox.log("nik")).unwrap();
     let ended = format!("the link with {} ended", running.mayank.process.address);
     let early = log.lines().filter(|line| line.contains(&ended));
@@ -299,8 +299,8 @@ fn a_group_share_is_served_after_a_kill_only_if_its_user_is_logged_in() {
     let tracker = AccountTracker::with(&["--interval", "1"]);
     let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
     let file = tracker.sandbox.file("gift", PIECE, 5);
-    let uploaded = nik.run(&format!("upload_file lab {}", quoted(&file)));
-    let info_hash = uploaded["info_hash"].as_str().unwrap();
+    let share = nik.run(&format!("upload_file lab {}", quoted(&file)));
+    let info_hash = share["info_hash"].as_str().unwrap();
     nik.run("logout");
     nik.process.kill();
     let mut nik = tracker.sandbox.debug_peer("nik", &[]);

@@ -35,7 +35,7 @@ fn modification_times_pass_from_member_to_member() {
     let shared = nik.run(&format!("upload_file lab {set}"));
     mayank.run("download_file lab set");
     mayank.run("wait 60");
-    // The times are in the state folder: after a restart the copy is served with them.
+    // The state folder keeps the times. So mayank's peer sends them to vera's peer after a restart.
     mayank.end();
     nik.end();
     let mut mayank = sandbox.debug_peer("mayank", &[]);

@@ -12,8 +12,8 @@ use std::path::Path;
 
 const LENGTH: usize = 8 << 20;
 
-/// Changes all bytes of a file. Length and time stay the same, so that the peer that shares it does
-/// not notice the damage.
+/// Changes all bytes of a file. Its length and modification time stay the same, so that the peer
+/// that shares the file does not notice the damage.
 fn damage_unnoticed(path: &Path) {
     let file = File::options().write(true).open(path).unwrap();
     let time = file.metadata().unwrap().modified().unwrap();

@@ -44,7 +44,7 @@ fn a_share_stops_at_one_machine_of_a_user_and_goes_on_at_the_other() {
 }
 
 #[test]
-fn the_command_against_missing_files_ends_the_share_at_this_machine_only() {
+fn the_command_in_the_message_about_missing_files_ends_the_share_at_this_machine_only() {
     let tracker = AccountTracker::new();
     let [mut nik] = team(&tracker, ["nik"]);
     let path = tracker.sandbox.file("nik's \"gift\"", LENGTH, 7);
@@ -58,23 +58,27 @@ fn the_command_against_missing_files_ends_the_share_at_this_machine_only() {
     laptop.run("login nik\npw of nik");
     laptop.run(download);
     laptop.wait_for_state(name, "complete");
-    let named = laptop.error_of("cancel \"nik's \\\"gift\\\"\"").1;
+    let refused_cancel = laptop.error_of("cancel \"nik's \\\"gift\\\"\"").1;
     laptop.process.close_stdin();
     laptop.process.wait();
     fs::remove_file(tracker.sandbox.path("laptop/copy")).unwrap();
     let mut laptop = tracker.sandbox.peer("laptop");
-    // The commands of both messages are typed as they are shown.
+    // Both messages name the same command. It is typed as it is shown.
     let (kind, message) = laptop.error_of(download);
     assert_eq!(kind, "storage", "{message}");
     let (_, command) = message.split_once("run ").unwrap();
     let (command, _) = command.split_once(" and download it again").unwrap();
-    assert_eq!(named.split_once("use: ").unwrap().1, command, "{named}");
+    assert_eq!(
+        refused_cancel.split_once("use: ").unwrap().1,
+        command,
+        "{refused_cancel}"
+    );
     assert_eq!(command, "stop_share lab \"nik's \\\"gift\\\"\" --here");
     let stopped = laptop.run(command);
     assert_eq!(stopped["withdrawn"], false, "{stopped}");
     laptop.run(download);
     laptop.wait_for_state(name, "complete");
-    // An info-hash does it too.
+    // The command also accepts the info-hash in place of the name.
     let hash = laptop.shown_download(name)["info_hash"].clone();
     laptop.run(&format!("stop_share lab {} --here", hash.as_str().unwrap()));
     assert!(!catalogue_entry(&mut nik, name).is_null());

@@ -12,15 +12,15 @@ use std::path::PathBuf;
 
 const LENGTH: usize = 700_000;
 
-/// A file with this name in its own folder. Its content depends on `seed`.
-fn file(tracker: &AccountTracker, name: &str, seed: u64) -> PathBuf {
+/// Creates a file with this name. Its folder and its content depend on `seed`.
+fn create_file(tracker: &AccountTracker, name: &str, seed: u64) -> PathBuf {
     tracker
         .sandbox
         .file(&format!("source-{seed}/{name}"), LENGTH, seed)
 }
 
 fn upload(tracker: &AccountTracker, peer: &mut Peer, name: &str, seed: u64) -> String {
-    let path = file(tracker, name, seed);
+    let path = create_file(tracker, name, seed);
     let uploaded = peer.run(&format!("upload_file lab {}", quoted(&path)));
     uploaded["info_hash"].as_str().unwrap().to_owned()
 }
@@ -33,7 +33,7 @@ fn download(tracker: &AccountTracker, peer: &mut Peer, user: &str, name: &str, s
     assert!(fs::read(path).unwrap() == bytes(LENGTH, seed), "{name}");
 }
 
-/// If `expected`, waits until `status` shows no trouble of the share. Otherwise waits until the
+/// If `expected`, waits until `status` shows no trouble with the share. Otherwise waits until the
 /// trouble is that the share is not shared any more.
 fn wait_until_shared_is(peer: &mut Peer, name: &str, expected: bool) {
     wait_until(&format!("{name} is shared: {expected}"), || {

@@ -1,5 +1,5 @@
-//! Callers without a valid certificate of a member: the peer sends them nothing from a group's
-//! swarm and logs the reason.
+//! Callers that may not have the shares of a group: the peer sends them nothing of a swarm and logs
+//! the reason.
 
 use super::fake_member::{
     BLOCK, FakeLeech, MemberIdentity, call, call_tls, certify, first_bytes, generate_key_pair,
@@ -147,22 +147,22 @@ fn refused_calls(scene: &TwoGroups, valid: &MemberIdentity, unknown: &str) -> Ve
             tls(lab, None, lab),
         ),
         (
-            "another group's",
+            "another group's certificate",
             "it is signed by another authority",
             tls(lab, Some(&scene.foreign), lab),
         ),
         (
-            "an expired one",
+            "an expired certificate",
             "it expired on",
             tls(lab, Some(&scene.expired), lab),
         ),
         (
-            "a self-signed one",
+            "a self-signed certificate",
             "it is self-signed",
             tls(lab, Some(&self_signed), lab),
         ),
         (
-            "one of the cluster",
+            "a certificate of the cluster",
             "it is signed by a cluster of trackers",
             tls(lab, Some(&by_cluster), lab),
         ),
@@ -220,7 +220,7 @@ fn wrong_calls(calls: &[RefusedCall], log: &Path) -> Vec<String> {
 }
 
 #[test]
-fn callers_without_a_valid_certificate_get_no_byte_and_are_logged() {
+fn refused_callers_get_no_byte_and_are_logged() {
     let mut scene = set_up();
     let address = scene.nik.process.address;
     let (valid, _) = certify(&mut scene.mayank, "lab");
@@ -255,7 +255,7 @@ fn a_removed_member_loses_its_links_and_gets_no_new_one_although_its_certificate
     let mut leech = FakeLeech::greet(connection, &lab, "mayank").unwrap();
     assert!(leech.fetch(0, 0, BLOCK as u32).is_some());
     scene.nik.run("remove_member lab mayank");
-    // The link ends when nik's peer receives the news.
+    // The link ends when nik's peer learns from the tracker that mayank is no longer a member.
     wait_until("the link ends", || {
         leech.fetch(0, 0, BLOCK as u32).is_none()
     });

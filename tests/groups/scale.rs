@@ -17,9 +17,9 @@ fn fill(user: &mut User, name: &str, shares: usize) {
     user.perform(group_request(&format!("create_group {name}")));
     let key = MemberKey::generate().unwrap();
     let request = KeyRequest(key.request(user.token.as_bytes()).unwrap());
-    let label = || name.parse().unwrap();
+    let group = || name.parse().unwrap();
     let ask = AccessRequest::Certify {
-        group: label(),
+        group: group(),
         request,
     };
     let Ok(AccessAnswer::Certificate { authority, .. }) = user.ask(ask) else {
@@ -41,7 +41,7 @@ fn fill(user: &mut User, name: &str, shares: usize) {
         info.extend(format!("7:privatei1e8:ssl-cert{}:{pem}e", pem.len()).bytes());
         user.perform(AccessRequest::Publish {
             write: new_write(),
-            group: label(),
+            group: group(),
             part: InfoPart::of(&info, 0).unwrap(),
         });
     }
@@ -107,7 +107,7 @@ fn median_time_to_list(user: &mut User, name: &str, shares: usize) -> Duration {
     all[ROUNDS / 2]
 }
 
-/// Kills the tracker and starts it again. Returns the time until its first lines.
+/// Kills the tracker and starts it again. Returns the time until it has printed its first lines.
 fn restart(tracker: AccountTracker) -> (AccountTracker, Duration) {
     let file = tracker.sandbox.path("data/registry.redb");
     let sandbox = tracker.kill();

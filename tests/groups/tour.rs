@@ -87,7 +87,8 @@ fn the_steps_run_at_the_prompt() {
     }
 }
 
-/// Runs mayank's peer with these commands to its end. Returns what it printed.
+/// Runs mayank's peer to its end. The commands are in `arguments` or in `input`. Returns what the
+/// peer printed.
 fn run_mayank(sandbox: &Sandbox, arguments: &[&str], input: &str) -> String {
     let (state, info) = (sandbox.path("mayank.state"), sandbox.tracker_info());
     let (state, info) = (state.to_str().unwrap(), info.to_str().unwrap());
@@ -152,7 +153,7 @@ fn assert_downloaded(printed: &str, file: &Path, copy: &Path) {
 fn wait_until_listed(nik: &mut Process) {
     wait_until("the share is listed", || {
         nik.write_line("list_files lab");
-        // nik's own peer has the share, so its line ends in `here`.
+        // nik's own peer has the share, so the line of the share ends in `here`.
         is_listed(nik.line().trim_end_matches("  here"))
     });
 }

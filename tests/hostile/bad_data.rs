@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier, Mutex};
 
-/// The bytes that are sent for a request (index, begin, length) of a block.
-type Twist = fn((u32, u32, u32), &[u8]) -> Vec<u8>;
+/// Takes a request (index, begin, length) and the requested block. Returns the bytes to send.
+type Answer = fn((u32, u32, u32), &[u8]) -> Vec<u8>;
 
 fn with_first_bit_flipped(_: (u32, u32, u32), block: &[u8]) -> Vec<u8> {
     let mut block = block.to_vec();
@@ -89,8 +89,8 @@ fn a_seed_that_hangs_up_after_a_bad_piece_is_barred_too() {
                 ),
             )
         });
-        // A block that comes before its request would break the protocol.
         let blocks: Vec<Vec<u8>> = blocks.collect();
+        // A block that comes before its request would break the protocol.
         if blocks.len() > 1 {
             link.read_until(REQUEST).unwrap();
         }
@@ -117,12 +117,12 @@ fn seed_beside_another(
     torrent: &Torrent,
     barrier: &Arc<Barrier>,
     id: &'static str,
-    twist: Twist,
+    answer: Answer,
 ) -> SocketAddr {
     let (barrier, served) = (barrier.clone(), torrent.clone());
     listen(torrent, id, move |mut link, number| {
         if number > 0 {
-            return serve(link, &served, twist);
+            return serve(link, &served, answer);
         }
         barrier.wait();
         link.send(&[have_all(), unchoke()].concat());
@@ -131,14 +131,14 @@ fn seed_beside_another(
         link.send(&piece(
             first.0,
             first.1,
-            &twist(first, served.block(first.0, first.1, first.2)),
+            &answer(first, served.block(first.0, first.1, first.2)),
         ));
         while let Some(body) = link.read_until(REQUEST) {
             let (index, begin, length) = parse_request(&body);
             link.send(&piece(
                 index,
                 begin,
-                &twist((index, begin, length), served.block(index, begin, length)),
+                &answer((index, begin, length), served.block(index, begin, length)),
             ));
         }
     })
@@ -246,7 +246,7 @@ fn a_block_that_was_not_requested_ends_the_link() {
     let mut link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "eager");
     link.send(&[have_all(), unchoke()].concat());
     let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
-    // A block of another length than requested is another block.
+    // The block is one byte shorter than requested. So it does not count as the requested one.
     link.send(&piece(
         index,
         begin,

@@ -1,4 +1,4 @@
-//! Callers of a seed: odd messages that are allowed, and too many requests.
+//! Callers of a peer: odd messages that are allowed, and too many requests.
 
 use crate::common::fake_peer::*;
 use crate::common::log::{log_line_with, wait_for_log_line};
@@ -57,11 +57,11 @@ fn odd_but_allowed_messages_do_not_end_the_link() {
             [frame(HAVE, &[0, 0, 0, 3]), frame(HAVE, &[0, 0, 0, 3])].concat(),
         ),
         (
-            "a cancel of what was not asked for",
+            "a cancel of a block that was not requested",
             frame(CANCEL, &numbers(&[0, 0, BLOCK])),
         ),
         (
-            "a reject of what was not asked for",
+            "a reject of a block that was not requested",
             frame(REJECT_REQUEST, &numbers(&[0, 0, BLOCK])),
         ),
         (
@@ -218,7 +218,7 @@ fn a_request_for_a_missing_piece_is_rejected() {
     // Without BEP 6 there is no reject message. The link stays open.
     let mut plain = FakePeer::connect(leech.process.address, &TORRENT, BEP_3_ONLY, "plain");
     plain.send(&[request(4, 0, BLOCK), frame(INTERESTED, &[])].concat());
-    assert_eq!(plain.read_message().unwrap(), (1, vec![]));
+    assert_eq!(plain.read_message().unwrap(), (UNCHOKE, vec![]));
     // The caller does not read these rejects.
     link.send(&request(4, 0, BLOCK).repeat(400_000));
     let mut later = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "later");

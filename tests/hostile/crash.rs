@@ -170,7 +170,7 @@ fn assert_not_served_with(torrent: &Torrent, content: &[u8]) {
     assert!(link.read_handshake().is_none());
     assert!(
         fs::read(&copy).unwrap() == content,
-        "the file belongs to the user"
+        "the peer changed the user's file"
     );
 }
 
@@ -211,7 +211,7 @@ fn a_damaged_record_is_logged_and_the_peer_works_without_it() {
 }
 
 #[test]
-fn a_wait_fails_once_if_the_torrent_of_a_download_is_lost_until_the_download_is_added_again() {
+fn a_lost_torrent_fails_one_wait_and_is_shown_until_its_download_is_added_again() {
     let empty: fn(&Path) = |path| fs::write(path, "").unwrap();
     let garbage: fn(&Path) = |path| fs::write(path, "garbage").unwrap();
     let remove: fn(&Path) = |path| fs::remove_file(path).unwrap();
@@ -319,7 +319,7 @@ fn pieces_lost_from_a_partial_file_are_fetched_again() {
     let time = part.metadata().unwrap().modified().unwrap();
     first.kill();
     drop(go);
-    // The partial file as it was four pieces ago.
+    // The last four of the eight pieces are zeros now, as in an older version of the partial file.
     let file = File::options().write(true).open(&part).unwrap();
     let length = file.metadata().unwrap().len();
     file.set_len(4 * 32_768).unwrap();

@@ -48,7 +48,7 @@ fn idle_links_at_a_seed_make_room_for_an_interested_peer() {
             )
         })
         .collect();
-    // A link that has been idle for a while must make room.
+    // A link makes room only after it has been idle for a while. So the test tries again and again.
     let mut tries = 0;
     let block = wait_for(
         || {
@@ -109,13 +109,13 @@ fn one_address_cannot_take_all_connections() {
     let seed = seed(&sandbox, "seed", &TORRENT);
     let mut connections: Vec<TcpStream> = Vec::new();
     while log_line_with(&seed.log, &[": too many connections"]).is_none() {
-        assert!(connections.len() < 1000, "no cap for one address");
+        assert!(connections.len() < 1000, "one address has no limit");
         connections.push(TcpStream::connect(seed.process.address).unwrap());
     }
     // The refused connection is closed.
-    let mut last = connections.pop().unwrap();
-    last.set_read_timeout(Some(PATIENCE)).unwrap();
-    assert_eq!(last.read(&mut [0; 1]).unwrap_or(0), 0);
+    let mut refused = connections.pop().unwrap();
+    refused.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(refused.read(&mut [0; 1]).unwrap_or(0), 0);
     drop(connections);
     // The closed connections make room again.
     wait_for(

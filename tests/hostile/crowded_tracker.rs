@@ -1,4 +1,5 @@
-//! Callers that keep a tracker busy without speaking to it, and a tracker that must stop meanwhile.
+//! A tracker whose callers read nothing or take all its descriptors, or whose address is gone. It
+//! answers other callers at once, and a signal stops it.
 
 use crate::common::http_client::{HttpClient, INFO_HASH, announce_target};
 use crate::common::odd_disk::report_skipped;
@@ -50,10 +51,10 @@ fn a_caller_that_reads_nothing_delays_no_other() {
     for port in 1..=200 {
         assert!(announcer.get(&target(port)).has_status("200"));
     }
-    // An answer names 200 peers. So many answers are more than any socket takes.
+    // An answer names 200 peers. The buffers of a socket cannot hold 700 such answers.
     let target = target(999) + "&numwant=200&compact=0";
     let request = format!("GET {target} HTTP/1.1\r\n\r\n").repeat(700);
-    let silent: Vec<TcpStream> = (0..4)
+    let not_reading: Vec<TcpStream> = (0..4)
         .map(|_| {
             let mut stream = connect_with_small_window(tracker.address);
             stream.write_all(request.as_bytes()).unwrap();
@@ -61,7 +62,7 @@ fn a_caller_that_reads_nothing_delays_no_other() {
         })
         .collect();
     assert_answers_at_once(tracker.address);
-    drop(silent);
+    drop(not_reading);
     // A caller that is only slow gets its whole answer.
     let mut slow = connect_with_small_window(tracker.address);
     let request = format!("GET {target} HTTP/1.0\r\n\r\n");
@@ -72,7 +73,7 @@ fn a_caller_that_reads_nothing_delays_no_other() {
     assert!(answer.len() > 5_000 && answer.ends_with(b"e"));
 }
 
-/// Asserts that a signal ends the tracker soon.
+/// Asserts that a signal ends the tracker within 8 s.
 fn assert_stops(tracker: Process) {
     tracker.signal("-TERM");
     let begun = Instant::now();
@@ -93,12 +94,12 @@ fn a_tracker_without_a_free_descriptor_stops() {
         &arguments,
         64,
     ));
-    let open = || std::fs::read_dir(format!("/proc/{}/fd", tracker.id())).unwrap();
+    let open_descriptors = || std::fs::read_dir(format!("/proc/{}/fd", tracker.id())).unwrap();
     let crowd: Vec<TcpStream> = (0..200)
         .map(|_| TcpStream::connect(tracker.address).unwrap())
         .collect();
     wait_until("the tracker has no descriptor left", || {
-        open().count() >= 60
+        open_descriptors().count() >= 60
     });
     assert_stops(tracker);
     drop(crowd);
@@ -109,7 +110,7 @@ fn a_tracker_whose_address_is_gone_stops() {
     let sandbox = Sandbox::new();
     let folder = sandbox.folder("home");
     let mut shell = Command::new("unshare");
-    // The address exists in a network of its own, which only this process has.
+    // The address exists in a network namespace that only this shell and its tracker are in.
     let script = "ip link set lo up && ip address add 10.9.8.7/32 dev lo || exit 9; \
         \"$0\" tracker --listen 10.9.8.7:0 --open </dev/null & \
         read go; ip address delete 10.9.8.7/32 dev lo; kill -TERM $!; wait $!; echo ended $?";
@@ -123,7 +124,7 @@ fn a_tracker_whose_address_is_gone_stops() {
     let _child = KilledOnDrop(child);
     let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
     if !lines.next().is_some_and(|line| line.contains("10.9.8.7:")) {
-        return report_skipped("no network of its own here");
+        return report_skipped("no network namespace can be made here");
     }
     assert!(lines.next().unwrap().starts_with("fingerprint "));
     stdin.write_all(b"go\n").unwrap();

@@ -53,8 +53,8 @@ fn no_destination_is_overwritten_or_written_through_a_symbolic_link() {
     let dangling = sandbox.path("dangling");
     symlink(sandbox.path("nothing"), &dangling).unwrap();
     assert!(refusal(&mut peer, &sandbox, &dangling).contains("exists already"));
-    // A link or file that has the name of the partial file stays as it is. The partial file gets
-    // another name.
+    // A symbolic link or file that has the name of the partial file stays as it is. The partial
+    // file gets another name.
     symlink(&victim, sandbox.path("new.part")).unwrap();
     fs::write(sandbox.path("other.part"), "a file of somebody else").unwrap();
     let file = quoted(&sandbox.path("share.torrent"));
@@ -115,7 +115,7 @@ fn a_file_cut_while_it_is_seeded_ends_the_link_and_is_shown_as_trouble() {
         .unwrap();
     // The file now ends inside a block.
     file.set_len(32_768 * 5 + 1000).unwrap();
-    assert_eq!(link.fetch(5, 0, BLOCK), None, "a block that is half there");
+    assert_eq!(link.fetch(5, 0, BLOCK), None, "half a block was sent");
     let trouble = wait_for(
         || Some(trouble(&mut seed)).filter(|trouble| !trouble.is_null()),
         || "status shows no trouble".into(),
@@ -192,8 +192,8 @@ fn on_small_disk(sandbox: &Sandbox, folder: &Path) -> Command {
     shell
 }
 
-/// Starts the download on a small disk and waits until it calls its seed. None, with a report, if
-/// no file system can be mounted here.
+/// Starts the download on a small disk and waits until the peer calls its seed. Returns None and
+/// reports a skipped test if no file system can be mounted here.
 fn start_on_small_disk(sandbox: &Sandbox, folder: &Path) -> Option<KilledOnDrop> {
     let mut child = KilledOnDrop(on_small_disk(sandbox, folder).spawn().unwrap());
     let log = sandbox.path("state/peer.log");
@@ -244,13 +244,14 @@ fn a_full_disk_fails_the_download_with_the_reason() {
         return;
     };
     let log = sandbox.path("state/peer.log");
-    let inside = Path::new("/proc")
+    // The mounted folder, which only the process of the peer has at its usual path.
+    let mounted = Path::new("/proc")
         .join(child.0.id().to_string())
         .join("root")
         .join(folder.strip_prefix("/").unwrap());
-    assert!(inside.join("copy.part").exists());
+    assert!(mounted.join("copy.part").exists());
     // Fills the rest of the disk.
-    assert!(fs::write(inside.join("filler"), vec![1; 2 << 20]).is_err());
+    assert!(fs::write(mounted.join("filler"), vec![1; 2 << 20]).is_err());
     go.send(()).unwrap();
     let output = child.output();
     let text = output.stdout;
@@ -271,7 +272,8 @@ fn a_full_disk_fails_the_download_with_the_reason() {
     assert_eq!(log_line_with(&log, &["share: complete"]), None);
 }
 
-/// A seed that serves eight pieces, and the others after a signal over `gate`.
+/// A seed that serves the first eight pieces, and the others after a signal over `gate` or the drop
+/// of its sender. Links after the first one get all pieces at once.
 pub(crate) fn seed_in_two_parts(gate: Receiver<()>) -> SocketAddr {
     let gate = Mutex::new(Some(gate));
     listen(&TORRENT, "seed", move |mut link, _| {
@@ -289,8 +291,8 @@ pub(crate) fn seed_in_two_parts(gate: Receiver<()>) -> SocketAddr {
     })
 }
 
-/// A peer that has eight pieces of `leech/copy.part`. A signal over the channel lets its seed
-/// serve the others.
+/// A peer that has eight pieces in `leech/copy.part`. A signal over the channel, or the drop of the
+/// sender, lets its seed serve the other pieces.
 pub(crate) fn leech_with_eight_pieces(sandbox: &Sandbox) -> (Peer, Sender<()>) {
     let (go, gate) = channel();
     set_only_tracker(sandbox, tracker_naming(&[seed_in_two_parts(gate)]));
@@ -314,7 +316,7 @@ fn reason_of_failure(leech: &mut Peer, go: &Sender<()>) -> String {
 fn a_failed_write_fails_the_download_with_the_reason() {
     let sandbox = Sandbox::new();
     let (mut leech, go) = leech_with_eight_pieces(&sandbox);
-    // The limit is above the eight pieces, and above all other files of the peer.
+    // The limit is larger than the eight pieces, and larger than all other files of the peer.
     let prlimit_status = Command::new("prlimit")
         .args(["--pid", &leech.process.id().to_string(), "--fsize=400000"])
         .status();

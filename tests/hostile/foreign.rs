@@ -17,7 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Writes a file of the user that has the length of the share. Returns its content.
-fn write_own_file(path: &Path) -> Vec<u8> {
+fn write_file_of_user(path: &Path) -> Vec<u8> {
     let content = vec![b'm'; TORRENT.content.len()];
     fs::write(path, &content).unwrap();
     content
@@ -42,7 +42,7 @@ fn partial_with_hash(name: &str) -> String {
 fn a_part_file_of_the_user_survives_a_download_a_restart_and_a_cancel() {
     let sandbox = Sandbox::new();
     let part = sandbox.folder("leech").join("copy.part");
-    let mine = write_own_file(&part);
+    let mine = write_file_of_user(&part);
     let mut first = leech(&sandbox, "leech", &TORRENT);
     let both = ["copy.part".to_owned(), partial_with_hash("copy")];
     let sorted = |mut names: Vec<String>| {
@@ -184,7 +184,7 @@ fn a_download_that_waits_for_its_disk_can_be_cancelled_and_begun_anew() {
 }
 
 #[test]
-fn a_file_of_a_person_at_the_name_of_an_unfinished_download_is_reported_as_such() {
+fn a_file_of_the_user_at_the_destination_of_an_unfinished_download_is_reported() {
     let sandbox = Sandbox::new();
     let (first, go) = leech_with_eight_pieces(&sandbox);
     first.kill();
@@ -195,7 +195,7 @@ fn a_file_of_a_person_at_the_name_of_an_unfinished_download_is_reported_as_such(
     for own in [b"mine!".to_vec(), bytes(TORRENT.content.len(), 99)] {
         fs::write(&copy, &own).unwrap();
         let mut restarted = sandbox.debug_peer("leech", &[]);
-        // Before or after the peer has looked at the file.
+        // The peer may or may not have looked at the file yet.
         let (_, message) = restarted.error_of(&download);
         assert!(message.contains("copy exists"), "{message}");
         assert!(message.contains("move it away"), "{message}");
@@ -255,7 +255,7 @@ fn a_complete_download_whose_disk_is_gone_is_not_begun_anew() {
     let hash: String = TORRENT.info_hash.map(|byte| format!("{byte:02x}")).concat();
     let magnet = format!("'magnet:?xt=urn:btih:{hash}'");
     let mut restarted = sandbox.debug_peer("leech", &[]);
-    // Before and after the peer has looked for the files.
+    // The commands are refused before and after the peer has looked for the files.
     let assert_refused = |peer: &mut Peer| {
         for command in [
             "download FILE copy",
@@ -280,18 +280,19 @@ fn a_complete_download_whose_disk_is_gone_is_not_begun_anew() {
     let copy = quoted(&sandbox.path("leech/copy"));
     let again = restarted.run(&format!("download {file} {copy}"));
     assert_eq!(again["already"], true, "{again}");
-    // If the folder of the destination is gone too, the command does not make a file of its name.
+    // If the folder of the destination is gone too, the command does not create a file that has the
+    // folder's name.
     restarted.kill();
     fs::rename(sandbox.path("leech"), sandbox.path("disk")).unwrap();
-    let mut elsewhere = sandbox.debug_peer("leech", &[]);
+    let mut restarted = sandbox.debug_peer("leech", &[]);
     fs::remove_dir(sandbox.path("leech")).unwrap();
     let gone = quoted(&sandbox.path("leech"));
     let refused = format!("download {file} {gone}");
-    elsewhere.assert_refused(&refused, "storage", "copy is missing");
+    restarted.assert_refused(&refused, "storage", "copy is missing");
     assert!(!sandbox.path("leech.part").exists() && !sandbox.path("leech").exists());
-    elsewhere.run("stop_share - share");
+    restarted.run("stop_share - share");
     sandbox.folder("leech");
-    elsewhere.run(&format!("download {file} {gone}"));
+    restarted.run(&format!("download {file} {gone}"));
 }
 
 #[test]
@@ -300,7 +301,7 @@ fn a_download_cancelled_right_after_the_start_leaves_no_file() {
     set_only_tracker(&sandbox, tracker_naming(&[]));
     let torrent = |number| Torrent::new(&format!("share-{number}"), 24 << 20, 1 << 18, number);
     let mut torrents: Vec<Torrent> = (0..4).map(torrent).collect();
-    // At the start, downloads are opened in this order.
+    // A peer that starts opens its downloads in this order.
     torrents.sort_by_key(|torrent| torrent.info_hash);
     let mut peer = sandbox.debug_peer("leech", &[]);
     for torrent in &torrents {
@@ -321,14 +322,13 @@ fn a_download_cancelled_right_after_the_start_leaves_no_file() {
     }
     restarted.wait_for_state(&last.name, "downloading");
     restarted.wait_for_state(&first.name, "complete");
-    let mut left = [first.name.clone(), partial(last)];
-    left.sort();
-    assert_eq!(names(&sandbox.path("leech")), left);
+    let mut expected = [first.name.clone(), partial(last)];
+    expected.sort();
+    assert_eq!(names(&sandbox.path("leech")), expected);
 }
 
-/// A seed with two shares of the same length: `x`, and another one that is called like the partial
-/// file of `x`. The leech has begun to download `x` and has stopped; then its partial file was
-/// removed.
+/// A seed with two shares of the same length: `x`, and `x.part`, which has the name of the partial
+/// file of `x`. The leech began to download `x` and stopped; then the partial file was removed.
 struct StoppedDownload {
     sandbox: Sandbox,
     files: [PathBuf; 2],
@@ -412,7 +412,7 @@ fn a_stopped_download_does_not_write_to_a_file_that_its_user_has_shared() {
 fn a_cancel_removes_the_partial_file_although_the_final_name_is_taken() {
     let sandbox = Sandbox::new();
     let mut first = leech(&sandbox, "leech", &TORRENT);
-    let mine = write_own_file(&sandbox.path("leech/copy"));
+    let mine = write_file_of_user(&sandbox.path("leech/copy"));
     let serving = serve_to(&first, &TORRENT, "source");
     first.wait_for_state("share", "failed");
     serving.join().unwrap();
@@ -426,7 +426,7 @@ fn a_cancel_that_could_not_remove_the_files_can_be_repeated() {
     let sandbox = Sandbox::new();
     let mut first = leech(&sandbox, "leech", &TORRENT);
     // The download ends with an error, so that it does not hold the lock of its partial file.
-    write_own_file(&sandbox.path("leech/copy"));
+    write_file_of_user(&sandbox.path("leech/copy"));
     let serving = serve_to(&first, &TORRENT, "source");
     first.wait_for_state("share", "failed");
     serving.join().unwrap();
@@ -448,11 +448,11 @@ fn a_download_of_a_closed_run_that_cannot_be_started_leaves_no_file() {
     let sandbox = Sandbox::new();
     let peer = start_peer(&sandbox, false, Deadlines::default());
     let info = Metainfo::parse(&TORRENT.bytes).unwrap().info().clone();
-    let place = Destination {
+    let destination = Destination {
         folder: sandbox.folder("out"),
         name: "f".into(),
     };
-    let refused = peer.fetch_in_closed_run(info, place);
+    let refused = peer.fetch_in_closed_run(info, destination);
     assert!(
         matches!(refused, Err(PeerError::Already { .. })),
         "{refused:?}"

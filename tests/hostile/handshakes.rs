@@ -1,5 +1,5 @@
-//! Handshakes: connections that do not begin with one, or with one that a peer must refuse, and
-//! seeds that hang up.
+//! Connections that begin without a handshake, connections whose handshake a peer must refuse, and
+//! seeds that hang up at the handshake.
 
 use crate::common::fake_peer::*;
 use crate::common::fake_tracker::{set_only_tracker, tracker_naming};

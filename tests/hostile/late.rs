@@ -55,6 +55,7 @@ fn wait_for_end_of(link: &FakePeer) -> String {
     )
 }
 
+/// Whether no log line says that the link ended.
 fn is_open(link: &FakePeer) -> bool {
     logged_line(&[&format!("link with {} ended", link.local_address())]).is_none()
 }
@@ -123,6 +124,7 @@ fn trickle(link: &mut FakePeer, bytes: &[u8]) {
     panic!("the peer waited for all {} bytes", bytes.len());
 }
 
+/// The default deadlines, except that a message that has begun must be complete within `message`.
 fn message_within(message: Duration) -> Deadlines {
     Deadlines {
         message,
@@ -141,7 +143,7 @@ fn a_message_that_is_not_complete_in_time_ends_its_link() {
         ("a request", request(0, 0, BLOCK)[..9].to_vec()),
         ("a message with an unknown id", long(99)[..500].to_vec()),
         (
-            "messages and a part",
+            "a message and a part of another",
             [frame(HAVE, &numbers(&[1])), long(EXTENDED)[..99].to_vec()].concat(),
         ),
     ];

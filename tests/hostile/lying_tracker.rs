@@ -207,12 +207,12 @@ fn impossible_addresses_are_skipped_and_the_real_seed_is_found() {
     let mut peer = start_download(&sandbox, liar);
     peer.run("wait 30");
     assert!(fs::read(sandbox.path("leech/copy")).unwrap() == TORRENT.content);
-    let own = peer.process.address;
+    let own_address = peer.process.address;
     assert_eq!(
         peer.shown_download("share")["from"],
         serde_json::json!({ seed.to_string(): TORRENT.content.len() })
     );
-    wait_for_log_line(&peer.log, &[&format!("{own} is this peer itself")]);
+    wait_for_log_line(&peer.log, &[&format!("{own_address} is this peer itself")]);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Bad torrents: they write nothing outside their folder, take no memory, and end no process.
+//! Bad torrents: a peer refuses them, writes nothing, takes little memory and goes on. Odd torrents
+//! that are valid.
 
 use crate::common::handmade_torrent::Torrent;
 use crate::common::open_swarm::{assert_serves, leech, seed};
@@ -7,7 +8,8 @@ use crate::common::process::{resident_kib, run};
 use crate::common::sandbox::Sandbox;
 use std::fs;
 
-fn text(text: &str) -> String {
+/// A bencoded string.
+fn bencoded(text: &str) -> String {
     format!("{}:{text}", text.len())
 }
 
@@ -15,14 +17,14 @@ fn text(text: &str) -> String {
 fn with_name(name: &str) -> Vec<u8> {
     format!(
         "d4:infod6:lengthi1e4:name{}12:piece lengthi16384e6:pieces20:xxxxxxxxxxxxxxxxxxxxee",
-        text(name)
+        bencoded(name)
     )
     .into_bytes()
 }
 
 /// A torrent of a folder with one file of one byte at this path.
 fn with_path(path: &[&str]) -> Vec<u8> {
-    let path: String = path.iter().map(|part| text(part)).collect();
+    let path: String = path.iter().map(|part| bencoded(part)).collect();
     format!("d4:infod5:filesld6:lengthi1e4:pathl{path}eee4:name1:d12:piece lengthi16384e6:pieces20:xxxxxxxxxxxxxxxxxxxxee").into_bytes()
 }
 
@@ -39,7 +41,7 @@ fn bad_torrents_are_refused_and_write_nothing() {
     let hash = format!("20:{}", "x".repeat(20));
     let long = "n".repeat(256);
     let table: Vec<(&str, Vec<u8>)> = vec![
-        ("a name that climbs", with_name("../escaped")),
+        ("a name that leaves the folder", with_name("../escaped")),
         ("two dots", with_name("..")),
         ("a dot", with_name(".")),
         ("no name", with_name("")),
@@ -47,11 +49,14 @@ fn bad_torrents_are_refused_and_write_nothing() {
         ("a backslash", with_name("..\\escaped")),
         ("a NUL", with_name("x\0y")),
         ("a line feed", with_name("x\ny")),
-        ("an escape", with_name("\x1b[2J")),
+        ("an escape character", with_name("\x1b[2J")),
         ("256 bytes", with_name(&long)),
-        ("a path that climbs", with_path(&["..", "escaped"])),
         (
-            "a path that climbs later",
+            "a path that leaves the folder",
+            with_path(&["..", "escaped"]),
+        ),
+        (
+            "a path that leaves the folder later",
             with_path(&["a", "..", "..", "escaped"]),
         ),
         ("an absolute part", with_path(&["/etc", "x"])),
@@ -69,7 +74,7 @@ fn bad_torrents_are_refused_and_write_nothing() {
             "half a hash",
             with_values("i1e", "i16384e", "10:xxxxxxxxxx"),
         ),
-        ("a hash too few", with_values("i16385e", "i16384e", &hash)),
+        ("one hash too few", with_values("i16385e", "i16384e", &hash)),
         (
             "hashes in a list",
             with_values("i1e", "i16384e", &format!("l{hash}e")),
@@ -107,7 +112,7 @@ fn bad_torrents_are_refused_and_write_nothing() {
             "the same key twice",
             b"d4:infod6:lengthi1e6:lengthi1eee".to_vec(),
         ),
-        ("nothing", vec![]),
+        ("an empty file", vec![]),
         ("17 MiB", vec![b'x'; 17 << 20]),
     ];
     for (name, bytes) in table {
@@ -139,7 +144,7 @@ fn bad_torrents_are_refused_and_write_nothing() {
 }
 
 #[test]
-fn a_name_with_terminal_controls_is_escaped_in_all_output() {
+fn a_text_direction_control_in_a_name_is_escaped_in_all_output() {
     let sandbox = Sandbox::new();
     let name = "report\u{202e}fdp.exe";
     let file = Torrent::new(name, 1000, 16_384, 6).write(&sandbox, "t.torrent");

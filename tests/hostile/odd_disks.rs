@@ -14,12 +14,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 
-/// An entry of the list of failing calls.
+/// An entry of `calls` in [`OddDisk::command`]: `call` fails with `errno`.
 fn failing(call: &str, errno: Errno) -> String {
     format!("{call}={}", errno as i32)
 }
 
-/// A peer with a folder `set` and a file `one` to share, and their torrents.
+/// A peer that shares a folder `set` and a file `one`. Their torrents are in its folder.
 fn seed(sandbox: &Sandbox) -> Peer {
     sandbox.file("seed/set/sub/tool", 100_000, 1);
     sandbox.file("seed/set/plain", 100_000, 2);
@@ -267,7 +267,7 @@ fn a_download_waits_for_a_disk_whose_mount_point_may_not_be_opened() {
     let set_mode = |share: &Torrent, mode| {
         fs::set_permissions(mount_point(share), fs::Permissions::from_mode(mode)).unwrap();
     };
-    // Without the right to search in it, and with it.
+    // The owner may open neither folder. The group and others may search the first one.
     set_mode(&shares[0], 0o011);
     set_mode(&shares[1], 0);
     let mut peer = disk.peer(&sandbox, "peer", "");
@@ -283,7 +283,8 @@ fn a_download_waits_for_a_disk_whose_mount_point_may_not_be_opened() {
             assert!(trouble.contains(part), "{trouble}");
         }
     }
-    // The second one is found by a look at all that wait, so the first one was looked for too.
+    // Each check looks for the files of all waiting downloads. So when the peer finds the files of
+    // the second download, it also looks for those of the first one.
     for share in shares.iter().rev() {
         let started = format!("{}: its files are there again", share.name);
         assert_eq!(count_in_log(&peer, &started), 0);
@@ -346,8 +347,9 @@ fn an_extension_that_a_crash_interrupts_between_two_steps_of_a_move_goes_on() {
     }
 }
 
-/// Downloads `share` with `--force` over what is at its place, to a disk without the calls
-/// `lacking`, until the peer is killed at `killed_at`. Then runs the peer with `command` only.
+/// Starts a download of `share` that replaces the files at its destination (`--force`). The calls
+/// `lacking` fail, and the call `killed_at` kills the peer (both as in `ODD_CALLS`, see
+/// `tests/common/odd_disk.c`). Then runs the peer again, with `command` only.
 fn run_after_crash(
     sandbox: &Sandbox,
     disk: &OddDisk,

@@ -1,4 +1,4 @@
-//! Who holds a connection of a crowded tracker, and who gives way.
+//! Which connections get and keep a place at a crowded tracker, and which ones it closes.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{ControlConnection, User, connect_from, group_request};
@@ -20,7 +20,8 @@ fn small_tracker() -> AccountTracker {
     AccountTracker::with(&["--max-connections", "16"])
 }
 
-/// A control connection from another loopback address that has shown this token.
+/// Opens a control connection from the loopback address of `host` (see [`connect_from`]), and sends
+/// a request with this token on it.
 fn connection_of(
     tracker: SocketAddr,
     host: u16,
@@ -50,8 +51,9 @@ fn threads(id: u32) -> usize {
     fs::read_dir(format!("/proc/{id}/task")).unwrap().count()
 }
 
-/// Opens connections that have shown a login and then wait. Asserts that they cost no thread and
-/// at most 16 KiB each, and that they still answer. Returns the KiB of each.
+/// Opens connections that send one request with a token and then wait. Asserts that they cost no
+/// threads and less than 16 KiB each, and that the tracker still answers on them. Returns the KiB
+/// of each.
 fn assert_waiting_is_cheap(count: u16) -> u64 {
     let tracker = AccountTracker::new();
     let tokens = ["nik", "olga"].map(|name| tracker.user(name).token);
@@ -92,7 +94,8 @@ fn the_connection_that_has_been_silent_longest_gives_way() {
     let silent: Vec<TcpStream> = (0..100)
         .map(|host| connect_from(100 + host, tracker.address()))
         .collect();
-    // Reserved places are taken from loopback addresses, too.
+    // The 16 places and the 64 reserved ones for loopback addresses are fewer than 100. If
+    // `silent[0]` did not give way, it would stay open for ten seconds.
     assert!(time_to_close(&silent[0]) < Duration::from_secs(9));
     let mut http = HttpClient::new(tracker.address());
     assert!(http.get("/").has_status("200"));
@@ -104,12 +107,12 @@ fn an_address_at_its_limit_replaces_its_own_connections() {
     let tracker = small_tracker();
     let other = connect_from(1, tracker.address());
     let mut own: Vec<TcpStream> = Vec::new();
-    // The reserved places come first.
+    // At the limit of its address, a connection takes one of the 64 reserved places if it can.
     for _ in 0..PER_ADDRESS + 64 + 1 {
         own.push(connect_from(2, tracker.address()));
     }
     assert!(time_to_close(&own[0]) < Duration::from_secs(2));
-    assert!(is_open(&other), "another address has its place");
+    assert!(is_open(&other), "another address keeps its place");
 }
 
 #[test]
@@ -122,15 +125,15 @@ fn a_reserved_place_is_lost_without_authentication() {
     assert!(waited > Duration::from_millis(2_500), "{waited:?}");
     assert!(waited < Duration::from_secs(6), "{waited:?}");
     assert!(is_open(&connections[0]), "the others have ten seconds");
-    // One that authenticates there stays.
+    // A connection that authenticates in a reserved place stays.
     let nik = tracker.user("nik");
     let crowd: Vec<TcpStream> = (0..PLACES as u16)
         .map(|host| connect_from(100 + host, tracker.address()))
         .collect();
-    let mut olga = tracker.connect();
-    assert!(olga.ask(None, AccessRequest::Cluster).is_ok());
+    let mut without_token = tracker.connect();
+    assert!(without_token.ask(None, AccessRequest::Cluster).is_ok());
     let mut kept = connection_of(tracker.address(), 1, &nik.token).unwrap();
-    // The last ones of the crowd are in reserved places, too.
+    // The last connections of the crowd are in reserved places, too, and do not authenticate.
     time_to_close(&crowd[PLACES - 1]);
     assert!(
         kept.ask(Some(&nik.token), group_request("list_groups"))
@@ -142,11 +145,11 @@ fn a_reserved_place_is_lost_without_authentication() {
 fn logins_count_for_their_account_and_not_for_their_address() {
     let tracker = small_tracker();
     let [nik, olga] = ["nik", "olga"].map(|name| tracker.user(name));
-    // More than the limit of an address, all from one.
+    // More connections than the limit of an address, all from the same address.
     let mut own: Vec<ControlConnection> = (1..PER_ACCOUNT)
         .map(|_| connection_of(tracker.address(), 7, &nik.token).unwrap())
         .collect();
-    // The connection over which nik logged in has shown no token yet.
+    // The connection over which nik logged in does not count: no request on it had the token.
     own.push(connection_of(tracker.address(), 7, &nik.token).unwrap());
     let refused = connection_of(tracker.address(), 8, &nik.token)
         .err()
@@ -156,14 +159,14 @@ fn logins_count_for_their_account_and_not_for_their_address() {
     assert!((5..=15).contains(&seconds));
     let message = refused.message.as_str();
     assert_eq!(message, format!("full, try again in {seconds} s"));
-    let mut others = connection_of(tracker.address(), 7, &olga.token).unwrap();
+    let mut olgas = connection_of(tracker.address(), 7, &olga.token).unwrap();
     // A connection that ends makes room.
     drop(own.pop());
     wait_until("nik has a place again", || {
         connection_of(tracker.address(), 8, &nik.token).is_ok()
     });
     assert!(
-        others
+        olgas
             .ask(Some(&olga.token), group_request("list_groups"))
             .is_ok()
     );
@@ -183,7 +186,7 @@ fn fill(tracker: &AccountTracker, tokens: &[Token]) -> Vec<ControlConnection> {
             }
         }
     }
-    panic!("{} logins have places", all.len());
+    panic!("{} logins have places: the tracker is not full", all.len());
 }
 
 #[test]
@@ -193,7 +196,7 @@ fn a_tracker_full_of_logins_says_so_and_still_answers_newcomers() {
         .map(|name| tracker.user(&format!("user-{name}")).token)
         .collect();
     let mut all = fill(&tracker, &tokens);
-    // 14 places for all, and 64 reserved ones for loopback addresses.
+    // 14 places for authenticated connections, and 64 reserved ones for loopback addresses.
     assert_eq!(all.len(), PLACES - PLACES / 8 + 64);
     let mut http = HttpClient::new(tracker.address());
     assert!(http.get("/metrics").has_status("200"));
@@ -209,7 +212,8 @@ fn a_tracker_full_of_logins_says_so_and_still_answers_newcomers() {
 /// The beginning of a TLS handshake that never goes on.
 const HALF_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
 
-/// Silent connections, half handshakes and callers that read nothing, each a third.
+/// Opens connections: a third of them send nothing, a third send a part of a handshake, and a third
+/// send a request and never read the answer.
 fn crowd(tracker: SocketAddr, size: u16) -> Vec<TcpStream> {
     let open = |number: u16| {
         let mut stream = connect_from(number, tracker);
@@ -224,7 +228,8 @@ fn crowd(tracker: SocketAddr, size: u16) -> Vec<TcpStream> {
     (0..size).map(open).collect()
 }
 
-/// Asserts that everybody who matters is served within a second.
+/// Asserts that an open connection of nik, a new one, and a reader of the metrics are each served
+/// within a second.
 fn assert_served_at_once(tracker: &AccountTracker, nik: &mut User) {
     assert_takes_a_second_at_most("an open connection", || {
         assert!(nik.ask(group_request("list_groups")).is_ok());
@@ -239,7 +244,8 @@ fn assert_served_at_once(tracker: &AccountTracker, nik: &mut User) {
     });
 }
 
-/// The quickest of three attempts counts: a busy machine may delay one.
+/// Asserts that the quickest of three attempts takes less than a second: a busy machine may delay
+/// one.
 fn assert_takes_a_second_at_most(what: &str, mut attempt: impl FnMut()) {
     let times = [(); 3].map(|()| {
         let begun = Instant::now();

@@ -144,7 +144,7 @@ fn a_download_that_fails_during_wait_is_shown_once() {
     fs::write(sandbox.path("leech/copy"), "a file of the person").unwrap();
     go.send(()).unwrap();
     person.wait_for_text("error: ");
-    // After the notice of another download, the notices of all that had ended before are shown.
+    // A second notice about `share` would appear before the notice about `empty`, which ends later.
     sandbox.file("leech/empty", 0, 1);
     let created = run(
         &sandbox.folder("leech"),

@@ -10,7 +10,8 @@ use crate::common::sandbox::Sandbox;
 /// log must say.
 type Breach = (&'static str, [u8; 8], Vec<u8>, &'static str);
 
-/// The length and the id of a message without its body. The peer must refuse it by these alone.
+/// The length and the id of a message, without its body. These alone must be enough for the peer to
+/// refuse the message.
 fn message_header(length: u32, id: u8) -> Vec<u8> {
     [length.to_be_bytes().as_slice(), &[id]].concat()
 }
@@ -70,7 +71,7 @@ fn wrong_lengths() -> Vec<Breach> {
 }
 
 fn wrong_pieces() -> Vec<Breach> {
-    let one = frame(BITFIELD, &[0x80, 0, 0]);
+    let piece_0 = frame(BITFIELD, &[0x80, 0, 0]);
     vec![
         (
             "a short bitfield",
@@ -99,19 +100,19 @@ fn wrong_pieces() -> Vec<Breach> {
         (
             "a second bitfield without the piece of the first",
             EXTENDED_AND_FAST,
-            [one.clone(), frame(BITFIELD, &[0x40, 0, 0])].concat(),
+            [piece_0.clone(), frame(BITFIELD, &[0x40, 0, 0])].concat(),
             "a later bitfield lacks pieces that were announced before",
         ),
         (
             "a bitfield without the piece of an earlier `have`",
             EXTENDED_AND_FAST,
-            [message_of(4, &[1]), one.clone()].concat(),
+            [message_of(4, &[1]), piece_0.clone()].concat(),
             "a later bitfield lacks pieces that were announced before",
         ),
         (
             "have none after a bitfield",
             EXTENDED_AND_FAST,
-            [one, frame(HAVE_NONE, &[])].concat(),
+            [piece_0, frame(HAVE_NONE, &[])].concat(),
             "a later bitfield lacks pieces that were announced before",
         ),
         (
@@ -121,7 +122,7 @@ fn wrong_pieces() -> Vec<Breach> {
             "have for piece 20, which the share lacks",
         ),
         (
-            "have of the last number",
+            "have of the largest number",
             EXTENDED_AND_FAST,
             message_of(4, &[u32::MAX]),
             "have for piece 4294967295, which the share lacks",
@@ -172,13 +173,13 @@ fn wrong_blocks() -> Vec<Breach> {
             "a block of piece 20 of 20",
             EXTENDED_AND_FAST,
             piece(20, 0, &block),
-            "bad block: piece 20 of 20",
+            "bad block: no piece 20: the share has 20 pieces",
         ),
         (
             "a block of a piece far outside",
             EXTENDED_AND_FAST,
             piece(3_581_935_998, 0, &block),
-            "bad block: piece 3581935998 of 20",
+            "bad block: no piece 3581935998: the share has 20 pieces",
         ),
         (
             "a block that leaves its piece",
@@ -232,13 +233,13 @@ fn wrong_blocks() -> Vec<Breach> {
             "a request of a piece that does not exist",
             EXTENDED_AND_FAST,
             request(20, 0, 1),
-            "piece 20 of 20",
+            "no piece 20: the share has 20 pieces",
         ),
         (
             "a cancel of a piece that does not exist",
             EXTENDED_AND_FAST,
             message_of(8, &[20, 0, 1]),
-            "piece 20 of 20",
+            "no piece 20: the share has 20 pieces",
         ),
         (
             "a reject that overflows",
@@ -260,7 +261,7 @@ fn wrong_extension_messages() -> Vec<Breach> {
             "the extension protocol that was not agreed on",
         ),
         (
-            "an extension handshake that is no bencode",
+            "an extension handshake that is not bencode",
             EXTENDED_AND_FAST,
             frame(EXTENDED, b"\0x"),
             "bad extension handshake",
@@ -272,7 +273,7 @@ fn wrong_extension_messages() -> Vec<Breach> {
             "bad extension handshake",
         ),
         (
-            "20,000 lists in one another",
+            "20,000 nested lists",
             EXTENDED_AND_FAST,
             frame(EXTENDED, &deep),
             "bad extension handshake",

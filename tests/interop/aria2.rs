@@ -1,4 +1,4 @@
-//! aria2. Each torrent has its own process.
+//! aria2: one process for each torrent.
 
 use super::contents::{self, NAMES, assert_same};
 use super::exchange::{
@@ -13,7 +13,8 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// The process of a download ends when the download is complete. The process of a seed goes on.
+/// The processes of aria2. The process of a download ends when the download is complete. The
+/// process of a seed goes on until it is dropped.
 pub(crate) struct Aria2 {
     home: PathBuf,
     downloads: Vec<KilledOnDrop>,
@@ -141,7 +142,7 @@ fn aria2_and_a_peer_fetch_from_a_web_seed() {
         );
         let mut bytes = fs::read(&torrent).unwrap();
         assert_eq!(bytes.pop(), Some(b'e'));
-        // The URL of a folder ends before its name.
+        // To the URL for a folder, a client adds the name of the folder.
         let url = server.url(if name == "many" { "/" } else { "/{name}" });
         let url = url.replace("{name}", name);
         bytes.extend(format!("8:url-list{}:{url}e", url.len()).bytes());

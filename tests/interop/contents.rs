@@ -31,7 +31,7 @@ pub(crate) fn write(sandbox: &Sandbox) -> PathBuf {
     sandbox.path("owned")
 }
 
-/// Waits until both folders have the same files with the same content. Some clients report
+/// Waits until both files are equal, or both folders have equal files. Some clients report
 /// completion before they have written the last bytes.
 pub(crate) fn assert_same(owned: &Path, copy: &Path) {
     let (owned, start) = (files(owned), Instant::now());
@@ -53,12 +53,13 @@ fn difference(owned: &Files, copied: &Files) -> Option<String> {
     (owned != copied).then(|| {
         let (copied, owned) = (copied.len(), owned.len());
         format!(
-            "{copied} files for {owned}; missing {missing:?}, added {added:?}, changed {changed:?}"
+            "{copied} files, not {owned}; missing {missing:?}, added {added:?}, changed {changed:?}"
         )
     })
 }
 
-/// Every file below `root` by its path there. A single file has an empty path.
+/// The files below the folder `root`, by their paths relative to `root`. If `root` is a file, its
+/// path is empty.
 fn files(root: &Path) -> Files {
     let (mut files, mut folders) = (BTreeMap::new(), vec![root.to_owned()]);
     while let Some(path) = folders.pop() {

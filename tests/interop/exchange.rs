@@ -137,15 +137,16 @@ impl Swarm {
         stats(self.tracker.address)[key].as_u64().unwrap()
     }
 
-    /// Waits until the tracker counts at least `count` peers in all swarms together. A seed may
-    /// still be counted as a leech, and a peer with a hybrid torrent is in two swarms.
+    /// Waits until the tracker counts at least `count` peers in all swarms together. There may be
+    /// more, because a peer with a hybrid torrent is in two swarms. Seeds and leeches both count,
+    /// because the tracker may still count a seed as a leech.
     pub(crate) fn wait_for_announced_peers(&self, count: u64) {
         wait_for_answer("the tracker counts all peers", || {
             (self.figure("peers") >= count).then_some(())
         });
     }
 
-    /// Lets a peer share a file or folder. Returns a torrent with the tracker `url` alone.
+    /// Lets a peer share a file or folder. Returns a torrent whose only tracker is `url`.
     pub(crate) fn send(&self, seed: &mut Peer, path: &Path, url: &str) -> PathBuf {
         let torrent = path.with_extension("torrent");
         seed.run(&format!("send {} {}", path.display(), torrent.display()));

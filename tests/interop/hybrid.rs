@@ -11,10 +11,10 @@ use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// libtorrent, which writes hybrid torrents.
-struct Hybrids(Libtorrent);
+/// libtorrent as a client that writes hybrid torrents.
+struct HybridClient(Libtorrent);
 
-impl OtherClient for Hybrids {
+impl OtherClient for HybridClient {
     fn make(&mut self, path: &Path, url: &str, torrent: &Path) {
         let make =
             json!({"do": "make", "path": path, "trackers": [url], "out": torrent, "hybrid": true});
@@ -50,7 +50,7 @@ fn run_exchange(exchange: fn(&Swarm, &mut dyn OtherClient, TrackerProtocol)) {
         return;
     }
     let swarm = Swarm::new("127.0.0.1");
-    let mut libtorrent = Hybrids(Libtorrent::start(&swarm, &json!({})));
+    let mut libtorrent = HybridClient(Libtorrent::start(&swarm, &json!({})));
     exchange(&swarm, &mut libtorrent, TrackerProtocol::Http);
 }
 
@@ -64,7 +64,7 @@ fn a_peer_fetches_a_hybrid_torrent_from_libtorrent_by_a_version_1_magnet_link() 
     run_exchange(peer_fetches_by_magnet_link);
 }
 
-/// A peer seeds content whose torrents libtorrent has written, and the client downloads it.
+/// The client writes torrents, a peer seeds their content, and the client downloads the content.
 fn fetch_from_peer(
     swarm: &Swarm,
     client: &mut dyn OtherClient,

@@ -45,7 +45,7 @@ impl Libtorrent {
         }
     }
 
-    /// Runs a command of the script. Each command has its own time limit.
+    /// Runs a command of the script and returns its answer. Each command has its own time limit.
     pub(crate) fn ask(&mut self, command: &Value) -> Value {
         writeln!(self.stdin, "{command}").unwrap();
         let mut answer = String::new();
@@ -57,7 +57,7 @@ impl Libtorrent {
         self.ask(&json!({"do": "add", "torrent": torrent, "folder": folder}))
     }
 
-    /// Waits until every torrent is complete.
+    /// Waits until every torrent is complete, at most for this time. Returns the status.
     pub(crate) fn wait(&mut self, seconds: u64) -> Value {
         let status = self.ask(&json!({"do": "wait", "seconds": seconds}));
         assert_eq!(status["complete"], true, "{status:#}");

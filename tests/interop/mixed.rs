@@ -91,8 +91,8 @@ fn run_swarm() -> u64 {
     status["shares"][0]["uploaded"].as_u64().unwrap()
 }
 
-/// Waits until all clients and peers have the file. Asserts that no client has banned another or
-/// got bad data.
+/// Waits until all clients have the file. Asserts that both peers have it too, and that no client
+/// has banned a peer or received bad data.
 fn assert_all_complete_without_bans(
     swarm: &Swarm,
     file: &Path,

@@ -24,7 +24,8 @@ struct Opentracker {
 
 impl Opentracker {
     fn start(swarm: &Swarm, address: SocketAddr, torrents: &[PathBuf]) -> Self {
-        // If root starts opentracker, it runs as the user `nobody` and sees only this folder.
+        // If root starts opentracker, opentracker becomes the user `nobody` and sees only this
+        // folder.
         let home = swarm.sandbox.folder("opentracker");
         fs::set_permissions(&home, Permissions::from_mode(0o755)).unwrap();
         let listed = torrents
@@ -70,9 +71,9 @@ fn info_hash(torrent: &Path) -> String {
     metainfo.info().info_hash().to_string()
 }
 
-/// All content, its torrents with opentracker as the only tracker, and that tracker. The pieceful
-/// tracker is not used.
-fn swarm(protocol: TrackerProtocol) -> (Swarm, Opentracker, [PathBuf; 4]) {
+/// Writes the content and its torrents, whose only tracker is opentracker, and starts opentracker.
+/// The pieceful tracker of the swarm is not used.
+fn swarm_with_opentracker(protocol: TrackerProtocol) -> (Swarm, Opentracker, [PathBuf; 4]) {
     let swarm = Swarm::new("127.0.0.1");
     swarm.clear_tracker_info();
     let owned = contents::write(&swarm.sandbox);
@@ -91,7 +92,7 @@ fn peer_seeds(protocol: TrackerProtocol) {
     if !are_installed(&[Program::Opentracker, Program::Libtorrent]) {
         return;
     }
-    let (swarm, tracker, torrents) = swarm(protocol);
+    let (swarm, tracker, torrents) = swarm_with_opentracker(protocol);
     let mut seed = swarm.peer("seed", &[]);
     for torrent in &torrents {
         // The peer has the content already and only verifies it.
@@ -99,7 +100,7 @@ fn peer_seeds(protocol: TrackerProtocol) {
         seed.run(&format!("download {torrent} {owned}"));
     }
     tracker.wait_for_seeds(&torrents);
-    both_fetch(&swarm, &torrents);
+    peer_and_libtorrent_fetch(&swarm, &torrents);
     assert_no_warnings(&swarm, "seed");
 }
 
@@ -108,18 +109,18 @@ fn libtorrent_seeds(protocol: TrackerProtocol) {
     if !are_installed(&[Program::Opentracker, Program::Libtorrent]) {
         return;
     }
-    let (swarm, tracker, torrents) = swarm(protocol);
+    let (swarm, tracker, torrents) = swarm_with_opentracker(protocol);
     let mut seed = Libtorrent::start(&swarm, &json!({}));
     for torrent in &torrents {
         seed.seed(torrent, &swarm.owned);
     }
     tracker.wait_for_seeds(&torrents);
-    both_fetch(&swarm, &torrents);
+    peer_and_libtorrent_fetch(&swarm, &torrents);
     assert_eq!(seed.complaints(), Vec::<String>::new());
 }
 
 /// A peer and libtorrent download everything.
-fn both_fetch(swarm: &Swarm, torrents: &[PathBuf]) {
+fn peer_and_libtorrent_fetch(swarm: &Swarm, torrents: &[PathBuf]) {
     let mut leech = swarm.peer("leech", &[]);
     let mut theirs = Libtorrent::start(swarm, &json!({}));
     let copies = swarm.sandbox.folder("copies");

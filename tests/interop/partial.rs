@@ -1,4 +1,4 @@
-//! Partial seeds (BEP 21): a peer that has all chosen files and not the whole share.
+//! Partial seeds (BEP 21): a peer that has all chosen files but not the whole share.
 
 use super::exchange::{Swarm, TrackerProtocol, assert_no_warnings, wait_for_peer};
 use super::libtorrent::Libtorrent;
@@ -76,12 +76,12 @@ fn a_partial_seed_announces_paused_and_the_bytes_that_it_lacks() {
     wait_for_peer(&mut partial);
     let metainfo = Metainfo::parse(&fs::read(&torrent).unwrap()).unwrap();
     let piece_length = u64::from(metainfo.info().lengths().piece_length());
-    let lacks = 2_100_006 - 100_003_u64.div_ceil(piece_length) * piece_length;
+    let missing = 2_100_006 - 100_003_u64.div_ceil(piece_length) * piece_length;
     wait_for_answer("the partial seed announces that it is paused", || {
         let requests = tracker.requests();
         let paths = requests.iter().map(|request| request.path.as_str());
         let paused = paths.rev().find(|path| path.contains("&event=paused"))?;
-        assert!(paused.contains(&format!("&left={lacks}&")), "{paused}");
+        assert!(paused.contains(&format!("&left={missing}&")), "{paused}");
         Some(())
     });
 }

@@ -28,7 +28,7 @@ pub(crate) enum Program {
 }
 
 impl Program {
-    /// A command that succeeds where the program is installed.
+    /// A command that shows whether the program is installed.
     fn probe(self) -> Command {
         let (program, arguments): (PathBuf, &[&str]) = match self {
             Self::Libtorrent => (python(), &["-c", "import libtorrent"]),
@@ -71,13 +71,14 @@ impl Program {
 pub(crate) fn are_installed(needed: &[Program]) -> bool {
     let missing: Vec<_> = needed
         .iter()
-        .filter(|other| !other.is_installed())
+        .filter(|program| !program.is_installed())
         .collect();
     if missing.is_empty() {
         return true;
     }
     let test = thread::current().name().unwrap_or_default().to_owned();
-    let required: Vec<_> = missing.iter().filter(|other| other.is_required()).collect();
+    let required = missing.iter().filter(|program| program.is_required());
+    let required: Vec<_> = required.collect();
     assert!(required.is_empty(), "{test}: not installed: {required:?}");
     let report = format!("{test}: skipped, not installed: {missing:?}\n");
     stderr().write_all(report.as_bytes()).unwrap();

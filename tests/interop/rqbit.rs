@@ -12,8 +12,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// rqbit has one folder for all torrents, the folder of the first one. So the server starts when
-/// the first torrent is added.
+/// rqbit writes all torrents into one folder, which must be known when its server starts. So the
+/// server starts when the first torrent is added, with the folder of this torrent.
 pub(crate) struct Rqbit {
     home: PathBuf,
     ip: IpAddr,
@@ -21,7 +21,8 @@ pub(crate) struct Rqbit {
 }
 
 struct Server {
-    interface: SocketAddr,
+    /// The address of the HTTP interface.
+    http_api: SocketAddr,
     folder: PathBuf,
     _process: KilledOnDrop,
 }
@@ -36,13 +37,13 @@ impl Rqbit {
     }
 
     fn start(&self, folder: &Path) -> Server {
-        let interface = SocketAddr::new(self.ip, free_port(self.ip));
+        let http_api = SocketAddr::new(self.ip, free_port(self.ip));
         let port = free_port(self.ip).to_string();
         let log = File::create(self.home.join("log")).unwrap();
         let mut rqbit = command(rqbit(), &self.home);
         rqbit
             .args(["-v", "info", "--worker-threads", "2"])
-            .args(["--http-api-listen-addr", &interface.to_string()])
+            .args(["--http-api-listen-addr", &http_api.to_string()])
             .args(["--listen-ip", &self.ip.to_string()])
             // Without the second option, rqbit announces its default port.
             .args(["--listen-port", &port, "--announce-port", &port])
@@ -54,10 +55,10 @@ impl Rqbit {
         rqbit.stdout(log).stderr(Stdio::null());
         let running = KilledOnDrop(rqbit.spawn().unwrap());
         wait_for_answer("rqbit listens", || {
-            ureq::get(format!("http://{interface}/")).call().ok()
+            ureq::get(format!("http://{http_api}/")).call().ok()
         });
         Server {
-            interface,
+            http_api,
             folder: folder.to_owned(),
             _process: running,
         }
@@ -70,7 +71,7 @@ impl Rqbit {
         }
         let server = self.server.as_ref().unwrap();
         assert_eq!(server.folder, folder, "rqbit has one folder");
-        let url = format!("http://{}/torrents?overwrite=true", server.interface);
+        let url = format!("http://{}/torrents?overwrite=true", server.http_api);
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .build()
@@ -84,7 +85,7 @@ impl Rqbit {
     }
 
     fn ask(&self, path: &str) -> Value {
-        let url = format!("http://{}{path}", self.server.as_ref().unwrap().interface);
+        let url = format!("http://{}{path}", self.server.as_ref().unwrap().http_api);
         let response = ureq::get(url).call().unwrap().body_mut().read_to_string();
         serde_json::from_str(&response.unwrap()).unwrap()
     }

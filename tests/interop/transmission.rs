@@ -27,7 +27,7 @@ impl Transmission {
         let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
         let interface = SocketAddr::new(loopback, free_port(loopback));
         let settings = json!({
-            // Announces over IPv6 work only with this default.
+            // Announces over IPv6 work only with 0.0.0.0, the default.
             "bind-address-ipv4": if swarm.ip.is_ipv6() { "0.0.0.0" } else { "127.0.0.1" },
             "bind-address-ipv6": "::1",
             "cache-size-mb": 0,

@@ -16,7 +16,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 
-/// The files of [`SET`] in alphabetical order. Its comment lists the pieces of each file.
+/// The files of [`SET`] in alphabetical order. The comment of [`SET`] lists the pieces of each
+/// file.
 const ALL: [&str; 5] = ["a.txt", "d.bin", "empty", "sub/b.bin", "sub/c.txt"];
 
 /// Starts a thread that serves only these pieces until the link ends, and then returns the pieces
@@ -90,8 +91,8 @@ fn assert_d_bin_chosen(leech: &mut Peer, set: &Path) {
     assert_files(set, &["a.txt", "sub/c.txt"]);
 }
 
-/// Asserts that `d.bin` and the text files are complete, and that `command` reports that this
-/// choice is here already.
+/// Asserts that `d.bin` and the text files are complete, that `command` reports that this choice is
+/// here already, and that the same command with another destination is refused.
 fn assert_d_bin_complete(leech: &mut Peer, set: &Path, command: &str) {
     assert_files(set, &["a.txt", "d.bin", "sub/c.txt"]);
     let pieces = vec![0, 1, 2, 9, 10, 11, 12, 13];
@@ -145,7 +146,7 @@ fn a_complete_download_of_chosen_files_is_extended_and_no_piece_is_fetched_twice
     assert_eq!(complete_and_list_pieces(&mut leech), [11, 13]);
     assert_d_bin_complete(&mut leech, &set, &command);
 
-    // All other files, by a magnet link.
+    // A magnet link adds all other files to the choice.
     leech.run(&format!("download {}", magnet_link(&SET, "")));
     leech.wait_for_state("set", "downloading");
     assert_eq!(complete_and_list_pieces(&mut leech), [3, 4, 5, 6, 7, 8]);
@@ -198,7 +199,7 @@ fn a_running_download_of_chosen_files_is_extended_and_goes_on() {
     assert_eq!(files(&sandbox.path("leech")).len(), ALL.len());
 }
 
-/// A peer that has `a.txt` of the set, and the command by which it was chosen.
+/// A peer that has `a.txt` of the set, and the command that chose this file.
 fn leech_with_a_txt(sandbox: &Sandbox) -> (Peer, String) {
     let mut leech = sandbox.debug_peer("leech", &[]);
     let command = download(&mut leech, sandbox, &SET, "--only a.txt");
@@ -232,7 +233,11 @@ fn the_refusal_of_an_extended_choice_names_the_obstacle_and_changes_nothing() {
             leech = sandbox.debug_peer("leech", &[]);
         }
         leech.wait_for_state("set", "complete");
-        assert_eq!(offer(&leech), (vec![0, 1, 2], true), "{after_restart}");
+        assert_eq!(
+            offer(&leech),
+            (vec![0, 1, 2], true),
+            "restarted: {after_restart}"
+        );
     }
     assert_eq!(fs::read(set.join("d.bin")).unwrap(), b"mine");
     let found = files(&sandbox.path("leech"));
@@ -320,18 +325,18 @@ fn each_extended_choice_and_its_completion_are_announced() {
     let tracker =
         WebServer::start(|_, _, stream| send_whole(stream, b"d8:intervali1800e5:peers0:e"));
     fs::write(sandbox.tracker_info(), format!("{}\n", tracker.address)).unwrap();
-    let mut received = 0;
+    let mut checked_requests = 0;
     let mut wait_for_announce = |event: &str, left: usize| {
         let parts = [format!("event={event}"), format!("left={left}&")];
-        received = wait_for(
+        checked_requests = wait_for(
             || {
                 let requests = tracker.requests();
-                let mut new = requests.iter().enumerate().skip(received);
+                let mut new = requests.iter().enumerate().skip(checked_requests);
                 let found =
                     new.find(|(_, request)| parts.iter().all(|part| request.path.contains(part)))?;
                 Some(found.0 + 1)
             },
-            || format!("{parts:?} in {:?}", tracker.requests()),
+            || format!("no new announce has {parts:?}: {:?}", tracker.requests()),
         );
     };
     let all = SET.content.len();

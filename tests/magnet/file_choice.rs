@@ -1,4 +1,5 @@
-//! The choice of files in a share, the order of pieces, and data that exists before the download.
+//! The choice of files in a share, the order of pieces, data that exists before the download, and
+//! torrents that are hybrid or refused.
 
 use crate::common::extensions::*;
 use crate::common::fake_peer::*;
@@ -171,8 +172,8 @@ fn only_chosen_files_and_the_pieces_at_their_edges_arrive_and_they_survive_resta
     leech.kill();
     damage_a_txt(&sandbox);
     let mut leech = sandbox.debug_peer("leech", &[]);
-    let lost = leech.wait_for_download("set", |download| download["state"] != "checking");
-    assert_eq!(lost["state"], "failed", "{lost}");
+    let download = leech.wait_for_download("set", |download| download["state"] != "checking");
+    assert_eq!(download["state"], "failed", "{download}");
 }
 
 #[test]
@@ -218,28 +219,28 @@ fn a_magnet_link_may_select_files_by_their_numbers() {
     let metadata_peer = listen(&SET, "metadata", |mut link, _| {
         serve_metadata_of(&mut link, &SET);
     });
-    let more = format!("&dn=set{}", peer_parameter(metadata_peer));
+    let parameters = format!("&dn=set{}", peer_parameter(metadata_peer));
     let start = |name: &str, line: &str| {
         let mut leech = sandbox.debug_peer(name, &[]);
         leech.run(&format!("download {line}"));
         leech
     };
     // The padding is file 3.
-    let select = format!("{more}&amp;so=0,3-4");
+    let select = format!("{parameters}&amp;so=0,3-4");
     let mut leech = start("leech", &magnet_link(&SET, &select));
     let has_begun = |download: &serde_json::Value| {
         download["state"] == "downloading" && download["bytes_total"] != 0
     };
     leech.wait_for_download("set", has_begun);
     leech.kill();
-    // The choice is recorded.
+    // The choice survives the kill.
     let mut leech = sandbox.debug_peer("leech", &[]);
     leech.wait_for_download("set", has_begun);
     let serving = serve_to(&leech, &SET, "source");
     leech.run("wait 60");
     let set = sandbox.path("leech/set");
     assert_eq!(files(&set), ["a.txt", "sub/c.txt"]);
-    // The link with other numbers adds these files.
+    // A second link adds the file whose number it has.
     leech.run(&format!("download {}", magnet_link(&SET, "&so=5")));
     serving.join().unwrap();
     leech.wait_for_download("set", has_begun);
@@ -247,14 +248,14 @@ fn a_magnet_link_may_select_files_by_their_numbers() {
     leech.run("wait 60");
     serving.join().unwrap();
     assert_eq!(files(&set), ["a.txt", "d.bin", "sub/c.txt"]);
-    // With `--only`, the numbers in the link do not count.
+    // With `--only`, the leech ignores the numbers in the link.
     let line = format!("{} --only a.txt", magnet_link(&SET, &select));
     let mut other = start("other", &line);
     let chosen = other.wait_for_download("set", has_begun);
     assert_eq!(chosen["bytes_total"], 3 * 32_768);
     // The download fails if one of the numbers belongs to no file. A link with a word instead of a
     // number is refused.
-    let mut none = start("none", &magnet_link(&SET, &format!("{more}&so=9")));
+    let mut none = start("none", &magnet_link(&SET, &format!("{parameters}&so=9")));
     let failed = none.wait_for_state("set", "failed");
     assert!(failed.to_string().contains("so=9"), "{failed}");
     let link = magnet_link(&SET, "&so=first");
@@ -274,8 +275,8 @@ fn a_damaged_chosen_file_fails_the_download_although_the_parts_file_is_intact() 
     // The last bytes of `a.txt` are in a piece that also has the start of another file.
     damage_a_txt(&sandbox);
     let mut leech = sandbox.debug_peer("leech", &[]);
-    let lost = leech.wait_for_download("set", |download| download["state"] != "checking");
-    assert_eq!(lost["state"], "failed", "{lost}");
+    let download = leech.wait_for_download("set", |download| download["state"] != "checking");
+    assert_eq!(download["state"], "failed", "{download}");
     // With the old content, the download is complete again.
     fs::write(sandbox.path("leech/set/a.txt"), SET.file("a.txt")).unwrap();
     leech.wait_for_state("set", "complete");
@@ -296,7 +297,7 @@ fn a_kill_during_a_download_of_chosen_files_loses_no_verified_piece() {
         thread::spawn(move || {
             while let Some(body) = link.read_until(REQUEST) {
                 let (index, begin, length) = parse_request(&body);
-                assert!(pieces.contains(&index), "piece {index} again or unwanted");
+                assert!(pieces.contains(&index), "piece {index} was not offered");
                 link.send(&piece(index, begin, SET.block(index, begin, length)));
             }
         })
@@ -389,7 +390,7 @@ fn a_complete_file_at_the_destination_is_verified_and_not_fetched() {
     assert_eq!(whole.shown_download("share")["state"], "complete");
 }
 
-/// A file with the right first half is replaced only with `--force`. Its right pieces are kept.
+/// The file at the destination has a correct first half.
 #[test]
 fn with_force_a_file_is_replaced_and_its_matching_pieces_are_not_fetched_again() {
     let sandbox = Sandbox::new();
@@ -513,7 +514,7 @@ fn a_hybrid_torrent_is_downloaded_by_its_version_1_part() {
 fn bad_torrents_are_refused_with_a_reason_and_leave_nothing() {
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
-    for (torrent, says) in [
+    for (torrent, reason) in [
         (
             with_changed_info(
                 &TORRENT,
@@ -542,7 +543,7 @@ fn bad_torrents_are_refused_with_a_reason_and_leave_nothing() {
         let refused = leech.try_run(&format!("download {}", quoted(&file)));
         assert_eq!(refused["error"]["kind"], "bad-torrent", "{refused}");
         let message = refused["error"]["message"].as_str().unwrap();
-        assert!(message.contains(says), "{says}: {message}");
+        assert!(message.contains(reason), "{reason}: {message}");
     }
     assert!(files(&sandbox.path("leech")).is_empty());
 }

@@ -189,7 +189,7 @@ fn a_magnet_search_is_shown_as_such_and_goes_on_after_a_kill() {
 }
 
 /// Six bad sources of metadata. Returns each address and what the log must say about it. `calls`
-/// counts the calls of the first source.
+/// counts the calls that the first source gets.
 fn bad_metadata_sources(calls: &Arc<AtomicUsize>) -> [(SocketAddr, String); 6] {
     let counted = calls.clone();
     let liar = listen(&TORRENT, "liar", move |mut link, _| {
@@ -255,8 +255,8 @@ fn bad_metadata_sources_do_not_keep_a_magnet_search_from_an_honest_one() {
     link.send(&[frame(HAVE, &numbers(&[u32::MAX])), KEEP_ALIVE.to_vec()].concat());
     serve_metadata_of(&mut link, &TORRENT);
     leech.wait_for_download("share", |download| {
-        let known = download["bytes_total"] == TORRENT.content.len();
-        known && download["state"] == "downloading"
+        let has_metadata = download["bytes_total"] == TORRENT.content.len();
+        has_metadata && download["state"] == "downloading"
     });
     let link = FakePeer::connect(leech.process.address, &TORRENT, EXTENDED_AND_FAST, "honest");
     serve_all(link, &TORRENT);
@@ -303,7 +303,8 @@ fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
     for number in 2..4 {
         assert!(read_extension_message(&mut connect_silent_caller(&leech, number)).is_none());
     }
-    // A message with an unknown id and a bitfield may have any length.
+    // The leech accepts a long message with an unknown id. It accepts a bitfield of any length,
+    // because it does not know the number of pieces.
     let mut other = FakePeer::connect(leech.process.address, &LONG, EXTENDED_AND_FAST, "other");
     other.send(
         &[
@@ -317,7 +318,7 @@ fn silent_callers_do_not_hold_up_peers_that_the_leech_calls() {
     wait_for_log_line(&leech.log, &["no metadata: it has no metadata"]);
     drop(open);
     leech.wait_for_state("long", "downloading");
-    // The metadata has arrived: the leech does not wait for the silent peers.
+    // The leech has the metadata, so it ends the links to the silent callers.
     asked_callers
         .into_iter()
         .for_each(|mut link| link.read_to_end());
@@ -336,8 +337,8 @@ fn a_cancel_while_a_magnet_search_becomes_a_download_leaves_nothing() {
     let old_file = sandbox.path("leech/big");
     fs::write(&old_file, vec![1; 24 << 20]).unwrap();
     for _ in 0..3 {
-        let line = magnet_link(&big, &format!("&dn=big{}", peer_parameter(metadata_peer)));
-        leech.run(&format!("download {line} --force"));
+        let link = magnet_link(&big, &format!("&dn=big{}", peer_parameter(metadata_peer)));
+        leech.run(&format!("download {link} --force"));
         leech.wait_for_download("big", |download| {
             download["state"] == "checking" || download["bytes_total"] != 0
         });
@@ -361,8 +362,8 @@ fn a_cancel_while_a_magnet_search_becomes_a_download_leaves_nothing() {
     assert_eq!(downloads.as_array().unwrap().len(), 0, "{downloads}");
 }
 
-/// A request for a piece of the metadata. `id` is the id under which the leech receives such
-/// messages.
+/// A request for a piece of the metadata. `id` is the id that the receiver has chosen for
+/// `ut_metadata`.
 fn metadata_request(id: u8, piece: usize) -> Vec<u8> {
     extension_message(id, format!("d8:msg_typei0e5:piecei{piece}ee").as_bytes())
 }
@@ -464,7 +465,7 @@ fn the_metadata_of_a_private_torrent_is_not_served() {
     for word in ["metadata_size", "ut_metadata", "ut_pex"] {
         assert!(!text.contains(word), "{text}");
     }
-    // A request is rejected nevertheless.
+    // A request that is sent nevertheless is rejected.
     link.send(&extension_message(2, b"d8:msg_typei0e5:piecei0ee"));
     let (_, payload) = read_extension_message(&mut link).unwrap();
     assert_eq!(integer_under(&payload, "msg_type"), 2);

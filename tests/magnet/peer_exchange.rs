@@ -27,8 +27,8 @@ fn added_payload(contacts: &[u8]) -> Vec<u8> {
     [head.as_bytes(), contacts, b"e"].concat()
 }
 
-/// Connects as `id`, which claims to listen at `port`. Returns the link and the other peer's id for
-/// messages of BEP 11.
+/// Connects to `peer` as the peer `id`, which claims to listen at `port`. Returns the link, and the
+/// id that `peer` has chosen for `ut_pex`, if any.
 fn connect(peer: &Peer, torrent: &Torrent, id: &str, port: u16) -> (FakePeer, Option<u8>) {
     let mut link = FakePeer::connect(peer.process.address, torrent, EXTENDED_AND_FAST, id);
     link.send(&extension_handshake(None, Some(port)));

@@ -1,4 +1,4 @@
-//! The same share by another torrent or link, which names other trackers, web seeds or peers: a
+//! A second torrent or magnet link of the same share names more trackers, web seeds or peers. A
 //! download that waits uses them too, also after a restart.
 
 use crate::common::extensions::{magnet_link, peer_parameter};
@@ -53,7 +53,8 @@ impl Swarm {
         self.sandbox.debug_peer("leech", &[])
     }
 
-    /// Waits until the leech has the share. Then ends it; nothing of the download is left.
+    /// Waits until the leech has the share. Then removes the download and its file, and ends the
+    /// leech.
     fn finish(&self, mut leech: Peer) {
         leech.run("wait 30");
         let copy = self.sandbox.path("leech/copy");

@@ -89,7 +89,7 @@ fn files_of_a_folder_are_requested_by_their_paths_without_padding() {
         let copy = fs::read(sandbox.path("leech/set").join(file)).unwrap();
         assert!(copy == SET.file(file), "{file}");
     }
-    // For a choice of files, only its pieces are requested.
+    // If only some files are chosen, only the pieces of these files are requested.
     server.requests().clear();
     let mut other = sandbox.debug_peer("other", &[]);
     let line = download_command(&sandbox, &SET, &[server.url("/pub/")]);
@@ -180,13 +180,13 @@ fn a_content_encoding_that_only_describes_the_file_is_ignored() {
     );
 }
 
-/// A folder of six files without padding. Most pieces at their borders have bytes of two files.
+/// A folder of six files without padding. Each piece at the border of two files has bytes of both.
 static BORDERS: LazyLock<Torrent> = LazyLock::new(|| {
     let files = ["0", "1", "2", "3", "4", "5"].map(|name| (name, 100_000, ""));
     Torrent::folder("borders", &files, 16_384, 6)
 });
 
-/// A server of the folder without some files.
+/// A web server that has all files of the folder except those in `lacking`.
 fn mirror_without(lacking: &'static [&str]) -> WebServer {
     WebServer::start(|request, _, stream| {
         let file = request.path.strip_prefix("/borders/").unwrap();
@@ -266,7 +266,7 @@ fn redirect(stream: &mut TcpStream, to: &str) -> bool {
     stream.write_all(head.as_bytes()).is_ok()
 }
 
-/// An answer of a web seed, as [`WebServer::start`] takes it.
+/// A function that answers a request, as in [`WebServer::start`].
 type Answer = fn(&WebRequest, usize, &mut TcpStream) -> bool;
 
 /// Bad answers, and the reason in the log for which the web seed is dropped.
@@ -458,7 +458,7 @@ fn at_most_four_web_seeds_are_used_beside_peers() {
     let requested = servers
         .iter()
         .filter(|server| !server.requests().is_empty());
-    assert!(requested.count() <= 4, "more than four at once");
+    assert!(requested.count() <= 4, "more than four web seeds were used");
 }
 
 /// A download whose partial file has the first `length` bytes.

@@ -60,11 +60,11 @@ fn a_backup_that_cannot_be_written_is_refused_before_it_is_fetched() {
 }
 
 #[test]
-fn a_backup_replaces_no_file_that_is_not_a_backup() {
+fn a_backup_replaces_only_another_backup() {
     let pair = pair_with_group();
     let file = backup_path(&pair);
-    let beside = file.with_extension("backup.new");
-    for other in [&file, &beside] {
+    let temporary_file = file.with_extension("backup.new");
+    for other in [&file, &temporary_file] {
         fs::write(other, "my thesis\n").unwrap();
         let refused = take_backup(&pair, &[]);
         assert_eq!(refused.code, Some(1), "{refused:?}");
@@ -76,7 +76,7 @@ fn a_backup_replaces_no_file_that_is_not_a_backup() {
         assert_eq!(fs::read_to_string(other).unwrap(), "my thesis\n");
         fs::remove_file(other).unwrap();
     }
-    // A backup of the previous version is one too.
+    // A backup of the previous version, which has no part with the key, is replaced too.
     assert_eq!(take_backup(&pair, &[]).code, Some(0));
     let whole = fs::read(&file).unwrap();
     let line = b"pieceful backup 1\n";
@@ -160,7 +160,7 @@ fn a_restored_tracker_belongs_to_the_cluster_that_its_peers_know() {
     pair.start(1, &["--restore", file, "--alone"]);
     assert!(fs::read(&key).unwrap() == before);
     assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    // The peer stored the fingerprint when it met the cluster, and its login is still valid.
+    // The peer stored this cluster's fingerprint at its first connection. Its login is still valid.
     assert_eq!(nik.run("list_groups")["groups"][0]["name"], "lab");
 }
 
@@ -203,8 +203,8 @@ fn a_check_names_each_difference() {
     nik.perform(group_request("create_group more"));
     nik.perform(group_request("leave_group lab --yes"));
     pair.quit(1);
-    let [one, two] = [1, 2].map(|number| pair.data(number));
-    let checked = pair.run(&["--check", &one, &two]);
+    let [first, second] = [1, 2].map(|number| pair.data(number));
+    let checked = pair.run(&["--check", &first, &second]);
     assert_eq!(checked.code, Some(1), "{checked:?}");
     for part in [
         "group more (",
@@ -219,13 +219,13 @@ fn a_check_names_each_difference() {
     pair.start(1, &[]);
     pair.start(2, &[]);
     pair.wait_until_in_sync();
-    let running = pair.run(&["--check", &one, &two]);
+    let running = pair.run(&["--check", &first, &second]);
     assert!(
         running.code == Some(1) && running.stderr.contains("in use"),
         "{running:?}"
     );
     pair.stop_and_assert_same();
-    let without_registry = pair.run(&["--check", &one, "/nowhere"]);
+    let without_registry = pair.run(&["--check", &first, "/nowhere"]);
     assert!(
         without_registry
             .stderr

@@ -26,9 +26,9 @@ fn heal(pair: &Pair) {
 }
 
 /// The role of a user in a group at a tracker.
-fn role(user: &mut User, name: &str) -> Option<GroupRole> {
+fn role(user: &mut User, group: &str) -> Option<GroupRole> {
     let groups = user.groups();
-    let found = groups.iter().find(|entry| entry.name.to_string() == name);
+    let found = groups.iter().find(|entry| entry.name.to_string() == group);
     found.map(|entry| entry.role)
 }
 
@@ -88,8 +88,8 @@ fn of_two_users_with_one_name_the_later_is_renamed_and_sees_a_note_at_login() {
     assert!(output.stderr.contains("was given twice"), "{output:?}");
 }
 
-/// The users of a pair with three groups. ada and eve have asked to join `one` and are members of
-/// `two`.
+/// Creates three users, and three groups of the first one. ada and eve have asked to join `one`
+/// and are members of `two`.
 fn users_with_groups(pair: &Pair) -> [User; 3] {
     let mut owner = pair.user(1, "owner");
     let mut ada = pair.user(1, "ada");
@@ -134,13 +134,13 @@ fn conflicting_writes_are_merged_by_the_rules_of_the_registry() {
     let [mut owner, ada, mut eve] = users_with_groups(&pair);
     pair.split();
     let (mut owner2, mut ada2) = (connect_at(&pair, 2, &owner), connect_at(&pair, 2, &ada));
-    // The first tracker accepts ada, the second rejects her.
+    // The owner accepts ada at the first tracker and rejects her at the second.
     owner.perform(group_request("accept_request one ada"));
     owner2.perform(group_request("reject_request one ada"));
     // At the first tracker ada is removed, at the second she leaves.
     owner.perform(group_request("remove_member two ada"));
     ada2.perform(group_request("leave_group two"));
-    // Both sides create the group `both`, the first tracker earlier.
+    // The owner creates the group `both` at the first tracker, then ada creates it at the second.
     owner.perform(group_request("create_group both"));
     ada2.perform(group_request("create_group both"));
     // The owner leaves `two` at the first tracker and accepts eve into `one` at the second.

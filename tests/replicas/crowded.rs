@@ -20,8 +20,8 @@ fn replicas_and_the_operator_find_a_place_at_a_crowded_tracker() {
     let data = pair.data(1);
     let backup = pair.sandbox.path("a.backup");
     let arguments = ["--data", &data, "--backup", backup.to_str().unwrap()];
-    let taken = pair.run(&arguments);
-    assert_eq!(taken.code, Some(0), "{taken:?}");
+    let output = pair.run(&arguments);
+    assert_eq!(output.code, Some(0), "{output:?}");
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn a_peer_that_hears_that_a_tracker_is_full_asks_the_other_one() {
     pair.start(2, &[]);
     pair.wait_until_in_sync();
     let nik = pair.user(1, "nik");
-    // All places of the account, which are half of all places.
+    // An account may have half of all places. These connections take all that nik may have.
     let _own: Vec<ControlConnection> = (0..8)
         .map(|host| {
             let mut connection =

@@ -85,7 +85,7 @@ fn downloads_go_on_without_a_tracker_and_each_tracker_knows_the_swarms() {
         listed["files"][0]["complete"] == 1
     };
     wait_until("the seed is announced", || has_seed(&mut peers[1]));
-    // The other tracker knows the seed too when the first is killed.
+    // The second tracker knows the seed too, so the first may be killed.
     pair.kill(1);
     peers[1].run("download_file lab data.bin");
     peers[1].wait_for_download("data.bin", |download| download["bytes_done"] != 0);
@@ -112,7 +112,7 @@ fn a_tracker_whose_disk_is_full_leaves_its_peers_to_the_other() {
     let length = database.metadata().unwrap().len();
     pair.start_with_file_limit(1, length.div_ceil(1024));
     pair.wait_until_in_sync();
-    // Every command succeeds, also the one at which the disk of the first tracker is full.
+    // Every command succeeds, even the one during which the disk of the first tracker fills up.
     let mut created = 0;
     while !pair
         .log(1)
@@ -183,14 +183,14 @@ fn start_tracker(sandbox: &Sandbox, number: &str) -> Process {
         sandbox.tracker_info(),
         sandbox.path(&format!("data{number}")),
     );
-    let all = [
+    let arguments = [
         "tracker",
         info.to_str().unwrap(),
         number,
         "--data",
         data.to_str().unwrap(),
     ];
-    Process::start(&sandbox.folder("work"), &all)
+    Process::start(&sandbox.folder("work"), &arguments)
 }
 
 #[test]

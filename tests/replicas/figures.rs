@@ -22,8 +22,8 @@ fn a_peer_writes_soon_after_the_death_of_its_tracker() {
     peer.run("login nik pw-of-nik");
     let mut times = Vec::new();
     for death in 0..DEATHS {
-        // Each kill hits the tracker that the peer asks first. This is the first tracker. But for
-        // about a second after a kill of that tracker, it is the second one.
+        // Each kill hits the tracker that the peer asks first. Normally that is tracker 1. For one
+        // second after a request to tracker 1 has failed, it is tracker 2.
         let number = 1 + death % 2;
         peer.run("list_groups");
         pair.kill(number);
@@ -42,7 +42,8 @@ fn a_peer_writes_soon_after_the_death_of_its_tracker() {
     assert!(percentile_95 < 1.5);
 }
 
-/// The number of writes per second.
+/// Lets [`WRITERS`] users create groups at tracker 1, and returns the number of writes per second.
+/// The names of the users begin with `name`.
 fn writes_per_second(pair: &Pair, name: &str) -> f64 {
     let users: Vec<User> = (0..WRITERS)
         .map(|writer| pair.user(1, &format!("{name}{writer}")))

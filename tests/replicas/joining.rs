@@ -115,15 +115,15 @@ fn a_restored_tracker_does_not_serve_before_it_has_caught_up() {
     fs::remove_dir_all(pair.data(1)).unwrap();
     pair.start(1, &["--restore", &backup, "--alone"]);
     let mut eve = User::log_in(pair.connect(1), "eve");
-    assert_eq!(eve.groups()[0].role, GroupRole::Member, "as it was then");
+    assert_eq!(eve.groups()[0].role, GroupRole::Member, "as in the backup");
     drop(eve);
     pair.start(2, &[]);
     pair.wait_until_in_sync();
     assert_eve_is_removed(&pair);
 }
 
-/// A user, the first tracker's state folder, and a copy of its registry from before the user's next
-/// writes.
+/// Creates the user nik at the first tracker and copies this tracker's registry. Returns nik, the
+/// tracker's data folder and the path of the copy.
 fn copy_registry(pair: &mut Pair) -> (User, String, PathBuf) {
     let nik = pair.user(1, "nik");
     pair.quit(1);
@@ -148,7 +148,7 @@ fn a_tracker_with_an_older_copy_of_its_data_does_not_serve() {
     // Peers use the other tracker.
     let mut peer = pair.peer("p", 1);
     peer.run("create_user olga pw-of-olga");
-    // The tracker may start with an empty folder, which it fills from the other one.
+    // The tracker may start with an empty folder. It gets the registry from the other tracker.
     pair.kill(1);
     fs::remove_dir_all(&data).unwrap();
     pair.start(1, &[]);
@@ -157,13 +157,13 @@ fn a_tracker_with_an_older_copy_of_its_data_does_not_serve() {
 }
 
 #[test]
-fn an_older_copy_that_serves_alone_loses_no_write_and_uses_no_write_number_twice() {
+fn a_tracker_with_an_older_copy_that_serves_alone_loses_no_write_and_reuses_no_write_number() {
     let mut pair = Pair::new();
     let (mut nik, data, copy) = copy_registry(&mut pair);
     for name in ["g1", "g2"] {
         nik.perform(group_request(&format!("create_group {name}")));
     }
-    // The first tracker comes back with the older copy. The other one does not run and cannot
+    // The first tracker comes back with the older copy. The second tracker does not run and cannot
     // report that.
     pair.kill(2);
     pair.kill(1);

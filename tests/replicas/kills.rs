@@ -10,8 +10,8 @@
 //!
 //! Two teams, each of an owner and a member, write. One team asks the first tracker first, the
 //! other team the second. Every write leaves a row or a field in the registry that is never
-//! removed. The test counts these, so that it sees each lost write, whatever the rules for
-//! conflicts do with it.
+//! removed. The test counts these rows and fields. So it notices each lost write, even if another
+//! write overrides it.
 
 use super::pair::Pair;
 use crate::common::peer::Peer;
@@ -30,7 +30,7 @@ const MIN_ROUNDS: usize = 20;
 /// The time within which a new round may begin.
 const TIME_FOR_ROUNDS: Duration = Duration::from_secs(50);
 /// The longest duration of a short fault.
-const FAULT: Duration = Duration::from_millis(120);
+const MAX_SHORT_FAULT: Duration = Duration::from_millis(120);
 /// Long faults: one in this number of rounds, its position among them, and its duration.
 const LONG_FAULTS: [(usize, usize, Duration); 2] = [
     (20, 7, Duration::from_secs(3)),
@@ -74,9 +74,9 @@ struct Team {
     /// The member's role in each group. None if it is unknown.
     roles: BTreeMap<String, Option<Role>>,
     acknowledged: Acknowledged,
-    /// The number of groups that the owner has tried to create. It makes new names.
+    /// The number of groups that the owner has tried to create. It is part of the next name.
     groups_tried: usize,
-    /// The number of shares that the owner has tried to upload. It makes new names.
+    /// The number of shares that the owner has tried to upload. It is part of the next name.
     shares_tried: usize,
     rng: fastrand::Rng,
 }
@@ -118,8 +118,8 @@ impl Team {
         peer.try_run(command)["ok"] == true
     }
 
-    /// Makes a write. `kind` is a number below 13. The kinds from 2 to 8 all change a membership.
-    /// The number chooses the change, and more of these numbers choose the more frequent changes.
+    /// Makes a write. `kind` is a number below 13. The kinds from 2 to 8 change a membership (see
+    /// [`Team::change_membership`]).
     fn write(&mut self, kind: usize) {
         let group = match self.acknowledged.groups.len() {
             0 => String::new(),
@@ -186,13 +186,13 @@ impl Team {
     }
 
     /// Changes the member's role in a group. `kind` is from 2 to 8 and chooses among the changes
-    /// that the role allows.
+    /// that the role allows. A change that is to be more frequent has more of these numbers.
     fn change_membership(&mut self, kind: usize, group: &str) {
         let user = format!("{}.member", self.name);
         let role_before = self.roles.get(group).copied().flatten();
         let (is_owner, command, role_after) = match (role_before, kind) {
             (Some(Role::Nobody), _) | (None, 2 | 3) => {
-                // A request without an answer may have been executed too.
+                // The request may be executed even if no answer arrives.
                 self.acknowledged.groups_left.retain(|left| left != group);
                 (false, format!("join_group {group}"), Role::Requester)
             }
@@ -337,7 +337,7 @@ fn check(dump: &Value, acknowledged: &Acknowledged) {
     let logouts = logouts.filter(|row| row["account"] == member).count();
     assert!(
         logouts >= acknowledged.logouts,
-        "{} logouts, {logouts} are left",
+        "{} acknowledged logouts, but only {logouts} in the dump",
         acknowledged.logouts
     );
 }
@@ -364,7 +364,7 @@ fn check_memberships(
             let found = rows(group).filter(|row| !row[field].is_null()).count();
             assert!(
                 found >= *count,
-                "{count} {what} in {group}, {found} are left"
+                "{count} acknowledged {what} in {group}, but only {found} in the dump"
             );
         }
     }
@@ -372,7 +372,7 @@ fn check_memberships(
         let mut roles = rows(group).map(|row| row["standing"].as_str().unwrap());
         assert!(
             roles.all(|role| role != "member"),
-            "a member of {group} again"
+            "the member is in {group} again"
         );
     }
 }
@@ -414,7 +414,7 @@ fn make_fault(
     let mut long = LONG_FAULTS.iter();
     let long = long.find(|(rounds, position, _)| round % rounds == *position);
     let sleep_during_fault = |rng: &mut fastrand::Rng| {
-        let short = FAULT.mul_f64(0.2 + 0.8 * rng.f64());
+        let short = MAX_SHORT_FAULT.mul_f64(0.2 + 0.8 * rng.f64());
         thread::sleep(long.map_or(short, |(_, _, long)| *long));
     };
     match choose_kind(long.is_some(), kinds, rng) {

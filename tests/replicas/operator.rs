@@ -17,7 +17,7 @@ fn metric(pair: &Pair, number: usize, sample: &str) -> Option<f64> {
 fn a_split_and_its_end_are_on_the_console_in_the_metrics_and_in_the_log() {
     let mut pair = Pair::new();
     let mut nik = pair.user(1, "nik");
-    // The metrics call each other tracker a twin.
+    // In the names of metrics, a twin is another replica.
     let up = "pieceful_twin_reachable{tracker=\"2\"} ";
     let lacks = "pieceful_twin_lacks_writes{tracker=\"2\"} ";
     wait_until("the other tracker is reachable", || {

@@ -32,8 +32,8 @@ impl PeerBehindProxy {
     }
 
     /// Starts a command. The first tracker answers `before` other requests, then carries out the
-    /// command and logs `done`. The proxy holds back the answer to the command.
-    fn begin(&mut self, pair: &Pair, before: usize, command: &str, done: &str) {
+    /// command and logs `logged`. The proxy holds back the answer to the command.
+    fn begin(&mut self, pair: &Pair, before: usize, command: &str, logged: &str) {
         wait_until("the peer asks the first tracker", || {
             let refusals = || pair.log(1).matches("list_members: unknown-group").count();
             let earlier = refusals();
@@ -42,10 +42,10 @@ impl PeerBehindProxy {
         });
         self.peer_proxy.hold_answers_after(before);
         self.peer.process.write_line(command);
-        pair.wait_for_log(1, done);
+        pair.wait_for_log(1, logged);
     }
 
-    /// Reads the object of the command.
+    /// Reads the JSON object with the result of the command.
     fn read_result(&mut self) -> serde_json::Value {
         serde_json::from_str(&self.peer.process.line()).unwrap()
     }
@@ -120,9 +120,9 @@ fn a_command_that_was_done_before_all_trackers_stalled_is_reported_as_done() {
             behind
         })
         .collect();
-    for (behind, (_, before, command, done)) in peers.iter_mut().zip(COMMANDS) {
+    for (behind, (_, before, command, logged)) in peers.iter_mut().zip(COMMANDS) {
         let command = command.replace("FILE", &quoted(&new));
-        behind.begin(&pair, before, &command, done);
+        behind.begin(&pair, before, &command, logged);
     }
     for number in [1, 2] {
         pause(&mut pair, number);
@@ -141,16 +141,17 @@ fn a_command_that_was_done_before_all_trackers_stalled_is_reported_as_done() {
     }
     pair.wait_until_in_sync();
     let dump = pair.assert_same();
+    // A name with `~` means that a repeated command took effect twice.
     assert!(!dump.to_string().contains('~'), "{dump}");
-    for (_, _, command, done) in COMMANDS {
-        let count: usize = [1, 2].map(|it| effects(&pair.log(it), done)).iter().sum();
+    for (_, _, command, logged) in COMMANDS {
+        let count: usize = [1, 2].map(|it| effects(&pair.log(it), logged)).iter().sum();
         assert_eq!(count, 1, "{command}");
     }
 }
 
 /// The number of times that a tracker carried out a command.
-fn effects(log: &str, done: &str) -> usize {
-    let lines = log.lines().filter(|line| line.contains(done));
+fn effects(log: &str, logged: &str) -> usize {
+    let lines = log.lines().filter(|line| line.contains(logged));
     lines
         .filter(|line| !line.contains("already executed"))
         .count()

@@ -26,8 +26,8 @@ pub(crate) struct Pair {
     trackers: [Option<Process>; 2],
     /// The address of each running tracker, or the last one of a stopped tracker.
     addresses: [SocketAddr; 2],
-    /// The largest file that the next tracker may write, in KiB.
-    limit: Option<u64>,
+    /// The largest file that the next tracker can write, in KiB. None for no limit.
+    file_limit_kib: Option<u64>,
 }
 
 impl Pair {
@@ -52,11 +52,12 @@ impl Pair {
             trackers: [None, None],
             // Nothing listens at this address.
             addresses: ["127.0.0.1:1".parse().unwrap(); 2],
-            limit: None,
+            file_limit_kib: None,
         }
     }
 
-    /// Starts a tracker with its state, at a new address. It may not serve yet when this returns.
+    /// Starts a tracker with its state, at a new address. When this function returns, the tracker
+    /// listens, but perhaps does not serve yet.
     pub(crate) fn start(&mut self, number: usize, arguments: &[&str]) {
         let tracker = self.spawn(number, &self.data(number), arguments);
         self.addresses[number - 1] = tracker.address;
@@ -67,11 +68,11 @@ impl Pair {
         self.write_tracker_infos();
     }
 
-    /// Starts a tracker that cannot write a file above this size.
+    /// Starts a tracker that cannot write a file above this size, in KiB.
     pub(crate) fn start_with_file_limit(&mut self, number: usize, kibibytes: u64) {
-        self.limit = Some(kibibytes);
+        self.file_limit_kib = Some(kibibytes);
         self.start(number, &["--log", "warn"]);
-        self.limit = None;
+        self.file_limit_kib = None;
     }
 
     fn spawn(&self, number: usize, data: &str, arguments: &[&str]) -> Process {
@@ -84,7 +85,7 @@ impl Pair {
         }
         all.extend(arguments);
         let folder = self.sandbox.folder("cluster");
-        let mut tracker = Process::spawn(match self.limit {
+        let mut tracker = Process::spawn(match self.file_limit_kib {
             Some(kibibytes) => command_with_file_limit(&folder, &all, kibibytes),
             None => command(&folder, &all),
         });
@@ -93,7 +94,7 @@ impl Pair {
         tracker
     }
 
-    /// Runs a tracker that must not start.
+    /// Runs a tracker that is expected to refuse its start. Returns its output.
     pub(crate) fn start_refused(&self, number: &str, arguments: &[&str]) -> Output {
         let info = self.sandbox.path("cluster/info.txt");
         let mut all = vec!["tracker", info.to_str().unwrap(), number];
@@ -155,7 +156,7 @@ impl Pair {
         self.addresses[number - 1]
     }
 
-    /// kill -9.
+    /// Kills a tracker with SIGKILL.
     pub(crate) fn kill(&mut self, number: usize) {
         self.trackers[number - 1]
             .take()
@@ -348,7 +349,8 @@ impl Pair {
 struct BackupContent {
     versions: Vec<u8>,
     rows: Vec<Vec<u8>>,
-    /// The info dictionaries of present shares. A tracker drops others after some time.
+    /// The info dictionaries of shares that are not withdrawn. A tracker removes other dictionaries
+    /// after some time.
     blobs: Vec<Vec<u8>>,
 }
 
@@ -359,8 +361,8 @@ impl BackupContent {
         let line = b"pieceful backup 1\n";
         let mut parts = backup.windows(line.len());
         let at = parts.position(|window| window == line).unwrap();
-        let mut rest = &backup[at + line.len()..];
-        while let [kind, a, b, c, d, after @ ..] = rest {
+        let mut unread = &backup[at + line.len()..];
+        while let [kind, a, b, c, d, after @ ..] = unread {
             let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
             let (record, after) = after.split_at(length);
             match kind {
@@ -369,7 +371,7 @@ impl BackupContent {
                 b'b' => blobs.push(record.to_vec()),
                 _ => {}
             }
-            rest = after;
+            unread = after;
         }
         let mut info_hashes = BTreeSet::new();
         for row in &rows {

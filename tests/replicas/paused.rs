@@ -151,7 +151,7 @@ fn trackers_that_are_starved_by_turns_go_on_serving() {
     assert_eq!(groups, written, "each write is done, once");
     for number in [1, 2] {
         pair.wait_for_log(number, "got no processor for");
-        // Only on a machine that starves it longer does a tracker start again.
+        // A tracker stalls only on a machine that starves it for 4 s or longer.
         let log = pair.log(number);
         for line in log.lines().filter(|line| line.contains("stalled for")) {
             let seconds = line.split("stalled for ").nth(1).unwrap();

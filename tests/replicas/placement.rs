@@ -17,13 +17,13 @@ use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
 /// Four trackers of one cluster, numbered from 1, in a sandbox whose TRACKER_INFO lists them.
-struct Four {
+struct FourTrackers {
     sandbox: Sandbox,
     trackers: Vec<Option<Process>>,
     addresses: Vec<SocketAddr>,
 }
 
-impl Four {
+impl FourTrackers {
     fn new() -> Self {
         let sandbox = Sandbox::new();
         let info = sandbox.tracker_info();
@@ -59,13 +59,13 @@ impl Four {
         tracker.take().expect("the tracker runs").kill();
     }
 
-    /// The login of a user at a tracker that runs.
+    /// Logs a user in at a running tracker.
     fn log_in(&self, number: u32, name: &str) -> User {
         let connection = ControlConnection::open(self.addresses[number as usize - 1]);
         User::log_in(connection.expect("the tracker listens"), name)
     }
 
-    /// The trackers that run, and what each of them says of the only share of `lab`.
+    /// The number of each running tracker, and its catalogue entry of the only share of `lab`.
     fn catalogue_entries(&self) -> Vec<(u32, FileEntry)> {
         let running = (1..).zip(&self.trackers).filter(|(_, it)| it.is_some());
         let entries = running.map(|(number, _)| {
@@ -79,16 +79,16 @@ impl Four {
         entries.collect()
     }
 
-    /// The trackers that know this number of seeds of the share.
-    fn with_seeds(&self, seeds: u32) -> BTreeSet<u32> {
+    /// The trackers whose catalogue shows this number of seeds of the share.
+    fn trackers_with_seeds(&self, seeds: u32) -> BTreeSet<u32> {
         let entries = self.catalogue_entries().into_iter();
         let entries = entries.filter(|(_, entry)| entry.complete == seeds);
         entries.map(|(number, _)| number).collect()
     }
 }
 
-/// Announces a leech of a share, and returns what the tracker says of the trackers of its group.
-fn announced(user: &mut User, info_hash: InfoHash) -> Placement {
+/// Announces a leech of a share. Returns the placement of the share's group from the answer.
+fn announce_leech(user: &mut User, info_hash: InfoHash) -> Placement {
     let swarm = SwarmAnnounce {
         info_hash,
         uploaded: 0,
@@ -104,7 +104,7 @@ fn announced(user: &mut User, info_hash: InfoHash) -> Placement {
 }
 
 /// The peer of nik, who shares a file with the group `lab`.
-fn sharing_peer(four: &Four) -> (Peer, InfoHash) {
+fn sharing_peer(four: &FourTrackers) -> (Peer, InfoHash) {
     let mut nik = four.sandbox.peer("nik");
     four.wait_until_in_sync(&mut nik);
     let password = password_of("nik");
@@ -119,17 +119,17 @@ fn sharing_peer(four: &Four) -> (Peer, InfoHash) {
 
 #[test]
 fn a_group_is_announced_at_two_of_four_trackers_and_moves_if_one_of_them_dies() {
-    let mut four = Four::new();
+    let mut four = FourTrackers::new();
     let (mut nik, info_hash) = sharing_peer(&four);
     wait_until("two trackers know the seed", || {
-        four.with_seeds(1).len() == 2
+        four.trackers_with_seeds(1).len() == 2
     });
-    let first = four.with_seeds(1);
+    let first = four.trackers_with_seeds(1);
     four.wait_until_in_sync(&mut nik);
     for number in 1..=4 {
-        let said = announced(&mut four.log_in(number, "nik"), info_hash);
-        assert_eq!(said.tracker, number);
-        let trackers_of_group: BTreeSet<u32> = said.trackers_of_group.into_iter().collect();
+        let placement = announce_leech(&mut four.log_in(number, "nik"), info_hash);
+        assert_eq!(placement.tracker, number);
+        let trackers_of_group: BTreeSet<u32> = placement.trackers_of_group.into_iter().collect();
         assert_eq!(trackers_of_group, first, "tracker {number}");
     }
     let listed = nik.run("list_files lab");
@@ -137,26 +137,28 @@ fn a_group_is_announced_at_two_of_four_trackers_and_moves_if_one_of_them_dies() 
     let dead = *first.first().unwrap();
     four.kill(dead);
     wait_until("two of the other trackers know the seed", || {
-        let second = four.with_seeds(1);
+        let second = four.trackers_with_seeds(1);
         second.len() == 2 && !second.contains(&dead)
     });
     let stayed = first.difference(&BTreeSet::from([dead])).copied().next();
-    assert!(four.with_seeds(1).contains(&stayed.unwrap()));
+    assert!(four.trackers_with_seeds(1).contains(&stayed.unwrap()));
 }
 
 #[test]
 fn a_peer_whose_tracker_info_has_another_order_finds_the_trackers_of_the_group() {
-    let four = Four::new();
+    let four = FourTrackers::new();
     let (mut nik, _) = sharing_peer(&four);
     wait_until("two trackers know the seed", || {
-        four.with_seeds(1).len() == 2
+        four.trackers_with_seeds(1).len() == 2
     });
     four.wait_until_in_sync(&mut nik);
-    let first = four.with_seeds(1);
+    let first = four.trackers_with_seeds(1);
     assert_eq!(first, BTreeSet::from([1, 4]));
-    // In this order, the group prefers trackers 1 and 2 instead of 4 and 1.
-    let (first_line, rest) = four.addresses.split_first().unwrap();
-    let lines = rest.iter().chain([first_line]);
+    // The group prefers the numbers 4 and 1. The file of olga's peer lists the trackers as 2, 3, 4,
+    // 1. If the peer took the positions in this file as numbers, it would announce at the trackers
+    // 1 and 2.
+    let (tracker_1, other_trackers) = four.addresses.split_first().unwrap();
+    let lines = other_trackers.iter().chain([tracker_1]);
     let lines = lines.map(|address| format!("{address}\n"));
     let rotated = four.sandbox.path("rotated.txt");
     fs::write(&rotated, lines.collect::<String>()).unwrap();
@@ -169,6 +171,6 @@ fn a_peer_whose_tracker_info_has_another_order_finds_the_trackers_of_the_group()
     olga.run("download_file lab data");
     olga.run("wait 60");
     wait_until("the trackers of the group know both seeds", || {
-        four.with_seeds(2) == first
+        four.trackers_with_seeds(2) == first
     });
 }

@@ -35,9 +35,10 @@ enum Mode {
     Cut,
     /// Connections stay open and nothing passes.
     Held,
-    /// Connections stay open. After this number of answers no more answers pass.
+    /// Connections stay open. This number of answers still passes. All bytes that one read from the
+    /// tracker returns count as one answer.
     Silent(usize),
-    /// This number of bytes passes in a second, in each direction.
+    /// This number of bytes passes in a second, in each direction of each connection.
     Slow(u32),
     Ended,
 }
@@ -83,7 +84,7 @@ impl Proxy {
         self.set(Mode::Silent(answers));
     }
 
-    /// Lets `rate` bytes pass in a second.
+    /// Lets `rate` bytes pass in a second, in each direction of each connection.
     pub(crate) fn slow_down(&self, rate: u32) {
         self.set(Mode::Slow(rate));
     }

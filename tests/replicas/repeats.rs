@@ -23,7 +23,7 @@ fn commands_that_must_fail_also_fail_after_a_tracker_was_killed() {
         ("create_group lab", "name-taken"),
         ("create_user eve pw-of-eve", "name-taken"),
     ];
-    // Each peer has a control connection to the first tracker when that is killed.
+    // Each peer has a control connection to the first tracker when this tracker is killed.
     let mut peers: Vec<Peer> = (0..commands.len())
         .map(|number| pair.peer(&format!("peer{number}"), 1))
         .collect();
@@ -76,8 +76,8 @@ impl UserAtBoth {
         );
     }
 
-    /// The requests that publish one large info dictionary in parts.
-    fn publish_in_parts(&mut self, group: &str, write: WriteId) -> Vec<AccessRequest> {
+    /// Returns the requests that publish a large info dictionary, one request for each part.
+    fn publish_requests(&mut self, group: &str, write: WriteId) -> Vec<AccessRequest> {
         let key = MemberKey::generate().unwrap();
         let request = key.request(self.first.token.as_bytes()).unwrap();
         let certified = self.first.ask(AccessRequest::Certify {
@@ -128,7 +128,7 @@ fn create_nik_by_invite(pair: &mut Pair) {
 
 /// Publishes and withdraws a share by repeated requests.
 fn publish_and_withdraw(nik: &mut UserAtBoth) {
-    let parts = nik.publish_in_parts("lab", new_write());
+    let parts = nik.publish_requests("lab", new_write());
     for part in &parts {
         nik.first.perform(part.clone());
     }
@@ -136,7 +136,7 @@ fn publish_and_withdraw(nik: &mut UserAtBoth) {
     // write was done.
     nik.perform_three_times(parts.last().unwrap());
     nik.perform_three_times(&parts[0]);
-    let other_parts = nik.publish_in_parts("lab", new_write());
+    let other_parts = nik.publish_requests("lab", new_write());
     for (part, is_last) in other_parts
         .iter()
         .zip((1..).map(|number| number == other_parts.len()))
@@ -232,7 +232,7 @@ fn a_command_that_both_trackers_executed_during_a_split_has_one_effect() {
     pair.wait_until_in_sync();
     // From now on the first tracker replicates nothing to the second.
     pair.split();
-    for part in ada.publish_in_parts("old", new_write()) {
+    for part in ada.publish_requests("old", new_write()) {
         ada.first.perform(part.clone());
         ada.second.perform(part);
     }

@@ -95,7 +95,7 @@ fn a_tracker_that_starts_without_the_other_replica_serves_after_a_moment() {
     // A peer waits by itself until the tracker serves.
     let mut peer = pair.peer("nik", 1);
     assert_eq!(peer.run("create_user nik pw-of-nik")["copies"], 1);
-    // On a busy machine the moment may be over before the request.
+    // On a busy machine the tracker may serve before the request comes. Then the test tries again.
     wait_until("a request comes before the tracker serves", || {
         pair.kill(1);
         pair.start(1, &[]);

@@ -66,7 +66,7 @@ fn a_seed_that_delivers_nothing_does_not_hold_up_a_download() {
 }
 
 /// Asserts that a leech completes from a seed that chokes after each block, drops all waiting
-/// requests and then unchokes.
+/// requests and then unchokes. If `rejects` is true, the seed rejects each dropped request (BEP 6).
 fn assert_completes_from_a_seed_that_chokes_after_each_block(reserved: [u8; 8], rejects: bool) {
     let sandbox = Sandbox::new();
     let mut leech = leech(&sandbox, "leech", &TORRENT);

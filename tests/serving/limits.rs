@@ -15,18 +15,22 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 const MIB: f64 = (1 << 20) as f64;
+/// The time for which a rate is measured.
 const WINDOW: Duration = Duration::from_secs(5);
 
 /// Waits until a counter is above zero.
 fn wait_until_positive(count: impl Fn() -> u64) {
-    wait_for(|| (count() > 0).then_some(()), || "nothing moves".into());
+    wait_for(
+        || (count() > 0).then_some(()),
+        || "the count stays 0".into(),
+    );
 }
 
 /// Starts a caller that fetches blocks until `end`. `count` counts their bytes.
 fn start_caller(seed: &Peer, number: usize, count: Arc<AtomicU64>, end: Instant) -> JoinHandle<()> {
     let id = format!("caller{number}");
     let mut link = FakePeer::connect(seed.process.address, &TORRENT, BEP_3_ONLY, &id);
-    // The first caller requests longer blocks. That must not give it a larger share.
+    // The first caller requests longer blocks. It must not get more bytes than the others.
     let length = if number == 0 { 2 * BLOCK } else { BLOCK };
     thread::spawn(move || {
         link.fetch(0, 0, 1).unwrap();
@@ -67,8 +71,8 @@ fn uploads_run_at_their_limit_and_share_it_fairly() {
         .for_each(|caller| caller.join().unwrap());
     let mean = sum() as f64 / 3.0;
     for count in &counts {
-        let share = count.load(Ordering::Relaxed) as f64 / mean;
-        assert!((0.8..1.2).contains(&share), "{counts:?}");
+        let ratio = count.load(Ordering::Relaxed) as f64 / mean;
+        assert!((0.8..1.2).contains(&ratio), "{counts:?}");
     }
 }
 
@@ -184,6 +188,7 @@ fn invalid_limits_are_a_usage_error() {
         assert_eq!(output.code, Some(2), "{option} {value}: {output:?}");
         assert!(output.stderr.contains(option), "{output:?}");
     }
+    // Fractions and lower-case units are valid.
     let torrent = TORRENT.write(&sandbox, "share.torrent");
     let command = format!("download {} copy", quoted(&torrent));
     let output = run(

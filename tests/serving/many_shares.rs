@@ -33,7 +33,7 @@ fn shares_that_nobody_asks_for_cost_hardly_any_processor_time() {
             former = used;
             is_quiet.then_some(())
         },
-        || "it never becomes quiet".to_owned(),
+        || "the peer never becomes quiet".to_owned(),
     );
     let before = processor_time(id);
     thread::sleep(IDLE);

@@ -52,6 +52,7 @@ fn a_tracker_keeps_its_accounts_groups_shares_and_swarms() {
     ] {
         let mut peer = previous.sandbox.peer(&format!("new-{name}"));
         if name == "nik" {
+            // The password before the last change.
             let refused = log_in(&mut peer, name, "first of nik");
             assert_eq!(refused["error"]["kind"], "login-refused", "{refused}");
         }
@@ -83,6 +84,7 @@ fn peers_go_on_with_their_logins_shares_and_downloads() {
     let mut nik = sandbox.peer("nik");
     assert_downloads_and_shares_are_kept(&mut nik);
     assert_group_is_kept(&mut nik);
+    // `--force` keeps the former file until the download is complete.
     assert_lines(&sandbox.path("nik"), "forced.txt", 5);
     assert_serves_a_new_member(sandbox, &mut nik);
 

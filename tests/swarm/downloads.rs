@@ -1,5 +1,5 @@
-//! Downloads: what one peer sends arrives at others, as files, as folders, many at once, from
-//! several seeds.
+//! Downloads of files and folders, also of many at once and from several seeds: the copies have the
+//! content of the originals.
 
 use crate::common::peer::Peer;
 use crate::common::process::Process;
@@ -9,14 +9,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Sends a file or folder and returns the path of its torrent.
+/// Seeds a file or folder with the command `send`. Returns the path of its torrent.
 pub fn send(peer: &mut Peer, sandbox: &Sandbox, path: &Path, torrent: &str) -> String {
     let torrent = sandbox.path(torrent).to_str().unwrap().to_owned();
     peer.run(&format!("send '{}' '{torrent}'", path.display()));
     torrent
 }
 
-/// A sandbox with a tracker, a file, a seed that has sent the file, and the path of its torrent.
+/// A sandbox, its tracker, a file, the seed of the file, and the path of the file's torrent.
 pub fn seeded_swarm(
     name: &str,
     length: usize,

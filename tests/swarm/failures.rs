@@ -1,4 +1,4 @@
-//! What a peer does after a command that failed: `--stay`, `--fail-fast`.
+//! What a peer with `--stay` or `--fail-fast` does after a command has failed.
 
 use super::downloads::seeded_swarm;
 use crate::common::account_tracker::AccountTracker;

@@ -1,5 +1,5 @@
-//! Peers and trackers that are killed, return, or start late: downloads go on by themselves with
-//! those that run.
+//! Peers and trackers that are killed, return, or start late: downloads go on without a command,
+//! with the peers and trackers that are running.
 
 use super::downloads::{seeded_swarm, send};
 use crate::common::handmade_torrent::Torrent;
@@ -11,8 +11,8 @@ use std::fs;
 /// Waits until the download has some bytes.
 fn wait_for_first_bytes(leech: &mut Peer, name: &str) {
     leech.wait_for_download(name, |download| {
-        let done = download["bytes_done"].as_u64().unwrap_or(0);
-        done > 0 || download["state"] == "complete"
+        let bytes_done = download["bytes_done"].as_u64().unwrap_or(0);
+        bytes_done > 0 || download["state"] == "complete"
     });
 }
 
@@ -67,12 +67,12 @@ fn the_text_of_wait_and_show_downloads_says_why_a_download_makes_no_progress() {
     arguments.extend(["-c", &download, "-c", "wait 7", "-c", "show_downloads"]);
     let output = run(&sandbox.folder("leech"), &arguments, "");
     let start = "[D] [-] big.bin  0%  0 B/s  0 peers  eta -  (";
-    let has_reason = |text: &str| {
+    let count_reasons = |text: &str| {
         let reasons = text.lines().filter_map(|line| line.strip_prefix(start));
         reasons.filter(|reason| reason.contains("no owner")).count()
     };
-    assert_eq!(has_reason(&output.stderr), 1, "{output:?}");
-    assert_eq!(has_reason(&output.stdout), 1, "{output:?}");
+    assert_eq!(count_reasons(&output.stderr), 1, "{output:?}");
+    assert_eq!(count_reasons(&output.stdout), 1, "{output:?}");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_killed_peer_goes_on_downloading_and_sharing_after_a_restart() {
 }
 
 #[test]
-fn of_two_downloads_with_one_name_cancel_ends_none_without_the_info_hash() {
+fn cancel_by_name_is_refused_if_two_downloads_have_the_name() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let mut leech = sandbox.peer("leech");
@@ -137,16 +137,16 @@ fn of_two_downloads_with_one_name_cancel_ends_none_without_the_info_hash() {
 }
 
 #[test]
-fn messages_about_missing_downloads_of_one_name_name_the_info_hash() {
+fn wait_names_missing_downloads_by_info_hash_if_they_have_the_same_name() {
     let (sandbox, _tracker, _file, mut seed, _torrent) = seeded_swarm("x", 10_000, &[]);
     let mut leech = sandbox.peer("leech");
     let names = ["a b", "twin", "twin"];
     let paths: Vec<_> = (0..)
         .zip(names)
-        .map(|(at, name)| {
-            let file = sandbox.file(&format!("source{at}/{name}"), 10_000, at + 5);
-            let torrent = send(&mut seed, &sandbox, &file, &format!("{at}.torrent"));
-            let folder = sandbox.folder(&format!("leech/{at}"));
+        .map(|(number, name)| {
+            let file = sandbox.file(&format!("source{number}/{name}"), 10_000, number + 5);
+            let torrent = send(&mut seed, &sandbox, &file, &format!("{number}.torrent"));
+            let folder = sandbox.folder(&format!("leech/{number}"));
             leech.run(&format!("download '{torrent}' {}", quoted(&folder)));
             folder.join(name)
         })
@@ -189,7 +189,8 @@ fn after_every_restart_wait_names_the_downloads_whose_files_are_gone_or_differ()
     leech.end();
     fs::remove_file(sandbox.path("leech/gone.bin")).unwrap();
     fs::write(sandbox.path("leech/other.bin"), "of a person").unwrap();
-    // Several times, because the start checks the files while the first command runs.
+    // `wait` may run before or after the check of the files at the start. Several starts make both
+    // orders likely.
     for _ in 0..5 {
         let mut leech = sandbox.peer("leech");
         let (kind, message) = leech.error_of("wait 60");

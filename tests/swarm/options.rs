@@ -61,7 +61,7 @@ fn words_after_two_dashes_are_not_options() {
 }
 
 #[test]
-fn comments_are_skipped_and_a_tilde_in_a_script_is_a_name() {
+fn comments_are_skipped_and_a_tilde_in_a_script_is_a_folder_name() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let folder = sandbox.folder("work");
@@ -78,7 +78,7 @@ fn comments_are_skipped_and_a_tilde_in_a_script_is_a_name() {
 fn at_a_prompt_a_tilde_is_the_home_folder() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
-    // The home folder of a process is its working folder here.
+    // In tests, the home folder of a process is its working folder.
     sandbox.file("nik/f", 1_000, 1);
     let mut nik = Terminal::peer(&sandbox, "nik");
     let output = nik.type_line("send '~/f'");

@@ -93,7 +93,7 @@ fn with_json_every_line_is_an_object() {
 }
 
 #[test]
-fn commands_after_torrent_set_mode_mean_the_same_as_alone() {
+fn torrent_set_mode_runs_the_command_that_it_names() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let file = sandbox.file("f", 200_000, 1);
@@ -301,11 +301,11 @@ fn peers_with_temporary_state_folders_continue_the_same_partial_file() {
     seed.kill();
     let folder = sandbox.folder("leech");
     let info = sandbox.tracker_info();
-    let download = |patience: &str| {
+    let download = |wait_command: &str| {
         let mut arguments = vec!["peer", "127.0.0.1:0", info.to_str().unwrap()];
         arguments.extend(["-c", "download ../seed/f.torrent"]);
         arguments.extend(["-c", "download ../seed/set.torrent --only b"]);
-        arguments.extend(["-c", patience]);
+        arguments.extend(["-c", wait_command]);
         run(&folder, &arguments, "")
     };
     let names = || {

@@ -82,7 +82,7 @@ fn a_torrent_file_that_cannot_be_written_is_refused_before_the_hashing() {
 }
 
 /// Runs the binary with a file system of 64 KiB at `small`, of which `filler` bytes are taken.
-/// None, with a report, if no file system can be mounted here.
+/// Returns None and reports why if no file system can be mounted here.
 fn run_with_small_disk(sandbox: &Sandbox, filler: &str, arguments: &[&str]) -> Option<Output> {
     const NO_MOUNT: i32 = 99;
     let small = quoted(&sandbox.folder("small"));
@@ -110,7 +110,7 @@ fn a_full_disk_is_found_before_the_hashing() {
     let info = sandbox.tracker_info();
     let info = info.to_str().unwrap();
     let full = "the disk or the quota is full (No space left on device): make room and try again\n";
-    // The disk of the `.torrent`.
+    // The disk for the `.torrent` is full.
     let send = format!("send {CANNOT_BE_HASHED} small/x.torrent");
     let send = ["peer", "127.0.0.1:0", info, "--dir", "state", "-c", &send];
     let create = [
@@ -127,7 +127,7 @@ fn a_full_disk_is_found_before_the_hashing() {
         let expected = format!("small/x.torrent: {full}");
         assert!(ended.stderr.ends_with(&expected), "{ended:?}");
     }
-    // The disk of the state folder: it has room for a small torrent only.
+    // The disk of the state folder has room only for a small torrent.
     let image = File::create(sandbox.path("image")).unwrap();
     image.set_len(4 << 30).unwrap();
     let send = [
@@ -185,7 +185,7 @@ fn a_folder_does_not_share_its_own_torrent() {
 }
 
 #[test]
-fn empty_folders_are_named_once_as_left_out() {
+fn one_note_names_all_empty_folders_that_are_left_out() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     sandbox.file("set/a", 1_000, 1);
@@ -215,8 +215,8 @@ fn empty_folders_are_named_once_as_left_out() {
     assert_eq!((created.code, &*created.stderr), (Some(0), ""));
 }
 
-/// The binary with these arguments under a umask.
-fn under_umask(umask: &str, folder: &Path, arguments: &[&str]) -> Command {
+/// A command that runs the binary with these arguments and this umask.
+fn command_with_umask(umask: &str, folder: &Path, arguments: &[&str]) -> Command {
     let prepared = command(folder, &[]);
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\""), BINARY]);
@@ -248,10 +248,10 @@ fn new_files_and_folders_have_the_mode_that_the_umask_leaves() {
         let mut arguments = vec!["peer", "127.0.0.1:0", info.to_str().unwrap(), "--dir"];
         arguments.extend([state.to_str().unwrap(), "-c", &download, "-c", "wait 60"]);
         arguments.extend(["-c", "send set/plain sent.torrent"]);
-        let ended = run_command(under_umask(umask, &folder, &arguments));
+        let ended = run_command(command_with_umask(umask, &folder, &arguments));
         assert_eq!(ended.code, Some(0), "{ended:?}");
         let create = ["torrent", "create", "set/plain", "-o", "made.torrent"];
-        let ended = run_command(under_umask(umask, &folder, &create));
+        let ended = run_command(command_with_umask(umask, &folder, &create));
         assert_eq!(ended.code, Some(0), "{ended:?}");
         let umask = u32::from_str_radix(umask, 8).unwrap();
         for (name, full) in [
@@ -309,7 +309,7 @@ fn a_copy_has_the_times_of_the_original_and_they_do_not_count_as_a_change() {
     assert_eq!(status["shares"][0]["trouble"], Value::Null, "{status}");
     let log = fs::read_to_string(&leech.log).unwrap();
     assert!(!log.contains("checking it"), "{log}");
-    // A magnet link does not have the times. The peers that have them send them.
+    // A magnet link does not contain the times. Peers that have the times send them.
     let mut other = sandbox.peer("other");
     let hash = sent["info_hash"].as_str().unwrap();
     other.run(&format!("download 'magnet:?xt=urn:btih:{hash}'"));

@@ -7,7 +7,8 @@ use crate::common::sandbox::Sandbox;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What a folder of this checkout contains. Nothing, with a notice, if the folder is missing.
+/// The entries of a folder of this checkout. If the folder is missing, reports this and returns no
+/// entries.
 fn entries(path: &str) -> Vec<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     let Ok(entries) = fs::read_dir(&path) else {

@@ -40,7 +40,7 @@ fn a_hangup_ends_a_peer_gracefully() {
 }
 
 /// Sends signals to the process without a pause.
-fn signal_at_once(process: &Process, signals: &[&str]) {
+fn send_together(process: &Process, signals: &[&str]) {
     let script = "process=$1; shift; for signal; do kill \"-$signal\" \"$process\"; done";
     let process = process.id().to_string();
     let arguments = [&["-c", script, "sh", &process], signals].concat();
@@ -49,7 +49,7 @@ fn signal_at_once(process: &Process, signals: &[&str]) {
 }
 
 #[test]
-fn signals_at_once_end_a_peer_gracefully_and_a_later_one_at_once_unless_it_is_a_hangup() {
+fn signals_sent_together_end_a_peer_gracefully_and_a_later_sigint_or_sigterm_kills_it() {
     let sandbox = Sandbox::new();
     let tracker = FakeTracker::naming(&[]);
     set_only_tracker(&sandbox, tracker.address());
@@ -72,7 +72,7 @@ fn signals_at_once_end_a_peer_gracefully_and_a_later_one_at_once_unless_it_is_a_
         wait_for_log_line(&peer.log, &["/announce answers"]);
         let before = tracker.requests().len();
         let held = tracker.hold();
-        signal_at_once(&peer.process, first);
+        send_together(&peer.process, first);
         tracker.wait_for_requests(|requests| {
             let mut new = requests.iter().skip(before);
             new.any(|request| request.contains("event=stopped"))
@@ -84,7 +84,7 @@ fn signals_at_once_end_a_peer_gracefully_and_a_later_one_at_once_unless_it_is_a_
             });
             drop(held);
         } else {
-            // It counts as a later one only after a moment.
+            // A signal counts as a later one only if it comes at least 200 ms after the first.
             wait_until("the peer has ended", || {
                 peer.process.signal(&format!("-{later}"));
                 peer.process.has_ended()
@@ -107,12 +107,12 @@ fn timeout_ends_a_tracker_gracefully() {
     let arguments = [&arguments[..], &more].concat();
     let folder = sandbox.folder("tracker");
     let tracker = Process::spawn(prepared(Command::new("timeout"), &folder, &arguments));
-    // `timeout` acts as at the end of its time.
+    // On SIGTERM, `timeout` does what it does when its time is up.
     tracker.signal("-TERM");
     assert_eq!(tracker.wait().0.code(), Some(0));
 }
 
-/// Whether a signal was sent to the process that it has not received. False if it has ended.
+/// Whether a signal is pending for the process. False if the process has ended.
 fn has_pending_signal(process: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));

@@ -41,7 +41,8 @@ impl TorrentOfFolder {
         fs::write(path, content).unwrap();
     }
 
-    /// The lines that `torrent check` prints. They must agree with its exit code.
+    /// The lines that `torrent check` prints. Asserts that it prints to standard output and exits
+    /// with 0, or prints to standard error and exits with 1.
     fn check(&self, path: &str) -> Vec<String> {
         let checked = self.run(&["torrent", "check", "set.torrent", path]);
         let good = checked.stderr.is_empty();
@@ -71,7 +72,7 @@ fn check_names_each_file_that_differs() {
     ];
     assert_eq!(folder.check("set"), expected);
     folder.write("a", 24_576);
-    // A bad piece that is in two files: neither of them is blamed alone.
+    // The bad piece is in two files, so that each of them may be bad.
     folder.flip("b", 0);
     let expected = [
         "error: set/a: may be bad: 1 bad piece in common with other files".to_owned(),

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub(in crate::cli) struct DoctorArguments {
     /// The address that the peer listens on.
     pub(in crate::cli) listen: HostPort,
-    /// The file that names the trackers.
+    /// The file that lists the trackers.
     pub(in crate::cli) tracker_info: PathBuf,
     /// The peer's state folder.
     pub(in crate::cli) dir: Option<PathBuf>,

@@ -11,20 +11,21 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The options of a line. Each has the value that was typed, or `""` if it takes no value.
-pub(super) type GivenOptions = Vec<(&'static str, String)>;
+/// The options of one command, as typed: the name of each option, and its value, or `""` if the
+/// option takes no value.
+pub(super) type TypedOptions = Vec<(&'static str, String)>;
 
 /// The arguments and options as typed. [`CommandEntry::parse`](super::CommandEntry) checks the
 /// number of arguments.
 pub(super) struct CommandWords<'a> {
     words: &'a [String],
-    options: &'a GivenOptions,
+    options: &'a TypedOptions,
     usage: String,
 }
 
 impl<'a> CommandWords<'a> {
     /// The words typed for a command with this usage.
-    pub(super) fn new(words: &'a [String], options: &'a GivenOptions, usage: String) -> Self {
+    pub(super) fn new(words: &'a [String], options: &'a TypedOptions, usage: String) -> Self {
         Self {
             words,
             options,

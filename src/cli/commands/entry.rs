@@ -1,7 +1,7 @@
 //! One command of the table: its name and arguments, its help, and how its arguments are read.
 
 use super::command::Command;
-use super::command_words::{CommandWords, GivenOptions};
+use super::command_words::{CommandWords, TypedOptions};
 use super::nearest::nearest;
 use crate::base::escape;
 use crate::cli::command_error::CommandError;
@@ -117,8 +117,8 @@ impl CommandEntry {
     pub(super) fn split_options(
         &self,
         words: &[String],
-    ) -> Result<(Vec<String>, GivenOptions), CommandError> {
-        let (mut rest, mut options) = (Vec::new(), GivenOptions::new());
+    ) -> Result<(Vec<String>, TypedOptions), CommandError> {
+        let (mut rest, mut options) = (Vec::new(), TypedOptions::new());
         let mut words = words.iter();
         while let Some(word) = words.next() {
             if word == "--" {

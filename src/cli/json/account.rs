@@ -1,5 +1,5 @@
-//! Groups, their members, requests, decisions and catalogues as JSON objects. Where one value has
-//! two keys, such as `standing` and `role`, one of them is an older name.
+//! Groups, their members, requests, decisions and catalogues as JSON objects. Some values also have
+//! an older key, such as `standing` for `role`: see `docs/cli.md`, "JSON".
 
 use super::value::{JsonValue, object, plain};
 use crate::cli::render::time;

@@ -14,7 +14,7 @@ const BOB: Holder = Holder::Account([2; 16]);
 struct Test {
     places: Places,
     start: Instant,
-    last: u64,
+    last_number: u64,
     /// Connections to which the server owes an answer.
     owed_answers: Vec<u64>,
 }
@@ -24,7 +24,7 @@ impl Test {
         Self {
             places: Places::new(limits),
             start: Instant::now(),
-            last: 0,
+            last_number: 0,
             owed_answers: Vec::new(),
         }
     }
@@ -40,11 +40,11 @@ impl Test {
     }
 
     fn admit_from(&mut self, ip: IpAddr, is_trusted: bool) -> Result<Option<u64>, Full> {
-        self.last += 1;
-        let now = self.at(self.last);
+        self.last_number += 1;
+        let now = self.at(self.last_number);
         let server_waits_for = |number| !self.owed_answers.contains(&number);
         self.places
-            .admit(self.last, ip, is_trusted, now, &server_waits_for)
+            .admit(self.last_number, ip, is_trusted, now, &server_waits_for)
     }
 }
 
@@ -106,7 +106,10 @@ fn authenticated_connections_count_for_their_account_and_not_for_their_address()
         test.places.authenticate(number, ALICE).unwrap();
     }
     assert_eq!(test.admit(1), Ok(None));
-    assert!(test.places.authenticate(5, ALICE).is_err(), "she has four");
+    assert!(
+        test.places.authenticate(5, ALICE).is_err(),
+        "Alice has four connections"
+    );
     test.places.authenticate(5, BOB).unwrap();
     assert_eq!(test.admit(1), Ok(None));
     test.places.authenticate(6, BOB).unwrap();
@@ -123,14 +126,14 @@ fn authenticated_connections_count_for_their_account_and_not_for_their_address()
 #[test]
 fn trusted_addresses_have_reserved_places_and_must_authenticate_there() {
     let mut test = Test::new(LIMITS);
-    let near = IpAddr::from([127, 0, 0, 1]);
+    let loopback = IpAddr::from([127, 0, 0, 1]);
     for host in 1..=8 {
         assert_eq!(test.admit(host), Ok(None));
     }
-    assert_eq!(test.admit_from(near, true), Ok(None));
-    assert_eq!(test.admit_from(near, true), Ok(None));
+    assert_eq!(test.admit_from(loopback, true), Ok(None));
+    assert_eq!(test.admit_from(loopback, true), Ok(None));
     assert_eq!(
-        test.admit_from(near, true),
+        test.admit_from(loopback, true),
         Ok(Some(1)),
         "both reserved places are taken"
     );

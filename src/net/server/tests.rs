@@ -22,7 +22,7 @@ fn listener() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
 }
 
-fn echo(limits: PlaceLimits, silence_limit: Duration) -> Server {
+fn start_echo_server(limits: PlaceLimits, silence_limit: Duration) -> Server {
     let serve = |incoming: IncomingConnection| {
         let (mut byte, mut stream) = ([0], &*incoming.stream);
         while matches!(stream.read(&mut byte), Ok(1)) {
@@ -54,8 +54,8 @@ fn wait_until(mut holds: impl FnMut() -> bool) {
 }
 
 #[test]
-fn a_connection_beyond_the_cap_is_refused_and_a_stop_closes_open_connections() {
-    let server = echo(PlaceLimits::fixed(2, 2), LONG);
+fn a_connection_beyond_the_limit_is_refused_and_a_stop_closes_open_connections() {
+    let server = start_echo_server(PlaceLimits::fixed(2, 2), LONG);
     let (first, second) = (connect(&server), connect(&server));
     assert!(is_echoed(&first) && is_echoed(&second));
     assert!(!is_echoed(&connect(&server)), "the third is refused");
@@ -65,7 +65,7 @@ fn a_connection_beyond_the_cap_is_refused_and_a_stop_closes_open_connections() {
 
 #[test]
 fn a_silent_connection_gives_way_and_one_with_a_thread_does_not() {
-    let server = echo(PlaceLimits { total: 2, ..LARGE }, LONG);
+    let server = start_echo_server(PlaceLimits { total: 2, ..LARGE }, LONG);
     let served = connect(&server);
     assert!(is_echoed(&served));
     let mut silent = connect(&server);
@@ -80,7 +80,7 @@ fn a_silent_connection_gives_way_and_one_with_a_thread_does_not() {
 #[test]
 fn a_silent_connection_is_closed_and_delays_no_other() {
     let silence_limit = Duration::from_millis(300);
-    let server = echo(LARGE, silence_limit);
+    let server = start_echo_server(LARGE, silence_limit);
     let started = Instant::now();
     let mut silent = connect(&server);
     let other = connect(&server);
@@ -96,7 +96,7 @@ fn a_silent_connection_is_closed_and_delays_no_other() {
 
 #[test]
 fn a_connection_that_has_ended_no_longer_counts_against_the_limits() {
-    let server = echo(PlaceLimits::fixed(1, 1), LONG);
+    let server = start_echo_server(PlaceLimits::fixed(1, 1), LONG);
     for _ in 0..20 {
         let mut stream = connect(&server);
         assert!(is_echoed(&stream));
@@ -118,7 +118,7 @@ struct TestSession {
 }
 
 impl TestSession {
-    fn thread(&self) -> Job {
+    fn thread_job(&self) -> Job {
         let stream = Arc::clone(&self.stream);
         Box::new(move || {
             let _ = (&*stream).write_all(b"t");
@@ -148,7 +148,7 @@ impl Session for TestSession {
             return Next::Move(wanted);
         }
         match byte {
-            Some(b't') => return Next::Thread(self.thread()),
+            Some(b't') => return Next::Thread(self.thread_job()),
             Some(b'q') => return Next::End,
             Some(b'n') => self.handles.send(self.handle.clone()).unwrap(),
             Some(byte) => drop(send_now(&self.stream, &[byte])),

@@ -96,12 +96,12 @@ impl ClusterTls {
             .with_custom_certificate_verifier(Arc::clone(&verifier) as _)
             .with_client_cert_resolver(certified_key);
         config.resumption = Resumption::disabled();
-        let wanted = PROTOCOLS.iter().filter(|(of, _)| *of == purpose);
-        config.alpn_protocols = wanted.map(|(_, name)| name.to_vec()).collect();
+        let protocols = PROTOCOLS.iter().filter(|(named, _)| *named == purpose);
+        config.alpn_protocols = protocols.map(|(_, name)| name.to_vec()).collect();
         let connection = ClientConnection::new(Arc::new(config), tracker_name()?);
         let connection = connection.map_err(TlsError::Certificate)?;
-        let done = TlsStream::handshake(socket, connection.into(), Inbound::default(), limit);
-        done.map_err(|error| match verifier.found() {
+        let stream = TlsStream::handshake(socket, connection.into(), Inbound::default(), limit);
+        stream.map_err(|error| match verifier.found() {
             Some(found) if found != expected => TlsError::OtherCluster { expected, found },
             _ => TlsError::Handshake(error),
         })

@@ -18,7 +18,9 @@ const LARGE_CHUNK_BYTES: usize = 64 << 10;
 #[derive(Debug, Default)]
 pub(super) struct Inbound {
     buffer: Vec<u8>,
+    /// Bytes at the start of `buffer` that the TLS connection has read.
     consumed: usize,
+    /// Bytes at the start of `buffer` that came from the socket.
     arrived: usize,
 }
 

@@ -20,9 +20,10 @@ pub struct NonblockingTls {
     connection: Connection,
     /// Bytes of the socket that the TLS connection has not taken yet.
     unread: Vec<u8>,
-    /// Encrypted bytes that the socket has not taken yet, from `sent` on.
+    /// Encrypted bytes for the socket. It has taken the first `sent` of them.
     outbound: Vec<u8>,
     sent: usize,
+    /// Whether the other side has sent `close_notify`.
     has_ended: bool,
 }
 
@@ -73,7 +74,7 @@ impl NonblockingTls {
         Ok(match (plaintext.len() > before, self.has_ended) {
             (true, _) => Received::Bytes,
             (false, true) => Received::End,
-            // A record has not arrived whole.
+            // Only a part of a record has arrived.
             (false, false) => Received::Nothing,
         })
     }
@@ -109,8 +110,8 @@ impl NonblockingTls {
     pub fn flush(&mut self) -> io::Result<bool> {
         // TLS has messages of its own, for example the answer to an update of keys.
         self.take_records()?;
-        while let Some(rest) = self.outbound.get(self.sent..).filter(|it| !it.is_empty()) {
-            match send_now(&self.socket, rest)? {
+        while let Some(unsent) = self.outbound.get(self.sent..).filter(|it| !it.is_empty()) {
+            match send_now(&self.socket, unsent)? {
                 0 => return Ok(false),
                 sent => self.sent += sent,
             }
@@ -127,8 +128,8 @@ impl NonblockingTls {
         let _ = self.connection.read_tls(&mut NothingYet);
     }
 
-    /// The same connection, for a thread that may wait. [`NonblockingTls::flush`] must have sent
-    /// everything before.
+    /// Turns the connection into a stream with calls that block. [`NonblockingTls::flush`] must
+    /// have sent everything before.
     pub fn into_stream(self) -> TlsStream {
         let inbound = Inbound::with_bytes(&self.unread);
         TlsStream::from_parts(self.socket, self.connection, inbound)
@@ -211,8 +212,8 @@ struct IsKeyNeeded(bool);
 pub enum HandshakeProgress {
     /// The handshake waits for the socket.
     Waits(Interest),
-    /// It is done. A caller whose purpose is not [`ConnectionPurpose::Peer`] has proved that it
-    /// holds the key of the cluster.
+    /// The handshake is done. A caller whose purpose is not [`ConnectionPurpose::Peer`] has proved
+    /// that it holds the key of the cluster.
     Done(Box<NonblockingTls>, ConnectionPurpose),
 }
 

@@ -7,7 +7,7 @@
 //! carried out the write answers "done".
 
 use super::connection::TimeLimits;
-use super::open_attempts::{OpenAttempts, unknown};
+use super::open_attempts::{OpenAttempts, unknown_outcome};
 use super::{AccountError, Round, RoundReply, cannot_answer_now, ends_login};
 use crate::wire::HostPort;
 use crate::wire::access::{AccessErrorKind, AccessReplyMessage, AccessRequest};
@@ -138,7 +138,7 @@ impl<'a> Attempts<'a> {
     /// [`Round::end`].
     pub(super) fn end(self, round: Round) -> Result<RoundReply, AccountError> {
         if self.open.is_answer_missing() {
-            return Err(unknown(self.ask, round.summary()));
+            return Err(unknown_outcome(self.ask, round.summary()));
         }
         match self.open.into_unsaved() {
             Some(reply) => Ok(RoundReply::of(reply)),

@@ -7,7 +7,8 @@ use crate::wire::access::{AccessErrorKind, AccessRefusal};
 use crate::wire::control::ControlError;
 use crate::wire::name::Label;
 
-/// Why a command about accounts and groups failed. Each has a [`AccountError::kind`] for scripts.
+/// Why a command about accounts and groups failed. Each error has an [`AccountError::kind`] for
+/// scripts.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// Nobody is logged in at this peer.
@@ -78,7 +79,7 @@ pub(super) enum ConnectionError {
     #[error("it closed the connection without an answer")]
     NoAnswer,
     /// The message is neither a hint nor the reply to the request.
-    #[error("it answered to another request")]
+    #[error("it answered another request")]
     UnrelatedMessage,
     /// The connection broke.
     #[error(transparent)]

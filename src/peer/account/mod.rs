@@ -356,7 +356,7 @@ impl Account {
         let reply = self.command.wait_for(work, || asked_tracker.get());
         reply.map_err(AccountError::Thread)?.unwrap_or_else(|| {
             Err(match ask.is_write() {
-                true => open_attempts::unknown(ask, AccountError::Interrupted.to_string()),
+                true => open_attempts::unknown_outcome(ask, AccountError::Interrupted.to_string()),
                 false => AccountError::Interrupted,
             })
         })

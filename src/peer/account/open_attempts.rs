@@ -1,5 +1,5 @@
 //! The open attempts of a write, and the error that is reported while there are any. An attempt is
-//! open if it may have carried out the write, but no tracker has said so.
+//! open if its tracker may have carried out the write, but has not said so.
 
 use super::AccountError;
 use crate::wire::HostPort;
@@ -52,14 +52,14 @@ impl OpenAttempts {
     pub(super) fn error_for(&self, ask: &AccessRequest, error: AccountError) -> AccountError {
         match error {
             AccountError::UnknownOutcome { .. } => error,
-            error if self.may_be_done() => unknown(ask, error.to_string()),
+            error if self.may_be_done() => unknown_outcome(ask, error.to_string()),
             error => error,
         }
     }
 }
 
 /// Makes the error for a write with an unknown outcome.
-pub(super) fn unknown(ask: &AccessRequest, troubles: String) -> AccountError {
+pub(super) fn unknown_outcome(ask: &AccessRequest, troubles: String) -> AccountError {
     let advice = advice(ask);
     AccountError::UnknownOutcome { troubles, advice }
 }
@@ -69,10 +69,10 @@ fn advice(ask: &AccessRequest) -> &'static str {
     match ask {
         AccessRequest::CreateUser { .. } => "if login succeeds, the account was created",
         AccessRequest::ChangePassword { .. } => {
-            "if login succeeds with the new password, it was changed"
+            "if login succeeds with the new password, the password was changed"
         }
         AccessRequest::Publish { .. } => {
-            "list_files shows whether it was published; upload_file again serves it here"
+            "list_files shows whether it was published; run upload_file again to serve it here"
         }
         AccessRequest::Withdraw { .. } => "list_files shows whether it was done",
         AccessRequest::AcceptRequest { .. }

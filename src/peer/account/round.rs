@@ -75,13 +75,17 @@ impl Round {
         self.troubles.push(trouble);
     }
 
-    /// Handles a refusal that is not the outcome of the request.
+    /// Handles a refusal that is not the outcome of the request. The first refusal counts, except
+    /// that any refusal replaces an earlier one of a tracker that refuses all requests.
     pub(super) fn on_refusal(&mut self, reply: AccessReplyMessage) {
         let Err(refused) = &reply.result else { return };
         self.has_starting_tracker |= refused.kind == AccessErrorKind::Starting;
         self.login_ended_count += usize::from(ends_login(refused.kind));
-        let weaker = |before: &AccessReplyMessage| matches!(&before.result, Err(refused) if refused.kind.refuses_all_requests());
-        if self.refused.as_ref().is_none_or(weaker) {
+        let is_replaceable = |before: &AccessReplyMessage| {
+            let refused = before.result.as_ref().err();
+            refused.is_some_and(|refused| refused.kind.refuses_all_requests())
+        };
+        if self.refused.as_ref().is_none_or(is_replaceable) {
             self.refused = Some(reply);
         }
     }
@@ -112,7 +116,7 @@ impl Round {
         let untrusted = self.untrusted.as_ref().map(ToString::to_string);
         let refused = self.refused.as_ref();
         let refused = refused.and_then(|reply| reply.result.as_ref().err());
-        let refused = refused.map(|refused| format!("the one that answers says: {refused}"));
+        let refused = refused.map(|refused| format!("one tracker says: {refused}"));
         let troubles = self.troubles.iter().cloned();
         let all: Vec<String> = troubles.chain(untrusted).chain(refused).collect();
         all.join("; ")
@@ -175,11 +179,7 @@ pub(super) mod tests {
         silent.on_silence("x: gone".to_owned(), false);
         let error = silent.end().unwrap_err();
         assert_eq!(error.kind(), "unreachable");
-        assert!(
-            error
-                .to_string()
-                .contains("x: gone; the one that answers says: why")
-        );
+        assert!(error.to_string().contains("x: gone; one tracker says: why"));
         // A tracker that cannot answer now may still accept the login.
         for kind in ["busy", "not-saved", "not-serving", "starting"] {
             for kinds in [[kind, "session-ended"], ["session-ended", kind]] {

@@ -115,8 +115,8 @@ impl Account {
     }
 
     /// Announces to a group's swarms at the trackers of the group, and calls `on_answer` with each
-    /// answer. One tracker that accepts is enough. Returns the trouble with the others, if there is
-    /// any.
+    /// answer. Succeeds if one tracker accepts. Then returns a text about trouble with the other
+    /// trackers or with the login file, if there is any.
     pub(crate) fn announce(
         &self,
         group: &Label,
@@ -171,10 +171,10 @@ impl Account {
         }
     }
 
-    /// `changed` are the shares of the group that the user published and whose files have changed.
-    /// Reports them to the trackers of the group. Returns all shares of the group whose files have
-    /// changed, as far as the trackers know, also those of other publishers. Asks nothing and
-    /// returns none if a tracker of the previous version has lately not understood such a request.
+    /// Reports `changed` to the trackers of the group: those of its shares that the user published
+    /// and whose files have changed. Returns all shares of the group whose files have changed, as
+    /// far as the trackers know, including those of other publishers. Sends nothing and returns no
+    /// shares if a tracker of the previous version has lately not understood a new request.
     ///
     /// # Errors
     /// [`AccountError::NoFinalAnswer`] if no tracker answers; otherwise see [`AccountError`].
@@ -230,7 +230,7 @@ impl Account {
     }
 }
 
-/// A share's name as the protocol carries it. A name that does not fit belongs to no share.
+/// The name of a share, for a request. A name that cannot be sent belongs to no share.
 fn sent_name(name: &str) -> Result<ShortText, AccountError> {
     ShortText::new(name).ok_or_else(|| AccountError::NoSuchName(name.chars().take(80).collect()))
 }

@@ -28,13 +28,13 @@ pub(crate) struct AnnounceContents {
 pub(crate) trait Announced: Debug + Send + Sync {
     fn info_hash(&self) -> InfoHash;
 
-    /// The name that a person uses for it.
+    /// The name that a person uses for the swarm.
     fn name(&self) -> &str;
 
-    /// The trackers of its metainfo or magnet link, in tiers (BEP 12). More may be added later.
+    /// The trackers of the metainfo or magnet link, in tiers (BEP 12). More may be added later.
     fn tiers(&self) -> Vec<Vec<String>>;
 
-    /// Which of these trackers it is announced to.
+    /// Which of these trackers the swarm is announced to.
     fn tier_policy(&self) -> TierPolicy;
 
     /// When the first announce is due, at `now` or later.
@@ -46,11 +46,12 @@ pub(crate) trait Announced: Debug + Send + Sync {
     /// none is due, a partial seed announces `paused` (BEP 21).
     fn contents(&self, event: Option<AnnounceEvent>) -> AnnounceContents;
 
-    /// Whether it downloads and has no peer to request from. For a magnet search: whether it still
-    /// looks for the metadata.
+    /// Whether the transfer downloads and has no peer to request from. For a magnet search: whether
+    /// the search still looks for the metadata.
     fn lacks_peers(&self) -> bool;
 
-    /// Whether it downloads and nothing has arrived lately. `now` is the peer's clock.
+    /// Whether the transfer downloads and nothing has arrived lately. Always `false` for a magnet
+    /// search. `now` is the peer's clock.
     fn is_starved(&self, now: Duration) -> bool;
 
     /// Adds addresses of peers that a tracker returned or a person named.

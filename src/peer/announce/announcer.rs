@@ -5,7 +5,7 @@
 //! the bytes (`http`, `udp`).
 
 use super::http::{self, HttpTrackers};
-use super::named_peers::TrackerNames;
+use super::named_peers::NamedPeerLookUp;
 use super::plan::{AnnouncePlan, AnnounceResult, OpenAnnounce, SwarmAtTracker};
 use super::udp::{self, UdpTrackers};
 use super::{
@@ -36,7 +36,7 @@ pub(crate) struct Announcer {
     pub(crate) tracker_info: TrackerInfoFile,
     http: HttpTrackers,
     udp: UdpTrackers,
-    names: TrackerNames,
+    named_peer_look_up: NamedPeerLookUp,
     plan: Mutex<TimedPlan>,
     /// An announce may be due earlier than the threads know, or the plan has ended.
     earlier: Condvar,
@@ -63,7 +63,7 @@ impl Announcer {
             tracker_info: TrackerInfoFile::new(tracker_info),
             http: HttpTrackers::new(source),
             udp: UdpTrackers::new(source),
-            names: TrackerNames::default(),
+            named_peer_look_up: NamedPeerLookUp::default(),
             plan: Mutex::default(),
             earlier: Condvar::new(),
             settled: Condvar::new(),
@@ -147,7 +147,7 @@ impl Announcer {
                     swarm.give_up_peers("the tracker that named it has failed");
                 }
                 swarm.add_peers(result.peers);
-                self.names.call(swarm, &result.named_peers);
+                self.named_peer_look_up.call(swarm, &result.named_peers);
             }
         }
     }

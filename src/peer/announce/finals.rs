@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long one announce may take. A tracker that does not answer gets no further one.
+/// How long one announce may take. A tracker that does not answer gets no further announce. All
+/// announces together may take this time, extended by [`EACH`] for every announce.
 const LIMIT: Duration = Duration::from_secs(3);
-/// Each announce extends the time limit for all announces by this time.
+/// The time limit for all announces grows by this time with each announce.
 const EACH: Duration = Duration::from_millis(1);
 /// The longest time limit for all announces, whatever their number.
 const MAX_LIMIT: Duration = Duration::from_secs(10);
@@ -57,7 +58,7 @@ pub(super) fn send_all<P: Send>(
         for _ in 0..threads {
             let thread = thread::Builder::new().name("final-announces".to_owned());
             if let Err(error) = thread.spawn_scoped(scope, work) {
-                return log::warn!("some final announces are not sent: {error}");
+                return log::warn!("some final announces may not be sent: {error}");
             }
         }
     });
@@ -90,8 +91,8 @@ fn connections<P>(trackers: &[ToTracker<P>]) -> Vec<&ToTracker<P>> {
 }
 
 impl<P> ToTracker<P> {
-    /// Sends the waiting announces, one after another. Stops when an announce to this tracker has
-    /// no answer, over this connection or another.
+    /// Sends the waiting announces, one after another. Stops at the deadline, or when an announce
+    /// to this tracker has no answer, over this connection or another.
     fn send(&self, deadline: Instant, send: impl Fn(&FinalAnnounce<P>, Duration) -> bool) {
         while !self.has_failed.load(Ordering::Relaxed) {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The maximum number of addresses used per host name.
-const ADDRESSES: usize = 4;
+const MAX_ADDRESSES: usize = 4;
 
 /// Adds peers, written as `HOST:PORT`, to a swarm, which calls them.
 pub(crate) fn call(swarm: Arc<dyn Announced>, peers: &[String]) {
@@ -23,15 +23,16 @@ pub(crate) fn call(swarm: Arc<dyn Announced>, peers: &[String]) {
     look_up(swarm, peers.to_vec(), ());
 }
 
-/// Looks up the host names that trackers return, one answer at a time. So a tracker cannot start
-/// many threads. The names in answers that arrive meanwhile are skipped; trackers repeat them.
+/// Looks up the host names that trackers return, one answer at a time. So a tracker cannot make
+/// this peer start many threads. The names in answers that arrive during a look-up are skipped:
+/// later answers repeat them.
 #[derive(Debug, Default)]
-pub(super) struct TrackerNames {
+pub(super) struct NamedPeerLookUp {
     is_running: Arc<AtomicBool>,
 }
 
-impl TrackerNames {
-    /// Adds the peers to a swarm, which calls them.
+impl NamedPeerLookUp {
+    /// Adds the peers to a swarm, which calls them. Does nothing while a look-up is running.
     pub(super) fn call(&self, swarm: Arc<dyn Announced>, peers: &[HostPort]) {
         if peers.is_empty() || self.is_running.swap(true, Ordering::Relaxed) {
             return;
@@ -61,7 +62,7 @@ fn look_up(swarm: Arc<dyn Announced>, peers: Vec<String>, running: impl Send + '
         let _running = running;
         for peer in peers {
             match peer.to_socket_addrs() {
-                Ok(addresses) => swarm_of_thread.add_peers(addresses.take(ADDRESSES).collect()),
+                Ok(addresses) => swarm_of_thread.add_peers(addresses.take(MAX_ADDRESSES).collect()),
                 Err(error) => log::info!("{}: {peer}: {error}", swarm_of_thread.name()),
             }
         }
@@ -128,12 +129,12 @@ mod tests {
     fn after_a_look_up_that_panics_the_next_one_runs() {
         let (sender, added) = channel();
         let swarm: Arc<dyn Announced> = Arc::new(Panicking(sender));
-        let names = TrackerNames::default();
+        let look_up = NamedPeerLookUp::default();
         for _ in 0..2 {
-            names.call(Arc::clone(&swarm), &["127.0.0.1:1".parse().unwrap()]);
+            look_up.call(Arc::clone(&swarm), &["127.0.0.1:1".parse().unwrap()]);
             added.recv_timeout(PATIENCE).unwrap();
             let begun = Instant::now();
-            while names.is_running.load(Ordering::Relaxed) {
+            while look_up.is_running.load(Ordering::Relaxed) {
                 assert!(begun.elapsed() < PATIENCE, "the look-up never ends");
                 std::thread::yield_now();
             }

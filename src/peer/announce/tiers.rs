@@ -1,18 +1,19 @@
-//! Which trackers of a torrent are announced to (BEP 12, BEP 27).
+//! The choice of the trackers to which a torrent is announced (BEP 12, BEP 27).
 //!
-//! BEP 12 has two interpretations. The literal one: the trackers are tried in order, each tier in a
-//! random order. Only the first that answers is announced to, and it moves to the front of its
-//! tier. Those that failed before it are tried again later. The other interpretation announces to
-//! all trackers. Here the literal one applies, with these exceptions:
+//! BEP 12 has two interpretations. In the literal one, the peer tries the tiers in order, and the
+//! trackers of each tier in a random order. It announces only to the first tracker that answers,
+//! and moves this tracker to the front of its tier. Later it tries the trackers that failed before
+//! this one again. In the other interpretation, the peer announces to all trackers. This module
+//! uses the literal one, with these exceptions:
 //!
 //! - A starved download ([`Tiers::extend_if_starved`]) announces to twice as many trackers, because
 //!   another tracker may know other peers. While it stays starved, the number doubles again and
 //!   again. Seeds, and downloads that receive data, use no further trackers.
 //! - A magnet link starts with all its trackers: it does not order them, and any peer may have the
 //!   metadata.
-//! - Trackers of this product do not share the peers of open swarms with each other. So the
-//!   trackers of TRACKER_INFO are always announced to. If a tracker of a torrent reports that it is
-//!   of this product, all trackers of the torrent are announced to from then on.
+//! - Trackers of this product do not share the peers of open swarms with each other. So a peer
+//!   always announces to all trackers of TRACKER_INFO. If a tracker of a torrent reports that it is
+//!   of this product, the peer announces to all trackers of the torrent from then on.
 //!
 //! A private torrent (BEP 27) is announced to one tracker only, even if that is a tracker of this
 //! product. If this tracker fails, another one takes its place, and the peers that the failed one
@@ -30,7 +31,7 @@ use std::time::{Duration, Instant};
 /// find and call the existing seeds, and each seed runs its choker in that time.
 const STARVED_LIMIT: Duration = Duration::from_secs(10);
 
-/// Which of its trackers a torrent is announced to.
+/// To which of its trackers a torrent is announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TierPolicy {
     /// In order, until enough have answered: one at first, more for a starved download.
@@ -98,8 +99,8 @@ impl Tiers {
         self.tiers.iter().all(Vec::is_empty)
     }
 
-    /// Marks the torrent as private, which a magnet link does not say. `has_failed` returns whether
-    /// the last announce to a tracker failed.
+    /// Marks the torrent as private. A magnet link does not say whether its torrent is.
+    /// `has_failed` returns whether the last announce to a tracker failed.
     pub(super) fn set_private(&mut self, has_failed: impl Fn(&str) -> bool) {
         if self.policy != TierPolicy::OneTracker {
             self.policy = TierPolicy::OneTracker;
@@ -156,7 +157,7 @@ impl Tiers {
         // An announce made before the torrent was known to be private may have gone to a tracker
         // that the torrent does not name.
         let is_own = self.tiers.iter().flatten().any(|own| own == url);
-        if !is_own || self.current_or_next().is_some_and(|one| one != url) {
+        if !is_own || self.current_or_next().is_some_and(|current| current != url) {
             return PeerUpdate::Ignore;
         }
         self.failed.clear();
@@ -179,7 +180,7 @@ impl Tiers {
         let all = self.tiers.iter().flatten();
         let mut missing = match (self.policy, self.current_or_next()) {
             (TierPolicy::InOrder, _) => self.target,
-            (TierPolicy::OneTracker, Some(one)) => return vec![one.to_owned()],
+            (TierPolicy::OneTracker, Some(url)) => return vec![url.to_owned()],
             // If all have failed, all are tried again until one answers.
             (TierPolicy::OneTracker, None) | (TierPolicy::All, _) => usize::MAX,
         };
@@ -215,7 +216,7 @@ fn is_kept(url: &str) -> bool {
 pub(super) enum PeerUpdate {
     /// The peers in the answer are added.
     Add,
-    /// The answer is ignored: a private torrent is announced to another tracker by now.
+    /// The answer is ignored: it is not from the current tracker of a private torrent.
     Ignore,
     /// The peers in the answer replace the known ones, which came from the failed tracker of a
     /// private torrent (BEP 27).

@@ -57,29 +57,31 @@ impl Started {
 ///   share is put into this folder again.
 ///
 /// # Errors
-/// When the destination cannot be used. Or when this peer has had the complete share there and
-/// nothing is there now: its disk may not be mounted, so nothing is begun anew.
+/// - The destination cannot be used.
+/// - This peer has had the complete share there, and nothing is there now. Its disk may not be
+///   mounted, so the download does not begin again.
+/// - This peer downloads the share to this place, and something else is there now.
 pub(crate) fn place_of(
     transfers: &Transfers,
     metainfo: &Metainfo,
     destination: Option<&Path>,
 ) -> Result<Destination, PeerError> {
-    let Some(known) = transfers.transfer(metainfo.info().info_hash()) else {
+    let Some(transfer) = transfers.transfer(metainfo.info().info_hash()) else {
         return place(metainfo, destination);
     };
-    let place = match recorded_place(&known, destination) {
+    let place = match recorded_place(&transfer, destination) {
         Some(recorded) => recorded,
         None => place(metainfo, destination)?,
     };
-    if place.path() == known.plan.path() {
-        check_path(&known)?;
+    if place.path() == transfer.plan.path() {
+        check_path(&transfer)?;
     }
     Ok(place)
 }
 
-/// The place of a known download, if the destination means that place.
-fn recorded_place(known: &Transfer, destination: Option<&Path>) -> Option<Destination> {
-    let RecordKind::Download(place) = &known.plan.kind else {
+/// The place of `transfer` if it is a download and the destination means that place.
+fn recorded_place(transfer: &Transfer, destination: Option<&Path>) -> Option<Destination> {
+    let RecordKind::Download(place) = &transfer.plan.kind else {
         return None;
     };
     let named = std::path::absolute(destination?).ok()?;
@@ -89,23 +91,23 @@ fn recorded_place(known: &Transfer, destination: Option<&Path>) -> Option<Destin
 
 /// Fails if the share was complete and nothing is at its path, or if it is being downloaded and
 /// something else is there.
-fn check_path(known: &Transfer) -> Result<(), PeerError> {
-    let (path, phase) = (known.plan.path(), known.phase());
+fn check_path(transfer: &Transfer) -> Result<(), PeerError> {
+    let (path, phase) = (transfer.plan.path(), transfer.phase());
     let was_complete = match &phase {
-        // The files have not been looked for yet.
+        // The files have not been looked for yet, but the record says whether it was complete.
         Phase::Checking => {
-            let record = known.context.records.find(known.info_hash());
+            let record = transfer.context.records.find(transfer.info_hash());
             record.is_some_and(|record| matches!(record.state, RecordState::Complete { .. }))
         }
         phase => phase.was_complete(),
     };
     match (was_complete, path.symlink_metadata().is_ok()) {
         (true, false) => Err(PeerError::FilesMissing(
-            known.reason_of_loss(&StoreError::Missing(path)),
+            transfer.reason_of_loss(&StoreError::Missing(path)),
         )),
         // The caller checks whether these files belong to the new download.
-        (false, true) if known.has_ended() || phase == Phase::Finishing => Ok(()),
-        (false, true) => Ok(known.check_final_name()?),
+        (false, true) if transfer.has_ended() || phase == Phase::Finishing => Ok(()),
+        (false, true) => Ok(transfer.check_final_name()?),
         (true, true) | (false, false) => Ok(()),
     }
 }

@@ -46,7 +46,7 @@ impl PlannedDownload {
                 return self.extend(services, &existing, progress);
             }
             Some(SwarmEntry::Transfer(existing)) => {
-                // Its rename to the final name may have been interrupted.
+                // The rename of the ended transfer's files may have been interrupted.
                 existing.recover_rename()?;
                 let are_files_known;
                 (self, are_files_known) = self.inherit_choice(&existing);
@@ -191,13 +191,13 @@ pub(crate) fn enter(
     {
         opened.known.remove(piece);
     }
-    let whole = matches!(opened.files, OpenFiles::Whole(_));
+    let is_whole = matches!(opened.files, OpenFiles::Whole(_));
     drop(opened.files);
     // The magnet search has called the named peers already.
     if !matches!(former, Some(SwarmEntry::Search(_))) {
         named_peers::call(transfer.clone(), &transfer.plan.peers);
     }
-    if whole {
+    if is_whole {
         let needed = transfer.plan.selection.needed().clone();
         transfer.begin(needed, true);
         transfer.update_record();

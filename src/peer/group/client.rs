@@ -1,7 +1,7 @@
 //! Announces of the swarms of a group: their contents, and what follows from the answers.
 //!
 //! Due announces to the same [`GroupTrackers`] go into one request, over a control connection that
-//! stays open. Certificates are renewed in time.
+//! stays open. The client renews certificates before they expire.
 
 use super::{Group, Groups};
 use crate::certificate::Fingerprint;
@@ -21,10 +21,10 @@ use std::time::Duration;
 
 /// Interval at which the peer checks whether the user of a group has logged in.
 const LOGIN_CHECK: Duration = Duration::from_secs(1);
-/// The longest interval while a download is under way.
-const FETCHING: Duration = Duration::from_secs(20);
-/// The interval of a peer that does not listen, in seconds: it has nothing to announce.
-const NOT_LISTENING: u32 = 60;
+/// The longest interval between announces while a download is under way.
+const MAX_FETCHING_INTERVAL: Duration = Duration::from_secs(20);
+/// The interval, in seconds, of a peer that does not listen. Such a peer sends no announces.
+const NOT_LISTENING_INTERVAL: u32 = 60;
 
 /// The trackers of a group, for one user and the swarms of one authority. One request can announce
 /// all of these swarms. Shares of an earlier group with the same name have another authority.
@@ -77,15 +77,15 @@ struct SwarmAnswer {
 struct RequestAnswer {
     swarms: Vec<SwarmAnswer>,
     interval: Duration,
-    /// Why some trackers did not answer, if any.
+    /// What went wrong at trackers that did not accept the request, if anything.
     trouble: Option<String>,
     /// Why there is no certificate for links to the peers, if there is none.
     uncertified: Option<AnnounceOutcome>,
 }
 
 impl GroupClient {
-    /// Makes the announces, fetches a certificate if needed, and acts on the answers. All of `due`
-    /// have the same [`GroupTrackers`].
+    /// Makes the announces, fetches a certificate if needed, and acts on the answers. All
+    /// announces in `due` have the same [`GroupTrackers`].
     pub(super) fn announce_due(&self, due: &[GroupAnnounce]) -> Vec<AnnounceOutcome> {
         // After a failure, all swarms of one request wait equally long, so that they are announced
         // together again.
@@ -129,7 +129,7 @@ impl GroupClient {
         let listed = |fetches, lacks_peers| {
             AnnounceOutcome::Answered(TrackerAnswer {
                 interval: match fetches {
-                    true => interval.min(FETCHING),
+                    true => interval.min(MAX_FETCHING_INTERVAL),
                     false => interval,
                 },
                 min_interval: Some(Duration::ZERO),
@@ -216,7 +216,7 @@ impl GroupClient {
     }
 
     /// Sends announces of one group to its trackers, and calls `on_answer` with each answer.
-    /// Returns why some trackers did not answer, if any.
+    /// If at least one tracker accepts, returns what went wrong at the others, if anything.
     pub(super) fn announce<'a>(
         &self,
         group: &Label,
@@ -244,7 +244,7 @@ impl GroupClient {
                     swarms: (0..count)
                         .map(|_| Ok(CompactAddresses::default()))
                         .collect(),
-                    interval: NOT_LISTENING,
+                    interval: NOT_LISTENING_INTERVAL,
                     barred: Vec::new(),
                     placement: None,
                 });

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// How long a certificate counts as new. A peer that rejects a new certificate is probably out of
 /// date itself.
-const NEW: Duration = Duration::from_secs(60);
+const NEW_FOR: Duration = Duration::from_secs(60);
 
 /// A group and one of its members, who uses this peer.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Group {
     pub(crate) fn renew_certificate_soon(&self) {
         let mut state = lock(&self.state);
         let is_new =
-            |certified: &CertifiedTls| since_1970().saturating_sub(certified.fetched_at) < NEW;
+            |certified: &CertifiedTls| since_1970().saturating_sub(certified.fetched_at) < NEW_FOR;
         if !state.tls.as_ref().is_some_and(is_new) {
             state.renew_at = Duration::ZERO;
         }
@@ -98,7 +98,7 @@ impl Groups {
         }
     }
 
-    /// The group of a membership.
+    /// The group of a membership. Adds it if it is not in the map yet.
     pub(crate) fn of(&self, membership: &Membership) -> Arc<Group> {
         let mut groups = lock(&self.groups);
         let group = groups.entry(membership.clone()).or_insert_with(|| {
@@ -134,7 +134,7 @@ impl Groups {
         let end = validity.not_after.since_1970();
         let tls = GroupTls::new(identity).map_err(|error| unusable(error.to_string()))?;
         let mut state = lock(&group.state);
-        // A quarter of its lifetime is left to retry when a tracker does not answer.
+        // A quarter of the certificate's lifetime is left to retry when a tracker does not answer.
         state.renew_at = fetched_at + end.saturating_sub(fetched_at) * 3 / 4;
         state.tls = Some(CertifiedTls {
             tls,

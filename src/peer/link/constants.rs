@@ -5,13 +5,13 @@ use crate::wire::extension::ExtensionHandshake;
 
 /// The stack size of threads that do network I/O, in bytes.
 pub(crate) const IO_STACK: usize = 256 << 10;
-/// The maximum number of blocks requested of one link at a time. They add up to 64 MiB, which is
+/// The maximum number of our open requests over one link. Their blocks add up to 64 MiB, which is
 /// twice the bandwidth-delay product of 125 MB/s and 250 ms.
 pub(crate) const MAX_WINDOW: u32 = 4_096;
 /// The number of open requests that our extension handshake allows the remote peer.
 pub(super) const REQUEST_QUEUE: u32 = MAX_WINDOW;
-/// The number of open requests at which a link is closed, for remote peers that ignore
-/// [`REQUEST_QUEUE`].
+/// The maximum number of open requests of a remote peer that ignores [`REQUEST_QUEUE`]. One more
+/// closes the link.
 pub(super) const MAX_REQUEST_QUEUE: usize = 5_120;
 /// The extension id of `ut_metadata` messages to us (BEP 9).
 pub(crate) const METADATA_ID: u8 = 2;

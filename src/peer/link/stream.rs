@@ -14,8 +14,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A flag that says that more bytes follow. With it, the kernel sends the header of a piece
-/// together with the first bytes of its block.
+/// A flag that says that more bytes follow. With it, the kernel sends the header of a `piece`
+/// message together with the first bytes of its block.
 const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(nix::libc::MSG_MORE);
 /// How long one TLS write may take. A remote peer that reads slowly is usually disconnected before
 /// that, by the core (`Deadlines::unread`).
@@ -47,7 +47,7 @@ pub(crate) enum LinkStream {
 }
 
 impl LinkStream {
-    /// Closes both directions at once. Blocked reads and writes fail.
+    /// Closes both directions at once. Blocked reads and writes end.
     pub(super) fn shut(&self) {
         let _ = self.socket().shutdown(Shutdown::Both);
     }

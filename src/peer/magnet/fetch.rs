@@ -21,17 +21,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a peer may take to send its extension handshake.
-const GREETING: Duration = Duration::from_secs(10);
+const EXTENSION_HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// How long a peer may take for the next piece of the metadata.
-const NEXT_PIECE: Duration = Duration::from_secs(10);
-/// The limit for the whole metadata is this times the number of its pieces, plus [`GREETING`].
-const PER_PIECE: Duration = Duration::from_secs(1);
+const PIECE_LIMIT: Duration = Duration::from_secs(10);
+/// A peer may take this long for each piece of the metadata on average, plus
+/// [`EXTENSION_HANDSHAKE_LIMIT`] for all of the metadata.
+const TIME_PER_PIECE: Duration = Duration::from_secs(1);
 /// How long a peer that sent metadata with another hash is barred.
 const BAR_WRONG_HASH: Duration = Duration::from_secs(600);
 /// How long the host of a caller is barred, if the caller was to deliver metadata and did not.
 const BAR_NO_METADATA: Duration = Duration::from_secs(60);
-/// If a link was refused because others were delivering: the pause before its peer is called again.
-const RETRY: Duration = Duration::from_secs(1);
+/// Pause before a peer is called again, if its link was refused because others were delivering.
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a link delivered no metadata.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +48,7 @@ enum FetchError {
     #[error("its metadata has another hash")]
     WrongHash,
     #[error("it sent a block that was not requested")]
-    Block,
+    UnrequestedBlock,
     #[error("{0}")]
     Read(#[from] ReadError),
     #[error("bad extension handshake: {0}")]
@@ -88,8 +89,8 @@ pub(crate) fn fetch(
         slot,
         stream,
         address,
-        deadline: Instant::now() + GREETING,
-        piece_deadline: Instant::now() + GREETING,
+        deadline: Instant::now() + EXTENSION_HANDSHAKE_LIMIT,
+        piece_deadline: Instant::now() + EXTENSION_HANDSHAKE_LIMIT,
         remote: ExtensionHandshake::default(),
         assembly: None,
     };
@@ -125,13 +126,14 @@ pub(crate) fn fetch(
     }
 }
 
-/// Decides when the address is called again.
+/// Logs a failure, and decides when the address is called again.
 fn note_failure(search: &MagnetSearch, address: SocketAddr, port: Option<u16>, error: &FetchError) {
     let (name, now) = (search.name(), search.context.now());
     match error {
         FetchError::Refused(SlotRefused::Barred) => {}
         FetchError::Refused(_) => {
-            search.contacts(|contacts| contacts.release_with_pause_until(address, now + RETRY));
+            search
+                .contacts(|contacts| contacts.release_with_pause_until(address, now + BUSY_PAUSE));
         }
         FetchError::WrongHash => {
             log::warn!("{name}: {address}: {error}");
@@ -184,8 +186,8 @@ impl MetadataFetch<'_> {
         self.send(&hello)?;
         // These limits never end a wait: the deadline that is set before each message is earlier.
         let timeouts = ReadTimeouts {
-            message: GREETING + NEXT_PIECE,
-            silence: GREETING + NEXT_PIECE,
+            message: EXTENSION_HANDSHAKE_LIMIT + PIECE_LIMIT,
+            silence: EXTENSION_HANDSHAKE_LIMIT + PIECE_LIMIT,
             deadline: None,
         };
         // With `None`, a bitfield of any length is skipped. It is not needed here.
@@ -193,7 +195,7 @@ impl MetadataFetch<'_> {
         loop {
             messages.set_deadline(self.deadline.min(self.piece_deadline));
             match messages.wait()? {
-                Upcoming::Block(_) => return Err(FetchError::Block),
+                Upcoming::Block(_) => return Err(FetchError::UnrequestedBlock),
                 Upcoming::Message => {
                     if let PeerMessage::Extended { id, payload } = messages.message()?
                         && let Some(metadata) = self.on_extended(id, payload)?
@@ -235,8 +237,9 @@ impl MetadataFetch<'_> {
             return Err(SlotRefused::Barred.into());
         }
         self.slot.begin_delivery()?;
-        self.piece_deadline = Instant::now() + NEXT_PIECE;
-        self.deadline = Instant::now() + GREETING + PER_PIECE * assembly.count();
+        self.piece_deadline = Instant::now() + PIECE_LIMIT;
+        self.deadline =
+            Instant::now() + EXTENSION_HANDSHAKE_LIMIT + TIME_PER_PIECE * assembly.count();
         self.assembly = Some(assembly);
         Ok(())
     }
@@ -247,7 +250,7 @@ impl MetadataFetch<'_> {
                 let assembly = self.assembly.as_mut();
                 let assembly = assembly.ok_or(MetadataError::Unasked(piece))?;
                 let added = assembly.add(piece, bytes)?;
-                self.piece_deadline = Instant::now() + NEXT_PIECE;
+                self.piece_deadline = Instant::now() + PIECE_LIMIT;
                 let Some(metadata) = added else {
                     self.request_pieces()?;
                     return Ok(None);

@@ -54,8 +54,8 @@ impl Transfer {
     }
 
     /// Stops serving the share, because its user is no longer a member of the group or the share is
-    /// no longer in the catalogue. Returns whether the caller asks the trackers again later, so
-    /// that a complete share can be served again. Returns `false`, and does nothing, while the
+    /// no longer in the catalogue. Returns `true` if the caller is to ask the trackers again later,
+    /// so that a complete share can be served again. Returns `false`, and does nothing, while the
     /// share is being checked or downloaded: then the caller ends the transfer.
     pub(crate) fn withdraw(&self, reason: &str) -> bool {
         match self.phase() {
@@ -71,7 +71,7 @@ impl Transfer {
         true
     }
 
-    /// Its trackers, web seeds and named peers.
+    /// The trackers, web seeds and named peers of the transfer.
     pub(crate) fn sources(&self) -> NamedSources {
         self.sources.all()
     }
@@ -90,8 +90,8 @@ impl Transfer {
         is_open && !self.info().private()
     }
 
-    /// Uses the sources of `more` too from now on, and records them. Returns those that are new.
-    /// The caller calls the new peers.
+    /// Records the sources of `more`, and also uses them from now on. Returns the sources that are
+    /// new. The caller opens links to the new peers.
     pub(crate) fn add_sources(&self, more: &NamedSources) -> NamedSources {
         let added = self.sources.merge(more);
         if added.is_empty() {

@@ -7,37 +7,36 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) struct CheckProgress {
     total: AtomicU64,
     /// Bytes of the passes that have ended.
-    before: AtomicU64,
-    /// Bytes of the present pass that have been hashed.
-    done: AtomicU64,
+    ended_passes: AtomicU64,
+    /// Bytes of the current pass that have been hashed.
+    current_pass: AtomicU64,
 }
 
 impl CheckProgress {
     /// Begins a check that will hash this number of bytes.
     pub(super) fn begin(&self, total: u64) {
         self.total.store(total, Ordering::Relaxed);
-        self.before.store(0, Ordering::Relaxed);
-        self.done.store(0, Ordering::Relaxed);
+        self.ended_passes.store(0, Ordering::Relaxed);
+        self.current_pass.store(0, Ordering::Relaxed);
     }
 
-    /// Reports how many bytes the present pass has hashed so far. A thread may report a smaller
+    /// Reports how many bytes the current pass has hashed so far. A thread may report a smaller
     /// number after another thread has reported a larger one.
-    pub(super) fn report_hashed(&self, done: u64) {
-        self.done.fetch_max(done, Ordering::Relaxed);
+    pub(super) fn report_hashed(&self, bytes: u64) {
+        self.current_pass.fetch_max(bytes, Ordering::Relaxed);
     }
 
     /// Ends a pass over this number of bytes.
     pub(super) fn end_pass(&self, bytes: u64) {
-        self.before.fetch_add(bytes, Ordering::Relaxed);
-        self.done.store(0, Ordering::Relaxed);
+        self.ended_passes.fetch_add(bytes, Ordering::Relaxed);
+        self.current_pass.store(0, Ordering::Relaxed);
     }
 
     /// The checked part in percent, rounded down.
     pub(super) fn percent(&self) -> u64 {
-        let [before, done, total] =
-            [&self.before, &self.done, &self.total].map(|bytes| bytes.load(Ordering::Relaxed));
-        let done = u128::from(before) + u128::from(done);
-        let percent = (done * 100).checked_div(total.into()).unwrap_or(0);
+        let load = |bytes: &AtomicU64| u128::from(bytes.load(Ordering::Relaxed));
+        let hashed = load(&self.ended_passes) + load(&self.current_pass);
+        let percent = (hashed * 100).checked_div(load(&self.total)).unwrap_or(0);
         u64::try_from(percent).unwrap_or(100).min(100)
     }
 }

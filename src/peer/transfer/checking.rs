@@ -67,19 +67,20 @@ impl Transfer {
     ///    replace.
     /// 2. The partial file has one of several possible names. Copies good pieces of files that have
     ///    the other names (`Download::copy_others`).
-    /// 3. Verifies the pieces that are not in `known`. The missing pieces are fetched.
+    /// 3. Verifies the needed pieces that are not in `known_good`. The transfer then fetches those
+    ///    that are missing or not good.
     pub(crate) fn check_and_begin(
         self: Arc<Self>,
-        known: PieceSet,
+        known_good: PieceSet,
         copies_replaced: bool,
     ) -> io::Result<()> {
         let context = Arc::clone(&self.context);
-        context
-            .tasks
-            .spawn("check", move || match self.check(known, copies_replaced) {
+        context.tasks.spawn("check", move || {
+            match self.check(known_good, copies_replaced) {
                 Ok(()) | Err(StoreError::Stopped) => {}
                 Err(error) => self.fail(&error.to_string()),
-            })
+            }
+        })
     }
 
     /// Resumes a recorded transfer: at once if it was complete and its files are unchanged,
@@ -113,8 +114,9 @@ impl Transfer {
         }
     }
 
-    /// Resumes a download that is not recorded as complete. If its files are not there, it waits
-    /// for them: nothing is begun anew, because their disk may not be mounted.
+    /// Resumes a download that is not recorded as complete. If its files are missing, the
+    /// download waits for them. It does not start from the beginning, because the disk of the files
+    /// may not be mounted.
     fn reopen_unfinished(self: &Arc<Self>, place: &Destination) -> Result<(), StoreError> {
         let opened = match self.recover_final_name(place) {
             Ok(true) => {
@@ -143,9 +145,9 @@ impl Transfer {
         self.check(PieceSet::empty(self.info().lengths()), false)
     }
 
-    /// Undoes or completes a rename that a crash has interrupted. Returns whether the download,
-    /// which is not recorded as complete, then has its final name. It also has its final name after
-    /// a crash between renaming and recording.
+    /// Undoes or completes a rename that a crash has interrupted. Returns whether the download has
+    /// its final name afterwards, although it is not recorded as complete. This is also the case
+    /// if the crash came between renaming and recording.
     fn recover_final_name(&self, place: &Destination) -> Result<bool, StoreError> {
         if self.recover_rename()? == RecoveredRename::Done {
             return Ok(true);
@@ -169,8 +171,8 @@ impl Transfer {
         }
     }
 
-    /// Whether the files at `path` are the share, and not other content that the download will
-    /// replace.
+    /// Whether the files at `path` contain all needed pieces. If not, they are the older files that
+    /// the download is to replace or extend.
     fn is_whole_share(&self, path: &Path) -> Result<bool, StoreError> {
         let Ok(store) = self.plan.open_whole(self.info(), path) else {
             return Ok(false);
@@ -217,15 +219,20 @@ impl Transfer {
         Ok(())
     }
 
-    /// Copies good pieces of other files, verifies the pieces that are not in `known`, then begins.
-    fn check(self: &Arc<Self>, known: PieceSet, copies_replaced: bool) -> Result<(), StoreError> {
+    /// Copies good pieces of other files, verifies the needed pieces that are not in `known_good`,
+    /// then begins.
+    fn check(
+        self: &Arc<Self>,
+        known_good: PieceSet,
+        copies_replaced: bool,
+    ) -> Result<(), StoreError> {
         let Some(download) = self.download() else {
             return Ok(());
         };
         let (check, interrupt) = (&self.files.check, &self.context.tasks.interrupt);
         let all = self.bytes_of(self.unknown_pieces(&PieceSet::empty(self.info().lengths())));
         let copied = all.saturating_mul(u64::from(copies_replaced) + download.others_count());
-        let unknown = self.bytes_of(self.unknown_pieces(&known));
+        let unknown = self.bytes_of(self.unknown_pieces(&known_good));
         check.begin(copied.saturating_add(unknown));
         let progress = |done| check.report_hashed(done);
         if copies_replaced {
@@ -236,7 +243,7 @@ impl Transfer {
             download.copy_others(interrupt, &progress)?;
             check.end_pass(all.saturating_mul(download.others_count()));
         }
-        let owned = self.verify_unknown(download.store(), known)?;
+        let owned = self.verify_unknown(download.store(), known_good)?;
         download.check_files_in_place(&owned)?;
         // The download may be finished at once, and finishing needs the only reference to it.
         drop(download);
@@ -251,28 +258,32 @@ impl Transfer {
         self.verify_unknown(store, nothing)
     }
 
-    /// Verifies the needed pieces that are not in `known`. Returns `known` and the pieces found
-    /// good.
-    fn verify_unknown(&self, store: &Store, mut known: PieceSet) -> Result<PieceSet, StoreError> {
+    /// Verifies the needed pieces that are not in `known_good`. Returns `known_good` and the pieces
+    /// found good.
+    fn verify_unknown(
+        &self,
+        store: &Store,
+        mut known_good: PieceSet,
+    ) -> Result<PieceSet, StoreError> {
         let (threads, interrupt) = (processors(), &self.context.tasks.interrupt);
         let progress = |done| self.files.check.report_hashed(done);
-        let unknown = self.unknown_pieces(&known);
+        let unknown = self.unknown_pieces(&known_good);
         let good = verify(store, unknown, threads, interrupt, &progress)?;
         let pieces = self.info().lengths().all_pieces();
         for piece in pieces.filter(|piece| good.contains(*piece)) {
-            known.insert(piece);
+            known_good.insert(piece);
         }
-        Ok(known)
+        Ok(known_good)
     }
 
-    /// The needed pieces that are not in `known`.
+    /// The needed pieces that are not in `known_good`.
     fn unknown_pieces<'a>(
         &'a self,
-        known: &'a PieceSet,
+        known_good: &'a PieceSet,
     ) -> impl Iterator<Item = PieceIndex> + Send + 'a {
         let needed = self.plan.selection.needed();
         let pieces = self.info().lengths().all_pieces();
-        pieces.filter(move |piece| needed.contains(*piece) && !known.contains(*piece))
+        pieces.filter(move |piece| needed.contains(*piece) && !known_good.contains(*piece))
     }
 
     fn bytes_of(&self, pieces: impl Iterator<Item = PieceIndex>) -> u64 {

@@ -152,8 +152,8 @@ impl TransferFiles {
         };
     }
 
-    /// Stores opened files. If they are sealed, stores their stamps too. Returns `false` if the
-    /// download was cancelled.
+    /// Stores opened files. If they are sealed, stores their stamps too. If the download
+    /// was cancelled, stores nothing and returns `false`.
     #[must_use]
     pub(super) fn set_open(&self, files: OpenFiles) -> bool {
         let mut state = lock(&self.state);
@@ -180,7 +180,7 @@ impl TransferFiles {
     }
 
     /// Waits until no other thread renames the download, or undoes or completes an interrupted
-    /// rename. Until the result is dropped, no other thread can begin to.
+    /// rename. Until the result is dropped, no other thread can begin any of these.
     pub(super) fn lock_rename(&self) -> MutexGuard<'_, ()> {
         lock(&self.renaming)
     }

@@ -81,17 +81,17 @@ impl Transfer {
             return (0, false);
         };
         let opened = scan.map_or_else(|| self.open_scan(), Ok);
-        let files = self.info().files().len();
+        let file_count = self.info().files().len();
         let mut scanned = 0;
         let step = opened.and_then(|mut scan| {
-            scanned = count.min(files.saturating_sub(scan.next));
+            scanned = count.min(file_count.saturating_sub(scan.next));
             let StampScan {
                 store,
                 stamps,
                 next,
             } = &mut scan;
             let next_file = store.stamps_from(*next, count, stamps)?;
-            *next = next_file.unwrap_or(files);
+            *next = next_file.unwrap_or(file_count);
             Ok((scan, next_file.is_some()))
         });
         match step {

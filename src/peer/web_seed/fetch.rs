@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 /// The maximum number of blocks requested from one web seed at a time: 4 MiB.
 const MAX_WINDOW: u32 = 256;
-/// While there is nothing to request, blocks are looked for at this interval. Every wait checks at
-/// this interval whether the download has ended.
-pub(super) const IDLE: Duration = Duration::from_millis(100);
+/// While there is nothing to request, the core is asked for blocks at this interval. Every wait
+/// checks at this interval whether the download has ended.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Minimum rate of skipped data: this number of bytes within [`BLOCK_LIMIT`].
 const MIN_SKIPPED: u64 = 1 << 20;
 
@@ -48,9 +48,10 @@ pub(super) enum FetchEnd {
     NothingLeft,
 }
 
-/// A failure, and the server and the file that it is about.
+/// Why a block could not be fetched.
 #[derive(Debug)]
 pub(super) struct FetchFailure {
+    /// The indexes of the server and of the file. `None` if no server is to blame.
     pub(super) at: Option<(usize, usize)>,
     pub(super) error: WebError,
 }
@@ -145,7 +146,7 @@ impl<'a> WebSeedFetch<'a> {
     /// Waits a moment, because there is nothing to request. Returns why fetching ends, or `None` if
     /// it goes on.
     fn on_idle(&self) -> Option<FetchEnd> {
-        if self.transfer.context.stop.wait(IDLE) {
+        if self.transfer.context.stop.wait(POLL_INTERVAL) {
             return Some(FetchEnd::Ended);
         }
         if self.seeds.mirrors().changes() != self.changes {
@@ -279,19 +280,19 @@ impl<'a> WebSeedFetch<'a> {
         range: BlockRange,
     ) -> Result<bool, WebError> {
         let total = self.transfer.info().lengths().total();
-        let (mut left, mut skipped) = (BLOCK_LIMIT, 0);
-        while let Some(part) = body.bytes_to_skip(offset) {
-            self.seed.before_skip(part, total)?;
-            if !self.is_awaited(range) || !self.wait_for_limit(part) {
+        let (mut time_left, mut skipped) = (BLOCK_LIMIT, 0);
+        while let Some(bytes) = body.bytes_to_skip(offset) {
+            self.seed.before_skip(bytes, total)?;
+            if !self.is_awaited(range) || !self.wait_for_limit(bytes) {
                 return Ok(false);
             }
             // The time spent waiting for the rate limit does not count.
             let begun = Instant::now();
-            body.skip(part, begun + left)?;
-            left = left.saturating_sub(begun.elapsed());
-            skipped += u64::from(part);
+            body.skip(bytes, begun + time_left)?;
+            time_left = time_left.saturating_sub(begun.elapsed());
+            skipped += u64::from(bytes);
             if skipped >= MIN_SKIPPED {
-                (left, skipped) = (BLOCK_LIMIT, 0);
+                (time_left, skipped) = (BLOCK_LIMIT, 0);
             }
         }
         Ok(true)
@@ -314,7 +315,8 @@ impl<'a> WebSeedFetch<'a> {
         while let Some(left) = due.checked_duration_since(Instant::now())
             && !left.is_zero()
         {
-            if self.transfer.context.stop.wait(left.min(IDLE)) || !self.transfer.fetches() {
+            if self.transfer.context.stop.wait(left.min(POLL_INTERVAL)) || !self.transfer.fetches()
+            {
                 return false;
             }
             // A delay caused by our rate limit is not the server's fault.

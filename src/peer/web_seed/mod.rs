@@ -18,7 +18,7 @@ pub(super) use client::WebClient;
 use crate::base::url;
 use crate::swarm::WebSeedTrust;
 use error::WebError;
-use fetch::{FetchEnd, FetchFailure, IDLE, WebSeedFetch};
+use fetch::{FetchEnd, FetchFailure, POLL_INTERVAL, WebSeedFetch};
 use mirrors::{Mirrors, Provider, ServerState};
 use seed::{WebSeed, WebSeeds};
 use std::sync::Arc;
@@ -129,7 +129,7 @@ fn use_joint(transfer: &Arc<Transfer>, seeds: &Arc<WebSeeds>) {
 fn pause(transfer: &Transfer, pause: Duration) -> bool {
     let until = Instant::now() + pause;
     while Instant::now() < until {
-        if transfer.context.stop.wait(IDLE) || !transfer.fetches() {
+        if transfer.context.stop.wait(POLL_INTERVAL) || !transfer.fetches() {
             return false;
         }
     }

@@ -85,10 +85,10 @@ impl TestSwarm {
         let held = held.count();
         assert_eq!(
             held,
-            interested.len().min(self.choker.slots()),
+            interested.len().min(self.choker.slot_count()),
             "slots are left free, or too many peers are served"
         );
-        assert!(self.served.len() <= self.choker.slots());
+        assert!(self.served.len() <= self.choker.slot_count());
         if held < interested.len() {
             assert_eq!(
                 self.served.len(),
@@ -332,7 +332,7 @@ fn the_number_of_slots_follows_the_settings() {
             2,
         ),
     ] {
-        assert_eq!(Choker::new(slots, 1).slots(), slot_count, "{slots:?}");
+        assert_eq!(Choker::new(slots, 1).slot_count(), slot_count, "{slots:?}");
     }
 }
 

@@ -182,7 +182,8 @@ impl<B: Debug> Fetch<B> {
         }
     }
 
-    /// Sends `interested` to a link that has pieces that we want, unless it was sent before.
+    /// Sends `interested` to a link that has pieces that we want, unless the remote peer knows this
+    /// already.
     pub(super) fn show_interest(
         &self,
         (id, link): (LinkId, &mut Link),
@@ -328,8 +329,8 @@ impl<B: Debug> Fetch<B> {
         self.web_seeds.set_in_use(id, false);
     }
 
-    /// Appends the blocks to request from a web seed next. Returns `false` if it is not trusted any
-    /// more.
+    /// Appends the blocks to request from a web seed next. Returns `false` if the web seed is no
+    /// longer trusted.
     pub(super) fn next_for_web_seed(
         &mut self,
         id: LinkId,

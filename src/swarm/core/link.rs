@@ -19,13 +19,13 @@ const MAX_CHOKED_BYTES: u64 = 8 << 20;
 pub struct RemotePeer {
     /// The other end of the connection.
     pub address: SocketAddr,
-    /// Whether we called.
+    /// Whether we called the peer.
     pub outgoing: bool,
     /// The peer's id.
     pub peer_id: PeerId,
-    /// Both sides support BEP 6.
+    /// Whether both sides support BEP 6.
     pub fast: bool,
-    /// Both sides support BEP 10.
+    /// Whether both sides support BEP 10.
     pub extensions: bool,
 }
 
@@ -36,7 +36,7 @@ pub struct LinkActivity {
     pub sent: u64,
     /// When the last block was sent; zero if none was.
     pub last_sent: Duration,
-    /// We do not read now, to keep a rate limit.
+    /// Whether we have paused reading to keep a rate limit.
     pub paused: bool,
     /// For how long the peer has read nothing although data is waiting.
     pub unread_for: Duration,
@@ -56,13 +56,14 @@ pub struct Link {
     allowed_fast: Vec<PieceIndex>,
     /// Bytes of blocks served while the peer was choked.
     choked_bytes: u64,
-    /// We have sent `interested`.
+    /// Whether our last message about interest was `interested`.
     pub(super) sent_interested: bool,
     /// How many times in a row the link has stalled.
     pub(super) stalls: u32,
     pub(super) exchange: PeerExchange,
     /// Bytes of blocks received.
     received: u64,
+    /// When the last block was received; at first, when the link began.
     last_received: Duration,
     activity: LinkActivity,
 }
@@ -104,8 +105,8 @@ impl Link {
         &self.handshake
     }
 
-    /// Where the peer accepts calls. If the peer called us, this needs the port of its extension
-    /// handshake.
+    /// Where the peer accepts calls. `None` if the peer called us, and its first extension
+    /// handshake has not arrived or has no port.
     pub fn listens_at(&self) -> Option<SocketAddr> {
         if self.remote.outgoing {
             return Some(self.remote.address);

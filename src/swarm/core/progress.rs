@@ -79,9 +79,9 @@ impl Progress {
         if self.sources.values().sum::<u64>() > verified {
             self.sources.clear();
         }
-        let known: u64 = self.sources.values().sum();
-        if verified > known {
-            *self.sources.entry(DISK.to_owned()).or_default() += verified - known;
+        let recorded: u64 = self.sources.values().sum();
+        if verified > recorded {
+            *self.sources.entry(DISK.to_owned()).or_default() += verified - recorded;
         }
     }
 

@@ -25,7 +25,8 @@ struct WebSeed {
 pub enum WebSeedTrust {
     /// There is no reason for doubt.
     Full,
-    /// A piece that came partly from the web seed does not verify.
+    /// A piece that came partly from the web seed did not verify, and since then no piece from it
+    /// alone has verified.
     Doubted,
     /// The web seed is proven to send bad data.
     Lost,
@@ -102,7 +103,8 @@ impl WebSeeds {
         }
     }
 
-    /// A piece from these sources does not verify. `proven`: the piece came from one source alone.
+    /// A piece from these sources does not verify. `proven`: whether the piece came from one
+    /// source alone.
     pub(super) fn on_piece_failed(&mut self, sources: &Sources, proven: bool) {
         for source in sources.keys() {
             if let Source::Web(id, _) = source {

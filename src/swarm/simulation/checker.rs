@@ -1,5 +1,5 @@
 //! Checks an honest peer against the properties below, by what moves over the links and not by what
-//! the core believes.
+//! the core believes. "We" are the honest peer. "The peer" of a link is the one at its other end.
 //!
 //! | property | checked in |
 //! |---|---|
@@ -171,7 +171,8 @@ impl Checker {
         self.kept.entry(range.piece()).or_default().insert(id);
     }
 
-    /// The core sends a message. `has_buffers`: no reservation has failed in this step.
+    /// The core sends a message. `has_buffers` is true if the core got all buffers that it has
+    /// tried to reserve in this step.
     pub(super) fn on_send(
         &mut self,
         id: LinkId,
@@ -208,9 +209,14 @@ impl Checker {
             "{range:?} is not needed"
         );
         assert!(link.has.contains(range.piece()), "{id:?} lacks {range:?}");
-        assert!(link.offers(range.piece()), "{id:?} chokes: {range:?}");
-        let up = self.links.values().filter(|link| !link.is_closed);
-        let earlier_requests = up.filter(|link| link.requested.contains(&range)).count();
+        assert!(
+            link.offers(range.piece()),
+            "{id:?} chokes us and does not allow {range:?}"
+        );
+        let open_links = self.links.values().filter(|link| !link.is_closed);
+        let earlier_requests = open_links
+            .filter(|link| link.requested.contains(&range))
+            .count();
         self.requests.0 += 1;
         if earlier_requests > 0 {
             assert!(
@@ -219,7 +225,7 @@ impl Checker {
             );
             assert!(
                 earlier_requests == 1,
-                "{range:?} is requested from more than two"
+                "{range:?} is requested from more than two links"
             );
             // Without buffers the core cannot begin a piece.
             let unbegun_piece = self.unbegun_piece(link, core).filter(|_| has_buffers);
@@ -302,12 +308,15 @@ impl Checker {
         );
         match verdict {
             Verdict::Proven(id) => {
-                assert_eq!(liars, [true], "{piece:?}: blamed on one of several");
+                assert_eq!(liars, [true], "{piece:?}: one of several sources is blamed");
                 assert_eq!(barred, [true], "{piece:?}: the liar is not barred");
                 let closed = self.links.get(&id).is_none_or(|link| link.is_closed);
                 assert!(closed, "the liar keeps its link");
             }
-            Verdict::Unclear => assert!(links.len() != 1, "{piece:?} came from one alone"),
+            Verdict::Unclear => assert!(
+                links.len() != 1,
+                "{piece:?} came from one link, but no peer is blamed"
+            ),
         }
     }
 
@@ -332,7 +341,7 @@ impl Checker {
         let unchoked = self.links.values().filter(|link| link.unchoked).count();
         assert!(
             unchoked <= self.slots,
-            "{unchoked} peers have {} slots",
+            "{unchoked} peers are unchoked, but there are {} slots",
             self.slots
         );
         for (id, _) in core.links() {

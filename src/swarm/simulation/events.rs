@@ -18,7 +18,7 @@ pub(super) enum Event {
     Answered(ConnectionNumber, bool),
     /// Packets reach a peer.
     Arrived(ConnectionNumber, PeerNumber, Vec<Packet>),
-    /// A write of a peer has ended. It contained this many blocks: 0 or 1.
+    /// A write of a peer to a connection has ended. It contained this many blocks: 0 or 1.
     Written(ConnectionNumber, PeerNumber, u32),
     /// A peer notices that a connection has ended.
     Closed(ConnectionNumber, PeerNumber),
@@ -30,7 +30,7 @@ pub(super) enum Event {
     Woken(PeerNumber),
 }
 
-/// The work on one run of blocks.
+/// The job of a worker: it writes one run of blocks, and then hashes runs of the piece.
 #[derive(Debug)]
 pub(super) struct HashJob {
     pub(super) run: BlockRun,
@@ -50,8 +50,8 @@ impl HashJob {
     }
 }
 
-/// Future events, in the order of their time; at the same time, in the order in which they were
-/// added.
+/// Future events, in the order of their times. Events with the same time keep the order in which
+/// they were added.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     now: Duration,

@@ -31,7 +31,9 @@ pub(super) struct PeerPlan {
     pub(super) supports_bep_6: bool,
     /// Bytes a second of each of the peer's connections.
     pub(super) rate: u64,
+    /// The peer's part of the delay of a connection.
     pub(super) delay: Duration,
+    /// The number of upload slots.
     pub(super) slots: usize,
     pub(super) max_peers: usize,
     /// Buffers for this many blocks.
@@ -96,7 +98,7 @@ impl PeerPlan {
         }
     }
 
-    /// The same with this rate, in bytes a second.
+    /// The same plan with this rate, in bytes a second.
     pub(super) fn with_rate(self, rate: u64) -> Self {
         Self { rate, ..self }
     }

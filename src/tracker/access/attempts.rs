@@ -15,8 +15,8 @@ use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// The maximum number of attempts under way from one address. A tracker hashes one password at a
-/// time on each core, so only a tracker with more cores than this could do more at once.
+/// The maximum number of attempts under way from one address. A tracker hashes one password on each
+/// core at a time, so only a tracker with more cores than this could hash more from that address.
 const MAX_PER_ADDRESS: u32 = 8;
 /// The maximum time to wait for admission.
 const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -35,6 +35,7 @@ pub(super) enum AttemptRefused {
 pub(super) struct PasswordAttempts {
     state: Mutex<AttemptCounts>,
     attempt_ended: Condvar,
+    /// The moment from which the times of `Throttle` are counted.
     epoch: Instant,
     max_wait: Duration,
 }
@@ -42,7 +43,9 @@ pub(super) struct PasswordAttempts {
 #[derive(Debug, Default)]
 struct AttemptCounts {
     throttle: Throttle,
+    /// The number of attempts under way for each user at each address.
     by_pair: HashMap<(String, AddressPrefix), u32>,
+    /// The number of attempts under way from each address.
     by_address: HashMap<AddressPrefix, u32>,
 }
 
@@ -70,7 +73,8 @@ impl PasswordAttempts {
     }
 
     /// Begins an attempt on the password of `user`. `user` is `None` for an account that is being
-    /// created. Waits up to 10 s while too many others from the same address are under way.
+    /// created. Waits up to 10 s while too many other attempts from the same address are under
+    /// way.
     ///
     /// # Errors
     /// See [`AttemptRefused`]. A refused attempt does not count as a failure.
@@ -98,11 +102,11 @@ impl PasswordAttempts {
             {
                 break;
             }
-            let left = self.max_wait.checked_sub(start.elapsed());
-            let left = left
-                .filter(|left| !left.is_zero())
+            let remaining = self.max_wait.checked_sub(start.elapsed());
+            let remaining = remaining
+                .filter(|remaining| !remaining.is_zero())
                 .ok_or(AttemptRefused::Busy)?;
-            let waited = self.attempt_ended.wait_timeout(state, left);
+            let waited = self.attempt_ended.wait_timeout(state, remaining);
             state = recover(waited).0;
         }
         if let Some(pair) = pair {

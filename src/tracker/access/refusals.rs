@@ -1,4 +1,4 @@
-//! Refusals as they are sent: a kind, and one line that says what to do.
+//! Refusals as the tracker sends them: a kind, and one line of text for the user.
 
 use super::passwords::HashingError;
 use crate::tracker::registry::Refusal;
@@ -58,6 +58,6 @@ pub(super) fn no_randomness() -> AccessRefusal {
 }
 
 pub(super) fn from_hashing_error(error: HashingError) -> AccessRefusal {
-    log::warn!("a password was not checked: {error}");
+    log::warn!("cannot hash or check a password: {error}");
     refused(AccessErrorKind::Busy, error)
 }

@@ -38,7 +38,7 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(600);
 /// fewer peers than this.
 const FEW_PEERS: usize = 3;
 
-/// The number of peers in an answer about a large swarm.
+/// The number of peers in an answer about a large swarm. Memory for them is allocated in advance.
 const MANY_PEERS: usize = 50;
 
 /// The shares and swarms of groups.

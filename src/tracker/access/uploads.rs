@@ -16,7 +16,7 @@ use std::time::Duration;
 const MAX_UPLOADS: usize = 8;
 /// An upload is dropped after this time without a new part.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Another upload may replace one that received no part for this time. A peer normally sends one
+/// A new upload may replace one that has received no part for this time. A peer normally sends one
 /// part right after the other.
 const REPLACEABLE_AFTER: Duration = Duration::from_secs(3);
 

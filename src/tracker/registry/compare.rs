@@ -15,7 +15,7 @@ pub struct Difference {
     pub kind: &'static str,
     /// The name of the row, if it has one, and its id.
     pub row_name: String,
-    /// The difference.
+    /// How the two states of the row differ.
     pub detail: DifferenceDetail,
 }
 

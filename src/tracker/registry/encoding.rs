@@ -1,6 +1,6 @@
 //! Rows, changes and version vectors as canonical bencode, for the database and the wire. Reading
-//! is strict: a dictionary has exactly the keys of its kind, keys and lists are sorted and without
-//! duplicates, and each value is in its range.
+//! is strict: a dictionary has exactly the keys of its kind; keys, rows and origins are sorted and
+//! without duplicates; and each value is in its range.
 //!
 //! | what | encoding |
 //! |---|---|

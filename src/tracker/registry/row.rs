@@ -107,7 +107,7 @@ pub struct Revocation {
     pub account: RowId,
     /// The write that created the row.
     pub created: Version,
-    /// When the last token of the login has expired, in milliseconds since 1970.
+    /// When the last token of the login expires, in milliseconds since 1970.
     pub expires: u64,
 }
 
@@ -310,8 +310,8 @@ impl Row {
     }
 
     /// Whether both rows have the same id and the same attributes. Does not compare their kinds,
-    /// nor the attributes that a repeated command may change (see [`Row`]). Of an invite, all
-    /// attributes are compared, because no peer repeats the command that creates an invite.
+    /// nor the attributes that a repeated command may change (see [`Row`]). Compares all attributes
+    /// of an invite, because no peer repeats the command that creates an invite.
     fn is_same_row(&self, other: &Self) -> bool {
         let same = match (self, other) {
             (Self::Membership(a), Self::Membership(b)) => {

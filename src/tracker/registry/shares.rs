@@ -139,18 +139,19 @@ impl Registry {
             .find(|group| is_member(*group))
     }
 
-    /// [`Registry::group_for_swarm`] for several swarms, which are mostly of one group.
+    /// [`Registry::group_for_swarm`] for each of several swarms. Fast if consecutive swarms belong
+    /// to the same group.
     pub fn groups_for_swarms(
         &self,
         account: RowId,
         info_hashes: impl Iterator<Item = InfoHash>,
     ) -> Vec<Option<RowId>> {
-        let mut last: Option<(RowId, bool)> = None;
-        let mut is_member = |group| match last {
-            Some((known, is_member)) if known == group => is_member,
+        let mut last_checked: Option<(RowId, bool)> = None;
+        let mut is_member = |group| match last_checked {
+            Some((checked, is_member)) if checked == group => is_member,
             _ => {
                 let is_member = self.role(group, account) >= GroupRole::Member;
-                last = Some((group, is_member));
+                last_checked = Some((group, is_member));
                 is_member
             }
         };
@@ -182,9 +183,9 @@ impl Registry {
         })
     }
 
-    /// The accounts that were members of a group and are not members now, and whose last membership
-    /// or request ended at the time `since` (counted from 1970) or later. Returns at most `limit`
-    /// accounts: those with the latest ends.
+    /// The names of the accounts that were members of a group and are not members now, and whose
+    /// last membership or request ended at the time `since` (counted from 1970) or later. At most
+    /// `limit` names. The latest end comes first.
     pub fn former_members_since(&self, group: RowId, since: Duration, limit: usize) -> Vec<Label> {
         let members = self.index.members.get(&group).into_iter();
         let former = members.flat_map(|members| members.former_since(millis(since)));

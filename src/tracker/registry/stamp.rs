@@ -10,7 +10,8 @@ use std::time::Duration;
 
 /// The latest wall time of a stamp: the end of the year 9999, in milliseconds since 1970.
 pub const MAX_WALL: u64 = 253_402_300_799_999;
-/// A foreign stamp is reported if it is further ahead of the local wall time than this.
+/// A foreign stamp (one of another origin) is reported if it is further ahead of the local wall
+/// time than this.
 pub const MAX_DRIFT: Duration = Duration::from_secs(60);
 
 /// The time and origin of a write. Stamps are totally ordered by wall time, then counter, then
@@ -59,8 +60,8 @@ pub struct Version {
     pub sequence: Sequence,
 }
 
-/// A foreign stamp that is further in the future than [`MAX_DRIFT`]. One of the two clocks is
-/// wrong.
+/// A foreign stamp that is further in the future than [`MAX_DRIFT`]. The local wall clock is wrong,
+/// or that of a tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drift {
     /// The origin of the stamp.
@@ -74,7 +75,7 @@ pub struct Drift {
 pub struct Clock {
     pub(super) origin: Origin,
     /// The wall time and the counter of the latest witnessed stamp.
-    last: (u64, u32),
+    latest: (u64, u32),
 }
 
 impl Clock {
@@ -82,7 +83,7 @@ impl Clock {
     pub fn new(origin: Origin) -> Self {
         Self {
             origin,
-            last: (0, 0),
+            latest: (0, 0),
         }
     }
 
@@ -90,13 +91,13 @@ impl Clock {
     /// when the stamp is witnessed, so a write that fails has no effect on the clock.
     pub fn next(&self, now: Duration) -> Stamp {
         let wall = millis(now);
-        let (last_wall, last_counter) = self.last;
-        let (wall, counter) = if wall > last_wall {
+        let (latest_wall, latest_counter) = self.latest;
+        let (wall, counter) = if wall > latest_wall {
             (wall, 0)
         } else {
-            match last_counter.checked_add(1) {
-                Some(counter) => (last_wall, counter),
-                None => (last_wall.saturating_add(1).min(MAX_WALL), 0),
+            match latest_counter.checked_add(1) {
+                Some(counter) => (latest_wall, counter),
+                None => (latest_wall.saturating_add(1).min(MAX_WALL), 0),
             }
         };
         Stamp {
@@ -109,7 +110,7 @@ impl Clock {
     /// Records a stamp, so that later stamps of this clock exceed it. Stamps from the future are
     /// accepted: only their order matters.
     pub fn witness(&mut self, stamp: &Stamp) {
-        self.last = self.last.max((stamp.wall, stamp.counter));
+        self.latest = self.latest.max((stamp.wall, stamp.counter));
     }
 
     /// Returns the drift of a foreign stamp that is more than [`MAX_DRIFT`] ahead of `now`. Returns

@@ -31,7 +31,7 @@ pub(super) struct OngoingCatchUp {
     /// The version vector of this tracker's rows and the staged batches together.
     pub(super) reached: VersionVector,
     /// Time of the last progress.
-    progress: Duration,
+    last_progress: Duration,
 }
 
 /// Staged batches of a catch-up that was given up. They are used again only over the same
@@ -79,7 +79,7 @@ impl CatchUp {
             pull: None,
             staged: staged.unwrap_or_default(),
             reached,
-            progress: now.elapsed,
+            last_progress: now.elapsed,
         });
         self.send_pull(effects);
     }
@@ -97,8 +97,8 @@ impl CatchUp {
         effects.send_when_durable(catch_up.connection, ReplicaMessage::Pull { id, known });
     }
 
-    /// Takes the answer to a pull, and requests the next batch if there is one. Returns whether
-    /// this was the last batch.
+    /// Stages the batch that answers the unanswered pull, and requests the next batch if there is
+    /// one. Ignores an answer to any other pull. Returns whether the last batch was staged.
     ///
     /// # Errors
     /// What is wrong with the batch. It was not staged.
@@ -128,7 +128,7 @@ impl CatchUp {
         }
         let joined = catch_up.staged.join(change);
         joined.map_err(|error| bad(error.to_string()))?;
-        catch_up.progress = now.elapsed;
+        catch_up.last_progress = now.elapsed;
         match more {
             true => self.send_pull(effects),
             false => catch_up.pull = None,
@@ -148,7 +148,7 @@ impl CatchUp {
         if let Some(it) =
             ongoing.filter(|it| connection.is_none_or(|connection| it.connection == connection))
         {
-            it.progress = now.elapsed;
+            it.last_progress = now.elapsed;
         }
     }
 
@@ -161,7 +161,7 @@ impl CatchUp {
     /// Gives up the catch-up if it has made no progress for [`ANSWER_TIMEOUT`], and keeps its
     /// batches. Returns the tracker that was asked.
     pub(super) fn give_up_if_stuck(&mut self, now: Moment) -> Option<TrackerNumber> {
-        let stuck = |it: &mut OngoingCatchUp| now.elapsed >= it.progress + ANSWER_TIMEOUT;
+        let stuck = |it: &mut OngoingCatchUp| now.elapsed >= it.last_progress + ANSWER_TIMEOUT;
         let catch_up = self.ongoing.take_if(stuck)?;
         self.kept = Some(KeptBatches {
             connection: catch_up.connection,

@@ -21,25 +21,26 @@
 //!    the rows contain. Otherwise it catches up with the sender. So the rows of a tracker are
 //!    always exactly those that its version vector describes, and two trackers with equal vectors
 //!    have equal rows, even if a third tracker died while it was sending changes.
-//! 4. **Catching up** is a series of [`Message::Pull`](crate::wire::replica::ReplicaMessage::Pull)
-//!    requests for one batch each, to one tracker at a time. The answering tracker keeps no state
-//!    for it. The batches are merged in one step at the end. A tracker that serves goes on serving
-//!    while it catches up. Catching up starts whenever another tracker reports (in its hello, once
-//!    a second, or with a push) that it knows more. A long absence, a new empty tracker and a
-//!    restored one need no other mechanism. On a slow connection the parts of a batch count as
-//!    signs of life ([`Replica::on_bytes`]). If a catch-up is given up, a later one over the same
-//!    connection continues with the staged batches.
+//! 4. **Catching up** is a series of requests
+//!    ([`ReplicaMessage::Pull`](crate::wire::replica::ReplicaMessage::Pull)) for one batch each, to
+//!    one tracker at a time. The answering tracker keeps no state for them. The batches are merged
+//!    in one step at the end. A tracker that serves goes on serving while it catches up. Catching
+//!    up starts whenever another tracker reports (in its hello, once a second, or with a push) that
+//!    it knows more. A long absence, a new empty tracker and a restored one need no other
+//!    mechanism. On a slow connection the parts of a batch count as signs of life
+//!    ([`Replica::on_bytes`]). If a catch-up is given up, a later one over the same connection
+//!    continues with the staged batches.
 //! 5. **Blobs first.** A blob is the info dictionary of a share. Rows that name a blob are merged
 //!    only when the blob is stored here; it is fetched before them. So
-//!    [`ReplicaMessage::Pushed`](crate::wire::replica::ReplicaMessage) confirms both. If the sender
-//!    has no such blob either, the rows are merged without it. The missing blob is reported, and
-//!    every tracker that connects is asked for it.
+//!    [`ReplicaMessage::Pushed`](crate::wire::replica::ReplicaMessage::Pushed) confirms both. If
+//!    the sender has no such blob either, the rows are merged without it. The missing blob is
+//!    reported, and every tracker that connects is asked for it.
 //! 6. **No write number is used twice.** If another tracker knows a write of this origin that is
 //!    not known here, the data of this tracker are an older copy. Going on would give two writes
 //!    one number, so the replica halts ([`HaltReason`]).
 //!    - To detect this in time, and to avoid answers from old data, a tracker waits up to
-//!      [`START_WAIT`] before it serves: until every other tracker has reported and it is in sync
-//!      with one of them.
+//!      [`START_WAIT`] before it serves. The wait ends earlier when every other tracker has
+//!      reported and this tracker is in sync with one of them.
 //!    - A new, empty tracker serves when it has caught up with a tracker that it reached. A
 //!      restored tracker serves only when it has caught up with a tracker that serves, however long
 //!      that takes.
@@ -72,13 +73,13 @@
 //! connection serves both directions. While there is no connection, that tracker tries about once a
 //! second. [`Replica::set_listed`] is called when the list of trackers has changed. When both ends
 //! of a connection are authenticated, the caller passes the connection to
-//! [`Replica::on_connected`], under a number greater than all before. Then it passes each message
-//! of the connection to [`Replica::on_message`], in order. When the connection has closed, the
-//! caller calls [`Replica::on_disconnected`]. Lost, late, repeated or reordered messages are
-//! tolerated: they only cost time.
+//! [`Replica::on_connected`], with a number greater than those of all earlier connections. Then it
+//! passes each message of the connection to [`Replica::on_message`], in order. When the connection
+//! has closed, the caller calls [`Replica::on_disconnected`]. Lost, late, repeated or reordered
+//! messages are tolerated: they only cost time.
 //!
-//! # What is bounded by what
-//! | what | by |
+//! # Limits
+//! | what | limited by |
 //! |---|---|
 //! | a message | one frame, 1 MiB |
 //! | a batch | [`BATCH_BYTES`], exceeded only by a single larger write |

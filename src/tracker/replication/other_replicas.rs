@@ -20,6 +20,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// All listed trackers except this one, and the connections to them.
 #[derive(Debug)]
 pub(super) struct OtherReplicas {
+    /// The number of this tracker.
     pub(super) own: TrackerNumber,
     pub(super) listed: BTreeMap<TrackerNumber, OtherReplica>,
     connections: BTreeMap<ReplicaConnectionId, OpenConnection>,
@@ -46,6 +47,7 @@ pub(super) struct OtherReplica {
     pub(super) versions: Option<VersionVector>,
     /// Whether it serves clients, as last reported.
     pub(super) serving: bool,
+    /// Time of its last message other than a hello.
     pub(super) last_contact: Option<Duration>,
     /// Milliseconds by which its wall clock is ahead.
     clock_ahead: Option<i64>,
@@ -467,11 +469,11 @@ impl OtherReplicas {
     /// Whether this tracker has caught up with some connected tracker: `ours` includes the version
     /// vector that the other has reported. With `and_serves`, only trackers that serve count.
     pub(super) fn caught_up_with_any(&self, ours: &VersionVector, and_serves: bool) -> bool {
-        let mut up = self
+        let mut connected = self
             .listed
             .values()
             .filter(|other| other.connected.is_some());
-        up.any(|other| {
+        connected.any(|other| {
             let reported = other.versions.as_ref();
             (other.serving || !and_serves)
                 && reported.is_some_and(|reported| ours.includes(reported))

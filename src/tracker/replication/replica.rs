@@ -222,7 +222,7 @@ impl Replica {
                 );
                 self.reject(connection, Some(number), reason);
             }
-            // A message before the hello, or a second hello.
+            // Ignores a message before the hello, and a second hello.
             (None, _) | (_, ReplicaMessage::Hello { .. }) => {}
             (Some(other), message) => {
                 if let Some(other) = self.others.listed.get_mut(&other) {
@@ -443,11 +443,11 @@ impl Replica {
             return;
         }
         let effects = &mut self.effects;
-        if let Some(known) = self
+        if let Some(last_known) = self
             .others
             .on_versions(other, versions, &self.registry, effects)
         {
-            self.writes.acknowledge_upto(known, effects);
+            self.writes.acknowledge_upto(last_known, effects);
         }
     }
 
@@ -498,9 +498,9 @@ impl Replica {
             their_versions.note(origin, span.upto);
         }
         let versions = self.registry.version_vector();
-        let known = versions.includes(&their_versions);
-        let complete = change.leaves_no_gap(versions) && self.blobs.to_fetch(change).is_empty();
-        if known {
+        let is_known = versions.includes(&their_versions);
+        let can_merge = change.leaves_no_gap(versions) && self.blobs.to_fetch(change).is_empty();
+        if is_known {
             if !self.registry.contains(change, now.wall) {
                 let reason = "it sent a different write under a known number, so two trackers write under one origin";
                 return self.reject(connection, Some(other), reason.to_owned());
@@ -511,7 +511,7 @@ impl Replica {
                 self.effects
                     .send_when_durable(connection, ReplicaMessage::Pushed { id });
             }
-        } else if complete {
+        } else if can_merge {
             self.merge(connection, other, change, now);
         }
         self.on_versions(other, &their_versions);
@@ -677,12 +677,12 @@ impl Replica {
         if self.blobs.fetch.is_some() || self.lifecycle.is_halted() {
             return;
         }
-        let needed = self.catch_up.fully_staged().and_then(|it| {
+        let for_catch_up = self.catch_up.fully_staged().and_then(|it| {
             let first = self.blobs.to_fetch(&it.staged).pop_first()?;
             Some((it.other, it.connection, first))
         });
-        let lacking = || self.others.blob_source(&self.blobs.missing, now);
-        let Some((other, connection, info_hash)) = needed.or_else(lacking) else {
+        let for_registry = || self.others.blob_source(&self.blobs.missing, now);
+        let Some((other, connection, info_hash)) = for_catch_up.or_else(for_registry) else {
             return;
         };
         self.blobs.start_fetch(other, connection, info_hash, now);
@@ -838,8 +838,8 @@ impl Replica {
         self.lifecycle = self.lifecycle.restarted(now);
     }
 
-    /// Halts if another tracker knows writes of this origin that are not known here. Returns
-    /// whether it did.
+    /// Halts if another tracker knows writes of this tracker's origin that are not known here.
+    /// Returns whether it knows such writes.
     fn halt_if_rewound(&mut self, their_versions: &VersionVector) -> bool {
         let origin = self.registry.origin();
         let (known, known_elsewhere) = (

@@ -41,7 +41,8 @@ fn settings(own: u32) -> ReplicaSettings {
 
 const BLOB: InfoHash = InfoHash([9; 20]);
 
-/// A tracker that performs all effects at once, unless the test holds something back.
+/// A tracker that keeps what its replica sends and reports. It makes each commit durable at once,
+/// unless the test holds commits back in `unsynced`.
 struct TestTracker {
     replica: Replica,
     disk: Vec<Commit>,
@@ -53,7 +54,7 @@ struct TestTracker {
     closed: Vec<ReplicaConnectionId>,
     abandoned: usize,
     now: Moment,
-    ids: u8,
+    last_id: u8,
 }
 
 impl TestTracker {
@@ -76,7 +77,7 @@ impl TestTracker {
             closed: Vec::new(),
             abandoned: 0,
             now,
-            ids: 0,
+            last_id: 0,
         };
         let effects = tracker.replica.tick(now);
         tracker.perform(effects);
@@ -128,9 +129,9 @@ impl TestTracker {
     }
 
     fn new_id(&mut self) -> RowId {
-        self.ids += 1;
+        self.last_id += 1;
         let mut id = self.replica.registry().origin().0;
-        id[0] = self.ids;
+        id[0] = self.last_id;
         RowId(id)
     }
 

@@ -44,7 +44,9 @@ pub(in crate::tracker) struct SavedPeer {
     /// A hash of the peer's `key`.
     pub(in crate::tracker) key: Option<NonZeroU32>,
     pub(in crate::tracker) is_seed: bool,
+    /// Where it listens over IPv4 and over IPv6.
     pub(in crate::tracker) addresses: [Option<TimedAddress>; 2],
+    /// The totals that it reported last.
     pub(in crate::tracker) reported: Traffic,
     /// The weight of its recent uploads, in bytes.
     pub(in crate::tracker) recent: u64,
@@ -119,7 +121,8 @@ impl Peer {
     }
 
     /// Updates the peer. Returns its traffic since the last announce, limited to what a fast
-    /// network can carry: otherwise a peer with false reports would be first in every answer.
+    /// network can carry: otherwise a peer with false reports would be first in every answer. A
+    /// `started` announce returns no traffic: it begins new totals.
     pub(super) fn update(&mut self, announce: &PeerAnnounce) -> Traffic {
         let now = announce.now;
         let last = self.v4.map(|place| place.seen());

@@ -1,4 +1,4 @@
-//! Which peers an answer contains.
+//! The rules of a swarm: ids, counts, expiry, saving, and which peers an answer contains.
 
 mod one_address;
 
@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 
+/// The time at which the announces of these tests expire, unless a test says otherwise.
 const LATER: Duration = Duration::from_secs(50);
 /// The most peers of one address in an answer.
 const PER_ADDRESS: usize = 4;
@@ -120,7 +121,7 @@ fn a_seed_receives_no_addresses_of_seeds() {
 }
 
 #[test]
-fn a_restarted_peer_does_not_get_its_own_address() {
+fn a_peer_with_a_new_id_or_a_new_address_does_not_get_itself() {
     let mut restarted = announcing(7, false);
     restarted.id = PeerId([0xff; 20]);
     restarted.id_hash = hash_of(restarted.id);
@@ -229,7 +230,7 @@ fn a_peer_with_two_families_counts_once_and_an_answer_prefers_the_family_of_the_
     assert_eq!(
         ask("10.9.9.9:1", LATER),
         [v6.address],
-        "its IPv4 address is silent"
+        "its IPv4 address has expired"
     );
     assert_eq!(ask("10.9.9.9:1", LATER * 2), []);
 }
@@ -277,7 +278,7 @@ fn check(swarm: &Swarm) {
     }
 }
 
-/// An announce of a peer that has uploaded `uploaded` bytes in total.
+/// An announce, `seconds` after the start, of a peer that has uploaded `uploaded` bytes in total.
 fn uploaded(number: u32, is_seed: bool, uploaded: u64, seconds: u64) -> PeerAnnounce {
     PeerAnnounce {
         uploaded,

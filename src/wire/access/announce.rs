@@ -27,7 +27,7 @@ pub struct AnnounceBatch {
 /// The announce of a peer to one swarm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SwarmAnnounce {
-    /// The swarm.
+    /// Identifies the swarm.
     pub info_hash: InfoHash,
     /// Bytes sent to other peers since `started`.
     pub uploaded: u64,
@@ -72,7 +72,7 @@ pub struct AnnounceBatchAnswer {
 pub struct Placement {
     /// The number of the answering tracker.
     pub tracker: u32,
-    /// The numbers of the trackers of the group.
+    /// The numbers of the trackers at which the group is announced.
     pub trackers_of_group: Vec<u32>,
 }
 
@@ -139,7 +139,7 @@ impl SwarmAnnounce {
         bytes
     }
 
-    /// Amounts have 63 bits, as everywhere on control connections.
+    /// Amounts have at most 63 bits, as everywhere on control connections.
     fn read(bytes: &[u8; ANNOUNCE_LENGTH]) -> Option<Self> {
         let (info_hash, rest) = bytes.split_first_chunk()?;
         let (amounts, event) = rest.as_chunks();

@@ -38,7 +38,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The id of a write: 16 random bytes. A peer draws them for each command and repeats them in each
+/// The id of a write: 16 random bytes. A peer makes a new id for each command and sends it in each
 /// request of that command. For each user, a tracker carries out only one write with the same id.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct WriteId(pub [u8; 16]);
@@ -99,12 +99,12 @@ impl fmt::Debug for ShortText {
 }
 
 /// Length of a [`KeyRequest`] in bytes.
-pub const KEY_REQUEST: usize = 129;
+pub const KEY_REQUEST_LENGTH: usize = 129;
 
 /// A public key, with a proof that the sender has the private key. `certificate::MemberPublicKey`
 /// reads it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct KeyRequest(pub [u8; KEY_REQUEST]);
+pub struct KeyRequest(pub [u8; KEY_REQUEST_LENGTH]);
 
 impl fmt::Debug for KeyRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

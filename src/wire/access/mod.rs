@@ -40,7 +40,7 @@ pub use entry::{
 };
 pub use error::{AccessErrorKind, ERROR_KINDS};
 pub use fields::{
-    KEY_REQUEST, KeyRequest, MAX_SEEN_DECISIONS, MAX_TOKEN, SeenDecisions, ShortText, Token,
+    KEY_REQUEST_LENGTH, KeyRequest, MAX_SEEN_DECISIONS, MAX_TOKEN, SeenDecisions, ShortText, Token,
     WriteId,
 };
 pub use hint::{GroupNumbers, Hint, MAX_HINTED, MAX_NEW_PEERS, NewPeers};

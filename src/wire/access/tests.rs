@@ -151,7 +151,7 @@ fn requests() -> Vec<(AccessRequest, &'static [u8])> {
         (
             AccessRequest::Certify {
                 group: label("lab"),
-                request: KeyRequest([b'k'; KEY_REQUEST]),
+                request: KeyRequest([b'k'; KEY_REQUEST_LENGTH]),
             },
             b"d5:group3:lab2:idi7e3:key129:kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk8:protocoli2e5:token3:t\0k4:type7:certifye",
         ),

@@ -221,8 +221,8 @@ pub(super) static FILES: &[CommandEntry] = &[
         arguments: &[required("G", ArgumentKind::Group)],
         options: &[],
         summary: "list the shares of a group",
-        details: "For members of the group. One line per share: name, size, publisher, time, how many peers have all of \
-                  it now, how many have a part of it, and 'here' if this peer has it.",
+        details: "For members of the group. One line per share: name, size, publisher, time of publication, how many peers \
+                  have all of it now, how many have a part of it, and 'here' if this peer shares or downloads it.",
         read: |words| Ok(Command::File(FileCommand::List(words.name(0)?))),
     },
     CommandEntry {

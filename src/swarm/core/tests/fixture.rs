@@ -42,7 +42,10 @@ impl Budget for Buffers {
 
     fn release(&mut self, blocks: u32) {
         let reserved = self.reserved.fetch_sub(blocks, Ordering::Relaxed);
-        assert!(reserved >= blocks, "{blocks} of {reserved} returned");
+        assert!(
+            reserved >= blocks,
+            "{blocks} blocks released, but only {reserved} reserved"
+        );
     }
 
     fn reserved(&self) -> u32 {
@@ -298,6 +301,7 @@ impl Swarm {
         (verdicts, effects)
     }
 
+    /// For each [`Effect::Hash`], a worker ends and `act` reports its result to the core.
     fn work(
         &mut self,
         effects: &Effects,
@@ -310,10 +314,10 @@ impl Swarm {
             };
             let mut sources = Sources::new();
             add_sources(&mut sources, blocks);
-            let done = self.step(|core, now| core.on_worker_done(run.blocks, now));
-            all.extend(done.1);
-            let done = self.step(|core, now| act(core, run.piece, &sources, now));
-            all.extend(done.1);
+            let ended = self.step(|core, now| core.on_worker_done(run.blocks, now));
+            all.extend(ended.1);
+            let reported = self.step(|core, now| act(core, run.piece, &sources, now));
+            all.extend(reported.1);
         }
         all
     }

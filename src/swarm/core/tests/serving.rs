@@ -15,7 +15,7 @@ fn by_ipv6(number: u8) -> RemotePeer {
 }
 
 #[test]
-fn an_interested_peer_gets_a_slot_while_there_are_free_ones() {
+fn an_interested_peer_gets_a_slot_if_one_is_free() {
     let mut swarm = Swarm::complete();
     let [first, second, third] = [1, 2, 3].map(|number| swarm.link_up(number));
     assert_eq!(
@@ -27,7 +27,7 @@ fn an_interested_peer_gets_a_slot_while_there_are_free_ones() {
         [Effect::Unchoke(second)]
     );
     assert_eq!(swarm.receive(third, ReceivedMessage::Interested), []);
-    // A peer that wants nothing any more makes room.
+    // A peer that is no longer interested loses its slot to another one.
     let effects = swarm.receive(first, ReceivedMessage::NotInterested);
     assert_eq!(effects.len(), 2);
     assert!(effects.contains(&Effect::Choke(first)));
@@ -56,7 +56,7 @@ fn a_peer_that_waits_gets_a_slot_within_two_minutes() {
             return;
         }
     }
-    panic!("the third is never served");
+    panic!("the third peer is never served");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn the_bytes_for_a_choked_peer_are_bounded() {
 }
 
 #[test]
-fn a_complete_share_serves_the_peers_that_take_fastest() {
+fn a_complete_share_serves_the_peers_that_download_fastest() {
     let mut swarm = Swarm::complete();
     let [first, fast, third] = [1, 2, 3].map(|number| swarm.link_up(number));
     for id in [first, fast, third] {
@@ -240,7 +240,8 @@ fn loses_slot(swarm: &mut Swarm, id: LinkId, mut act: impl FnMut(&mut Swarm, u64
 }
 
 /// A download that also reads from a web seed. While a web seed is in use, a download does not give
-/// up its active pieces, even if a peer delivers nothing. `max_stalls` keeps the link to that peer.
+/// up its active pieces, even if a peer delivers nothing. `max_stalls` is so large that the link to
+/// that peer does not end.
 fn with_web_seed() -> Swarm {
     let mut swarm = Swarm::fetching_with(|config| config.max_stalls = 1_000);
     let all = swarm.all_pieces();

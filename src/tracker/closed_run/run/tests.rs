@@ -3,6 +3,7 @@ use crate::scenario::Scenario;
 use crate::torrent::Info;
 use std::num::NonZeroU16;
 
+/// The time in which clients must report.
 const WAIT: Duration = Duration::from_secs(60);
 
 fn number(number: u32) -> ClientNumber {
@@ -208,8 +209,16 @@ fn owners_are_living_clients_that_have_the_file_or_are_fetching_it() {
         }
     };
     run.ask(3, lookup("f"));
-    assert_eq!(owners(&mut run, 3), (vec![1, 2], 2), "not itself");
-    assert_eq!(owners(&mut run, 2), (vec![1, 3], 1), "whole ones first");
+    assert_eq!(
+        owners(&mut run, 3),
+        (vec![1, 2], 2),
+        "the client that asks is left out"
+    );
+    assert_eq!(
+        owners(&mut run, 2),
+        (vec![1, 3], 1),
+        "clients with the whole file come first"
+    );
     assert_eq!(
         owners(&mut run, 1),
         (vec![2, 3], 1),
@@ -299,7 +308,7 @@ fn a_client_that_dies_in_any_phase_is_a_failure_and_the_others_go_on() {
 }
 
 #[test]
-fn a_silent_client_counts_as_dead_but_not_one_that_pings() {
+fn a_silent_client_counts_as_dead_and_a_client_that_pings_does_not() {
     let mut run = Run::released(&[(1, &[], &[]), (2, &[], &[])]);
     assert_eq!(run.run.next_tick(), Some(CLIENT_TIMEOUT));
     run.now = seconds(10);

@@ -196,10 +196,10 @@ fn wait_until_ended_returns_when_all_clients_were_notified_and_have_left() {
     for connection in &connections {
         connection.hang_up();
     }
-    let left = Instant::now();
+    let left_at = Instant::now();
     assert_eq!(outcome.recv_timeout(LONG), Ok(RunOutcome { failures }));
     assert!(
-        left.elapsed() < LEAVE_TIMEOUT / 2,
+        left_at.elapsed() < LEAVE_TIMEOUT / 2,
         "clients that left cause no delay"
     );
     waiting.join().unwrap();

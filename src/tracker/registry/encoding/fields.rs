@@ -1,5 +1,5 @@
-//! Reads the dictionary of a row or of a change, one key at a time. It counts the keys that it
-//! reads, so that it can refuse unknown keys.
+//! [`FieldReader`] reads the dictionary of a row or of a change, one key at a time. It counts the
+//! keys that it reads, so that it can refuse unknown keys.
 
 use super::super::id::{Origin, RowId, Sequence};
 use super::super::register::Register;
@@ -59,6 +59,7 @@ impl<'a> FieldReader<'a> {
         list.ok_or(DecodeError::WrongValue(key))
     }
 
+    /// A field that must exist: a version and a text, which `read` converts.
     pub(super) fn register<T>(
         &mut self,
         key: &'static str,

@@ -294,7 +294,10 @@ fn a_change_truncated_anywhere_is_an_error() {
 
 proptest! {
     #[test]
-    fn a_change_with_one_replaced_byte_is_refused_or_encodes_back_to_its_bytes(place in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn a_change_with_one_replaced_byte_is_refused_or_encodes_back_to_its_bytes(
+        place in any::<prop::sample::Index>(),
+        byte in any::<u8>()
+    ) {
         let mut bytes = example_change().encode();
         let place = place.index(bytes.len());
         bytes[place] = byte;

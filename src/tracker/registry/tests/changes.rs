@@ -41,7 +41,7 @@ fn each_operation_changes_the_expected_numbers_and_reports_the_expected_accounts
     let returns = "a former member is accepted";
     check(&mut a, returns, false, true, &[omar, olga]);
     a.remove(olga, "lab", "omar").unwrap();
-    check(&mut a, "he is removed again", false, true, &[omar, olga]);
+    check(&mut a, "omar is removed again", false, true, &[omar, olga]);
     a.leave(nina, "lab").unwrap();
     check(&mut a, "a member leaves", false, true, &[nina, olga]);
 }

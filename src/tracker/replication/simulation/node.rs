@@ -71,12 +71,13 @@ pub(super) struct Node {
     pub(super) connections: BTreeMap<ReplicaConnectionId, usize>,
     /// Error of its wall clock in milliseconds.
     pub(super) skew: i64,
-    /// It gets no processor until this time.
+    /// The process gets no processor until this time, in milliseconds of the simulation.
     pub(super) starved_until: u64,
-    /// Time of its last event, and its wall clock then.
+    /// Time of its last event in milliseconds of the simulation, and its wall clock then.
     pub(super) last_event: (u64, i64),
     /// Milliseconds that neither of its clocks counts, because a built-in fault
-    /// ([`super::Mutation`]) hides a pause from it. Negative if the fault makes a pause longer.
+    /// ([`super::Mutation`]) hides a pause from it. Negative if the fault makes a pause seem
+    /// longer.
     pub(super) uncounted: i64,
     /// Whether it was restored from a backup and has not served since.
     pub(super) restored: bool,
@@ -102,7 +103,8 @@ impl Node {
         }
     }
 
-    /// Starts the process with the data on its disk.
+    /// Starts the process with the data on its disk. `at` is the index of this tracker among all
+    /// `nodes` trackers.
     pub(super) fn start(
         &mut self,
         at: usize,

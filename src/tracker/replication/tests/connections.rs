@@ -1,4 +1,4 @@
-//! Connections that are silent, unknown, old or broken.
+//! Connections that are closed because they are silent, rejected, replaced or broken.
 
 use super::*;
 

@@ -26,7 +26,7 @@ fn a_clock_that_is_hours_ahead_is_reported_once_and_its_correction_is_reported_t
     assert_eq!(reported(&a), [wrong]);
     b.create_account("olga").unwrap();
     exchange_messages(&mut a, &mut b);
-    // The stamps that this clock gives to writes are another report.
+    // The write of tracker 2 has a stamp in the future. Tracker 1 reports that separately.
     assert!(
         a.reports
             .iter()

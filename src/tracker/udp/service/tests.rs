@@ -113,9 +113,14 @@ fn an_announce_returns_peers_of_one_family_and_a_scrape_counts_both_families() {
 #[test]
 fn an_announce_or_scrape_without_a_valid_connection_id_gets_no_answer() {
     let udp = udp(AnnouncePolicy::Open);
-    let theirs = connect(&udp, "10.0.0.9");
-    let old = udp.connection_ids.issue(ip("10.0.0.1"), Duration::ZERO);
-    for connection in [theirs, old, NO_CONNECTION, ConnectionId([0; 8])] {
+    let of_another_address = connect(&udp, "10.0.0.9");
+    let expired = udp.connection_ids.issue(ip("10.0.0.1"), Duration::ZERO);
+    for connection in [
+        of_another_address,
+        expired,
+        NO_CONNECTION,
+        ConnectionId([0; 8]),
+    ] {
         let whole = encode_announce(connection, 1, 5);
         for datagram in [
             &whole[..],
@@ -154,9 +159,9 @@ fn a_bad_or_refused_request_with_a_valid_connection_id_is_answered_with_an_error
             "{response:?}"
         );
     }
-    let shut = udp(AnnouncePolicy::NotOpen);
-    let whole = encode_announce(connect(&shut, "::1"), 1, 5);
-    let response = shut.answer(&whole, ip("::1"), NOW);
+    let not_open = udp(AnnouncePolicy::NotOpen);
+    let whole = encode_announce(connect(&not_open, "::1"), 1, 5);
+    let response = not_open.answer(&whole, ip("::1"), NOW);
     assert!(
         matches!(&response, Some(UdpResponse::Error { message, .. }) if message.contains("--open")),
         "{response:?}"
@@ -192,6 +197,7 @@ proptest! {
         if let Some(response) = udp.answer(&datagram, ip("10.0.0.1"), NOW) {
             response.encode_into(AddressFamily::V4, &mut Vec::new());
         }
+        // Random bytes are no connect request, and contain no valid connection id.
         prop_assert!(udp.answer(&body, ip("10.0.0.1"), NOW).is_none());
     }
 

@@ -8,15 +8,15 @@ use crate::tracker::registry::RowId;
 use crate::tracker::registry::tests::convergence::Command;
 
 /// Milliseconds after which a client repeats its request at another tracker.
-const CLIENT_MILLIS: u64 = 4_000;
+const CLIENT_TIMEOUT_MILLIS: u64 = 4_000;
 /// A tracker that has had no event for more milliseconds than this was paused.
-const PAUSE_MILLIS: u64 = 1_000;
+const MAX_IDLE_MILLIS: u64 = 1_000;
 
-/// A tracker before an event.
+/// The state of a tracker before an event.
 pub(super) struct BeforeEvent {
     /// Milliseconds since its last event.
-    away: u64,
-    /// Whether its wall clock jumped meanwhile.
+    idle_millis: u64,
+    /// Whether its wall clock jumped since its last event.
     wall_clock_jumped: bool,
     was_serving: bool,
 }
@@ -43,8 +43,8 @@ impl World {
                 };
                 self.starve(at, millis);
                 for _ in 0..self.rng.u8(1..4) {
-                    let asked = self.rng.usize(..self.nodes.len());
-                    self.request_operation(asked)?;
+                    let receiver = self.rng.usize(..self.nodes.len());
+                    self.request_operation(receiver)?;
                     let until_next_request = self.rng.u64(..millis);
                     self.pass(until_next_request)?;
                 }
@@ -67,7 +67,7 @@ impl World {
             .counts
             .note("request waited for a paused tracker");
         let (now, generation) = (self.now, self.nodes[at].generation);
-        let gives_up = self.nodes[at].starved_until - now >= CLIENT_MILLIS;
+        let gives_up = self.nodes[at].starved_until - now >= CLIENT_TIMEOUT_MILLIS;
         if gives_up && command.is_repeatable {
             self.unanswered.push(Unanswered {
                 command: command.clone(),
@@ -86,15 +86,15 @@ impl World {
         }
     }
 
-    /// A tracker is about to handle an event. `None` if it is down.
+    /// A tracker is about to handle an event. Returns `None` if the tracker is down.
     pub(super) fn before_event(&mut self, at: usize) -> Option<BeforeEvent> {
         let node = &mut self.nodes[at];
         let was_serving = node.replica.as_ref()?.serving() == Serving::Yes;
         let wall = self.wall + node.skew;
         let (last, last_wall) = std::mem::replace(&mut node.last_event, (self.now, wall));
-        let away = self.now - last;
-        let elapsed = i64::try_from(away).unwrap();
-        if away > PAUSE_MILLIS {
+        let idle_millis = self.now - last;
+        let elapsed = i64::try_from(idle_millis).unwrap();
+        if idle_millis > MAX_IDLE_MILLIS {
             // A built-in fault hides the pause from the replica, or makes it seem longer.
             match self.mutation {
                 Mutation::NeverRestart => node.uncounted += elapsed,
@@ -103,7 +103,7 @@ impl World {
             }
         }
         Some(BeforeEvent {
-            away,
+            idle_millis,
             wall_clock_jumped: wall - last_wall != elapsed,
             was_serving,
         })
@@ -121,26 +121,26 @@ impl World {
             return Ok(());
         };
         let BeforeEvent {
-            away,
+            idle_millis,
             wall_clock_jumped,
             was_serving,
         } = before;
-        if away <= PAUSE_MILLIS || !was_serving {
+        if idle_millis <= MAX_IDLE_MILLIS || !was_serving {
             return Ok(());
         }
         let is_serving = replica.serving() == Serving::Yes;
-        let is_long = i64::try_from(away).unwrap() >= stall_millis();
+        let is_long = i64::try_from(idle_millis).unwrap() >= stall_millis();
         if is_long && is_serving && self.oracle.lacks_an_acknowledged_write(replica) {
             return Err(Failure(format!(
-                "tracker {at} serves old data after {away} ms without a processor"
+                "tracker {at} serves old data after {idle_millis} ms without a processor"
             )));
         }
         // Some events of the simulation, such as a refused operation, do not reach the replica. So
         // the pause that the replica measures may have begun one tick earlier.
-        let is_short = i64::try_from(away + TICK_MILLIS).unwrap() < stall_millis();
+        let is_short = i64::try_from(idle_millis + TICK_MILLIS).unwrap() < stall_millis();
         if is_short && !is_serving && !wall_clock_jumped {
             return Err(Failure(format!(
-                "tracker {at} leaves service after {away} ms without a processor"
+                "tracker {at} leaves service after {idle_millis} ms without a processor"
             )));
         }
         if is_serving {
