@@ -16,6 +16,7 @@ mod hostile {
     mod foreign;
     mod handshakes;
     mod late;
+    mod logs;
     mod lying_tracker;
     mod metainfo;
     mod odd_disks;

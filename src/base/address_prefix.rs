@@ -1,5 +1,6 @@
 //! Address prefixes: which addresses count as one host.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// An IPv4 address, or the first 64 bits of an IPv6 address. One subscriber usually has all
@@ -34,6 +35,12 @@ impl AddressPrefix {
     /// The first address with the prefix.
     pub fn ip(self) -> IpAddr {
         self.0
+    }
+}
+
+impl fmt::Display for AddressPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

@@ -1,133 +1,179 @@
-//! The log file in the state folder: one line per event. Events do not go to standard output or
-//! standard error.
+//! The log in the state folder: one line per event. Events do not go to standard output or standard
+//! error.
 //!
-//! In scope: the format of a line (time in UTC, level, module, message) and the file. Out of scope:
-//! which events are logged.
+//! In scope: the format of a line (time in UTC, level, module, message), the files and their size,
+//! and how many events of one kind are written. Out of scope: which events are logged. An event
+//! that a stranger can cause names the address in the key [`SOURCE`].
+
+mod file;
+mod limit;
 
 use crate::base::escape;
 use crate::system::{cause, lock};
-use log::{Level, LevelFilter};
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use file::RotatedFile;
+use limit::{Event, Kind, RateLimit};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::thread::Builder;
+use std::time::{Instant, SystemTime};
 
-/// The log file of this process.
-#[derive(Clone, Debug)]
-pub(super) struct LogFile(Arc<Mutex<ResilientLog<File>>>);
+/// The key of an event's source, in the macros of the crate `log`.
+const SOURCE: &str = "source";
+/// Size of one file of the log in bytes, unless an option sets another one.
+pub(super) const DEFAULT_FILE_SIZE: u64 = 20 << 20;
 
-impl LogFile {
-    /// Opens the file anew under its name: a program that rotates logs has renamed the former one.
-    pub(super) fn reopen(&self) {
-        lock(&self.0).reopen();
-        log::info!("reopened the log");
-    }
+/// How a process logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LogOptions {
+    /// Less serious events are not written.
+    pub(super) level: LevelFilter,
+    /// Longest file in bytes. Five files are kept.
+    pub(super) file_size: u64,
 }
 
-impl Write for LogFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        lock(&self.0).write(bytes)
-    }
+/// The log of this process. It also exists, as the logger, until the process ends.
+#[derive(Clone, Debug)]
+pub(super) struct ProcessLog(Arc<SharedLog>);
 
-    fn flush(&mut self) -> io::Result<()> {
-        lock(&self.0).flush()
-    }
+#[derive(Debug)]
+struct SharedLog {
+    level: LevelFilter,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    file: RotatedFile,
+    limit: RateLimit,
+    /// Whether the thread `log` runs.
+    has_thread: bool,
 }
 
 /// Starts the log: appends to the file `name` of `folder`. To be called once in a process.
 ///
 /// # Errors
 /// A message for the user: the file cannot be opened, or the process has a log already.
-pub(super) fn start(folder: &Path, name: &str, level: LevelFilter) -> Result<LogFile, String> {
+pub(super) fn start(folder: &Path, name: &str, options: LogOptions) -> Result<ProcessLog, String> {
     let path = folder.join(name);
-    let file = open(&path);
-    let file =
-        file.map_err(|error| format!("cannot write {}: {}", path.display(), cause(&error)))?;
-    let log = LogFile(Arc::new(Mutex::new(ResilientLog {
-        to: file,
-        path,
-        has_failed: false,
-    })));
-    fern::Dispatch::new()
-        .format(|out, message, record| {
-            let message = message.to_string();
-            out.finish(format_args!(
-                "{}",
-                line(SystemTime::now(), record.level(), record.target(), &message)
-            ));
-        })
-        // Libraries log only their warnings and errors.
-        .level(level.min(LevelFilter::Warn))
-        .level_for("pieceful", level)
-        .chain(Box::new(BufWriter::new(log.clone())) as Box<dyn Write + Send>)
-        .apply()
+    let unwritable = |error| format!("cannot write {}: {}", path.display(), cause(&error));
+    let file = RotatedFile::open(path.clone(), options.file_size).map_err(unwritable)?;
+    let log = ProcessLog(Arc::new(SharedLog {
+        level: options.level,
+        state: Mutex::new(State {
+            file,
+            limit: RateLimit::default(),
+            has_thread: false,
+        }),
+    }));
+    log::set_boxed_logger(Box::new(log.clone()))
         .map_err(|error| format!("cannot start the log: {error}"))?;
+    log::set_max_level(options.level);
     Ok(log)
 }
 
-/// Only its owner can read the file, even if others can read the folder: the log says who shares
-/// what with whom.
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.create(true).append(true).mode(0o600).open(path)
+impl ProcessLog {
+    /// Opens the file anew under its name: a program that rotates logs has renamed the former one.
+    pub(super) fn reopen(&self) {
+        lock(&self.0.state).file.reopen();
+        log::info!("reopened the log");
+    }
 }
 
-/// A log that drops lines which cannot be written (full disk) and reports the first such error on
-/// standard error.
-#[derive(Debug)]
-struct ResilientLog<W> {
-    to: W,
-    path: PathBuf,
-    has_failed: bool,
+impl Log for ProcessLog {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // Libraries log only their warnings and errors.
+        let level = match metadata.target().starts_with("pieceful") {
+            true => self.0.level,
+            false => self.0.level.min(LevelFilter::Warn),
+        };
+        metadata.level() <= level
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            self.log_event(record);
+        }
+    }
+
+    /// Counts the events that were left out and not counted yet. Lines are never buffered.
+    fn flush(&self) {
+        let mut state = lock(&self.0.state);
+        let summaries = state.limit.summaries();
+        state.write(&summaries);
+    }
 }
 
-impl<W> ResilientLog<W> {
-    fn report_first_error(&mut self, result: io::Result<()>) {
-        if let Err(error) = result
-            && !self.has_failed
-        {
-            self.has_failed = true;
-            let path = self.path.to_string_lossy();
-            let message = format!(
-                "error: cannot write the log {}: {error}; events are lost until it can be written",
-                escape(&path)
-            );
-            // A failure of standard error cannot be reported anywhere.
-            let _ = writeln!(io::stderr(), "{message}");
+impl ProcessLog {
+    fn log_event(&self, record: &Record<'_>) {
+        let event = Event {
+            level: record.level(),
+            target: record.target().to_owned(),
+            message: record.args().to_string(),
+        };
+        let source = record.key_values().get(SOURCE.into());
+        let source = source.map(|source| source.to_string());
+        let kind = kind(record);
+        let now = Instant::now();
+        let mut state = lock(&self.0.state);
+        let summaries = state.limit.end_period(now);
+        state.write(&summaries);
+        // A person who asks for details wants all of them.
+        let is_detail = event.level >= Level::Debug;
+        if is_detail || state.limit.admit(now, kind, source.as_deref(), &event) {
+            state.write(&[event]);
+        } else if !state.has_thread {
+            let log = self.clone();
+            let thread = Builder::new().name("log".to_owned());
+            // Without the thread, the next event or the end of the process writes the numbers.
+            state.has_thread = thread.spawn(move || log.write_summaries()).is_ok();
+        }
+    }
+
+    /// Writes how many events were left out, at the end of each period. Runs on the thread `log`,
+    /// which ends when no event was left out.
+    fn write_summaries(&self) {
+        loop {
+            let now = Instant::now();
+            let due = {
+                let mut state = lock(&self.0.state);
+                let summaries = state.limit.end_period(now);
+                state.write(&summaries);
+                let due = state.limit.due();
+                state.has_thread = due.is_some();
+                due
+            };
+            match due {
+                Some(due) => std::thread::sleep(due.saturating_duration_since(now)),
+                None => return,
+            }
         }
     }
 }
 
-impl ResilientLog<File> {
-    /// If the file cannot be opened, the log continues in the former one.
-    fn reopen(&mut self) {
-        match open(&self.path) {
-            Ok(file) => (self.to, self.has_failed) = (file, false),
-            Err(error) => self.report_first_error(Err(error)),
+impl State {
+    fn write(&mut self, events: &[Event]) {
+        for event in events {
+            self.file.write_line(&line(SystemTime::now(), event));
         }
     }
 }
 
-impl<W: Write> Write for ResilientLog<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let result = self.to.write_all(bytes);
-        self.report_first_error(result);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let result = self.to.flush();
-        self.report_first_error(result);
-        Ok(())
-    }
+/// Records of the crate `log` have a file and a line if its macros made them.
+fn kind(record: &Record<'_>) -> Kind {
+    let file = record.file_static().unwrap_or_default();
+    (file, record.line().unwrap_or_default())
 }
 
-fn line(time: SystemTime, level: Level, target: &str, message: &str) -> String {
+fn line(time: SystemTime, event: &Event) -> String {
     let time = humantime::format_rfc3339_millis(time);
-    let target = target.strip_prefix("pieceful::").unwrap_or(target);
-    format!("{time} {level:5} {target}: {}", escape(message))
+    let target = event.target.strip_prefix("pieceful::");
+    let target = target.unwrap_or(&event.target);
+    format!(
+        "{time} {:5} {target}: {}\n",
+        event.level,
+        escape(&event.message)
+    )
 }
 
 #[cfg(test)]
@@ -138,54 +184,14 @@ mod tests {
     #[test]
     fn an_event_is_one_line_even_if_it_quotes_control_characters() {
         let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
-        let text = line(
-            time,
-            Level::Warn,
-            "pieceful::peer::link",
-            "127.0.0.1:5 is called \"a\nb\x1b[2J\"",
-        );
+        let event = Event {
+            level: Level::Warn,
+            target: "pieceful::peer::link".to_owned(),
+            message: "127.0.0.1:5 is called \"a\nb\x1b[2J\"".to_owned(),
+        };
         assert_eq!(
-            text,
-            "2023-11-14T22:13:20.123Z WARN  peer::link: 127.0.0.1:5 is called \"a\\nb\\u{1b}[2J\""
+            line(time, &event),
+            "2023-11-14T22:13:20.123Z WARN  peer::link: 127.0.0.1:5 is called \"a\\nb\\u{1b}[2J\"\n"
         );
-    }
-
-    #[test]
-    fn a_reopened_log_goes_on_under_its_name() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, rotated) = (folder.path().join("x.log"), folder.path().join("x.log.1"));
-        let mut log = ResilientLog {
-            to: open(&path).unwrap(),
-            path: path.clone(),
-            has_failed: true,
-        };
-        log.write_all(b"before\n").unwrap();
-        std::fs::rename(&path, &rotated).unwrap();
-        log.reopen();
-        log.write_all(b"after\n").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"after\n");
-        assert_eq!(std::fs::read(&rotated).unwrap(), b"before\n");
-        assert!(!log.has_failed);
-    }
-
-    #[test]
-    fn a_log_that_cannot_be_written_returns_no_error_to_its_callers() {
-        struct Full;
-        impl Write for Full {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::StorageFull.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                self.write(&[]).map(drop)
-            }
-        }
-        let mut log = ResilientLog {
-            to: Full,
-            path: "peer.log".into(),
-            has_failed: false,
-        };
-        assert_eq!(log.write(b"event").unwrap(), 5);
-        assert!(log.has_failed);
-        log.flush().unwrap();
     }
 }

@@ -65,5 +65,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Exit::Usage
         }
     };
+    log::logger().flush();
     exit.code().into()
 }

@@ -12,6 +12,8 @@ use std::time::Duration;
 const MAX_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
 /// The values that `--memory` accepts, in bytes.
 const MEMORY: RangeInclusive<u64> = 1 << 20..=64 << 30;
+/// The values that `--log-size` accepts, in bytes.
+const LOG_SIZE: RangeInclusive<u64> = 64 << 10..=1 << 40;
 /// The longest name of a peer, in bytes.
 const MAX_NAME: usize = 64;
 
@@ -64,12 +66,22 @@ pub(super) fn piece_length(text: &str) -> Result<u32, String> {
 
 /// A size of memory: a number of bytes, or a number with a unit.
 pub(super) fn memory(text: &str) -> Result<u64, String> {
-    split_unit(text)
-        .and_then(|(digits, unit)| digits.parse::<u64>().ok()?.checked_mul(unit))
-        .filter(|size| MEMORY.contains(size))
-        .ok_or_else(|| {
-            "expected a size from 1M to 64G, such as 64M or 1G (1K is 1024 bytes)".to_owned()
-        })
+    size(text, MEMORY).ok_or_else(|| {
+        "expected a size from 1M to 64G, such as 64M or 1G (1K is 1024 bytes)".to_owned()
+    })
+}
+
+fn size(text: &str, valid: RangeInclusive<u64>) -> Option<u64> {
+    let (digits, unit) = split_unit(text)?;
+    let size = digits.parse::<u64>().ok()?.checked_mul(unit)?;
+    valid.contains(&size).then_some(size)
+}
+
+/// The size of a file of the log: a number of bytes, or a number with a unit.
+pub(super) fn log_size(text: &str) -> Result<u64, String> {
+    size(text, LOG_SIZE).ok_or_else(|| {
+        "expected a size from 64K to 1024G, such as 20M or 1G (1K is 1024 bytes)".to_owned()
+    })
 }
 
 /// A rate in bytes per second: a number, which may have a fraction, then an optional unit, then an

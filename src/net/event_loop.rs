@@ -5,6 +5,7 @@ use super::connections::ReadySession;
 use super::dispatcher::Dispatcher;
 use super::incoming::IncomingConnection;
 use super::session::{Lane, SCRATCH_BYTES};
+use crate::base::AddressPrefix;
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 use std::io;
@@ -132,7 +133,8 @@ impl EventLoop {
         let begin = |number, incoming| dispatcher.serve.begin(incoming, dispatcher.handle(number));
         let added = dispatcher.connections.add(incoming, is_trusted, begin);
         if let Err(error) = added {
-            log::info!("{}: refused {address}: {error}", dispatcher.name);
+            let source = AddressPrefix::of(address.ip());
+            log::info!(source:%; "{}: refused {address}: {error}", dispatcher.name);
         }
     }
 

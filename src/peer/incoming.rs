@@ -2,6 +2,7 @@
 
 use super::link::{self, AdmissionError, ServedSwarms};
 use super::{LinkStream, Services, Sockets, SwarmEntry, magnet, run_link};
+use crate::base::AddressPrefix;
 use crate::certificate::Member;
 use crate::net::{GroupTls, IncomingConnection};
 use crate::torrent::InfoHash;
@@ -12,9 +13,10 @@ pub(super) fn accept(services: &Arc<Services>, sockets: &Sockets, incoming: Inco
     let IncomingConnection {
         stream, address, ..
     } = incoming;
+    let source = AddressPrefix::of(address.ip());
     let connection = match link::accept_handshake(&services.context, &**services, stream, address) {
         Ok(connection) => connection,
-        Err(error) => return log::log!(error.level(), "{address}: {error}"),
+        Err(error) => return log::log!(error.level(), source:%; "{address}: {error}"),
     };
     let handshake = &connection.handshake;
     let is_member = connection.member.is_some();
@@ -30,6 +32,7 @@ pub(super) fn accept(services: &Arc<Services>, sockets: &Sockets, incoming: Inco
             }
         }
         _ => log::info!(
+            source:%;
             "{address}: {} is no longer served here",
             handshake.info_hash
         ),

@@ -4,6 +4,7 @@
 use super::connection::{HttpDeadlines, HttpSession};
 use super::place_limits::TrustsAddress;
 use super::service::Service;
+use crate::base::AddressPrefix;
 use crate::net::{
     ConnectionHandle, ConnectionPurpose, HandshakeProgress, Holder, IncomingConnection, Interest,
     Job, Lane, Next, NonblockingTls, Serve, Session, TLS_FIRST_BYTE, TlsHandshake, TlsServer,
@@ -199,7 +200,8 @@ impl TrackerSession {
 
     fn shake(&mut self, mut handshake: TlsHandshake, first: &[u8], turn: &mut Turn<'_>) -> Next {
         if Instant::now() >= self.until {
-            log::info!("the TLS handshake with {} took too long", self.from);
+            let source = AddressPrefix::of(self.from.ip());
+            log::info!(source:%; "the TLS handshake with {} took too long", self.from);
             return Next::End;
         }
         match handshake.advance(first, turn.scratch) {
@@ -209,7 +211,8 @@ impl TrackerSession {
             }
             Ok(HandshakeProgress::Done(tls, purpose)) => self.serve(*tls, purpose, turn),
             Err(error) => {
-                log::info!("the TLS handshake with {} failed: {error}", self.from);
+                let source = AddressPrefix::of(self.from.ip());
+                log::info!(source:%; "the TLS handshake with {} failed: {error}", self.from);
                 Next::End
             }
         }

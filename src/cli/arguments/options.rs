@@ -1,5 +1,7 @@
-//! Builders of options, and `--log LEVEL`, which tracker and peer share.
+//! Builders of options, and the options of the log, which tracker and peer share.
 
+use crate::cli::logging::{DEFAULT_FILE_SIZE, LogOptions};
+use crate::cli::values;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use log::LevelFilter;
 use std::path::PathBuf;
@@ -25,20 +27,28 @@ pub(super) fn path_option(name: &'static str, value: &'static str) -> Arg {
     path(name, value).long(name)
 }
 
-/// The option `--log`.
-pub(super) fn log_option() -> Arg {
-    option("log", "LEVEL")
+/// The options of the log.
+pub(super) fn log_options() -> [Arg; 2] {
+    let level = option("log", "LEVEL")
         .default_value("info")
         .ignore_case(true)
         .value_parser(["error", "warn", "info", "debug", "trace"])
         .hide_possible_values(true)
-        .help("Which events go to the log in the state folder: error, warn, info, debug or trace")
+        .help("Which events go to the log in the state folder: error, warn, info, debug or trace");
+    let size = option("log-size", "SIZE")
+        .value_parser(values::log_size)
+        .help("The longest file of the log, such as 64M; the newest five files are kept [default: 20M]");
+    [level, size]
 }
 
-/// The value of `--log`.
-pub(super) fn log_level(matches: &ArgMatches) -> LevelFilter {
+/// The values of [`log_options`].
+pub(super) fn log_settings(matches: &ArgMatches) -> LogOptions {
     let level = matches
         .get_one::<String>("log")
         .and_then(|level| level.parse().ok());
-    level.unwrap_or(LevelFilter::Info)
+    let file_size = matches.get_one("log-size").copied();
+    LogOptions {
+        level: level.unwrap_or(LevelFilter::Info),
+        file_size: file_size.unwrap_or(DEFAULT_FILE_SIZE),
+    }
 }

@@ -1,15 +1,15 @@
 //! The arguments of `pieceful peer`.
 
-use super::options::{flag, log_level, log_option, option, path_option};
+use super::options::{flag, log_options, log_settings, option, path_option};
 use super::place::{listen_and_tracker_info, listen_argument, tracker_info_argument};
 use crate::cli::command_error::kinds;
 use crate::cli::commands::entries;
+use crate::cli::logging::LogOptions;
 use crate::cli::{terminal, values, wrap};
 use crate::net::WorkerPool;
 use crate::peer::Limits;
 use crate::wire::HostPort;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use log::LevelFilter;
 use std::path::PathBuf;
 
 /// The default of `--max-peers`.
@@ -38,8 +38,8 @@ pub(in crate::cli) struct PeerArguments {
     pub(in crate::cli) limits: Limits,
     /// A closed run instead of commands.
     pub(in crate::cli) scenario: Option<ScenarioArguments>,
-    /// The log level.
-    pub(in crate::cli) log: LevelFilter,
+    /// How the process logs.
+    pub(in crate::cli) log: LogOptions,
 }
 
 /// The commands of `-c`, and when the peer ends.
@@ -77,8 +77,8 @@ pub(super) fn definition() -> Command {
             path_option("out", "DIR")
                 .requires("scenario")
                 .help("The folder in which a closed run writes clientR_NAME [default: the current folder]"),
-            log_option(),
         ])
+        .args(log_options())
 }
 
 fn general_options() -> [Arg; 10] {
@@ -187,7 +187,7 @@ pub(super) fn read(matches: &ArgMatches) -> Result<PeerArguments, String> {
                 file: file.clone(),
                 out: out.unwrap_or_else(|| ".".into()),
             }),
-        log: log_level(matches),
+        log: log_settings(matches),
     })
 }
 

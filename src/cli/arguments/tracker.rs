@@ -1,11 +1,11 @@
 //! The arguments of `pieceful tracker`.
 
-use super::options::{flag, log_level, log_option, option, path, path_option};
+use super::options::{flag, log_options, log_settings, option, path, path_option};
+use crate::cli::logging::LogOptions;
 use crate::cli::values;
 use crate::tracker::{Registration, SwarmLimits};
 use crate::wire::HostPort;
 use clap::{Arg, ArgMatches, Command, value_parser};
-use log::LevelFilter;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,8 +35,8 @@ pub(in crate::cli) struct TrackerArguments {
     pub(in crate::cli) alone: bool,
     /// A closed run instead of a service.
     pub(in crate::cli) closed_run: Option<ClosedRunArguments>,
-    /// The log level.
-    pub(in crate::cli) log: LevelFilter,
+    /// How the process logs.
+    pub(in crate::cli) log: LogOptions,
 }
 
 /// The cluster's key.
@@ -92,7 +92,7 @@ pub(super) fn definition() -> Command {
         .args(data())
         .args(open_swarms())
         .args(connections_and_runs())
-        .arg(log_option())
+        .args(log_options())
 }
 
 const HELP: &str = "Examples:\n  \
@@ -288,7 +288,7 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
             expect: *expect,
             wait: wait.unwrap_or(crate::tracker::DEFAULT_WAIT),
         }),
-        log: log_level(matches),
+        log: log_settings(matches),
     }
 }
 
@@ -312,6 +312,7 @@ fn maintenance(matches: &ArgMatches) -> Option<MaintenanceTask> {
 mod tests {
     use super::super::{Invocation, tests::parse};
     use super::*;
+    use log::LevelFilter;
 
     fn tracker(line: &str) -> TrackerArguments {
         match parse(line) {
@@ -329,7 +330,7 @@ mod tests {
         );
         assert!(plain.cluster.file.is_none() && !plain.cluster.wants_new);
         assert_eq!(
-            (plain.open, plain.service.interval, plain.log),
+            (plain.open, plain.service.interval, plain.log.level),
             (false, Duration::from_secs(20), LevelFilter::Info)
         );
         assert_eq!(plain.closed_run, None);
@@ -347,7 +348,8 @@ mod tests {
 
     #[test]
     fn every_option_is_read() {
-        let line = "tracker info.txt 12 --listen [::1]:0 --data d --cluster k.pem --open --interval 5 --log DEBUG";
+        let line = "tracker info.txt 12 --listen [::1]:0 --data d --cluster k.pem --open --interval 5 --log DEBUG \
+                    --log-size 1M";
         let all = tracker(line);
         assert_eq!(
             (all.tracker_info, all.number),
@@ -357,9 +359,10 @@ mod tests {
         assert_eq!((all.data, all.open), (Some("d".into()), true));
         assert_eq!(all.cluster.file, Some("k.pem".into()));
         assert_eq!(
-            (all.service.interval, all.log),
+            (all.service.interval, all.log.level),
             (Duration::from_secs(5), LevelFilter::Debug)
         );
+        assert_eq!(all.log.file_size, 1 << 20);
         let run = tracker("tracker --expect 12 --wait 2.5")
             .closed_run
             .unwrap();

@@ -3,6 +3,7 @@
 //! Each link fetches all of the metadata from its own peer. If the hash is wrong, it is clear which
 //! peer sent it, and that peer is barred. Out of scope: what is done with the metadata (`learn`).
 
+use crate::base::AddressPrefix;
 use crate::bencode;
 use crate::net::write_all_within;
 use crate::peer::search::{MetadataSlot, SlotRefused};
@@ -115,7 +116,8 @@ pub(crate) fn fetch(
     }
     match fetched {
         Ok(metadata) => {
-            log::info!("{name}: {address} delivered the metadata");
+            let source = AddressPrefix::of(address.ip());
+            log::info!(source:%; "{name}: {address} delivered the metadata");
             search.contacts(|contacts| contacts.on_useful(address));
             Some(metadata)
         }
@@ -129,6 +131,7 @@ pub(crate) fn fetch(
 /// Logs a failure, and decides when the address is called again.
 fn note_failure(search: &MagnetSearch, address: SocketAddr, port: Option<u16>, error: &FetchError) {
     let (name, now) = (search.name(), search.context.now());
+    let source = AddressPrefix::of(address.ip());
     match error {
         FetchError::Refused(SlotRefused::Barred) => {}
         FetchError::Refused(_) => {
@@ -136,7 +139,7 @@ fn note_failure(search: &MagnetSearch, address: SocketAddr, port: Option<u16>, e
                 .contacts(|contacts| contacts.release_with_pause_until(address, now + BUSY_PAUSE));
         }
         FetchError::WrongHash => {
-            log::warn!("{name}: {address}: {error}");
+            log::warn!(source:%; "{name}: {address}: {error}");
             let listen_address = port.map(|port| SocketAddr::new(address.ip(), port));
             search.contacts(|contacts| {
                 for address in [Some(address), listen_address].into_iter().flatten() {
@@ -145,7 +148,7 @@ fn note_failure(search: &MagnetSearch, address: SocketAddr, port: Option<u16>, e
             });
         }
         error => {
-            log::info!("{name}: {address}: no metadata: {error}");
+            log::info!(source:%; "{name}: {address}: no metadata: {error}");
             search.contacts(|contacts| contacts.on_failed(address, now));
         }
     }

@@ -3,6 +3,7 @@
 
 use super::effects::SwarmState;
 use super::transfer::Transfer;
+use crate::base::AddressPrefix;
 use crate::peer::{
     BlockBuffer, EndReason, Link, LinkResources, MessageSink, PeerConnection, UploadSource, link,
 };
@@ -27,7 +28,8 @@ pub(crate) fn run_link(transfer: &Arc<Transfer>, connection: PeerConnection) {
     };
     let way = if outgoing { "called" } else { "was called by" };
     let client = link.remote().peer_id.client();
-    log::info!("{name}: {way} {address} ({client})");
+    let source = AddressPrefix::of(address.ip());
+    log::info!(source:%; "{name}: {way} {address} ({client})");
     let ended = match send_opening_messages(transfer, &link) {
         Some(journal_position) => {
             link::run(transfer, &link, &transfer.resources(), journal_position)
@@ -106,11 +108,12 @@ fn on_link_ended(transfer: &Transfer, link: &Link, ended: &EndReason) {
     });
     deferred.carry_out(transfer);
     let shown_address = listens_at.unwrap_or(link.remote().address);
-    log::info!("{name}: the link with {shown_address} ended: {reason}");
+    let source = AddressPrefix::of(shown_address.ip());
+    log::info!(source:%; "{name}: the link with {shown_address} ended: {reason}");
     if let Some(address) = listens_at
         && ended.is_violation()
     {
-        log::warn!("{name}: {address}: {ended}");
+        log::warn!(source:%; "{name}: {address}: {ended}");
     }
 }
 

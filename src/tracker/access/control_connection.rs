@@ -12,6 +12,7 @@
 use super::refused;
 use super::registrar::Registrar;
 use super::{Waiting, Watch};
+use crate::base::AddressPrefix;
 use crate::net::{
     ConnectionHandle, Full, Holder, Interest, Lane, Next, NonblockingTls, Received, Session, Turn,
     Wait,
@@ -171,7 +172,8 @@ impl ControlSession {
                 Ok(Some(request))
             }
             Err(error) => {
-                log::info!("bytes from {} are not a request: {error}", self.from);
+                let source = AddressPrefix::of(self.from.ip());
+                log::info!(source:%; "bytes from {} are not a request: {error}", self.from);
                 let reply = bad_request_reply(body, &error);
                 self.reply(&reply, Stage::Last)?;
                 Ok(None)
@@ -189,7 +191,8 @@ impl ControlSession {
             && let Some(account) = self.registrar.account_of(request.token.as_ref())
         {
             if let Err(full) = self.handle.authenticate(Holder::Account(account.0)) {
-                log::info!("refused {}: {full}", self.from);
+                let source = AddressPrefix::of(self.from.ip());
+                log::info!(source:%; "refused {}: {full}", self.from);
                 let reply = full_reply(request.id, full);
                 return self.reply(&reply.encode(), Stage::Last).map(Some);
             }
@@ -199,7 +202,9 @@ impl ControlSession {
         // have sent more commands since. A write made now would come after those.
         if request.ask.is_write() && self.has_ended(scratch) {
             let (kind, from) = (request.ask.kind(), self.from);
+            let source = AddressPrefix::of(from.ip());
             log::info!(
+                source:%;
                 "{from} has given up {kind} and closed its connection; the command is not executed"
             );
             return Ok(None);
@@ -296,7 +301,8 @@ impl ControlSession {
 impl Session for ControlSession {
     fn advance(&mut self, turn: &mut Turn<'_>) -> Next {
         self.go_on(turn).unwrap_or_else(|error| {
-            log::info!("the control connection of {} ended: {error}", self.from);
+            let source = AddressPrefix::of(self.from.ip());
+            log::info!(source:%; "the control connection of {} ended: {error}", self.from);
             Next::End
         })
     }

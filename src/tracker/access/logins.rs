@@ -5,6 +5,7 @@ use super::{
     PasswordAttempts, PasswordHasher, RequestContext, TokenError, TokenKey, account_label,
     check_new_password, from_hashing_error, from_refusal, no_randomness, refused,
 };
+use crate::base::AddressPrefix;
 use crate::certificate::Authority;
 use crate::system::since_1970;
 use crate::tracker::registry::{Account, PasswordHash, Refusal, Registry, RowId, Stamp, UserName};
@@ -83,14 +84,16 @@ impl Logins {
         }
         let Some(account) = found else {
             attempt.record_failure();
-            log::warn!("refused a log-in as {user} from {from}");
+            let source = AddressPrefix::of(from);
+            log::warn!(source:%; "refused a log-in as {user} from {from}");
             return Err(refused(
                 AccessErrorKind::LoginRefused,
                 "no user of that name has that password; check both",
             ));
         };
         attempt.record_success();
-        log::info!("{user} at {from} logs in");
+        let source = AddressPrefix::of(from);
+        log::info!(source:%; "{user} at {from} logs in");
         self.begin_login(account.id, account.credential())
     }
 

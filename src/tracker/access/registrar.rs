@@ -13,6 +13,7 @@ use super::{
     TOKEN_LIFETIME, Watch, check_new_password, from_refusal, from_write_error, no_randomness, once,
     refused,
 };
+use crate::base::AddressPrefix;
 use crate::certificate::{Authority, GroupAuthority};
 use crate::net::ConnectionHandle;
 use crate::system::since_1970;
@@ -149,7 +150,8 @@ impl Registrar {
             result = Err(from_write_error(error));
         }
         if let Err(refused) = &result {
-            log::info!("refused {from}: {kind}: {}", refused.kind.as_str());
+            let source = AddressPrefix::of(from);
+            log::info!(source:%; "refused {from}: {kind}: {}", refused.kind.as_str());
         }
         AccessReplyMessage {
             id,

@@ -8,6 +8,7 @@ use super::{
     PAGE_LENGTH, RequestContext, UploadError, Watch, account_label, from_refusal, no_randomness,
     refused, views::parse_cursor,
 };
+use crate::base::AddressPrefix;
 use crate::certificate::{CertificateError, GroupAuthority, GroupCertificate, MemberPublicKey};
 use crate::system::since_1970;
 use crate::torrent::Info;
@@ -98,7 +99,8 @@ impl GroupShares {
             .issue(&user, &key, since_1970(), self.certificate_lifetime)
             .map_err(unusable)?;
         let certificate = authority.certificate().map_err(unusable)?;
-        log::info!("{user} at {} gets a certificate of {group}", context.from);
+        let source = AddressPrefix::of(context.from);
+        log::info!(source:%; "{user} at {} gets a certificate of {group}", context.from);
         Ok(AccessAnswer::Certificate {
             leaf,
             authority: certificate.to_pem().into_bytes(),

@@ -11,6 +11,7 @@
 //! Locks: the run's state, then a connection's outbox. No lock is held while a socket is used.
 
 use super::{ClosedRun, RunConnectionId, RunEffect, RunOutcome};
+use crate::base::AddressPrefix;
 use crate::net::{FrameIoError, FrameReader, TlsStream, write_frame};
 use crate::system::{lock, recover};
 use crate::tracker::Threads;
@@ -110,7 +111,10 @@ impl RunningRun {
             match writer.map(|_| reader.read(stream)) {
                 Ok(Ok(())) => log::debug!("the control connection of {address} has closed"),
                 Ok(Err(error)) => {
-                    log::info!("the control connection of {address} has failed: {error}")
+                    let source = AddressPrefix::of(address.ip());
+                    log::info!(
+                        source:%; "the control connection of {address} has failed: {error}"
+                    )
                 }
                 Err(error) => log::warn!(
                     "cannot start a thread for the control connection of {address}: {error}"
