@@ -14,6 +14,7 @@ mod hostile {
     mod crowded_tracker;
     mod disk;
     mod foreign;
+    mod full_disk;
     mod handshakes;
     mod late;
     mod logs;

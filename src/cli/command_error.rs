@@ -214,6 +214,7 @@ impl CommandError {
             | AccountError::NoRandomness => Prospect::TryAgain,
             AccountError::Refused(refused) => match refused.kind {
                 AccessErrorKind::Busy
+                | AccessErrorKind::DiskFull
                 | AccessErrorKind::Full
                 | AccessErrorKind::IdInUse
                 | AccessErrorKind::NotServing

@@ -1,13 +1,14 @@
-//! The log in the state folder: one line per event. Events do not go to standard output or standard
-//! error.
+//! The log in the state folder: one line per event.
 //!
 //! In scope: the format of a line (time in UTC, level, module, message), the files and their size,
 //! and how many events of one kind are written. Out of scope: which events are logged. An event
-//! that a stranger can cause names the address in the key [`SOURCE`].
+//! that a stranger can cause names the address in the key [`SOURCE`]. An event that an operator must
+//! see at once has the key [`OPERATOR`].
 
 mod file;
 mod limit;
 
+use super::output::Output;
 use crate::base::escape;
 use crate::system::{cause, lock};
 use file::RotatedFile;
@@ -20,6 +21,8 @@ use std::time::{Instant, SystemTime};
 
 /// The key of an event's source, in the macros of the crate `log`.
 const SOURCE: &str = "source";
+/// The key of an event that an operator must see at once: it goes to standard error too.
+const OPERATOR: &str = "operator";
 /// Size of one file of the log in bytes, unless an option sets another one.
 pub(super) const DEFAULT_FILE_SIZE: u64 = 20 << 20;
 
@@ -113,6 +116,9 @@ impl ProcessLog {
         };
         let source = record.key_values().get(SOURCE.into());
         let source = source.map(|source| source.to_string());
+        if record.key_values().get(OPERATOR.into()).is_some() {
+            show_to_operator(&event);
+        }
         let kind = kind(record);
         let now = Instant::now();
         let mut state = lock(&self.0.state);
@@ -156,6 +162,14 @@ impl State {
         for event in events {
             self.file.write_line(&line(SystemTime::now(), event));
         }
+    }
+}
+
+fn show_to_operator(event: &Event) {
+    let output = Output::new(false);
+    match event.level {
+        Level::Error => output.error(&event.message),
+        _ => output.note(&event.message),
     }
 }
 

@@ -25,8 +25,8 @@ pub use batch::Batch;
 pub use error::{DatabaseError, RestoreError};
 
 use super::backup::{self, Backup, BackupError, BackupWriter};
-use super::{FileError, sync_folder};
-use crate::system::lock;
+use super::{FileError, free_space, sync_folder};
+use crate::system::{lock, recover};
 use error::{Fault, catch_panics};
 use nix::fcntl::OFlag;
 use overlay::Overlay;
@@ -37,7 +37,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 /// Name of the file in a tracker's state folder.
 pub const DATABASE_FILE: &str = "registry.redb";
@@ -67,11 +67,35 @@ const THIS_FORMAT: u32 = 1;
 /// A tracker's database, open for writing.
 #[derive(Debug)]
 pub struct Database {
-    path: PathBuf,
-    inner: redb::Database,
-    /// Whether a commit failed. The lock is held **during a commit**, so that commits run one at a
-    /// time.
-    failed: Mutex<bool>,
+    source: Source,
+    /// `None` from a failed commit until a retry can open the file again.
+    inner: RwLock<Option<Arc<redb::Database>>>,
+    /// The lock is held **during a commit**, so that commits run one at a time.
+    commits: Mutex<Commits>,
+}
+
+/// Where the bytes of a database are.
+#[derive(Debug)]
+enum Source {
+    File(PathBuf),
+    #[cfg(test)]
+    Disk(tests::Disk),
+}
+
+/// Which commits were made.
+#[derive(Debug)]
+struct Commits {
+    /// What the last durable commit left.
+    last: Versions,
+    /// The batch of a commit that failed. It may be durable.
+    unfinished: Option<Batch>,
+}
+
+/// What tells the states of a database apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Versions {
+    origin: [u8; 16],
+    versions: Vec<u8>,
 }
 
 /// What a database contained when it was opened, without the bytes of blobs.
@@ -110,12 +134,22 @@ impl Database {
         // `read_and_check` has just checked the file. A second check would read every blob again.
         let opened = catch_panics(|| open_backend(FileBackend::new(file)?, false));
         let inner = opened.map_err(|fault| fault.at("open", &path))?;
-        let database = Self {
-            path,
-            inner,
-            failed: Mutex::new(false),
+        let last = Versions {
+            origin: stored.origin,
+            versions: stored.versions.clone(),
         };
-        Ok((database, stored))
+        Ok((Self::with(Source::File(path), inner, last), stored))
+    }
+
+    fn with(source: Source, inner: redb::Database, last: Versions) -> Self {
+        Self {
+            source,
+            inner: RwLock::new(Some(Arc::new(inner))),
+            commits: Mutex::new(Commits {
+                last,
+                unfinished: None,
+            }),
+        }
     }
 
     /// Reads the database in the folder of a tracker that is not running. Does not create or change
@@ -127,22 +161,82 @@ impl Database {
         read_and_check(&folder.join(DATABASE_FILE))
     }
 
-    /// Makes all changes of a batch durable, or none. After a failed commit, the state on disk is
-    /// unknown until the next opening, and every later commit fails.
+    /// Makes all changes of a batch durable, or none. After a failed commit it is unknown which of
+    /// the two, and every later commit fails until [`Database::retry`] succeeds.
     ///
     /// # Errors
     /// See [`DatabaseError`]. [`DatabaseError::Failed`] after an earlier failure.
     pub fn commit(&self, batch: Batch) -> Result<(), DatabaseError> {
-        let mut failed = lock(&self.failed);
-        if *failed {
-            return Err(DatabaseError::Failed(self.path.clone()));
+        let mut commits = lock(&self.commits);
+        if commits.unfinished.is_some() {
+            return Err(DatabaseError::Failed(self.path().to_owned()));
         }
-        // Stays set if anything fails below.
-        *failed = true;
-        catch_panics(|| write_batch(&self.inner, &batch))
-            .map_err(|fault| fault.at("write", &self.path))?;
-        *failed = false;
+        commits.unfinished = Some(batch);
+        self.finish(&mut commits)
+    }
+
+    /// Repeats the commit that failed, which has no further effect if it was durable. Opens the
+    /// file again first. Does nothing if no commit failed.
+    ///
+    /// # Errors
+    /// See [`DatabaseError`]. [`DatabaseError::Replaced`] if the file has another state than the
+    /// failed commit can have left.
+    pub fn retry(&self) -> Result<(), DatabaseError> {
+        self.finish(&mut lock(&self.commits))
+    }
+
+    fn finish(&self, commits: &mut MutexGuard<'_, Commits>) -> Result<(), DatabaseError> {
+        let Some(batch) = &commits.unfinished else {
+            return Ok(());
+        };
+        let inner = match self.inner() {
+            Ok(inner) => inner,
+            Err(_) => self.reopen(&commits.last, batch)?,
+        };
+        let written = catch_panics(|| write_batch(&inner, batch));
+        if let Err(fault) = written {
+            *recover(self.inner.write()) = None;
+            return Err(fault.at("write", self.path()));
+        }
+        commits.last = commits.last.after(batch);
+        commits.unfinished = None;
         Ok(())
+    }
+
+    /// Opens the file again, after a commit of `batch` to the state `last` has failed.
+    fn reopen(&self, last: &Versions, batch: &Batch) -> Result<Arc<redb::Database>, DatabaseError> {
+        let opened = match &self.source {
+            Source::File(path) => {
+                let file = open_file(path, true)?;
+                catch_panics(|| open_backend(FileBackend::new(file)?, false))
+            }
+            #[cfg(test)]
+            Source::Disk(disk) => catch_panics(|| open_backend(disk.clone(), false)),
+        };
+        let checked = opened.and_then(|database| {
+            let found = catch_panics(|| read_versions(&database))?;
+            Ok((database, found))
+        });
+        let (database, found) = checked.map_err(|fault| fault.at("open", self.path()))?;
+        if found != *last && found != last.after(batch) {
+            return Err(DatabaseError::Replaced(self.path().to_owned()));
+        }
+        let database = Arc::new(database);
+        *recover(self.inner.write()) = Some(Arc::clone(&database));
+        Ok(database)
+    }
+
+    fn inner(&self) -> Result<Arc<redb::Database>, DatabaseError> {
+        let inner = recover(self.inner.read()).clone();
+        inner.ok_or_else(|| DatabaseError::Failed(self.path().to_owned()))
+    }
+
+    fn path(&self) -> &Path {
+        match &self.source {
+            Source::File(path) => path,
+            #[cfg(test)]
+            Source::Disk(_) => Path::new(DATABASE_FILE),
+        }
     }
 
     /// Writes the part of a backup that contains the database: everything that is durable now.
@@ -151,8 +245,9 @@ impl Database {
     /// # Errors
     /// See [`DatabaseError`]. Errors of `out` are among them.
     pub fn back_up(&self, out: &mut dyn Write) -> Result<(), DatabaseError> {
+        let inner = self.inner()?;
         let written = catch_panics(|| {
-            let transaction = self.inner.begin_read()?;
+            let transaction = inner.begin_read()?;
             let mut writer = BackupWriter::begin(out)?;
             let about = transaction.open_table(ABOUT)?;
             let versions = about.get(VERSIONS)?.ok_or(Fault::Foreign)?;
@@ -167,7 +262,12 @@ impl Database {
             }
             Ok(writer.finish()?)
         });
-        written.map_err(|fault| fault.at("back up", &self.path))
+        written.map_err(|fault| fault.at("back up", self.path()))
+    }
+
+    /// Free space of the disk in bytes. `None` if the system does not report it.
+    pub fn free_space(&self) -> Option<u64> {
+        free_space(self.path().parent()?)
     }
 
     /// Whether a state folder has a database, or anything else with the file name of a database.
@@ -204,12 +304,23 @@ impl Database {
     /// # Errors
     /// See [`DatabaseError`].
     pub fn blob(&self, info_hash: &[u8; 20]) -> Result<Option<Vec<u8>>, DatabaseError> {
+        let inner = self.inner()?;
         let read = catch_panics(|| {
-            let blobs = self.inner.begin_read()?.open_table(BLOBS)?;
+            let blobs = inner.begin_read()?.open_table(BLOBS)?;
             let blob = blobs.get(info_hash)?;
             Ok(blob.map(|blob| blob.value().to_vec()))
         });
-        read.map_err(|fault| fault.at("read", &self.path))
+        read.map_err(|fault| fault.at("read", self.path()))
+    }
+}
+
+impl Versions {
+    /// The versions after a commit of `batch`.
+    fn after(&self, batch: &Batch) -> Self {
+        Self {
+            origin: batch.origin.unwrap_or(self.origin),
+            versions: batch.versions.as_ref().unwrap_or(&self.versions).clone(),
+        }
     }
 }
 
@@ -363,9 +474,8 @@ fn open_backend(backend: impl StorageBackend, check: bool) -> Result<redb::Datab
     Ok(database)
 }
 
-fn load_contents(database: &redb::Database) -> Result<DatabaseContents, Fault> {
-    let transaction = database.begin_read()?;
-    let about = transaction.open_table(ABOUT)?;
+fn read_versions(database: &redb::Database) -> Result<Versions, Fault> {
+    let about = database.begin_read()?.open_table(ABOUT)?;
     let value = |key| -> Result<Vec<u8>, Fault> {
         let value = about.get(key)?.ok_or(Fault::Foreign)?;
         Ok(value.value().to_vec())
@@ -378,7 +488,16 @@ fn load_contents(database: &redb::Database) -> Result<DatabaseContents, Fault> {
         THIS_FORMAT => {}
         format => return Err(Fault::Format(format)),
     }
-    let origin = <[u8; 16]>::try_from(value(ORIGIN)?).map_err(|_| Fault::Foreign)?;
+    Ok(Versions {
+        origin: <[u8; 16]>::try_from(value(ORIGIN)?).map_err(|_| Fault::Foreign)?,
+        versions: value(VERSIONS)?,
+    })
+}
+
+fn load_contents(database: &redb::Database) -> Result<DatabaseContents, Fault> {
+    let Versions { origin, versions } = read_versions(database)?;
+    let transaction = database.begin_read()?;
+    let about = transaction.open_table(ABOUT)?;
     let mut blobs = Vec::new();
     for blob in transaction.open_table(BLOBS)?.iter()? {
         blobs.push(blob?.0.value());
@@ -390,7 +509,7 @@ fn load_contents(database: &redb::Database) -> Result<DatabaseContents, Fault> {
     }
     Ok(DatabaseContents {
         origin,
-        versions: value(VERSIONS)?,
+        versions,
         rows,
         blobs,
         restored: about.get(RESTORED)?.is_some(),

@@ -9,7 +9,8 @@
 //! A write returns when it is durable here and at another tracker. If no other tracker is current,
 //! or if none confirms the write within [`PUSH_WAIT`](super::replication::PUSH_WAIT), it returns
 //! when it is durable here alone. Only its caller waits; others use the registry meanwhile. After a
-//! failed commit, memory is ahead of the disk: from then on nothing is read, written or sent.
+//! failed commit, memory is ahead of the disk: nothing is read, written or sent until the commit has
+//! been repeated with success. For other trackers, this tracker is disconnected meanwhile.
 //!
 //! Locks: a thread that holds `state` may lock the queue of `saves`, the `changes` or an outbox,
 //! but not the reverse. `state` is never held over I/O or a wait.
@@ -34,10 +35,11 @@ use crate::torrent::{Info, InfoHash};
 use crate::wire::replica::{ReplicaMessage, TrackerNumber};
 use changes::ChangeQueue;
 use opening::{fresh_origin, load};
-use saving::{Save, Saves};
+use saving::{Save, SaveEvent, Saves};
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::Builder;
@@ -57,6 +59,9 @@ pub(super) type ReplicaOutbox = Outbox<Outgoing>;
 
 /// Interval between two ticks of the replica.
 const TICK_INTERVAL: Duration = Duration::from_millis(100);
+/// With less free space on the disk, in bytes, nothing is published, so that small writes still
+/// succeed: accounts, memberships, and what other trackers send.
+const MIN_FREE_SPACE: u64 = 64 << 20;
 /// How long a write or an answer waits for the disk.
 const DISK_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -66,6 +71,8 @@ pub struct RegistryStore {
     shared: Arc<SharedStore>,
     stop: Stop,
     threads: Threads,
+    /// Whether the last publication was refused because of [`MIN_FREE_SPACE`].
+    has_little_space: AtomicBool,
 }
 
 /// The options with which a tracker opens its registry.
@@ -88,8 +95,11 @@ pub enum WriteError {
     Replica(#[from] ReplicaError),
     /// It is not known whether the write is durable: the disk failed or took too long, or this
     /// tracker has stopped serving.
-    #[error("the tracker cannot write its database; see its log")]
+    #[error("the tracker cannot write its database; its operator must look at its disk")]
     NotSaved,
+    /// The disk has less free space than [`MIN_FREE_SPACE`].
+    #[error("the disk of the tracker has only {0} bytes free; its operator must make room")]
+    LittleSpace(u64),
 }
 
 /// Where a write is durable.
@@ -149,6 +159,7 @@ impl RegistryStore {
             shared,
             stop: Stop::new(),
             threads: Threads::default(),
+            has_little_space: AtomicBool::new(false),
         };
         // The first tick performs the effects of the start, before the first request arrives.
         store.shared.apply(Replica::tick);
@@ -216,6 +227,26 @@ impl RegistryStore {
         match self.shared.read_state().serving() {
             Serving::Yes => Ok(()),
             why => Err(ReplicaError::NotServing(why).into()),
+        }
+    }
+
+    /// Fails if the disk has too little free space for something to be published.
+    pub(super) fn check_space(&self) -> Result<(), WriteError> {
+        let free = self.shared.database.free_space().unwrap_or(u64::MAX);
+        let is_low = free < MIN_FREE_SPACE;
+        let was_low = self.has_little_space.swap(is_low, Ordering::Relaxed);
+        match (was_low, is_low) {
+            (false, true) => log::warn!(
+                operator = true;
+                "the disk of the database has only {free} bytes free: make room; until then \
+                 nothing can be published here"
+            ),
+            (true, false) => log::info!(operator = true; "the disk of the database has room again"),
+            _ => {}
+        }
+        match is_low {
+            true => Err(WriteError::LittleSpace(free)),
+            false => Ok(()),
         }
     }
 
@@ -339,9 +370,12 @@ impl RegistryStore {
 
     /// A connection has closed.
     pub(super) fn on_disconnected(&self, connection: ReplicaConnectionId) {
-        self.shared.write_state().connections.remove(&connection);
-        self.shared
-            .apply(|replica, now| replica.on_disconnected(connection, now));
+        let mut state = self.shared.write_state();
+        state.connections.remove(&connection);
+        // After a failed commit too: all connections are closed then.
+        self.shared.apply_to(state, |replica, now| {
+            replica.on_disconnected(connection, now)
+        });
     }
 }
 
@@ -375,7 +409,7 @@ struct State {
     last_commit: u64,
     /// Whether the database was restored from a backup and has not caught up since.
     restored: bool,
-    /// Whether a commit has failed.
+    /// Whether a commit has failed and was not repeated with success so far.
     failed: bool,
     /// Whether this tracker closes its connections because it ends.
     ending: bool,
@@ -390,12 +424,20 @@ impl SharedStore {
         recover(self.state.write())
     }
 
-    /// Passes an event to the replica and performs the effects, under one lock.
+    /// Passes an event to the replica and performs the effects, under one lock. Does nothing while a
+    /// failed commit is repeated.
     fn apply(&self, event: impl FnOnce(&mut Replica, Moment) -> Vec<Effect>) {
-        let mut state = self.write_state();
-        if state.failed {
-            return;
+        let state = self.write_state();
+        if !state.failed {
+            self.apply_to(state, event);
         }
+    }
+
+    fn apply_to(
+        &self,
+        mut state: RwLockWriteGuard<'_, State>,
+        event: impl FnOnce(&mut Replica, Moment) -> Vec<Effect>,
+    ) {
         let effects = event(&mut state.replica, moment(self.epoch));
         let reports = self.perform(&mut state, effects);
         self.changes.push(state.replica.take_changed());
@@ -447,19 +489,31 @@ impl SharedStore {
         reports
     }
 
-    /// Saves commits until the queue of saves has ended or a commit fails. Runs on the thread
-    /// `registry`.
+    /// Saves commits until the queue of saves has ended. Runs on the thread `registry`.
     fn save(&self) {
-        let saved = self.saves.save(&self.database, |last| {
-            self.apply(|replica, now| replica.on_committed(last, now));
+        self.saves.save(&self.database, |event| match event {
+            SaveEvent::Durable(last) => {
+                self.apply(|replica, now| replica.on_committed(last, now));
+            }
+            SaveEvent::Failed(error) => {
+                log::error!(
+                    operator = true;
+                    "accounts and groups are not served until the database can be written: {error}"
+                );
+                self.on_save_failed();
+            }
+            SaveEvent::Resumed => {
+                log::info!(operator = true; "the database can be written again");
+                self.write_state().failed = false;
+            }
         });
-        if let Err(error) = saved {
-            log::error!("accounts and groups are no longer served: {error}");
-            let mut state = self.write_state();
-            state.failed = true;
-            state.waiting_writes.clear();
-            state.close_replica_connections();
-        }
+    }
+
+    fn on_save_failed(&self) {
+        let mut state = self.write_state();
+        state.failed = true;
+        state.waiting_writes.clear();
+        state.close_replica_connections();
     }
 }
 

@@ -214,7 +214,7 @@ pub(crate) fn command_with_file_limit(
 ) -> Command {
     let mut shell = Command::new("sh");
     let script = format!(
-        "trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"",
+        "trap '' XFSZ; ulimit -S -f {}; exec \"$0\" \"$@\"",
         kibibytes * 2
     );
     shell.args(["-c", &script, BINARY]);

@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
@@ -73,6 +74,15 @@ impl Pair {
         self.file_limit_kib = Some(kibibytes);
         self.start(number, &["--log", "warn"]);
         self.file_limit_kib = None;
+    }
+
+    /// Allows a running tracker to write files of any size again.
+    pub(crate) fn remove_file_limit(&self, number: usize) {
+        let process = self.trackers[number - 1].as_ref().unwrap();
+        let status = Command::new("prlimit")
+            .args(["--fsize=unlimited:", "--pid", &process.id().to_string()])
+            .status();
+        assert!(status.unwrap().success());
     }
 
     fn spawn(&self, number: usize, data: &str, arguments: &[&str]) -> Process {

@@ -46,8 +46,10 @@ pub(super) struct Round {
 /// Whether a refusal only means that this tracker cannot answer now. Another tracker may.
 pub(super) fn cannot_answer_now(kind: AccessErrorKind) -> bool {
     kind.refuses_all_requests()
-        || kind == AccessErrorKind::NotSaved
-        || kind == AccessErrorKind::Busy
+        || matches!(
+            kind,
+            AccessErrorKind::NotSaved | AccessErrorKind::Busy | AccessErrorKind::DiskFull
+        )
 }
 
 /// Whether a refusal means that the login is over.

@@ -55,13 +55,16 @@ pub enum DatabaseError {
     /// The system provides no random numbers for a new database.
     #[error("cannot make {}: the system provides no random numbers", .0.display())]
     NoRandomness(PathBuf),
-    /// An earlier write failed, so this write was not tried.
+    /// An earlier write failed, and nothing is read or written until it has been repeated.
+    #[error("an earlier write to {} failed; it is repeated until the disk works again", .0.display())]
+    Failed(PathBuf),
+    /// After a failed write, the file has another state than that write can have left.
     #[error(
-        "an earlier write to {} failed, so nothing more is written: check the disk, then start \
-         the tracker again",
+        "{} is another database than the one that this tracker had open: put that one back, or \
+         start the tracker again",
         .0.display()
     )]
-    Failed(PathBuf),
+    Replaced(PathBuf),
     /// The file cannot be read or written.
     #[error(transparent)]
     Io(#[from] FileError),
@@ -139,8 +142,7 @@ impl Fault {
 
 /// Runs `work` and turns a panic into an error. `redb` panics on some files whose checksums are
 /// right but whose contents are not consistent; such a file can be made on purpose. After a panic
-/// in [`Database::commit`](super::Database::commit), every later commit fails without using the
-/// database.
+/// in a commit, the database is opened again before it is used.
 pub(super) fn catch_panics<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Fault::Panicked))
 }

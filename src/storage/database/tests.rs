@@ -277,7 +277,7 @@ fn damaged_bytes_never_cause_a_panic() {
 /// A simulated disk. A crash loses a random part of what was not synced. The disk fails after a
 /// chosen number of writes and syncs.
 #[derive(Clone, Debug, Default)]
-struct Disk(Arc<Mutex<DiskState>>);
+pub(super) struct Disk(Arc<Mutex<DiskState>>);
 
 #[derive(Debug, Default)]
 struct DiskState {
@@ -378,11 +378,9 @@ impl StorageBackend for Disk {
 }
 
 fn database_on(disk: &Disk) -> Database {
-    Database {
-        path: DATABASE_FILE.into(),
-        inner: open_backend(disk.clone(), true).unwrap(),
-        failed: Mutex::new(false),
-    }
+    let inner = open_backend(disk.clone(), true).unwrap();
+    let versions = read_versions(&inner).unwrap();
+    Database::with(Source::Disk(disk.clone()), inner, versions)
 }
 
 type Rows = HashMap<[u8; 16], Vec<u8>>;
@@ -429,7 +427,7 @@ fn all_acknowledged_commits_survive_a_crash_and_no_commit_is_partial() {
 }
 
 #[test]
-fn after_a_failed_write_every_commit_fails_even_if_the_disk_recovers() {
+fn after_a_failed_write_every_commit_fails_until_the_first_one_is_repeated() {
     let disk = Disk::default();
     initialize(&open_backend(disk.clone(), true).unwrap(), [1; 16]).unwrap();
     let database = database_on(&disk);
@@ -444,6 +442,7 @@ fn after_a_failed_write_every_commit_fails_even_if_the_disk_recovers() {
         })
     );
     assert!(is_expected, "{error}");
+    assert!(database.retry().is_err());
     disk.state().operations_left = None;
     for _ in 0..3 {
         let error = database
@@ -452,7 +451,72 @@ fn after_a_failed_write_every_commit_fails_even_if_the_disk_recovers() {
         assert!(matches!(error, DatabaseError::Failed(_)), "{error}");
     }
     let remaining = Disk::with_bytes(disk.state().synced.clone());
-    drop(database);
     let stored = load_contents(&open_backend(remaining, true).unwrap()).unwrap();
+    assert_eq!(stored.rows, [(id(1), b"one".to_vec())]);
+    database.retry().unwrap();
+    database.commit(batch([(3, b"three".to_vec())])).unwrap();
+    drop(database);
+    let stored = load_contents(&open_backend(disk, true).unwrap()).unwrap();
+    let rows = [(1, "one"), (2, "two"), (3, "three")];
+    assert_eq!(
+        stored.rows,
+        rows.map(|(n, row)| (id(n), row.as_bytes().to_vec()))
+    );
+}
+
+#[test]
+fn a_disk_that_fails_anywhere_and_recovers_loses_nothing() {
+    let start = Disk::default();
+    initialize(&open_backend(start.clone(), true).unwrap(), [1; 16]).unwrap();
+    let start = start.state().synced.clone();
+    for seed in 0..200 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let disk = Disk::with_bytes(start.clone());
+        let database = database_on(&disk);
+        let mut expected = Rows::new();
+        for round in 0..20 {
+            disk.state().operations_left = Some(random.usize(..40));
+            let row = vec![random.u8(..); random.usize(..6000)];
+            let number = random.u32(..10);
+            expected.insert(id(number), row.clone());
+            let mut changes = batch([(number, row)]);
+            changes.put_versions(vec![round]);
+            let mut committed = database.commit(changes);
+            while committed.is_err() {
+                disk.state().operations_left = match random.bool() {
+                    true => Some(random.usize(..40)),
+                    false => None,
+                };
+                committed = database.retry();
+            }
+        }
+        disk.state().operations_left = None;
+        drop(database);
+        let stored = load_contents(&open_backend(disk, true).unwrap()).unwrap();
+        assert!(
+            stored.rows.into_iter().collect::<Rows>() == expected,
+            "{seed}"
+        );
+        assert_eq!(stored.versions, [19]);
+    }
+}
+
+#[test]
+fn a_failed_commit_is_not_repeated_in_another_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, _) = Database::open(folder.path()).unwrap();
+    lock(&database.commits).unfinished = Some(batch([(1, b"one".to_vec())]));
+    *database.inner.write().unwrap() = None;
+    let path = folder.path().join(DATABASE_FILE);
+    let away = folder.path().join("away");
+    std::fs::rename(&path, &away).unwrap();
+    assert!(matches!(database.retry(), Err(DatabaseError::Missing(_))));
+    drop(Database::open(folder.path()).unwrap());
+    let error = database.retry().unwrap_err();
+    assert!(matches!(error, DatabaseError::Replaced(_)), "{error}");
+    std::fs::rename(&away, &path).unwrap();
+    database.retry().unwrap();
+    drop(database);
+    let (_, stored) = Database::open(folder.path()).unwrap();
     assert_eq!(stored.rows, [(id(1), b"one".to_vec())]);
 }

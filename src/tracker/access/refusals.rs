@@ -35,9 +35,10 @@ pub(super) fn from_write_error(error: WriteError) -> AccessRefusal {
             refused(AccessErrorKind::NotServing, error)
         }
         WriteError::Replica(error) => refused(AccessErrorKind::BadRequest, error),
+        WriteError::LittleSpace(_) => refused(AccessErrorKind::DiskFull, error),
         WriteError::NotSaved => refused(
             AccessErrorKind::NotSaved,
-            "the tracker cannot write its database; tell its operator, and when the tracker runs \
+            "the tracker cannot write its database; tell its operator, and when the tracker serves \
              again, check whether the change was made",
         ),
     }

@@ -5,8 +5,8 @@
 
 use super::{
     FormerMembers, Hints, IdempotencyKey, IdempotentWrites, InfoCache, InfoPartError, InfoUploads,
-    PAGE_LENGTH, RequestContext, UploadError, Watch, account_label, from_refusal, no_randomness,
-    refused, views::parse_cursor,
+    PAGE_LENGTH, RequestContext, UploadError, Watch, account_label, from_refusal, from_write_error,
+    no_randomness, refused, views::parse_cursor,
 };
 use crate::base::AddressPrefix;
 use crate::certificate::{CertificateError, GroupAuthority, GroupCertificate, MemberPublicKey};
@@ -117,6 +117,7 @@ impl GroupShares {
         let account = context.login.account;
         // Only members may make the tracker store anything.
         let authority = self.authority(account, group)?;
+        self.store.check_space().map_err(from_write_error)?;
         let now = self.epoch.elapsed();
         let added = self.uploads.add(account, group, part, now);
         let whole = added.map_err(|error| {

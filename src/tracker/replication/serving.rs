@@ -37,7 +37,9 @@ pub enum Serving {
     #[error(transparent)]
     Halted(HaltReason),
     /// A commit failed, so memory is ahead of the disk. `RegistryStore` sets this value.
-    #[error("this tracker cannot write its database; see its log")]
+    #[error(
+        "this tracker cannot write its database, and serves again as soon as it can: its operator must look at its disk"
+    )]
     Failed,
 }
 

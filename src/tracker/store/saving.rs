@@ -1,11 +1,16 @@
 //! The queue of changes that are to be saved in the database. One thread takes everything that is
-//! queued and writes it in one transaction.
+//! queued and writes it in one transaction. If that fails, the thread repeats it until it succeeds.
 
 use crate::storage::{Batch, Database, DatabaseError};
 use crate::system::{lock, recover};
 use crate::tracker::replication::Commit;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
+
+/// Pause before a failed commit is repeated for the first time. Each further pause is twice as long.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// The longest pause before a failed commit is repeated. An operator who made room waits for it.
+const MAX_RETRY: Duration = Duration::from_secs(5);
 
 /// A change to be saved.
 #[derive(Debug)]
@@ -31,7 +36,19 @@ struct Queue {
     /// Set by [`Saves::end`]: no more changes will be queued, and [`Saves::save`] returns when
     /// `waiting` is empty.
     ended: bool,
+    /// Whether a commit has failed and was not repeated with success so far.
     failed: bool,
+}
+
+/// What happened to a commit.
+#[derive(Debug)]
+pub(super) enum SaveEvent<'a> {
+    /// The commit with this number is durable, and all before it.
+    Durable(u64),
+    /// A commit has failed. It is repeated.
+    Failed(&'a DatabaseError),
+    /// The commit that had failed is durable.
+    Resumed,
 }
 
 impl Saves {
@@ -55,27 +72,51 @@ impl Saves {
         recover(waited).0.durable >= commit
     }
 
-    /// Saves changes until the end. Calls `done` with the number of the last commit of each batch.
-    /// Returns after the first failure.
-    pub(super) fn save(
-        &self,
-        database: &Database,
-        mut done: impl FnMut(u64),
-    ) -> Result<(), DatabaseError> {
+    /// Saves changes until the queue has ended. Reports each event to `on`.
+    pub(super) fn save(&self, database: &Database, mut on: impl FnMut(SaveEvent<'_>)) {
         while let Some(saves) = self.next() {
             let (batch, last) = batch(saves);
             if let Err(error) = database.commit(batch) {
-                self.queue().failed = true;
-                self.changed.notify_all();
-                return Err(error);
+                self.set_failed(true);
+                on(SaveEvent::Failed(&error));
+                if !self.retry(database) {
+                    return;
+                }
+                self.set_failed(false);
+                on(SaveEvent::Resumed);
             }
             if let Some(last) = last {
-                done(last);
+                on(SaveEvent::Durable(last));
                 self.queue().durable = last;
                 self.changed.notify_all();
             }
         }
-        Ok(())
+    }
+
+    /// Repeats the commit that failed, until it succeeds or the queue has ended. Returns whether it
+    /// succeeded.
+    fn retry(&self, database: &Database) -> bool {
+        let mut pause = FIRST_RETRY;
+        loop {
+            let is_waiting = |queue: &mut Queue| !queue.ended;
+            let waited = self
+                .changed
+                .wait_timeout_while(self.queue(), pause, is_waiting);
+            let is_last = recover(waited).0.ended;
+            match database.retry() {
+                Ok(()) => return true,
+                Err(error) => log::debug!("{error}"),
+            }
+            if is_last {
+                return false;
+            }
+            pause = MAX_RETRY.min(pause * 2);
+        }
+    }
+
+    fn set_failed(&self, failed: bool) {
+        self.queue().failed = failed;
+        self.changed.notify_all();
     }
 
     /// Waits until something is queued, and takes everything. Returns `None` if the queue has ended

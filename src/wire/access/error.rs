@@ -32,6 +32,7 @@ error_kinds! {
     AlreadyRequested "already-requested" "the user has an open request to join already",
     BadRequest "bad-request" "the tracker cannot read the request",
     Busy "busy" "the tracker is overloaded; try again shortly",
+    DiskFull "disk-full" "the disk of the tracker is almost full; its operator must make room",
     Full "full" "the tracker has no place for another connection; try again later",
     IdInUse "id-in-use" "a random number was drawn twice; try again",
     InviteExpired "invite-expired" "the invite code is too old",
