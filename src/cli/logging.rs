@@ -19,7 +19,8 @@ use std::time::SystemTime;
 pub(super) struct LogFile(Arc<Mutex<ResilientLog<File>>>);
 
 impl LogFile {
-    /// Opens the file anew under its name: a program that rotates logs has renamed the former one.
+    /// Opens the file again under its name, after a program that rotates logs has renamed the
+    /// former file.
     pub(super) fn reopen(&self) {
         lock(&self.0).reopen();
         log::info!("reopened the log");
@@ -67,8 +68,8 @@ pub(super) fn start(folder: &Path, name: &str, level: LevelFilter) -> Result<Log
     Ok(log)
 }
 
-/// Only its owner can read the file, even if others can read the folder: the log says who shares
-/// what with whom.
+/// Opens the log file, or makes one that only its owner can read, even if others can read the
+/// folder: the log shows who shares what with whom.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.create(true).append(true).mode(0o600).open(path)
@@ -80,6 +81,7 @@ fn open(path: &Path) -> io::Result<File> {
 struct ResilientLog<W> {
     to: W,
     path: PathBuf,
+    /// Whether an error was reported since the file was last opened.
     has_failed: bool,
 }
 
@@ -101,7 +103,7 @@ impl<W> ResilientLog<W> {
 }
 
 impl ResilientLog<File> {
-    /// If the file cannot be opened, the log continues in the former one.
+    /// Opens the file again. If that fails, the log continues in the former file.
     fn reopen(&mut self) {
         match open(&self.path) {
             Ok(file) => (self.to, self.has_failed) = (file, false),

@@ -31,6 +31,7 @@ struct Queue {
     /// Set by [`Saves::end`]: no more changes will be queued, and [`Saves::save`] returns when
     /// `waiting` is empty.
     ended: bool,
+    /// A commit to the database has failed. Nothing is saved any more.
     failed: bool,
 }
 
@@ -46,7 +47,8 @@ impl Saves {
         self.changed.notify_all();
     }
 
-    /// Waits until a commit and all before it are durable. Returns whether they are.
+    /// Waits until a commit and all before it are durable. Returns `false` if they are not, because
+    /// `limit` has passed or a commit has failed.
     pub(super) fn wait_for(&self, commit: u64, limit: Duration) -> bool {
         let pending = |queue: &mut Queue| queue.durable < commit && !queue.failed;
         let waited = self
@@ -55,31 +57,31 @@ impl Saves {
         recover(waited).0.durable >= commit
     }
 
-    /// Saves changes until the end. Calls `done` with the number of the last commit of each batch.
-    /// Returns after the first failure.
+    /// Saves changes until [`Saves::end`]. After each batch that has commits, calls `on_durable`
+    /// with the number of its last commit. Returns after the first failure.
     pub(super) fn save(
         &self,
         database: &Database,
-        mut done: impl FnMut(u64),
+        mut on_durable: impl FnMut(u64),
     ) -> Result<(), DatabaseError> {
         while let Some(saves) = self.next() {
-            let (batch, last) = batch(saves);
+            let (batch, last_commit) = batch(saves);
             if let Err(error) = database.commit(batch) {
                 self.queue().failed = true;
                 self.changed.notify_all();
                 return Err(error);
             }
-            if let Some(last) = last {
-                done(last);
-                self.queue().durable = last;
+            if let Some(last_commit) = last_commit {
+                on_durable(last_commit);
+                self.queue().durable = last_commit;
                 self.changed.notify_all();
             }
         }
         Ok(())
     }
 
-    /// Waits until something is queued, and takes everything. Returns `None` if the queue has ended
-    /// and is empty.
+    /// Waits until something is queued, and takes everything. Returns `None` after [`Saves::end`],
+    /// if the queue is empty.
     fn next(&self) -> Option<Vec<Save>> {
         let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.ended;
         let waited = self.changed.wait_while(self.queue(), idle);
@@ -95,7 +97,7 @@ impl Saves {
 
 /// All changes as one batch, and the number of the last commit in it.
 fn batch(saves: Vec<Save>) -> (Batch, Option<u64>) {
-    let (mut batch, mut last) = (Batch::new(), None);
+    let (mut batch, mut last_commit) = (Batch::new(), None);
     for save in saves {
         let Save::Commit(commit) = save else {
             batch.mark_caught_up();
@@ -117,7 +119,7 @@ fn batch(saves: Vec<Save>) -> (Batch, Option<u64>) {
         if let Some(origin) = commit.origin {
             batch.put_origin(origin.0);
         }
-        last = Some(commit.number);
+        last_commit = Some(commit.number);
     }
-    (batch, last)
+    (batch, last_commit)
 }
