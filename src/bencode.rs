@@ -90,7 +90,7 @@ impl<'a> Value<'a> {
     /// Reads one value, which must fill `input` to its end.
     ///
     /// # Errors
-    /// The input is not one value in strict bencode.
+    /// The input is not one value in strict bencode, or has more than [`MAX_VALUES`] values.
     pub fn parse(input: &'a [u8], order: KeyOrder) -> Result<Self, Error> {
         Self::parse_bounded(input, order, MAX_VALUES)
     }

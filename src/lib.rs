@@ -3,21 +3,21 @@
 //!
 //! The modules are in layers. A module uses only modules in lower layers:
 //!
-//! | layer | module | what it does |
+//! | layer | module | what is in it |
 //! |---|---|---|
-//! | 7 | [`cli`] | arguments, prompt, commands, tables, progress, JSON |
-//! | 6 | [`scenario`] | a closed run from `inR.txt` files |
+//! | 7 | [`cli`] | arguments, prompt, commands, tables, progress bars, JSON |
+//! | 6 | [`scenario`] | one client of a closed run: its `inR.txt`, and what it does in the run |
 //! | 5 | [`peer`] | a running peer |
 //! | 5 | [`tracker`] | a running tracker |
 //! | 4 | [`storage`] | files of shares, records, state folders, the tracker's database |
-//! | 4 | [`net`] | sockets and threads |
-//! | 3 | [`swarm`] | which piece next, from which link, how many requests in flight |
-//! | 2 | [`wire`] | bytes to messages, and messages to bytes |
+//! | 4 | [`net`] | servers, the worker pool, deadlines, TLS, frames, the stop flag |
+//! | 3 | [`swarm`] | decisions: which piece to fetch from whom, whom to serve, whom to call |
+//! | 2 | [`wire`] | converts bytes to messages, and messages to bytes |
 //! | 1 | [`torrent`] | hashes, lengths, metainfo, magnet links |
 //! | 1 | [`certificate`] | making and signing certificates |
 //! | 0 | [`bencode`] | the encoding of BEP 3 |
-//! | 0 | [`base`] | hexadecimal text, `%`-escapes, address prefixes, commands in messages |
-//! | 0 | [`system`] | locks, the wall clock, processors, memory |
+//! | 0 | [`base`] | hexadecimal text, `%`-escapes, URLs, address prefixes, texts of commands |
+//! | 0 | [`system`] | locks, clocks, number of processors, size of memory, texts of system errors |
 //!
 //! `base`, `bencode`, `certificate`, `torrent`, `wire` and `swarm` hold no socket, file, thread,
 //! lock or clock, and do not use `system`. Their callers pass bytes and the time.

@@ -1,8 +1,8 @@
 //! Makes text from outside safe for a terminal.
 //!
-//! In scope: an escape, such as `\n` or `\u{1b}`, in the place of each character that moves the
-//! cursor, changes colours, reorders the text or is invisible. Out of scope: JSON, which keeps
-//! names unchanged.
+//! In scope: replacing each character that moves the cursor, changes colours, reorders the text or
+//! is invisible with an escape, such as `\n` or `\u{1b}`. Out of scope: JSON, which keeps names
+//! unchanged.
 
 use std::borrow::Cow;
 
@@ -37,8 +37,8 @@ fn must_escape(previous: Option<char>, character: char, next: Option<char>) -> b
     }
 }
 
-/// Line and paragraph separators, and the format characters (Unicode general category Cf), which
-/// include the bidirectional controls and the joiners.
+/// Whether it is a line or paragraph separator, or a format character (Unicode general category
+/// Cf). The bidirectional controls and the joiners are format characters.
 fn is_format(character: char) -> bool {
     matches!(character,
         '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}'

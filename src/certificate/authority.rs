@@ -20,13 +20,14 @@ pub const CLUSTER_AUTHORITY: &str = "pieceful cluster";
 pub(super) const CERTIFICATE_LABEL: &str = "CERTIFICATE";
 const KEY_LABEL: &str = "PRIVATE KEY";
 
-/// An authority: its self-signed certificate, and the key that signs others.
+/// An authority: its self-signed certificate, and the key that signs other certificates.
 pub struct Authority {
     certificate: CertificateDer<'static>,
     /// The key as PKCS #8 (RFC 5958).
     key: PrivatePkcs8KeyDer<'static>,
     pair: EcdsaKeyPair,
-    /// Its name, a complete DER value. Issued certificates have these bytes as their issuer.
+    /// The authority's name, a complete DER value. Issued certificates have these bytes as their
+    /// issuer.
     subject: Vec<u8>,
 }
 
@@ -157,7 +158,7 @@ impl Authority {
         super::MemberKey::from_parts(self.key.clone_key(), point)
     }
 
-    /// Signs a leaf certificate for the key `point`.
+    /// Signs a leaf certificate for the public key `point`.
     pub(super) fn sign_leaf(
         &self,
         point: &[u8],

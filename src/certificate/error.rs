@@ -6,8 +6,8 @@ pub enum CertificateError {
     /// The text is not PEM, or it ends early.
     #[error("it is not PEM text, or it was cut off")]
     NotPem,
-    /// The PEM sections are not exactly the expected ones: a certificate and a private key for an
-    /// authority, only a certificate for `ssl-cert` (the public half of a group's authority).
+    /// The PEM sections are not exactly the expected ones. An authority has one certificate and one
+    /// private key. `ssl-cert` (the public half of a group's authority) has only one certificate.
     #[error("it does not contain exactly one certificate and one private key")]
     WrongSections,
     /// The certificate is not a self-signed one on P-256, or it was changed.

@@ -44,8 +44,8 @@ const NAME_HASH_LENGTH: usize = 12;
 #[derive(Debug)]
 pub struct GroupAuthority(Authority);
 
-/// The public half of a group's authority. It is `ssl-cert` in a torrent's `info`, and members
-/// check each other by it.
+/// The public half of a group's authority. It is `ssl-cert` in a torrent's `info`. Members check
+/// each other's certificates with it.
 #[derive(Clone)]
 pub struct GroupCertificate {
     der: CertificateDer<'static>,
@@ -153,7 +153,8 @@ impl GroupAuthority {
     /// an id, not the group's name.
     ///
     /// # Errors
-    /// [`CertificateError::Name`], [`CertificateError::NoRandomness`].
+    /// [`CertificateError::Name`] if `name` does not have 1 to 64 visible ASCII characters,
+    /// [`CertificateError::NoRandomness`].
     pub fn generate(name: &str) -> Result<Self, CertificateError> {
         if !is_name(name) {
             return Err(CertificateError::Name);
@@ -178,7 +179,7 @@ impl GroupAuthority {
     /// The public half.
     ///
     /// # Errors
-    /// [`CertificateError::Certificate`], which never happens to an authority made here.
+    /// [`CertificateError::Certificate`]. Never happens after [`GroupAuthority::generate`].
     pub fn certificate(&self) -> Result<GroupCertificate, CertificateError> {
         GroupCertificate::new(self.0.certificate().clone())
     }

@@ -11,7 +11,7 @@ use ring::signature::{
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use std::fmt;
 
-/// Length of a request for a certificate in bytes: a point and a signature.
+/// Length, in bytes, of a request for a certificate: a public key and a signature.
 pub const KEY_REQUEST_LENGTH: usize = POINT_LENGTH + 64;
 /// The signed bytes of a request begin with this, so that no signature made for another purpose
 /// passes as a request.
@@ -19,8 +19,9 @@ const PURPOSE: &[u8] = b"pieceful member key\0";
 
 /// A member's key pair on P-256.
 pub struct MemberKey {
-    /// As PKCS #8 (RFC 5958).
+    /// The key pair, encoded as PKCS #8 (RFC 5958).
     pkcs8: PrivatePkcs8KeyDer<'static>,
+    /// The public key, as an uncompressed point on the curve.
     point: [u8; POINT_LENGTH],
 }
 
@@ -92,8 +93,9 @@ impl fmt::Debug for MemberKey {
 }
 
 impl MemberPublicKey {
-    /// Checks that a request was made with this `context`. The point of an accepted request is on
-    /// the curve, because no signature verifies with any other point.
+    /// Returns the public key in a request, after checking that its private key signed the request
+    /// with this `context`. The returned point is on the curve, because no signature verifies with
+    /// any other point.
     ///
     /// # Errors
     /// See [`KeyRequestError`].

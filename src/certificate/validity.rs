@@ -5,7 +5,7 @@ use super::der::{self, value};
 use std::fmt;
 use std::time::Duration;
 
-const DAY: u64 = 86_400;
+const SECONDS_PER_DAY: u64 = 86_400;
 /// The first second of 2050. UTCTime cannot express it.
 const YEAR_2050: Date = Date(2_524_608_000);
 /// The first second of the year 10000. Certificates cannot express it.
@@ -39,7 +39,7 @@ impl Date {
     /// first of March, so that leap days come last.
     fn civil(self) -> (u64, u64, u64) {
         // Days since the first of March of the year 0. An era of 400 years has 146,097 days.
-        let days = self.0 / DAY + 719_468;
+        let days = self.0 / SECONDS_PER_DAY + 719_468;
         let (era, day) = (days / 146_097, days % 146_097);
         let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
         let day = day - (365 * year + year / 4 - year / 100);
@@ -59,7 +59,7 @@ impl Date {
         let days = in_era * 365 + in_era / 4 - in_era / 100;
         let days = days + (153 * months_since_march + 2) / 5 + day;
         let days = (era * 146_097 + days).checked_sub(719_469)?;
-        let date = Self(days * DAY + second_of_day);
+        let date = Self(days * SECONDS_PER_DAY + second_of_day);
         // A day that the month does not have, such as 31 April, has become a day of the next month.
         // It is refused.
         (date.civil() == (year, month, day)).then_some(date)
@@ -74,13 +74,13 @@ impl Date {
     fn to_der(self) -> Vec<u8> {
         let (year, month, day) = self.civil();
         let (hour, minute, second) = self.time_of_day();
-        let rest = format!("{month:02}{day:02}{hour:02}{minute:02}{second:02}Z");
+        let after_year = format!("{month:02}{day:02}{hour:02}{minute:02}{second:02}Z");
         let (tag, year) = if self < YEAR_2050 {
             (der::UTC_TIME, format!("{:02}", year % 100))
         } else {
             (der::GENERALIZED_TIME, format!("{year:04}"))
         };
-        value(tag, &[year.as_bytes(), rest.as_bytes()])
+        value(tag, &[year.as_bytes(), after_year.as_bytes()])
     }
 
     /// Splits a date off the front. Dates before 1970 and leap seconds are refused.
@@ -101,14 +101,14 @@ impl Date {
                 .iter()
                 .fold(0, |n, digit| n * 10 + u64::from(digit - b'0'))
         };
-        let (year, others) = digits.split_at_checked(year_digits)?;
+        let (year, after_year) = digits.split_at_checked(year_digits)?;
         let year = match (year_digits, number(year)) {
             (2, year @ 0..50) => 2000 + year,
             (2, year) => 1900 + year,
             (_, year) => year,
         };
-        let (others, _) = others.as_chunks::<2>();
-        let [month, day, hour, minute, second] = *others else {
+        let (pairs, _) = after_year.as_chunks::<2>();
+        let [month, day, hour, minute, second] = *pairs else {
             return None;
         };
         let [month, day, hour, minute, second] =
@@ -183,8 +183,8 @@ mod tests {
         ] {
             assert_eq!(date(text).as_deref(), Some(expected));
         }
-        let known = Date::new(Duration::from_secs(1_795_272_364)).unwrap();
-        assert_eq!(known.to_string(), "2026-11-21 14:46:04 UTC");
+        let from_seconds = Date::new(Duration::from_secs(1_795_272_364)).unwrap();
+        assert_eq!(from_seconds.to_string(), "2026-11-21 14:46:04 UTC");
         assert_eq!(Date::new(Duration::from_secs(YEAR_10000)), None);
     }
 

@@ -60,9 +60,9 @@ impl AccountRunner<'_> {
         Ok(())
     }
 
-    /// Checks that TRACKER_INFO lists a tracker, before a person types a password for it. Without a
-    /// terminal there is no such check: the next line is the password, and would be taken for a
-    /// command if it were not read.
+    /// Checks that TRACKER_INFO lists a tracker, before a person types a password. Without a
+    /// terminal, checks nothing: the next line is the password, which must be read even if the
+    /// command fails. Otherwise it would be read as a command.
     fn check_before_asking(&self) -> Result<(), AccountError> {
         match self.lines.can_ask() {
             true => self.peer.account().check_tracker_info(),
@@ -77,7 +77,7 @@ impl AccountRunner<'_> {
     /// question.
     pub(super) fn run(&self, command: AccountCommand) -> Result<AccountOutcome, CommandError> {
         let account = self.peer.account();
-        let done = match command {
+        let message = match command {
             AccountCommand::CreateUser {
                 user,
                 password,
@@ -142,7 +142,7 @@ impl AccountRunner<'_> {
                 return Ok(AccountOutcome::Requests(account.requests(&group)?));
             }
         };
-        Ok(AccountOutcome::Done(done))
+        Ok(AccountOutcome::Done(message))
     }
 
     fn logged_in(&self, login: LoggedIn) -> AccountOutcome {

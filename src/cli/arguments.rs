@@ -87,7 +87,8 @@ pub(super) fn definition() -> Command {
         .subcommand(doctor::definition())
 }
 
-/// Turns an error of clap into one line. For clap, `--help` and `--version` are errors too.
+/// Turns an error of clap into one line. For clap, `--help` and `--version` are errors too: their
+/// text becomes [`Invocation::Print`].
 fn explain(error: &clap::Error) -> Result<Invocation, String> {
     let text = error.render().to_string();
     if matches!(

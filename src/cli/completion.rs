@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The most candidates that are offered. The editor cannot show more than 65,535.
+/// The maximum number of candidates that are offered. The editor cannot show more than 65,535.
 const MAX_CANDIDATES: usize = 10_000;
 
 /// Returns the names of the downloads that can be cancelled.
@@ -213,7 +213,7 @@ impl Completer for PromptHelper {
                 files.truncate(MAX_CANDIDATES);
                 let is_quoted = before
                     .get(..start)
-                    .is_some_and(|left| left.ends_with(['"', '\'']));
+                    .is_some_and(|earlier| earlier.ends_with(['"', '\'']));
                 let is_only = files.len() == 1;
                 for file in &mut files {
                     file.display = escape(&file.display).into_owned();
@@ -241,7 +241,7 @@ impl Hinter for PromptHelper {
 }
 
 impl Highlighter for PromptHelper {
-    /// Shows hidden text as blanks of the same width.
+    /// Shows a blank for each character of hidden text.
     fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
         if self.is_hidden() {
             Cow::Owned(" ".repeat(line.chars().count()))

@@ -196,7 +196,7 @@ impl Console {
     }
 }
 
-/// Writes a note if no other tracker has stored the write yet.
+/// Writes a note if other trackers are listed, but none of them has stored the write yet.
 fn note_if_only_here(durability: Durability, output: &Output) {
     if durability == Durability::OnlyHere {
         output.note(
@@ -229,7 +229,7 @@ fn replica_line(other: &ReplicaStatus) -> String {
     };
     let lacks = match other.it_lacks {
         Some(lacks) => format!("lacks {}", counted(lacks, "write")),
-        None => "no contact since this tracker started".to_owned(),
+        None => "lacks an unknown number of writes".to_owned(),
     };
     let mut line = format!("tracker {}  {state}  {lacks}", other.number);
     if other.we_lack > 0 {

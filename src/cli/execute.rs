@@ -54,8 +54,8 @@ pub(super) struct PromptParts {
 }
 
 impl<'a> CommandRunner<'a> {
-    /// Runs commands of `peer`, until `stop` is raised. Passwords and answers are read from
-    /// `lines`. `home` is for lines typed at a prompt.
+    /// A runner for commands of `peer`. It carries out no command after `stop` is raised. It reads
+    /// passwords and answers from `lines`. `home` and `prompt` are for lines typed at a prompt.
     pub(super) fn new(
         peer: &'a Arc<Peer>,
         output: &'a Output,
@@ -141,8 +141,8 @@ impl<'a> CommandRunner<'a> {
         self.has_quit
     }
 
-    /// Tries to run a command. A stop of the peer ends it early; at a prompt, a first Ctrl-C does
-    /// so too.
+    /// Runs a command once. A stop of the peer ends the command early; at a prompt, a first Ctrl-C
+    /// does so too.
     fn attempt(
         &mut self,
         name: &str,
@@ -210,7 +210,7 @@ impl<'a> CommandRunner<'a> {
 
     fn on_started(&mut self, started: &Started) {
         self.exclusions.on_started(started.info_hash);
-        // Without this check, a share that was here before would get a second notice of its end.
+        // Without `already`, a download that existed before would get a second notice of its end.
         if let Some(prompt) = self.prompt
             && !started.already
         {

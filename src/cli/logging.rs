@@ -76,7 +76,8 @@ pub(super) fn start(folder: &Path, name: &str, options: LogOptions) -> Result<Pr
 }
 
 impl ProcessLog {
-    /// Opens the file anew under its name: a program that rotates logs has renamed the former one.
+    /// Opens the file again under its name, after a program that rotates logs has renamed the
+    /// former file.
     pub(super) fn reopen(&self) {
         lock(&self.0.state).file.reopen();
         log::info!("reopened the log");

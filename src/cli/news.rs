@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Interval between two looks at the downloads.
+/// Interval between two checks for ended downloads and for hints.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Interval between two requests to the tracker while no tracker sends hints.
@@ -40,7 +40,7 @@ impl NewsWatcher {
     /// `notices` returns: those that can be shown at once.
     ///
     /// # Errors
-    /// No thread can be started.
+    /// The system cannot start the thread.
     pub(super) fn start(
         peer: &Arc<Peer>,
         notices: Arc<Notices>,

@@ -45,7 +45,7 @@ pub(super) enum AccountOutcome {
     LoggedIn {
         user: Label,
         /// What this peer has not shown yet: decisions about the user, and requests to join groups
-        /// of the user.
+        /// that the user owns.
         news: Vec<DecisionEntry>,
     },
     /// `logout`. If `at_trackers` is `false`, the login has ended at this peer only.
@@ -53,7 +53,7 @@ pub(super) enum AccountOutcome {
     /// `list_groups`.
     Groups {
         groups: Vec<GroupEntry>,
-        /// As at a login.
+        /// The same as in [`AccountOutcome::LoggedIn`].
         news: Vec<DecisionEntry>,
     },
     /// `list_members`.

@@ -1,7 +1,7 @@
 //! Writes results to standard output, and errors and notes to standard error.
 //!
-//! In scope: one line at a time, flushed; errors and notes that are safe for a terminal; a closed
-//! or full standard output. Out of scope: the text of the lines.
+//! In scope: one line at a time, flushed; errors and notes that are safe for a terminal; a standard
+//! output that is closed or on a full disk. Out of scope: the text of the lines.
 
 use super::terminal;
 use crate::base::escape;

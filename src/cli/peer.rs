@@ -171,7 +171,7 @@ fn run_commands(
     runner.all_succeeded() && input_error.is_none()
 }
 
-/// Waits for a signal. After the end of the input at a prompt, says first how to end the peer.
+/// Waits for a stop signal. At a prompt, first says how to end the peer.
 fn stay(at_prompt: bool, output: &Output, stop: &Stop) {
     if at_prompt {
         output.note("the input has ended and the peer goes on; Ctrl-C ends it");
@@ -212,7 +212,7 @@ fn input_lines(
             .unwrap_or_default();
         downloads
             .into_iter()
-            // Only these can be cancelled.
+            // Only downloads that are not complete can be cancelled.
             .filter(|download| download.state != DownloadState::Complete)
             .map(|download| download.name)
             .collect()
@@ -238,13 +238,13 @@ fn interrupt_on_stop(peer: &Arc<Peer>, stop: &Stop) -> io::Result<JoinHandle<()>
 
 /// The first address that the host name resolves to.
 pub(super) fn resolve(address: &HostPort) -> Result<SocketAddr, String> {
-    let unknown = |why: String| format!("cannot listen on {address}: {why}");
+    let error_text = |why: String| format!("cannot listen on {address}: {why}");
     let mut found = (address.host.as_str(), address.port)
         .to_socket_addrs()
-        .map_err(|error| unknown(error.to_string()))?;
+        .map_err(|error| error_text(error.to_string()))?;
     found
         .next()
-        .ok_or_else(|| unknown("the name has no address".into()))
+        .ok_or_else(|| error_text("the name has no address".into()))
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ impl<'a> DownloadProgress<'a> {
 
 impl LastTroubles {
     /// The next line of a download. It shows why the download makes no progress, unless the reason
-    /// is the same as at the line before.
+    /// is the same as in the line before.
     fn line(&mut self, download: &DownloadStatus) -> String {
         let former = match &download.trouble {
             Some(trouble) => self.0.insert(download.info_hash, trouble.clone()),

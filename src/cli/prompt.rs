@@ -28,14 +28,15 @@ const MAX_LINE: u64 = 64 << 10;
 /// The text before a command that is typed.
 const PROMPT: &str = "pieceful> ";
 
-/// A request to the reading thread, with the question that it shows.
+/// A request to the reading thread. Only commands go into the history. An answer comes with the
+/// question that the thread shows.
 #[derive(Debug)]
 enum InputRequest {
     /// Read a command.
     Command,
     /// Read an answer that is not a command.
     Answer(String),
-    /// Read an answer without echo; it does not go into the history.
+    /// Read an answer without echo.
     HiddenAnswer(String),
 }
 
@@ -96,7 +97,8 @@ impl InputLines {
         Ok((lines, printer))
     }
 
-    /// Plain lines of standard input. On a terminal, `greeting` is shown first.
+    /// Plain lines of standard input. `greeting` is shown before the first command is read. The
+    /// caller passes it only for a terminal.
     ///
     /// # Errors
     /// No thread can be started.
@@ -165,8 +167,8 @@ impl InputLines {
         self.request(InputRequest::Command)
     }
 
-    /// The question that waits for its answer, if there is one. An interruption ends the wait, and
-    /// no other question is asked until the next command is read.
+    /// The question or prompt that waits for an answer. [`Question::interrupt`] ends the wait.
+    /// After that, no other question is asked until the next command is read.
     pub(super) fn question(&self) -> Arc<Question> {
         Arc::clone(&self.question)
     }

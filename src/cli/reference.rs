@@ -166,7 +166,7 @@ fn every_command_of_the_console_is_documented() {
         .iter()
         .map(|(usage, _)| (*usage).to_owned());
     let document = names(items("### Console of a tracker"));
-    assert_documented("console", program, document);
+    assert_documented("console commands", program, document);
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn the_kinds_that_are_tried_again_are_documented() {
         .filter(|error| error.prospect() == Prospect::TryAgain);
     let program = again.map(|error| error.kind().to_owned());
     assert_documented(
-        "again",
+        "kinds that are tried again",
         program,
         names(items("### Kinds that are tried again")),
     );
@@ -227,7 +227,8 @@ fn every_error_kind_is_documented() {
     let (peer, tracker): (Vec<_>, Vec<_>) = kinds()
         .map(|(kind, _)| (*kind).to_owned())
         .partition(|kind| of_peer(kind));
-    assert_documented("kinds", peer, names(items("### Kinds that a peer finds")));
+    let document = names(items("### Kinds that a peer finds"));
+    assert_documented("peer kinds", peer, document);
     let document = names(items("### Kinds that a tracker sends"));
-    assert_documented("kinds", tracker, document);
+    assert_documented("tracker kinds", tracker, document);
 }

@@ -96,13 +96,13 @@ pub(super) fn outcome_note(outcome: &CommandOutcome) -> Option<String> {
     }
 }
 
-/// What a download that was here before takes over from another torrent or link.
+/// What an existing download takes over from a second torrent or magnet link of the same share.
 fn taken_over_note(started: &Started) -> Option<String> {
     let name = &started.name;
     match &started.taken_over {
         TakenOver::Nothing => None,
         TakenOver::Added(added) => Some(format!(
-            "{name}: also uses what is new here: {}, {}, {}",
+            "{name}: also uses the new sources: {}, {}, {}",
             counted(added.tracker_count(), "tracker"),
             counted(added.web_seeds.len(), "web seed"),
             counted(added.peers.len(), "peer"),
@@ -129,7 +129,7 @@ pub(super) fn empty_folders_note(folders: &[String]) -> Option<String> {
     Some(format!("{what}: {}{more}", named.join(", ")))
 }
 
-/// A download that has ended.
+/// The line of a download that has ended.
 pub(super) fn ended_line(download: &DownloadStatus) -> String {
     match &download.state {
         DownloadState::Complete => complete_line(download),
@@ -420,9 +420,9 @@ pub(super) mod tests {
         let mut helps = entries().map(command_help_lines);
         let widest = |lines: &[String]| lines.iter().map(String::len).max();
         assert!(widest(&all) <= Some(80) && helps.all(|help| widest(&help) <= Some(80)));
-        let one = outcome_lines(&CommandOutcome::Help(
+        let send = outcome_lines(&CommandOutcome::Help(
             entries().find(|entry| entry.name == "send"),
         ));
-        assert!(one[0].starts_with("send PATH [OUT.torrent]: share") && one.len() > 1);
+        assert!(send[0].starts_with("send PATH [OUT.torrent]: share") && send.len() > 1);
     }
 }

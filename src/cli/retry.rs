@@ -5,16 +5,16 @@ use super::output::Output;
 use crate::net::Stop;
 use std::time::Duration;
 
-/// The pause before the second try.
+/// The pause before the second attempt.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause. The pause doubles with each failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Calls `attempt`, and calls it again as long as a later try can succeed. Shows why a try failed,
-/// unless the try before failed for the same reason.
+/// Calls `attempt`, and calls it again as long as a later attempt can succeed. Shows why an attempt
+/// failed, unless the one before failed for the same reason.
 ///
 /// # Errors
-/// The failure of the last try, or `stop` was raised.
+/// An attempt failed and another one is not worth a try, or `stop` was raised.
 pub(super) fn retry<T>(
     name: &str,
     stop: &Stop,

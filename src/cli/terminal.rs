@@ -49,7 +49,7 @@ pub(super) fn columns() -> usize {
 
 /// Whether the process may read from its terminal now. Without a terminal, it always may.
 pub(super) fn is_in_foreground() -> bool {
-    // This fails if standard input is not the terminal that controls the process.
+    // This fails if standard input is not the controlling terminal of the process.
     tcgetpgrp(io::stdin()).map_or(true, |foreground| foreground == getpgrp())
 }
 
@@ -99,7 +99,7 @@ impl Question {
     }
 }
 
-/// The error of a read that was interrupted.
+/// The error of a read that a stop or [`Question::interrupt`] has ended.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted")]
 pub(super) struct QuestionEnded;
@@ -180,7 +180,8 @@ pub(super) struct EchoOff<'a> {
 }
 
 impl<'a> EchoOff<'a> {
-    /// Waits for the foreground. `None` if standard input is not a terminal, or at a stop.
+    /// Waits for the foreground, then turns the echo off. Returns `None` if standard input is not a
+    /// terminal, if the echo cannot be turned off, or if `stop` is raised.
     pub(super) fn begin(question: &'a Question, stop: &Stop) -> Option<Self> {
         if !io::stdin().is_terminal() || !wait_until_in_foreground(stop) {
             return None;

@@ -39,9 +39,9 @@ fn create_torrent(arguments: &CreateArguments, output: &Output) -> Result<bool, 
     let path = &arguments.path;
     let target = match &arguments.output {
         Some(target) => target.clone(),
-        None => torrent_name(path).map_err(|error| unreadable(path, &error))?,
+        None => torrent_name(path).map_err(|error| read_message(path, &error))?,
     };
-    // Checked before the hashing, which may take hours. The write checks it again.
+    // This check comes before the hashing, which may take hours. `write_output` checks again.
     if !arguments.force && target.symlink_metadata().is_ok() {
         return Err(exists_message(&target));
     }
@@ -97,7 +97,7 @@ fn exists_message(target: &Path) -> String {
     )
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> String {
+fn read_message(path: &Path, error: &io::Error) -> String {
     format!("{}: {}", path.display(), cause(error))
 }
 
@@ -106,7 +106,7 @@ fn read(path: &Path) -> Result<Metainfo, String> {
     File::open(path)
         // One byte more than the limit, so that the parser sees that a file is too large.
         .and_then(|file| file.take(MAX_METAINFO as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| unreadable(path, &error))?;
+        .map_err(|error| read_message(path, &error))?;
     Metainfo::parse(&bytes).map_err(|error| format!("{}: {error}", path.display()))
 }
 
@@ -238,7 +238,7 @@ fn check_files(torrent: &Path, path: &Path, output: &Output) -> Result<bool, Str
 
 fn fault_line(file: &Path, fault: &FileFault) -> String {
     match fault {
-        // Its message names the file already.
+        // The message of this error names the file already.
         FileFault::File(error) => error.to_string(),
         other => format!("{}: {other}", file.display()),
     }

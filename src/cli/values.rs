@@ -98,7 +98,7 @@ pub(super) fn rate(text: &str) -> Result<u64, String> {
         })
 }
 
-/// A count from 1 to `most`.
+/// Returns a parser of counts from 1 to `most`.
 pub(super) fn count(most: usize) -> impl Fn(&str) -> Result<usize, String> + Clone + Send + Sync {
     move |text| {
         let number = text.parse().ok().filter(|count| (1..=most).contains(count));
@@ -118,11 +118,11 @@ pub(super) fn peer_name(text: &str) -> Result<String, String> {
 
 /// An announce URL.
 pub(super) fn announce_url(text: &str) -> Result<String, String> {
-    let rest = ["http://", "https://", "udp://"]
+    let after_scheme = ["http://", "https://", "udp://"]
         .iter()
         .find_map(|scheme| text.strip_prefix(scheme));
     let plain = !text.contains(|letter: char| letter.is_whitespace() || letter.is_control());
-    if rest.is_some_and(|rest| !rest.is_empty()) && plain {
+    if after_scheme.is_some_and(|text| !text.is_empty()) && plain {
         return Ok(text.to_owned());
     }
     Err("expected an announce URL, such as http://127.0.0.1:5000/announce".to_owned())

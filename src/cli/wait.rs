@@ -51,8 +51,9 @@ impl WaitExclusions {
         covered.map(|download| download.info_hash).collect()
     }
 
-    /// The result of a `wait` that covers these downloads and ends now. `damaged` are the files of
-    /// shares and downloads that could not be used at the start of the peer.
+    /// Returns the result of a `wait` that covers these downloads and ends now. The next `wait`
+    /// leaves out the downloads that have ended, and those that this one reports as lost. `damaged`
+    /// are the files in the state folder that the peer could not use at its start.
     fn finish(
         &mut self,
         covered: &[DownloadStatus],
@@ -161,25 +162,28 @@ mod tests {
         let mut exclusions = WaitExclusions::new(HashSet::from([InfoHash([1; 20])]));
         // The start of the peer found only the first complete. Then a check in the background found
         // that the second had failed and that the third was complete.
-        let mut now = vec![
+        let mut downloads = vec![
             download(1, DownloadState::Complete),
             download(2, failed()),
             download(3, DownloadState::Complete),
             download(4, DownloadState::Complete),
             download(5, DownloadState::Downloading),
         ];
-        assert_eq!(numbers(&exclusions, &now), [2, 3, 4, 5]);
-        assert!(!exclusions.has_reported_failure(&now[1]));
+        assert_eq!(numbers(&exclusions, &downloads), [2, 3, 4, 5]);
+        assert!(!exclusions.has_reported_failure(&downloads[1]));
         assert_eq!(
-            exclusions.finish(&now[1..2], &[]).unwrap_err().lines(),
+            exclusions
+                .finish(&downloads[1..2], &[])
+                .unwrap_err()
+                .lines(),
             ["file-2: disk full"]
         );
-        assert!(exclusions.has_reported_failure(&now[1]));
-        now[4].state = DownloadState::Complete;
-        assert_eq!(exclusions.finish(&now[2..], &[]).unwrap().len(), 3);
-        assert!(numbers(&exclusions, &now).is_empty());
-        exclusions.on_started(now[1].info_hash);
-        assert_eq!(numbers(&exclusions, &now), [2]);
+        assert!(exclusions.has_reported_failure(&downloads[1]));
+        downloads[4].state = DownloadState::Complete;
+        assert_eq!(exclusions.finish(&downloads[2..], &[]).unwrap().len(), 3);
+        assert!(numbers(&exclusions, &downloads).is_empty());
+        exclusions.on_started(downloads[1].info_hash);
+        assert_eq!(numbers(&exclusions, &downloads), [2]);
     }
 
     #[test]

@@ -15,8 +15,8 @@ pub(super) enum SplitWordsError {
     Backslash,
 }
 
-/// Splits `line` into words. A pair of quotes is a word even if it is empty. A line whose first
-/// character is `#` is a comment and has no words.
+/// Splits `line` into words. A pair of quotes with nothing in it and nothing next to it is an empty
+/// word. A line whose first character is `#` is a comment and has no words.
 ///
 /// # Errors
 /// See [`SplitWordsError`].
@@ -42,8 +42,8 @@ pub(super) fn split_with_home(
     while let Some(character) = characters.next() {
         match character {
             ' ' | '\t' | '\r' | '\n' => words.extend(word.take()),
-            '\'' => quoted(&mut characters, word.get_or_insert_default())?,
-            '"' => double_quoted(&mut characters, word.get_or_insert_default())?,
+            '\'' => push_single_quoted(&mut characters, word.get_or_insert_default())?,
+            '"' => push_double_quoted(&mut characters, word.get_or_insert_default())?,
             '\\' => {
                 let next = characters.next().ok_or(SplitWordsError::Backslash)?;
                 word.get_or_insert_default().push(next);
@@ -58,7 +58,8 @@ pub(super) fn split_with_home(
     Ok(words)
 }
 
-fn quoted(
+/// Appends to `word` the characters up to the closing quote.
+fn push_single_quoted(
     characters: &mut impl Iterator<Item = char>,
     word: &mut String,
 ) -> Result<(), SplitWordsError> {
@@ -70,8 +71,9 @@ fn quoted(
     }
 }
 
-/// Between double quotes, a backslash quotes only the characters that are special there in sh.
-fn double_quoted(
+/// Like [`push_single_quoted`], but for double quotes: between these, a backslash escapes only the
+/// characters that are special there in sh.
+fn push_double_quoted(
     characters: &mut impl Iterator<Item = char>,
     word: &mut String,
 ) -> Result<(), SplitWordsError> {

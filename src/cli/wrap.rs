@@ -3,29 +3,31 @@
 
 use console::measure_text_width;
 
+// All widths and indentations are in columns of the terminal.
+
 /// The widest left column of a table; wider entries have a line of their own.
-const MAX_LEFT: usize = 26;
+const MAX_LEFT_WIDTH: usize = 26;
 /// Indentation of an example or of an entry of a table.
-const ENTRY: usize = 2;
-/// Indentation of the rest of a broken entry.
-const ENTRY_REST: usize = 4;
+const ENTRY_INDENT: usize = 2;
+/// Indentation of the further lines of a broken entry.
+const CONTINUATION_INDENT: usize = 4;
 /// Indentation of the right column's text if the terminal is too narrow for two columns.
-const BELOW: usize = 6;
+const NARROW_INDENT: usize = 6;
 /// The smallest width of a right column.
-const MIN_RIGHT: usize = 30;
+const MIN_RIGHT_WIDTH: usize = 30;
 
 /// A table with a left and a right column. Only a line with a very long word is wider than
 /// `terminal_width`.
 pub(super) fn table(rows: &[(String, &str)], terminal_width: usize) -> Vec<String> {
     let widths = rows.iter().map(|(left, _)| measure_text_width(left));
-    let width = widths.filter(|width| *width <= MAX_LEFT).max();
+    let width = widths.filter(|width| *width <= MAX_LEFT_WIDTH).max();
     let width = width.unwrap_or_default();
     let lines = rows.iter().flat_map(|(left, right)| {
         if measure_text_width(left) <= width {
             fit(&format!("  {left:width$}  {right}"), terminal_width)
         } else {
-            let indent = if terminal_width < width + 4 + MIN_RIGHT {
-                BELOW
+            let indent = if terminal_width < width + 4 + MIN_RIGHT_WIDTH {
+                NARROW_INDENT
             } else {
                 width + 4
             };
@@ -54,23 +56,23 @@ pub(super) fn fit(line: &str, terminal_width: usize) -> Vec<String> {
     let (left, text) = split_columns(line, leading);
     let mut lines = Vec::new();
     let (mut line, indent) = match measure_text_width(left) {
-        0 if leading == ENTRY => (" ".repeat(ENTRY), ENTRY_REST),
+        0 if leading == ENTRY_INDENT => (" ".repeat(ENTRY_INDENT), CONTINUATION_INDENT),
         0 => {
-            let has_room = leading + MIN_RIGHT <= terminal_width;
+            let has_room = leading + MIN_RIGHT_WIDTH <= terminal_width;
             let indent = if has_room {
                 leading
             } else {
-                leading.min(BELOW)
+                leading.min(NARROW_INDENT)
             };
             (" ".repeat(indent), indent)
         }
-        width if width + MIN_RIGHT <= terminal_width => (left.to_owned(), width),
+        width if width + MIN_RIGHT_WIDTH <= terminal_width => (left.to_owned(), width),
         _ => {
             lines.extend(fit(left.trim_end(), terminal_width));
-            (" ".repeat(BELOW), BELOW)
+            (" ".repeat(NARROW_INDENT), NARROW_INDENT)
         }
     };
-    let indent = indent.min(terminal_width.saturating_sub(MIN_RIGHT / 2));
+    let indent = indent.min(terminal_width.saturating_sub(MIN_RIGHT_WIDTH / 2));
     // Whether `line` already contains words of `text`.
     let mut has_words = false;
     for word in text.split_whitespace() {
@@ -93,8 +95,8 @@ pub(super) fn fit(line: &str, terminal_width: usize) -> Vec<String> {
     lines
 }
 
-/// The left column with the blanks after it, and the rest. Without two columns, the left one is
-/// empty. `leading` is the number of blanks at the start of the line.
+/// The left column with the blanks after it, and the text after them. If the line has only one
+/// column, the left part is empty. `leading` is the number of blanks at the start of the line.
 fn split_columns(line: &str, leading: usize) -> (&str, &str) {
     let text = line.get(leading..).unwrap_or_default();
     let Some(gap) = text.find("  ") else {

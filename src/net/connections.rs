@@ -1,8 +1,8 @@
 //! The open connections of a server: what each waits for, and which thread serves it.
 //!
 //! A session has one owner at a time: this table while it waits, a thread while it runs. The table
-//! is behind a lock that is held for a change only. Descriptors are armed in `epoll` under the
-//! lock, so that an event never arrives before its session is back in the table.
+//! is behind a lock that is held only briefly. Descriptors are armed in `epoll` under the lock, so
+//! that an event never arrives before its session is back in the table.
 
 use super::IncomingConnection;
 use super::places::{Full, Holder, PlaceLimits, Places};
@@ -59,6 +59,7 @@ struct Slot {
     /// `Lane::Event`, `epoll` reports again and again; for the other lanes only once. `None`: no
     /// reports are wanted.
     armed: Option<(Interest, Lane)>,
+    /// Whether the session was notified while a thread ran it. Then it runs again before it waits.
     was_notified: bool,
 }
 
@@ -89,7 +90,8 @@ impl Connections {
     }
 
     /// Gives a place to an accepted connection. Its session waits in the table for the first bytes.
-    /// `begin` returns the session and the deadline for these bytes.
+    /// `begin` returns the session and the deadline for these bytes. If `is_trusted`, the
+    /// connection may take a reserved place.
     ///
     /// # Errors
     /// All places are taken, the server stops, or the system cannot watch the socket.
@@ -137,8 +139,8 @@ impl Connections {
         watched
     }
 
-    /// Closes the newcomer that has been silent longest, to free its descriptor. Returns whether
-    /// there was one.
+    /// Closes the newcomer (see [`super::places`]) that has been silent longest, to free its
+    /// descriptor. Returns whether there was one.
     pub(super) fn evict(&self) -> bool {
         let mut table = self.table();
         let Table { places, slots, .. } = &mut *table;
@@ -196,7 +198,8 @@ impl Connections {
         overdue.into_iter().for_each(close);
     }
 
-    /// How long the event thread, which calls this, may now sleep. `None`: until it is woken.
+    /// Records that the event thread, which calls this, goes to sleep. Returns how long it may
+    /// sleep. `None`: until it is woken.
     pub(super) fn before_sleep(&self) -> Option<Duration> {
         let mut table = self.table();
         let first = table.timers.first().map(|(timer, _)| *timer);

@@ -129,7 +129,8 @@ pub(super) fn write_all_until(
     Ok(())
 }
 
-/// The time left. Never zero, because a socket takes zero as "no limit".
+/// The time until `deadline`, or `TimedOut` if that has passed. At least 1 ms, because the system
+/// takes a timeout of zero as "no limit".
 fn remaining(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {

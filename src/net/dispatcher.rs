@@ -53,8 +53,9 @@ pub struct ConnectionHandle {
 }
 
 impl ConnectionHandle {
-    /// Wakes the session of the connection: [`Session::advance`] is called soon, on a worker. Never
-    /// blocks.
+    /// Wakes the session of the connection. If the session waits, [`Session::advance`] is called
+    /// soon on [`Lane::Worker`]; otherwise it is called once more before the session waits again.
+    /// Never blocks.
     pub fn notify(&self) {
         if let Some(dispatcher) = self.dispatcher.upgrade()
             && let Some(ready) = dispatcher.connections.on_notified(self.number)
@@ -67,8 +68,8 @@ impl ConnectionHandle {
     /// authenticated connections.
     ///
     /// # Errors
-    /// All these places are taken, or all that one account may have. The session should report this
-    /// to the other side and end.
+    /// All these places are taken, or `holder` has as many as one account may have. The session
+    /// should report this to the other side and end.
     pub fn authenticate(&self, holder: Holder) -> Result<(), Full> {
         match self.dispatcher.upgrade() {
             Some(dispatcher) => dispatcher.connections.authenticate(self.number, holder),
@@ -95,7 +96,7 @@ impl fmt::Debug for Dispatcher {
 }
 
 impl Dispatcher {
-    /// No thread and no connection yet.
+    /// A dispatcher that has no thread and no connection yet.
     ///
     /// # Errors
     /// The system has no free descriptor.
@@ -181,9 +182,9 @@ impl Dispatcher {
             let mut scratch = vec![0; SCRATCH_BYTES];
             move |ready| dispatcher.run(ready, &mut scratch)
         });
-        if let Err((error, all)) = submitted {
-            log::warn!("{}: closed {} connections: {error}", self.name, all.len());
-            for ready in all {
+        if let Err((error, tasks)) = submitted {
+            log::warn!("{}: closed {} connections: {error}", self.name, tasks.len());
+            for ready in tasks {
                 self.connections.remove(ready.number);
             }
         }

@@ -116,9 +116,9 @@ impl<'a> FrameReader<'a> {
         Ok(Some(body.unwrap_or_default()))
     }
 
-    /// The body of the next frame from a trusted sender that may be slow. The whole frame has no
-    /// time limit, but after each read the next bytes must arrive within `silence`. `on_progress`
-    /// is called after each read that does not complete the frame.
+    /// The body of the next frame from a trusted sender that may be slow. The first byte must
+    /// arrive within `idle`, and after each read the next bytes within `silence`. The whole frame
+    /// has no time limit. `on_progress` is called after each read that does not complete the frame.
     ///
     /// # Errors
     /// See [`FrameIoError`]. The connection cannot be used after an error.
@@ -192,7 +192,7 @@ fn read_chunk(stream: &TlsStream, arrived: &mut Vec<u8>, deadline: Instant) -> i
     Ok(read)
 }
 
-/// `timed_out` is the error if the time limit is over.
+/// Turns an error of the connection into an error of a frame. A time-out becomes `timed_out`.
 fn frame_error(error: io::Error, timed_out: FrameIoError) -> FrameIoError {
     match error.kind() {
         io::ErrorKind::TimedOut => timed_out,
@@ -300,10 +300,10 @@ mod tests {
         let read = thread::scope(|scope| {
             let (progress, progressed) = std::sync::mpsc::channel();
             scope.spawn(move || {
-                let mut rest = frame.chunks(10);
-                write(&far, rest.next().unwrap());
+                let mut parts = frame.chunks(10);
+                write(&far, parts.next().unwrap());
                 // Each part is sent only when the previous one has arrived.
-                for part in rest {
+                for part in parts {
                     progressed.recv_timeout(LONG).unwrap();
                     write(&far, part);
                 }

@@ -1,7 +1,7 @@
-//! Sockets and threads: servers, the fixed pool, deadlines, TLS, stopping.
+//! Sockets and threads: servers, the worker pool, deadlines, TLS, stop flags.
 //!
-//! In scope: servers and the pool with their threads, and everything that bounds a wait. Out of
-//! scope: the meaning of the bytes on a connection. Every thread here has a name, and every wait
+//! In scope: servers and the worker pool with their threads, and everything that bounds a wait. Out
+//! of scope: the meaning of the bytes on a connection. Every thread here has a name, and every wait
 //! has a bound. Every thread also has an owner that ends it, except a look-up of a host name (see
 //! `names`).
 

@@ -26,7 +26,8 @@ pub struct HostNames {
 #[derive(Debug, Default)]
 struct KnownHost {
     addresses: Vec<SocketAddr>,
-    /// A look-up that took too long and still runs. Each host has at most one.
+    /// A look-up that took too long and still runs. The next caller waits for it instead of
+    /// starting another.
     running: Option<Receiver<io::Result<Vec<SocketAddr>>>>,
 }
 

@@ -16,7 +16,7 @@ pub struct OnThreads<F> {
 }
 
 impl<F: Fn(IncomingConnection) + Send + Sync + 'static> OnThreads<F> {
-    /// Serves connections by `serve`. One that sends nothing within `silence_limit` is closed.
+    /// Serves connections by `serve`. Closes those that send nothing within `silence_limit`.
     pub fn new(silence_limit: Duration, serve: F) -> Self {
         Self {
             silence_limit,

@@ -13,8 +13,8 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// A fixed number of threads that run jobs in the order of submission.
 ///
-/// The queue has no cap. Its length is bounded because each job holds a block buffer, and the
-/// number of buffers is bounded.
+/// The queue has no cap. Its length is bounded because each job that a peer submits holds block
+/// buffers, and the number of buffers is bounded.
 #[derive(Debug)]
 pub struct WorkerPool {
     queue: Mutex<Option<Sender<Job>>>,
@@ -96,15 +96,16 @@ mod tests {
     #[test]
     fn every_job_queued_before_the_stop_runs_even_if_another_job_panics() {
         let pool = WorkerPool::start("test", 3).unwrap();
-        let done = Arc::new(AtomicUsize::new(0));
+        let finished_jobs = Arc::new(AtomicUsize::new(0));
         for number in 0..100 {
-            let done = done.clone();
+            let finished_jobs = finished_jobs.clone();
             pool.submit(move || {
                 assert!(number % 10 != 0, "on purpose");
-                done.fetch_add(1, Ordering::Relaxed);
+                finished_jobs.fetch_add(1, Ordering::Relaxed);
             });
         }
         pool.stop();
-        assert_eq!((done.load(Ordering::Relaxed), pool.size()), (90, 3));
+        assert_eq!(finished_jobs.load(Ordering::Relaxed), 90);
+        assert_eq!(pool.size(), 3);
     }
 }

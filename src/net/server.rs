@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Time that a stop waits for connection threads after their sockets are shut down.
+/// Maximum time that a stop waits for connection threads after their sockets are shut down.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// The longest that a single write to a connection may block. Most writes have an earlier deadline
 /// of their own.
@@ -70,7 +70,7 @@ impl Server {
         })
     }
 
-    /// The address that it listens on.
+    /// The address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -80,9 +80,10 @@ impl Server {
         self.dispatcher.connections.count()
     }
 
-    /// Stops accepting, shuts the socket of every connection down and waits for the threads that
-    /// serve connections. Wakes the event thread without connecting to the server: that works even
-    /// if no descriptor is free, or if the server's address no longer exists.
+    /// Stops accepting, and shuts down the socket of every connection. Waits at most `STOP_LIMIT`
+    /// for the threads that serve connections. Wakes the event thread without connecting to the
+    /// server: that works even if no descriptor is free, or if the server's address no longer
+    /// exists.
     pub fn stop(&self) {
         let mut event_thread = lock(&self.event_thread);
         let Some(event_thread) = event_thread.take() else {

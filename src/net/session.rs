@@ -24,12 +24,12 @@ pub struct Turn<'a> {
     pub scratch: &'a mut [u8],
 }
 
-/// The threads on which a session may go on.
+/// The kinds of threads that run sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
     /// The event thread. It must not wait, so it serves only what is in memory.
     Event,
-    /// A worker that does not wait for anything else than the processor and short locks.
+    /// A worker that waits only for the processor and for short locks.
     Worker,
     /// A worker that may wait for the disk, for another tracker or for the hash of a password.
     Patient,
@@ -37,7 +37,7 @@ pub enum Lane {
 
 /// What becomes of a session after [`Session::advance`].
 pub enum Next {
-    /// It goes on when something has happened.
+    /// It goes on at the next of the events that [`Session::advance`] lists.
     Wait(Wait),
     /// It goes on at once, on this lane.
     Move(Lane),
@@ -47,7 +47,7 @@ pub enum Next {
     End,
 }
 
-/// Serves the rest of a connection on its own thread. The connection ends when it returns.
+/// Serves the rest of a connection on its own thread. The connection ends when the job returns.
 pub type Job = Box<dyn FnOnce() + Send>;
 
 impl fmt::Debug for Next {
@@ -66,9 +66,9 @@ impl fmt::Debug for Next {
 pub struct Wait {
     /// What the socket must be ready for.
     pub interest: Interest,
-    /// When the wait ends in any case.
+    /// The deadline: the wait ends then at the latest.
     pub until: Instant,
-    /// Where the session then goes on.
+    /// Where the session goes on when the socket is ready or the deadline has passed.
     pub lane: Lane,
 }
 

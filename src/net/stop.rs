@@ -31,7 +31,7 @@ impl Stop {
         *self.raised()
     }
 
-    /// Waits at most `limit` until the flag is raised. Returns whether it is.
+    /// Waits at most `limit` until the flag is raised. Returns whether the flag is raised.
     pub fn wait(&self, limit: Duration) -> bool {
         let waited = self
             .0

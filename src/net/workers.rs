@@ -1,4 +1,5 @@
-//! Threads that start when they are needed, up to a bound, and end when they have been idle.
+//! Threads that start when they are needed, up to a bound, and end when they have been idle for a
+//! while.
 
 use crate::system::{lock, recover};
 use std::collections::VecDeque;
@@ -24,12 +25,12 @@ pub(super) struct Workers<T> {
 struct Queue<T> {
     tasks: VecDeque<T>,
     threads: usize,
-    idle: usize,
+    idle_threads: usize,
     is_closed: bool,
 }
 
 impl<T: Send + 'static> Workers<T> {
-    /// No thread yet. Threads are called `name`.
+    /// Creates the queue, without threads. Later threads are named `name`.
     pub(super) fn new(name: &str, stack_bytes: usize, max_threads: usize) -> Self {
         Self {
             name: name.to_owned(),
@@ -38,18 +39,18 @@ impl<T: Send + 'static> Workers<T> {
             queue: Mutex::new(Queue {
                 tasks: VecDeque::new(),
                 threads: 0,
-                idle: 0,
+                idle_threads: 0,
                 is_closed: false,
             }),
             changed: Condvar::new(),
         }
     }
 
-    /// Queues a task. Starts a thread for it if none is idle. A new thread calls `make`, and runs
-    /// its tasks with the returned function.
+    /// Queues a task. Starts a thread if more tasks wait than threads are idle, and fewer than
+    /// `max_threads` run. A new thread calls `make`, and runs its tasks with the returned function.
     ///
     /// # Errors
-    /// The system cannot start a thread, and none is running. Returns the tasks that wait.
+    /// The system cannot start a thread, and none is running. The error has the tasks that waited.
     pub(super) fn submit<R: FnMut(T) + 'static>(
         self: &Arc<Self>,
         task: T,
@@ -58,7 +59,8 @@ impl<T: Send + 'static> Workers<T> {
         let needs_thread = {
             let mut queue = self.queue();
             queue.tasks.push_back(task);
-            let needs_thread = queue.tasks.len() > queue.idle && queue.threads < self.max_threads;
+            let needs_thread =
+                queue.tasks.len() > queue.idle_threads && queue.threads < self.max_threads;
             queue.threads += usize::from(needs_thread);
             needs_thread
         };
@@ -102,10 +104,10 @@ impl<T: Send + 'static> Workers<T> {
                 queue.threads -= 1;
                 return None;
             }
-            queue.idle += 1;
+            queue.idle_threads += 1;
             let (woken, timeout) = recover(self.changed.wait_timeout(queue, IDLE_LIMIT));
             queue = woken;
-            queue.idle -= 1;
+            queue.idle_threads -= 1;
             if timeout.timed_out() && queue.tasks.is_empty() {
                 queue.threads -= 1;
                 return None;

@@ -1,8 +1,8 @@
 //! The pool of block buffers. It bounds memory, whatever the size of files and pieces.
 //!
 //! A download reserves the buffers of a run of blocks here before it begins the run. So every run
-//! that was begun can end. A buffer is filled from the socket, hashed, written to the file and
-//! returned to the pool, for a later block.
+//! that was begun can be completed. A buffer is filled from the socket, hashed, written to the file
+//! and returned to the pool, for a later block.
 //!
 //! The pool grows on demand. A link with a large bandwidth-delay product has many blocks reserved,
 //! but few of them have arrived and are in memory at a time. If many are in memory, the disk or the
@@ -82,9 +82,10 @@ impl BufferPool {
     }
 
     /// Reserves `count` blocks for a download that has reserved `held` already, and adds them to
-    /// `held`. A download gets at most an even share of the pool, among all downloads that have
-    /// reserved blocks. Its first run is reserved whenever enough blocks are unreserved, whatever
-    /// that share is. Returns whether the blocks are reserved.
+    /// `held`. Returns whether the blocks are reserved. A download gets at most an even share of
+    /// the pool, among all downloads that have reserved blocks, and only while the pool may grow
+    /// (see [`BufferPool::may_grow`]). Its first run is reserved without these two conditions, if
+    /// enough blocks are unreserved.
     pub(super) fn reserve(&self, held: &mut u32, count: u32) -> bool {
         let even_share = self.max_blocks / self.holders.load(Ordering::Relaxed).max(1);
         if *held > 0 && (held.saturating_add(count) > even_share || !self.may_grow(count)) {

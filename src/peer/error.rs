@@ -68,7 +68,8 @@ pub enum PeerError {
     Already {
         /// The share's name.
         name: String,
-        /// "shared" or "downloading", and how much of the share.
+        /// What the share is here, such as "shared" or "downloading", and how many of its files
+        /// are chosen.
         what: String,
         /// Its current or future path.
         path: PathBuf,
@@ -98,7 +99,7 @@ pub enum PeerError {
     OtherContent(PathBuf),
     /// The destination, or a file in a folder that would be replaced, belongs to another share or
     /// download of this peer.
-    #[error("{} belongs to {name}, which this peer shares or downloads: choose another destination, or end that one first", path.display())]
+    #[error("{} belongs to {name}, which this peer shares or downloads: choose another destination, or end {name} first", path.display())]
     PlaceInUse {
         /// The path.
         path: PathBuf,
@@ -134,7 +135,7 @@ impl From<AccountError> for PeerError {
 }
 
 impl PeerError {
-    /// Wraps an I/O error of a file that a command names.
+    /// Returns a function that wraps the I/O error of a file that a command names.
     pub(super) fn file(path: &Path) -> impl Fn(io::Error) -> Self + Copy {
         |source| Self::File {
             path: path.to_owned(),
@@ -142,7 +143,7 @@ impl PeerError {
         }
     }
 
-    /// For content that is already shared or being downloaded.
+    /// The error for content that is already shared or being downloaded.
     pub(super) fn already(name: &str, what: &str, path: PathBuf) -> Self {
         Self::Already {
             name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! Which files of a share to download, in which order.
+//! Which files of a share to download, in which order, and whether they replace other content.
 
 use crate::torrent::{FilePattern, Magnet};
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ pub struct DownloadOptions {
     /// An existing folder for the download, or the new path of its file or folder. By default the
     /// current folder.
     pub destination: Option<PathBuf>,
-    /// Which files to download, in which order.
+    /// Which files to download, and how.
     pub choice: FileChoice,
 }
 
-/// Which files of a share to download, in which order.
+/// Which files of a share to download, in which order, and whether they replace other content.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FileChoice {
     /// Patterns of the wanted files. If empty, all files are wanted.

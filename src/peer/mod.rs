@@ -13,8 +13,7 @@
 //! - `account`, `announce`, `group`, `web_seed`, `watch`: work on behalf of transfers;
 //! - `transfers`: the map of transfers and magnet searches;
 //! - `transfer`: one `swarm::Core` behind a lock, with its files; `search`: a magnet link while its
-//!   metadata is being fetched. Both reach their trackers only through the trait in
-//!   `trackers`;
+//!   metadata is being fetched. Both reach their trackers only through the trait in `trackers`;
 //! - `link`: the input and output of one connection;
 //! - `context`, `buffers`, `owned` and other leaves.
 

@@ -57,7 +57,7 @@ impl OwnedMap {
             .is_some_and(|share| share.pieces.contains(piece))
     }
 
-    /// All pieces owned now, and the current end of the journal.
+    /// All pieces owned now, and the current end of the journal. `None` if the share is not served.
     pub(super) fn snapshot(&self, info_hash: InfoHash) -> Option<(PieceSet, usize)> {
         let shares = lock(&self.shares);
         let share = shares.get(&info_hash)?;

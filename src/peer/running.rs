@@ -71,8 +71,8 @@ impl Peer {
     /// Binds the address, and resumes the recorded transfers in the background.
     ///
     /// # Errors
-    /// When the address cannot be bound, the records cannot be opened, or the system cannot start a
-    /// thread.
+    /// When the address cannot be bound, the records cannot be opened, the stored login cannot be
+    /// read, or the system lacks threads, descriptors or random numbers.
     pub fn start(options: PeerOptions) -> Result<Self, PeerError> {
         let address = options.listen;
         let listener =
@@ -196,8 +196,7 @@ impl Peer {
         log::info!("stopped");
     }
 
-    /// Starts the threads that run until the peer stops. The threads `announce-N` hold
-    /// `alive`.
+    /// Starts the threads that run until the peer stops. The threads `announce-N` hold `alive`.
     fn spawn_threads(&self, alive: Sender<()>) -> io::Result<()> {
         let tasks = &self.context.tasks;
         let (services, calls) = (Arc::clone(&self.services), Arc::clone(&self.calls));

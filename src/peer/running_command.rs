@@ -75,7 +75,7 @@ impl RunningCommand {
         self.interrupt();
     }
 
-    /// The flag that ends the command's hashing.
+    /// The flag that is set when the command is interrupted. The command's hashing checks it.
     pub(super) fn flag(&self) -> &AtomicBool {
         &self.is_interrupted
     }

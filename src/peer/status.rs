@@ -34,7 +34,7 @@ pub struct DownloadStatus {
     pub bytes_done: u64,
     /// The number of wanted bytes.
     pub bytes_total: u64,
-    /// Time from its start in this process to its end.
+    /// Time from its start in this process to its end, or until now.
     pub elapsed: Duration,
     /// Bytes received per second now; after its end, the mean over the whole time.
     pub rate: u64,
@@ -75,7 +75,7 @@ pub struct DamagedRecord {
     pub path: PathBuf,
     /// The share or download that it belongs to.
     pub info_hash: Option<InfoHash>,
-    /// Whether a download may be lost.
+    /// Whether this may mean that a download is lost.
     pub may_lose_download: bool,
     /// What is wrong with it, and what to do.
     pub message: String,
@@ -122,9 +122,9 @@ pub struct ControlStatus {
     pub tracker: String,
     /// Whether it answers requests.
     pub state: TrackerState,
-    /// The number of registry writes that it lacks: the largest number that an answering tracker
-    /// knows. `None` if no tracker answers, or if one that answers does not know the number,
-    /// because `tracker` has not reported to it yet.
+    /// The number of registry writes that it lacks. Each tracker that answers reports this number
+    /// as far as it knows; the largest one counts. `None` if no tracker answers, or if one that
+    /// answers does not know the number, because `tracker` has not reported to it yet.
     pub lag: Option<u64>,
     /// Why it does not answer.
     pub trouble: Option<String>,

@@ -110,7 +110,7 @@ mod tests {
         schedule.set(third, Some(at(1)));
         schedule.set(third, None);
         assert_eq!(schedule.take_due(at(4)), [other]);
-        assert_eq!(schedule.take_due(at(4)), [], "each is returned once");
+        assert_eq!(schedule.take_due(at(4)), [], "each swarm is returned once");
         schedule.set(one, Some(at(7)));
         assert_eq!(
             schedule.take_due(at(6)),

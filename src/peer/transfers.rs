@@ -58,12 +58,12 @@ impl SwarmEntry {
         }
     }
 
-    /// Whether a command that names `name` means this entry.
+    /// Whether `name` is one of its names or its info-hash.
     pub(super) fn is_named(&self, name: &str) -> bool {
         self.names().contains(name) || self.info_hash().to_string() == name
     }
 
-    /// The names by which commands mean it, besides its info-hash.
+    /// The names by which a command can refer to it, besides its info-hash.
     fn names(&self) -> BTreeSet<String> {
         match self {
             Self::Search(search) => BTreeSet::from([search.name().to_owned()]),

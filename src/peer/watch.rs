@@ -53,8 +53,8 @@ impl QuietCheck {
     }
 }
 
-/// Checks some files, starting with file `next.1` of share `next.0`. Returns where the next check
-/// starts.
+/// Checks some files, starting with file `next.1` of share `next.0`, or with the first share if
+/// `next` is `None`. Returns where the next check starts.
 fn check(
     transfers: &Transfers,
     next: Option<(InfoHash, usize)>,

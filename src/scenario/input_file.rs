@@ -53,7 +53,7 @@ pub enum ScenarioDefect {
     /// No blank between a name and a number.
     #[error("expected a file name and its number of segments, found {0:?}")]
     Header(String),
-    /// A name that is unsafe.
+    /// Not a valid file name.
     #[error(transparent)]
     Name(#[from] NameError),
     /// A wanted name too long to be written as `clientR_NAME`.
@@ -121,7 +121,7 @@ impl Scenario {
         }
         while let Some(line) = lines.next() {
             if !line.is_empty() {
-                return Err(lines.error(ScenarioDefect::Trailing(shown(line))));
+                return Err(lines.error(ScenarioDefect::Trailing(excerpt(line))));
             }
         }
         Ok(Self { owned, wanted })
@@ -178,7 +178,7 @@ impl<'a> ScenarioLines<'a> {
             .ok_or_else(|| {
                 self.error(ScenarioDefect::Count {
                     of,
-                    found: shown(field),
+                    found: excerpt(field),
                 })
             })
     }
@@ -200,7 +200,7 @@ impl<'a> ScenarioLines<'a> {
         let blank = line.iter().rposition(u8::is_ascii_whitespace);
         let (name, segments) = blank
             .and_then(|at| line.split_at_checked(at))
-            .ok_or_else(|| self.error(ScenarioDefect::Header(shown(line))))?;
+            .ok_or_else(|| self.error(ScenarioDefect::Header(excerpt(line))))?;
         let name = self.name(name)?;
         let segments = self.number(segments, "segments")?;
         if segments > MAX_SEGMENTS {
@@ -238,7 +238,7 @@ impl<'a> ScenarioLines<'a> {
 }
 
 /// At most 60 characters of a line, for a message.
-fn shown(line: &[u8]) -> String {
+fn excerpt(line: &[u8]) -> String {
     String::from_utf8_lossy(line).chars().take(60).collect()
 }
 

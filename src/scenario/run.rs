@@ -68,7 +68,7 @@ pub enum ClientRunError {
     /// No tracker of TRACKER_INFO answers.
     #[error("no tracker answers: {0}")]
     NoTracker(String),
-    /// The tracker refused, or the control connection was lost.
+    /// The tracker refused a request, or the control connection failed.
     #[error(transparent)]
     Control(#[from] ClosedRunConnectionError),
     /// The peer cannot serve an owned file or start a download.
@@ -91,7 +91,8 @@ pub enum ClientRunError {
 /// Runs the client. Returns when the tracker ends the run, or early if `stop` is raised.
 ///
 /// # Errors
-/// A wanted file could not be downloaded, or the run ended early.
+/// A file cannot be written or served, no tracker answers, a wanted file could not be downloaded,
+/// or the run ended early.
 pub fn run(peer: &Peer, task: &ClientTask<'_>, stop: &Stop) -> Result<(), ClientRunError> {
     let owned = serve_owned_files(peer, task)?;
     fs::create_dir_all(task.out).map_err(|source| ClientRunError::File {
@@ -105,7 +106,7 @@ pub fn run(peer: &Peer, task: &ClientTask<'_>, stop: &Stop) -> Result<(), Client
         thread::Builder::new()
             .name("scenario-stop".to_owned())
             .spawn(move || {
-                // Waits for either of two flags: sleeps on one of them and polls the other.
+                // Waits until one of the two flags is raised: sleeps on `stop` and polls `done`.
                 while !done.is_stopped() && !stop.wait(Duration::from_millis(50)) {}
                 if stop.is_stopped() {
                     connection.stop();
@@ -129,8 +130,8 @@ pub fn run(peer: &Peer, task: &ClientTask<'_>, stop: &Stop) -> Result<(), Client
     }
 }
 
-/// Reports, waits until the tracker releases all clients together, downloads the wanted files, and
-/// waits for the end of the run.
+/// Reports the owned and wanted files, waits until the tracker releases all clients together,
+/// downloads the wanted files, and waits for the end of the run.
 fn report_and_download(
     peer: &Peer,
     task: &ClientTask<'_>,
@@ -230,7 +231,7 @@ fn reach_tracker(
             Err(trouble) => trouble,
             Ok((addresses, pinned)) => {
                 let trust = Trust::new(pinned, peer.folder().path(), task.first_use);
-                let mut trouble = format!("{} lists none", task.tracker_info.display());
+                let mut trouble = format!("{} lists no tracker", task.tracker_info.display());
                 for address in addresses {
                     match ClosedRunConnection::connect(address, task.client, port, &trust) {
                         Ok(connection) => return Ok(connection),

@@ -29,10 +29,10 @@ fn every_scenario_is_valid_and_its_expected_files_equal_the_owned_files() {
             let scenario = Scenario::parse(&fs::read(&path).unwrap()).unwrap();
             for file in scenario.owned {
                 assert_eq!(file.info().unwrap().name(), &file.name);
-                let known: &mut OwnedFile = owned_files
+                let first: &mut OwnedFile = owned_files
                     .entry(file.name.clone())
                     .or_insert_with(|| file.clone());
-                assert_eq!(*known, file, "{}", path.display());
+                assert_eq!(*first, file, "{}", path.display());
             }
             let names = scenario.wanted.into_iter().map(|name| (client, name));
             wanted.extend(names);

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 const DATABASE: &[u8; 18] = b"pieceful backup 1\n";
 /// The first line of the part with the key.
 const CLUSTER: &[u8; 18] = b"pieceful backup 2\n";
-/// The longest record: a blob of 16 MiB, its info-hash, and some room.
+/// The maximum content of a record in bytes: a blob of 16 MiB, its info-hash, and some room.
 const MAX_RECORD_LENGTH: usize = (16 << 20) + 1024;
 
 /// A backup that was read.
@@ -119,7 +119,7 @@ pub fn write_cluster(out: &mut dyn Write, pem: &str) -> io::Result<()> {
 }
 
 /// Checks that a backup may have this name: the name is free, or is that of an earlier backup. Any
-/// file with the first line of a backup counts as one, also if the rest is damaged.
+/// file with the first line of a backup counts as a backup, also if the rest is damaged.
 ///
 /// # Errors
 /// [`BackupError::Taken`], or the existing file cannot be read.
@@ -189,6 +189,7 @@ struct BackupReader<'a> {
 }
 
 impl<'a> BackupReader<'a> {
+    /// Begins to read a part, and reads its first line into `first_line`.
     fn begin(from: &'a mut dyn Read, first_line: &mut [u8]) -> io::Result<Self> {
         let sum = Context::new(&SHA256);
         let mut reader = Self { from, sum };
@@ -199,9 +200,9 @@ impl<'a> BackupReader<'a> {
     fn read_cluster(&mut self) -> io::Result<Vec<u8>> {
         let (kind, pem) = self.read_record()?;
         let sum = self.sum();
-        let last = self.read_record()?;
+        let (last_kind, read_sum) = self.read_record()?;
         match kind {
-            b'c' if last.0 == b'e' && last.1 == sum.as_ref() => Ok(pem),
+            b'c' if last_kind == b'e' && read_sum == sum.as_ref() => Ok(pem),
             _ => Err(io::ErrorKind::InvalidData.into()),
         }
     }
@@ -258,6 +259,7 @@ impl<'a> BackupReader<'a> {
         Ok(bytes)
     }
 
+    /// The SHA-256 of all bytes of the part that have been read.
     fn sum(&self) -> Digest {
         self.sum.clone().finish()
     }
@@ -290,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decoded_value_equals_the_encoded_one() {
+    fn a_read_backup_has_the_contents_that_were_written() {
         let mut expected = Batch::new();
         expected.put_versions(b"v1".to_vec());
         expected.put_row([1; 16], b"one".to_vec());

@@ -19,7 +19,7 @@ pub const CLUSTER_FILE: &str = "cluster.pem";
 /// A tracker that does not make the file waits this long for it.
 pub const CLUSTER_WAIT: Duration = Duration::from_secs(10);
 
-/// Longest accepted file, in bytes.
+/// At most this number of bytes of the file is read.
 const MAX_FILE_LENGTH: u64 = 64 << 10;
 /// Interval at which a waiting tracker looks for the file.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
@@ -58,10 +58,10 @@ pub enum ClusterError {
         /// What is wrong with its contents.
         source: CertificateError,
     },
-    /// It is a folder, a device or another special file.
+    /// The path leads to a folder, a device or another special file.
     #[error("{} is not a regular file", .0.display())]
     NotAFile(PathBuf),
-    /// A key for a new cluster is wanted, and there is a file already.
+    /// The caller asked for a new cluster, but the file exists already.
     #[error(
         "{} exists, so there is no need for a new cluster: start without --new-cluster (or, for a \
          new cluster with a new fingerprint for all users, move the file away)",
@@ -186,7 +186,7 @@ pub fn wait_for_cluster(
     }
 }
 
-/// Reads the file. Returns `None` if it does not exist.
+/// Reads the cluster's authority from the file at `path`. Returns `None` if there is no such file.
 fn open(path: &Path) -> Result<Option<Authority>, ClusterError> {
     let io = FileError::at("read", path);
     // Without this flag, opening a pipe would block.
@@ -256,12 +256,15 @@ mod tests {
                 let waiting = wait_for_cluster(&path, Duration::MAX, |_| false).unwrap();
                 let mut made: Vec<_> = threads
                     .into_iter()
-                    .map(|made| made.join().unwrap())
+                    .map(|thread| thread.join().unwrap())
                     .collect();
                 made.push(waiting.fingerprint());
                 made
             });
-            assert!(made.iter().all(|one| *one == made[0]), "{made:?}");
+            assert!(
+                made.iter().all(|fingerprint| *fingerprint == made[0]),
+                "{made:?}"
+            );
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         }
     }

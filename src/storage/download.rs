@@ -69,7 +69,7 @@ impl DownloadMode {
     }
 
     /// Checks that a download of this mode may get the final name `name`.
-    fn allows(&self, parent: &Folder, name: &str, layout: Layout) -> Result<(), StoreError> {
+    fn check_name(&self, parent: &Folder, name: &str, layout: Layout) -> Result<(), StoreError> {
         match (parent.entry(name)?, self) {
             (None, _) | (Some(_), Self::Extend(_)) => Ok(()),
             (Some(entry), Self::Replace(_)) if has_layout(&entry, layout) => Ok(()),
@@ -92,7 +92,8 @@ impl Download {
         mode: DownloadMode,
         recorded: RecordedFiles<'_>,
     ) -> Result<Self, StoreError> {
-        Self::open_checked(layout, destination, mode, recorded, DownloadMode::allows)
+        let check_name = DownloadMode::check_name;
+        Self::open_checked(layout, destination, mode, recorded, check_name)
     }
 
     /// Opens the recorded files of a download, only to discard them. The final name is not needed
@@ -105,9 +106,9 @@ impl Download {
         destination: &Destination,
         recorded: RecordedFiles<'_>,
     ) -> Result<Self, StoreError> {
-        let allows_all = |_: &DownloadMode, _: &Folder, _: &str, _: Layout| Ok(());
+        let no_check = |_: &DownloadMode, _: &Folder, _: &str, _: Layout| Ok(());
         let mode = DownloadMode::New;
-        Self::open_checked(layout, destination, mode, recorded, allows_all)
+        Self::open_checked(layout, destination, mode, recorded, no_check)
     }
 
     fn open_checked(
@@ -115,12 +116,12 @@ impl Download {
         destination: &Destination,
         mode: DownloadMode,
         recorded: RecordedFiles<'_>,
-        allows: impl Fn(&DownloadMode, &Folder, &str, Layout) -> Result<(), StoreError>,
+        check_name: impl Fn(&DownloadMode, &Folder, &str, Layout) -> Result<(), StoreError>,
     ) -> Result<Self, StoreError> {
         FileName::new(&destination.name)?;
         let parent = destination.open_folder()?;
         let (info, name) = (Arc::clone(layout.info()), destination.name.clone());
-        allows(&mode, &parent, &name, info.layout())?;
+        check_name(&mode, &parent, &name, info.layout())?;
         let partial = PartialRoot::open(&parent, destination, &info, recorded)?;
         lock(&*partial.root.handle()?, partial.root.path())?;
         // The process that held the lock until now may have given the partial file its final name.
@@ -128,8 +129,8 @@ impl Download {
             return Err(StoreError::InUse(partial.root.path().to_owned()));
         }
         let is_mixed = layout.is_mixed();
-        let allowed = allows(&mode, &parent, &name, info.layout());
-        let opened = allowed.and_then(|()| {
+        let checked = check_name(&mode, &parent, &name, info.layout());
+        let opened = checked.and_then(|()| {
             // If the records are not kept, an existing parts file counts as ours, because its name
             // has the info-hash (see `partial_root`).
             let is_ours = recorded.is_recorded || !recorded.records_are_kept;
@@ -181,8 +182,8 @@ impl Download {
     }
 
     /// Makes the files and reserves their space. Files that are not wanted are not made. The caller
-    /// uses `verify` to find the good pieces of a continued download. Returns the files that were
-    /// empty or missing before.
+    /// uses `verify` to find the good pieces of a continued download. Returns the indexes of the
+    /// files that were empty or missing before.
     ///
     /// # Errors
     /// When there is no space or no permission, or a file does not belong to this download. Then
@@ -287,7 +288,7 @@ impl Download {
         Ok(())
     }
 
-    /// The number of files or folders that [`Download::copy_others`] may read.
+    /// The maximum number of files or folders that [`Download::copy_others`] reads.
     pub fn others_count(&self) -> u64 {
         self.others.len() as u64
     }
@@ -324,8 +325,8 @@ impl Download {
     /// Syncs a complete download, renames it to its final name and returns the final path. Its
     /// store stays usable throughout. The caller has verified every piece. The files get the
     /// `times` of the original. If the rename replaces something or needs several steps, `note` is
-    /// called first, to note that in the record (see [`super::RenameSteps`]). After a crash,
-    /// [`super::recover_rename`] or [`super::undo_moves`] cleans up.
+    /// called first and notes these steps in the record (see [`super::RenameSteps`]). After a
+    /// crash, [`super::recover_rename`] or [`super::undo_moves`] cleans up.
     ///
     /// # Errors
     /// When the final name is taken (for a replacement: by an entry of another kind), a file
@@ -347,7 +348,7 @@ impl Download {
             .as_ref()
             .filter(|_| !store.layout().is_mixed())
         {
-            // All its bytes are in the files themselves now.
+            // All bytes of the parts file are in the files themselves now.
             parts_file.remove(parent)?;
         }
         let path = parent.path().join(name);

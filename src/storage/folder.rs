@@ -121,7 +121,7 @@ impl StateFolder {
         Self::lock(path.to_owned(), None)
     }
 
-    /// The same as [`StateFolder::open`], for a process of this kind.
+    /// Checks that a process of this kind may use the folder at `path`, then opens it.
     ///
     /// # Errors
     /// See [`StateFolder::check_kind`] and [`StateFolder::open`].

@@ -1,5 +1,5 @@
-//! Holes in sparse files: ranges of zeros that take no space. A download of a sparse file is
-//! sparse, as far as the file system can.
+//! Holes in sparse files: ranges of zeros that take no space. The download of a sparse file is also
+//! sparse, if the file system supports holes.
 
 use super::gather::Gather;
 use nix::errno::Errno;
@@ -102,8 +102,8 @@ mod tests {
         let mut read = [0; 13];
         file.read_exact_at(&mut read, 4 << 20).unwrap();
         assert_eq!(&read, b"in the middle");
-        // If the file system can make holes, and `lseek` reports space that was never written as a
-        // hole.
+        // Only if the file system can make holes, and `lseek` reports space that was never written
+        // as a hole.
         if make_hole(&file, 1 << 20, 1 << 20) && next(&file, 0, Whence::SeekHole) == Some(0) {
             let allocated = file.metadata().unwrap().blocks() * 512;
             assert!(allocated < 1 << 20, "{allocated} bytes allocated");
@@ -125,7 +125,7 @@ mod tests {
         let mut read = vec![9; content.len()];
         file.read_exact_at(&mut read, 0).unwrap();
         assert!(read == content);
-        // If the file system can make holes.
+        // Only if the file system can make holes.
         if make_hole(&file, 1 << 20, 1 << 20) {
             let allocated = file.metadata().unwrap().blocks() * 512;
             assert!(

@@ -125,11 +125,11 @@ impl FileLayout {
         let mut folders = BTreeSet::new();
         for path in files.filter_map(|index| self.path(index)) {
             let mut above = path.components();
-            while let [rest @ .., _] = above
-                && let Ok(path) = FilePath::new(rest.to_vec())
+            while let [parent @ .., _] = above
+                && let Ok(path) = FilePath::new(parent.to_vec())
                 && folders.insert(path)
             {
-                above = rest;
+                above = parent;
             }
         }
         folders
@@ -138,7 +138,7 @@ impl FileLayout {
     /// The segments of a range of bytes, in order. No segment is empty.
     ///
     /// # Errors
-    /// When the share does not have these bytes.
+    /// [`StoreError::Outside`] if the share does not have these bytes.
     pub(super) fn segments(
         &self,
         offset: u64,

@@ -35,8 +35,8 @@ impl StoredLogin {
             earlier_users.push((previous.user, previous.seen));
             earlier_users.extend(previous.earlier_users);
         }
-        let known = earlier_users.iter().position(|(other, _)| *other == user);
-        let seen = known.map(|at| earlier_users.remove(at).1);
+        let position = earlier_users.iter().position(|(other, _)| *other == user);
+        let seen = position.map(|at| earlier_users.remove(at).1);
         earlier_users.truncate(MAX_EARLIER_USERS);
         Self {
             user,
@@ -88,7 +88,7 @@ impl LoginFile {
     /// Replaces the stored login. The new one survives a crash.
     ///
     /// # Errors
-    /// See [`LoginFileError`].
+    /// [`LoginFileError::Io`].
     pub fn store(&self, login: &StoredLogin) -> Result<(), LoginFileError> {
         let result = whole_file::replace(&self.path, &encode(login));
         Ok(result.map_err(FileError::at("write", &self.path))?)

@@ -1,4 +1,4 @@
-//! System calls that some file systems lack: network file systems, FUSE, FAT.
+//! System calls that some file systems lack, such as network file systems, FUSE and FAT.
 //!
 //! If a file system lacks such a call, the work goes on without it. There is one warning for each
 //! kind of call and file system. Errors of the disk itself, such as `EIO` and `ENOSPC`, stay
@@ -13,8 +13,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-/// The calls and file systems that a warning has named. A file system is known by its device
-/// number.
+/// The calls and file systems that a warning has named. A file system is identified by its
+/// device number.
 static WARNED: Mutex<BTreeSet<(OptionalCall, Option<u64>)>> = Mutex::new(BTreeSet::new());
 
 /// A kind of system call that a file system may lack.
@@ -44,16 +44,16 @@ pub(super) struct MissingCall {
 }
 
 impl OptionalCall {
-    /// Whether the error says that the file system lacks this call.
+    /// Whether the error shows that the file system lacks this call.
     fn is_missing(self, errno: Errno) -> bool {
-        let other = match self {
+        let is_specific = match self {
             // `EBADF`: NFS cannot lock folders.
             Self::Lock => matches!(errno, Errno::ENOLCK | Errno::EBADF | Errno::EINVAL),
             Self::SyncFile | Self::SyncFolder | Self::Reserve => errno == Errno::EINVAL,
             Self::ChangeMode | Self::SetTimes => errno == Errno::EPERM,
             Self::MeasureSpace => false,
         };
-        other || matches!(errno, Errno::EOPNOTSUPP | Errno::ENOSYS)
+        is_specific || matches!(errno, Errno::EOPNOTSUPP | Errno::ENOSYS)
     }
 
     /// What the file system cannot do, and what follows.
@@ -79,7 +79,7 @@ impl MissingCall {
     }
 }
 
-/// Returns the call as missing if its error says that the file system lacks it. Returns other
+/// Returns the call as missing if its error shows that the file system lacks it. Returns other
 /// errors as errors.
 pub(super) fn find_missing(
     call: OptionalCall,
@@ -99,7 +99,7 @@ pub(super) fn find_missing(
 
 /// Like [`find_missing`], but logs the first warning about a missing call. Returns whether the call
 /// was carried out.
-pub(super) fn carried_out(
+pub(super) fn warn_if_missing(
     call: OptionalCall,
     path: &Path,
     result: io::Result<()>,
@@ -113,18 +113,19 @@ pub(super) fn carried_out(
 
 /// Makes the content of a file durable.
 pub(super) fn sync_file(file: &File, path: &Path) -> io::Result<()> {
-    carried_out(OptionalCall::SyncFile, path, file.sync_all()).map(drop)
+    warn_if_missing(OptionalCall::SyncFile, path, file.sync_all()).map(drop)
 }
 
 /// Makes the creations, renames and removals in an open folder durable.
 pub(super) fn sync_open_folder(folder: &File, path: &Path) -> io::Result<()> {
-    carried_out(OptionalCall::SyncFolder, path, folder.sync_all()).map(drop)
+    warn_if_missing(OptionalCall::SyncFolder, path, folder.sync_all()).map(drop)
 }
 
 /// Makes the creations, renames and removals in a folder durable.
 ///
 /// # Errors
-/// The system's error. It is no error if the file system cannot sync folders.
+/// If the folder cannot be opened, or the disk fails. A file system that cannot sync folders causes
+/// only a warning.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     sync_open_folder(&File::open(folder)?, folder)
 }

@@ -27,7 +27,7 @@ pub fn check_output(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         Ok(_) | Err(_) => {}
     }
-    temporary(path).map(drop)
+    create_temporary(path).map(drop)
 }
 
 /// Reserves the space for a file of `length` bytes at `path`, before hours of work. Drop the result
@@ -43,9 +43,10 @@ pub fn reserve_output(path: &Path, length: u64) -> io::Result<ReservedSpace> {
 /// is set.
 ///
 /// # Errors
-/// See [`check_output`]. `AlreadyExists` if the name is taken.
+/// See [`check_output`]. The disk is full. `AlreadyExists` if a file has this path and `replaces`
+/// is not set.
 pub fn write_output(path: &Path, bytes: &[u8], replaces: bool) -> io::Result<()> {
-    let mut file = temporary(path)?;
+    let mut file = create_temporary(path)?;
     file.write_all(bytes).map_err(with_readable_text)?;
     let placed = match replaces {
         true => file.persist(path).map(drop).map_err(|error| error.error),
@@ -54,7 +55,7 @@ pub fn write_output(path: &Path, bytes: &[u8], replaces: bool) -> io::Result<()>
     placed.map_err(with_readable_text)
 }
 
-fn temporary(path: &Path) -> io::Result<NamedTempFile> {
+fn create_temporary(path: &Path) -> io::Result<NamedTempFile> {
     let folder = parent_of(path);
     let made = tempfile::Builder::new()
         .prefix(".torrent-")

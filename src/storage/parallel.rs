@@ -64,15 +64,15 @@ mod tests {
 
     #[test]
     fn every_job_runs_once_and_the_first_error_stops_the_rest() {
-        let done: Vec<AtomicUsize> = (0..1_000).map(|_| AtomicUsize::new(0)).collect();
+        let runs: Vec<AtomicUsize> = (0..1_000).map(|_| AtomicUsize::new(0)).collect();
         let stop = AtomicBool::new(false);
         run_jobs(0..1_000, 4, &stop, |job, buffer| {
             assert_eq!(buffer.len(), BUFFER_LENGTH);
-            done[job].fetch_add(1, Ordering::Relaxed);
+            runs[job].fetch_add(1, Ordering::Relaxed);
             Ok(())
         })
         .unwrap();
-        assert!(done.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+        assert!(runs.iter().all(|count| count.load(Ordering::Relaxed) == 1));
         let tried = AtomicUsize::new(0);
         let result = run_jobs(0..1_000_000, 2, &stop, |job, _| {
             tried.fetch_add(1, Ordering::Relaxed);

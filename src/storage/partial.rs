@@ -2,7 +2,7 @@
 //! them.
 
 use super::holes::release_holes;
-use super::optional::{OptionalCall, carried_out, sync_file};
+use super::optional::{OptionalCall, sync_file, warn_if_missing};
 use super::parts_file::PartsFile;
 use super::reserve::{can_reserve_cheaply, check_space, reserve};
 use super::tree::{Access, Folder, ignore_missing, metadata};
@@ -20,7 +20,7 @@ use std::time::{Duration, UNIX_EPOCH};
 const SYNC_TOGETHER_FROM: usize = 128;
 
 /// Makes all files to be fetched, with their full length. Reserves their space on disk where that
-/// is cheap. Returns the files that were empty before.
+/// is cheap. Returns the indexes of the files that grew from 0 bytes to their full length.
 pub(super) fn make_files(store: &Store) -> Result<Vec<usize>, StoreError> {
     let layout = store.layout();
     let (mut seen, mut empty, mut needed) = (HashSet::new(), Vec::new(), 0u64);
@@ -77,7 +77,7 @@ pub(super) fn complete_files(
         let entry = store.info().files().get(index);
         let path = || store.file_path(index);
         if entry.is_some_and(|file| file.attributes.executable) {
-            carried_out(OptionalCall::ChangeMode, &path(), allow_execution(&file))
+            warn_if_missing(OptionalCall::ChangeMode, &path(), allow_execution(&file))
                 .map_err(|error| StoreError::io("make executable", &path(), error))?;
         }
         if has_reserved {
@@ -85,7 +85,7 @@ pub(super) fn complete_files(
         }
         // Last, because the other changes set the time too.
         if let Some(time) = times.and_then(|times| times.of(index)) {
-            carried_out(OptionalCall::SetTimes, &path(), set_time(&file, time))
+            warn_if_missing(OptionalCall::SetTimes, &path(), set_time(&file, time))
                 .map_err(|error| StoreError::io("set the time of", &path(), error))?;
         }
     }
@@ -127,12 +127,12 @@ fn set_time(file: &File, time: i64) -> io::Result<()> {
 fn sync_file_system(store: &Store) -> Result<bool, StoreError> {
     let (folder, path) = (store.root().handle()?, store.path());
     let synced = syncfs(&folder).map_err(io::Error::from);
-    carried_out(OptionalCall::SyncFolder, path, synced)
+    warn_if_missing(OptionalCall::SyncFolder, path, synced)
         .map_err(|error| StoreError::io("sync", path, error))
 }
 
-/// Removes the files to be fetched from a partial folder, whether they are complete or not, and the
-/// folders that become empty.
+/// Removes all files of a partial folder that the download makes, complete or not, and the folders
+/// that become empty.
 pub(super) fn remove_files(store: &Store) -> Result<(), StoreError> {
     let Some(folder) = store.root().folder() else {
         return Ok(());

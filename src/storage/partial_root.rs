@@ -43,8 +43,8 @@ pub(super) struct PartialRoot {
     pub(super) name: String,
     /// Whether it was made now. Then it is empty.
     pub(super) is_new: bool,
-    /// Existing entries with other names that the partial file could have. No record names them, so
-    /// they are only read.
+    /// Other names of a partial file of this download, under which an entry exists. No record names
+    /// these entries, so they are only read.
     pub(super) others: Vec<String>,
 }
 

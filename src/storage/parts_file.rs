@@ -26,12 +26,14 @@ pub(super) struct PartsFile {
 }
 
 impl PartsFile {
-    /// Opens the parts file of a download for writing. If it is `needed` and does not exist, makes
-    /// it. If it is not needed, opens it only if an earlier choice of fewer files has left one.
-    /// Uses an existing file only if it `is_ours`: it belongs to this download.
+    /// Opens the parts file of a download for writing, and locks it. If it is `needed` and does not
+    /// exist, makes it. If it is not needed, opens it only if an earlier choice of fewer files has
+    /// left one. `is_ours` says whether an existing parts file belongs to this download. A file of
+    /// another download is not used.
     ///
     /// # Errors
-    /// [`StoreError::Foreign`] if a needed parts file exists that is not ours.
+    /// [`StoreError::InUse`] if the file is locked. [`StoreError::Foreign`] if a needed parts file
+    /// exists that is not ours, or if the file has a wrong length or several hard links.
     pub(super) fn of_download(
         info: &Info,
         parent: &Folder,
@@ -48,8 +50,8 @@ impl PartsFile {
             (Some(new), _) => new,
             (None, true) => parent.file(&name, Access::Write)?,
             (None, false) => {
-                let there = parent.file(&name, Access::Read)?;
-                return Err(match is_locked(&there) {
+                let existing = parent.file(&name, Access::Read)?;
+                return Err(match is_locked(&existing) {
                     true => StoreError::InUse(path),
                     false => StoreError::Foreign(path),
                 });

@@ -17,7 +17,7 @@ pub struct Record {
     pub info_hash: InfoHash,
     /// Whether it is the user's own share or a download, and where the files are.
     pub kind: RecordKind,
-    /// How complete it is.
+    /// Whether it was complete, has failed, or was stopped.
     pub state: RecordState,
     /// How a download stores its files until it is complete.
     pub unfinished: UnfinishedRecord,
@@ -58,7 +58,7 @@ impl RecordKind {
     }
 }
 
-/// How complete a share is.
+/// Whether a share or download was complete, has failed, or was stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordState {
     /// Not known to be complete. Hashing finds the pieces that exist.
@@ -68,12 +68,12 @@ pub enum RecordState {
         /// The stamps of the files, see [`super::Store::stamps`].
         stamps: Vec<FileStamp>,
     },
-    /// It failed.
+    /// It failed. The next start of the peer checks its files again.
     Failed {
         /// The message for the user.
         reason: String,
     },
-    /// Its user ended it. The record only says which partial file the download has left on disk.
+    /// The user ended the download. The record only says which partial file is left on disk.
     Stopped,
 }
 
@@ -350,7 +350,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_right_checksum_alone_does_not_make_a_record() {
+    fn bytes_that_are_not_a_record_are_an_error_even_with_a_correct_checksum() {
         let with_checksum = |body: &[u8]| [body, &Sha1::of(body).0].concat();
         for body in [
             &b""[..],
@@ -374,18 +374,18 @@ pub(super) mod tests {
         let value = Value::parse(body, KeyOrder::Sorted).unwrap();
         let fields = value.dictionary().unwrap();
         for (broken, _) in fields.entries() {
-            for replaced in [false, true] {
+            for is_replaced in [false, true] {
                 let entries = fields.entries().filter_map(|(key, value)| {
                     let name = std::str::from_utf8(key).unwrap();
-                    match (key == broken, replaced) {
+                    match (key == broken, is_replaced) {
                         (false, _) => Some((name, Item::Raw(value.raw()))),
                         (true, true) => Some((name, Item::dictionary([]))),
                         (true, false) => None,
                     }
                 });
                 let bytes = with_checksum(&Item::dictionary(entries).encode());
-                // A record without stamps is that of a partial share.
-                let is_valid = broken == b"complete" && !replaced;
+                // A record without stamps is valid: the share is partial.
+                let is_valid = broken == b"complete" && !is_replaced;
                 assert_eq!(
                     Record::decode(&bytes, Path::new("x")).is_ok(),
                     is_valid,

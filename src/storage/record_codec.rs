@@ -59,9 +59,9 @@ pub enum RecordError {
     Torrent {
         /// Where the files of the share are.
         place: PathBuf,
-        /// Whether it is a download that was not stopped.
+        /// Whether the share is a download that the user has not stopped.
         is_unstopped_download: bool,
-        /// Whether it is a download that is not complete.
+        /// Whether the share is a download that is not complete.
         is_unfinished: bool,
         /// The record of the share.
         record: PathBuf,

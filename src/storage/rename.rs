@@ -1,8 +1,8 @@
 //! Renames that never replace anything, and renames that replace an entry of the same kind.
 //!
-//! On most file systems, each such rename is one call. On others it takes several steps. Such
-//! steps, and each replacement, are noted in the record of the download first. So after a crash,
-//! the next start knows which of them were done (`replace`).
+//! On most file systems, each such rename is one call. On others it takes several steps. A rename
+//! in several steps, and each replacement, is noted in the record of the download before it begins.
+//! So after a crash, the next start can undo or complete the rename (see `replace`).
 
 use super::StoreError;
 use super::destination::{MAX_NAME_LENGTH, longest_prefix};
@@ -17,7 +17,8 @@ use nix::unistd::linkat;
 /// gives the download its final name in several steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RenameSteps {
-    /// The download gets a free name in several steps.
+    /// The download gets a free name in several steps. If it extends an earlier download, each of
+    /// its fetched files gets a free name instead.
     New,
     /// One call replaces a file, or exchanges two folders. The inode number of the partial file or
     /// folder shows afterwards whether it has the final name.
@@ -27,7 +28,7 @@ pub enum RenameSteps {
     },
     /// A folder is replaced in several steps.
     SetAside {
-        /// The name that it gets meanwhile.
+        /// The name that the replaced folder has until it is removed.
         aside: String,
     },
     /// All steps were done, and the replaced folder was removed.
@@ -42,7 +43,7 @@ const ASIDE_SUFFIX: &str = ".replaced";
 /// How many names are tried for a replaced folder.
 const ASIDE_NAMES: u32 = 100;
 
-/// Renames. Fails if the new name is taken.
+/// Renames an entry. Fails if the new name is taken.
 pub(super) fn rename_new(
     from: (&Folder, &str),
     to: (&Folder, &str),
@@ -70,7 +71,7 @@ fn rename_by_placeholder(
     use nix::unistd::{UnlinkatFlags, unlinkat};
     let (old, new) = (old.as_file(), new.as_file());
     match layout {
-        // The rename below replaces this folder, but fails if the folder is not empty any more.
+        // The rename below replaces this folder, but fails if the folder is no longer empty.
         Layout::Folder => mkdirat(new, to, Mode::from_bits_truncate(0o700))?,
         Layout::File => match linkat(old, from, new, to, AtFlags::empty()) {
             Ok(()) => return unlinkat(old, from, UnlinkatFlags::NoRemoveDir),
@@ -186,7 +187,7 @@ fn rename_in_one_call(
         false => RenameFlags::RENAME_NOREPLACE,
     };
     match renameat2(old.as_file(), from, new.as_file(), to, flag) {
-        // Network file systems do not know these flags.
+        // Some network file systems do not support these flags.
         Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => Ok(false),
         renamed => renamed.map(|()| true),
     }

@@ -2,7 +2,7 @@
 //! before the work that makes its content.
 
 use super::StoreError;
-use super::optional::{OptionalCall, carried_out};
+use super::optional::{OptionalCall, warn_if_missing};
 use super::whole_file::with_readable_text;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
@@ -21,28 +21,28 @@ pub(super) fn check_space(folder: &File, path: &Path, needed: u64) -> Result<(),
         Ok(system) => system,
         Err(errno) => {
             // If the file system lacks this call, the download starts without the check.
-            return carried_out(OptionalCall::MeasureSpace, path, Err(errno.into()))
+            return warn_if_missing(OptionalCall::MeasureSpace, path, Err(errno.into()))
                 .map(drop)
                 .map_err(|error| StoreError::io("examine", path, error));
         }
     };
     // The types depend on the platform. Some file systems do not report their size and return 0.
     #[allow(clippy::useless_conversion)]
-    let (all, free, unit) = (
+    let (all_blocks, free_blocks, block_bytes) = (
         u64::from(system.blocks()),
         u64::from(system.blocks_available()),
         u64::from(system.fragment_size()),
     );
-    let free = free.saturating_mul(unit);
-    if all > 0 && needed > free {
+    let free = free_blocks.saturating_mul(block_bytes);
+    if all_blocks > 0 && needed > free {
         let path = path.to_owned();
         return Err(StoreError::NoSpace { path, needed, free });
     }
     Ok(())
 }
 
-/// Whether the file system can reserve space without writing. On others, such as `tmpfs`, reserving
-/// would cost as much as the download.
+/// Whether the file system can reserve space without writing. On other file systems, such as
+/// `tmpfs`, reserving would cost as much as the download.
 pub(super) fn can_reserve_cheaply(folder: &File) -> bool {
     let cheap = [
         BTRFS_SUPER_MAGIC,
@@ -65,7 +65,7 @@ pub(super) fn reserve(file: &File, path: &Path, length: u64, cheap: bool) -> io:
             result = fallocate(file, keep, 0, size);
         }
         let result = result.map_err(io::Error::from);
-        carried_out(OptionalCall::Reserve, path, result)?;
+        warn_if_missing(OptionalCall::Reserve, path, result)?;
     }
     file.set_len(length)
 }

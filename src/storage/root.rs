@@ -161,8 +161,8 @@ impl Root {
         if (entry.st_dev, entry.st_ino) == (metadata.dev(), metadata.ino()) {
             return Ok(true);
         }
-        // On some file systems inode numbers do not last. The kernel knows the path of an open
-        // file.
+        // On some file systems inode numbers do not last. So the paths are compared too: the kernel
+        // knows the path of an open file.
         let path = current_path(parent.as_file()).map(|parent| parent.join(name));
         Ok(path.is_some() && current_path(&file) == path)
     }

@@ -23,7 +23,7 @@ impl RunningTracker {
     /// Writes the file. Replaces an existing one.
     ///
     /// # Errors
-    /// The system's error.
+    /// The file cannot be written.
     pub fn store(&self, folder: &Path) -> io::Result<()> {
         let cluster = std::path::absolute(&self.cluster)?;
         let text = format!("{}\n{}\n", self.address, cluster.display());
@@ -41,7 +41,7 @@ impl RunningTracker {
         })
     }
 
-    /// Removes the file. To be called at the end of the tracker.
+    /// Removes the file. The tracker calls this when it ends.
     pub fn remove(folder: &Path) {
         let _ = fs::remove_file(folder.join(FILE_NAME));
         let _ = sync_folder(folder);

@@ -1,9 +1,9 @@
 //! Stamps of files. A stamp shows whether a file has changed since it was hashed, without reading
 //! it.
 //!
-//! On some file systems (sshfs, mergerfs, other network mounts) inode numbers do not last. So a new
-//! inode number alone is not a change, but a reason to read the file once. If its content is the
-//! same, its inode number does not count any more.
+//! On some file systems (sshfs, mergerfs, other network mounts) the inode number of an unchanged
+//! file can change. So a new inode number alone does not count as a change, but it is a reason to
+//! read the file once. If the content is the same, the inode number is ignored from then on.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -15,8 +15,8 @@ pub struct FileStamp {
     pub length: u64,
     /// When its content changed last, in nanoseconds since 1970.
     pub modified_ns: i64,
-    /// The inode number. 0 if it does not count, because it has changed while the content stayed
-    /// the same.
+    /// The inode number. 0 if it is ignored, because it has changed while the content stayed the
+    /// same.
     pub inode: u64,
 }
 
@@ -25,7 +25,8 @@ pub struct FileStamp {
 pub enum StampMatch {
     /// It is unchanged.
     Same,
-    /// Only its inode number differs: it is another file, or inode numbers do not last here.
+    /// Only its inode number differs: it is another file, or the file system has changed the inode
+    /// number.
     OtherInode,
     /// It has changed.
     Changed,
@@ -56,7 +57,7 @@ impl FileStamp {
         }
     }
 
-    /// The worst match of all files.
+    /// The worst match of all files. `before` and `now` have the files in the same order.
     pub fn compare_all(before: &[Self], now: &[Self]) -> StampMatch {
         if before.len() != now.len() {
             return StampMatch::Changed;
@@ -69,10 +70,10 @@ impl FileStamp {
     }
 
     /// The stamp to keep for a file that has the stamp `self` now, and the same content as when it
-    /// had the stamp `before`. If only the inode number has changed, it does not count any more.
+    /// had the stamp `before`. If only the inode number has changed, it is ignored from then on.
     pub fn confirmed_since(self, before: Option<&Self>) -> Self {
         match before.map(|before| before.compare(&self)) {
-            // If the inode number did not count before, it still does not.
+            // If the inode number was ignored before, it still is.
             Some(StampMatch::Same) => Self {
                 inode: before.map_or(self.inode, |before| before.inode),
                 ..self
@@ -127,7 +128,7 @@ mod tests {
         assert_eq!(all(&[stored, stored], &[stored, copied]), OtherInode);
         assert_eq!(all(&[stored, stored], &[stamp(9, 2, 3), copied]), Changed);
         assert_eq!(all(&[stored], &[stored, stored]), Changed);
-        // After the content was read once, the inode number does not count any more.
+        // After the content was read once, the inode number is ignored.
         let confirmed = copied.confirmed_since(Some(&stored));
         assert_eq!(confirmed, stamp(1, 2, 0));
         assert_eq!(confirmed.compare(&stamp(1, 2, 77)), Same);

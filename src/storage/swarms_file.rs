@@ -1,4 +1,5 @@
-//! The file that keeps a tracker's swarms over a restart. The tracker defines its contents.
+//! The file that keeps a tracker's swarms over a restart. The tracker defines the format
+//! of the contents.
 
 use super::whole_file;
 use nix::fcntl::OFlag;
@@ -32,7 +33,7 @@ impl SwarmsFile {
     /// Reads the file. Returns `None` if it does not exist.
     ///
     /// # Errors
-    /// When it cannot be read, or has more than `longest` bytes.
+    /// The file cannot be read, is a symbolic link, or has more than `longest` bytes.
     pub fn load(&self, longest: usize) -> io::Result<Option<Vec<u8>>> {
         let opened = File::options()
             .read(true)

@@ -5,7 +5,7 @@
 //! stored here are only for messages.
 
 use super::StoreError;
-use super::optional::{OptionalCall, carried_out, sync_open_folder};
+use super::optional::{OptionalCall, sync_open_folder, warn_if_missing};
 use crate::torrent::{FilePath, Layout};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
@@ -205,7 +205,7 @@ pub(super) fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_owned())),
         // Where files cannot be locked, the lock of the state folder must suffice.
-        Err(TryLockError::Error(error)) => carried_out(OptionalCall::Lock, path, Err(error))
+        Err(TryLockError::Error(error)) => warn_if_missing(OptionalCall::Lock, path, Err(error))
             .map(drop)
             .map_err(|error| StoreError::io("lock", path, error)),
     }

@@ -48,7 +48,7 @@ impl UnfinishedRecord {
         entries.into_iter().flatten()
     }
 
-    /// Reads the entries that [`UnfinishedRecord::entries`] returned.
+    /// Reads the entries that [`UnfinishedRecord::entries`] returned. `None` if one is malformed.
     pub(super) fn read(fields: &Dictionary<'_>) -> Option<Self> {
         let name = |key| match fields.value(key) {
             None => Some(None),
@@ -83,7 +83,7 @@ fn read_steps(fields: &Dictionary<'_>, aside: Option<String>) -> Option<Option<R
     })
 }
 
-/// A flag of a record: 1, or absent.
+/// A flag of a record: 1 if set, absent if not. `None` if the value is something else.
 pub(super) fn read_flag(fields: &Dictionary<'_>, key: &str) -> Option<bool> {
     match fields.value(key).map(Value::integer) {
         None => Some(false),

@@ -1,5 +1,5 @@
 //! Small files that are always written as a whole, with mode 0600. After a crash a file has its old
-//! content or its new content.
+//! content or its new content. There is one exception: see `place_new`.
 
 use super::optional::{sync_file, sync_folder};
 use crate::system::with_advice;
@@ -35,7 +35,8 @@ pub(super) fn place_new(file: NamedTempFile, path: &Path) -> io::Result<()> {
             let errno = error.raw_os_error().map(Errno::from_raw);
             match errno {
                 // This file system has neither hard links nor renames that fail if the name is
-                // taken. So an empty file takes the name first, and the rename replaces it.
+                // taken. So an empty file takes the name first, and the rename replaces it. A crash
+                // between these two steps leaves the empty file.
                 Some(Errno::EPERM | Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOSYS) => {
                     File::create_new(path)?;
                     file.persist(path)?;

@@ -8,7 +8,7 @@ use super::link_id::LinkId;
 use crate::torrent::{BLOCK, BlockRange, Lengths, PieceIndex};
 use std::time::Duration;
 
-/// The largest number of blocks in one run: 512 KiB.
+/// The largest number of blocks in one run. Together they have 512 KiB.
 pub const MAX_RUN_BLOCKS: u32 = 32;
 
 /// A run: `blocks` consecutive blocks of a piece, the first of which is [`BlockRun::first_block`].
@@ -72,7 +72,7 @@ impl BlockRun {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BlockState {
     Free,
-    /// Requested from a link; in endgame also from a second one.
+    /// Requested from the link `first`, at the time `at`; in endgame also from a second link.
     Requested {
         first: LinkId,
         at: Duration,
@@ -97,10 +97,10 @@ pub(super) struct ActivePiece {
     /// The link that began the latest run. A link with a large window first requests blocks of
     /// pieces whose latest run it began itself.
     latest_run_by: Option<LinkId>,
-    /// The piece failed with several sources. It is fetched from one link alone, to find out which
-    /// link sends bad data.
+    /// Whether the piece is fetched from one link alone: the piece failed with several sources, and
+    /// this shows which link sends bad data.
     needs_single_link: bool,
-    /// That link. `None` until it is chosen.
+    /// The link that alone delivers the piece. `None` until it is chosen.
     single_link: Option<LinkId>,
 }
 
@@ -187,7 +187,7 @@ impl ActivePiece {
         }
     }
 
-    /// Takes up to `count` free blocks for `link`.
+    /// Takes up to `count` free blocks for `link`, and appends them to `out`.
     pub(super) fn take(
         &mut self,
         link: LinkId,

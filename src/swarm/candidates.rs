@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// The largest number of addresses kept for one swarm. A further address replaces one that has
-/// failed. If no address has failed, the further one is ignored.
+/// The largest number of addresses kept for one swarm. A further address replaces the waiting
+/// address with the most failures. If no waiting address has failed, the further one is ignored.
 pub const MAX_CANDIDATES: usize = 1_000;
 /// The pause after the first failure. It doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -33,9 +33,9 @@ enum State {
     Waiting(Duration),
     /// A call is under way or a link is open.
     Busy,
-    /// Not to be called before this time, because the peer there sent a bad piece. When this time
-    /// has come, the state still stays until the address is called. Our own address is barred for
-    /// ever (`Duration::MAX`).
+    /// Not to be called before this time, because the peer there sent a bad piece. After this time,
+    /// the address stays in this state until it is called. Our own address is barred for ever
+    /// (`Duration::MAX`).
     Barred(Duration),
 }
 
@@ -61,16 +61,16 @@ impl Candidates {
         self.addresses.insert(address, fresh);
     }
 
-    /// Another peer names an address. Such addresses fill at most half of the places. The rest is
-    /// for addresses from trackers.
+    /// Another peer names an address. It is ignored if half of [`MAX_CANDIDATES`] addresses are
+    /// kept already. So at least half of the room is left for addresses from trackers and users.
     pub fn add_from_peer(&mut self, address: SocketAddr) {
         if self.addresses.len() < MAX_CANDIDATES / 2 {
             self.add(address);
         }
     }
 
-    /// Makes room for one more address: if all places are taken, removes the address with the most
-    /// failures. Returns whether there is room.
+    /// Makes room for one more address: if [`MAX_CANDIDATES`] are kept, removes the waiting address
+    /// with the most failures. Returns whether there is room.
     fn make_room(&mut self) -> bool {
         if self.addresses.len() < MAX_CANDIDATES {
             return true;
@@ -99,7 +99,8 @@ impl Candidates {
         Some(address)
     }
 
-    /// The earliest time at which an address is due. `None` if no address will be due.
+    /// The earliest time at which an address is due. `None` if every address is busy or barred for
+    /// ever.
     pub fn next_due(&self) -> Option<Duration> {
         let candidates = self.addresses.values();
         let due = candidates.filter_map(|candidate| match candidate.state {
@@ -160,7 +161,7 @@ impl Candidates {
         }
     }
 
-    /// Do not call the address before `until`: it is our own, or it sent a bad piece.
+    /// Bars the address until `until`: it is our own, or the peer there sent a bad piece.
     pub fn bar(&mut self, address: SocketAddr, until: Duration) {
         if self.addresses.contains_key(&address) || self.make_room() {
             let state = State::Barred(until);
@@ -298,9 +299,12 @@ mod tests {
             assert_eq!(candidates.next(now, &mut rng), Some(address(1)));
             assert_eq!(candidates.next(now, &mut rng), None, "busy");
             candidates.on_failed(address(1), now, &mut rng);
-            let due = candidates.next_due().unwrap() - now;
+            let pause = candidates.next_due().unwrap() - now;
             let full = Duration::from_secs(1 << failure).min(LONGEST_PAUSE);
-            assert!(due >= full / 2 && due <= full, "{due:?} after {failure}");
+            assert!(
+                pause >= full / 2 && pause <= full,
+                "{pause:?} after {failure}"
+            );
             now += full;
         }
         candidates.next(now, &mut rng);

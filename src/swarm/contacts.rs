@@ -18,7 +18,7 @@ pub struct Contacts {
     candidates: Candidates,
     /// Addresses that are being called or were linked by a call.
     calls: HashSet<SocketAddr>,
-    /// Why the last call failed. `None` if it was answered.
+    /// Why the last call failed. `None` if that call was answered, or if there was no call yet.
     last_failure: Option<String>,
     /// Addresses that hung up after our handshake.
     hung_up: HashSet<SocketAddr>,
@@ -85,7 +85,7 @@ impl Contacts {
 
     /// A call failed. The address is called again later. Returns whether this is the first time
     /// that the address hung up after our handshake. At most [`MAX_CANDIDATES`] such addresses are
-    /// remembered. For further ones it returns `false`.
+    /// remembered. For every further address, the result is `false`.
     pub fn on_call_failed(&mut self, address: SocketAddr, now: Duration, why: CallFailure) -> bool {
         self.on_failed(address, now);
         self.last_failure = Some(why.reason);
@@ -123,7 +123,8 @@ impl Contacts {
         self.candidates.release(address, until);
     }
 
-    /// Bars the address, because it is our own or sent bad data. It is not called before `until`.
+    /// Bars the address, because it is our own or its peer sent bad data. It is not called before
+    /// `until`.
     pub fn bar(&mut self, address: SocketAddr, until: Duration) {
         self.candidates.bar(address, until);
     }
@@ -194,7 +195,7 @@ impl Contacts {
 /// Why a call failed.
 #[derive(Clone, Debug)]
 pub struct CallFailure {
-    /// As shown to a user.
+    /// A text for the user.
     pub reason: String,
     /// The other side hung up after our handshake.
     pub hung_up: bool,

@@ -148,8 +148,8 @@ impl<B: Debug> Core<B> {
         }
     }
 
-    /// Owned pieces cannot be served, for this reason. A share that was complete becomes lost.
-    /// Returns whether it did.
+    /// Owned pieces cannot be served, for this reason. A complete share becomes lost. A
+    /// download goes on, and its phase records the reason. Returns whether the share became lost.
     pub fn on_unservable(&mut self, reason: &str, now: Duration) -> bool {
         if matches!(self.phase(), Phase::Complete | Phase::Withdrawn { .. }) {
             return self.lose(reason, now);
@@ -242,7 +242,7 @@ impl<B: Debug> Core<B> {
 
     // Links.
 
-    /// Lets a link in. When two peers call each other at the same time, both keep the call of the
+    /// Adds a link. When two peers call each other at the same time, both keep the call of the
     /// peer with the lower id. If we called and the link is refused here, the call counts as
     /// failed, unless the same peer has another link.
     ///
@@ -436,8 +436,8 @@ impl<B: Debug> Core<B> {
 
     // Web seeds.
 
-    /// A web seed is used from now on. It has these pieces. Returns `false` if nothing is fetched
-    /// any more.
+    /// A web seed with these pieces is used from now on. Returns `false`, and does not use it, if
+    /// nothing is fetched any more.
     pub fn on_web_seed_up(&mut self, id: LinkId, pieces: PieceSet, largest_window: u32) -> bool {
         let fetches = self.phase().fetches();
         if fetches {
@@ -505,7 +505,8 @@ impl<B: Debug> Core<B> {
         self.assign_upload_slots(now);
         let (config, effects) = (&self.config, &mut self.effects);
         if config.exchanges_peers {
-            self.peers.exchange(self.fetch.picker(), now, effects);
+            self.peers
+                .send_exchange_messages(self.fetch.picker(), now, effects);
         }
         let links = self.peers.links_mut();
         self.fetch

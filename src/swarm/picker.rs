@@ -78,13 +78,13 @@ pub struct Picker {
 }
 
 impl Picker {
-    /// A picker for a share that needs every piece and owns `owned` already. `seed` starts the
+    /// A picker that fetches all pieces of a share except those in `owned`. `seed` starts the
     /// generator of random numbers, so the same number leads to the same choices.
     pub fn new(lengths: Lengths, owned: PieceSet, seed: u64) -> Self {
         Self::with_needed(lengths, owned, PieceSet::full(&lengths), seed)
     }
 
-    /// The same, for a share that needs only the pieces in `needed`.
+    /// Like [`Picker::new`], but the picker fetches only pieces in `needed`.
     pub fn with_needed(lengths: Lengths, owned: PieceSet, needed: PieceSet, seed: u64) -> Self {
         Self {
             pieces: Pieces::new(lengths, owned, needed, seed),
@@ -293,22 +293,22 @@ impl Picker {
         // Each round takes free blocks of one piece, or only begins a run. The next round takes the
         // blocks of that run.
         loop {
-            let left = (start + free_window).saturating_sub(out.len());
+            let room = (start + free_window).saturating_sub(out.len());
             // A link with a large window prefers runs that it begins itself. A link to a seed does
             // so too, if some waiting piece is available from seeds only, and if there are other
             // links, which can deliver the missing blocks of open pieces.
             let prefers_own =
                 has_large_window || has_others && pieces.has_piece_of_seeds_only(link);
             let took_own = prefers_own
-                && left > 0
-                && (pieces.take_free(link, now, left, out, |active| active.latest_run_is_of(id))
+                && room > 0
+                && (pieces.take_free(link, now, room, out, |active| active.latest_run_is_of(id))
                     || pieces.begin_run(link, in_order, reserve));
             // Any other link, and a link that found nothing so far, takes free blocks of any open
             // piece. If there are none, it begins a run. A link with a large window has tried that
             // already.
             let took_any = took_own
-                || left > 0
-                    && (pieces.take_free(link, now, left, out, |_| true)
+                || room > 0
+                    && (pieces.take_free(link, now, room, out, |_| true)
                         || !has_large_window && pieces.begin_run(link, in_order, reserve));
             if !took_any {
                 break;
@@ -415,7 +415,7 @@ impl Picker {
         }
     }
 
-    /// All blocks of a piece arrived, and it does not verify. The piece waits to be fetched again.
+    /// All blocks of a piece arrived, but its hash is wrong. The piece waits to be fetched again.
     pub fn on_failed(&mut self, piece: PieceIndex) -> Verdict {
         self.pieces.on_failed(piece)
     }

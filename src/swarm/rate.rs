@@ -10,6 +10,7 @@ const SLOTS: u32 = 30;
 #[derive(Debug)]
 pub struct Rate {
     span: Duration,
+    /// The start of each recent slot, and the bytes that moved in the slot.
     slots: VecDeque<(Duration, u64)>,
     /// When the first bytes moved.
     first: Option<Duration>,

@@ -46,7 +46,7 @@ impl FilePattern {
     }
 }
 
-/// The numbers as in a magnet link.
+/// The numbers as they are written in a magnet link.
 pub(super) fn numbers_text(numbers: &[RangeInclusive<usize>]) -> String {
     let items: Vec<String> = numbers.iter().map(range_text).collect();
     items.join(",")
@@ -69,7 +69,7 @@ fn parse_range(text: &str) -> Option<RangeInclusive<usize>> {
     (first <= last).then_some(first..=last)
 }
 
-/// As in a record.
+/// The pattern as it is written in a record.
 impl fmt::Display for FilePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

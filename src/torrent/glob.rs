@@ -61,7 +61,7 @@ impl Glob {
         let names = path.components().iter().map(|name| name.as_str());
         let names: Vec<&str> = names.collect();
         let text = match (self.compares_only_last_name, names.last()) {
-            (true, Some(last)) => (*last).to_owned(),
+            (true, Some(last_name)) => (*last_name).to_owned(),
             _ => names.join("/"),
         };
         self.matches_text(&text)
@@ -83,18 +83,18 @@ impl Glob {
             for (at, slot) in next.iter_mut().enumerate() {
                 let matches_here = reached.get(at).is_some_and(|reached| *reached);
                 let before = at.checked_sub(1);
-                let last = before.and_then(|at| text.get(at)).copied();
+                let previous = before.and_then(|at| text.get(at)).copied();
                 let matches_before =
                     before.is_some_and(|at| reached.get(at).is_some_and(|reached| *reached));
                 open = match part {
-                    Part::AnyInName => matches_here || open && last != Some('/'),
+                    Part::AnyInName => matches_here || open && previous != Some('/'),
                     _ => matches_here || open,
                 };
                 *slot = match part {
-                    Part::Exactly(character) => matches_before && last == Some(*character),
-                    Part::AnyOne => matches_before && last != Some('/'),
+                    Part::Exactly(character) => matches_before && previous == Some(*character),
+                    Part::AnyOne => matches_before && previous != Some('/'),
                     Part::AnyInName | Part::AnyInPath => open,
-                    Part::AnyFolders => open && last.is_none_or(|last| last == '/'),
+                    Part::AnyFolders => open && previous.is_none_or(|it| it == '/'),
                 };
             }
             reached = next;
@@ -114,15 +114,15 @@ impl FromStr for Glob {
             _ => {}
         }
         let mut parts = Vec::new();
-        let mut rest = pattern.chars().peekable();
-        while let Some(character) = rest.next() {
+        let mut characters = pattern.chars().peekable();
+        while let Some(character) = characters.next() {
             parts.push(match character {
                 '?' => Part::AnyOne,
-                '*' if rest.next_if_eq(&'*').is_none() => Part::AnyInName,
+                '*' if characters.next_if_eq(&'*').is_none() => Part::AnyInName,
                 '*' => {
-                    while rest.next_if_eq(&'*').is_some() {}
+                    while characters.next_if_eq(&'*').is_some() {}
                     let at_name_start = matches!(parts.last(), None | Some(Part::Exactly('/')));
-                    match at_name_start && rest.next_if_eq(&'/').is_some() {
+                    match at_name_start && characters.next_if_eq(&'/').is_some() {
                         true => Part::AnyFolders,
                         false => Part::AnyInPath,
                     }

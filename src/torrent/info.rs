@@ -90,8 +90,8 @@ impl Info {
             .value("pieces")
             .ok_or(MetainfoError::Missing("pieces"))?;
         let pieces = pieces.bytes().ok_or(MetainfoError::WrongType("pieces"))?;
-        let (hashes, rest) = pieces.as_chunks::<20>();
-        if !rest.is_empty() || hashes.len() != lengths.pieces() as usize {
+        let (hashes, remainder) = pieces.as_chunks::<20>();
+        if !remainder.is_empty() || hashes.len() != lengths.pieces() as usize {
             let expected = lengths.pieces() as usize * 20;
             return Err(MetainfoError::Pieces {
                 found: pieces.len(),
@@ -261,8 +261,8 @@ fn end_of(file: &FileEntry) -> Result<u64, MetainfoError> {
         .ok_or(MetainfoError::LengthOverflow)
 }
 
-/// Checks that no path is equal to another path or below it. In sorted order, all paths below a
-/// path follow directly after it.
+/// Checks that no path is equal to another path or below another path. Padding files do not count.
+/// In sorted order, all paths below a path follow directly after it.
 fn check_conflicts(files: &[FileEntry]) -> Result<(), MetainfoError> {
     let stored = files.iter().filter(|file| !file.attributes.padding);
     let mut paths: Vec<&FilePath> = stored.map(|file| &file.path).collect();
@@ -458,9 +458,9 @@ mod tests {
 
     #[test]
     fn a_name_in_utf_8_is_preferred_to_one_in_another_encoding() {
-        let one =
+        let one_file =
             b"d6:lengthi0e4:name2:\xd6\xd010:name.utf-83:\xe4\xb8\xad12:piece lengthi1e6:pieces0:e";
-        assert_eq!(Info::parse(one).unwrap().name().as_str(), "中");
+        assert_eq!(Info::parse(one_file).unwrap().name().as_str(), "中");
         let file = b"d6:lengthi0e4:pathl2:\xd6\xd0e10:path.utf-8l1:a3:\xe4\xb8\xadee";
         let folder = [
             &b"d5:filesl"[..],
@@ -470,9 +470,9 @@ mod tests {
         .concat();
         let info = Info::parse(&folder).unwrap();
         assert_eq!(info.files()[0].path.to_string(), "a/中");
-        let unsafe_one = b"d6:lengthi0e4:name1:x10:name.utf-82:..12:piece lengthi1e6:pieces0:e";
+        let unsafe_name = b"d6:lengthi0e4:name1:x10:name.utf-82:..12:piece lengthi1e6:pieces0:e";
         assert!(matches!(
-            Info::parse(unsafe_one),
+            Info::parse(unsafe_name),
             Err(MetainfoError::Name(_))
         ));
     }

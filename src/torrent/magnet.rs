@@ -45,7 +45,7 @@ pub enum MagnetError {
     /// Two different swarms in one link.
     #[error("the magnet link names two swarms")]
     TwoInfoHashes,
-    /// An info-hash that is neither 40 hex digits nor 32 of base 32.
+    /// An info-hash that is neither 40 hex digits nor 32 base-32 digits.
     #[error("the magnet link's info-hash is neither 40 hex digits nor 32 base-32 digits")]
     InfoHash(#[source] ParseHashError),
     /// `so` is not a list of numbers.
@@ -135,9 +135,9 @@ impl Magnet {
         }
     }
 
-    /// This link with the name, trackers, web seeds and peers of another link of the same swarm, as
-    /// far as they are missing here. Also returns the added sources. If all of this does not fit
-    /// into one link, returns this link unchanged and no sources.
+    /// Merges the name, trackers, web seeds and peers of `other`, a link of the same swarm, into a
+    /// copy of this link. A name that this link has stays. Returns the copy and the added sources.
+    /// If the result does not fit into one link, returns this link unchanged and no sources.
     pub fn merged(&self, other: &Self) -> (Self, NamedSources) {
         let mut sources = self.sources();
         let added = sources.merge(&other.sources());

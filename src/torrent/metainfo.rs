@@ -11,7 +11,7 @@ use super::{Info, ModifiedTimes};
 use crate::base::url;
 use crate::bencode::{Dictionary, Item, KeyOrder, Value};
 
-/// The largest number of trackers read from one `.torrent`. Further ones are ignored.
+/// The largest number of trackers read from one `announce-list`. Further ones are ignored.
 const MAX_TRACKERS: usize = 64;
 
 /// The largest number of web seeds read from one `.torrent`. Further ones are ignored.
@@ -128,7 +128,8 @@ impl Metainfo {
         self.times.as_ref()
     }
 
-    /// URLs of HTTP servers that have the share, `url-list` (BEP 19). Repaired, not checked.
+    /// URLs of HTTP servers that have the share, `url-list` (BEP 19). They are repaired, but not
+    /// checked.
     pub fn web_seeds(&self) -> &[String] {
         &self.web_seeds
     }
@@ -163,12 +164,12 @@ fn urls(list: &[Value<'_>]) -> impl Iterator<Item = String> {
 /// a tier of its own, and anything else is ignored. If these tiers have no tracker that this
 /// program can ask, the tier of `announce` is added.
 fn trackers(top: &Dictionary<'_>) -> Vec<Vec<String>> {
-    let mut left = MAX_TRACKERS;
+    let mut trackers_left = MAX_TRACKERS;
     let mut tiers = Vec::new();
     let list = top.value("announce-list");
     for tier in list.map(items).unwrap_or_default() {
-        let urls: Vec<String> = urls(items(tier)).take(left).collect();
-        left -= urls.len();
+        let urls: Vec<String> = urls(items(tier)).take(trackers_left).collect();
+        trackers_left -= urls.len();
         if !urls.is_empty() {
             tiers.push(urls);
         }

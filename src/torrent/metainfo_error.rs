@@ -47,9 +47,9 @@ pub enum MetainfoError {
     /// `pieces` does not have 20 bytes for each piece.
     #[error("\"pieces\" has {found} bytes instead of {expected}")]
     Pieces {
-        /// Bytes in the torrent.
+        /// The length of `pieces` in bytes.
         found: usize,
-        /// 20 for each piece.
+        /// 20 bytes for each piece.
         expected: usize,
     },
     /// A name that is unsafe or impossible.
@@ -59,7 +59,7 @@ pub enum MetainfoError {
     #[error("the torrent has no files")]
     NoFiles,
     /// A symbolic link (BEP 47 `l`).
-    #[error("{0} in the torrent is a symbolic link, which is not followed")]
+    #[error("{0} in the torrent is a symbolic link, which could lead out of the folder")]
     Symlink(String),
     /// Two files with one path, or a file where another one needs a folder.
     #[error("{0} and {1} in the torrent cannot both exist")]

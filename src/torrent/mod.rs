@@ -1,7 +1,7 @@
 //! The content of a share: hashes, lengths, sets of pieces, metainfo and magnet links.
 //!
-//! In scope: the types of BEP 3's metainfo with their rules, as values that cannot be wrong once
-//! they exist. Out of scope: files, sockets, threads and clocks. The callers pass bytes.
+//! In scope: the types of BEP 3's metainfo. Each checks its rules when a value is made, so every
+//! value is valid. Out of scope: files, sockets, threads and clocks. The callers pass bytes.
 
 mod file_pattern;
 mod glob;

@@ -1,5 +1,5 @@
-//! When the files of a share were modified last. BitTorrent has no such field. The times are beside
-//! `info`, so that equal content has one info-hash, whatever its times are.
+//! When the files of a share were modified last. BitTorrent has no such field. A `.torrent` has the
+//! times outside its `info`, so that equal content has one info-hash, whatever its times are.
 
 use super::Info;
 
@@ -31,7 +31,8 @@ impl ModifiedTimes {
         encode_times(&self.0)
     }
 
-    /// Reads the bytes that [`ModifiedTimes::encode`] returned. Returns `None` for any others.
+    /// Reads the bytes that [`ModifiedTimes::encode`] returned. `None` if there are not exactly
+    /// 8 bytes for each file of the share.
     pub(super) fn decode(bytes: &[u8], info: &Info) -> Option<Self> {
         Self::new(decode_times(bytes)?, info)
     }
@@ -42,7 +43,7 @@ pub fn encode_times(times: &[i64]) -> Vec<u8> {
     times.iter().flat_map(|time| time.to_be_bytes()).collect()
 }
 
-/// Reads the bytes that [`encode_times`] returned. Returns `None` for any others.
+/// Reads the bytes that [`encode_times`] returned. `None` if their number is not a multiple of 8.
 pub fn decode_times(bytes: &[u8]) -> Option<Vec<i64>> {
     let (times, rest) = bytes.as_chunks::<TIME_LENGTH>();
     let times = times.iter().map(|time| i64::from_be_bytes(*time));

@@ -42,7 +42,8 @@ impl NewInfo {
     /// a torrent that it would refuse.
     ///
     /// # Errors
-    /// See [`MetainfoError`].
+    /// When the dictionary would not be valid: for example, two files have one path, there are no
+    /// files, or `pieces` does not have one hash for each piece.
     pub fn build(&self) -> Result<Info, MetainfoError> {
         let mut info = vec![
             ("name", Item::from(self.name.as_str())),
@@ -78,6 +79,7 @@ impl NewInfo {
 }
 
 impl NewFile {
+    /// The keys `length`, `attr` and `sha1` of the file, with their values.
     fn entries<'a>(&'a self) -> impl Iterator<Item = (&'a str, Item<'a>)> {
         let attributes = self.executable.then_some(("attr", Item::from("x")));
         let sha1 = self

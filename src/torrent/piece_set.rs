@@ -103,12 +103,12 @@ impl PieceSet {
 
     /// Removes a piece. Returns whether it was in the set.
     pub fn remove(&mut self, piece: PieceIndex) -> bool {
-        let there = self.contains(piece);
-        if there && let Some(byte) = self.bits.get_mut(piece.index() / 8) {
+        let was_in_set = self.contains(piece);
+        if was_in_set && let Some(byte) = self.bits.get_mut(piece.index() / 8) {
             *byte &= !Self::bit(piece);
             self.count -= 1;
         }
-        there
+        was_in_set
     }
 
     /// How many pieces are in the set.

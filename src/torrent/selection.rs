@@ -88,7 +88,7 @@ impl Selection {
         })
     }
 
-    /// Whether all of the share is wanted.
+    /// Whether all files of the share are wanted.
     pub fn is_all(&self) -> bool {
         self.files.is_none()
     }
@@ -174,6 +174,6 @@ mod tests {
         let error = Selection::of(&info, &["*.txt".parse().unwrap()]).unwrap_err();
         assert!(error.to_string().contains("*.txt"), "{error}");
         let padding = Selection::of(&info, &["pad".parse().unwrap()]);
-        assert!(padding.is_err(), "padding is not a file");
+        assert!(padding.is_err(), "a pattern does not choose padding");
     }
 }

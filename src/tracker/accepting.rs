@@ -1,5 +1,5 @@
-//! The connections of a tracker's port: what the first byte says, the TLS handshake, and who then
-//! serves the connection.
+//! The connections of a tracker's port. The first byte shows whether a connection uses TLS. After
+//! the TLS handshake, the purpose of the connection decides what serves it.
 
 use super::connection::{HttpDeadlines, HttpSession};
 use super::place_limits::TrustsAddress;
@@ -148,8 +148,10 @@ impl Session for TrackerSession {
     fn advance(&mut self, turn: &mut Turn<'_>) -> Next {
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::FirstByte => self.read_first_bytes(turn),
-            Stage::NewHandshake(handshake, first) => self.shake(handshake, &first, turn),
-            Stage::Handshake(handshake) => self.shake(handshake, &[], turn),
+            Stage::NewHandshake(handshake, first) => {
+                self.continue_handshake(handshake, &first, turn)
+            }
+            Stage::Handshake(handshake) => self.continue_handshake(handshake, &[], turn),
             Stage::Served(mut session) => {
                 let next = session.advance(turn);
                 self.stage = Stage::Served(session);
@@ -198,7 +200,12 @@ impl TrackerSession {
         next
     }
 
-    fn shake(&mut self, mut handshake: TlsHandshake, first: &[u8], turn: &mut Turn<'_>) -> Next {
+    fn continue_handshake(
+        &mut self,
+        mut handshake: TlsHandshake,
+        first: &[u8],
+        turn: &mut Turn<'_>,
+    ) -> Next {
         if Instant::now() >= self.until {
             let source = AddressPrefix::of(self.from.ip());
             log::info!(source:%; "the TLS handshake with {} took too long", self.from);

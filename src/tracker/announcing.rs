@@ -35,7 +35,7 @@ pub enum AnnounceRefusal {
     AddressFull,
 }
 
-/// A keyed hash of a peer id, by which a swarm knows the peer.
+/// A keyed hash of a peer id. A swarm finds its peers by this hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct IdHash(pub(super) u64);
 
@@ -50,8 +50,9 @@ pub(super) struct PeerAnnounce {
     pub(super) address: SocketAddr,
     pub(super) is_seed: bool,
     pub(super) event: Option<AnnounceEvent>,
-    /// Bytes since the peer's start, as it reports them.
+    /// Bytes uploaded since the peer's start, as the peer reports them.
     pub(super) uploaded: u64,
+    /// Bytes downloaded since the peer's start, as the peer reports them.
     pub(super) downloaded: u64,
     /// Whether the answer may only contain addresses of the peer's own family (BEP 15).
     pub(super) own_family_only: bool,
@@ -93,9 +94,9 @@ const METADATA_SEEKERS: [&[u8]; 2] = [b"A2-", b"-rQ"];
 /// announce: a seed gets no seeds in its answer, so the peer would never get the metadata from a
 /// swarm of seeds.
 fn may_seek_metadata(request: &AnnounceRequest) -> bool {
-    let first = request.event == Some(AnnounceEvent::Started) && request.downloaded == 0;
+    let is_first = request.event == Some(AnnounceEvent::Started) && request.downloaded == 0;
     let id = &request.peer_id.0;
-    first && METADATA_SEEKERS.iter().any(|prefix| id.starts_with(prefix))
+    is_first && METADATA_SEEKERS.iter().any(|prefix| id.starts_with(prefix))
 }
 
 /// The first 4 bytes of the key's SHA-256. Restarts do not change this hash. 4 bytes are enough:

@@ -69,8 +69,9 @@ pub enum NodeError {
     Cluster(#[from] ClusterError),
     /// The key belongs to another cluster than the pinned one.
     #[error(
-        "{} has the fingerprint {found}, but TRACKER_INFO pins {pinned}: put the key of the pinned cluster into that file, or \
-         correct the fingerprint line", .key.display()
+        "{} has the fingerprint {found}, but TRACKER_INFO pins {pinned}: put the key of the pinned \
+         cluster into {}, or correct the fingerprint line in TRACKER_INFO",
+        .key.display(), .key.display()
     )]
     OtherCluster {
         /// The file with the key.
@@ -93,7 +94,7 @@ pub enum NodeError {
         /// The state folder.
         folder: PathBuf,
     },
-    /// A new cluster is wanted from another tracker than tracker 1.
+    /// A tracker other than tracker 1 was started with `--new-cluster`.
     #[error(
         "tracker {0} makes no new cluster: start tracker 1 with --new-cluster, copy its cluster.pem \
          here, and start tracker {0} without --new-cluster"
@@ -199,7 +200,7 @@ impl Endpoint {
     }
 }
 
-/// The file that says where the tracker runs. Dropping this deletes it.
+/// The file that says where the tracker runs. The file is deleted when this value is dropped.
 #[derive(Debug)]
 pub(super) struct RunningFile {
     folder: PathBuf,

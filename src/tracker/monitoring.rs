@@ -80,21 +80,21 @@ pub(super) fn cluster_metrics(status: &ClusterStatus, out: &mut String) {
     let mut metric = |name: &str, help: &str, samples: Vec<(String, String)>| {
         metric(out, name, "gauge", help, &samples);
     };
-    let one = |value: String| vec![(String::new(), value)];
+    let unlabelled = |value: String| vec![(String::new(), value)];
     metric(
         "serving",
         "Whether this tracker serves accounts and groups.",
-        one(flag(status.serving == Serving::Yes)),
+        unlabelled(flag(status.serving == Serving::Yes)),
     );
     metric(
         "waiting_writes",
         "Writes that wait for the disk or another tracker.",
-        one(status.waiting.to_string()),
+        unlabelled(status.waiting.to_string()),
     );
     metric(
         "lacking_info_dictionaries",
         "Info dictionaries that are missing here.",
-        one(status.missing_blobs.to_string()),
+        unlabelled(status.missing_blobs.to_string()),
     );
     let each = |value: &dyn Fn(&ReplicaStatus) -> Option<String>| -> Vec<(String, String)> {
         let others = status.others.iter();

@@ -66,7 +66,7 @@ pub enum OperatorError {
     /// No certificate can be issued with the cluster's key.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// The backup is not complete.
+    /// The received backup is not valid, or it would replace a file that is no backup.
     #[error(transparent)]
     Backup(#[from] BackupError),
 }
@@ -89,55 +89,56 @@ fn answer(store: &RegistryStore, stream: &TlsStream) -> Result<(), OperatorError
     }
     let mut parts = PartWriter {
         stream,
-        waiting: Vec::with_capacity(MAX_BACKUP_PART),
+        unsent: Vec::with_capacity(MAX_BACKUP_PART),
     };
-    let refused = store
+    let refusal = store
         .back_up(&mut parts)
         .err()
         .map(|error| TextLine::new(&format!("the tracker cannot make a backup: {error}")));
-    let last = match &refused {
+    let last_message = match &refusal {
         None => OperatorMessage::End,
         Some(reason) => OperatorMessage::Refused(reason.clone()),
     };
-    write_frame(stream, &last.encode(), MAX_FRAME, FRAME_TIMEOUT)?;
-    refused.map_or(Ok(()), |reason| Err(OperatorError::Refused(reason)))
+    write_frame(stream, &last_message.encode(), MAX_FRAME, FRAME_TIMEOUT)?;
+    refusal.map_or(Ok(()), |reason| Err(OperatorError::Refused(reason)))
 }
 
 /// Sends the written bytes in parts.
 struct PartWriter<'a> {
     stream: &'a TlsStream,
-    waiting: Vec<u8>,
+    unsent: Vec<u8>,
 }
 
 impl Write for PartWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.waiting.len() == MAX_BACKUP_PART {
+        if self.unsent.len() == MAX_BACKUP_PART {
             self.flush()?;
         }
-        let room = MAX_BACKUP_PART - self.waiting.len();
+        let room = MAX_BACKUP_PART - self.unsent.len();
         let taken = bytes.get(..room).unwrap_or(bytes);
-        self.waiting.extend_from_slice(taken);
+        self.unsent.extend_from_slice(taken);
         Ok(taken.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.waiting.is_empty() {
+        if self.unsent.is_empty() {
             return Ok(());
         }
         let part = OperatorMessage::Part(std::mem::replace(
-            &mut self.waiting,
+            &mut self.unsent,
             Vec::with_capacity(MAX_BACKUP_PART),
         ));
         write_frame(self.stream, &part.encode(), MAX_FRAME, FRAME_TIMEOUT).map_err(io::Error::other)
     }
 }
 
-/// Fetches a backup from the tracker at `address` and writes it to `file` (mode 0600). It replaces
-/// an earlier backup, but no other file. The backup contains the key of the cluster, so that a
+/// Fetches a backup from the tracker at `address` and writes it to `file` (mode 0600). Replaces an
+/// earlier backup, but no other file. The backup contains the key of the cluster, so that a
 /// restored tracker belongs to the same cluster. Returns the length of the backup in bytes.
 ///
 /// # Errors
-/// See [`OperatorError`]. On an error, `file` is unchanged.
+/// See [`OperatorError`]. On an error, `file` is unchanged, unless the folder could not be synced
+/// after the backup had been written.
 pub fn fetch_backup(
     cluster: &Authority,
     address: SocketAddr,
@@ -211,9 +212,9 @@ fn name_in_between(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// A file that has no name until it is complete, so that nothing is left if the process ends
-/// before. On a file system without unnamed files, it has a temporary name; then a killed process
-/// leaves the file behind.
+/// A file that has no name until it is complete. If the process ends before that, nothing is left.
+/// On a file system without unnamed files, the file has a temporary name; then a killed process
+/// leaves it behind.
 enum UnnamedFile {
     Unlinked(File),
     Named(tempfile::NamedTempFile),
@@ -253,7 +254,7 @@ impl UnnamedFile {
         }
     }
 
-    /// A path that opens it.
+    /// A path by which the file can be opened.
     fn path(&self) -> PathBuf {
         match self {
             Self::Unlinked(file) => format!("/proc/self/fd/{}", file.as_raw_fd()).into(),

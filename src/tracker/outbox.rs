@@ -110,7 +110,7 @@ impl<T> Outbox<T> {
 /// Why reading a connection failed before the other end closed it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectionReadError {
-    /// A frame did not arrive whole.
+    /// A frame could not be read.
     #[error(transparent)]
     Frame(#[from] FrameIoError),
     /// A frame contains no valid message.

@@ -15,8 +15,9 @@ const MAX_BY_DEFAULT: usize = 65_536;
 /// The fewest connections by default, however few descriptors there are.
 const MIN_BY_DEFAULT: usize = 16;
 
-/// The most connections of a tracker, without the reserved places. By default seven eighths of the
-/// descriptors that are left for connections: the rest is for connections that are being closed.
+/// The maximum number of connections of a tracker, without the reserved places: `wanted` if it is
+/// set. By default seven eighths of the descriptors that are left for connections. The last eighth
+/// is for connections that are being closed.
 pub(super) fn max_connections(wanted: Option<usize>) -> usize {
     let limit = descriptor_limit().unwrap_or(u64::MAX);
     let by_default = by_default(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -34,11 +35,11 @@ pub(super) fn max_connections(wanted: Option<usize>) -> usize {
 }
 
 fn by_default(descriptors: usize) -> usize {
-    let left = descriptors.saturating_sub(OTHER_DESCRIPTORS);
-    (left - left / 8).clamp(MIN_BY_DEFAULT, MAX_BY_DEFAULT)
+    let available = descriptors.saturating_sub(OTHER_DESCRIPTORS);
+    (available - available / 8).clamp(MIN_BY_DEFAULT, MAX_BY_DEFAULT)
 }
 
-/// Who may connect to a tracker.
+/// How many connections a tracker accepts, and who may use the reserved places.
 pub struct Admission {
     /// Limits of connections.
     pub limits: PlaceLimits,
@@ -50,7 +51,7 @@ pub struct Admission {
 pub type TrustsAddress = Box<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 impl Admission {
-    /// Places for this number of connections. Reserved places are for this machine.
+    /// Allows `total` connections. Only this machine may use the reserved places.
     pub fn new(total: usize) -> Self {
         Self {
             limits: PlaceLimits {
@@ -73,7 +74,7 @@ impl Admission {
         self
     }
 
-    /// Reserved places are also for these addresses.
+    /// The addresses for which `trusts` returns `true` may use the reserved places too.
     #[must_use]
     pub(super) fn trusting(
         mut self,

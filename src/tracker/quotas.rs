@@ -1,4 +1,5 @@
-//! Quotas: limits on the memory that swarms and peers use, in total and for each address.
+//! Quotas: limits on the numbers of swarms and peers, in total and for each address. They bound
+//! the memory of a tracker.
 
 use super::announcing::AnnounceRefusal;
 use crate::base::{AddressPrefix, SipKey};
@@ -8,8 +9,9 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-/// The limits of a tracker. A swarm takes about 1,000 bytes, and each of its peers over IPv4 about
-/// 50 bytes. An address is an IPv4 address, or the first 64 bits of an IPv6 address.
+/// The limits of a tracker. Most fields are a maximum number of swarms or peers. A swarm takes
+/// about 1,000 bytes, and each of its peers over IPv4 about 50 bytes. An address is an IPv4
+/// address, or the first 64 bits of an IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SwarmLimits {
     /// All swarms.
@@ -20,8 +22,8 @@ pub struct SwarmLimits {
     pub peers_per_swarm: usize,
     /// Swarms whose first announce came from one address.
     pub swarms_per_address: usize,
-    /// Peers that announced from one address, in all swarms. Their number is an estimate: if the
-    /// tracker has a million peers, it is too large by up to about 50.
+    /// Peers that announced from one address, in all swarms. The tracker only estimates this
+    /// number: if it has a million peers in total, the estimate is too large by up to about 50.
     pub peers_per_address: usize,
     /// Peers of one address in one swarm.
     pub peers_per_swarm_and_address: usize,
@@ -153,7 +155,7 @@ impl Quotas {
         self.peers.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// A peer counts towards another address now.
+    /// Counts a peer towards the address `to` instead of `from`. Does not check the limit of `to`.
     pub(super) fn move_peer(&self, from: AddressPrefix, to: AddressPrefix) {
         self.peers_by_address.add(to);
         self.peers_by_address.remove(from);

@@ -55,7 +55,7 @@ pub struct TrackerOptions {
     pub stop: Stop,
     /// Limits of swarms and peers.
     pub limits: SwarmLimits,
-    /// Who may connect.
+    /// The limits of connections, and who may use the reserved places.
     pub admission: Admission,
     /// Deadlines of HTTP clients and TLS handshakes.
     pub deadlines: HttpDeadlines,
@@ -127,7 +127,8 @@ pub fn bind(address: &HostPort) -> Result<TcpListener, TrackerError> {
 /// that is in use for UDP, tries another one.
 ///
 /// # Errors
-/// [`TrackerError::Bind`] and [`TrackerError::BindUdp`].
+/// [`TrackerError::Bind`], [`TrackerError::BindUdp`]; [`TrackerError::Start`] if the bound socket
+/// has no address.
 pub fn bind_with_udp(address: &HostPort) -> Result<(TcpListener, UdpSocket), TrackerError> {
     let mut attempts = 0;
     loop {
@@ -156,6 +157,7 @@ pub struct Tracker {
     udp: Option<UdpServer>,
     service: Arc<Service>,
     swarms_file: Option<SwarmsFile>,
+    /// Times in the swarms are durations since this instant.
     epoch: Instant,
     stop: Stop,
     expiry: Mutex<Option<JoinHandle<()>>>,

@@ -26,25 +26,25 @@ use std::time::Duration;
 pub(super) use lists::MAX_PEERS;
 pub(super) use peer::{SavedId, SavedPeer, TimedAddress, Traffic};
 
-/// A swarm of more peers keeps only hashes of their ids.
+/// A swarm with more peers than this keeps only hashes of their ids.
 const MAX_WITH_IDS: usize = 50;
 
 /// An announce uses the id of a peer that has another address and another key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IdTaken;
 
-/// How many peers an answer may contain, and whether it names their ids.
+/// How many peers an answer may contain, and whether it contains their ids.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AnswerSize {
     /// The most peers in total.
     pub(super) peers: usize,
     /// The most peers of one address. The address of the asking peer has another limit.
     pub(super) of_one_address: usize,
-    /// Whether the answer names whole ids, where they are kept.
+    /// Whether the answer contains the whole ids of peers, if the swarm keeps them.
     pub(super) with_ids: bool,
 }
 
-/// What a swarm is made with.
+/// The settings of a swarm. They never change.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SwarmSettings {
     /// The key of the hashes of addresses.
@@ -66,7 +66,7 @@ pub(super) struct Swarm {
     downloaded: u32,
     lists: Lists,
     index: IdIndex,
-    /// Not used while the swarm has few peers.
+    /// The number of peers of each address. Not used while the swarm has few peers.
     addresses: AddressCounts,
     best_leeches: BestUploaders,
     best_seeds: BestUploaders,
@@ -279,7 +279,7 @@ impl Swarm {
             self.lists.keep_ids(false);
         }
         let slot = self.lists.push(is_seed, peer);
-        self.index.added(peer.state.id_hash(), slot, &self.lists);
+        self.index.on_added(peer.state.id_hash(), slot, &self.lists);
         let prefix = peer.prefix();
         if self.addresses.has_table() {
             self.addresses.add(self.address_hash(prefix));
@@ -291,7 +291,7 @@ impl Swarm {
         }
     }
 
-    /// Removes a peer from its list. The last one of the list fills the gap.
+    /// Removes a peer from its list. The last peer of the list moves into the gap.
     fn remove(&mut self, slot: Slot) -> Option<Peer> {
         let peer = self.lists.get(slot)?;
         self.index.remove(peer.state.id_hash(), slot, &self.lists);
@@ -306,15 +306,15 @@ impl Swarm {
         if last != slot
             && let Some(moved) = self.lists.get(slot)
         {
-            self.index.moved(moved.state.id_hash(), last, slot);
+            self.index.on_moved(moved.state.id_hash(), last, slot);
             if moved.state.rank.is_some() {
-                self.best_mut(slot).moved(last, slot);
+                self.best_mut(slot).on_moved(last, slot);
             }
         }
         Some(peer)
     }
 
-    /// A peer has moved from one address to another.
+    /// Updates the table of addresses after a peer has moved from one address to another.
     fn count_move(&mut self, from: AddressPrefix, to: AddressPrefix) {
         if self.addresses.has_table() {
             let (from, to) = (self.address_hash(from), self.address_hash(to));

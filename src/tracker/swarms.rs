@@ -4,7 +4,8 @@
 //! In scope: answers to announces and scrapes, removal of silent peers, and limits on memory. Out
 //! of scope: sockets and clocks; the caller passes the time since an epoch of its choice.
 //!
-//! Locks: a shard's, then that of the quotas. Never two shards at once.
+//! Locks: a thread may take the lock of the quotas while it holds the lock of a shard. It never
+//! holds the locks of two shards.
 
 use super::{
     AnnounceRefusal, AnswerFamilies, AnswerSize, IdHash, MAX_PEERS, PeerAnnounce, Quotas, Renewal,
@@ -28,7 +29,7 @@ use std::time::Duration;
 
 /// Number of shards: many times the number of threads that can run at once.
 const SHARDS: usize = 64;
-/// Number of peers in an answer if the announce asks for no number.
+/// Number of peers in an answer if the announce does not say how many it wants.
 const DEFAULT_NUM_WANT: u32 = 50;
 /// Announce interval for clients other than `pieceful`. If an address has many peers, its
 /// `pieceful` peers get a longer interval than usual, but not longer than this.
@@ -190,7 +191,7 @@ impl Swarms {
                     // The peer stays at its other address.
                     Some(to) => self.quotas.move_peer(from, to),
                 });
-                self.totals.seeds_changed(seeds, swarm.seeds());
+                self.totals.update_seeds(seeds, swarm.seeds());
                 if swarm.len() == 0 {
                     self.quotas.remove_swarm(swarm.founder);
                 }
@@ -238,7 +239,7 @@ impl Swarms {
     }
 
     /// Restores the swarms that [`Swarms::save`] encoded, except peers that have expired since
-    /// then, by the wall clock. Peers that are already here stay unchanged, and limits hold.
+    /// then, by the wall clock. Peers that are already here stay unchanged, and all limits apply.
     /// Returns the number of restored peers.
     ///
     /// # Errors
@@ -259,10 +260,10 @@ impl Swarms {
         }
         let hashes_are_usable = saved.id_key == Some(self.id_key());
         let mut restored = 0;
-        for swarm in saved.swarms {
-            let mut shard = self.shard(&swarm.info_hash);
-            let founder = AddressPrefix::of(swarm.founder);
-            for mut peer in swarm.peers {
+        for saved_swarm in saved.swarms {
+            let mut shard = self.shard(&saved_swarm.info_hash);
+            let founder = AddressPrefix::of(saved_swarm.founder);
+            for mut peer in saved_swarm.peers {
                 peer.age_by(age, OTHER_CLIENT_LIFETIME);
                 let id_hash = match peer.id {
                     SavedId::Whole(id) => IdHash(self.id_key().hash(&id.0)),
@@ -272,25 +273,25 @@ impl Swarms {
                 let Some(prefix) = peer.prefix() else {
                     continue;
                 };
-                let admitted = match shard.entry(swarm.info_hash) {
-                    Entry::Occupied(known) if known.get().knows(id_hash) => continue,
-                    Entry::Occupied(known) => {
-                        let admitted = self.admit(known.get(), prefix);
-                        admitted.map(|()| known.into_mut())
+                let admitted = match shard.entry(saved_swarm.info_hash) {
+                    Entry::Occupied(swarm) if swarm.get().knows(id_hash) => continue,
+                    Entry::Occupied(swarm) => {
+                        let admitted = self.admit(swarm.get(), prefix);
+                        admitted.map(|()| swarm.into_mut())
                     }
                     Entry::Vacant(vacant) => {
                         let started = self.quotas.add_swarm_and_peer(founder, prefix);
                         started.map(|()| {
-                            let known = vacant.insert(self.new_swarm(founder));
-                            known.set_downloaded(swarm.downloaded);
-                            known
+                            let swarm = vacant.insert(self.new_swarm(founder));
+                            swarm.set_downloaded(saved_swarm.downloaded);
+                            swarm
                         })
                     }
                 };
-                if let Ok(known) = admitted {
-                    let seeds = known.seeds();
-                    known.restore(&peer, id_hash, now);
-                    self.totals.seeds_changed(seeds, known.seeds());
+                if let Ok(swarm) = admitted {
+                    let seeds = swarm.seeds();
+                    swarm.restore(&peer, id_hash, now);
+                    self.totals.update_seeds(seeds, swarm.seeds());
                     restored += 1;
                 }
             }
@@ -331,7 +332,7 @@ impl Swarms {
             Some(swarm) => {
                 let seeds = swarm.seeds();
                 let renewed = swarm.renew(peer).map_err(|_| AnnounceRefusal::IdTaken)?;
-                self.totals.seeds_changed(seeds, swarm.seeds());
+                self.totals.update_seeds(seeds, swarm.seeds());
                 let Traffic {
                     uploaded,
                     downloaded,
@@ -383,12 +384,12 @@ impl Swarms {
                     }
                     Err(refusal) => return Err(refusal),
                 }
-                self.totals.seeds_changed(seeds, swarm.seeds());
+                self.totals.update_seeds(seeds, swarm.seeds());
             }
             Entry::Vacant(vacant) => {
                 self.quotas.add_swarm_and_peer(prefix, prefix)?;
                 vacant.insert(self.new_swarm(prefix)).join(peer);
-                self.totals.seeds_changed(0, usize::from(peer.is_seed));
+                self.totals.update_seeds(0, usize::from(peer.is_seed));
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Threads that are joined at the end.
+//! The threads of one part of a tracker. They are joined when the part stops.
 
 use crate::system::lock;
 use std::io;

@@ -54,8 +54,8 @@ impl Totals {
         }
     }
 
-    /// The number of seeds of a swarm has changed.
-    pub(super) fn seeds_changed(&self, before: usize, after: usize) {
+    /// Counts a change of the number of seeds of one swarm.
+    pub(super) fn update_seeds(&self, before: usize, after: usize) {
         if after > before {
             self.seeds.fetch_add(after - before, Ordering::Relaxed);
         } else if before > after {

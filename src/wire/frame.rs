@@ -16,7 +16,7 @@ pub type BodyAndRest<'a> = (&'a [u8], &'a [u8]);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// The body is larger than the cap.
-    #[error("a frame of {length} bytes is larger than {cap}")]
+    #[error("a frame of {length} bytes is larger than the limit of {cap} bytes")]
     TooLarge {
         /// Length of the body in bytes.
         length: usize,

@@ -50,7 +50,7 @@ pub enum MetadataError {
     Size(u32),
     /// A piece that was not requested.
     #[error("piece {0} was not requested")]
-    Unasked(u32),
+    NotRequested(u32),
     /// A piece of a wrong length.
     #[error("piece {piece} has {found} bytes, not {expected}")]
     Length {
@@ -155,8 +155,8 @@ impl MetadataAssembly {
         self.size.div_ceil(METADATA_PIECE_LENGTH as u32)
     }
 
-    /// The next piece to request. `None` if all pieces are requested or too many requests are
-    /// outstanding.
+    /// Returns the next piece to request, and counts it as requested. `None` if all pieces have
+    /// been requested or too many requests are outstanding.
     pub fn next_request(&mut self) -> Option<u32> {
         let outstanding = self.pieces.values().filter(|piece| piece.is_none());
         if self.next >= self.count() || outstanding.count() >= MAX_OUTSTANDING {
@@ -171,14 +171,14 @@ impl MetadataAssembly {
     /// Adds a piece. If no piece is missing any more, returns the whole metadata.
     ///
     /// # Errors
-    /// [`MetadataError::Unasked`] and [`MetadataError::Length`].
+    /// [`MetadataError::NotRequested`] and [`MetadataError::Length`].
     pub fn add(&mut self, piece: u32, bytes: &[u8]) -> Result<Option<Vec<u8>>, MetadataError> {
         let start = piece as usize * METADATA_PIECE_LENGTH;
         let expected = (self.size as usize)
             .saturating_sub(start)
             .min(METADATA_PIECE_LENGTH);
         let slot = self.pieces.get_mut(&piece).filter(|slot| slot.is_none());
-        let slot = slot.ok_or(MetadataError::Unasked(piece))?;
+        let slot = slot.ok_or(MetadataError::NotRequested(piece))?;
         if bytes.len() != expected {
             let found = bytes.len();
             return Err(MetadataError::Length {
@@ -295,14 +295,14 @@ mod tests {
             1_024
         );
         let mut assembly = MetadataAssembly::new(METADATA_PIECE_LENGTH as u32 + 1).unwrap();
-        let unasked = |piece| Err(MetadataError::Unasked(piece));
-        assert_eq!(assembly.add(0, &[]), unasked(0));
+        let not_requested = |piece| Err(MetadataError::NotRequested(piece));
+        assert_eq!(assembly.add(0, &[]), not_requested(0));
         assert_eq!(
             (assembly.next_request(), assembly.next_request()),
             (Some(0), Some(1))
         );
         assert_eq!(assembly.next_request(), None);
-        assert_eq!(assembly.add(u32::MAX, &[]), unasked(u32::MAX));
+        assert_eq!(assembly.add(u32::MAX, &[]), not_requested(u32::MAX));
         for (piece, found, expected) in [(0, 5, METADATA_PIECE_LENGTH), (1, 2, 1), (1, 0, 1)] {
             let error = assembly.add(piece, &vec![0; found]).unwrap_err();
             let length_error = MetadataError::Length {
@@ -313,6 +313,6 @@ mod tests {
             assert_eq!(error, length_error);
         }
         assert_eq!(assembly.add(1, b"x"), Ok(None));
-        assert_eq!(assembly.add(1, b"x"), unasked(1), "twice");
+        assert_eq!(assembly.add(1, b"x"), not_requested(1), "twice");
     }
 }

@@ -166,8 +166,8 @@ impl FromStr for Label {
         let (name, tag) = match text.split_once('~') {
             None => (text, None),
             Some((name, tag)) => {
-                let digits = |c: u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
-                if tag.len() != 8 || !tag.bytes().all(digits) {
+                let is_digit = |c: u8| matches!(c, b'0'..=b'9' | b'a'..=b'f');
+                if tag.len() != 8 || !tag.bytes().all(is_digit) {
                     return Err(LabelError::Tag);
                 }
                 let tag = u32::from_str_radix(tag, 16).map_err(|_| LabelError::Tag)?;

@@ -1,5 +1,5 @@
-//! Messages of an operator connection. The operator has proved in the TLS handshake that it holds
-//! the key of the cluster.
+//! Messages of an operator connection. The operator's command has proved in the TLS handshake that
+//! it holds the key of the cluster.
 //!
 //! In scope: the messages and their exact encoding, which is that of [`crate::wire::control`]. Out
 //! of scope: the format of a backup.
@@ -7,7 +7,7 @@
 use super::control::{ControlError, MessageFields, TextLine};
 use crate::bencode::{Item, KeyOrder, Value};
 
-/// The most bytes of a backup in one message.
+/// The maximum number of bytes of a backup in one message.
 pub const MAX_BACKUP_PART: usize = 256 << 10;
 
 /// A message of the operator or of the tracker.
@@ -16,9 +16,9 @@ pub enum OperatorMessage {
     /// The operator requests a backup. The tracker answers with [`OperatorMessage::Part`]s in
     /// order, then [`OperatorMessage::End`].
     Backup,
-    /// A part of a backup: 1 to [`MAX_BACKUP_PART`] bytes.
+    /// The next 1 to [`MAX_BACKUP_PART`] bytes of the backup.
     Part(Vec<u8>),
-    /// The tracker has sent all parts.
+    /// The tracker has sent the whole backup.
     End,
     /// The tracker could not make the backup, for this reason.
     Refused(TextLine),
@@ -90,13 +90,13 @@ mod tests {
             assert_eq!(message.encode(), bytes);
             assert_eq!(OperatorMessage::decode(bytes), Ok(message));
         }
-        let long = OperatorMessage::Part(vec![0; MAX_BACKUP_PART + 1]).encode();
+        let too_long = OperatorMessage::Part(vec![0; MAX_BACKUP_PART + 1]).encode();
         for bytes in [
             b"d5:bytes0:4:type4:parte".as_slice(),
             b"d4:type3:end1:xi1ee",
             b"d4:type5:emptye",
             b"le",
-            &long,
+            &too_long,
         ] {
             assert!(OperatorMessage::decode(bytes).is_err());
         }

@@ -483,8 +483,8 @@ mod tests {
             let mut read = Vec::new();
             for end in ends {
                 let before = bytes[start..end].len();
-                let left = read_all(&bytes[start..end], &mut read).len();
-                start += before - left;
+                let remaining = read_all(&bytes[start..end], &mut read).len();
+                start += before - remaining;
             }
             prop_assert_eq!(start, bytes.len());
             prop_assert_eq!(read, expected);

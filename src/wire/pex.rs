@@ -36,7 +36,7 @@ pub struct PexMessage {
 /// Why a message is not valid. Each error ends the link.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PexError {
-    /// Not bencode.
+    /// The message is not a bencoded dictionary, or has too many values.
     #[error(transparent)]
     Bencode(#[from] bencode::Error),
     /// A list is not a string, or its length is not a multiple of the length of a contact.

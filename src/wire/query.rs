@@ -24,7 +24,7 @@ pub(super) fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
 /// Checks the escapes of a value.
 ///
 /// # Errors
-/// [`QueryError::Escape`].
+/// [`QueryError::Escape`] if a `%` is not followed by two hex digits.
 pub(super) fn check_escapes(value: &str) -> Result<(), QueryError> {
     let is_well_formed = value.split('%').skip(1).all(|after| {
         matches!(after.as_bytes(), [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
@@ -32,7 +32,8 @@ pub(super) fn check_escapes(value: &str) -> Result<(), QueryError> {
     is_well_formed.then_some(()).ok_or(QueryError::Escape)
 }
 
-/// The unescaped bytes of `value`. A `+` is a blank, as in HTML forms. Clients escape a plus.
+/// The unescaped bytes of `value`, which must have passed [`check_escapes`]. A `+` is a blank, as
+/// in HTML forms; a plus is sent as `%2B`.
 pub(super) fn unescaped(value: &str) -> impl Iterator<Item = u8> {
     let mut bytes = value.bytes();
     std::iter::from_fn(move || {
@@ -44,7 +45,8 @@ pub(super) fn unescaped(value: &str) -> impl Iterator<Item = u8> {
     })
 }
 
-/// The unescaped bytes of `value`, or `None` if there are not exactly 20.
+/// The unescaped bytes of `value`, which must have passed [`check_escapes`]. `None` if there are
+/// not exactly 20.
 pub(super) fn twenty_bytes(value: &str) -> Option<[u8; 20]> {
     let mut out = [0; 20];
     let mut bytes = unescaped(value);

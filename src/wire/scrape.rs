@@ -127,7 +127,7 @@ impl ScrapeResponse {
         Item::dictionary([("files", Item::Raw(&files))]).encode()
     }
 
-    /// Reads a response. Counts that are missing, negative or malformed are 0.
+    /// Reads a response. Counts that are missing, malformed or outside the range of `u32` are 0.
     ///
     /// # Errors
     /// See [`ResponseError`].

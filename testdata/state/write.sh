@@ -1,7 +1,8 @@
 #!/bin/sh
 # Writes the state that lies beside this file: PIECEFUL=BINARY testdata/state/write.sh
-# It needs curl, gzip and the free ports 5000, 6881 and 6882, and works in /tmp/before, which may not be there yet.
-# The ports are fixed so that no process of a test, on any free port, has the address of one in here.
+# It needs curl, gzip and the free ports 5000, 6881 and 6882. It works in the folder /tmp/before,
+# which must not exist. The ports are fixed: a test uses free ports, so none of its processes has an
+# address that this state contains.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 program=$(realpath "${PIECEFUL:?the binary that is to write the state}")

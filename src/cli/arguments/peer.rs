@@ -121,7 +121,7 @@ fn limits() -> [Arg; 4] {
         option("upload-slots", "N")
             .value_parser(values::count(2_000))
             .help("The number of peers that each share serves at a time [default: as many as the rate allows, at least 8]"),
-        rate("up").help("The upload limit in bytes of files per second, such as 500K, 10MB/s or 1.5MiB; K, KB and KiB are 1024 bytes, M and G likewise [default: no limit]"),
+        rate("up").help("The upload limit in bytes of files per second, such as 500K, 10MB/s or 1.5MiB; K, KB and KiB are 1024 bytes, M is 1024 K, G is 1024 M [default: no limit]"),
         rate("down").help("The download limit, written as for --up [default: no limit]"),
         option("memory", "SIZE")
             .value_parser(values::memory)

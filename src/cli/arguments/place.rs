@@ -1,4 +1,5 @@
-//! The first two arguments of a peer: LISTEN and TRACKER_INFO. LISTEN may be left out.
+//! The first two arguments of the modes `peer` and `doctor`: LISTEN and TRACKER_INFO. LISTEN may be
+//! left out.
 
 use super::options::path;
 use crate::wire::{HostPort, HostPortError};

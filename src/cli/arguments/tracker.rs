@@ -44,8 +44,8 @@ pub(in crate::cli) struct TrackerArguments {
 pub(in crate::cli) struct ClusterArguments {
     /// The file with the key; `None` for the default path.
     pub(in crate::cli) file: Option<PathBuf>,
-    /// Whether the operator wants a new cluster. Then the file must not exist; it is made even if
-    /// there is a registry.
+    /// Whether the operator wants a new cluster. Then the file must not exist, and the tracker
+    /// creates it even if the state folder has a registry.
     pub(in crate::cli) wants_new: bool,
 }
 

@@ -32,11 +32,11 @@ pub(in crate::cli) enum AccountCommand {
     JoinGroup(Label),
     /// Leave a group. If the last member leaves, the group ends; `end` confirms that.
     LeaveGroup { group: Label, end: bool },
-    /// List groups.
+    /// List all groups.
     ListGroups,
-    /// List members.
+    /// List the members of a group.
     ListMembers(Label),
-    /// List requests.
+    /// List the open requests to join a group.
     ListRequests(Label),
     /// Accept a user's request to join.
     AcceptRequest { group: Label, user: Label },

@@ -48,7 +48,7 @@ pub(in crate::cli) enum Command {
 /// The source of a download from an open swarm.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::cli) enum DownloadSource {
-    /// A `.torrent`.
+    /// The path of a `.torrent`.
     Torrent(PathBuf),
     /// A magnet link.
     Magnet(String),

@@ -54,9 +54,9 @@ pub(in crate::cli) enum ArgumentKind {
     Group,
     /// A share of the group that an earlier argument names.
     Share,
-    /// A member of that group.
+    /// A member of the group that an earlier argument names.
     Member,
-    /// A user who has asked to join that group.
+    /// A user who has asked to join the group that an earlier argument names.
     Requester,
     /// A command.
     Command,
@@ -118,18 +118,18 @@ impl CommandEntry {
         &self,
         words: &[String],
     ) -> Result<(Vec<String>, TypedOptions), CommandError> {
-        let (mut rest, mut options) = (Vec::new(), TypedOptions::new());
+        let (mut arguments, mut options) = (Vec::new(), TypedOptions::new());
         let mut words = words.iter();
         while let Some(word) = words.next() {
             if word == "--" {
-                rest.extend(words.by_ref().cloned());
+                arguments.extend(words.by_ref().cloned());
             } else if word.starts_with("--") {
                 let (name, value) = match word.split_once('=') {
                     Some((name, value)) => (name, Some(value.to_owned())),
                     None => (word.as_str(), None),
                 };
-                let mut known = self.options.iter().chain([&HELP]);
-                let option = known.find(|option| option.name == name);
+                let mut all_options = self.options.iter().chain([&HELP]);
+                let option = all_options.find(|option| option.name == name);
                 let option = option.ok_or_else(|| self.error(self.no_such_option(name)))?;
                 let mut next = || words.next().filter(|next| !next.starts_with("--")).cloned();
                 let value = match option.value {
@@ -139,10 +139,10 @@ impl CommandEntry {
                 let wrong = |what| self.error(format!("{} {what}", option.name));
                 options.push((option.name, value.map_err(wrong)?));
             } else {
-                rest.push(word.clone());
+                arguments.push(word.clone());
             }
         }
-        Ok((rest, options))
+        Ok((arguments, options))
     }
 
     /// The number of words that are arguments. For a mistyped option, the nearest option decides
@@ -179,8 +179,8 @@ impl CommandEntry {
                 (format!("option {}", escape(&word)), "a name")
             }
         };
-        let known = self.options.iter().chain([&HELP]).map(|option| option.name);
-        match nearest(word, known) {
+        let names = self.options.iter().chain([&HELP]).map(|option| option.name);
+        match nearest(word, names) {
             Some(nearest) => format!("{name} has no {shown}, the nearest is {nearest}"),
             None => {
                 format!("{name} has no {shown} (before {what} that begins with --, type --)")

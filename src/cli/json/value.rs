@@ -3,13 +3,13 @@
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-/// A JSON value.
+/// A JSON value. An object keeps the order of its keys.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum JsonValue<'a> {
     Plain(Value),
     List(Vec<Self>),
-    Object(#[serde(serialize_with = "in_order")] Vec<(&'a str, Self)>),
+    Object(#[serde(serialize_with = "serialize_in_order")] Vec<(&'a str, Self)>),
 }
 
 /// A string, number, boolean or `null`.
@@ -32,6 +32,9 @@ pub(super) fn object<'a>(
     JsonValue::Object(fields.into_iter().collect())
 }
 
-fn in_order<S: Serializer>(fields: &[(&str, JsonValue<'_>)], to: S) -> Result<S::Ok, S::Error> {
+fn serialize_in_order<S: Serializer>(
+    fields: &[(&str, JsonValue<'_>)],
+    to: S,
+) -> Result<S::Ok, S::Error> {
     to.collect_map(fields.iter().map(|(key, value)| (key, value)))
 }

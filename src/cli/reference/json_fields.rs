@@ -301,7 +301,7 @@ fn assert_object_documented(heading: &str, objects: &[Object]) {
             assert_object_documented(&format!("### Object `{inner}`"), &inside);
         } else {
             let is_list = documented_types.contains("list");
-            assert!(!is_list, "{heading}: {name}: a list of which objects?");
+            assert!(!is_list, "{heading}: {name}: the list has no object name");
         }
     }
 }

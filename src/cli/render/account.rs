@@ -119,7 +119,8 @@ fn request_line(request: &RequestEntry) -> String {
     format!("{}  asked {}", request.name, time(request.asked_at))
 }
 
-/// A time in milliseconds since 1970 as RFC 3339 text: whole seconds, UTC.
+/// A time in milliseconds since 1970 as RFC 3339 text: whole seconds, UTC. A dash if the time is
+/// too late for this format.
 pub(in crate::cli) fn time(millis: u64) -> String {
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis));
     let shown = time.map(humantime::format_rfc3339_seconds);
@@ -171,6 +172,10 @@ mod tests {
             shown(GroupRole::Owner, 1),
             "lab  owner nik  1 member  you own it"
         );
+    }
+
+    #[test]
+    fn a_time_is_in_whole_seconds_and_a_dash_if_it_cannot_be_shown() {
         assert_eq!(time(1_700_000_000_123), "2023-11-14T22:13:20Z");
         assert_eq!(time(u64::MAX), "-");
     }

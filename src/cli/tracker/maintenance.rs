@@ -72,20 +72,22 @@ pub(super) fn check(first: &Path, second: &Path, output: &Output) -> Result<Exit
         .filter_map(blob_named_by)
         .collect();
     let only = |blobs: &BTreeSet<InfoHash>, others: &BTreeSet<InfoHash>| -> BTreeSet<InfoHash> {
-        let only = blobs.difference(others).copied();
-        only.filter(|hash| named_by_rows.contains(hash)).collect()
+        let missing = blobs.difference(others).copied();
+        missing
+            .filter(|hash| named_by_rows.contains(hash))
+            .collect()
     };
     differences.extend(only(&blobs_1, &blobs_2).iter().map(blob_line("first")));
     differences.extend(only(&blobs_2, &blobs_1).iter().map(blob_line("second")));
-    let (known_1, known_2) = (registry_1.version_vector(), registry_2.version_vector());
-    for (name, lacks) in [
-        ("first", known_1.behind(known_2)),
-        ("second", known_2.behind(known_1)),
+    let (vector_1, vector_2) = (registry_1.version_vector(), registry_2.version_vector());
+    for (name, missing) in [
+        ("first", vector_1.behind(vector_2)),
+        ("second", vector_2.behind(vector_1)),
     ] {
-        if lacks > 0 {
+        if missing > 0 {
             differences.push(format!(
                 "the {name} lacks {} that the other has",
-                counted(lacks, "write")
+                counted(missing, "write")
             ));
         }
     }

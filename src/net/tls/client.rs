@@ -43,12 +43,12 @@ pub fn connect_tls(
         .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
-    let invalid = |_| TlsError::Certificate(rustls::Error::General("the name".to_owned()));
+    let invalid = |_| TlsError::Certificate(rustls::Error::General("invalid name".to_owned()));
     let name = ServerName::try_from(TRACKER_NAME).map_err(invalid)?;
     let connection = ClientConnection::new(Arc::new(config), name);
     let connection = connection.map_err(TlsError::Certificate)?;
-    let done = TlsStream::handshake(socket, connection.into(), Inbound::default(), limit);
-    match (done, verifier.found.get(), expected) {
+    let handshake = TlsStream::handshake(socket, connection.into(), Inbound::default(), limit);
+    match (handshake, verifier.found.get(), expected) {
         (_, Some(&found), Some(expected)) if found != expected => {
             Err(TlsError::OtherCluster { expected, found })
         }

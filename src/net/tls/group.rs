@@ -1,11 +1,11 @@
 //! Connections between members of a group: TLS 1.3 in which both sides show a certificate of the
 //! group's authority.
 //!
-//! The caller names the swarm in the clear: the server name (SNI) is the info-hash in hex, as in
-//! the SSL torrents of libtorrent (libtorrent manual, "SSL torrents"). Each side checks the other's
-//! certificate: the signer, the dates (by the system's clock) and the key usage. Addresses and
-//! names in certificates have no meaning. On top of TLS both sides speak BEP 3 as usual, and its
-//! handshake must name the same info-hash.
+//! The caller names the swarm without encryption: the server name (SNI) is the info-hash in hex, as
+//! in the SSL torrents of libtorrent (libtorrent manual, "SSL torrents"). Each side checks the
+//! certificate of the other side: the signer, the dates (by the system's clock) and the key usage.
+//! Addresses and DNS names in certificates are not compared with anything. On top of TLS both sides
+//! speak BEP 3 as usual, and its handshake must name the same info-hash.
 //!
 //! In TLS the called side shows its certificate first. A caller that is not a member, but knows the
 //! info-hash and the address, therefore learns the certificate of the called member, and with it
@@ -46,7 +46,7 @@ pub const TLS_FIRST_BYTE: u8 = 0x16;
 /// The most bytes that [`drain_after_alert`] reads from a refused caller.
 const MAX_DRAINED: usize = 64 << 10;
 
-/// What a member needs for handshakes with other members of a group. Clones share it.
+/// What a member needs for handshakes with other members of a group.
 #[derive(Clone, Debug)]
 pub struct GroupTls {
     identity: GroupIdentity,
@@ -149,8 +149,8 @@ impl GroupTls {
         let connection = accepted.into_connection(Arc::new(config));
         let connection = connection.map_err(|(error, _)| GroupTlsError::of_tls(error))?;
         let socket_to_drain = Arc::clone(&socket);
-        let done = handshake(socket, connection.into(), inbound, limit, &verifier);
-        done.inspect_err(|error| {
+        let result = handshake(socket, connection.into(), inbound, limit, &verifier);
+        result.inspect_err(|error| {
             if error.refuses_their_certificate() {
                 drain_after_alert(&socket_to_drain);
             }
@@ -159,8 +159,8 @@ impl GroupTls {
 }
 
 /// Does the handshake with a caller within `limit`. `first` holds bytes that were read from the
-/// socket before. `groups` returns the identity for handshakes of a swarm, or `None` if this peer
-/// does not serve the swarm. A caller gets no answer if it names no swarm that this peer serves, or
+/// socket before. `groups` returns what a handshake for a swarm needs, or `None` if this peer does
+/// not serve the swarm. A caller gets no answer if it names no swarm that this peer serves, or
 /// does not speak TLS.
 ///
 /// # Errors
@@ -196,8 +196,8 @@ pub fn accept_group(
     let name = hello.server_name().ok_or(GroupTlsError::NoServerName)?;
     let info_hash = read_server_name(name).ok_or(GroupTlsError::InvalidServerName)?;
     let group = groups(info_hash).ok_or(GroupTlsError::UnknownSwarm(info_hash))?;
-    let left = deadline.saturating_duration_since(Instant::now());
-    match group.accept(socket, accepted, inbound, left) {
+    let remaining = deadline.saturating_duration_since(Instant::now());
+    match group.accept(socket, accepted, inbound, remaining) {
         Ok((stream, member)) => Ok(MemberConnection {
             stream,
             info_hash,
@@ -213,7 +213,7 @@ impl MemberConnection {
     /// whether its certificate was accepted.
     ///
     /// # Errors
-    /// [`GroupTlsError::Refused`] if the other peer refused the certificate; otherwise see
+    /// [`GroupTlsError::Refused`] if the other peer refused our certificate; otherwise see
     /// [`GroupTlsError`].
     pub fn exchange(
         &self,
@@ -237,8 +237,8 @@ fn handshake(
     limit: Duration,
     verifier: &GroupVerifier,
 ) -> Result<(TlsStream, Member), GroupTlsError> {
-    let done = TlsStream::handshake(socket, connection, inbound, limit);
-    match (done, verifier.result()) {
+    let stream = TlsStream::handshake(socket, connection, inbound, limit);
+    match (stream, verifier.result()) {
         (Ok(stream), Some(Ok(member))) => Ok((stream, member)),
         (_, Some(Err(error))) => Err(GroupTlsError::Member(error)),
         (Ok(_), None) => Err(GroupTlsError::NoCertificate),
@@ -253,8 +253,8 @@ fn read_server_name(name: &str) -> Option<InfoHash> {
     info_hash.flatten()
 }
 
-/// Ends the sending side, and reads what the caller still sends. If bytes were unread when the
-/// socket is closed, the system would reset the connection, and the alert could be lost.
+/// Ends the sending side, and reads what the caller still sends. If the socket were closed while
+/// bytes are unread, the system would reset the connection, and the alert could be lost.
 fn drain_after_alert(socket: &TcpStream) {
     if socket.shutdown(Shutdown::Write).is_err() {
         return;

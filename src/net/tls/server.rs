@@ -1,6 +1,6 @@
-//! The server side of a tracker's TLS connections. The server shows a certificate. The caller must
-//! show one only for a replica connection or an operator connection, which it requests by ALPN. For
-//! these it needs the key of the cluster.
+//! The server side of a tracker's TLS connections. The server shows a certificate. The caller (the
+//! TLS client) must show a certificate only if it requests a replica connection or an operator
+//! connection by ALPN. For this certificate it needs the key of the cluster.
 
 use super::cluster::{self, ClusterTls};
 use super::error::TlsError;
@@ -19,7 +19,7 @@ use std::time::Duration;
 pub struct TlsServer {
     /// For peers, which need no certificate.
     peers: Arc<ServerConfig>,
-    /// For replica connections and operator connections: the caller needs the key of the cluster.
+    /// For replica connections and operator connections. Their callers need the key of the cluster.
     cluster: Option<Arc<ServerConfig>>,
 }
 
@@ -58,7 +58,7 @@ impl TlsServer {
     /// before.
     ///
     /// # Errors
-    /// [`TlsError::Handshake`].
+    /// [`TlsError::Handshake`] if the handshake fails or is not complete within `limit`.
     pub fn accept(&self, socket: Arc<TcpStream>, limit: Duration) -> Result<TlsStream, TlsError> {
         let connection = ServerConnection::new(Arc::clone(&self.peers));
         let connection = connection.map_err(TlsError::Certificate)?;

@@ -83,7 +83,7 @@ impl TlsStream {
             }
             if inbound.is_empty() && inbound.fill_now(&self.socket)? == 0 {
                 // The other side has closed the socket. An empty read passes this to the TLS
-                // connection, and the next `read_plaintext` returns it.
+                // connection, and the next `read_plaintext` reports it.
                 self.connection().read_tls(&mut io::empty())?;
                 continue;
             }
@@ -91,7 +91,7 @@ impl TlsStream {
         }
     }
 
-    /// The socket, to wait for bytes.
+    /// The socket, for callers that wait for bytes, set its options or shut it down.
     pub fn socket(&self) -> &Arc<TcpStream> {
         &self.socket
     }
@@ -184,8 +184,8 @@ impl TlsStream {
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 
-    /// A connection whose handshake is done. `inbound` holds bytes that were read from the socket
-    /// before.
+    /// A connection whose handshake is done. `inbound` holds bytes that were already read from the
+    /// socket.
     pub(super) fn from_parts(
         socket: Arc<TcpStream>,
         connection: Connection,
@@ -199,8 +199,8 @@ impl TlsStream {
         }
     }
 
-    /// Does the handshake within `limit`. `inbound` holds bytes that were read from the socket
-    /// before.
+    /// Does the handshake within `limit`. `inbound` holds bytes that were already read from the
+    /// socket.
     pub(super) fn handshake(
         socket: Arc<TcpStream>,
         connection: Connection,
@@ -211,8 +211,8 @@ impl TlsStream {
         // TLS records are written whole. Waiting to fill a packet (Nagle) would only delay them.
         socket.set_nodelay(true)?;
         let stream = Self::from_parts(socket, connection, inbound);
-        let done = stream.complete_handshake(deadline);
-        done.map_err(|error| with_limit(error, limit))?;
+        let result = stream.complete_handshake(deadline);
+        result.map_err(|error| with_limit(error, limit))?;
         Ok(stream)
     }
 

@@ -39,7 +39,7 @@ pub(crate) fn pair() -> (TlsStream, TlsStream, Arc<TcpStream>) {
     })
 }
 
-/// Does the handshake with any caller and returns the purpose of the connection.
+/// Does the handshake with any client, and returns the connection and its purpose.
 pub(crate) fn accept_any(
     server: TlsServer,
     socket: Arc<TcpStream>,

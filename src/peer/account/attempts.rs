@@ -21,7 +21,7 @@ const START_WAIT: Duration = Duration::from_secs(5);
 /// When the time is over, a request that waits for an answer ends too.
 const OUTCOME_WAIT: Duration = Duration::from_secs(20);
 /// The shortest and the longest pause between two rounds. While a tracker starts, the pause is the
-/// shortest.
+/// shortest. There is no pause before the round with longer time limits.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// What is known about the outcome of a request.
@@ -62,8 +62,8 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// The time limits for asking the next tracker of a round. `is_only`: there is no other
-    /// tracker. Returns `None` if the time for the request is over.
+    /// The time limits for asking the next tracker of a round. `is_only` is true if TRACKER_INFO
+    /// lists no other tracker. Returns `None` if the time for the request is over.
     pub(super) fn limits(&self, is_only: bool, now: Instant) -> Option<TimeLimits> {
         let limits = match self.is_long_round {
             true => TimeLimits::LONG,
@@ -93,8 +93,8 @@ impl<'a> Attempts<'a> {
         if kind == AccessErrorKind::NotSaved && self.ask.is_write() {
             self.open.on_unsaved(tracker, reply);
         } else if !is_temporary(kind) {
-            // A tracker looks for the receipt of a write first. So this tracker has not made the
-            // write.
+            // A tracker looks for the receipt of a write before it refuses. So this tracker has not
+            // made the write.
             self.open.on_refused(tracker);
         }
         // The tracker lacks the earlier parts of an upload. The caller sends them again.
@@ -119,8 +119,8 @@ impl<'a> Attempts<'a> {
         self.next_outcome_round(now)
     }
 
-    /// Whether to go on asking about a write to which a tracker owes an answer. The first call
-    /// begins the [`OUTCOME_WAIT`].
+    /// The next round for a write that a tracker has received and not answered. If no such tracker
+    /// is left, there is no further round. The first call begins the [`OUTCOME_WAIT`].
     pub(super) fn next_outcome_round(&mut self, now: Instant) -> NextRound {
         let due = *self.outcome_due.get_or_insert(now + OUTCOME_WAIT);
         let pause = self.pause;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long it may take to send a request, or to receive the rest of a frame after its first byte.
-const FRAME: Duration = Duration::from_secs(10);
+const FRAME_LIMIT: Duration = Duration::from_secs(10);
 /// How long a connection may be idle and still be used again, if a token was sent on it. Trackers
 /// close it after 15 minutes.
 const REUSE_WITH_TOKEN: Duration = Duration::from_secs(14 * 60);
@@ -23,11 +23,11 @@ const REUSE_WITHOUT_TOKEN: Duration = Duration::from_secs(20);
 /// announce finds out what they said.
 const MAX_HINTS: usize = 100;
 
-/// A step may take at least this long, even if the time for its request is over.
-const SHORTEST: Duration = Duration::from_millis(100);
+/// The shortest time limit of a step, even if the time for its request is over.
+const MIN_STEP_LIMIT: Duration = Duration::from_millis(100);
 
-/// How long a tracker may take to answer a write if other trackers are listed.
-const WRITE: Duration = Duration::from_secs(4);
+/// How long a tracker may take to answer a write without a password, if other trackers are listed.
+const WRITE_ANSWER_LIMIT: Duration = Duration::from_secs(4);
 
 /// The time limits of one request to a tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,36 +83,38 @@ impl TimeLimits {
 
     /// How long it may take to connect, from now on.
     pub(super) fn connecting(self) -> Duration {
-        self.left(self.connecting)
+        self.step_limit(self.connecting)
     }
 
     /// How long the TLS handshake may take, from now on.
     pub(super) fn handshake(self) -> Duration {
-        self.left(self.handshake)
+        self.step_limit(self.handshake)
     }
 
     /// How long the answer may take, from now on.
     pub(super) fn answer(self) -> Duration {
-        self.left(self.answer)
+        self.step_limit(self.answer)
     }
 
     /// How long a step may take from now on. `limit` is the time limit of the step itself.
-    pub(super) fn left(self, limit: Duration) -> Duration {
+    pub(super) fn step_limit(self, limit: Duration) -> Duration {
         let now = Instant::now();
         self.end.map_or(limit, |end| {
             let left = end.saturating_duration_since(now);
-            limit.min(left.max(SHORTEST))
+            limit.min(left.max(MIN_STEP_LIMIT))
         })
     }
 
     /// Whether to probe the tracker before the request. A probe helps if other trackers are listed
     /// and the answer may take long. Only limits of [`TimeLimits::short`] have the `connecting` of
-    /// a probe, and they are used only if other trackers are listed.
+    /// a probe. If no other tracker is listed, only [`AccessRequest::ChangedShares`] has them, and
+    /// its answer may not take long.
     pub(super) fn is_worth_a_probe(self) -> bool {
-        self.connecting == Self::PROBE.connecting && self.answer > WRITE
+        self.connecting == Self::PROBE.connecting && self.answer > WRITE_ANSWER_LIMIT
     }
 
-    /// Used if other trackers are listed. A write may wait two seconds for another replica.
+    /// Used if other trackers are listed, and always for [`AccessRequest::ChangedShares`]. A write
+    /// may wait two seconds for another replica.
     fn short(ask: &AccessRequest) -> Self {
         if matches!(ask, AccessRequest::Announce(_)) {
             return Self::PATIENT;
@@ -121,7 +123,7 @@ impl TimeLimits {
             AccessRequest::CreateUser { .. }
             | AccessRequest::Login { .. }
             | AccessRequest::ChangePassword { .. } => 12,
-            ask if ask.is_write() => WRITE.as_secs(),
+            ask if ask.is_write() => WRITE_ANSWER_LIMIT.as_secs(),
             _ => 2,
         };
         Self {
@@ -234,7 +236,12 @@ impl ControlConnection {
             self.ask(&AccessRequest::Cluster, token, answer_limit)?;
         }
         self.has_sent_token |= token.is_some();
-        write_frame(&self.stream, &body, MAX_FRAME, FRAME.min(answer_limit))?;
+        write_frame(
+            &self.stream,
+            &body,
+            MAX_FRAME,
+            FRAME_LIMIT.min(answer_limit),
+        )?;
         let (reply, is_hinted) = self.read_reply(answer_limit)?;
         // A refusal has the id 0 if the tracker could not read the request.
         if reply.id != request.id && reply.result.is_ok() {
@@ -260,7 +267,7 @@ impl ControlConnection {
         let mut is_hinted = false;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let body = match reader.next(left, FRAME) {
+            let body = match reader.next(left, FRAME_LIMIT) {
                 Err(FrameIoError::Closed) => return Err(ConnectionError::NoAnswer),
                 // If hints came first, the time in this error is `left`, not the whole `limit`.
                 Err(FrameIoError::Silent(_)) => return Err(FrameIoError::Silent(limit).into()),
@@ -306,6 +313,6 @@ mod tests {
         for step in [ending.handshake(), ending.answer()] {
             assert!(step <= Duration::from_secs(8), "{step:?}");
         }
-        assert_eq!(limits.until(Instant::now()).answer(), SHORTEST);
+        assert_eq!(limits.until(Instant::now()).answer(), MIN_STEP_LIMIT);
     }
 }

@@ -156,7 +156,7 @@ impl Account {
     }
 
     /// All pages of the news that is not in `seen_before`, and the value of `seen_before` for the
-    /// next call.
+    /// next call. `with_requests`: whether to include the requests to join groups.
     fn news_pages(
         &self,
         seen_before: &SeenDecisions,

@@ -34,12 +34,12 @@ impl HintInbox {
         self.waker.wake();
     }
 
-    /// Wakes the thread.
+    /// Wakes the thread without adding a hint.
     pub(super) fn wake(&self) {
         self.waker.wake();
     }
 
-    /// Takes the hints.
+    /// Removes and returns all hints.
     pub(super) fn take(&self) -> Vec<Hint> {
         std::mem::take(&mut *lock(&self.hints))
     }
@@ -51,7 +51,7 @@ impl HintInbox {
 }
 
 impl AsFd for HintInbox {
-    /// Readable when the thread should look.
+    /// Readable from the time when the thread is woken until [`HintInbox::reset`].
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.waker.as_fd()
     }

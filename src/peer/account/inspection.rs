@@ -10,7 +10,7 @@ use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 /// How long a tracker may take to answer. A check of a port takes up to two seconds of this.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What was found out about a tracker.
 #[derive(Debug)]
@@ -25,7 +25,8 @@ pub(in crate::peer) struct Inspection {
     pub(in crate::peer) port: Result<PortCheck, String>,
 }
 
-/// Connects to a tracker and asks it to connect to `port` of this machine.
+/// Connects to a tracker, asks for the state of its cluster, and asks it to connect to `port` of
+/// this machine.
 ///
 /// # Errors
 /// The tracker is not reached or not trusted.
@@ -39,23 +40,23 @@ pub(in crate::peer) fn inspect(
     let (stream, fingerprint) = trust.inspect(address, limits.connecting(), limits.handshake())?;
     let mut connection = ControlConnection::over(stream);
     let mut ask = |request| -> Result<AccessAnswer, String> {
-        let reply = connection.ask(&request, None, ANSWER);
+        let reply = connection.ask(&request, None, ANSWER_TIMEOUT);
         let result = reply.map_err(|error| error.to_string())?.result;
         result.map_err(|refused| match refused.kind {
             AccessErrorKind::BadRequest => "it is of another version".to_owned(),
             _ => refused.to_string(),
         })
     };
-    let other = || "it answered another question".to_owned();
+    let wrong_answer = || "it answered another question".to_owned();
     let cluster = ask(AccessRequest::Cluster).and_then(|answer| match answer {
         AccessAnswer::Cluster(view) => Ok(view),
-        _ => Err(other()),
+        _ => Err(wrong_answer()),
     });
     let time = begun.elapsed();
     let port = match &cluster {
         Ok(_) => ask(AccessRequest::CheckPort { port }).and_then(|answer| match answer {
             AccessAnswer::Port(check) => Ok(check),
-            _ => Err(other()),
+            _ => Err(wrong_answer()),
         }),
         Err(why) => Err(why.clone()),
     };

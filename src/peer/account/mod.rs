@@ -1,11 +1,11 @@
-//! The user of a peer: its login, and what it asks of trackers.
+//! The account of a peer's user: the login, and the requests to trackers.
 //!
 //! In scope: who is logged in, across restarts; taking a renewed token from a tracker; forgetting a
 //! login when the trackers say that it is over. Out of scope: what a person types, and what a
 //! tracker decides.
 //!
-//! Locks: `login`, held while its file is written, so that changes stay in order; never during a
-//! request. `old_tracker_until`, for a look-up or a change.
+//! Locks: `login` is held while its file is written, so that changes stay in order. It is never
+//! held during a request. `old_tracker_until` is held for a look-up or a change.
 
 mod attempts;
 mod connection;
@@ -58,7 +58,8 @@ pub struct Account {
     /// A tracker of the previous version was found. Until this time, the peer sends no request that
     /// such a tracker does not understand.
     old_tracker_until: Mutex<Option<Instant>>,
-    /// A tracker has hinted at news, since the last call of [`Account::take_news_hint`].
+    /// Whether a tracker has hinted at news for the user, since the last call of
+    /// [`Account::take_news_hint`].
     has_news: AtomicBool,
 }
 
@@ -190,14 +191,16 @@ impl Account {
     /// it expires there later. This peer deletes its token at once.
     ///
     /// # Errors
-    /// See [`AccountError`]; the login is then unchanged.
+    /// [`AccountError::NotLoggedIn`] and [`AccountError::NoRandomness`]: nothing has changed.
+    /// [`AccountError::Login`]: the login has ended, but its file cannot be written. So the peer
+    /// may load the old token at its next start.
     pub(super) fn logout(&self) -> Result<LoggedOut, AccountError> {
         let login = self.current_login()?;
         let logged_out = match self.ask_done(&AccessRequest::Logout {
             write: new_write_id()?,
         }) {
             Ok(()) => LoggedOut::AtTrackers,
-            // The login had ended already, and `ask` has deleted its token.
+            // The login had ended already.
             Err(AccountError::Refused(refused)) if ends_login(refused.kind) => {
                 LoggedOut::AtTrackers
             }
@@ -243,7 +246,7 @@ impl Account {
         self.trackers.is_watching()
     }
 
-    /// Makes [`Account::watch`] look whether it should end, or whether a user has logged in.
+    /// Makes [`Account::watch`] check whether it should end, and whether a user has logged in.
     pub(super) fn wake_watching(&self) {
         self.trackers.wake_watching();
     }
@@ -257,8 +260,8 @@ impl Account {
         expect_done(ask, self.ask(ask, Some(&login))?)
     }
 
-    /// Requests all pages of a list. `request_after` builds the request for the page
-    /// after a position; `page` takes the page out of an answer.
+    /// Requests all pages of a list. `request_after` builds the request for the page after a
+    /// position; `page` takes the page out of an answer.
     fn pages<T>(
         &self,
         request_after: impl Fn(Option<ShortText>) -> AccessRequest,
@@ -384,8 +387,8 @@ impl Account {
         login.ok_or(AccountError::NotLoggedIn)
     }
 
-    /// Replaces a token by a renewed one, or by none when the login is over. The record of the news
-    /// that the user has seen is kept.
+    /// Replaces a token by a renewed one, or by none when the login is over. Keeps
+    /// [`StoredLogin::seen`]. Changes nothing if the login has another token by now.
     fn replace_token(&self, token: &Token, by: Option<&Token>) -> Result<(), AccountError> {
         let mut stored = lock(&self.login);
         if let Some(login) = stored.as_mut()

@@ -10,7 +10,8 @@
 //! tracker. A write keeps its [`WriteId`](crate::wire::access::WriteId), so that it is not carried
 //! out twice. When all were asked, `attempts` decides whether to ask again.
 //!
-//! Locks: `known`, for a look-up or a change. A connection is taken out while it is used.
+//! Locks: `known`, for a look-up or a change. A request takes its connection out of `known`, so
+//! it does not hold the lock while it waits for the answer.
 
 mod known;
 mod tour;
@@ -29,7 +30,7 @@ use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessReplyMessage, AccessRequest, ClusterView, Token,
 };
 use crate::wire::{HostPort, TrackerInfo};
-use known::Known;
+use known::KnownTracker;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -42,7 +43,7 @@ use std::time::{Duration, Instant};
 /// How long looking up the name of a tracker may take.
 const LOOK_UP: Duration = Duration::from_secs(2);
 
-/// A function that is called when a cluster is met for the first time.
+/// A function that is called when a cluster is trusted for the first time.
 #[derive(Clone)]
 pub struct FirstUseNotice(Arc<dyn Fn(FirstUse<'_>) + Send + Sync>);
 
@@ -63,9 +64,10 @@ impl fmt::Debug for FirstUseNotice {
 #[derive(Debug)]
 pub(super) struct ClusterTrackers {
     tracker_info: PathBuf,
+    /// The state folder, in which the fingerprint of the cluster is stored.
     folder: PathBuf,
     first_use: FirstUseNotice,
-    known: Mutex<HashMap<HostPort, Known>>,
+    known: Mutex<HashMap<HostPort, KnownTracker>>,
     names: HostNames,
     pub(super) inbox: HintInbox,
     /// Whether requests ask for hints. True once the thread that receives hints has started.
@@ -81,7 +83,7 @@ impl AskedTracker {
         *lock(&self.0) = Some(tracker.clone());
     }
 
-    /// Its address.
+    /// The address of the tracker. `None` before the first tracker is asked.
     pub(super) fn get(&self) -> Option<String> {
         lock(&self.0).as_ref().map(ToString::to_string)
     }
@@ -102,7 +104,8 @@ pub(super) enum Trouble {
 }
 
 impl ClusterTrackers {
-    /// Nothing is known of the trackers yet.
+    /// The trackers of the file `tracker_info`. `folder` is the state folder. No connection is
+    /// opened yet.
     ///
     /// # Errors
     /// The system has no free descriptor.
@@ -184,8 +187,8 @@ impl ClusterTrackers {
         }
     }
 
-    /// Asks all listed trackers for their state, and waits 3.5 s at most. The result has the order
-    /// of TRACKER_INFO.
+    /// Asks all listed trackers for their state at the same time, with short time limits. The
+    /// result has the order of TRACKER_INFO.
     pub(super) fn status(&self) -> Vec<ControlStatus> {
         let Ok(info) = self.info() else {
             return Vec::new();
@@ -206,9 +209,9 @@ impl ClusterTrackers {
             });
             views.collect()
         });
-        // Unknown if a tracker that answered (A) has had no report from tracker `number`: A may
-        // know writes that no other tracker knows, and nothing shows whether tracker `number` has
-        // them.
+        // The number of writes that tracker `number` lacks. It is unknown if a tracker A answered
+        // and has had no report from tracker `number`: A may have writes that no other tracker
+        // knows, and nothing shows whether tracker `number` has them.
         let lag = |number| {
             let answered = views.iter().flatten();
             let lags: Option<Vec<u64>> = answered.map(|view| view.lag(number)).collect();
@@ -270,7 +273,7 @@ impl ClusterTrackers {
             return Ok(reply);
         }
         let mut sent_before = false;
-        let too_slow = |error: ConnectionError, sent| {
+        let give_up = |error: ConnectionError, sent| {
             self.on_failed(tracker);
             let what = format!("the tracker at {tracker}: {error}");
             let may_answer_later = true;
@@ -282,7 +285,7 @@ impl ClusterTrackers {
         };
         let idle = {
             let mut known = lock(&self.known);
-            known.get_mut(tracker).and_then(Known::take_idle)
+            known.get_mut(tracker).and_then(KnownTracker::take_idle)
         };
         if let Some(mut connection) = idle.filter(ControlConnection::is_usable) {
             connection.wants_hints = self.wants_hints();
@@ -292,16 +295,16 @@ impl ClusterTrackers {
                 && let Err(error) = connection.ask(
                     &AccessRequest::Cluster,
                     None,
-                    limits.left(TimeLimits::PROBE.answer()),
+                    limits.step_limit(TimeLimits::PROBE.answer()),
                 )
                 && error.is_time_out()
             {
-                return too_slow(error, false);
+                return give_up(error, false);
             }
             match connection.ask(ask, token, limits.answer()) {
                 Ok(reply) => return Ok(self.on_answered(tracker, connection, reply)),
                 // A tracker that is silent on an open connection would be silent on a new one.
-                Err(error) if error.is_time_out() => return too_slow(error, true),
+                Err(error) if error.is_time_out() => return give_up(error, true),
                 Err(error) => {
                     log::debug!("the open connection to {tracker} broke: {error}");
                     sent_before = error.request_may_have_been_executed();
@@ -329,7 +332,7 @@ impl ClusterTrackers {
         token: Option<&Token>,
         limits: TimeLimits,
     ) -> Result<(ControlConnection, AccessReplyMessage), Trouble> {
-        let found = self.names.addresses(tracker, limits.left(LOOK_UP));
+        let found = self.names.addresses(tracker, limits.step_limit(LOOK_UP));
         let found = found.map_err(|error| Trouble::silent(format!("{tracker}: {error}")))?;
         let mut trouble = Trouble::silent(format!("{tracker} has no address"));
         for address in found {
@@ -377,7 +380,7 @@ impl ClusterTrackers {
 
     fn is_avoided(&self, tracker: &HostPort) -> bool {
         let known = lock(&self.known);
-        known.get(tracker).is_some_and(Known::is_avoided)
+        known.get(tracker).is_some_and(KnownTracker::is_avoided)
     }
 
     fn on_answered(

@@ -1,8 +1,8 @@
 //! Announces open swarms to their trackers (BEP 3, BEP 15).
 //!
 //! A few threads make the due announces, so that a silent tracker does not delay the others for
-//! long. TRACKER_INFO is read again before each announce. Out of scope: what is due (`plan`), and
-//! the bytes (`http`, `udp`).
+//! long. TRACKER_INFO is read again before each due announce of a swarm that is not private. Out of
+//! scope: what is due (`plan`), and the bytes (`http`, `udp`).
 
 use super::http::{self, HttpTrackers};
 use super::named_peers::NamedPeerLookUp;
@@ -121,8 +121,8 @@ impl Announcer {
             let completed = announce.sends_completed.then_some(AnnounceEvent::Completed);
             let mut events = completed.into_iter().chain([AnnounceEvent::Stopped]);
             events.all(|event| {
-                let (url, at) = (&announce.tracker, &announce.payload);
-                let answer = self.ask(context, url, at, Some(event), Some(limit));
+                let (url, payload) = (&announce.tracker, &announce.payload);
+                let answer = self.ask(context, url, payload, Some(event), Some(limit));
                 // A refusal counts as an answer: the tracker still gets the announces of the other
                 // swarms that it lists.
                 matches!(answer, Ok(_) | Err(AnnounceFailure::Refused(_)))
@@ -216,25 +216,25 @@ impl Announcer {
         }
     }
 
-    /// Announces to the tracker at a URL. `final_limit` is the time limit of a final announce.
-    /// Other announces have the limit of their protocol; those over UDP also end when the peer
-    /// stops.
+    /// Announces to the tracker at a URL. `final_limit` is the time limit of a final announce, and
+    /// `None` for other announces. Those have the limit of their protocol; over UDP they also end
+    /// when the peer stops.
     fn ask(
         &self,
         context: &Context,
         url: &str,
-        at: &SwarmAtTracker,
+        payload: &SwarmAtTracker,
         event: Option<AnnounceEvent>,
         final_limit: Option<Duration>,
     ) -> Result<AnnounceResponse, AnnounceFailure> {
-        let request = request(context, &*at.swarm, event).ok_or_else(|| {
+        let request = request(context, &*payload.swarm, event).ok_or_else(|| {
             let reason = "this peer has no port that others can connect to";
             AnnounceFailure::Final(reason.to_owned())
         })?;
         match url.split_once("://") {
             Some(("http" | "https", _)) => {
                 let limit = final_limit.unwrap_or(http::ANNOUNCE_LIMIT);
-                let tracker_id = at.tracker_id.as_deref();
+                let tracker_id = payload.tracker_id.as_deref();
                 self.http.announce(url, &request, tracker_id, limit)
             }
             Some(("udp", _)) => {

@@ -18,7 +18,7 @@ use ureq::unversioned::transport::{
 /// How long connecting may take if the request has no time limit.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Connects from the address that the peer listens on.
+/// Connects from the local address that [`AnnounceSource::address_for`] chooses.
 #[derive(Debug)]
 pub(super) struct BoundConnector(pub(super) AnnounceSource);
 
@@ -37,12 +37,12 @@ impl Connector for BoundConnector {
         let deadline = Instant::now() + limit;
         let mut failed = io::Error::from(ErrorKind::AddrNotAvailable);
         for to in &details.addrs {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let time_left = deadline.saturating_duration_since(Instant::now());
+            if time_left.is_zero() {
                 break;
             }
             // Use half of the time that is left, so that another address has a chance.
-            match connect_from(self.0, canonical(*to), left / 2) {
+            match connect_from(self.0, canonical(*to), time_left / 2) {
                 Ok(stream) => {
                     let config = details.config;
                     let (input, output) = (config.input_buffer_size(), config.output_buffer_size());
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_comes_from_the_address_that_the_peer_listens_on() {
+    fn a_connection_to_the_same_address_family_comes_from_the_listening_address() {
         for (listen, at, expected) in [
             ("127.0.0.2", "127.0.0.1:0", "127.0.0.2"),
             ("127.0.0.2", "[::1]:0", "::1"),

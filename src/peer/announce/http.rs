@@ -21,8 +21,9 @@ use ureq::unversioned::transport::{Connector, DefaultConnector, RustlsConnector}
 
 /// How long a tracker may take to answer.
 pub(super) const ANNOUNCE_LIMIT: Duration = Duration::from_secs(10);
-/// The minimum time for an announce over the second family, however long the first one took.
-const SECOND_FAMILY: Duration = Duration::from_secs(1);
+/// The minimum time for an announce over one address family. So the second family has time, even if
+/// the first one has used up the limit for both.
+const MIN_FAMILY_LIMIT: Duration = Duration::from_secs(1);
 /// The maximum number of connections kept open between announces.
 const MAX_IDLE: usize = 16;
 /// The environment variable that names the file of trusted certificate authorities. Other programs
@@ -47,9 +48,11 @@ pub(super) struct HttpTrackers {
 
 #[derive(Debug)]
 struct Client {
-    /// One for each family: a single one would reuse an open connection of the other family.
+    /// There is one agent for each address family, because a single agent would reuse an open
+    /// connection of the other family.
     v4: ureq::Agent,
     v6: ureq::Agent,
+    /// Whether at least one certificate authority is trusted.
     has_authorities: bool,
 }
 
@@ -87,8 +90,8 @@ impl HttpTrackers {
                 AddressFamily::V4 => &client.v4,
                 AddressFamily::V6 => &client.v6,
             };
-            let left = deadline.saturating_duration_since(Instant::now());
-            exchange(agent, &url, left.max(SECOND_FAMILY))
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            exchange(agent, &url, remaining.max(MIN_FAMILY_LIMIT))
         })
     }
 }
@@ -157,7 +160,8 @@ fn failure_of_status(response: &Response<ureq::Body>, body: &[u8]) -> AnnounceFa
     }
 }
 
-/// The coding of a compressed body: as the header says, or as its first bytes show.
+/// The coding of a compressed body: as the header says, or as its first bytes show. `None` if
+/// neither of them says that the body is compressed.
 fn coding(response: &Response<ureq::Body>, body: &[u8]) -> Option<String> {
     let named = header(response, "content-encoding").filter(|coding| *coding != "identity");
     let shown = body.starts_with(&[0x1f, 0x8b]).then_some("gzip");
@@ -217,9 +221,9 @@ pub(crate) fn guarded(config: Config, allows: fn(&Uri, Zone) -> bool) -> ureq::A
     )
 }
 
-/// Whether a tracker may be at this URL. On this machine and in its link-local network only the
-/// paths of trackers are requested, because a torrent or a redirect may name anything. The URLs of
-/// TRACKER_INFO have such a path.
+/// Whether a tracker may be at this URL. On this machine and in its link-local network, only URLs
+/// with the path of a tracker are requested, because a torrent or a redirect may name any URL. The
+/// URLs of TRACKER_INFO have such a path.
 fn may_announce(url: &Uri, zone: Zone) -> bool {
     let path = url.path();
     zone < Zone::ThisMachine || path.ends_with("/announce") || path.ends_with("/scrape")

@@ -50,31 +50,31 @@ pub(crate) enum AnnounceOutcome {
         retry: Option<Duration>,
     },
     /// The tracker no longer lists the swarm, for example because the user is not logged in.
-    /// `started` is sent after this pause.
+    /// `started` is sent after `pause`.
     Unlisted {
         pause: Duration,
         /// What to report to a person, if there is anything new.
         trouble: Option<String>,
     },
-    /// The swarm must not be announced there any longer, for this reason.
+    /// The swarm must no longer be announced to this tracker, for this reason.
     Ended(String),
 }
 
 /// What is new after an announce.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AnnounceNotice {
-    /// The tracker answers for the first time, or again.
+    /// The tracker answers for the first time, or again after trouble.
     Answers,
     /// There is new trouble with the tracker.
     Trouble(String),
-    /// The swarm is no longer announced there, for this reason.
+    /// The swarm is no longer announced to this tracker, for this reason.
     Ended(String),
 }
 
 /// How long the final announces wait for announces in progress.
 pub(crate) const IN_PROGRESS_WAIT: Duration = Duration::from_secs(1);
 /// The pause after the first refusal, and the longest one. The pause doubles with each refusal.
-const REFUSED: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+const REFUSAL_PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 
 /// A random fraction by which to extend a pause, from 0 to 1. A failure of a tracker hits all its
 /// peers at the same moment, and their next attempts must not meet.
@@ -92,7 +92,7 @@ impl Pace {
     /// The pause after this number of refusals in a row. It is longer than after failures: a
     /// tracker that refuses is working, and would probably refuse again.
     pub(super) fn after_refusals(refusals: u32) -> Duration {
-        let (first, longest) = REFUSED;
+        let (first, longest) = REFUSAL_PAUSE;
         let doubled = first.saturating_mul(1 << refusals.saturating_sub(1).min(8));
         doubled.min(longest)
     }

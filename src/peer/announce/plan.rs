@@ -115,16 +115,16 @@ impl AnnouncePlan {
             return;
         }
         let (info_hash, tier_policy) = (swarm.info_hash(), swarm.tier_policy());
-        let known = self
+        let entry = self
             .swarms
             .entry(info_hash)
             .or_insert_with(|| AnnouncedSwarm {
                 announced: Arc::clone(swarm),
                 tiers: Tiers::new(&swarm.tiers(), tier_policy),
             });
-        known.tiers.add(&swarm.tiers());
+        entry.tiers.add(&swarm.tiers());
         // A transfer replaces a magnet search once the metadata is complete.
-        known.announced = Arc::clone(swarm);
+        entry.announced = Arc::clone(swarm);
         let update = |at: &mut SwarmAtTracker| at.swarm = Arc::clone(swarm);
         self.schedule.update(info_hash, update);
         self.schedule.announce_soon(info_hash, event, now);
@@ -168,8 +168,8 @@ impl AnnouncePlan {
         is_extended
     }
 
-    /// Gives a swarm a task at each tracker that it is to be announced to now, and ends its other
-    /// tasks. A task that it already has at such a tracker goes on.
+    /// Begins a task for each tracker to which the swarm is to be announced now, unless that task
+    /// exists already. Ends all other tasks of the swarm.
     pub(super) fn update_tasks(&mut self, info_hash: InfoHash, now: Instant) {
         let Some(swarm) = self.swarms.get(&info_hash) else {
             return;
@@ -301,7 +301,7 @@ impl AnnouncePlan {
         result
     }
 
-    /// The peer stops: only final announces are made from now on.
+    /// The peer stops. From now on no task begins, and the caller takes only the final announces.
     pub(super) fn end(&mut self) {
         self.schedule.end();
     }
@@ -341,8 +341,13 @@ impl AnnouncePlan {
         trackers.into_values().collect()
     }
 
-    /// If a swarm has no tracker: why. If none of its trackers answers: the trouble with one of
-    /// them. Otherwise the warning of one that answers, or else the trouble with one that does not.
+    /// What the user should know about the trackers of a swarm:
+    ///
+    /// - If the swarm has no tracker: the reason.
+    /// - If no tracker answers: the trouble with one of the trackers.
+    /// - Otherwise: the warning of a tracker that answers. If no such tracker warns, the trouble
+    ///   with a tracker that does not answer.
+    ///
     /// `None` if there is no trouble and no warning.
     pub(super) fn trouble(&self, info_hash: InfoHash) -> Option<String> {
         let swarm = self.swarms.get(&info_hash)?;

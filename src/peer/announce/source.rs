@@ -1,8 +1,10 @@
-//! The local address from which announces are sent. Trackers record the address that an announce
-//! comes from. So announces are sent from an address on which this peer listens: if `--listen`
-//! names a single address, from that one; otherwise from any address of a family in which it
-//! listens. A peer that listens in both families announces over both, if the tracker has addresses
-//! of both (BEP 7).
+//! The local address from which announces are sent, and the families (IPv4, IPv6) over which they
+//! are sent.
+//!
+//! Trackers record the address that an announce comes from. So it should be an address on which the
+//! peer listens. If `--listen` names a single address, announces are sent from this address, unless
+//! the tracker cannot be reached from it. Otherwise the system chooses the address. A peer that
+//! listens in both families announces over both, if the tracker has addresses of both (BEP 7).
 //!
 //! In scope: the choice, and merging two answers. Out of scope: sockets (`http`, `udp`).
 
@@ -81,11 +83,11 @@ impl AnnounceSource {
 
     /// Announces over each family in which the peer can be reached. If this brings neither an
     /// answer nor a final failure, the peer announces over the remaining family too, so that it at
-    /// least receives the addresses of others. The peers of two answers are merged; the rest is
-    /// taken from the first answer.
+    /// least receives the addresses of other peers. If there are two answers, their peers are
+    /// merged; all other values are taken from the first answer.
     ///
     /// # Errors
-    /// The most informative reason, if no answer arrived.
+    /// The most informative failure, if no answer arrived.
     pub(super) fn announce(
         self,
         mut over: impl FnMut(AddressFamily) -> Result<AnnounceResponse, AnnounceFailure>,

@@ -1,4 +1,4 @@
-//! An announce for the tests of both transports.
+//! An announce for the tests of announcing over HTTP and over UDP.
 
 use crate::torrent::InfoHash;
 use crate::wire::{AnnounceRequest, PeerId};

@@ -17,9 +17,10 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct TrackerInfoFile {
     path: PathBuf,
-    /// The version and the announce URLs at the last reading. `None` if the file had changed just
-    /// before it, so that it must be read again.
-    last: Mutex<Option<(Version, Arc<[String]>)>>,
+    /// The announce URLs in the file, and the version that had them. `None` if the file must be
+    /// read again: it has not been read, could not be examined, or had changed shortly before it
+    /// was read.
+    cached: Mutex<Option<(Version, Arc<[String]>)>>,
 }
 
 /// What changes when a file is written or replaced.
@@ -34,8 +35,8 @@ struct Version {
 
 impl TrackerInfoFile {
     pub(super) fn new(path: PathBuf) -> Self {
-        let last = Mutex::default();
-        Self { path, last }
+        let cached = Mutex::default();
+        Self { path, cached }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -45,9 +46,9 @@ impl TrackerInfoFile {
     /// The announce URLs of the trackers in the file; none if it cannot be read.
     pub(crate) fn tracker_urls(&self) -> Arc<[String]> {
         let version = self.version();
-        let known = lock(&self.last).clone();
-        if let Some((known, urls)) = known
-            && Some(known) == version
+        let cached = lock(&self.cached).clone();
+        if let Some((cached_version, urls)) = cached
+            && Some(cached_version) == version
         {
             return urls;
         }
@@ -57,14 +58,15 @@ impl TrackerInfoFile {
         let urls: Arc<[String]> = urls.map(|address| url_of(&address.to_string())).collect();
         let now = since_1970().as_nanos().cast_signed();
         let settled = version.filter(|version| version.is_settled(now));
-        *lock(&self.last) = settled.map(|version| (version, Arc::clone(&urls)));
+        *lock(&self.cached) = settled.map(|version| (version, Arc::clone(&urls)));
         urls
     }
 
     /// The version of the file; `None` if it cannot be examined.
     fn version(&self) -> Option<Version> {
         let metadata = std::fs::metadata(&self.path).ok()?;
-        let nanoseconds = |seconds, rest| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        let nanoseconds =
+            |seconds, fraction| i128::from(seconds) * 1_000_000_000 + i128::from(fraction);
         Some(Version {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -81,10 +83,10 @@ impl Version {
     /// Whether the last change was at least [`SETTLED_AFTER`] before `now`.
     fn is_settled(&self, now: i128) -> bool {
         let settled_after = SETTLED_AFTER.as_nanos().cast_signed();
-        let settles = self
+        let settled_at = self
             .changed
             .map(|changed| changed.saturating_add(settled_after));
-        settles.iter().all(|settles| *settles <= now)
+        settled_at.iter().all(|time| *time <= now)
     }
 }
 
@@ -101,7 +103,7 @@ pub(crate) struct NoTrackerInfo {
 /// The contents of a TRACKER_INFO file that lists at least one tracker.
 ///
 /// # Errors
-/// See [`NoTrackerInfo`].
+/// If the file cannot be read, has a wrong line or lists no tracker.
 pub(crate) fn read_tracker_info(path: &Path) -> Result<TrackerInfo, NoTrackerInfo> {
     const WRITE: &str = "write the address of each tracker into it, one HOST:PORT per line";
     let shown = path.display();
@@ -144,15 +146,15 @@ mod tests {
             fs::write(&path, format!("a:{}\n", 1_000 + port)).unwrap();
             assert_eq!(urls(&file), format!("http://a:{}/announce", 1_000 + port));
         }
-        assert!(lock(&file.last).is_none(), "changed just now: read again");
+        assert!(lock(&file.cached).is_none(), "changed just now: read again");
         let mut version = file.version().unwrap();
-        let settles = version.changed[0].max(version.changed[1]) + 2_000_000_000;
-        assert!(version.is_settled(settles) && !version.is_settled(settles - 1));
+        let settled_at = version.changed[0].max(version.changed[1]) + 2_000_000_000;
+        assert!(version.is_settled(settled_at) && !version.is_settled(settled_at - 1));
         let other: Arc<[String]> = Arc::new(["kept".to_owned()]);
-        *lock(&file.last) = Some((version, other));
+        *lock(&file.cached) = Some((version, other));
         assert_eq!(urls(&file), "kept");
         version.inode += 1;
-        *lock(&file.last) = Some((version, Arc::default()));
+        *lock(&file.cached) = Some((version, Arc::default()));
         assert_eq!(urls(&file), "http://a:1200/announce");
         fs::remove_file(&path).unwrap();
         assert_eq!(urls(&file), "");

@@ -2,7 +2,7 @@
 //!
 //! Each announce asks for a new connection id: an id is valid for a minute, and announces to one
 //! tracker are minutes apart. BEP 15 repeats an unanswered request after 15, 30, 60, ... seconds.
-//! Here this pause is kept per tracker address, for all torrents together. It is limited to two
+//! Here each tracker address has one such pause for all torrents together. The pause is at most two
 //! minutes: with the limit of the standard, an hour, peers would stay away long after the tracker
 //! is back.
 
@@ -29,8 +29,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 const STOP_CHECK: Duration = Duration::from_millis(250);
 /// The maximum number of addresses of a host that are tried, per family.
 const MAX_ADDRESSES: usize = 4;
-/// Size of the receive buffer: longer than the answer of any tracker.
-const RECEIVE_BUFFER: usize = 16 << 10;
+/// Length of the receive buffer. No tracker sends a longer answer.
+const RECEIVE_BUFFER_BYTES: usize = 16 << 10;
 
 /// The UDP client. It asks a silent tracker address again only after a pause.
 #[derive(Debug)]
@@ -91,6 +91,7 @@ impl UdpTrackers {
         })
     }
 
+    /// Announces to one address. While its pause lasts, sends nothing and returns `NoAnswer`.
     fn ask(
         &self,
         exchange: &Exchange<'_>,
@@ -99,10 +100,10 @@ impl UdpTrackers {
     ) -> Result<AnnounceResponse, AnnounceFailure> {
         let (address, begun) = (exchange.address, Instant::now());
         let pause = lock(&self.pauses).get(&address).copied();
-        let left = pause.map_or(Duration::ZERO, |pause| {
+        let remaining = pause.map_or(Duration::ZERO, |pause| {
             pause.until.saturating_duration_since(begun)
         });
-        if !left.is_zero() {
+        if !remaining.is_zero() {
             return Err(exchange.no_answer());
         }
         let answered = exchange.announce(announce, url_data);
@@ -130,9 +131,9 @@ fn pause_after(before: u32) -> Duration {
 
 /// The tracker's host and port, and the URL data of BEP 41: path and query.
 fn parse_url(url: &str) -> Result<(HostPort, &str), String> {
-    let rest = url.strip_prefix("udp://").unwrap_or(url);
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (host, url_data) = rest.split_at_checked(end).unwrap_or((rest, ""));
+    let url = url.strip_prefix("udp://").unwrap_or(url);
+    let end = url.find(['/', '?']).unwrap_or(url.len());
+    let (host, url_data) = url.split_at_checked(end).unwrap_or((url, ""));
     // UDP has no place for a user name.
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
     let host: HostPort = host.parse().map_err(|error| format!("{error}"))?;
@@ -164,7 +165,7 @@ impl Exchange<'_> {
             socket.set_read_timeout(Some(STOP_CHECK))?;
             Ok(socket)
         });
-        let socket = socket.map_err(|error| self.failed(&error))?;
+        let socket = socket.map_err(|error| self.socket_failure(&error))?;
         let transaction = new_transaction_id()?;
         let connected =
             self.send_and_receive(&socket, &UdpRequest::Connect { transaction }, |response| {
@@ -188,7 +189,7 @@ impl Exchange<'_> {
     }
 
     /// Sends a request and waits for its answer. `extract` takes the answer out of a response of
-    /// the right kind. Other datagrams are ignored.
+    /// the right kind. An error response to the request is a refusal. Other datagrams are ignored.
     fn send_and_receive<T>(
         &self,
         socket: &UdpSocket,
@@ -198,8 +199,8 @@ impl Exchange<'_> {
         let family = AddressFamily::of(self.address.ip());
         let until = self.deadline.min(Instant::now() + WAIT);
         let sent = socket.send(&request.encode());
-        sent.map_err(|error| self.failed(&error))?;
-        let mut datagram = [0; RECEIVE_BUFFER];
+        sent.map_err(|error| self.socket_failure(&error))?;
+        let mut datagram = [0; RECEIVE_BUFFER_BYTES];
         while Instant::now() < until {
             if (self.is_cancelled)() {
                 return Err(AnnounceFailure::Final("the peer stops".to_owned()));
@@ -210,7 +211,7 @@ impl Exchange<'_> {
                     ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {
                         continue;
                     }
-                    _ => return Err(self.failed(&error)),
+                    _ => return Err(self.socket_failure(&error)),
                 },
             };
             let datagram = datagram.get(..length).unwrap_or_default();
@@ -237,7 +238,7 @@ impl Exchange<'_> {
         AnnounceFailure::NoAnswer(format!("{} does not answer over UDP", self.address))
     }
 
-    fn failed(&self, error: &std::io::Error) -> AnnounceFailure {
+    fn socket_failure(&self, error: &std::io::Error) -> AnnounceFailure {
         AnnounceFailure::NoAnswer(format!("{}: {}", self.address, cause(error)))
     }
 }

@@ -38,7 +38,8 @@ impl Peer {
     /// Serves a file to peers that call.
     ///
     /// # Errors
-    /// When the file cannot be opened or is served already.
+    /// When the file cannot be opened or does not have the length in `info`, when this peer has a
+    /// transfer of it already, or when the peer is stopping.
     pub fn offer_in_closed_run(&self, info: Info, path: &Path) -> Result<(), PeerError> {
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), path)?;
         // Fails if the file is missing or has another length.
@@ -52,7 +53,8 @@ impl Peer {
     /// Downloads a file from owners that are named later.
     ///
     /// # Errors
-    /// When the place cannot be used or the file is here already.
+    /// When the place cannot be used, when this peer has a transfer of the file already, or when
+    /// the peer is stopping.
     pub fn fetch_in_closed_run(&self, info: Info, place: Destination) -> Result<(), PeerError> {
         let layout = FileLayout::all(Arc::new(info.clone()));
         check_unused(&self.transfers, info.info_hash(), &place, false)?;
@@ -92,7 +94,8 @@ impl Peer {
         }
     }
 
-    /// The progress of a download. `owners` lists all living owners, without this peer.
+    /// The progress of a download. `None` if this peer has no such transfer. `owners` lists all
+    /// living owners, without this peer.
     pub fn closed_run_progress(
         &self,
         info_hash: InfoHash,

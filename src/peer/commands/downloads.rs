@@ -128,13 +128,13 @@ impl Peer {
             choice: options.choice.or_selected_by(&magnet),
             ..options
         };
-        let known = self.transfers.entry(magnet.info_hash);
-        match known.filter(|known| !known.has_ended()) {
-            Some(SwarmEntry::Search(known)) => {
-                return self.extend_search(&known, &magnet, options);
+        let entry = self.transfers.entry(magnet.info_hash);
+        match entry.filter(|entry| !entry.has_ended()) {
+            Some(SwarmEntry::Search(running)) => {
+                return self.extend_search(&running, &magnet, options);
             }
-            Some(SwarmEntry::Transfer(known)) => {
-                return self.extend_download(&known, magnet, options);
+            Some(SwarmEntry::Transfer(running)) => {
+                return self.extend_download(&running, magnet, options);
             }
             None => {}
         }
@@ -175,20 +175,20 @@ impl Peer {
     /// with the trackers, web seeds and peers of both links replaces it.
     fn extend_search(
         &self,
-        known: &Arc<MagnetSearch>,
+        running: &Arc<MagnetSearch>,
         link: &Magnet,
         options: DownloadOptions,
     ) -> Result<Started, PeerError> {
         let destination = absolute_destination(options.destination.as_deref())?;
-        let choice = known.choice.union(&options.choice);
-        let former = SwarmEntry::Search(Arc::clone(known));
-        let is_same_place = destination == known.record.destination;
-        let is_same_choice = choice == known.choice;
+        let choice = running.choice.union(&options.choice);
+        let former = SwarmEntry::Search(Arc::clone(running));
+        let is_same_place = destination == running.record.destination;
+        let is_same_choice = choice == running.choice;
         let fits_any_place = is_same_choice && options.destination.is_none();
         if !(is_same_place || fits_any_place) {
             return Err(entry_exists_error(&former));
         }
-        let (magnet, added) = known.record.magnet.merged(link);
+        let (magnet, added) = running.record.magnet.merged(link);
         let taken_over = match added.is_empty() {
             true => TakenOver::Nothing,
             false => TakenOver::Added(added),
@@ -196,7 +196,7 @@ impl Peer {
         let already = Started {
             already: true,
             taken_over,
-            ..started(known)
+            ..started(running)
         };
         if is_same_choice && already.taken_over == TakenOver::Nothing {
             return Ok(already);
@@ -207,16 +207,16 @@ impl Peer {
             only: choice.patterns(),
             sequential: choice.sequential,
             force: choice.force,
-            ..known.record.clone()
+            ..running.record.clone()
         };
         let search = self.services.new_search(record, choice);
-        let handed_on = known.contacts(|contacts| contacts.for_successor());
+        let handed_on = running.contacts(|contacts| contacts.for_successor());
         search.contacts(|contacts| contacts.take_over(handed_on));
         self.context.records.save_magnet(&search.record)?;
         let entry = SwarmEntry::Search(Arc::clone(&search));
         let replaced = self.transfers.replace(&former, entry);
         replaced.map_err(|other| entry_exists_error(&other))?;
-        known.fail("replaced by a search for more files, or with more trackers");
+        running.fail("replaced by a search for more files, or with more trackers");
         start_search(&search);
         Ok(match is_same_choice {
             true => already,
@@ -227,18 +227,18 @@ impl Peer {
         })
     }
 
-    /// Extends the download of the share that the link names, if more files of the share are wanted
-    /// now.
+    /// Extends the running download of the share that the link names, if the options choose more
+    /// files. Adds the trackers, web seeds and peers of the link.
     fn extend_download(
         &self,
-        known: &Transfer,
+        running: &Transfer,
         magnet: Magnet,
         options: DownloadOptions,
     ) -> Result<Started, PeerError> {
-        let metainfo = known.plan.metainfo.clone();
+        let metainfo = running.plan.metainfo.clone();
         let sources = magnet.sources();
         let place = place_of(&self.transfers, &metainfo, options.destination.as_deref())?;
-        let started = Started::new(known.info(), place.path());
+        let started = Started::new(running.info(), place.path());
         let planned = PlannedDownload {
             metainfo,
             place,

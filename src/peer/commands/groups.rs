@@ -110,18 +110,20 @@ impl Peer {
                 }
             }
         }
-        // Also after a success: each affected transfer is then announced again. The outcome ends
-        // the announces of the transfer, or shows that they must wait for the next log-in.
+        // This is needed after a success too: the next announce of each affected transfer then
+        // finds that its user is not logged in or not a member, and the transfer reports this.
         self.services.group_announcer.resume();
         self.context.changes.notify();
         ended
     }
 
     /// Hashes a file or folder, adds it to a group's catalogue, records it and shares it.
-    /// `progress` is called with the bytes done and all bytes.
+    /// `progress` is called with the number of bytes hashed so far and the number of all bytes.
     ///
     /// # Errors
-    /// When the user lacks the right, something cannot be read or written, or the peer is stopping.
+    /// When the user is not logged in or not a member, the group has another share of this name,
+    /// this peer has the share at another path, no tracker answers, something cannot be read or
+    /// written, or the peer is stopping.
     pub fn upload_file(
         &self,
         group: &Label,
@@ -141,7 +143,7 @@ impl Peer {
             ..CreateOptions::default()
         };
         let draft = ShareDraft::new(&path, &options)?;
-        // Finds now the errors that would come after the hashing, because hashing may take long.
+        // Hashing may take long. So check before it what would otherwise fail after it.
         let reserved = self.context.records.reserve(draft.torrent_length())?;
         self.check_name_is_free(&membership.group, draft.info())?;
         let stop = self.services.command.flag();
@@ -204,7 +206,8 @@ impl Peer {
     /// number of bytes of existing files hashed so far and the number of all bytes.
     ///
     /// # Errors
-    /// When the user lacks the right, the destination cannot be used, or the share is here already.
+    /// When the user is not logged in or not a member, the catalogue does not list the share, no
+    /// tracker answers, the destination cannot be used, or the share is here already.
     pub fn download_file(
         &self,
         group: &Label,
@@ -243,7 +246,7 @@ impl Peer {
                 other.recover_rename()?;
             }
         }
-        let opened = self.open_of_group(metainfo.info(), &place, force, progress)?;
+        let opened = self.open_group_download(metainfo.info(), &place, force, progress)?;
         let transfer = self.new_transfer(TransferPlan {
             group: Some(membership),
             partial: opened.partial_name(),
@@ -256,7 +259,7 @@ impl Peer {
 
     /// Opens the files of a new download of a group's share. If the files at the place are the
     /// complete share already, opens those.
-    fn open_of_group(
+    fn open_group_download(
         &self,
         info: &Info,
         place: &Destination,
@@ -292,7 +295,8 @@ impl Peer {
     /// only. Returns whether it was withdrawn.
     ///
     /// # Errors
-    /// When this peer neither has the share nor withdraws it.
+    /// When this peer neither has the share nor withdraws it, or `scope` is
+    /// [`StopScope::Everywhere`] and no tracker answers.
     pub fn stop_share(
         &self,
         group: &Label,
@@ -308,8 +312,8 @@ impl Peer {
         });
         let (same, others): (Vec<_>, Vec<_>) =
             of_group.partition(|transfer| Some(transfer.info_hash()) == info_hash);
-        // This peer may have a share of this name that the catalogue does not list any more. Then
-        // that share is ended.
+        // This peer may have a share of this name that the catalogue no longer lists. Then that
+        // share is ended.
         let to_end = if same.is_empty() {
             let with_this_name = others
                 .into_iter()
@@ -353,7 +357,8 @@ impl Peer {
         Ok(withdrawn)
     }
 
-    /// The membership of the user who is logged in.
+    /// The user who is logged in, as a member of `group`. Only a tracker can check whether the user
+    /// is a member.
     fn membership(&self, group: &Label) -> Result<Membership, AccountError> {
         let user = self.account().user().ok_or(AccountError::NotLoggedIn)?;
         let group = group.clone();

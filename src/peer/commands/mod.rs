@@ -1,4 +1,4 @@
-//! The commands of a person, as methods of [`super::Peer`].
+//! The commands of a user, as methods of [`super::Peer`].
 
 pub(super) mod closed_run;
 mod downloads;

@@ -20,12 +20,13 @@ pub struct Sent {
 }
 
 impl Peer {
-    /// Hashes a file or folder, writes its `.torrent` file, records it and shares it. `progress` is
-    /// called with the bytes done and all bytes. If another file exists at `torrent`, it stays
-    /// unchanged and the command fails.
+    /// Hashes a file or folder, writes its `.torrent` file to `torrent`, records the share and
+    /// starts it. `progress` is called with the number of bytes hashed so far and of all bytes.
     ///
     /// # Errors
-    /// When no tracker is known, something cannot be read or written, or the peer is stopping.
+    /// No tracker is known; `torrent` exists and is not a `.torrent` file of this share (it stays
+    /// unchanged); this peer already shares or downloads the same content at another path; a file
+    /// cannot be read or written; the peer is stopping.
     pub fn send(
         &self,
         path: &Path,
@@ -37,7 +38,7 @@ impl Peer {
         let trackers = trackers
             .map_err(|error| PeerError::NoTracker(error.to_string()))?
             .addresses;
-        // Finds now the errors that would come after the hashing, because hashing may take long.
+        // Hashing may take long. So errors of the output are found before it.
         check_output(torrent).map_err(PeerError::file(torrent))?;
         let path = std::path::absolute(path).map_err(PeerError::file(path))?;
         let urls = trackers
@@ -105,8 +106,8 @@ fn check_replaceable(path: &Path, is_same: impl Fn(&Info) -> bool) -> Result<(),
     Err(PeerError::file(path)(error))
 }
 
-/// Writes a `.torrent` file completely or not at all. It replaces the same torrent, but no other
-/// file.
+/// Writes a `.torrent` file completely or not at all. Replaces a `.torrent` file with the same
+/// info-hash, but no other file.
 fn write_torrent(path: &Path, metainfo: &Metainfo) -> Result<(), PeerError> {
     let info_hash = metainfo.info().info_hash();
     check_replaceable(path, |other| other.info_hash() == info_hash)?;

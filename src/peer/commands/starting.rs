@@ -38,8 +38,8 @@ impl Peer {
                 transfer.begin(PieceSet::full(transfer.info().lengths()), true);
                 return Ok(());
             }
-            let nothing = PieceSet::empty(transfer.info().lengths());
-            let begun = Arc::clone(&transfer).check_and_begin(nothing, false);
+            let known_good = PieceSet::empty(transfer.info().lengths());
+            let begun = Arc::clone(&transfer).check_and_begin(known_good, false);
             begun.map_err(PeerError::Thread)
         });
         if begun.is_err() {

@@ -1,19 +1,19 @@
 //! The commands `cancel`, and `stop_share` in open swarms: the peer leaves the swarm and forgets
 //! the transfer.
 //!
-//! `groups` has `stop_share` for the shares of groups, because there it can also withdraw the share
-//! from the catalogue.
+//! The module `groups` has `stop_share` for the shares of groups: there the command can also
+//! withdraw the share from the catalogue.
 
 use crate::peer::{Peer, PeerError, SwarmEntry, Transfer};
 use crate::storage::{RecordError, RecordKind, RecoveredRename, remove_parts_file};
 use crate::swarm::Phase;
 use std::sync::Arc;
 
-/// The reason that links and status show.
+/// The reason that links and the status show for a complete share that `stop_share` ended.
 const SHARING_STOPPED: &str = "its sharing was stopped here";
-/// The same for a download that was cancelled.
+/// The reason for a download that was cancelled.
 const CANCELLED: &str = "cancelled";
-/// The same for an unfinished download that `stop_share` ended.
+/// The reason for an unfinished download that `stop_share` ended.
 const DOWNLOAD_ENDED: &str = "stop_share ended it";
 
 impl Peer {
@@ -21,7 +21,8 @@ impl Peer {
     /// touched.
     ///
     /// # Errors
-    /// When no unfinished download has that name, or several have it.
+    /// No unfinished download has that name, or several have it. The check of its files does not
+    /// end in time. Its files or records cannot be removed.
     pub fn cancel(&self, name: &str) -> Result<(), PeerError> {
         self.settle(name)?;
         let found = self.only_entry(name, is_unfinished)?;
@@ -49,7 +50,8 @@ impl Peer {
     /// same place can continue its files.
     ///
     /// # Errors
-    /// When no share or download has that name, or several have it.
+    /// No share or download has that name, or several have it. The check of its files does not end
+    /// in time. Its record or its parts file cannot be changed or removed.
     pub fn stop_open_share(&self, name: &str) -> Result<(), PeerError> {
         let is_open = |entry: &SwarmEntry| match entry {
             SwarmEntry::Search(_) => true,
@@ -62,7 +64,8 @@ impl Peer {
         self.end_with_successor(found, |entry| self.stop_one(entry))
     }
 
-    /// Undoes or completes the renames of downloads with this name that a crash has interrupted.
+    /// For downloads with this name: undoes or completes a rename that a crash has interrupted, and
+    /// waits for the check of the files after it.
     fn settle(&self, name: &str) -> Result<(), PeerError> {
         let entries = self.transfers.entries().into_iter();
         let named = entries.filter(|entry| entry.is_named(name));
@@ -114,8 +117,8 @@ impl Peer {
         // From now on nothing opens the files again.
         let download = transfer.cancel_files();
         transfer.fail(CANCELLED);
-        // Recorded as stopped before its files are removed. So the next start does not resume it,
-        // even if they cannot be removed now.
+        // The download is recorded as stopped before its files are removed. So the next start does
+        // not resume it, even if the files cannot be removed now.
         if let Err(error) = self.forget_unfinished(transfer) {
             log::warn!("{}: {error}", transfer.name());
             self.transfers.forget(entry);
@@ -132,7 +135,8 @@ impl Peer {
         let removed = discarded.map_err(PeerError::from);
         let removed = removed.and_then(|()| self.remove_records(entry));
         if removed.is_err() {
-            // It can be cancelled again, unless another download of the share is here meanwhile.
+            // The user can cancel the download again, unless another download of the share has
+            // entered the map meanwhile.
             let _ = self.transfers.enter(entry.clone());
         }
         removed.map(|()| true)
@@ -175,9 +179,9 @@ impl Peer {
         if was_recorded {
             return Ok(());
         }
-        // That thread may have recorded the download meanwhile.
+        // The starting thread may have recorded the download meanwhile.
         match transfer.record_as_stopped() {
-            // If the thread does so later, it sees that the download has ended, and removes the
+            // If the thread records it later, it sees that the download has ended, and removes the
             // record again.
             Err(RecordError::Unknown(_)) => Ok(()),
             recorded => Ok(recorded?),
@@ -211,7 +215,8 @@ fn stop_complete(transfer: &Transfer) {
     transfer.close_files();
 }
 
-/// Whether the entry is a download that is not complete. Waits for one that is being finished.
+/// Whether the entry is a download that is not complete and has not left the map of transfers.
+/// First waits for a download that is being finished.
 fn is_unfinished(entry: &SwarmEntry) -> bool {
     match entry {
         SwarmEntry::Search(_) => true,

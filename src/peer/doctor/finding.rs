@@ -19,7 +19,7 @@ pub struct DoctorOptions {
 pub struct Finding {
     /// What was checked.
     pub check: Check,
-    /// Whether it is good.
+    /// How serious the finding is.
     pub verdict: Verdict,
     /// What was found, in one line.
     pub text: String,
@@ -48,7 +48,7 @@ pub enum Check {
     Port,
 }
 
-/// Whether a finding is good.
+/// How serious a [`Finding`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// All is well.

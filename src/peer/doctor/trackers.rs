@@ -1,5 +1,5 @@
-//! What is checked at each tracker: reachable, trusted, serving, its clock, and whether it reaches
-//! the peer's port.
+//! What is checked at each tracker: whether it answers, is trusted and serves, whether its clock
+//! agrees, and whether it can connect to the peer's port.
 
 use super::finding::{Check, DoctorOptions, Finding};
 use crate::certificate::Fingerprint;
@@ -33,7 +33,7 @@ pub(super) struct TrackerExaminer<'a> {
     pub(super) names: HostNames,
 }
 
-/// Reads TRACKER_INFO. `None` if no tracker can be asked.
+/// Reads TRACKER_INFO, and passes the finding to `found`. `None` if the file cannot be used.
 pub(super) fn read_tracker_info(
     path: &Path,
     found: &mut impl FnMut(Finding),
@@ -95,20 +95,22 @@ impl TrackerExaminer<'_> {
         let addresses = addresses.map_err(|error| unreachable(format!("{tracker}: {error}")))?;
         let folder = self.options.folder.as_deref().unwrap_or(Path::new("/"));
         let trust = Trust::new(self.info.fingerprint, folder, &|_| {});
-        let mut last = unreachable(format!("{tracker} has no address"));
+        let mut last_finding = unreachable(format!("{tracker} has no address"));
         for address in addresses {
             // If the peer has no port, any number will do: the check of the port is not reported.
             match inspect(&trust, address, self.port.unwrap_or(NonZeroU16::MIN)) {
                 Ok(inspection) => return Ok(inspection),
-                Err(error @ TrustError::Connect { .. }) => last = unreachable(error.to_string()),
+                Err(error @ TrustError::Connect { .. }) => {
+                    last_finding = unreachable(error.to_string());
+                }
                 Err(error @ TrustError::Tls { .. }) => {
                     let advice = "check that a tracker of pieceful listens there";
-                    last = Finding::warning(Check::Tracker, error, advice);
+                    last_finding = Finding::warning(Check::Tracker, error, advice);
                 }
                 Err(error) => return Err(Finding::fault(Check::Fingerprint, error, None)),
             }
         }
-        Err(last)
+        Err(last_finding)
     }
 
     /// The finding for a fingerprint that [`inspect`] has accepted.

@@ -20,7 +20,7 @@ pub(crate) fn accept_existing(
         Err(PeerError::Already { path, advice, .. }) if advice.is_empty() => path.clone(),
         _ => return result,
     };
-    let is_there = match (destination, transfers.transfer(info_hash)) {
+    let destination_matches = match (destination, transfers.transfer(info_hash)) {
         (None, _) => true,
         (Some(_), None) => absolute_destination(destination)? == path,
         (Some(_), Some(transfer)) => {
@@ -28,7 +28,7 @@ pub(crate) fn accept_existing(
         }
     };
     match transfers.entry(info_hash) {
-        Some(entry) if is_there => Ok(Started {
+        Some(entry) if destination_matches => Ok(Started {
             name: entry.name().to_owned(),
             info_hash,
             path,

@@ -66,7 +66,7 @@ impl PlannedDownload {
         if *place != self.place {
             return Err(other_place_error(former));
         }
-        let (former_state, known) = stop_for_extension(former, &services.command)?;
+        let (former_state, known_good) = stop_for_extension(former, &services.command)?;
         let complete = matches!(former_state, RecordState::Complete { .. });
         let are_files_known = former.plan.extends || complete;
         let mut sources = former.sources();
@@ -88,7 +88,7 @@ impl PlannedDownload {
         };
         let recorded_place = RecordedPlace::of_transfer(former, &extended.place, complete);
         let in_place = (are_files_known, recorded_place);
-        let begun = extended.begin(services, progress, in_place, Some(known));
+        let begun = extended.begin(services, progress, in_place, Some(known_good));
         if begun.is_err() {
             resume_former(former, &services.transfers, former_state)?;
         }
@@ -132,7 +132,7 @@ fn stop_for_extension(
     let store = transfer.store();
     transfer.close_files();
     let lengths = transfer.info().lengths();
-    let mut known = PieceSet::empty(lengths);
+    let mut known_good = PieceSet::empty(lengths);
     let unchanged = store.filter(|store| match &state {
         RecordState::Complete { stamps } => store.are_wanted_files_the_same(stamps),
         _ => true,
@@ -143,10 +143,10 @@ fn stop_for_extension(
         // The bytes of mixed pieces move from the parts file to files, so these pieces are checked
         // again.
         for piece in good.filter(|piece| !store.is_mixed(*piece)) {
-            known.insert(piece);
+            known_good.insert(piece);
         }
     }
-    Ok((state, known))
+    Ok((state, known_good))
 }
 
 /// Resumes the former transfer after its extension failed.

@@ -1,4 +1,4 @@
-//! Which paths at a destination belong to whom, according to the records of this peer.
+//! Which transfer uses which paths at a destination, according to the records of this peer.
 
 use crate::peer::{PeerError, Transfer, Transfers};
 use crate::storage::{
@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(crate) struct RecordedPlace {
     /// The partial file of an unfinished download.
     partial: Option<String>,
-    /// Whether a record has the share at this place.
+    /// Whether a record says that the share is downloaded, or was downloaded, to this place.
     is_recorded: bool,
     /// Whether the records outlive this process.
     records_are_kept: bool,

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// The pace of announces to groups. An event that comes up during an announce is sent right after
-/// it. If that announce fails, the event is sent after the pause.
+/// the announce. If the announce fails, the event waits until the pause after the failure is over.
 const PACE: Pace = Pace {
     without_peers: Duration::from_secs(5),
     retry: (Duration::from_secs(1), RETRY),
@@ -33,7 +33,7 @@ const CHECK: Duration = Duration::from_secs(1);
 const WITHDRAWN_RETRY: Duration = Duration::from_secs(30);
 /// How long the final announces may take.
 const FINAL_ANNOUNCES: Duration = Duration::from_secs(3);
-/// How long a log-out waits until the trackers have received `stopped`.
+/// How long [`GroupAnnouncer::suspend`] waits until the trackers have received `stopped`.
 const SUSPEND_LIMIT: Duration = Duration::from_secs(2);
 
 /// The announces of all groups, and when each is due.
@@ -55,7 +55,8 @@ impl Default for GroupAnnouncer {
 }
 
 impl GroupAnnouncer {
-    /// Announces a transfer as soon as possible, and then regularly.
+    /// Announces a transfer regularly, from [`Transfer::first_announce`] on. If it is announced
+    /// already, an announce with `event` is due now.
     fn announce(&self, transfer: Arc<Transfer>, group: &Arc<Group>, event: Option<AnnounceEvent>) {
         // Groups have no partial seeds.
         let event = event.filter(|event| *event != AnnounceEvent::Paused);
@@ -93,7 +94,7 @@ impl GroupAnnouncer {
         &self.changed_files
     }
 
-    /// Resumes suspended announces, after a log-in.
+    /// Resumes suspended announces, for example after a log-in. Makes all other announces due now.
     pub(crate) fn resume(&self) {
         lock(&self.schedule).resume(Instant::now());
         self.changed.notify_all();
@@ -131,7 +132,8 @@ impl GroupAnnouncer {
         tasks.find_map(|(_, task)| Some(task.trouble()?.to_owned()))
     }
 
-    /// Sends `stopped` for everything, within [`FINAL_ANNOUNCES`]. Nothing is announced after that.
+    /// Waits for announces in progress, at most [`IN_PROGRESS_WAIT`]. Then sends `stopped` for
+    /// everything, within [`FINAL_ANNOUNCES`]. Nothing is announced after that.
     pub(crate) fn send_final_announces(&self, group_client: GroupClient) {
         let mut announces = {
             let mut schedule = lock(&self.schedule);
@@ -168,8 +170,8 @@ impl GroupAnnouncer {
                 drop(done);
             });
         match spawned {
-            // Not joined: the thread may wait for a silent tracker, and it holds nothing that the
-            // stop needs.
+            // The thread is not joined, because it may wait for a silent tracker. It holds nothing
+            // that the stop of the peer needs.
             Ok(_) => drop(finished.recv_timeout(FINAL_ANNOUNCES)),
             Err(error) => log::warn!("the final announces to the trackers are not sent: {error}"),
         }
@@ -262,7 +264,7 @@ impl Trackers<Transfer> for MemberAnnouncer {
 
     fn suspended(&self) -> Option<String> {
         let user = &self.group.membership.user;
-        let is_here = self.account.user().as_ref() == Some(user);
-        (!is_here).then(|| suspended_until(user))
+        let is_logged_in = self.account.user().as_ref() == Some(user);
+        (!is_logged_in).then(|| suspended_until(user))
     }
 }

@@ -27,6 +27,7 @@ pub(crate) struct ChangedFiles {
 struct State {
     /// By group, as the trackers last answered.
     reported: BTreeMap<Membership, HashSet<InfoHash>>,
+    /// When the next exchange is due. `None` before the first exchange.
     next: Option<Instant>,
     /// The group about which trackers were asked most recently.
     last_asked: Option<Membership>,
@@ -37,7 +38,7 @@ impl ChangedFiles {
     pub(super) fn has(&self, info_hash: InfoHash) -> bool {
         let state = lock(&self.state);
         let mut reported = state.reported.values();
-        reported.any(|some| some.contains(&info_hash))
+        reported.any(|info_hashes| info_hashes.contains(&info_hash))
     }
 
     /// If an exchange is due: reports the shares whose files have changed here, and receives the
@@ -81,7 +82,7 @@ impl State {
             let answered = ask(&membership, changed);
             self.last_asked = Some(membership.clone());
             match answered {
-                Ok(some) => drop(self.reported.insert(membership, some)),
+                Ok(reported) => drop(self.reported.insert(membership, reported)),
                 Err(error) => return log::debug!("{}: {error}", membership.group),
             }
         }

@@ -13,6 +13,7 @@ const TLS_RECORD: usize = 16 << 10;
 pub(super) struct Batch {
     /// Does not shrink while the link is busy, so that it is zeroed once and not for every block.
     bytes: Vec<u8>,
+    /// The number of bytes at the start of `bytes` that wait to be sent.
     filled: usize,
 }
 
@@ -22,8 +23,8 @@ impl Batch {
         self.filled == 0
     }
 
-    /// Appends `length` bytes and returns them. The caller fills them.
-    pub(super) fn room(&mut self, length: usize) -> &mut [u8] {
+    /// Appends `length` bytes with any contents and returns them. The caller overwrites them.
+    pub(super) fn grow(&mut self, length: usize) -> &mut [u8] {
         let start = self.filled;
         self.filled += length;
         if self.bytes.len() < self.filled {
@@ -34,7 +35,7 @@ impl Batch {
 
     /// Appends `bytes`.
     pub(super) fn append(&mut self, bytes: &[u8]) {
-        self.room(bytes.len()).copy_from_slice(bytes);
+        self.grow(bytes.len()).copy_from_slice(bytes);
     }
 
     /// Passes all bytes to `write` and empties the batch.
@@ -79,7 +80,7 @@ mod tests {
         for number in 0..40u8 {
             let block = vec![number; TLS_RECORD];
             batch.append(&[number; 13]);
-            batch.room(TLS_RECORD).copy_from_slice(&block);
+            batch.grow(TLS_RECORD).copy_from_slice(&block);
             expected.extend_from_slice(&[number; 13]);
             expected.extend_from_slice(&block);
             let write = |bytes: &[u8]| {

@@ -103,16 +103,16 @@ impl<'a> MessageReader<'a> {
         self.timeouts.deadline = Some(deadline);
     }
 
-    /// Waits for the next message of a known type, and skips others.
+    /// Waits for the next message of a known type, and skips messages of other types.
     ///
     /// # Errors
-    /// When no whole message arrives in time.
+    /// When the stream ends or breaks, no whole message arrives in time, or a message is not valid.
     pub(crate) fn wait(&mut self) -> Result<Upcoming, ReadError> {
         self.begun = None;
         loop {
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            let unread = self.bytes.get(self.at..).unwrap_or_default();
             let longest = self.max_bitfield.unwrap_or(usize::MAX);
-            match decode(rest, longest)? {
+            match decode(unread, longest)? {
                 Decoded::Message(..) => return Ok(Upcoming::Message),
                 Decoded::PieceHeader(header) => {
                     self.bytes.drain(..self.at + PIECE_HEADER_LENGTH);
@@ -125,7 +125,7 @@ impl<'a> MessageReader<'a> {
                 }
                 // The id of the message is known, so `length` is the length of the whole message.
                 Decoded::Incomplete(length)
-                    if self.max_bitfield.is_none() && rest.get(4) == Some(&BITFIELD) =>
+                    if self.max_bitfield.is_none() && unread.get(4) == Some(&BITFIELD) =>
                 {
                     self.skip(length)?;
                     self.begun = None;
@@ -140,8 +140,8 @@ impl<'a> MessageReader<'a> {
     /// # Errors
     /// When the bytes are not a valid message.
     pub(crate) fn message(&mut self) -> Result<PeerMessage<'_>, ReadError> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        match decode(rest, self.max_bitfield.unwrap_or(usize::MAX))? {
+        let unread = self.bytes.get(self.at..).unwrap_or_default();
+        match decode(unread, self.max_bitfield.unwrap_or(usize::MAX))? {
             Decoded::Message(message, length) => {
                 self.at += length;
                 Ok(message)
@@ -168,7 +168,8 @@ impl<'a> MessageReader<'a> {
     }
 
     /// Reads the rest of a block, and in the same system call the header of the message that
-    /// follows. `age` is how long the block has been arriving, without pauses of the caller.
+    /// follows. `age` is the time since the block began to arrive. The caller does not count pauses
+    /// of its own, so that they do not use up the time limit of the message.
     ///
     /// # Errors
     /// When the block does not arrive whole and in time.

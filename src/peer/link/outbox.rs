@@ -1,5 +1,5 @@
-//! The queues of a link's writing thread: control messages, `have` messages, and the blocks and
-//! pieces of metadata that the remote peer requested.
+//! The queues of a link's writing thread: encoded messages, `have` messages that are due, and the
+//! blocks and pieces of metadata that the remote peer requested.
 //!
 //! The core decides whether a request is served, before the block is queued here. Blocks are queued
 //! under the lock of the transfer, and a choke drops them under the same lock. So each request is
@@ -15,8 +15,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// The maximum number of queued control bytes. If a remote peer reads so slowly that more are
-/// queued, the link is closed.
+/// The maximum number of queued bytes of encoded messages. If a remote peer reads so slowly that
+/// more are queued, the link is closed.
 const MAX_QUEUED_BYTES: usize = 256 << 10;
 
 /// The queues of one link. Any thread adds to them; the writing thread empties them.
@@ -28,6 +28,7 @@ pub(crate) struct Outbox {
 
 #[derive(Debug, Default)]
 struct Queues {
+    /// Encoded messages.
     bytes: Vec<u8>,
     blocks: VecDeque<BlockRange>,
     metadata: MetadataQueue,
@@ -45,7 +46,7 @@ struct Queues {
 /// Pieces of metadata that the remote peer requested.
 #[derive(Debug, Default)]
 struct MetadataQueue {
-    /// Each with the extension id that the remote peer uses for metadata.
+    /// The extension id that the remote peer uses for metadata, and the number of the piece.
     pieces: VecDeque<(u8, u32)>,
     info: Option<Arc<Info>>,
     /// The number of requests since the link began.
@@ -124,8 +125,8 @@ impl Outbox {
         at.and_then(|at| queues.blocks.remove(at)).is_some()
     }
 
-    /// Queues a piece of metadata. Returns `false` if the remote peer has requested more than twice
-    /// the whole metadata.
+    /// Queues a piece of metadata. `id` is the extension id that the remote peer uses for metadata.
+    /// Returns `false` if the remote peer has requested more than twice the whole metadata.
     pub(crate) fn push_metadata(&self, info: &Arc<Info>, id: u8, piece: u32) -> bool {
         let mut queues = lock(&self.queues);
         if queues.metadata.requested >= 2 * info.raw().len().div_ceil(METADATA_PIECE_LENGTH) {
@@ -190,7 +191,7 @@ impl Outbox {
         }
     }
 
-    /// Waits until `due`, or until the link is closed. Returns whether it is closed.
+    /// Waits until `due`, or until the outbox is closed. Returns whether the outbox is closed.
     pub(super) fn wait_until_closed(&self, due: Instant) -> bool {
         let pause = due.saturating_duration_since(Instant::now());
         let waited = self
@@ -248,8 +249,8 @@ impl Queues {
         Some(*self.metadata.due.get_or_insert_with(reserve))
     }
 
-    /// Moves the front piece of metadata to the encoded messages. The others stay as they are, so
-    /// that few encoded bytes are queued.
+    /// Moves the front piece of metadata to the encoded messages. The other pieces are not encoded
+    /// yet, so that few encoded bytes are queued.
     fn take_metadata(&mut self) {
         self.metadata.due = None;
         if let Some((id, piece)) = self.metadata.pieces.pop_front()

@@ -80,8 +80,8 @@ impl<S: MessageSink> Reader<'_, S> {
             silence: deadlines.silence,
             deadline: None,
         };
-        let bitfield = PieceSet::bytes_for(lengths.pieces());
-        let mut messages = MessageReader::new(self.link.stream(), timeouts, Some(bitfield))?;
+        let bitfield_bytes = PieceSet::bytes_for(lengths.pieces());
+        let mut messages = MessageReader::new(self.link.stream(), timeouts, Some(bitfield_bytes))?;
         loop {
             match messages.wait()? {
                 Upcoming::Block(header) => {

@@ -1,4 +1,4 @@
-//! What a link needs of its swarm.
+//! What a link needs from its swarm: a receiver for messages, and a source of uploads.
 
 use crate::peer::BlockBuffer;
 use crate::storage::Store;

@@ -147,7 +147,7 @@ fn write_encrypted(tls: &TlsStream, bytes: &[u8]) -> io::Result<()> {
 
 fn read_span(span: &StoredSpan, batch: &mut Batch) -> Result<(), WriteError> {
     let (StoredSpan::Padding(length) | StoredSpan::File { length, .. }) = span;
-    let room = batch.room(usize::try_from(*length).unwrap_or(0));
+    let room = batch.grow(usize::try_from(*length).unwrap_or(0));
     let StoredSpan::File { file, offset, .. } = span else {
         room.fill(0);
         return Ok(());

@@ -34,11 +34,12 @@ pub(super) fn write(
             }
         };
     }
-    // An outbox that overflowed was closed without a reason. In all other cases a reason was given
-    // before, and that one is kept.
+    // An outbox that overflowed was closed without a reason. In all other cases the link was closed
+    // with a reason before, and it keeps that reason.
     link.close("it does not read what this peer sends");
 }
 
+/// Sends one output of the outbox. Returns its emptied buffer, for the next output.
 fn send(
     uploads: &dyn UploadSource,
     link: &Link,

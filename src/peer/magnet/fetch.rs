@@ -99,7 +99,7 @@ pub(crate) fn fetch(
     let _ = stream.shutdown(std::net::Shutdown::Both);
     // If the search is over, we have closed all links: the error is not the remote peer's fault.
     let fetched = match fetched {
-        Err(error) if search.sources.is_over() && !matches!(error, FetchError::WrongHash) => {
+        Err(error) if search.sources.has_ended() && !matches!(error, FetchError::WrongHash) => {
             Err(SlotRefused::NotNeeded.into())
         }
         fetched => fetched,
@@ -251,7 +251,7 @@ impl MetadataFetch<'_> {
         match MetadataMessage::parse(payload)? {
             Some(MetadataMessage::Data { piece, bytes, .. }) => {
                 let assembly = self.assembly.as_mut();
-                let assembly = assembly.ok_or(MetadataError::Unasked(piece))?;
+                let assembly = assembly.ok_or(MetadataError::NotRequested(piece))?;
                 let added = assembly.add(piece, bytes)?;
                 self.piece_deadline = Instant::now() + PIECE_LIMIT;
                 let Some(metadata) = added else {

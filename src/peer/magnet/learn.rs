@@ -31,7 +31,7 @@ pub(crate) fn restore(services: &Services) -> Result<Vec<RecordError>, PeerError
             .enter(SwarmEntry::Search(Arc::clone(&search)))
         {
             Ok(()) => start_search(&search),
-            // The map has the download that this search became.
+            // The search has become a download: `transfers` has an entry with this info-hash.
             Err(_) => context.records.remove_magnet(info_hash)?,
         }
     }
@@ -89,7 +89,7 @@ pub(crate) fn handle_torrent(
 }
 
 /// Starts the download. `metainfo` has trackers and web seeds if it comes from a `.torrent` file.
-/// Those of the magnet link are added, except to a private torrent that names sources itself.
+/// The sources of the magnet link are added, except to a private torrent that names sources itself.
 fn become_download(
     services: &Services,
     search: &Arc<MagnetSearch>,
@@ -108,7 +108,7 @@ fn become_download(
     let mut sources = NamedSources::from(&metainfo);
     let has_private_sources = info.private() && !sources.is_empty();
     if has_private_sources {
-        // The trackers of the magnet link are not those of the private torrent (BEP 27).
+        // A private torrent uses only its own trackers, not those of the magnet link (BEP 27).
         search.leave_trackers();
     } else {
         sources.merge(&magnet.sources());

@@ -15,7 +15,8 @@ pub(super) fn of_infos(infos: &[Info]) -> impl Iterator<Item = Result<Vec<InfoPa
     std::iter::from_fn(move || {
         let (mut page, mut bytes) = (Vec::new(), 0);
         loop {
-            // All parts of a page together have no more bytes than a single part may have.
+            // The first part always fits. Further parts fit up to `MAX_PAGE` parts, and up to
+            // `MAX_PART` bytes with `OVERHEAD` for each part.
             let fits = |part: &Result<InfoPart, PartError>| match part {
                 Ok(part) => {
                     bytes += part.bytes().len() + OVERHEAD;

@@ -51,7 +51,7 @@ impl Tracker {
     }
 }
 
-/// A client that trusts any tracker.
+/// Connects as a client that trusts any tracker.
 fn connect(
     tracker: SocketAddr,
     client: ClientNumber,
@@ -74,7 +74,7 @@ fn infos(text: &str) -> Vec<Info> {
 }
 
 #[test]
-fn a_run_goes_from_reports_to_the_end() {
+fn clients_report_then_look_up_files_and_owners_then_finish_without_failures() {
     let tracker = Tracker::of(2, LONG);
     let owned = infos("2\nf 2\na\nb\nempty 0\n0\n");
     let (first, second) = (tracker.connect(1).unwrap(), tracker.connect(2).unwrap());
@@ -251,7 +251,7 @@ fn a_tracker_that_closes_or_sends_invalid_frames_ends_the_connection() {
         ),
         (
             b"\xff\xff\xff\xff",
-            "the connection to the tracker is lost: a frame of 4294967295 bytes is larger than 1048576",
+            "the connection to the tracker is lost: a frame of 4294967295 bytes is larger than the limit of 1048576 bytes",
         ),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

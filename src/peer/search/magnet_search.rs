@@ -102,7 +102,7 @@ impl MagnetSearch {
         self.trackers.announce(Arc::clone(self), Some(event));
     }
 
-    /// Sends `stopped` to its trackers, and announces it to none of them any more.
+    /// Sends `stopped` to its trackers, and ends its announces.
     pub(crate) fn leave_trackers(&self) {
         self.trackers.leave(self.info_hash());
     }
@@ -135,7 +135,7 @@ impl MagnetSearch {
         let (mut state, now) = (lock(&self.state), self.context.now());
         match state.phase {
             Phase::Seeking => {
-                // No call of a search becomes a link of a core.
+                // A search has no core: there are no links to count, and no call becomes one.
                 let (links, linked_calls) = (0, 0);
                 let contacts = &mut state.contacts;
                 let calls = contacts.next_calls((links, linked_calls), MAX_CALLS, now);

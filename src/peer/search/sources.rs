@@ -1,8 +1,8 @@
-//! Which links may deliver the metadata of a magnet link. The number of links that deliver is
-//! limited: for all peers together, for all callers together, and to one per host. The number of
-//! links to callers is limited too, whether they deliver or not: in all, and per host. Peers on
-//! this machine differ only by port. So a loopback host may deliver over several links at a time,
-//! and its calls are not barred.
+//! Which links may deliver the metadata of a magnet link. A caller is a remote peer that opened its
+//! link to us. The number of links that deliver is limited: for all peers together, for all callers
+//! together, and to one per host. The number of links to callers is limited too, whether they
+//! deliver or not: for all hosts together, and per host. Peers on this machine differ only by port.
+//! So a loopback host may deliver over several links at a time, and its calls are not barred.
 //!
 //! In scope: counting, and ending all these links at once. Out of scope: the messages on them
 //! (`magnet/fetch.rs`).
@@ -46,7 +46,9 @@ pub(crate) struct MetadataSources {
 
 #[derive(Debug, Default)]
 struct State {
-    next: u64,
+    /// The number of the next link.
+    next_number: u64,
+    /// All accepted links, by number.
     links: HashMap<u64, MetadataLink>,
     /// Hosts whose calls are refused, and until when.
     barred: HashMap<IpAddr, Duration>,
@@ -62,7 +64,7 @@ struct MetadataLink {
     stream: Arc<TcpStream>,
 }
 
-/// An accepted link. Dropping it frees its place.
+/// The place of an accepted link. Dropping it frees the place.
 #[derive(Debug)]
 pub(crate) struct MetadataSlot<'a> {
     sources: &'a MetadataSources,
@@ -89,13 +91,13 @@ impl MetadataSources {
                 return Err(SlotRefused::Barred);
             }
             let callers = || state.links.values().filter(|link| !link.outgoing);
-            let of_one = callers().filter(|link| link.host == host).count();
-            if callers().count() >= MAX_CALLERS || of_one >= MAX_CALLERS_PER_HOST {
+            let of_host = callers().filter(|link| link.host == host).count();
+            if callers().count() >= MAX_CALLERS || of_host >= MAX_CALLERS_PER_HOST {
                 return Err(SlotRefused::Busy);
             }
         }
-        let number = state.next;
-        state.next += 1;
+        let number = state.next_number;
+        state.next_number += 1;
         let link = MetadataLink {
             host,
             outgoing,
@@ -128,7 +130,7 @@ impl MetadataSources {
     }
 
     /// Whether [`MetadataSources::end`] was called.
-    pub(crate) fn is_over(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         lock(&self.state).has_ended
     }
 }

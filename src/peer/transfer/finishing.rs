@@ -85,8 +85,8 @@ fn finish(
     }
     let in_use = || StoreError::InUse(store.path().to_owned());
     let download = Arc::into_inner(download).ok_or_else(in_use)?;
-    // Holds the lock from the first note on. So commands that recover an interrupted rename wait
-    // until the rename made here has ended.
+    // The first note takes the rename lock. The lock is held until this rename has ended, so that
+    // commands that recover an interrupted rename wait until then.
     let renaming = RefCell::new(None);
     let note = |steps| {
         let mut renaming = renaming.borrow_mut();

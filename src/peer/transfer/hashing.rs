@@ -1,5 +1,5 @@
 //! What happens to a piece after its blocks have arrived: hash, write to the file, publish in the
-//! owned map, send `have` messages. Done by the workers of the pool.
+//! owned map, send `have` messages. The workers of the pool do this.
 
 use super::transfer::Transfer;
 use crate::peer::{BlockBuffer, UploadSource};
@@ -9,7 +9,7 @@ use crate::torrent::{Hasher, PieceIndex, Sha1};
 
 /// The number of bytes read at a time when a run is read back. A run is read back if it was written
 /// before the runs in front of it were hashed.
-const READ_BACK: usize = 64 << 10;
+const READ_BACK_BYTES: usize = 64 << 10;
 
 /// Blocks that a worker holds. When this value is dropped, their reservation is returned, whatever
 /// the result of the job.
@@ -34,17 +34,17 @@ pub(super) fn submit(transfer: &Transfer, run: BlockRun, blocks: Vec<PendingBloc
     }
 }
 
-/// Hashes and writes a run. Publishes the piece if all its runs are done.
+/// Hashes and writes a run. When all runs of the piece are hashed, publishes or rejects the piece.
 fn finish_run(transfer: &Transfer, run: BlockRun, blocks: Vec<PendingBlock<BlockBuffer>>) {
     let held = BlocksWithWorker {
         transfer,
         blocks: run.blocks,
     };
-    let finished = match transfer.download() {
+    let hashed = match transfer.download() {
         Some(download) if transfer.fetches() => hash_and_write(transfer, &download, run, &blocks),
         _ => Ok(None),
     };
-    let done = match finished {
+    let result = match hashed {
         Ok(Some((hash, sources))) if hash == transfer.info().piece_hash(run.piece) => {
             publish(transfer, run.piece, &sources);
             // The hashes of whole files advance now, while the blocks are in memory.
@@ -59,7 +59,7 @@ fn finish_run(transfer: &Transfer, run: BlockRun, blocks: Vec<PendingBlock<Block
     };
     drop(blocks);
     drop(held);
-    if let Err(error) = done {
+    if let Err(error) = result {
         transfer.fail(&error.to_string());
     }
 }
@@ -127,20 +127,21 @@ fn hash_following_runs(
     }
 }
 
+/// Hashes `remaining` bytes of the store, from `offset` on.
 fn read_back(
     store: &Store,
     mut offset: u64,
-    mut left: u64,
+    mut remaining: u64,
     hasher: &mut Hasher,
 ) -> Result<(), StoreError> {
-    let mut buffer = vec![0; READ_BACK];
-    while left > 0 {
-        let part = buffer.get_mut(..left.min(READ_BACK as u64) as usize);
+    let mut buffer = vec![0; READ_BACK_BYTES];
+    while remaining > 0 {
+        let part = buffer.get_mut(..remaining.min(READ_BACK_BYTES as u64) as usize);
         let part = part.unwrap_or_default();
         store.read(offset, part)?;
         hasher.update(part);
         offset += part.len() as u64;
-        left -= part.len() as u64;
+        remaining -= part.len() as u64;
     }
     Ok(())
 }
@@ -150,8 +151,8 @@ fn publish(transfer: &Transfer, piece: PieceIndex, sources: &Sources) {
     transfer.decide(|core, now| core.on_piece_written(piece, sources, now));
 }
 
-/// Advances the SHA-1 of whole files, if the torrent contains it. `blocks` are the blocks of `run`,
-/// which was just written.
+/// Continues to compute the SHA-1 of whole files, if the torrent has a SHA-1 of any file. `blocks`
+/// are the blocks of `run`, which was just written.
 fn hash_files(
     transfer: &Transfer,
     run: BlockRun,

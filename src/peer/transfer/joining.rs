@@ -51,8 +51,8 @@ fn admit(transfer: &Transfer, connection: PeerConnection) -> Result<Arc<Link>, L
     };
     let (stream, member) = (connection.stream, connection.member);
     let (admitted, deferred) = transfer.with_swarm(|SwarmState { core, links, .. }, now| {
-        // This check is under the lock. So a stop is either seen here, or finds the link and closes
-        // it.
+        // This check is under the lock. So either it sees that the peer stops, or the thread that
+        // stops the peer finds the link in `links` and closes it.
         if transfer.context.stop.is_stopped() {
             return Err(LinkRefusal::NotServed);
         }
@@ -73,9 +73,9 @@ fn admit(transfer: &Transfer, connection: PeerConnection) -> Result<Arc<Link>, L
 }
 
 /// Sends the first messages of a link: our pieces (BEP 3), the extension handshake (BEP 10), and
-/// allowed-fast pieces (BEP 6). Returns the present end of the journal of the owned map: these
-/// messages report the pieces before it, and not those that are added later. `None` if the share
-/// is no longer served.
+/// allowed-fast pieces (BEP 6). Returns a position in the journal of the owned map: these messages
+/// report the pieces before that position, and no pieces after it. `None` if the share is no longer
+/// served.
 fn send_opening_messages(transfer: &Transfer, link: &Link) -> Option<usize> {
     let (owned, journal_position) = transfer.context.owned.snapshot(transfer.info_hash())?;
     let remote = link.remote();

@@ -26,7 +26,7 @@ pub(crate) fn max_pieces(length: usize) -> u32 {
 /// over all its connections.
 #[derive(Debug, Default)]
 pub(crate) struct MetadataQuota {
-    since: Duration,
+    window_start: Duration,
     pieces: HashMap<IpAddr, u32>,
 }
 
@@ -34,8 +34,8 @@ impl MetadataQuota {
     /// Counts one more piece for a host, if it has fetched fewer than `limit` and there are not too
     /// many hosts. Returns whether it may have the piece.
     pub(crate) fn try_take(&mut self, address: IpAddr, limit: u32, now: Duration) -> bool {
-        if now.saturating_sub(self.since) >= WINDOW {
-            self.since = now;
+        if now.saturating_sub(self.window_start) >= WINDOW {
+            self.window_start = now;
             self.pieces.clear();
         }
         let host = AddressPrefix::of(address).ip();

@@ -2,12 +2,13 @@
 //! files.
 //!
 //! - `transfer` is the type, with its `plan` and `files`.
-//! - `effects` carries out what the core decides; `effect_handler` does the slow part.
+//! - `effects` carries out what the core decides; `effect_handler` does what must not run under the
+//!   lock.
 //! - `joining` runs links, `hashing` handles blocks that have arrived, `finishing` ends a download.
 //! - `checking` opens and verifies files on disk; `unfinished` handles the files of a download that
-//!   is not complete: missing files, an interrupted rename, a cancel; `lost` handles files that
-//!   change; `quiet_check` handles files whose inode number alone changes; `check_progress` counts
-//!   checked bytes.
+//!   is not complete: missing files, an interrupted rename, a cancel; `lost` handles complete
+//!   shares whose files have changed; `quiet_check` handles files of which only the inode number
+//!   has changed; `check_progress` counts checked bytes.
 //! - `times` exchanges the modification times of files with other peers.
 //! - `announcing`, `metadata` and `report` are what trackers, peers and people see;
 //!   `metadata_quota` limits how much metadata each host fetches.

@@ -33,8 +33,8 @@ pub(crate) struct TransferPlan {
     pub(crate) kind: RecordKind,
     /// The name of the partial file or folder of a download, in the folder of its destination.
     pub(crate) partial: Option<String>,
-    /// Transfers of a closed run are not announced to trackers and not recorded in the state
-    /// folder.
+    /// Whether it belongs to a closed run. Then it is neither announced to trackers nor recorded in
+    /// the state folder.
     pub(crate) is_of_closed_run: bool,
     /// Whether the complete download replaces other content at its destination (`--force`).
     pub(crate) replaces: bool,
@@ -43,9 +43,9 @@ pub(crate) struct TransferPlan {
     pub(crate) extends: bool,
     /// The group of the share, and the member whose transfer this is. `None` outside groups.
     pub(crate) group: Option<Membership>,
-    /// Which files are wanted, and in which order.
+    /// The user's choice: patterns of the wanted files, and the order of the pieces.
     pub(crate) choice: FileChoice,
-    /// The wanted files.
+    /// The wanted files, and the pieces that they need.
     pub(crate) selection: Arc<Selection>,
     /// Whether it is resumed from a record that says that it was complete.
     pub(crate) was_complete: bool,

@@ -1,6 +1,6 @@
 //! The quiet check of a complete share. If only inode numbers of its files have changed, the files
-//! are read again while the share is served. Either they were replaced by others of the same length
-//! and time, or inode numbers do not last on this file system.
+//! are read again while the share is served. Either they were replaced by other files of the same
+//! length and time, or the inode numbers of unchanged files can change on this file system.
 //!
 //! If the content is the same, the inode numbers that have changed are ignored from now on, also
 //! after a restart. So the files are read once, and not again and again.
@@ -11,12 +11,11 @@ use crate::swarm::Phase;
 use crate::torrent::{PieceIndex, PieceSet};
 use std::sync::Arc;
 
-/// Pieces that are hashed before the check looks whether the share is still complete.
+/// Number of pieces that are hashed between two checks that the share is still complete.
 const PIECES_AT_ONCE: usize = 64;
 
 impl Transfer {
-    /// Hashes the files on one thread, the calling one. Files with other content are not served any
-    /// more.
+    /// Hashes the files on the calling thread. Files with other content are not served any more.
     pub(crate) fn check_quietly(&self) {
         let Some(former) = self.store().filter(|_| self.is_complete()) else {
             return;
@@ -34,7 +33,8 @@ impl Transfer {
     }
 
     /// Opens the files at their paths and hashes them. Returns them with their stamps, if all are
-    /// good. Returns `None` if the share is not complete any more.
+    /// good. If one has other content, calls [`Transfer::lose`] and returns `None`. Also returns
+    /// `None` if the share is not complete any more.
     fn hash_again(&self) -> Result<Option<(Store, Vec<FileStamp>)>, StoreError> {
         let store = Store::open(self.plan.layout(self.info()), &self.plan.path())?;
         let stamps = store.stamps()?;

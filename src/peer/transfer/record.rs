@@ -14,7 +14,7 @@ impl Transfer {
         records.save(&self.to_record(), &self.plan.metainfo)
     }
 
-    /// Updates the record of a transfer.
+    /// Updates the record of the transfer. Transfers of a closed run have no record.
     pub(crate) fn update_record(&self) {
         if self.plan.is_of_closed_run {
             return;
@@ -23,11 +23,11 @@ impl Transfer {
         let times = self.files.times();
         // When the download is complete, the modification times that other peers have sent are
         // saved in the recorded torrent.
-        let learned = times.filter(|times| {
+        let times_to_save = times.filter(|times| {
             let is_complete = matches!(record.state, RecordState::Complete { .. });
             is_complete && self.plan.metainfo.times() != Some(times)
         });
-        let updated = match learned {
+        let updated = match times_to_save {
             Some(times) => {
                 records.save(&record, &self.plan.metainfo.clone().with_times(Some(times)))
             }
@@ -43,16 +43,16 @@ impl Transfer {
         if self.phase() != Phase::Checking {
             return self.update_record();
         }
-        // Whether the files are complete is known only after the check: that part of the record
+        // Whether the files are complete is known only after the check. So the state in the record
         // stays as it is. If there is no record yet, the first one will have the sources.
-        let (named, records) = (self.sources(), &self.context.records);
+        let (named_sources, records) = (self.sources(), &self.context.records);
         let Some(record) = records.find(self.info_hash()) else {
             return;
         };
         let updated = records.update(&Record {
-            trackers: named.trackers,
-            web_seeds: named.web_seeds,
-            peers: named.peers,
+            trackers: named_sources.trackers,
+            web_seeds: named_sources.web_seeds,
+            peers: named_sources.peers,
             ..record
         });
         if let Err(error) = updated {
@@ -74,7 +74,7 @@ impl Transfer {
         })
     }
 
-    /// The current record.
+    /// A record of the current state of the transfer.
     pub(crate) fn to_record(&self) -> Record {
         // `sealed` returns the stamps with which the files of a complete share were verified. The
         // files may have changed since then.
@@ -103,7 +103,7 @@ impl Transfer {
         bytes_by_source.sort();
         let is_complete = matches!(state, RecordState::Complete { .. });
         let group = plan.group.as_ref();
-        let named = self.sources();
+        let named_sources = self.sources();
         Record {
             group: group.map(|group| (group.user.clone(), group.group.clone())),
             info_hash: self.info_hash(),
@@ -118,13 +118,13 @@ impl Transfer {
                 },
             },
             state,
-            trackers: named.trackers,
-            web_seeds: named.web_seeds,
+            trackers: named_sources.trackers,
+            web_seeds: named_sources.web_seeds,
             sources: bytes_by_source,
             added_ms: plan.added_ms,
             only: plan.choice.patterns(),
             sequential: plan.choice.sequential,
-            peers: named.peers,
+            peers: named_sources.peers,
         }
     }
 }

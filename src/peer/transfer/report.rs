@@ -21,7 +21,7 @@ pub(crate) fn download_state(phase: &Phase, checked: u64) -> DownloadState {
 }
 
 impl Transfer {
-    /// The state of a download.
+    /// The status of this transfer as a download.
     pub(crate) fn download_status(&self) -> DownloadStatus {
         let tracker_trouble = self.tracker_trouble();
         let publisher_trouble = self.trackers.publisher_trouble(self.info_hash());
@@ -56,7 +56,8 @@ impl Transfer {
         })
     }
 
-    /// The status of a share; `None` for a download that was never complete or is being checked.
+    /// The status of this transfer as a share. `None` for an incomplete or retired transfer, and
+    /// for a download that is being checked or has failed.
     pub(crate) fn share_status(&self) -> Option<ShareStatus> {
         let suspended = self.suspended();
         let is_own = !self.plan.is_download();
@@ -66,7 +67,7 @@ impl Transfer {
                 Some(format!("being checked, {}%", self.files.check.percent()))
             }
             Phase::Lost { reason } => Some(reason),
-            Phase::Withdrawn { reason } => Some(withdrawn(&reason)),
+            Phase::Withdrawn { reason } => Some(withdrawn_text(&reason)),
             Phase::Complete => suspended,
             _ => return None,
         };
@@ -141,7 +142,7 @@ impl Transfer {
     }
 }
 
-fn withdrawn(reason: &str) -> String {
+fn withdrawn_text(reason: &str) -> String {
     format!("not shared any more: {reason}")
 }
 
@@ -155,7 +156,7 @@ fn trouble(
     let serving_trouble = match core.phase() {
         Phase::Fetching { trouble } => trouble.clone(),
         Phase::Absent { reason } => return Some(reason.clone()),
-        Phase::Withdrawn { reason } => return Some(withdrawn(reason)),
+        Phase::Withdrawn { reason } => return Some(withdrawn_text(reason)),
         _ => return None,
     };
     let mut reason = match core.source_status(now) {
@@ -173,9 +174,9 @@ fn trouble(
         SourceStatus::NoLink => {
             let mut reason = "no owner can be reached".to_owned();
             let unreached = core.contacts().last_failure();
-            for (between, why) in [(": ", unreached), ("; ", tracker_trouble.as_deref())] {
+            for (separator, why) in [(": ", unreached), ("; ", tracker_trouble.as_deref())] {
                 why.iter()
-                    .for_each(|why| reason += &format!("{between}{why}"));
+                    .for_each(|why| reason += &format!("{separator}{why}"));
             }
             reason
         }

@@ -1,6 +1,6 @@
 //! The sources of a transfer: the trackers, web seeds and peers in its `.torrent` or magnet link.
 //! If a user downloads the same share again with another `.torrent` or magnet link, the sources in
-//! that one are added.
+//! the other `.torrent` or magnet link are added.
 
 use crate::system::lock;
 use crate::torrent::{Metainfo, NamedSources};
@@ -31,7 +31,7 @@ impl TransferSources {
         lock(&self.all).clone()
     }
 
-    /// Adds those of `more` that are new, and returns these.
+    /// Adds the sources of `more` that are new, and returns the added sources.
     pub(super) fn merge(&self, more: &NamedSources) -> NamedSources {
         lock(&self.all).merge(more)
     }

@@ -57,8 +57,9 @@ impl Transfer {
         }
     }
 
-    /// Members of a group are trusted. In an open swarm, times count only for a download that is
-    /// not complete, and only if they are between 1970 and now.
+    /// Whether this transfer accepts these times. Members of a group are trusted. In an open swarm,
+    /// times count only for a download that is not complete, and only if they are between 1970 and
+    /// now.
     fn trusts(&self, times: &[i64]) -> bool {
         self.plan.group.is_some() || !self.phase().was_complete() && are_plausible(times, now_ms())
     }

@@ -28,7 +28,7 @@ pub(crate) struct Transfer {
     info: Arc<Info>,
     authority: Option<Fingerprint>,
     pub(super) files: TransferFiles,
-    /// Hashers of whole files, if the metainfo contains their SHA-1.
+    /// Hashes whole files. `None` if the torrent has no SHA-1 of any file.
     pub(super) file_hashes: Option<FileHashes>,
     uploaded: AtomicU64,
     pub(super) metadata_quota: Mutex<MetadataQuota>,
@@ -93,7 +93,8 @@ impl Transfer {
         self.plan.name()
     }
 
-    /// The fingerprint of the authority whose certificates its links use.
+    /// The fingerprint of the authority whose certificates its links use. `None` if the torrent has
+    /// no valid `ssl-cert`.
     pub(crate) fn authority(&self) -> Option<Fingerprint> {
         self.authority
     }
@@ -174,7 +175,7 @@ impl Transfer {
         result
     }
 
-    /// Adds addresses from a tracker or a person. They are called at once.
+    /// Adds addresses from a tracker or a person. This peer calls them at once.
     pub(crate) fn add_candidates(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
         let mut addresses = addresses.into_iter().peekable();
         if addresses.peek().is_some() {

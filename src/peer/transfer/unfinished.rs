@@ -33,7 +33,7 @@ impl Transfer {
         let RecordKind::Download(place) = &self.plan.kind else {
             return;
         };
-        if !self.are_files_there(place) || !self.decide(|core, now| core.on_files_found(now)) {
+        if !self.recover_files(place) || !self.decide(|core, now| core.on_files_found(now)) {
             return;
         }
         log::info!("{}: its files are there again", self.name());
@@ -43,10 +43,11 @@ impl Transfer {
         }
     }
 
-    /// Whether an attempt to resume the download would find its files, and not wait for them again.
-    fn are_files_there(&self, place: &Destination) -> bool {
-        // If nothing was at the final path at first, what is there now is this download: a crash
-        // came after its last rename.
+    /// Returns whether an attempt to resume the download would find its files. Recovers an
+    /// interrupted rename if that is necessary to find them.
+    fn recover_files(&self, place: &Destination) -> bool {
+        // If the final path was free when the download began, the files there now are this
+        // download: a crash came after its last rename.
         let final_path_was_free = !self.plan.replaces && !self.plan.extends;
         if final_path_was_free && place.path().symlink_metadata().is_ok() {
             return true;
@@ -67,8 +68,9 @@ impl Transfer {
             return Ok(());
         };
         let path = place.path();
-        let may_be_there = self.plan.replaces || self.plan.extends || self.files.steps().is_some();
-        if may_be_there || path.symlink_metadata().is_err() {
+        let final_path_may_exist =
+            self.plan.replaces || self.plan.extends || self.files.steps().is_some();
+        if final_path_may_exist || path.symlink_metadata().is_err() {
             return Ok(());
         }
         // A download that has taken its final name has no partial files any more.
@@ -102,12 +104,13 @@ impl Transfer {
         Ok(())
     }
 
-    /// The phase that a command acts on. If a crash has interrupted the rename to the final name,
-    /// or came right after it, the files are checked and the download is completed first. So the
-    /// command has the same result whether it comes before that or after it.
+    /// Returns the phase that a command acts on. If a crash interrupted the rename to the final
+    /// name, or came right after the rename, first recovers the rename, and waits until the files
+    /// are checked and the download is complete. So the result of a command does not depend on
+    /// whether it comes before or after this check.
     ///
     /// # Errors
-    /// [`StoreError::NotChecked`] if this takes long. An error of the file system.
+    /// [`StoreError::NotChecked`] if the check does not end in time. An error of the file system.
     pub(crate) fn settled_phase(self: &Arc<Self>) -> Result<Phase, StoreError> {
         let phase = self.wait_while_finishing();
         let RecordKind::Download(place) = &self.plan.kind else {
@@ -137,7 +140,7 @@ impl Transfer {
         }
     }
 
-    /// Recovers the rename to the final name, if a crash has interrupted it, and records that.
+    /// Recovers the rename to the final name, if a crash has interrupted it. Records the result.
     pub(crate) fn recover_rename(&self) -> Result<RecoveredRename, StoreError> {
         let before = self.files.steps();
         let recovered = self.recover_rename_on_disk()?;
@@ -147,9 +150,9 @@ impl Transfer {
         Ok(recovered)
     }
 
-    /// Undoes the rename to the final name, if a crash has interrupted its noted steps; if all of
-    /// them were done, removes the folder that was replaced. The record is not changed, so that
-    /// this can be repeated.
+    /// Undoes the rename to the final name, if a crash has interrupted its noted steps. If all of
+    /// them were done, removes the folder that was replaced. Does not change the record, so that a
+    /// later call can repeat the work.
     pub(crate) fn recover_rename_on_disk(&self) -> Result<RecoveredRename, StoreError> {
         let RecordKind::Download(place) = &self.plan.kind else {
             return Ok(RecoveredRename::Undone);
@@ -172,8 +175,8 @@ impl Transfer {
         Ok(recovered)
     }
 
-    /// Removes the folder that the download has replaced. The files under the final name are known
-    /// to be the download.
+    /// Removes the folder that the download has replaced. The caller has checked that the files
+    /// under the final name are this download.
     pub(super) fn complete_replacement(&self, place: &Destination) {
         let _renaming = self.files.lock_rename();
         let steps = self.files.steps();
@@ -221,7 +224,8 @@ impl Transfer {
         loop {
             match self.plan.open_to_discard(self.info(), place) {
                 Ok(download) => return download.discard(),
-                // A thread that is opening them removes them when it sees the cancel.
+                // Another thread has the files open. It discards them when it finds that the
+                // download was cancelled.
                 Err(StoreError::InUse(_)) if self.context.now() < until => {
                     self.context.stop.wait(Duration::from_millis(10));
                 }

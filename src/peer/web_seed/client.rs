@@ -13,8 +13,8 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use ureq::http::Uri;
 
-/// How long a name look-up and a connection attempt may each take. Both delay a stop.
-const CALL: Duration = Duration::from_secs(3);
+/// How long a name look-up and a connection attempt may each take. A stop waits for both.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a server may be silent.
 const SILENCE: Duration = Duration::from_secs(20);
 /// How long a block may take once it has begun to arrive.
@@ -59,7 +59,7 @@ impl WebClient {
         for hops in 0..=MAX_REDIRECTS {
             uri(&url)?;
             let (response, zone) = match self.call(&url, nearest_allowed, from, end) {
-                Err(WebError::Near { .. }) if hops > 0 => return Err(WebError::Redirect(url)),
+                Err(WebError::TooNear { .. }) if hops > 0 => return Err(WebError::Redirect(url)),
                 other => other?,
             };
             let (status, headers) = (response.status().as_u16(), response.headers());
@@ -122,14 +122,14 @@ impl WebClient {
         let range = format!("bytes={from}-{}", end.saturating_sub(1));
         let mut zone = Zone::Internet;
         loop {
-            let near = || WebError::Near {
+            let too_near = || WebError::TooNear {
                 host: uri(url).map_or_else(|_| String::new(), |uri| host(&uri)),
                 zone,
             };
             if zone > nearest_allowed || zone > Zone::Internet && url.contains('?') {
-                return Err(near());
+                return Err(too_near());
             }
-            let agent = agents.get(zone as usize).ok_or_else(near)?;
+            let agent = agents.get(zone as usize).ok_or_else(too_near)?;
             match agent.get(url).header("range", &range).call() {
                 Ok(response) => return Ok((response, zone)),
                 Err(ureq::Error::BadUri(_)) => return Err(WebError::Url),
@@ -148,8 +148,8 @@ fn agents() -> (Agents, bool) {
     let (tls, has_authorities) = trusted_tls();
     let agent = |allows: fn(&Uri, Zone) -> bool| {
         let config = ureq::Agent::config_builder()
-            .timeout_resolve(Some(CALL))
-            .timeout_connect(Some(CALL))
+            .timeout_resolve(Some(CONNECT_TIMEOUT))
+            .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_send_request(Some(SILENCE))
             .timeout_recv_response(Some(SILENCE))
             .timeout_per_read(Some(SILENCE))
@@ -185,7 +185,8 @@ impl Body {
         u32::try_from(left).ok().filter(|left| *left > 0)
     }
 
-    /// Skips the number of bytes that [`Body::bytes_to_skip`] returned, until `deadline`.
+    /// Skips the number of bytes that [`Body::bytes_to_skip`] returned. Fails if some of them are
+    /// still missing after `deadline`.
     pub(super) fn skip(&mut self, bytes: u32, deadline: Instant) -> Result<(), WebError> {
         let mut skipped = [0; SKIP_SIZE];
         let part = skipped.get_mut(..bytes as usize).unwrap_or_default();
@@ -265,8 +266,8 @@ mod tests {
                     None => "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n".to_owned(),
                 };
                 let answer = format!("{answer}Connection: close\r\n\r\n");
-                let end = if redirect.is_some() { "" } else { "x" };
-                stream.write_all((answer + end).as_bytes()).unwrap();
+                let body = if redirect.is_some() { "" } else { "x" };
+                stream.write_all((answer + body).as_bytes()).unwrap();
             }
         });
         (port, requested)
@@ -293,11 +294,14 @@ mod tests {
             let file = open(&format!("http://{host}:PORT/file"));
             assert!(file.is_ok(), "{host}: {:?}", file.err());
             let with_query = open(&format!("http://{host}:PORT/file?query"));
-            assert!(matches!(with_query, Err(WebError::Near { .. })), "{host}");
+            assert!(
+                matches!(with_query, Err(WebError::TooNear { .. })),
+                "{host}"
+            );
         }
         for host in ["0.0.0.0", "0", "169.254.1.1", "[::]", "[fe80::1]"] {
             let file = open(&format!("http://{host}:PORT/file"));
-            assert!(matches!(file, Err(WebError::Near { .. })), "{host}");
+            assert!(matches!(file, Err(WebError::TooNear { .. })), "{host}");
         }
         assert!(open("http://127.0.0.1:PORT/to").is_ok());
         for path in ["query", "other", "link", "cloud"] {
@@ -320,7 +324,7 @@ mod tests {
             let near = call(farther).map(drop);
             assert!(matches!(
                 near,
-                Err(WebError::Near {
+                Err(WebError::TooNear {
                     zone: Zone::ThisMachine,
                     ..
                 })

@@ -34,10 +34,11 @@ pub(super) enum WebError {
     // About the server: it is of no use for this share.
     #[error("the URL is not a valid http:// or https:// URL")]
     Url,
+    /// The host is in a zone that this URL must not lead to.
     #[error(
         "{host} is {zone}: only URLs without a query are requested there, and none in the link-local network"
     )]
-    Near { host: String, zone: Zone },
+    TooNear { host: String, zone: Zone },
     #[error("it does not support ranges, and too much data would have to be skipped")]
     NoRanges,
     #[error(

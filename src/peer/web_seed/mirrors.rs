@@ -35,7 +35,7 @@ pub(super) enum ServerState {
 pub(super) struct Mirrors {
     info: Arc<Info>,
     servers: Vec<MirrorServer>,
-    /// The number of changes so far.
+    /// The number of changes of states and missing files so far.
     changes: u64,
     /// The number of temporary failures of all servers so far.
     failures: u64,
@@ -53,7 +53,7 @@ struct MirrorServer {
 }
 
 impl Mirrors {
-    /// Servers at these URLs, which may have every file.
+    /// Servers at these URLs. A server counts as having every file until [`Self::on_missing`].
     pub(super) fn new(info: Arc<Info>, urls: &[String]) -> Self {
         let servers = urls.iter().map(|url| MirrorServer {
             url: url.clone(),
@@ -69,7 +69,7 @@ impl Mirrors {
         }
     }
 
-    /// A number that grows when something changes.
+    /// A number that grows when a server changes its state, or turns out to lack a file.
     pub(super) fn changes(&self) -> u64 {
         self.changes
     }
@@ -104,7 +104,7 @@ impl Mirrors {
         }
     }
 
-    /// A file is missing at a server.
+    /// Records that a file is missing at a server.
     pub(super) fn on_missing(&mut self, server: usize, file: usize) {
         if let Some(server) = self.servers.get_mut(server)
             && server.missing.insert(file)
@@ -113,7 +113,7 @@ impl Mirrors {
         }
     }
 
-    /// Sets the state of a server. A dropped server stays dropped. Called with
+    /// Sets the state of a server. A dropped server stays dropped. The caller passes
     /// [`ServerState::Fails`] at each temporary failure.
     pub(super) fn set_state(&mut self, server: usize, state: ServerState) {
         let Some(server) = self.servers.get_mut(server) else {
@@ -196,7 +196,7 @@ impl Mirrors {
         pieces
     }
 
-    /// The files with bytes in a piece, without padding.
+    /// The files with bytes in a piece, except padding files.
     fn files_of(&self, piece: PieceIndex) -> Vec<usize> {
         let lengths = self.info.lengths();
         let (start, length) = (lengths.offset(piece), lengths.length(piece));

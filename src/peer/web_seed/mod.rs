@@ -115,7 +115,7 @@ fn use_joint(transfer: &Arc<Transfer>, seeds: &Arc<WebSeeds>) {
         if matches!(reason, EndOfUse::BadPiece) {
             let name = transfer.name();
             log::warn!(
-                "{name}: no piece is put together from several web seeds any more: {reason}"
+                "{name}: pieces are no longer put together from several web seeds: {reason}"
             );
             return drop_seed(transfer, seeds, &seed, &reason);
         }
@@ -125,9 +125,9 @@ fn use_joint(transfer: &Arc<Transfer>, seeds: &Arc<WebSeeds>) {
     }
 }
 
-/// Waits. Returns `false` if the download has ended meanwhile.
-fn pause(transfer: &Transfer, pause: Duration) -> bool {
-    let until = Instant::now() + pause;
+/// Waits for this time. Returns `false` as soon as the download ends or the peer stops.
+fn pause(transfer: &Transfer, time: Duration) -> bool {
+    let until = Instant::now() + time;
     while Instant::now() < until {
         if transfer.context.stop.wait(POLL_INTERVAL) || !transfer.fetches() {
             return false;

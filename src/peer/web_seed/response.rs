@@ -8,9 +8,9 @@ use ureq::http::{HeaderMap, HeaderValue, Uri};
 /// Parses an HTTP URL.
 pub(super) fn uri(url: &str) -> Result<Uri, WebError> {
     let uri: Uri = url.parse().map_err(|_| WebError::Url)?;
-    let http = matches!(uri.scheme_str(), Some("http" | "https"));
+    let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
     Some(uri)
-        .filter(|uri| http && uri.host().is_some())
+        .filter(|uri| is_http && uri.host().is_some())
         .ok_or(WebError::Url)
 }
 
@@ -29,15 +29,15 @@ pub(super) fn redirected(url: &str, headers: &HeaderMap) -> Result<String, WebEr
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let path = match location.as_str() {
         "" => return Err(WebError::Redirect(String::new())),
-        other if other.starts_with("//") => return Ok(format!("{scheme}:{other}")),
-        rooted if rooted.starts_with('/') => rooted.to_owned(),
+        no_scheme if no_scheme.starts_with("//") => return Ok(format!("{scheme}:{no_scheme}")),
+        absolute if absolute.starts_with('/') => absolute.to_owned(),
         query if query.starts_with('?') => format!("{path}{query}"),
-        beside => format!("{folder}/{beside}"),
+        relative => format!("{folder}/{relative}"),
     };
     Ok(format!("{scheme}://{host}{}", without_dots(&path)))
 }
 
-/// A path without the components `.` and `..` (RFC 3986, 5.2.4).
+/// A path without the components `.` and `..` (RFC 3986, 5.2.4). A query after the path is kept.
 fn without_dots(path: &str) -> String {
     let end = path.find('?').unwrap_or(path.len());
     let (path, query) = path.split_at_checked(end).unwrap_or((path, ""));

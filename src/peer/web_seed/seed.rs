@@ -25,7 +25,7 @@ pub(super) struct WebSeeds {
     mirrors: Mutex<Mirrors>,
     /// The web seeds that no thread uses at present, each with the pause before its next use.
     waiting: Mutex<VecDeque<(WebSeed, Duration)>>,
-    /// A thread fetches pieces from several servers together.
+    /// Whether [`WebSeeds::claim_joint_use`] has returned `true`.
     is_joint_use_claimed: AtomicBool,
 }
 
@@ -45,12 +45,13 @@ impl WebSeeds {
         lock(&self.mirrors)
     }
 
-    /// Takes the web seed that is to be used next.
+    /// Takes the web seed that is to be used next, with the pause before its use.
     pub(super) fn take(&self) -> Option<(WebSeed, Duration)> {
         lock(&self.waiting).pop_front()
     }
 
-    /// A web seed waits behind the others, and at least for this pause.
+    /// Puts a web seed behind all others that wait. The thread that takes it pauses before it uses
+    /// the web seed.
     pub(super) fn put_back(&self, seed: WebSeed, pause: Duration) {
         lock(&self.waiting).push_back((seed, pause));
     }
@@ -110,7 +111,7 @@ impl WebSeed {
     /// Counts bytes that are about to be skipped. `total` is the length of the share.
     ///
     /// # Errors
-    /// With these, too many bytes would be skipped.
+    /// [`WebError::NoRanges`] if these bytes exceed the limit on skipped bytes.
     pub(super) fn before_skip(&mut self, bytes: u32, total: u64) -> Result<(), WebError> {
         let most = self.delivered.saturating_mul(SKIPPED_PER_WANTED);
         self.skipped = self.skipped.saturating_add(bytes.into());

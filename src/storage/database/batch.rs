@@ -6,10 +6,13 @@ use std::fmt;
 /// Changes that become durable together. The last change of a row or blob wins.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Batch {
+    /// The new bytes of each row. `None` removes the row.
     pub(super) rows: BTreeMap<[u8; 16], Option<Vec<u8>>>,
+    /// The new bytes of each blob. `None` removes the blob.
     pub(super) blobs: BTreeMap<[u8; 20], Option<Vec<u8>>>,
     pub(super) versions: Option<Vec<u8>>,
     pub(super) origin: Option<[u8; 16]>,
+    /// See [`Batch::mark_caught_up`].
     pub(super) caught_up: bool,
 }
 

@@ -7,10 +7,11 @@ use std::io;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard};
 
-/// Bytes that are kept in memory as one unit.
+/// The size of a page in bytes. Changes are kept in memory as whole pages.
 const PAGE: usize = 4096;
 
-/// A backend whose changed pages are in memory. Other pages are read from the backend below.
+/// A backend that keeps its changed pages in memory. It reads the other pages from the backend
+/// `below`, which it never changes.
 #[derive(Debug)]
 pub(super) struct Overlay<B> {
     below: B,

@@ -19,7 +19,7 @@ fn batch(rows: impl IntoIterator<Item = (u32, Vec<u8>)>) -> Batch {
 }
 
 /// A folder with a database of 300 rows, written by three commits.
-fn filled() -> (TempDir, DatabaseContents) {
+fn filled_database() -> (TempDir, DatabaseContents) {
     let folder = tempfile::tempdir().unwrap();
     let (database, _) = Database::open(folder.path()).unwrap();
     for part in 0..3u32 {
@@ -96,7 +96,7 @@ fn reading_makes_no_file_and_opening_replaces_an_incomplete_new_file() {
 
 /// Writes `bytes` as the database. Both ways to open it must fail alike and leave the bytes
 /// unchanged.
-fn refused(folder: &Path, bytes: &[u8]) -> DatabaseError {
+fn assert_refused(folder: &Path, bytes: &[u8]) -> DatabaseError {
     let path = folder.join(DATABASE_FILE);
     fs::write(&path, bytes).unwrap();
     let error = Database::open(folder).unwrap_err();
@@ -149,7 +149,7 @@ fn other_files_are_refused_and_not_changed() {
         (&other_types, true),
         (&other_kind, true),
     ] {
-        let error = refused(folder.path(), bytes);
+        let error = assert_refused(folder.path(), bytes);
         let is_expected = match error {
             DatabaseError::Foreign(_) => is_foreign,
             DatabaseError::Damaged { .. } => !is_foreign,
@@ -162,7 +162,7 @@ fn other_files_are_refused_and_not_changed() {
         about.insert(KIND, REGISTRY).unwrap();
         about.insert(FORMAT, 2u32.to_be_bytes().as_slice()).unwrap();
     });
-    let error = refused(folder.path(), &newer);
+    let error = assert_refused(folder.path(), &newer);
     let is_expected = matches!(error, DatabaseError::Format { format: 2, .. });
     assert!(is_expected, "{error}");
 
@@ -179,23 +179,23 @@ fn other_files_are_refused_and_not_changed() {
 
 #[test]
 fn a_truncated_file_is_refused_and_not_changed() {
-    let (folder, _) = filled();
+    let (folder, _) = filled_database();
     let whole = fs::read(folder.path().join(DATABASE_FILE)).unwrap();
     for length in [9, 64, 319, 320, 4095, 4096, 5000, 8192, 12_288, 100_000] {
-        let error = refused(folder.path(), &whole[..length]);
+        let error = assert_refused(folder.path(), &whole[..length]);
         assert!(matches!(error, DatabaseError::Damaged { .. }), "{error}");
     }
-    let error = refused(folder.path(), &whole[..whole.len() - 4096]);
+    let error = assert_refused(folder.path(), &whole[..whole.len() - 4096]);
     assert!(matches!(error, DatabaseError::Damaged { .. }), "{error}");
 }
 
-/// The byte without a checksum. It says which of the last two commits is valid, and whether the
-/// file was closed. See the module documentation.
+/// Position of the byte without a checksum. This byte says which of the last two commits is valid,
+/// and whether the file was closed. See the module documentation.
 const UNCHECKED: usize = 9;
 
 #[test]
 fn a_changed_byte_is_detected_or_has_no_effect() {
-    let (folder, stored) = filled();
+    let (folder, stored) = filled_database();
     let path = folder.path().join(DATABASE_FILE);
     let whole = fs::read(&path).unwrap();
     let mut random = fastrand::Rng::with_seed(1);
@@ -211,7 +211,7 @@ fn a_changed_byte_is_detected_or_has_no_effect() {
             Ok(read) => assert!(read == stored, "byte {at}"),
             Err(error) => {
                 detected += 1;
-                refused(folder.path(), &changed);
+                assert_refused(folder.path(), &changed);
                 let is_expected = matches!(
                     error,
                     DatabaseError::Damaged { .. } | DatabaseError::Foreign(_)
@@ -225,7 +225,7 @@ fn a_changed_byte_is_detected_or_has_no_effect() {
 
 #[test]
 fn a_damaged_last_commit_is_refused_and_the_older_state_is_not_used() {
-    let (folder, before) = filled();
+    let (folder, before) = filled_database();
     let path = folder.path().join(DATABASE_FILE);
     let (database, _) = Database::open(folder.path()).unwrap();
     let mut last = Batch::new();
@@ -244,7 +244,7 @@ fn a_damaged_last_commit_is_refused_and_the_older_state_is_not_used() {
     for at in slot..slot + 128 {
         let mut changed = killed.clone();
         changed[at] ^= 1;
-        let error = refused(other.path(), &changed);
+        let error = assert_refused(other.path(), &changed);
         assert!(
             matches!(
                 error,
@@ -257,7 +257,7 @@ fn a_damaged_last_commit_is_refused_and_the_older_state_is_not_used() {
 
 #[test]
 fn damaged_bytes_never_cause_a_panic() {
-    let (folder, _) = filled();
+    let (folder, _) = filled_database();
     let path = folder.path().join(DATABASE_FILE);
     let whole = fs::read(&path).unwrap();
     for seed in 0..40 {
@@ -285,7 +285,7 @@ struct DiskState {
     synced: Vec<u8>,
     /// Writes since the last sync.
     written: Vec<(usize, Vec<u8>)>,
-    /// Number of writes and syncs that succeed before all fail.
+    /// Number of writes and syncs that succeed before all fail. `None`: all succeed.
     operations_left: Option<usize>,
 }
 

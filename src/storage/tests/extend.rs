@@ -100,10 +100,10 @@ fn two_downloads_of_one_share_in_one_folder_do_not_write_into_each_other() {
         matches!(open(&long('b')), Err(StoreError::InUse(path)) if path.ends_with(parts_file::name(&info, &long('a'))))
     );
     drop(first);
-    let left = paths_below(target.path());
+    let paths = paths_below(target.path());
     assert!(
-        !left.iter().any(|name| name.ends_with("b.part")),
-        "{left:?}"
+        !paths.iter().any(|name| name.ends_with("b.part")),
+        "{paths:?}"
     );
     open(&long('b')).unwrap();
 }
@@ -149,7 +149,7 @@ fn open_extension(sample: &Sample, destination: &Destination) -> Result<Download
     open_recorded(layout, destination, mode)
 }
 
-fn good(store: &Store) -> PieceSet {
+fn good_pieces(store: &Store) -> PieceSet {
     let never = AtomicBool::new(false);
     let pieces = store.info().lengths().all_pieces();
     verify(store, pieces, 2, &never, &|_| {}).unwrap()
@@ -165,12 +165,12 @@ fn finishing_continues_after_a_crash_between_any_two_moves() {
         {
             let download = open_extension(&sample, &destination).unwrap();
             assert_eq!(
-                good(download.store()).count(),
+                good_pieces(download.store()).count(),
                 1,
                 "the piece of the file in place"
             );
             download.write(0, &[&sample.bytes]).unwrap();
-            assert!(good(download.store()).is_full());
+            assert!(good_pieces(download.store()).is_full());
         }
         let (part, whole) = (target.path().join("x.part"), destination.path());
         for file in &files[..moved] {
@@ -180,9 +180,9 @@ fn finishing_continues_after_a_crash_between_any_two_moves() {
         }
         let download = open_extension(&sample, &destination).unwrap();
         let store = Arc::clone(download.store());
-        assert!(good(&store).is_full(), "{moved} moved");
+        assert!(good_pieces(&store).is_full(), "{moved} moved");
         assert_eq!(finish(download).unwrap(), whole);
-        assert!(good(&store).is_full());
+        assert!(good_pieces(&store).is_full());
         let paths = paths_below(target.path());
         assert_eq!(paths.len(), 7, "{paths:?}");
         assert!(paths.iter().all(|path| path.starts_with('x')), "{paths:?}");
@@ -214,10 +214,10 @@ fn leftovers_of_a_crash_between_two_steps_of_one_move_are_removed() {
         }
         assert!(undo());
         let download = open_extension(&sample, &destination).unwrap();
-        assert!(good(download.store()).is_full(), "{number}");
+        assert!(good_pieces(download.store()).is_full(), "{number}");
         finish(download).unwrap();
         assert_eq!(paths_below(target.path()).len(), 7, "{number}");
-        assert!(good(&share(&sample.info, &destination.path())).is_full());
+        assert!(good_pieces(&share(&sample.info, &destination.path())).is_full());
     }
     // A file that does not belong to the download stays.
     let target = tempfile::tempdir().unwrap();
@@ -273,7 +273,7 @@ fn an_extension_with_a_changed_file_in_place_is_not_finished() {
         // know which file is wrong, and reports none.
         assert!(
             download
-                .check_files_in_place(&good(download.store()))
+                .check_files_in_place(&good_pieces(download.store()))
                 .is_ok()
         );
         assert!(names_the_file(finish(download).unwrap_err()));

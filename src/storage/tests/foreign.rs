@@ -14,8 +14,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// A download that no record names.
-fn new(info: &Arc<Info>, destination: &Destination) -> Result<Download, StoreError> {
+/// Opens a download that no record names.
+fn open_new(info: &Arc<Info>, destination: &Destination) -> Result<Download, StoreError> {
     let layout = FileLayout::all(Arc::clone(info));
     Download::open(layout, destination, DownloadMode::New, RecordedFiles::NONE)
 }
@@ -70,7 +70,7 @@ fn a_foreign_file_is_only_read_and_the_download_takes_the_name_with_the_info_has
             part.symlink_metadata().unwrap().file_type(),
         );
         let names = paths_below(target.path());
-        let open = || new(&info, &destination(&target, "x")).unwrap();
+        let open = || open_new(&info, &destination(&target, "x")).unwrap();
         let download = open();
         assert_eq!(download.partial_name(), with_hash, "{number}");
         assert_eq!(copy_good_pieces(&download), good, "{number}");
@@ -99,7 +99,7 @@ fn a_foreign_folder_is_only_read() {
     fs::write(part.join("a"), &bytes[..100_000]).unwrap();
     fs::write(part.join("sub/big"), &bytes[100_000..700_000]).unwrap();
     let before = paths_below(&part);
-    let download = new(&info, &destination(&target, "x")).unwrap();
+    let download = open_new(&info, &destination(&target, "x")).unwrap();
     assert_eq!(copy_good_pieces(&download), 2);
     download.write(0, &[&bytes]).unwrap();
     finish(download).unwrap();
@@ -142,8 +142,8 @@ fn a_used_name_is_skipped_and_opening_fails_if_a_name_is_locked_or_no_name_is_fr
     assert_eq!(paths_below(target.path()).len(), 2);
 }
 
-/// A download of a peer whose records are lost when its process ends.
-fn without_kept_records(
+/// Opens a new download of a peer whose records are lost when its process ends.
+fn open_without_kept_records(
     layout: FileLayout,
     destination: &Destination,
 ) -> Result<Download, StoreError> {
@@ -159,6 +159,8 @@ fn without_kept_records_a_file_with_the_info_hash_in_its_name_is_continued() {
     let info = info_of_content(b"content");
     let with_hash = format!("x.{}.part", info.info_hash());
     type Prepare<'a> = &'a dyn Fn(&Path);
+    // What makes an entry with the name `with_hash`, the expected name of the partial file, and
+    // whether the download makes that file.
     let table: [(Prepare<'_>, &str, bool); 8] = [
         (&|_| {}, &with_hash, true),
         (&|part| fs::write(part, "").unwrap(), &with_hash, false),
@@ -188,7 +190,7 @@ fn without_kept_records_a_file_with_the_info_hash_in_its_name_is_continued() {
         let before = paths_below(target.path());
         let layout = || FileLayout::all(Arc::clone(&info));
         let place = destination(&target, "x");
-        let open = || without_kept_records(layout(), &place).unwrap();
+        let open = || open_without_kept_records(layout(), &place).unwrap();
         let download = open();
         assert_eq!(download.partial_name(), expected, "{number}");
         download.undo();
@@ -197,10 +199,10 @@ fn without_kept_records_a_file_with_the_info_hash_in_its_name_is_continued() {
         let download = open();
         download.make_files().unwrap();
         assert!(matches!(
-            without_kept_records(layout(), &place),
+            open_without_kept_records(layout(), &place),
             Err(StoreError::InUse(_))
         ));
-        let in_use = new(&info, &place);
+        let in_use = open_new(&info, &place);
         assert!(matches!(in_use, Err(StoreError::InUse(_))), "{number}");
         download.discard().unwrap();
         assert_eq!(paths_below(target.path()) == before, is_new, "{number}");
@@ -216,7 +218,7 @@ fn without_kept_records_a_folder_and_its_parts_file_are_continued() {
     let chosen = Arc::new(chosen);
     let open = || {
         let layout = FileLayout::chosen(Arc::clone(&info), Arc::clone(&chosen));
-        let download = without_kept_records(layout, &place).unwrap();
+        let download = open_without_kept_records(layout, &place).unwrap();
         download.make_files().unwrap();
         download
     };
@@ -236,16 +238,16 @@ fn a_parts_file_that_no_record_names_stays_unchanged() {
     let target = tempfile::tempdir().unwrap();
     let place = destination(&target, "x");
     let path = target.path().join(parts_file::name(&info, "x"));
-    let mine = vec![3; usize::try_from(info.lengths().total()).unwrap()];
-    fs::write(&path, &mine).unwrap();
+    let foreign_bytes = vec![3; usize::try_from(info.lengths().total()).unwrap()];
+    fs::write(&path, &foreign_bytes).unwrap();
     let chosen = Selection::of(&info, &["sub/big".parse().unwrap()]).unwrap();
     let layout = FileLayout::chosen(Arc::clone(&info), Arc::new(chosen));
     let refused = Download::open(layout, &place, DownloadMode::New, RecordedFiles::NONE);
     assert!(matches!(refused, Err(StoreError::Foreign(named)) if named == path));
     // A download of all files needs no parts file.
-    let download = new(&info, &place).unwrap();
+    let download = open_new(&info, &place).unwrap();
     download.make_files().unwrap();
     finish(download).unwrap();
-    assert!(fs::read(&path).unwrap() == mine);
+    assert!(fs::read(&path).unwrap() == foreign_bytes);
     assert!(!target.path().join("x.part").exists());
 }

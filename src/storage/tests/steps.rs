@@ -1,4 +1,4 @@
-//! A crash between the steps of a rename, on a file system that cannot rename in one step.
+//! How a rename to the final name is recovered after a crash has interrupted it.
 
 use crate::storage::rename::replacement_steps;
 use crate::storage::testing::{destination, finish, open_recorded, paths_below, sample, share};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 const PARTIAL: &str = "x.part";
 const ASIDE: &str = "x.part.replaced";
 
-fn set_aside() -> RenameSteps {
+fn set_aside_steps() -> RenameSteps {
     let aside = ASIDE.to_owned();
     RenameSteps::SetAside { aside }
 }
@@ -26,10 +26,10 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-/// Recovers an interrupted replacement, like the next start of the peer. Returns whether it was
-/// undone.
+/// Recovers an interrupted replacement, like the next start of the peer. Returns whether the
+/// replacement was undone.
 fn recover(place: &Destination) -> bool {
-    let recovered = recover_rename(place, PARTIAL, Layout::Folder, &set_aside()).unwrap();
+    let recovered = recover_rename(place, PARTIAL, Layout::Folder, &set_aside_steps()).unwrap();
     let undone = recovered == RecoveredRename::Undone;
     if !undone {
         remove_replaced(place, PARTIAL, Some(ASIDE), ExtraFiles::Keep);
@@ -41,9 +41,9 @@ fn recover(place: &Destination) -> bool {
 fn a_replacement_that_a_crash_interrupts_after_any_step_loses_nothing() {
     let sample = sample();
     let layout = || FileLayout::all(Arc::clone(&sample.info));
-    let all = replacement_steps(PARTIAL, "x", ASIDE);
-    for (done, interrupted_again) in (0..=all.len()).flat_map(|done| [(done, false), (done, true)])
-    {
+    let steps = replacement_steps(PARTIAL, "x", ASIDE);
+    let cases = (0..=steps.len()).flat_map(|done| [(done, false), (done, true)]);
+    for (steps_done, interrupted_again) in cases {
         let target = tempfile::tempdir().unwrap();
         let (place, whole) = (destination(&target, "x"), target.path().join("x"));
         write(&whole.join("a"), "old");
@@ -54,28 +54,29 @@ fn a_replacement_that_a_crash_interrupts_after_any_step_loses_nothing() {
         download.write(0, &[&sample.bytes]).unwrap();
         drop(download);
         let parent = Folder::open(target.path()).unwrap();
-        for step in &all[..done] {
+        for step in &steps[..steps_done] {
             step.run(&parent).unwrap();
         }
-        if interrupted_again && done == 2 {
+        if interrupted_again && steps_done == 2 {
             // The undo puts the folder back in two steps. Here a crash interrupted it after the
             // first one.
             fs::create_dir(&whole).unwrap();
         }
         let undone = recover(&place);
-        assert_eq!(undone, done < all.len(), "{done}");
+        assert_eq!(undone, steps_done < steps.len(), "{steps_done}");
         if undone {
             // Everything is as before, and the download can be finished.
-            assert_eq!(paths_below(&whole), before, "{done}");
+            assert_eq!(paths_below(&whole), before, "{steps_done}");
             assert_eq!(fs::read(whole.join("a")).unwrap(), b"old");
-            assert!(target.path().join("x.part/sub/big").exists(), "{done}");
+            let partial_file = target.path().join("x.part/sub/big");
+            assert!(partial_file.exists(), "{steps_done}");
             finish(open_recorded(layout(), &place, mode()).unwrap()).unwrap();
         }
         share(&sample.info, &whole);
         assert_eq!(fs::read(whole.join("own/notes")).unwrap(), b"mine");
-        let mut left = paths_below(target.path());
-        left.retain(|path| path != "x" && !path.starts_with("x/"));
-        assert!(left.is_empty(), "{done}: {left:?}");
+        let mut leftovers = paths_below(target.path());
+        leftovers.retain(|path| path != "x" && !path.starts_with("x/"));
+        assert!(leftovers.is_empty(), "{steps_done}: {leftovers:?}");
     }
 }
 
@@ -87,7 +88,7 @@ fn a_replaced_folder_is_not_put_back_over_something_else() {
         write(&target.path().join(file), file);
     }
     let before = paths_below(target.path());
-    let noted = set_aside();
+    let noted = set_aside_steps();
     let refused = recover_rename(&place, PARTIAL, Layout::Folder, &noted).unwrap_err();
     assert!(
         matches!(&refused, StoreError::SetAside { aside, .. } if aside.ends_with(ASIDE)),

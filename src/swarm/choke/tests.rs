@@ -81,18 +81,18 @@ impl TestSwarm {
             .copied()
             .filter(|id| self.choker.is_interested(*id))
             .collect();
-        let held = interested.iter().filter(|id| self.served.contains(id));
-        let held = held.count();
+        let active = interested.iter().filter(|id| self.served.contains(id));
+        let active_count = active.count();
         assert_eq!(
-            held,
+            active_count,
             interested.len().min(self.choker.slot_count()),
             "slots are left free, or too many peers are served"
         );
         assert!(self.served.len() <= self.choker.slot_count());
-        if held < interested.len() {
+        if active_count < interested.len() {
             assert_eq!(
                 self.served.len(),
-                held,
+                active_count,
                 "a peer that wants nothing keeps a slot"
             );
         }

@@ -27,11 +27,11 @@ pub trait Budget: Debug + Send {
     fn reserved(&self) -> u32;
 }
 
-/// What happens to a block.
+/// What becomes of a block that arrived.
 pub(super) enum BlockOutcome<B> {
     /// The block was not requested from this link.
     Unrequested,
-    /// The block is not needed any more.
+    /// The block is not needed any more. Contains its buffer.
     NotNeeded(B),
     /// The block is kept.
     Kept {
@@ -138,8 +138,8 @@ impl<B> Assembly<B> {
         BlockOutcome::Kept { cancel, completed }
     }
 
-    /// A worker has written one run of a piece that has several. Returns the hasher if the worker
-    /// is to hash the run.
+    /// A worker has written one run of a piece that has several runs. Returns the hasher if the
+    /// worker is to hash the run.
     pub(super) fn on_run_written(
         &mut self,
         run: BlockRun,
@@ -218,8 +218,11 @@ impl<B> Assembly<B> {
         for (run, blocks) in &self.pending {
             assert!(begun.contains(run), "{run:?} is pending and not begun");
             assert_eq!(blocks.len(), run.blocks as usize);
-            let here = blocks.iter().flatten().count();
-            assert!((1..blocks.len()).contains(&here), "{run:?} has {here}");
+            let arrived = blocks.iter().flatten().count();
+            assert!(
+                (1..blocks.len()).contains(&arrived),
+                "{run:?} has {arrived} blocks"
+            );
         }
     }
 }

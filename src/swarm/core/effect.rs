@@ -48,7 +48,8 @@ pub enum Effect<B> {
     Withhold,
     /// Every needed piece is owned: check whole files, and give them their final names.
     Complete,
-    /// The share has stopped for good, for this reason: leave the trackers, and record it.
+    /// The transfer has stopped for good, for this reason: leave the swarm at the trackers, and
+    /// update the record.
     Failed(String),
 }
 

@@ -41,7 +41,7 @@ pub enum ReceivedMessage<'a> {
     PeerExchange(&'a [u8]),
 }
 
-/// A breach of the protocol by the peer: its link ends.
+/// A breach of the protocol by the peer. It ends the link.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolViolation {
     /// A later bitfield lacks pieces that were announced before.

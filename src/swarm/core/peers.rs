@@ -20,12 +20,12 @@ use std::time::Duration;
 /// The number of requests that we assume a peer queues, if it does not announce a number (`reqq`,
 /// BEP 10). libtorrent and others assume the same.
 const USUAL_REQUEST_QUEUE: u32 = 250;
-/// A link over which no block moves for this long may have to make room for another.
+/// A link over which no block moves for this long may have to make room for a new link.
 const USELESS_AFTER: Duration = Duration::from_secs(5);
 /// A link that has been idle this long is replaced when the same peer connects again in the same
 /// direction.
 const LOST_AFTER: Duration = Duration::from_secs(10);
-/// Pause before two seeds call each other again. By then one of them may have lost something.
+/// Pause before two seeds call each other again. By then one of them may have lost pieces.
 const SEED_CALL_AFTER: Duration = Duration::from_secs(1_800);
 
 /// Why a link is refused.
@@ -145,7 +145,7 @@ impl Peers {
         let other = others.find(|(_, link)| link.remote().peer_id == remote.peer_id);
         #[cfg(test)]
         let other = other.filter(|_| !is_planted(Mutation::TwoLinks));
-        let Some((other, link)) = other.map(|(id, link)| (*id, link)) else {
+        let Some((other_id, other_link)) = other.map(|(id, link)| (*id, link)) else {
             let is_full = self.links.len() >= config.max_peers;
             return match is_full && !self.make_room(picker, now, effects) {
                 true => Err(LinkRefusal::Full),
@@ -154,15 +154,15 @@ impl Peers {
         };
         // Of two calls in different directions, the call of the peer with the lower id is kept.
         let is_preferred = |outgoing| outgoing == (config.own_id.0 < remote.peer_id.0);
-        let other_outgoing = link.remote().outgoing;
+        let other_outgoing = other_link.remote().outgoing;
         // If both links have the same direction, the older link is kept, unless it has been idle
         // for long: then the peer probably connects again because it has lost the older link.
-        let is_lost = other_outgoing == remote.outgoing && link.idle(now) > LOST_AFTER;
+        let is_lost = other_outgoing == remote.outgoing && other_link.idle(now) > LOST_AFTER;
         if !is_lost && (is_preferred(other_outgoing) || !is_preferred(remote.outgoing)) {
             return Err(LinkRefusal::Linked);
         }
-        self.remove_early(other, picker, now);
-        effects.push(Effect::Close(other, CloseReason::Replaced));
+        self.remove_early(other_id, picker, now);
+        effects.push(Effect::Close(other_id, CloseReason::Replaced));
         Ok(())
     }
 
@@ -274,7 +274,7 @@ impl Peers {
         true
     }
 
-    /// The peer sent addresses of others. They are kept for calls if we fetch.
+    /// The peer sent addresses of other peers. If we fetch, we keep them, to call them later.
     ///
     /// # Errors
     /// The messages come too often, or the message is malformed.
@@ -329,14 +329,14 @@ impl Peers {
         let is_available = we_serve && picker.owned().contains(block.piece());
         #[cfg(test)]
         let is_available = is_available || is_planted(Mutation::UnownedServed);
-        let theirs = picker.pieces_of(id).map_or(0, PieceSet::count);
+        let peer_piece_count = picker.pieces_of(id).map_or(0, PieceSet::count);
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
         let is_served = self.choker.is_served(id);
         #[cfg(test)]
         let is_served = is_served || is_planted(Mutation::ChokedServed);
-        if is_available && (is_served || link.admit_choked_request(block, theirs)) {
+        if is_available && (is_served || link.admit_choked_request(block, peer_piece_count)) {
             effects.push(Effect::Serve(id, block));
         } else if link.remote().fast {
             effects.push(Effect::Send(id, OutgoingMessage::Reject(block)));
@@ -373,8 +373,8 @@ impl Peers {
         effects.extend(informed.map(|(id, _)| Effect::SendUploadOnly(*id)));
     }
 
-    /// Records the traffic of every link. Returns whether a rate limit stops us from reading from
-    /// some link now.
+    /// Records the traffic of every link, and closes each link whose peer does not read. Returns
+    /// whether a rate limit stops us from reading from some link now.
     pub(super) fn observe<B>(
         &mut self,
         activity: impl Fn(LinkId) -> LinkActivity,
@@ -425,7 +425,7 @@ impl Peers {
     }
 
     /// Sends the peer exchange messages that are due.
-    pub(super) fn exchange<B>(
+    pub(super) fn send_exchange_messages<B>(
         &mut self,
         picker: &Picker,
         now: Duration,
@@ -438,8 +438,9 @@ impl Peers {
         }
     }
 
-    /// Calls the addresses that are due, up to the number of free places. A download that gets
-    /// nothing for a while also calls when all places are taken: one of its links will make room.
+    /// Calls the addresses that are due, up to the number of free places. A download that has been
+    /// idle for [`USELESS_AFTER`] also calls when all places are taken: one of its links will make
+    /// room. `idle` is the time that `Progress::idle` returns, or `None` if we do not fetch.
     pub(super) fn connect<B>(
         &mut self,
         config: &SwarmConfig,

@@ -20,6 +20,7 @@ pub(super) struct PickerLink {
     pub(super) announced: bool,
     /// The number of the peer's pieces that are wanted here.
     wanted: u32,
+    /// Whether the peer chokes us.
     pub(super) choked: bool,
     /// Pieces that we may request while the peer chokes us.
     allowed: Vec<PieceIndex>,
@@ -32,7 +33,7 @@ pub(super) struct PickerLink {
 }
 
 impl PickerLink {
-    /// A link that chokes us and has announced no piece.
+    /// A link to a peer that chokes us and has announced no piece.
     pub(super) fn new(id: LinkId, lengths: &Lengths, largest_window: u32) -> Self {
         Self {
             id,
@@ -94,12 +95,12 @@ impl PickerLink {
         self.next_in_range = self.next_in_range.map(|_| piece.number() + 1);
     }
 
-    /// The peer announced all its pieces. `wanted` of them are wanted here.
+    /// The peer announced all its pieces. `wanted` is the number of them that are wanted here.
     pub(super) fn set_pieces(&mut self, pieces: PieceSet, wanted: u32) {
         (self.pieces, self.wanted, self.announced) = (pieces, wanted, true);
     }
 
-    /// The peer announced one piece. Returns whether that is new.
+    /// The peer announced one piece. Returns whether this piece is new.
     pub(super) fn add_piece(&mut self, piece: PieceIndex, is_wanted: bool) -> bool {
         self.announced = true;
         let is_new = self.pieces.insert(piece);

@@ -1,4 +1,5 @@
-//! All pieces of a share: owned, waiting or active; and which blocks to request from a link next.
+//! All pieces of a share: not needed, waiting to be fetched, active or owned; and which blocks to
+//! request from a link next.
 
 use super::link::PickerLink;
 use crate::swarm::LinkId;
@@ -14,9 +15,9 @@ use std::time::Duration;
 /// Who is to blame for a piece that did not verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// All of it came from this link, which is proven to send bad data.
+    /// All blocks of the piece came from this link, which is proven to send bad data.
     Proven(LinkId),
-    /// It came from several links. It will be fetched again from one link alone.
+    /// The blocks came from several links. The piece will be fetched again from one link alone.
     Unclear,
 }
 
@@ -27,7 +28,7 @@ pub(super) struct Pieces {
     pub(super) owned: PieceSet,
     /// Pieces that the download needs, owned or not. The others are not fetched.
     needed: PieceSet,
-    /// The number of needed pieces that are not owned.
+    /// The number of wanted pieces: needed, and not owned.
     pub(super) missing: u32,
     /// No piece before this one waits.
     first_waiting: u32,
@@ -66,15 +67,15 @@ impl Pieces {
         }
     }
 
-    /// Whether the piece is needed and missing.
+    /// Whether the piece is needed and not owned.
     pub(super) fn wants(&self, piece: PieceIndex) -> bool {
         self.needed.contains(piece) && !self.owned.contains(piece)
     }
 
     /// How many of these pieces are wanted.
     pub(super) fn wanted_of(&self, pieces: &PieceSet) -> u32 {
-        let missing = self.lengths.all_pieces().filter(|piece| self.wants(*piece));
-        missing.filter(|piece| pieces.contains(*piece)).count() as u32
+        let wanted = self.lengths.all_pieces().filter(|piece| self.wants(*piece));
+        wanted.filter(|piece| pieces.contains(*piece)).count() as u32
     }
 
     /// Whether every block of an active piece has arrived.
@@ -89,11 +90,11 @@ impl Pieces {
         active.is_some_and(|active| active.awaits(link, range.number()))
     }
 
-    /// Missing pieces that no link has and whose blocks have not all arrived. The caller makes sure
+    /// Wanted pieces that no link has and whose blocks have not all arrived. The caller makes sure
     /// that no link is to a seed, because links to seeds are not counted.
     pub(super) fn unavailable(&self) -> impl Iterator<Item = PieceIndex> {
-        let missing = self.lengths.all_pieces().filter(|piece| self.wants(*piece));
-        missing.filter(|piece| self.rarity.availability(*piece) == 0 && !self.all_arrived(*piece))
+        let wanted = self.lengths.all_pieces().filter(|piece| self.wants(*piece));
+        wanted.filter(|piece| self.rarity.availability(*piece) == 0 && !self.all_arrived(*piece))
     }
 
     /// A link has these pieces, but not every piece.
@@ -121,7 +122,7 @@ impl Pieces {
     /// A link has one more piece. `is_full`: it has all pieces now.
     pub(super) fn add_piece_of_link(&mut self, piece: PieceIndex, is_full: bool) {
         if is_full {
-            // Links to seeds are not counted: the other pieces of this link count no longer.
+            // Links to seeds are not counted. So the other pieces of this link no longer count.
             for other in self.lengths.all_pieces().filter(|other| *other != piece) {
                 self.rarity.decrease(other, &mut self.rng);
             }
@@ -271,8 +272,8 @@ impl Pieces {
         }
     }
 
-    /// Takes up to `count` free blocks of the first open piece that suits. Returns whether there is
-    /// such a piece.
+    /// Takes up to `count` free blocks of the first open piece that `link` may fetch and for which
+    /// `suits` is true. Returns whether there is such a piece.
     pub(super) fn take_free(
         &mut self,
         link: &PickerLink,

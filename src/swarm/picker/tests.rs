@@ -169,8 +169,8 @@ fn the_latest_of_many_suggested_pieces_comes_first() {
     assert_eq!(blocks[0].piece(), piece(999));
 }
 
-/// Fetches everything from one honest link, a block at a time. Returns the pieces in the order in
-/// which they were begun.
+/// Fetches everything from one link, which delivers each requested block at once. Returns the
+/// pieces in the order in which they were begun.
 fn fetch_all(picker: &mut Picker, id: LinkId) -> Vec<u32> {
     let mut begun = Vec::new();
     for second in 1.. {

@@ -15,6 +15,7 @@ const SOCKET_BUFFERS: u64 = 256 << 10;
 /// One direction of a connection.
 #[derive(Debug)]
 pub(super) struct Direction {
+    /// Bytes per second.
     rate: u64,
     delay: Duration,
     content: Content,
@@ -23,7 +24,7 @@ pub(super) struct Direction {
     messages: Vec<Packet>,
     blocks: VecDeque<BlockRange>,
     /// Since when the writer has been busy with one write.
-    busy: Option<Duration>,
+    busy_since: Option<Duration>,
     last_arrival: Duration,
     /// Bytes of blocks sent, and the time at which the write of the latest block ends.
     sent: (u64, Duration),
@@ -49,7 +50,7 @@ impl Direction {
             room: (!peer_reads).then_some(SOCKET_BUFFERS),
             messages: Vec::new(),
             blocks: VecDeque::new(),
-            busy: None,
+            busy_since: None,
             last_arrival: Duration::ZERO,
             sent: (0, Duration::ZERO),
         }
@@ -71,7 +72,7 @@ impl Direction {
             sent,
             last_sent,
             paused: false,
-            unread_for: self.busy.map_or(Duration::ZERO, |since| now - since),
+            unread_for: self.busy_since.map_or(Duration::ZERO, |since| now - since),
         }
     }
 
@@ -112,13 +113,13 @@ impl Direction {
 
     /// The writer is free again.
     pub(super) fn on_written(&mut self) {
-        self.busy = None;
+        self.busy_since = None;
     }
 
     /// Begins to write all queued messages and one block, if the writer is free and anything is
     /// queued.
     pub(super) fn begin_write(&mut self, now: Duration) -> Option<Write> {
-        if self.busy.is_some() || self.messages.is_empty() && self.blocks.is_empty() {
+        if self.busy_since.is_some() || self.messages.is_empty() && self.blocks.is_empty() {
             return None;
         }
         let mut packets = std::mem::take(&mut self.messages);
@@ -126,7 +127,7 @@ impl Direction {
         packets.extend(block.map(|range| Packet::Block(range, self.content)));
         let bytes: u64 = packets.iter().map(Packet::bytes).sum();
         let takes = Duration::from_secs_f64(bytes as f64 / self.rate as f64);
-        self.busy = Some(now);
+        self.busy_since = Some(now);
         if let Some(block) = block {
             self.sent = (self.sent.0 + u64::from(block.length()), now + takes);
         }

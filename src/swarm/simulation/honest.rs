@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// Interval between ticks.
 const TICK: Duration = Duration::from_millis(100);
-/// How long a worker takes to write or hash a run.
+/// The shortest time that a worker takes to write or hash a run.
 const WORK: Duration = Duration::from_millis(3);
 /// How long files take to get their final names.
 const FINISHING: Duration = Duration::from_millis(150);
@@ -82,12 +82,12 @@ impl HonestPeer {
         self.complete_at
     }
 
-    /// The peer learns the address of another.
+    /// The peer learns the address of another peer.
     pub(super) fn learn(&mut self, peer: PeerNumber) {
         self.core.contacts_mut().add(Network::address(peer));
     }
 
-    /// The files of the peer were checked.
+    /// Starts the peer, with the result of the check of its files.
     pub(super) fn begin(&mut self, checked: CheckResult, env: &mut Environment) {
         self.core.begin(checked, env.events.now());
         self.carry_out_effects(env);

@@ -1,14 +1,14 @@
-//! For each planted fault there is a small simulation in which a property fails.
+//! Mutation tests: for each planted fault, a small simulation fails.
 
 use super::plan::Plan;
 use super::runner::Simulation;
 use crate::swarm::mutation::{Mutation, with_planted};
 use std::panic::catch_unwind;
 
-/// The largest number of simulations that are tried.
+/// The maximum number of simulations that are tried for each fault.
 const SEEDS: u64 = 1_000;
 
-/// Panics unless the fault is caught.
+/// Panics unless a simulation with the fault fails.
 fn assert_caught(mutation: Mutation) {
     let fails = |seed: &u64| {
         let plan = Plan::small(*seed);

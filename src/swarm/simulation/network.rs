@@ -148,7 +148,7 @@ impl Network {
         events.after(delay, Event::Called(self.connections.len() - 1));
     }
 
-    /// The called peer answers a call.
+    /// The called peer answers a call: it admits the connection, or refuses it.
     pub(super) fn answer(
         &mut self,
         connection: ConnectionNumber,

@@ -212,7 +212,7 @@ impl Rogue {
             Misbehaviour::Greedy => {
                 self.send_all(&Packet::Short(OutgoingMessage::Interested), env);
                 for piece in self.lengths.all_pieces().take(100) {
-                    let block = self.lengths.block(piece, 0).expect("each piece has one");
+                    let block = self.lengths.block(piece, 0).expect("no piece is empty");
                     self.send_all(&Packet::Short(OutgoingMessage::Request(block)), env);
                 }
                 env.events

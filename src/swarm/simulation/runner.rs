@@ -22,18 +22,19 @@ const MAX_UNREAD: Duration = Duration::from_secs(20);
 /// The largest number of requests in flight on one link.
 const LARGEST_WINDOW: u32 = 512;
 
-/// A peer.
+/// A peer of the simulation.
 #[derive(Debug)]
 enum Peer {
     Honest(Box<HonestPeer>),
     Rogue(Rogue),
 }
 
-/// A simulation.
+/// A simulation that was built from a [`Plan`].
 #[derive(Debug)]
 pub(super) struct Simulation {
     peers: Vec<Peer>,
     env: Environment,
+    /// The virtual time within which every honest peer must be complete.
     bound: Duration,
 }
 
@@ -67,8 +68,8 @@ impl Simulation {
         }
     }
 
-    /// Runs until every honest peer is complete, and a while longer. Checks that nothing is left
-    /// over. Returns the time at which the last peer became complete.
+    /// Runs until every honest peer is complete, and then for [`AFTERMATH`]. Checks that no request
+    /// or buffer is left over. Returns the virtual time at which the last peer became complete.
     pub(super) fn run(&mut self) -> Duration {
         let mut end = None;
         while end.is_none_or(|end| self.env.events.now() < end + AFTERMATH) {
@@ -101,7 +102,7 @@ impl Simulation {
         })
     }
 
-    /// An honest peer.
+    /// The honest peer with this number. Panics if the peer is a rogue.
     pub(super) fn peer(&self, number: PeerNumber) -> &HonestPeer {
         match &self.peers[number] {
             Peer::Honest(peer) => peer,

@@ -13,7 +13,7 @@ const PIECE: i64 = 512 << 10;
 /// Bytes a second. A block takes 200 us.
 const RATE: u64 = 80_000_000;
 
-/// A share of this many MiB, with one downloader and the other peers.
+/// A simulation with a share of `mib` MiB, one downloader and `others`.
 fn simulation(
     mib: u64,
     others: impl IntoIterator<Item = PeerPlan>,
@@ -67,7 +67,7 @@ fn outside_endgame_no_block_is_requested_twice() {
     // The checker has found no repeated request outside endgame. Endgame adds only a few.
     assert!(
         requested <= blocks + again && again < 64,
-        "{requested} for {blocks}, {again} again"
+        "{requested} requests for {blocks} blocks, {again} of them repeated"
     );
 }
 
@@ -90,7 +90,7 @@ fn peers_that_choke_again_and_again_do_not_stall_a_download() {
             ..rogue(Misbehaviour::Choking(pause))
         };
         let took = simulation(4, vec![choking; 2], 5).run();
-        // The two peers send 256 blocks, eight at a time each.
+        // Each of the two peers sends about 128 blocks, and pauses after every eight blocks.
         assert!(took < 16 * pause + Duration::from_secs(1), "{took:?}");
     }
     let choking = rogue(Misbehaviour::Choking(Duration::from_secs(3_600)));

@@ -1,4 +1,4 @@
-//! Simulations, each drawn from the seed of a random number generator.
+//! Runs simulations whose plans are drawn from the seed of a random number generator.
 //!
 //! The seed of a failing simulation is printed.
 //! `PIECEFUL_SEED=N cargo test --lib swarm::simulation::schedules` replays it. The long mode is
@@ -14,23 +14,23 @@ struct PrintSeedOnFailure(&'static str, u64);
 impl Drop for PrintSeedOnFailure {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!("the {} simulation of seed {} fails", self.0, self.1);
+            println!("the {} simulation with seed {} fails", self.0, self.1);
         }
     }
 }
 
 /// The seeds to run: only the seed in `PIECEFUL_SEED` if it is set. Otherwise the seeds from 0 on:
-/// `PIECEFUL_SCHEDULES` is their number, or `usual` if it is not set.
-fn seeds(usual: u64) -> std::ops::Range<u64> {
+/// `PIECEFUL_SCHEDULES` is their number, or `default_count` if it is not set.
+fn seeds(default_count: u64) -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     match number("PIECEFUL_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("PIECEFUL_SCHEDULES").unwrap_or(usual),
+        None => 0..number("PIECEFUL_SCHEDULES").unwrap_or(default_count),
     }
 }
 
-fn run_small_simulations(usual: u64) {
-    for seed in seeds(usual) {
+fn run_small_simulations(default_count: u64) {
+    for seed in seeds(default_count) {
         let _print = PrintSeedOnFailure("small", seed);
         Simulation::new(&Plan::small(seed)).run();
     }
@@ -48,10 +48,10 @@ fn in_many_small_simulations_every_peer_becomes_complete() {
 }
 
 /// Runs simulations of two hundred peers. No download starves while others finish: each ends within
-/// 2 x (M + A). M is the time that the median download takes. A is the time in which this download
-/// could fetch everything over one of its own connections.
-fn run_large_simulations(usual: u64) {
-    for seed in seeds(usual) {
+/// 2 x (M + A). M is the time that the median download takes. A is the size of the share divided by
+/// the rate of one connection of the downloading peer.
+fn run_large_simulations(default_count: u64) {
+    for seed in seeds(default_count) {
         let _print = PrintSeedOnFailure("large", seed);
         let plan = Plan::large(seed);
         let mut simulation = Simulation::new(&plan);
@@ -71,9 +71,9 @@ fn run_large_simulations(usual: u64) {
         );
         assert!(downloads >= 140);
         for (end, alone) in ends {
-            let fair = 2 * (median + alone);
+            let limit = 2 * (median + alone);
             assert!(
-                end <= fair,
+                end <= limit,
                 "a download took {end:?}, more than twice the sum of {median:?} and {alone:?}"
             );
         }

@@ -4,7 +4,7 @@
 //! A report is valid for a limited time, and the publisher repeats it. Reports are kept in memory,
 //! and a peer sends them to every tracker, like announces.
 //!
-//! Locks: `reports`, for one request.
+//! Locks: a thread may lock `reports` while it reads the registry, but not the reverse.
 
 use super::{RequestContext, from_refusal};
 use crate::system::lock;
@@ -36,8 +36,8 @@ impl ChangedShares {
         Self { store, reports }
     }
 
-    /// Stores the reports about shares that the user published, and returns all reports of the
-    /// group. Only members may ask.
+    /// Stores the reports about shares that the user published. Returns up to [`MAX_PAGE`] reported
+    /// shares of the group. Only members may ask.
     pub(super) fn exchange(
         &self,
         context: &RequestContext<'_>,

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/// The number of characters of a code, without dashes.
 const CHARACTERS: usize = 16;
 
 /// How long an invite is valid.
@@ -19,8 +20,8 @@ pub const INVITE_LIFETIME: Duration = Duration::from_secs(7 * 86_400);
 #[derive(Clone, PartialEq, Eq)]
 pub struct InviteCode([u8; 10]);
 
-/// The text is not an invite code. The error does not contain the text, because that may be a code
-/// with a typing error.
+/// The text is not an invite code. The error does not contain the text, because the text may be a
+/// code with a typing error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an invite code has {CHARACTERS} letters and digits, as in ABCD-EFGH-JKMN-PQRS")]
 pub struct InviteCodeError;

@@ -51,6 +51,7 @@ pub(in crate::tracker) struct ControlSession {
     arrived: Vec<u8>,
     /// A request that waits for its turn.
     request: Option<AccessRequestMessage>,
+    /// Whether the peer has shown a valid token.
     has_login: bool,
     /// The hints for the peer, if it has asked for them.
     watch: Option<Watch>,
@@ -155,7 +156,8 @@ impl ControlSession {
         }
     }
 
-    /// The next request, if it has arrived whole.
+    /// Takes the next request from `arrived`, if it has arrived whole. If the bytes are not a
+    /// request, replies with an error and returns `None`.
     fn next_request(&mut self) -> Result<Option<AccessRequestMessage>, ControlConnectionError> {
         let cap = match self.has_login {
             true => MAX_FRAME,
@@ -223,8 +225,8 @@ impl ControlSession {
         self.reply(&reply, Stage::Reply).map(Some)
     }
 
-    /// Sends a hint if one waits and nothing else is under way. Returns whether it did, or `None`
-    /// if the connection must end.
+    /// Sends a hint if one waits and nothing else is under way. Returns whether it sent a hint, or
+    /// `None` if the connection must end.
     fn send_hint(&mut self) -> Result<Option<bool>, ControlConnectionError> {
         let is_idle = self.stage == Stage::Idle && self.arrived.is_empty();
         let Some(watch) = self.watch.as_ref().filter(|_| is_idle) else {
@@ -241,7 +243,7 @@ impl ControlSession {
     }
 
     /// Whether the peer has closed the connection, as far as is known without waiting. If other
-    /// requests arrived before the close, it is detected only after they have been read.
+    /// requests arrived before the close, the close is detected only after they have been read.
     fn has_ended(&mut self, scratch: &mut [u8]) -> bool {
         if !self.arrived.is_empty() {
             return false;
@@ -260,7 +262,7 @@ impl ControlSession {
         Ok(())
     }
 
-    /// Passes a frame to TLS, which keeps what the socket does not take at once.
+    /// Encrypts a frame. A later [`NonblockingTls::flush`] sends it.
     fn send(&mut self, body: &[u8]) -> Result<(), ControlConnectionError> {
         let mut frame = Vec::with_capacity(frame::HEADER_LENGTH + body.len());
         frame::encode(body, MAX_FRAME, &mut frame)?;
@@ -337,8 +339,8 @@ fn full_reply(id: u32, full: Full) -> AccessReplyMessage {
 
 /// The reply to bytes that are not a request. The connection is closed after it.
 fn bad_request_reply(body: &[u8], error: &ControlError) -> Vec<u8> {
-    // The bytes may be a request of a closed run's client. It understands only the replies of
-    // closed runs.
+    // The bytes may be a request of a closed run's client. Such a client understands only the
+    // replies of closed runs.
     if let Some(answer) = no_run_answer(body) {
         return answer;
     }

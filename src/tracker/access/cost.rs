@@ -1,5 +1,5 @@
-//! The processor time of an announce in groups of few and of many members: a request is decoded and
-//! answered, and its reply is encoded. `benches/README.md` has figures.
+//! Measures the processor time of an announce in groups of few and of many members: the time to
+//! decode and answer the request, and to encode the reply. `benches/README.md` has figures.
 
 use super::{AccessSettings, Login, Registrar, Registration};
 use crate::certificate::Authority;
@@ -77,7 +77,7 @@ impl Tracker {
         }
     }
 
-    /// The announce of a member to some swarms, as it arrives.
+    /// The announce of a member to some swarms, encoded as a request.
     fn request(&self, member: u32, swarms: impl Iterator<Item = u32>) -> Vec<u8> {
         let announce = |swarm| SwarmAnnounce {
             info_hash: info_hash(swarm),
@@ -106,8 +106,8 @@ impl Tracker {
         self.registrar.answer(request, from, None).encode()
     }
 
-    /// The median processor time to answer an announce to the first `swarms` swarms, and the length
-    /// of the reply and the number of addresses in it.
+    /// The median processor time to answer an announce to the first `swarms` swarms, the length of
+    /// the reply in bytes, and the number of addresses in it.
     fn time(&self, swarms: u32) -> (Duration, usize, usize) {
         let request = self.request(0, 0..swarms);
         let mut times: Vec<Duration> = Vec::new();

@@ -1,6 +1,6 @@
 //! The users who have left a group lately. The tracker's answer to an announce lists them.
 //!
-//! Locks: `known`, to read or change the map. It is not held while the registry is read.
+//! Locks: `groups`, to read or change the map. It is not held while the registry is read.
 
 use crate::system::{lock, since_1970};
 use crate::tracker::registry::{Label, RowId};
@@ -10,13 +10,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Former members are reported to the others until their last certificate has expired, and for this
-/// time longer, because clocks differ.
+/// A former member is reported for the lifetime of a certificate, and for this time longer, because
+/// clocks differ.
 const CLOCK_MARGIN: Duration = Duration::from_secs(3600);
-/// For this time the former members of a group are not looked up again, unless somebody leaves it.
+/// Time after which the former members of a group are looked up again, even if the group's number
+/// `ended` has not changed.
 const LOOK_UP_AFTER: Duration = Duration::from_secs(1);
-/// The most groups whose former members are kept.
-const MAX_KNOWN: usize = 1_000;
+/// The most groups whose looked-up former members are kept.
+const MAX_GROUPS: usize = 1_000;
 
 /// The former members of groups.
 #[derive(Debug)]
@@ -24,13 +25,13 @@ pub(super) struct FormerMembers {
     store: Arc<RegistryStore>,
     /// How long the certificate of a member is valid.
     certificate_lifetime: Duration,
-    known: Mutex<HashMap<RowId, Known>>,
+    groups: Mutex<HashMap<RowId, LookedUp>>,
 }
 
-/// The former members of one group.
+/// The result of a look-up: the former members of one group.
 #[derive(Debug)]
-struct Known {
-    looked_up: Instant,
+struct LookedUp {
+    at: Instant,
     /// The group's change number `ended`, read just before the look-up. If the group has another
     /// one now, a member may have left since.
     ended_number: u64,
@@ -42,7 +43,7 @@ impl FormerMembers {
         Self {
             store,
             certificate_lifetime,
-            known: Mutex::default(),
+            groups: Mutex::default(),
         }
     }
 
@@ -53,27 +54,27 @@ impl FormerMembers {
             .store
             .read(|registry| registry.change_numbers(group))
             .ended;
-        let is_fresh = |known: &Known| known.looked_up.elapsed() < LOOK_UP_AFTER;
-        let mut all = lock(&self.known);
-        if let Some(known) = all.get(&group)
-            && known.ended_number == ended_number
-            && is_fresh(known)
+        let is_fresh = |looked_up: &LookedUp| looked_up.at.elapsed() < LOOK_UP_AFTER;
+        let mut groups = lock(&self.groups);
+        if let Some(looked_up) = groups.get(&group)
+            && looked_up.ended_number == ended_number
+            && is_fresh(looked_up)
         {
-            return known.users.clone();
+            return looked_up.users.clone();
         }
-        drop(all);
-        let (looked_up, users) = (Instant::now(), self.look_up(group));
-        let known = Known {
-            looked_up,
+        drop(groups);
+        let (at, users) = (Instant::now(), self.look_up(group));
+        let looked_up = LookedUp {
+            at,
             ended_number,
             users: users.clone(),
         };
-        all = lock(&self.known);
-        if all.len() >= MAX_KNOWN {
-            all.retain(|_, known| is_fresh(known));
+        groups = lock(&self.groups);
+        if groups.len() >= MAX_GROUPS {
+            groups.retain(|_, looked_up| is_fresh(looked_up));
         }
-        if all.len() < MAX_KNOWN {
-            all.insert(group, known);
+        if groups.len() < MAX_GROUPS {
+            groups.insert(group, looked_up);
         }
         users
     }

@@ -64,8 +64,11 @@ struct State {
 struct Watching {
     account: RowId,
     handle: ConnectionHandle,
+    /// The changed groups that wait for a hint.
     groups: BTreeSet<RowId>,
+    /// The addresses of new peers that wait for a hint, for each swarm.
     swarms: BTreeMap<InfoHash, Vec<SocketAddr>>,
+    /// Whether news for the user waits for a hint: see [`Hint::has_news`].
     has_news: bool,
     /// The swarms for which the connection is in [`State::lacking`].
     lacks: BTreeSet<InfoHash>,
@@ -120,8 +123,8 @@ impl Hints {
         self.threads.wait();
     }
 
-    /// From now on, the connection of `handle` gets the hints for this login. A first hint is ready
-    /// at once. It names all groups of the account, at most [`MAX_PAGE`].
+    /// From now on, the connection of `handle` gets the hints for this login. Hints about all
+    /// groups of the account, at most [`MAX_PAGE`], are ready at once.
     pub(super) fn watch(self: &Arc<Self>, login: Login, handle: ConnectionHandle) -> Watch {
         let groups = self.store.read(|registry| {
             let groups = registry.groups_of(login.account, None, MAX_PAGE).items;
@@ -236,8 +239,8 @@ impl fmt::Debug for Hints {
 }
 
 impl State {
-    /// Adds something to what waits for all connections of these accounts. `add` returns whether it
-    /// is new.
+    /// Calls `add` for each connection of these accounts. `add` returns whether it added something
+    /// that did not wait before. If so, the connection's handle is pushed to `woken`.
     fn add(
         &mut self,
         accounts: &[RowId],
@@ -272,8 +275,8 @@ impl Watch {
         self.login == *login
     }
 
-    /// Takes what waits for the connection, without the groups in which the user is not a member
-    /// any more.
+    /// Takes what waits for the connection, but at most [`MAX_HINTED`] groups. Drops the groups in
+    /// which the user is no longer a member.
     pub(in crate::tracker) fn take(&self) -> Waiting {
         if self.hints.logins.check_login(&self.login).is_err() {
             return Waiting::LoginEnded;

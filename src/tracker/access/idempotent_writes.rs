@@ -77,7 +77,8 @@ impl IdempotentWrites {
         Ok(AccessAnswer::Done)
     }
 
-    /// Executes an operation and stores a receipt of it. Refuses if the receipt already exists.
+    /// Executes an operation and stores its receipt. Refuses if the receipt already exists. `what`
+    /// is the line for the log.
     pub(super) fn write_once(
         &self,
         key: &IdempotencyKey,
@@ -98,8 +99,8 @@ impl IdempotentWrites {
         Ok(durability)
     }
 
-    /// How durable the write is, if it was made before; otherwise `None`. If this tracker made the
-    /// write, this also renews the receipt.
+    /// How durable the write is, if it was made before; otherwise `None`. Renews the receipt if
+    /// this tracker made the write. `what` describes the command in the log.
     pub(super) fn confirm_previous(
         &self,
         key: &IdempotencyKey,

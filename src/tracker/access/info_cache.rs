@@ -2,8 +2,8 @@
 //!
 //! Only one dictionary is kept in memory: the one that was read last. Peers request its parts one
 //! after the other. Only one dictionary is read from the disk at a time. A thread that copies a
-//! part of an earlier dictionary still holds that dictionary for this moment. Apart from that, the
-//! memory does not grow with the number of peers.
+//! part of a dictionary keeps that dictionary in memory until the copy is made, even if the cache
+//! drops it. Apart from that, the memory does not grow with the number of peers.
 
 use crate::system::lock;
 use crate::torrent::InfoHash;

@@ -1,7 +1,8 @@
 //! Connects to the port of a peer that asks whether it can be reached.
 //!
 //! Only the address that the request comes from is tried, so no peer can make this tracker connect
-//! to another machine. Checks are few: four per address and sixteen in all within two seconds.
+//! to another machine. At most four checks per address prefix and sixteen in total begin
+//! within two seconds.
 //!
 //! Locks: `recent`, for a look-up and an insertion, never while connecting.
 
@@ -67,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn checks_are_few_per_address_and_in_all() {
+    fn checks_are_limited_per_address_and_in_total() {
         let checks = PortChecks::default();
         let prefix = |last: u8| AddressPrefix::of(IpAddr::from([10, 0, 0, last]));
         let start = Instant::now();

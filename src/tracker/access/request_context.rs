@@ -11,7 +11,7 @@ pub(super) struct RequestContext<'a> {
     pub(super) login: &'a Login,
     pub(super) token: &'a Token,
     pub(super) from: IpAddr,
-    /// Whether a write of this request is not yet stored at another tracker.
+    /// Whether the durability of some write of this request is [`Durability::OnlyHere`].
     only_here: Cell<bool>,
 }
 
@@ -43,6 +43,7 @@ impl<'a> RequestContext<'a> {
 
 /// The result of a request.
 pub(super) struct CompletedRequest {
+    /// The new token of the login, if its renewal was due.
     pub(super) renewed: Option<Token>,
     pub(super) answer: AccessAnswer,
     pub(super) durability: Durability,

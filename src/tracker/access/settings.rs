@@ -17,8 +17,9 @@ pub enum Registration {
 pub struct AccessSettings {
     /// Who may create an account.
     pub registration: Registration,
-    /// The interval between two announces of a pieceful peer. A peer that misses two announces is
-    /// dropped.
+    /// The usual interval between two announces of a pieceful peer. The tracker sends a longer one
+    /// if very many machines are connected, or if one address has many peers. A peer that misses
+    /// two announces is dropped.
     pub announce_interval: Duration,
     /// How long the certificate of a member is valid.
     pub certificate_lifetime: Duration,

@@ -33,7 +33,7 @@ const LONGEST_WAIT_PER_USER: Duration = Duration::from_secs(30);
 const FORGET_AFTER: Duration = Duration::from_secs(900);
 /// The maximum number of entries of each kind.
 const MAX_ENTRIES: usize = 10_000;
-/// Only the first characters of a user name are used as a key.
+/// Number of characters of a user name that are used as a key: the first ones.
 const KEY_CHARACTERS: usize = 100;
 
 /// Failed and successful log-ins. Times are since any fixed moment.
@@ -42,7 +42,8 @@ pub(super) struct Throttle {
     pairs: Counters<(String, AddressPrefix)>,
     addresses: Counters<AddressPrefix>,
     users: Counters<String>,
-    /// Pairs that have logged in. They do not expire.
+    /// Pairs that have logged in. They do not expire, but the oldest one is dropped when there are
+    /// more than [`MAX_ENTRIES`].
     logged_in: Counters<(String, AddressPrefix)>,
 }
 
@@ -110,7 +111,7 @@ fn pair(user: &str, address: IpAddr) -> (String, AddressPrefix) {
     (Throttle::key_name(user), AddressPrefix::of(address))
 }
 
-/// A count for each key. The most recently changed counts are kept.
+/// A count for each key. At most [`MAX_ENTRIES`] counts are kept: the most recently changed ones.
 #[derive(Debug)]
 struct Counters<K> {
     entries: HashMap<K, Counter>,
@@ -120,7 +121,7 @@ struct Counters<K> {
 #[derive(Clone, Copy, Debug)]
 struct Counter {
     count: u32,
-    last: Duration,
+    changed_at: Duration,
 }
 
 impl<K> Default for Counters<K> {
@@ -136,7 +137,7 @@ impl<K: Clone + Eq + Hash + Ord> Counters<K> {
     fn increment(&mut self, key: K, now: Duration) {
         let before = self.forget(&key);
         let count = before
-            .filter(|counter| now.saturating_sub(counter.last) < FORGET_AFTER)
+            .filter(|counter| now.saturating_sub(counter.changed_at) < FORGET_AFTER)
             .map_or(0, |counter| counter.count);
         if self.entries.len() >= MAX_ENTRIES
             && let Some((_, oldest)) = self.by_age.pop_first()
@@ -145,7 +146,7 @@ impl<K: Clone + Eq + Hash + Ord> Counters<K> {
         }
         let counter = Counter {
             count: count.saturating_add(1),
-            last: now,
+            changed_at: now,
         };
         self.by_age.insert((now, key.clone()));
         self.entries.insert(key, counter);
@@ -153,13 +154,14 @@ impl<K: Clone + Eq + Hash + Ord> Counters<K> {
 
     fn forget(&mut self, key: &K) -> Option<Counter> {
         let (key, counter) = self.entries.remove_entry(key)?;
-        self.by_age.remove(&(counter.last, key));
+        self.by_age.remove(&(counter.changed_at, key));
         Some(counter)
     }
 
     fn recent_count(&self, key: &K, now: Duration) -> u32 {
         let counter = self.entries.get(key);
-        let recent = counter.filter(|counter| now.saturating_sub(counter.last) < FORGET_AFTER);
+        let recent =
+            counter.filter(|counter| now.saturating_sub(counter.changed_at) < FORGET_AFTER);
         recent.map_or(0, |counter| counter.count)
     }
 
@@ -174,7 +176,7 @@ impl<K: Clone + Eq + Hash + Ord> Counters<K> {
         let Some(counter) = self.entries.get(key) else {
             return Duration::ZERO;
         };
-        let elapsed = now.saturating_sub(counter.last);
+        let elapsed = now.saturating_sub(counter.changed_at);
         match counter.count.checked_sub(failures_before_wait) {
             Some(more) if elapsed < FORGET_AFTER => {
                 let factor = 2u32.checked_pow(more).unwrap_or(u32::MAX);

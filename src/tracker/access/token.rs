@@ -1,10 +1,10 @@
 //! Login tokens. They are signed, so that every tracker of the cluster accepts them and nobody else
 //! can make them.
 //!
-//! A token consists of 1 byte of format, the account, the login, the credential (a stamp: wall
-//! time, counter, origin), the times of issue and expiry, and 32 bytes of HMAC-SHA256 (RFC 2104)
-//! over all of these. Numbers are big-endian. Times are in milliseconds since 1970. A token does
-//! not show whether its login was ended early: the registry knows that.
+//! A token consists of 1 byte of format, the id of the account, the id of the login, the credential
+//! (a stamp: wall time, counter, origin), the times of issue and expiry, and 32 bytes of
+//! HMAC-SHA256 (RFC 2104) over all of these. Numbers are big-endian. Times are in milliseconds
+//! since 1970. A token does not show whether its login was ended early: the registry knows that.
 
 use crate::certificate::Authority;
 use crate::tracker::registry::{Origin, RowId, Stamp};
@@ -163,14 +163,14 @@ mod tests {
     fn a_token_is_valid_at_every_tracker_of_its_cluster_until_it_expires() {
         let cluster = Authority::generate("test").unwrap();
         let copy = Authority::from_pem(cluster.to_pem().as_bytes()).unwrap();
-        let (one, other) = (TokenKey::of(&cluster), TokenKey::of(&copy));
-        let token = one.sign(&login());
+        let (signer, reader) = (TokenKey::of(&cluster), TokenKey::of(&copy));
+        let token = signer.sign(&login());
         assert_eq!(token.len(), 109);
-        assert_eq!(other.read(&token, NOW), Ok(login()));
-        let last = NOW + TOKEN_LIFETIME - Duration::from_millis(1);
-        assert_eq!(other.read(&token, last), Ok(login()));
-        let end = other.read(&token, NOW + TOKEN_LIFETIME);
-        assert_eq!(end, Err(TokenError::Expired));
+        assert_eq!(reader.read(&token, NOW), Ok(login()));
+        let last_moment = NOW + TOKEN_LIFETIME - Duration::from_millis(1);
+        assert_eq!(reader.read(&token, last_moment), Ok(login()));
+        let too_late = reader.read(&token, NOW + TOKEN_LIFETIME);
+        assert_eq!(too_late, Err(TokenError::Expired));
         assert_eq!(key().read(&token, NOW), Err(TokenError::Forged));
     }
 

@@ -11,11 +11,11 @@ use crate::wire::access::{
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// The number of entries of a list in one message. Even with the longest names, such a message is
-/// far shorter than a frame may be.
+/// The largest number of entries of a list in one message. Even with the longest names, such a
+/// message is far shorter than a frame may be.
 pub(super) const PAGE_LENGTH: usize = 500;
 
-/// A page as it is sent.
+/// Converts a page of the registry to a page of a message.
 pub(super) fn page<T, U>(page: registry::Page<T>, entry: fn(T) -> U) -> ListPage<U> {
     ListPage {
         entries: page.items.into_iter().map(entry).collect(),
@@ -23,7 +23,7 @@ pub(super) fn page<T, U>(page: registry::Page<T>, entry: fn(T) -> U) -> ListPage
     }
 }
 
-/// Parses the position at which a page begins.
+/// Parses the position after which a page begins.
 pub(super) fn parse_cursor<T: FromStr<Err: Display>>(
     after: Option<ShortText>,
 ) -> Result<Option<T>, AccessRefusal> {

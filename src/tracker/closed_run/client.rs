@@ -17,7 +17,7 @@ pub(super) struct Client {
     /// Where it listens.
     pub(super) address: SocketAddr,
     progress: Progress,
-    /// The info dictionary that it is reporting.
+    /// The received parts of the info dictionary that it is reporting.
     parts: InfoAssembly,
     /// Files that it has whole: those it reported and those it completed.
     pub(super) owned: HashSet<InfoHash>,
@@ -129,12 +129,13 @@ impl Client {
         may_finish
     }
 
-    /// Refuses a request of this kind if the client has already reported everything.
+    /// Refuses a request of this kind (its name on the wire) if the client has already reported
+    /// everything.
     fn check_still_reporting(&self, request_kind: &str) -> Result<(), Refused> {
         if self.progress == Progress::Reporting {
             return Ok(());
         }
-        let message = format!("{request_kind} after everything was reported");
+        let message = format!("the request {request_kind:?} came after the end of the report");
         Err((RunErrorKind::OutOfOrder, message))
     }
 

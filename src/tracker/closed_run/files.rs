@@ -1,4 +1,5 @@
-//! The files of a closed run: one content under each name, and its info dictionary.
+//! The files of a closed run. Each name has one content: the first that a client reported. Its info
+//! dictionary is kept.
 
 use super::events::Refused;
 use crate::torrent::{FileName, Info, InfoHash, Layout};
@@ -8,11 +9,13 @@ use std::collections::HashMap;
 /// Maximum number of bytes of info dictionaries kept for a run.
 const MAX_BYTES: usize = 256 << 20;
 
-/// All files that clients have reported.
+/// The files that clients have reported.
 #[derive(Debug, Default)]
 pub(super) struct Files {
+    /// For each name, the content and the first client that reported it.
     names: HashMap<FileName, (InfoHash, ClientNumber)>,
     infos: HashMap<InfoHash, Vec<u8>>,
+    /// The number of bytes in `infos`.
     bytes: usize,
 }
 

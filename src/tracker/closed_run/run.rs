@@ -1,16 +1,16 @@
-//! The decisions of a closed run: which clients have reported, which own what, which have finished
-//! or died.
+//! The decisions of a closed run: which clients have reported, which files each client owns, which
+//! clients have finished or died.
 //!
 //! The rules:
-//! - All clients are held until every expected client has reported what it owns. Then all are
-//!   released together. When all have finished, the run ends for all.
+//! - All clients wait until every expected client has reported what it owns. Then all are released
+//!   together. When all have finished, the run ends for all.
 //! - A client that does not report in time, or dies, counts as ended. The outcome names it, and
 //!   also each client that cannot get a file. The other clients go on.
 //! - Two owners with different content under one name end the run. A client that comes afterwards
 //!   gets the reason.
 //!
-//! In scope: these decisions. Each event goes in with its time, a [`Duration`] since the run's
-//! start; the resulting actions come out as [`RunEffect`]s, in order. Out of scope: sockets,
+//! In scope: these decisions. Events go in, with the time if it matters: a [`Duration`] since the
+//! run's start. The resulting actions come out as [`RunEffect`]s, in order. Out of scope: sockets,
 //! threads and clocks (see `running`).
 
 use super::{
@@ -323,9 +323,10 @@ impl ClosedRun {
         Ok(RunAnswer::Info { part })
     }
 
-    /// Addresses of the other clients that have the file or download it. Those with the whole file
-    /// come first. Each of the two groups is in the order of the numbers, starting after the number
-    /// of the client that asks, so that not all clients ask the same owner first.
+    /// Addresses of the other clients that have the file or download it. Clients with the whole
+    /// file come first, then those that download it. Both lists are sorted by client number. They
+    /// begin after the number of the client that asks, and wrap around. So not all clients ask the
+    /// same owner first.
     fn owners(&self, number: ClientNumber, info_hash: InfoHash) -> RunAnswer {
         use std::ops::Bound::{Excluded, Unbounded};
         let after = self.clients.range((Excluded(number), Unbounded));
@@ -368,10 +369,11 @@ impl ClosedRun {
         self.add_failure(&format!("client {number} is gone"));
     }
 
-    /// Ends the clients that have not reported in time. Also names those that never connected, if
-    /// their numbers are certain. They are certain if no client has a number above the expected
-    /// count: then the clients that never connected have the unused numbers up to this count. At
-    /// most [`MAX_SENT_FAILURES`] of them are named, and the others counted.
+    /// Ends the clients that have not reported in time. Adds failures for the clients that never
+    /// connected: at most [`MAX_SENT_FAILURES`] are named, and the others are only counted. None is
+    /// named if their numbers are not certain. The numbers are certain if no client has a number
+    /// above the expected count: then the clients that never connected have the unused numbers up
+    /// to this count.
     fn end_unreported_clients(&mut self, effects: &mut Vec<RunEffect>) {
         let did_not_report = format!("did not report within {} s", self.wait.as_secs_f64());
         for (number, client) in &mut self.clients {
@@ -410,7 +412,7 @@ impl ClosedRun {
         }
     }
 
-    /// Goes to the next phase if nothing holds the run any longer.
+    /// Releases or ends the run if it no longer waits for a client.
     fn advance(&mut self, effects: &mut Vec<RunEffect>) {
         let all_came = self.clients.len() as u64 >= u64::from(self.expected.get());
         let mut clients = self.clients.values();

@@ -27,15 +27,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long receiving a frame that has begun, or sending one, may take.
+/// How long it may take to send a frame, or to receive one that has begun to arrive.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the socket may be silent. The run closes a silent connection before that.
+/// How long the socket may be silent. The run itself closes a silent connection earlier: see
+/// [`HELLO_TIMEOUT`](super::HELLO_TIMEOUT) and [`CLIENT_TIMEOUT`](super::CLIENT_TIMEOUT).
 const SOCKET_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a client may take to close its side of the connection after the tracker has closed its
 /// own side.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// After a conflict (two owners with different content under one name) has ended a run: how long
-/// the tracker waits for clients that have not connected yet, so that they get the reason.
+/// How long the tracker waits for clients that have not connected yet, so that they get the reason,
+/// if a conflict (two owners with different content under one name) has ended the run.
 const LATE_CLIENT_WAIT: Duration = Duration::from_secs(10);
 /// The longest time between two ticks. A new connection does not wake the thread that ticks, so
 /// this is much shorter than the time that a new connection has for its hello.

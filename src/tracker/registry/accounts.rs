@@ -9,11 +9,11 @@ use std::time::Duration;
 /// The arguments of [`Registry::create_account`].
 #[derive(Clone, Debug)]
 pub struct NewAccount {
-    /// A new id: random, or derived from the random id of a write.
+    /// A new id: random, or derived from a write id.
     pub id: RowId,
-    /// Its name.
+    /// The name of the account.
     pub name: UserName,
-    /// The hash of its password.
+    /// The hash of the account's password.
     pub password: PasswordHash,
 }
 
@@ -65,7 +65,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`Refusal::UnknownInvite`], [`Refusal::InviteUsed`], [`Refusal::InviteExpired`], and those
-    /// of [`Registry::create_account`]. The code stays usable after an error.
+    /// of [`Registry::create_account`]. An error does not use up the code.
     pub fn redeem_invite(
         &self,
         code: CodeHash,
@@ -164,8 +164,8 @@ impl Registry {
         self.write(version, &[], [Row::Account(account)])
     }
 
-    /// Checks that a login that was made under `credential` (see [`Account::credential`]) has not
-    /// been ended. Does not check whether its token has expired.
+    /// Returns the account if nothing has ended a login that began under `credential` (see
+    /// [`Account::credential`]). Does not check whether the token of the login has expired.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::LoginEnded`].

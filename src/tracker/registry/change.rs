@@ -67,7 +67,7 @@ pub struct Span {
 }
 
 /// Rows, and the writes that they cover. Each operation makes one change, and the tracker pushes it
-/// to the others. A tracker that catches up receives changes as batches.
+/// to the other trackers. A tracker that catches up receives changes as batches.
 ///
 /// If a registry is complete up to the start of a span and merges the rows, it is complete up to
 /// the end of that span. Each row is sent whole, so no tracker ever has a part of a row. A row may
@@ -139,7 +139,7 @@ impl Change {
         Ok(())
     }
 
-    /// Whether it has neither rows nor covered writes.
+    /// Whether the change has no rows and covers no writes.
     pub fn is_empty(&self) -> bool {
         self.covers.is_empty() && self.rows.is_empty()
     }

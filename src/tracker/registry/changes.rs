@@ -22,7 +22,7 @@ pub struct ChangeNumbers {
 /// for the details.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changed {
-    /// Groups whose change numbers are other than before.
+    /// Groups whose change numbers have changed.
     pub groups: BTreeSet<RowId>,
     /// Accounts for which there may be news.
     pub accounts: BTreeSet<RowId>,
@@ -34,7 +34,7 @@ impl Changed {
         self.groups.is_empty() && self.accounts.is_empty()
     }
 
-    /// Adds what has changed according to `other`.
+    /// Adds the groups and accounts of `other`.
     pub fn extend(&mut self, other: Self) {
         self.groups.extend(other.groups);
         self.accounts.extend(other.accounts);
@@ -102,8 +102,8 @@ impl Changes {
         }
         let numbers = self.numbers.entry(group).or_default();
         for stamp in [before, after].into_iter().flatten() {
-            let at = mixed(stamp.wall()) ^ u64::from(stamp.counter());
-            numbers.ended ^= hash(account, stamp.origin(), at);
+            let number = mix(stamp.wall()) ^ u64::from(stamp.counter());
+            numbers.ended ^= hash(account, stamp.origin(), number);
         }
         self.changed.groups.insert(group);
     }
@@ -149,13 +149,13 @@ fn hash(row: RowId, origin: Origin, number: u64) -> u64 {
     let [third, fourth] = halves(origin.0);
     [first, second, third, fourth, number]
         .into_iter()
-        .fold(0, |hash: u64, word| mixed(hash ^ word))
+        .fold(0, |hash: u64, word| mix(hash ^ word))
         >> 1
 }
 
-/// The bits of a word mixed, so that similar words get very different results (the last step of the
-/// generator SplitMix64).
-fn mixed(word: u64) -> u64 {
+/// Mixes the bits of a word, so that similar words get very different results: one step of the
+/// generator SplitMix64 from the state `word`.
+fn mix(word: u64) -> u64 {
     let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -6,7 +6,7 @@ use super::{GroupRole, Register, Registry, Row, RowId, Version};
 use serde::Serialize;
 
 /// The contents of a registry without its secrets. A write is shown as
-/// `MILLISECONDS.COUNTER.ORIGIN#SEQUENCE`.
+/// `MILLISECONDS.COUNTER.ORIGIN#SEQUENCE`, and a reference to another row as the id of that row.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Dump {
     /// Accounts, by id.
@@ -82,7 +82,7 @@ pub struct MembershipDump {
 /// A log-out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RevocationDump {
-    /// The login.
+    /// The id of the login that ended.
     pub id: String,
     /// The account that was logged in.
     pub account: String,

@@ -32,7 +32,8 @@ impl Registry {
     /// Creates a group. Its creator is its first member and owns it.
     ///
     /// # Errors
-    /// [`Refusal::AccountGone`], [`Refusal::NameTaken`], [`Refusal::IdInUse`].
+    /// [`Refusal::AccountGone`], [`Refusal::BadName`], [`Refusal::NameTaken`],
+    /// [`Refusal::IdInUse`].
     pub fn create_group(
         &self,
         actor: RowId,
@@ -180,13 +181,13 @@ impl Registry {
         }
     }
 
-    /// Renames a group that lost its name: two trackers that were disconnected gave one name to two
-    /// groups, and the other group holds it.
+    /// Renames a group that lost its name: two trackers that were disconnected from each other gave
+    /// one name to two groups, and the other group holds the name.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
-    /// [`Refusal::NotOwner`], [`Refusal::NameTaken`]; [`Refusal::NameKept`] if the group has not
-    /// lost its name.
+    /// [`Refusal::NotOwner`], [`Refusal::BadName`], [`Refusal::NameTaken`]; [`Refusal::NameKept`]
+    /// if the group has not lost its name.
     pub fn rename_group(
         &self,
         actor: RowId,
@@ -247,7 +248,7 @@ impl Registry {
     }
 
     /// Ends all live membership rows of an account in a group. There is more than one if the
-    /// account made requests at two trackers that were disconnected.
+    /// account made requests at two trackers that were disconnected from each other.
     fn end_memberships(
         &self,
         group: RowId,
@@ -257,10 +258,10 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         let version: Version = self.next_version(now);
-        let value = End { reason, by };
+        let end = End { reason, by };
         let ended = live_rows(self.memberships(group, account)).map(|row| {
             Row::Membership(Membership {
-                ended: Some(Register::new(version, value)),
+                ended: Some(Register::new(version, end)),
                 ..row.clone()
             })
         });

@@ -39,9 +39,9 @@ macro_rules! random_id {
 }
 
 random_id! {
-    /// The identity of a data folder: 128 random bits. A tracker draws them when it creates the
-    /// folder, and again when a backup is restored into the folder. The tracker makes its writes
-    /// under this identity.
+    /// The identity of the data of one tracker: 128 random bits. A tracker draws them when it makes
+    /// its database, also from a backup, and again if its data may be older than its last writes.
+    /// The tracker numbers its writes under this identity.
     ///
     /// An origin is not the number of a tracker. A tracker that has lost its disk must write under
     /// a new origin.

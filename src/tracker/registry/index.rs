@@ -23,13 +23,14 @@ pub(super) struct Index {
     /// For each write, the rows that still contain it: those that it created, and those with a
     /// field whose present value is from this write.
     writes: BTreeMap<(Origin, Sequence), BTreeSet<RowId>>,
+    /// For each group, its members and the users who have asked to join it.
     pub(super) members: HashMap<RowId, GroupMembers>,
     /// For each account, the groups in which it is a member or has an open request, by name.
     pub(super) current_groups: HashMap<RowId, BTreeSet<(GroupName, RowId)>>,
     /// For each account, the groups that it has ever asked to join or created.
     past_or_current_groups: HashMap<RowId, BTreeSet<RowId>>,
     /// The change numbers of each group, which show a peer whether it missed a hint; and what has
-    /// changed.
+    /// changed since the last [`Changes::take`].
     pub(super) changes: Changes,
 }
 
@@ -67,9 +68,9 @@ impl Index {
                 }
             }
             Row::Group(_) => {
-                let known = self.members.get(&id);
+                let members = self.members.get(&id);
                 let accounts: Vec<RowId> =
-                    known.map_or_else(Vec::new, |known| known.accounts().collect());
+                    members.map_or_else(Vec::new, |members| members.accounts().collect());
                 if let Some(Row::Group(before)) = before {
                     let name = &before.name.value;
                     self.group_names.release(name, id);

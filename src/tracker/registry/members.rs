@@ -29,7 +29,8 @@ struct AccountRows {
     readmitted: Option<Stamp>,
 }
 
-/// The state of an account in a group. A stranger has none.
+/// The state of an account in a group. An account that is no member and has no open request has no
+/// state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MembershipState {
     /// It made a request at this stamp.
@@ -39,7 +40,7 @@ pub(super) enum MembershipState {
 }
 
 impl GroupMembers {
-    /// The state of an account in the group; `None` for a stranger.
+    /// The state of an account in the group. `None` if it is no member and has no open request.
     pub(super) fn state_of(&self, account: RowId) -> Option<MembershipState> {
         self.accounts.get(&account)?.state
     }
@@ -105,7 +106,8 @@ impl GroupMembers {
         self.requests.remove(&entry);
     }
 
-    /// Computes the state of an account from its rows.
+    /// Computes the state of an account from its rows, and updates all lists of members, requests
+    /// and former members. Returns the state.
     pub(super) fn recompute(&mut self, rows: &Rows, account: RowId) -> Option<MembershipState> {
         let account_rows = self.accounts.get_mut(&account)?;
         let memberships = account_rows.rows.iter();

@@ -18,10 +18,10 @@ impl Registry {
     }
 
     /// Adds a receipt to `write`, which this tracker must have made at `now` from the present
-    /// revision of the registry. The receipt is kept until `expires` (since 1970).
+    /// revision of the registry. The receipt is kept until `expires` (time since 1970).
     ///
     /// # Errors
-    /// [`Refusal::IdInUse`] if the write was already made.
+    /// [`Refusal::IdInUse`] if a row has this id: the write was already made.
     pub fn with_receipt(
         &self,
         mut write: Update,
@@ -38,10 +38,10 @@ impl Registry {
         Ok(write)
     }
 
-    /// Checks that the write with this receipt was not made yet.
+    /// Checks that the write with this receipt id was not made yet.
     ///
     /// # Errors
-    /// [`Refusal::IdInUse`] if the write was made.
+    /// [`Refusal::IdInUse`] if a row has this id: the write was already made.
     pub fn check_not_yet_written(&self, id: RowId) -> Result<(), Refusal> {
         match self.row(id) {
             None => Ok(()),

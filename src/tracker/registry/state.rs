@@ -47,7 +47,7 @@ impl Registry {
         self.clock.origin
     }
 
-    /// For each origin, the last write up to which this registry is complete.
+    /// For each origin, the number of the write up to which this registry has all writes.
     pub fn version_vector(&self) -> &VersionVector {
         &self.versions
     }

@@ -16,7 +16,9 @@ use std::time::Duration;
 /// A registry with a wall clock and a source of ids.
 struct TestTracker {
     registry: Registry,
+    /// The time of the wall clock, in milliseconds.
     now: u64,
+    /// The number of ids made so far.
     ids: u64,
 }
 
@@ -119,7 +121,7 @@ impl TestTracker {
         self.apply(update)
     }
 
-    /// Creates a user and makes it a member of the group.
+    /// Creates a user and makes the user a member of the group.
     fn add_member(&mut self, owner: RowId, group: &str, name: &str) -> RowId {
         let user = self.create_user(name).unwrap();
         self.request(user, group).unwrap();
@@ -188,7 +190,7 @@ fn sync(a: &mut TestTracker, b: &mut TestTracker) {
     assert_eq!(a.registry.version_vector(), b.registry.version_vector());
 }
 
-/// Two trackers that know the group `lab`, which `olga` owns.
+/// Two trackers that know the group `lab`, which `olga` owns; and the ids of `olga` and `lab`.
 fn two_trackers_with_group() -> (TestTracker, TestTracker, RowId, RowId) {
     let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
     let olga = a.create_user("olga").unwrap();

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Mutex;
 
-/// The addresses of the listed trackers that the last look-up of their host names has found.
+/// The addresses that the latest look-up of the host names in TRACKER_INFO has found.
 #[derive(Debug, Default)]
 pub(in crate::tracker) struct ListedAddresses(Mutex<HashSet<IpAddr>>);
 

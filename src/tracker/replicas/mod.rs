@@ -35,8 +35,8 @@ pub const MAX_TRACKERS: usize = 5;
 const LISTING_INTERVAL: Duration = Duration::from_secs(1);
 /// Interval between two look-ups of the addresses of the listed trackers.
 const LOOK_UP_INTERVAL: Duration = Duration::from_secs(60);
-/// How long a name lookup may take.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the look-up of a host name may take.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the TLS handshake may take.
@@ -82,8 +82,9 @@ enum CallError {
 }
 
 impl ReplicaConnections {
-    /// Starts to call the trackers whose numbers are lower than `number` (of this tracker), and to
-    /// follow changes of the list. `listed` receives the addresses of the listed trackers.
+    /// Starts to call the trackers whose numbers are lower than `number`, the number of this
+    /// tracker. Also starts to follow changes of the list. `listed` receives the addresses of the
+    /// listed trackers.
     ///
     /// # Errors
     /// The system cannot start a thread.
@@ -147,17 +148,17 @@ pub(super) fn tracker_numbers(count: usize) -> Vec<TrackerNumber> {
 /// thread `replicas`.
 fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
     let mut calling: BTreeMap<TrackerNumber, JoinHandle<()>> = BTreeMap::new();
-    let (mut count, mut looked_up) = (None, None);
+    let (mut count, mut last_look_up) = (None, None);
     loop {
-        // If the list cannot be read, nothing is logged here. Perhaps it is just being written. If
-        // the problem lasts, the calling threads, if there are any, log it.
+        // If the list cannot be read, nothing is logged here: perhaps another program is just
+        // writing it. If the problem lasts, the calling threads, if there are any, log it.
         let info = context.info().ok();
         if let Some(info) = &info {
-            context.look_up_addresses(&info.addresses, &mut looked_up);
+            context.look_up_addresses(&info.addresses, &mut last_look_up);
         }
-        let found = info.map(|info| info.addresses.len());
-        let found = found.filter(|found| (1..=MAX_TRACKERS).contains(found));
-        if let Some(new_count) = found.filter(|found| count != Some(*found)) {
+        let listed = info.map(|info| info.addresses.len());
+        let listed = listed.filter(|listed| (1..=MAX_TRACKERS).contains(listed));
+        if let Some(new_count) = listed.filter(|listed| count != Some(*listed)) {
             context.store.set_listed(tracker_numbers(new_count));
             count = Some(new_count);
         }
@@ -184,7 +185,7 @@ fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
     }
 }
 
-/// Calls one tracker again and again.
+/// Calls one tracker again and again, until `stop`.
 fn call_repeatedly(context: &CallContext, number: TrackerNumber, stop: &Stop) {
     let mut pause = CALL_PAUSE.0;
     let (mut last_trouble, mut was_connected) = (String::new(), false);
@@ -233,14 +234,14 @@ impl CallContext {
         if tracker.port == 0 {
             return Err(CallError::NoPort(number));
         }
-        let found = self.names.addresses(tracker, LOOKUP_TIMEOUT);
+        let found = self.names.addresses(tracker, LOOK_UP_TIMEOUT);
         let found = found.map_err(|error| list_error(&format!("{tracker}: {error}")))?;
-        let mut last = list_error(&format!("{tracker} has no address"));
+        let mut last_error = list_error(&format!("{tracker} has no address"));
         for address in found {
             let socket = match connect_within(address, CONNECT_TIMEOUT) {
                 Ok(socket) => Arc::new(socket),
                 Err(error) => {
-                    last = CallError::Connect(address, error);
+                    last_error = CallError::Connect(address, error);
                     continue;
                 }
             };
@@ -258,11 +259,11 @@ impl CallContext {
                     self.outgoing().remove(&number);
                     return Ok(begun.elapsed());
                 }
-                Err(error) => last = CallError::Tls(address, error),
+                Err(error) => last_error = CallError::Tls(address, error),
             }
             self.outgoing().remove(&number);
         }
-        Err(last)
+        Err(last_error)
     }
 
     /// Looks up the addresses of the listed trackers if the list has changed, or if the last
@@ -270,9 +271,9 @@ impl CallContext {
     fn look_up_addresses(
         &self,
         trackers: &[HostPort],
-        last: &mut Option<(Vec<HostPort>, Instant)>,
+        last_look_up: &mut Option<(Vec<HostPort>, Instant)>,
     ) {
-        let is_recent = last.as_ref().is_some_and(|(before, at)| {
+        let is_recent = last_look_up.as_ref().is_some_and(|(before, at)| {
             before.as_slice() == trackers && at.elapsed() < LOOK_UP_INTERVAL
         });
         if is_recent {
@@ -280,9 +281,9 @@ impl CallContext {
         }
         let found = trackers
             .iter()
-            .filter_map(|tracker| self.names.addresses(tracker, LOOKUP_TIMEOUT).ok());
+            .filter_map(|tracker| self.names.addresses(tracker, LOOK_UP_TIMEOUT).ok());
         self.listed.set(found.flatten().map(|address| address.ip()));
-        *last = Some((trackers.to_vec(), Instant::now()));
+        *last_look_up = Some((trackers.to_vec(), Instant::now()));
     }
 
     fn info(&self) -> Result<TrackerInfo, CallError> {

@@ -38,8 +38,8 @@ pub(super) struct BlobFetch {
     connection: ReplicaConnectionId,
     info_hash: InfoHash,
     parts: InfoAssembly,
-    /// Time of the last progress.
-    progress: Duration,
+    /// When the fetch last made progress, as [`Moment::elapsed`].
+    last_progress: Duration,
 }
 
 /// Result of a received part of a blob.
@@ -50,7 +50,8 @@ pub(super) enum PartOutcome {
     Next(u32),
     /// It was the last part. These are the bytes of the blob.
     Whole(Vec<u8>),
-    /// It was the last part, and the bytes are not the requested blob.
+    /// It was the last part, but the bytes are not the requested blob. The caller then calls
+    /// [`BlobFetcher::on_no_blob`], which ends the fetch.
     Invalid,
 }
 
@@ -79,15 +80,15 @@ impl BlobFetcher {
             .collect()
     }
 
-    /// The first blob that these rows name and that is neither stored nor in `given`.
+    /// The first blob that these rows name and that is neither stored nor in `new`.
     pub(super) fn first_unavailable(
         &self,
         rows: &[Row],
-        given: &[(InfoHash, Vec<u8>)],
+        new: &[(InfoHash, Vec<u8>)],
     ) -> Option<InfoHash> {
         let mut named = rows.iter().filter_map(self.rules.named_by);
-        let is_given = |blob: &InfoHash| given.iter().any(|(hash, _)| hash == blob);
-        named.find(|blob| !self.stored.contains(blob) && !is_given(blob))
+        let is_new = |blob: &InfoHash| new.iter().any(|(hash, _)| hash == blob);
+        named.find(|blob| !self.stored.contains(blob) && !is_new(blob))
     }
 
     /// The blobs `new` are stored here now. The blobs that `rows` name and that are not stored are
@@ -115,7 +116,7 @@ impl BlobFetcher {
             connection,
             info_hash,
             parts: InfoAssembly::new(),
-            progress: now.elapsed,
+            last_progress: now.elapsed,
         });
     }
 
@@ -136,7 +137,7 @@ impl BlobFetcher {
         let Ok(whole) = fetch.parts.add(part) else {
             return PartOutcome::Ignored;
         };
-        fetch.progress = now.elapsed;
+        fetch.last_progress = now.elapsed;
         let Some(bytes) = whole else {
             return PartOutcome::Next(part.end());
         };
@@ -149,8 +150,9 @@ impl BlobFetcher {
         PartOutcome::Whole(bytes)
     }
 
-    /// The other tracker does not have the blob it was asked for. Rows no longer wait for that
-    /// blob. Returns the tracker, and whether it is news that the blob is missing.
+    /// The other tracker does not have the blob that it was asked for. Ends the fetch, and rows no
+    /// longer wait for that blob. Returns the tracker, and whether the blob was not yet known to be
+    /// missing.
     pub(super) fn on_no_blob(
         &mut self,
         connection: ReplicaConnectionId,
@@ -165,7 +167,7 @@ impl BlobFetcher {
     /// A part of a message has arrived over a connection.
     pub(super) fn note_progress(&mut self, connection: ReplicaConnectionId, now: Moment) {
         if let Some(fetch) = self.fetch.as_mut().filter(|it| it.connection == connection) {
-            fetch.progress = now.elapsed;
+            fetch.last_progress = now.elapsed;
         }
     }
 
@@ -177,7 +179,7 @@ impl BlobFetcher {
     /// Gives up the fetch if it has made no progress for [`ANSWER_TIMEOUT`]. Returns its
     /// connection.
     pub(super) fn give_up_if_stuck(&mut self, now: Moment) -> Option<ReplicaConnectionId> {
-        let stuck = |fetch: &mut BlobFetch| now.elapsed >= fetch.progress + ANSWER_TIMEOUT;
+        let stuck = |fetch: &mut BlobFetch| now.elapsed >= fetch.last_progress + ANSWER_TIMEOUT;
         self.fetch.take_if(stuck).map(|fetch| fetch.connection)
     }
 

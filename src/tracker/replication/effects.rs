@@ -28,7 +28,7 @@ impl Moment {
 }
 
 /// A connection to another tracker. The caller numbers connections; each number is greater than all
-/// before.
+/// earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReplicaConnectionId(pub u64);
 
@@ -72,7 +72,7 @@ pub enum Effect {
 /// Changes that become durable together or not at all.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
-    /// Its number. Commits are made durable in this order.
+    /// The number of the commit. Commits become durable in the order of their numbers.
     pub number: u64,
     /// Rows, each replacing what is stored under its id.
     pub rows: Vec<Row>,

@@ -1,11 +1,11 @@
-//! Whether this tracker serves: not before it knows enough, and never with data that other trackers
-//! know to be old.
+//! Whether this tracker serves. After a start it may have to wait for other trackers. It never
+//! serves with data that other trackers know to be old.
 //!
 //! | from | by | to |
 //! |---|---|---|
-//! | starting | enough is known ([`Lifecycle::may_serve`]) | serving |
+//! | starting | [`Lifecycle::may_serve`] returns true | serving |
 //! | starting, serving | the tracker stalled ([`Lifecycle::restarted`]) | starting |
-//! | starting, serving | another tracker knows later writes of our origin, or has it | halted |
+//! | starting, serving | another tracker uses our origin, or knows later writes of it | halted |
 //!
 //! A halted tracker stays halted.
 
@@ -15,7 +15,11 @@ use std::time::Duration;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Lifecycle {
-    Starting { start: StartData, since: Duration },
+    /// Does not serve yet. `since` is the [`Moment::elapsed`] at which the state began.
+    Starting {
+        start: StartData,
+        since: Duration,
+    },
     Serving,
     Halted(HaltReason),
 }
@@ -66,13 +70,13 @@ impl Lifecycle {
         let Self::Starting { start, since } = self else {
             return false;
         };
-        let waited = now.elapsed >= since + START_WAIT;
+        let has_waited = now.elapsed >= since + START_WAIT;
         let caught_up = others.caught_up_with_any(ours, false);
         let caught_up_with_serving = others.caught_up_with_any(ours, true);
         let ready = match start {
             StartData::Alone => true,
-            StartData::Resumed => (others.all_have_reported() && caught_up) || waited,
-            StartData::Empty => caught_up || (!others.any_connected() && waited),
+            StartData::Resumed => (others.all_have_reported() && caught_up) || has_waited,
+            StartData::Empty => caught_up || (!others.any_connected() && has_waited),
             StartData::Restored => caught_up_with_serving,
         };
         // A single tracker, even a restored one, has no other tracker to wait for.

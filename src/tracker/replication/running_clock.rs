@@ -1,4 +1,4 @@
-//! The running time of this tracker: the time without the pauses in which it got no processor.
+//! The running time of this tracker: the time without the pauses in which the tracker did not run.
 //!
 //! All time limits of replication are measured with the running time. So after a pause, this
 //! tracker first reads what other trackers have sent meanwhile, and does not take them for silent.
@@ -15,7 +15,7 @@ const AFTERMATH: Duration = PING_INTERVAL;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RunningClock {
     /// Time of the last event, by the clocks of the caller.
-    last: Moment,
+    last_event: Moment,
     /// Length of all pauses together, as far as `Moment::elapsed` has counted them.
     paused: Duration,
     /// The last pause: its length, and the running time at its end.
@@ -25,7 +25,7 @@ pub(super) struct RunningClock {
 impl RunningClock {
     pub(super) fn new(now: Moment) -> Self {
         Self {
-            last: now,
+            last_event: now,
             paused: Duration::ZERO,
             last_pause: None,
         }
@@ -34,19 +34,19 @@ impl RunningClock {
     /// Time since the last event, by the clock that has advanced more. If the machine slept,
     /// perhaps only one of the clocks has counted the sleep.
     pub(super) fn since_last_event(&self, now: Moment) -> Duration {
-        let elapsed = now.elapsed.saturating_sub(self.last.elapsed);
-        elapsed.max(now.wall.saturating_sub(self.last.wall))
+        let elapsed = now.elapsed.saturating_sub(self.last_event.elapsed);
+        elapsed.max(now.wall.saturating_sub(self.last_event.wall))
     }
 
     /// Notes an event. Returns the running time at the event, and the length of the pause before
     /// it, if there was one.
     pub(super) fn note(&mut self, now: Moment) -> (Moment, Option<Duration>) {
         let since_last_event = self.since_last_event(now);
-        let elapsed = now.elapsed.saturating_sub(self.last.elapsed);
+        let elapsed = now.elapsed.saturating_sub(self.last_event.elapsed);
         if elapsed > PAUSE {
             self.paused += elapsed;
         }
-        self.last = now;
+        self.last_event = now;
         let running = self.running(now);
         if since_last_event <= PAUSE {
             return (running, None);

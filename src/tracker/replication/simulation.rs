@@ -8,10 +8,10 @@
 //! every tracker must hold the same rows and blobs, every acknowledged write must be present or
 //! overruled by the conflict table of the registry, and no removed user may be a member again.
 //!
-//! One seed makes one schedule. A failing schedule prints its seed; `PIECEFUL_SEED=N cargo test
-//! --lib replication::simulation::schedules -- --nocapture` replays it and prints each step. The
-//! long mode is `PIECEFUL_SCHEDULES=1000000 cargo test --release --lib
-//! replication::simulation::schedules`.
+//! A seed determines a schedule: all faults and requests, and their times. If a schedule fails, its
+//! seed is printed. `PIECEFUL_SEED=N cargo test --lib replication::simulation::schedules --
+//! --nocapture` replays the schedule and prints each step. The long mode is
+//! `PIECEFUL_SCHEDULES=1000000 cargo test --release --lib replication::simulation::schedules`.
 
 mod node;
 mod oracle;

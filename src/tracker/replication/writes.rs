@@ -1,5 +1,5 @@
 //! Writes of this tracker that are not acknowledged yet. Each waits until it is durable here, then
-//! for another tracker.
+//! until another tracker has it.
 
 use super::{Copies, Effect, Effects, Moment, PUSH_WAIT, Serving};
 use crate::torrent::InfoHash;
@@ -31,6 +31,7 @@ pub(super) struct PendingWrites(pub(super) BTreeMap<Sequence, PendingWrite>);
 
 #[derive(Debug)]
 pub(super) struct PendingWrite {
+    /// The number of the commit that makes it durable here.
     commit: u64,
     /// End of the wait for another tracker. Set when the write is durable here.
     deadline: Option<Duration>,
@@ -83,7 +84,8 @@ impl PendingWrites {
         overdue.map(|(write, _)| *write)
     }
 
-    /// Drops all pending writes. Whether they survive is not known.
+    /// Drops all pending writes, because this tracker has stopped serving. Nobody knows whether
+    /// they were done.
     pub(super) fn abandon(&mut self, effects: &mut Effects) {
         for write in std::mem::take(&mut self.0).into_keys() {
             effects.add(Effect::Abandon { write });

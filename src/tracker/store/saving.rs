@@ -7,7 +7,7 @@ use crate::tracker::replication::Commit;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// Pause before a failed commit is repeated for the first time. Each further pause is twice as long.
+/// Pause before a failed commit is repeated for the first time. Each later pause is twice as long.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 /// The longest pause before a failed commit is repeated. An operator who made room waits for it.
 const MAX_RETRY: Duration = Duration::from_secs(5);
@@ -63,7 +63,8 @@ impl Saves {
         self.changed.notify_all();
     }
 
-    /// Waits until a commit and all before it are durable. Returns whether they are.
+    /// Waits until a commit and all before it are durable. Returns `false` if they are not, because
+    /// `limit` has passed or a commit has failed.
     pub(super) fn wait_for(&self, commit: u64, limit: Duration) -> bool {
         let pending = |queue: &mut Queue| queue.durable < commit && !queue.failed;
         let waited = self
@@ -75,7 +76,7 @@ impl Saves {
     /// Saves changes until the queue has ended. Reports each event to `on`.
     pub(super) fn save(&self, database: &Database, mut on: impl FnMut(SaveEvent<'_>)) {
         while let Some(saves) = self.next() {
-            let (batch, last) = batch(saves);
+            let (batch, last_commit) = batch(saves);
             if let Err(error) = database.commit(batch) {
                 self.set_failed(true);
                 on(SaveEvent::Failed(&error));
@@ -85,9 +86,9 @@ impl Saves {
                 self.set_failed(false);
                 on(SaveEvent::Resumed);
             }
-            if let Some(last) = last {
-                on(SaveEvent::Durable(last));
-                self.queue().durable = last;
+            if let Some(last_commit) = last_commit {
+                on(SaveEvent::Durable(last_commit));
+                self.queue().durable = last_commit;
                 self.changed.notify_all();
             }
         }
@@ -119,8 +120,8 @@ impl Saves {
         self.changed.notify_all();
     }
 
-    /// Waits until something is queued, and takes everything. Returns `None` if the queue has ended
-    /// and is empty.
+    /// Waits until something is queued, and takes everything. Returns `None` after [`Saves::end`],
+    /// if the queue is empty.
     fn next(&self) -> Option<Vec<Save>> {
         let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.ended;
         let waited = self.changed.wait_while(self.queue(), idle);
@@ -136,7 +137,7 @@ impl Saves {
 
 /// All changes as one batch, and the number of the last commit in it.
 fn batch(saves: Vec<Save>) -> (Batch, Option<u64>) {
-    let (mut batch, mut last) = (Batch::new(), None);
+    let (mut batch, mut last_commit) = (Batch::new(), None);
     for save in saves {
         let Save::Commit(commit) = save else {
             batch.mark_caught_up();
@@ -158,7 +159,7 @@ fn batch(saves: Vec<Save>) -> (Batch, Option<u64>) {
         if let Some(origin) = commit.origin {
             batch.put_origin(origin.0);
         }
-        last = Some(commit.number);
+        last_commit = Some(commit.number);
     }
-    (batch, last)
+    (batch, last_commit)
 }

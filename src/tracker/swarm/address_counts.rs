@@ -1,13 +1,14 @@
 //! Counts the peers of each address in one swarm.
 //!
-//! A table with open addressing and linear probing. Each entry has 4 bytes: 24 bits of a keyed hash
-//! of the address, and the count. Two addresses with the same 24 bits count as one. In a swarm of
-//! 200,000 addresses, this concerns one address in a hundred. A swarm of few peers has no table.
+//! The counts are in a table with open addressing and linear probing. Each entry has 4 bytes: 24
+//! bits of a keyed hash of the address, and the count. Two addresses with the same 24 bits count as
+//! one. In a swarm of 200,000 addresses, this concerns one address in a hundred. A swarm of few
+//! peers has no table.
 
 use super::probing;
 use std::collections::HashMap;
 
-/// The largest count in an entry. Larger ones are in a map.
+/// The largest count in an entry, and the mask of the count. Larger counts are in a map.
 const MAX_IN_ENTRY: u32 = 255;
 const COUNT_BITS: u32 = 8;
 const TAG_BITS: u32 = 24;
@@ -24,6 +25,7 @@ pub(super) struct AddressHash(pub(super) u32);
 pub(super) struct AddressCounts {
     entries: Vec<u32>,
     used: usize,
+    /// The counts above [`MAX_IN_ENTRY`], by tag: the 24 bits of the hash.
     large: HashMap<u32, u32>,
     /// The number of addresses with more than `crowd_limit` peers.
     crowded: usize,

@@ -102,10 +102,10 @@ struct Answer<'a, C> {
 struct AddressLimits {
     /// The address of the asking peer.
     own: AddressPrefix,
-    /// Number of peers of this address that may still be added before other addresses have had
+    /// Number of peers of `own` that may still be added before peers of other addresses have had
     /// their turn.
     own_left: usize,
-    /// Peers of this address beyond that number. They are added only if other peers do not fill the
+    /// Peers of `own` beyond that number. They are added only if other peers do not fill the
     /// answer.
     waiting: Vec<(Slot, SocketAddr)>,
     /// The other addresses, and how many peers of each are in the answer.
@@ -133,7 +133,8 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
     }
 
     /// Draws one peer from each stratum, and adds it unless it is already in the answer. `taken`
-    /// has the numbers of the slots in the answer, sorted.
+    /// has the numbers of the slots in the answer, sorted. Drawn slots are added to it only if
+    /// addresses are limited, because only then does [`Answer::fill`] use it.
     fn draw(&mut self, taken: &mut Vec<u32>) {
         let candidates = self.swarm.lists.candidates(self.wanted);
         // One more than wanted, because a drawn peer may be the asking one.
@@ -180,7 +181,7 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
         }
         let candidates = self.swarm.lists.candidates(self.wanted);
         let total = candidates.len();
-        // Up to this number of candidates, each is a stratum of its own, so `draw` has tried it.
+        // With `size.peers + 1` candidates or fewer, each one is a stratum: `draw` has tried all.
         if total > self.size.peers + 1 {
             let first = fastrand::usize(..total);
             let numbers = (first..total).chain(0..first).take(MAX_LOOKED_AT);
@@ -230,9 +231,10 @@ impl<C: FnMut(SwarmPeer)> Answer<'_, C> {
 
 impl AddressLimits {
     /// Counts a peer that is about to be added. Returns `false` if its address has reached its
-    /// limit. If that is the address of the asking peer, the refused peer is put on the waiting
-    /// list, unless the list has `max_waiting` peers already.
-    fn admit(&mut self, slot: Slot, address: SocketAddr, most: usize, max_waiting: usize) -> bool {
+    /// limit, which is `max` for each address except that of the asking peer. A refused peer with
+    /// the address of the asking peer is put on the waiting list, unless the list has `max_waiting`
+    /// peers already.
+    fn admit(&mut self, slot: Slot, address: SocketAddr, max: usize, max_waiting: usize) -> bool {
         let prefix = AddressPrefix::of(address.ip());
         if prefix == self.own {
             if self.own_left == 0 {
@@ -246,9 +248,9 @@ impl AddressLimits {
         }
         let number = prefix.number();
         match self.others.iter_mut().find(|(known, _)| *known == number) {
-            Some((_, count)) if *count >= most => return false,
+            Some((_, count)) if *count >= max => return false,
             Some((_, count)) => *count += 1,
-            None if most == 0 => return false,
+            None if max == 0 => return false,
             None => self.others.push((number, 1)),
         }
         true

@@ -22,18 +22,24 @@ pub(super) struct BestUploader {
 }
 
 impl BestUploaders {
-    /// Inserts the peer that is in this slot at the position of its rank. Moves the peer if it is
-    /// in the list already. At most `most` peers of one address stay, so that one address with many
-    /// peer ids cannot push out all others by false reports.
-    pub(super) fn put(&mut self, slot: Slot, rank: Rank, address: AddressHash, most: usize) {
+    /// Inserts the peer in `slot` at the position of `rank`, or moves it there if it is in the list
+    /// already. The list keeps only the best `max_per_address` peers of one address. Otherwise one
+    /// address with many peer ids could push out all others by false reports.
+    pub(super) fn put(
+        &mut self,
+        slot: Slot,
+        rank: Rank,
+        address: AddressHash,
+        max_per_address: usize,
+    ) {
         self.remove(slot);
         let all = self.0.iter().enumerate();
-        let of_address = all.filter(|(_, known)| known.address == address);
+        let of_address = all.filter(|(_, entry)| entry.address == address);
         let (mut count, mut worst) = (0, None);
-        for (at, known) in of_address {
-            (count, worst) = (count + 1, Some((at, known.rank)));
+        for (at, entry) in of_address {
+            (count, worst) = (count + 1, Some((at, entry.rank)));
         }
-        if count >= most {
+        if count >= max_per_address {
             match worst {
                 Some((at, worst)) if worst < rank => {
                     self.0.remove(at);
@@ -65,9 +71,9 @@ impl BestUploaders {
 
     /// A peer has moved from one slot to another. The caller has already removed from this list
     /// the peer that was in `to` before.
-    pub(super) fn moved(&mut self, from: Slot, to: Slot) {
-        if let Some(known) = self.find(from).and_then(|at| self.0.get_mut(at)) {
-            known.slot = to;
+    pub(super) fn on_moved(&mut self, from: Slot, to: Slot) {
+        if let Some(entry) = self.find(from).and_then(|at| self.0.get_mut(at)) {
+            entry.slot = to;
         }
     }
 
@@ -77,6 +83,6 @@ impl BestUploaders {
     }
 
     fn find(&self, slot: Slot) -> Option<usize> {
-        self.0.iter().position(|known| known.slot == slot)
+        self.0.iter().position(|entry| entry.slot == slot)
     }
 }

@@ -13,7 +13,7 @@ pub(super) const MAX_WITHOUT_TABLE: usize = 32;
 
 /// Bits of an entry that contain the slot.
 const SLOT_BITS: u32 = 27;
-/// No peer has this entry: its slot would be in list 7, and there are six lists.
+/// No peer has this entry: its slot would be in list 7, but the lists have the numbers 0 to 5.
 const EMPTY: u32 = u32::MAX;
 
 /// The table. Invariants: there is no table, or it has a used entry for each peer, and at least a
@@ -35,8 +35,8 @@ impl IdIndex {
         self.entries.get(at).map(|entry| slot_of(*entry))
     }
 
-    /// A peer has been added at `slot`.
-    pub(super) fn added(&mut self, id: IdHash, slot: Slot, lists: &Lists) {
+    /// A peer has been added to `lists` at `slot`.
+    pub(super) fn on_added(&mut self, id: IdHash, slot: Slot, lists: &Lists) {
         if self.entries.is_empty() {
             if lists.len() > MAX_WITHOUT_TABLE {
                 self.rebuild(lists);
@@ -49,16 +49,16 @@ impl IdIndex {
     }
 
     /// A peer has moved from one slot to another.
-    pub(super) fn moved(&mut self, id: IdHash, from: Slot, to: Slot) {
+    pub(super) fn on_moved(&mut self, id: IdHash, from: Slot, to: Slot) {
         let at = self.position(id, |slot| slot == from);
         if let Some(entry) = at.and_then(|at| self.entries.get_mut(at)) {
             *entry = entry_of(id, to);
         }
     }
 
-    /// The peer at `slot` is about to be removed from `lists`.
+    /// Removes the entry of the peer at `slot`. The caller then removes the peer from `lists`.
     pub(super) fn remove(&mut self, id: IdHash, slot: Slot, lists: &Lists) {
-        let Some(position) = self.position(id, |known| known == slot) else {
+        let Some(position) = self.position(id, |other| other == slot) else {
             return;
         };
         self.used -= 1;

@@ -1,11 +1,11 @@
 //! The peers of a swarm, in six lists without gaps: three of leeches and three of seeds. Of each
 //! three, one is for peers with an IPv4 address only, one for peers with addresses of both
 //! families, and one for peers with an IPv6 address only. So an answer can choose peers by random
-//! positions, and it reads only their addresses ([`Place`]).
+//! positions, and it reads only their addresses ([`StoredAddress`]).
 
 use super::super::announcing::IdHash;
 use super::peer::Peer;
-use super::record::{Place, Place4, Place6, State};
+use super::record::{State, StoredAddress, StoredAddress4, StoredAddress6};
 use crate::base::AddressPrefix;
 use crate::wire::PeerId;
 use std::net::{IpAddr, SocketAddr};
@@ -45,8 +45,8 @@ pub(super) struct Lists {
 #[derive(Debug, Default)]
 struct List {
     states: Vec<State>,
-    v4: Vec<Place4>,
-    v6: Vec<Place6>,
+    v4: Vec<StoredAddress4>,
+    v6: Vec<StoredAddress6>,
     ids: Vec<Option<PeerId>>,
 }
 
@@ -151,16 +151,16 @@ impl Lists {
     /// The address prefix whose quota counts the peer.
     pub(super) fn prefix(&self, slot: Slot) -> Option<AddressPrefix> {
         let list = self.list(slot)?;
-        let v4 = list.v4.get(slot.at()).map(Place4::ip);
-        let v6 = || list.v6.get(slot.at()).map(Place6::ip);
+        let v4 = list.v4.get(slot.at()).map(StoredAddress4::ip);
+        let v6 = || list.v6.get(slot.at()).map(StoredAddress6::ip);
         v4.or_else(v6).map(AddressPrefix::of)
     }
 
     /// When the peer announced last.
     pub(super) fn seen(&self, slot: Slot) -> Option<Duration> {
         let list = self.list(slot)?;
-        let v4 = list.v4.get(slot.at()).map(Place4::seen);
-        v4.max(list.v6.get(slot.at()).map(Place6::seen))
+        let v4 = list.v4.get(slot.at()).map(StoredAddress4::seen);
+        v4.max(list.v6.get(slot.at()).map(StoredAddress6::seen))
     }
 
     /// Whether all addresses of the peer are live. Otherwise [`Peer::expire_addresses`] is due.
@@ -168,15 +168,17 @@ impl Lists {
         self.list(slot).is_some_and(|list| {
             let v4 = list.v4.get(slot.at());
             let v6 = list.v6.get(slot.at());
-            v4.is_none_or(|place| place.is_live(now)) && v6.is_none_or(|place| place.is_live(now))
+            v4.is_none_or(|stored| stored.is_live(now))
+                && v6.is_none_or(|stored| stored.is_live(now))
         })
     }
 
-    /// The address under which an answer names the peer.
+    /// The address under which an answer names the peer. `None` if the peer has no live address
+    /// that `wanted` allows.
     pub(super) fn address(&self, slot: Slot, wanted: Wanted, now: Duration) -> Option<SocketAddr> {
         let (list, at) = (self.list(slot)?, slot.at());
-        let v4 = || live(list.v4.get(at)?, now);
-        let v6 = || live(list.v6.get(at)?, now);
+        let v4 = || live_address(list.v4.get(at)?, now);
+        let v6 = || live_address(list.v6.get(at)?, now);
         match (wanted.over_v4, wanted.own_family_only) {
             (true, true) => v4(),
             (false, true) => v6(),
@@ -206,8 +208,8 @@ impl Lists {
         candidates
     }
 
-    /// Replaces the entry at `slot` by `peer`, if `peer` belongs into the same list. Returns
-    /// whether it does.
+    /// Replaces the entry at `slot` by `peer`. Returns `false`, and changes nothing, if `peer`
+    /// belongs to another list.
     pub(super) fn replace(&mut self, slot: Slot, is_seed: bool, peer: &Peer) -> bool {
         let stays = slot.list() == list_of(is_seed, peer);
         if stays && let Some(list) = self.lists.get_mut(slot.list()) {
@@ -239,8 +241,8 @@ impl Lists {
         slot
     }
 
-    /// Removes a peer. The last one of its list fills the gap. Returns the slot that this last one
-    /// had. If there is no peer at `slot`, returns `slot`.
+    /// Removes a peer. The last peer of the list fills the gap. Returns the former slot of that
+    /// last peer. If there is no peer at `slot`, returns `slot`.
     pub(super) fn remove(&mut self, slot: Slot) -> Slot {
         let (number, at) = (slot.list(), slot.at());
         let Some(list) = self.lists.get_mut(number).filter(|it| at < it.len()) else {
@@ -258,8 +260,8 @@ impl Lists {
         self.has_ids
     }
 
-    /// Begins or ends keeping whole ids. After a begin, the whole id of each peer is unknown until
-    /// its next announce.
+    /// Sets whether whole ids are kept. Forgets all whole ids: if they are kept now, the id of each
+    /// peer becomes known with its next announce.
     pub(super) fn keep_ids(&mut self, keep: bool) {
         self.has_ids = keep;
         for list in &mut self.lists {
@@ -337,11 +339,11 @@ fn list_of(is_seed: bool, peer: &Peer) -> usize {
     families as usize + if is_seed { FIRST_SEED } else { 0 }
 }
 
-fn live<const N: usize>(place: &Place<N>, now: Duration) -> Option<SocketAddr>
+fn live_address<const N: usize>(stored: &StoredAddress<N>, now: Duration) -> Option<SocketAddr>
 where
     IpAddr: From<[u8; N]>,
 {
-    place.is_live(now).then(|| place.address())
+    stored.is_live(now).then(|| stored.address())
 }
 
 /// Adds an element. The capacity grows by 1/32 instead of doubling, so that little memory is

@@ -1,7 +1,7 @@
 //! One peer of a swarm: where it listens, and what it uploaded recently.
 
 use super::super::announcing::{IdHash, PeerAnnounce};
-use super::record::{Place, Place4, Place6, Rank, State, Total, decay};
+use super::record::{Rank, State, StoredAddress, StoredAddress4, StoredAddress6, Total, decay};
 use crate::base::AddressPrefix;
 use crate::wire::{AnnounceEvent, PeerId};
 use std::net::{IpAddr, SocketAddr};
@@ -17,8 +17,8 @@ const MAX_RATE: u64 = 1 << 30;
 pub(super) struct Peer {
     pub(super) state: State,
     /// Where it listens over IPv4 and over IPv6. A peer may announce over both.
-    pub(super) v4: Option<Place4>,
-    pub(super) v6: Option<Place6>,
+    pub(super) v4: Option<StoredAddress4>,
+    pub(super) v6: Option<StoredAddress6>,
     /// Its whole id, if that is known.
     pub(super) id: Option<PeerId>,
 }
@@ -105,8 +105,8 @@ impl Peer {
     /// The prefix of its IPv4 address, or else of its IPv6 address. The peer counts towards the
     /// quota of this prefix.
     pub(super) fn prefix(&self) -> AddressPrefix {
-        let v4 = self.v4.map(|place| place.ip());
-        let ip = v4.or_else(|| self.v6.map(|place| place.ip()));
+        let v4 = self.v4.map(|stored| stored.ip());
+        let ip = v4.or_else(|| self.v6.map(|stored| stored.ip()));
         // A peer without any address is in no list.
         AddressPrefix::of(ip.unwrap_or([0; 4].into()))
     }
@@ -115,8 +115,8 @@ impl Peer {
     /// from an address of the peer or show its key (BEP 7 defines the key for this).
     pub(super) fn is_same_peer(&self, announce: &PeerAnnounce) -> bool {
         let ip = announce.address.ip();
-        self.v4.is_some_and(|place| place.ip() == ip)
-            || self.v6.is_some_and(|place| place.ip() == ip)
+        self.v4.is_some_and(|stored| stored.ip() == ip)
+            || self.v6.is_some_and(|stored| stored.ip() == ip)
             || (announce.key.is_some() && announce.key == self.state.key)
     }
 
@@ -125,8 +125,8 @@ impl Peer {
     /// `started` announce returns no traffic: it begins new totals.
     pub(super) fn update(&mut self, announce: &PeerAnnounce) -> Traffic {
         let now = announce.now;
-        let last = self.v4.map(|place| place.seen());
-        let last = last.max(self.v6.map(|place| place.seen()));
+        let last = self.v4.map(|stored| stored.seen());
+        let last = last.max(self.v6.map(|stored| stored.seen()));
         let passed = now.saturating_sub(last.unwrap_or(now)).as_secs().max(1);
         self.state.key = announce.key.or(self.state.key);
         self.id = Some(announce.id);
@@ -156,14 +156,14 @@ impl Peer {
 
     /// Removes expired addresses. Returns whether any is left.
     pub(super) fn expire_addresses(&mut self, now: Duration) -> bool {
-        self.v4 = self.v4.filter(|place| place.is_live(now));
-        self.v6 = self.v6.filter(|place| place.is_live(now));
+        self.v4 = self.v4.filter(|stored| stored.is_live(now));
+        self.v6 = self.v6.filter(|stored| stored.is_live(now));
         self.v4.is_some() || self.v6.is_some()
     }
 
     pub(super) fn save(&self, is_seed: bool, now: Duration) -> Option<SavedPeer> {
-        let v4 = self.v4.and_then(|place| timed(&place, now));
-        let v6 = self.v6.and_then(|place| timed(&place, now));
+        let v4 = self.v4.and_then(|stored| timed(&stored, now));
+        let v6 = self.v6.and_then(|stored| timed(&stored, now));
         let weight = self.state.rank.map_or(0.0, |rank| rank.weight(now));
         let hash = SavedId::Hash(self.state.id_hash());
         (v4.is_some() || v6.is_some()).then(|| SavedPeer {
@@ -188,7 +188,7 @@ impl Peer {
             },
         };
         for TimedAddress { address, left } in saved.addresses.into_iter().flatten() {
-            peer.set_place(address, now, now + left);
+            peer.store_address(address, now, now + left);
         }
         peer.state.key = saved.key;
         peer.set_reported(saved.reported);
@@ -198,14 +198,14 @@ impl Peer {
     }
 
     fn set_address(&mut self, announce: &PeerAnnounce) {
-        self.set_place(announce.address, announce.now, announce.until);
+        self.store_address(announce.address, announce.now, announce.until);
     }
 
-    fn set_place(&mut self, address: SocketAddr, now: Duration, until: Duration) {
+    fn store_address(&mut self, address: SocketAddr, now: Duration, until: Duration) {
         let port = address.port();
         match address.ip() {
-            IpAddr::V4(ip) => self.v4 = Some(Place::new(ip.octets(), port, now, until)),
-            IpAddr::V6(ip) => self.v6 = Some(Place::new(ip.octets(), port, now, until)),
+            IpAddr::V4(ip) => self.v4 = Some(StoredAddress::new(ip.octets(), port, now, until)),
+            IpAddr::V6(ip) => self.v6 = Some(StoredAddress::new(ip.octets(), port, now, until)),
         }
     }
 
@@ -229,13 +229,13 @@ fn traffic(announce: &PeerAnnounce) -> Traffic {
     }
 }
 
-fn timed<const N: usize>(place: &Place<N>, now: Duration) -> Option<TimedAddress>
+fn timed<const N: usize>(stored: &StoredAddress<N>, now: Duration) -> Option<TimedAddress>
 where
     IpAddr: From<[u8; N]>,
 {
-    let left = place.until().checked_sub(now)?;
+    let left = stored.until().checked_sub(now)?;
     (!left.is_zero()).then(|| TimedAddress {
-        address: place.address(),
+        address: stored.address(),
         left,
     })
 }

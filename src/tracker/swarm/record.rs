@@ -1,6 +1,6 @@
-//! What a swarm keeps of a peer, in few bytes: a [`Place`] for each address (12 bytes for IPv4, 24
-//! for IPv6), and a [`State`] of 28 bytes for everything else. Places and states are in separate
-//! lists, because an answer reads only places.
+//! What a swarm always keeps of a peer, in few bytes: a [`StoredAddress`] for each address (12
+//! bytes for IPv4, 24 for IPv6), and a [`State`] of 28 bytes for everything else. Addresses and
+//! states are in separate lists, because an answer reads only addresses.
 
 use super::super::announcing::IdHash;
 use std::net::{IpAddr, SocketAddr};
@@ -12,7 +12,7 @@ const HALF_LIFE: Duration = Duration::from_secs(600);
 /// Steps of a rank for each doubling of the upload.
 const RANK_STEPS: f64 = 4096.0;
 
-/// Everything that is kept of a peer, except its addresses.
+/// Everything that is always kept of a peer, except its addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct State {
     /// An [`IdHash`] in two halves, so that a state needs no padding.
@@ -27,7 +27,7 @@ pub(super) struct State {
 
 /// An address of a peer, and how long it is valid. `N` is the length of the IP address in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place<const N: usize> {
+pub(super) struct StoredAddress<const N: usize> {
     ip: [u8; N],
     port: u16,
     /// How long the peer may be silent after `seen`.
@@ -36,16 +36,16 @@ pub(super) struct Place<const N: usize> {
     seen: u32,
 }
 
-/// A place over IPv4.
-pub(super) type Place4 = Place<4>;
-/// A place over IPv6.
-pub(super) type Place6 = Place<16>;
+/// An IPv4 address of a peer.
+pub(super) type StoredAddress4 = StoredAddress<4>;
+/// An IPv6 address of a peer.
+pub(super) type StoredAddress6 = StoredAddress<16>;
 
 /// A number of seconds up to three days, in 16 bits: from 2^15 on in steps of eight, rounded up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Lifetime(u16);
 
-/// A number of bytes below 2^48; more is kept as the largest such number.
+/// A number of bytes, at most 2^48 - 1. A larger number is stored as 2^48 - 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Total([u16; 3]);
 
@@ -72,11 +72,11 @@ impl State {
     }
 }
 
-impl<const N: usize> Place<N>
+impl<const N: usize> StoredAddress<N>
 where
     IpAddr: From<[u8; N]>,
 {
-    /// A place that the peer announced at `now`. It expires at `until`, rounded up to a second.
+    /// An address that the peer announced at `now`. It expires at `until`, rounded up to a second.
     pub(super) fn new(ip: [u8; N], port: u16, now: Duration, until: Duration) -> Self {
         let seen = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
         let until = until.as_secs() + u64::from(until.subsec_nanos() > 0);
@@ -101,7 +101,7 @@ where
         Duration::from_secs(self.seen.into())
     }
 
-    /// When the place expires.
+    /// When the address expires.
     pub(super) fn until(&self) -> Duration {
         Duration::from_secs(self.until_seconds())
     }
@@ -177,8 +177,8 @@ mod tests {
 
     #[test]
     fn a_peer_takes_forty_bytes_over_ipv4() {
-        assert_eq!(size_of::<State>() + size_of::<Place4>(), 40);
-        assert_eq!(size_of::<State>() + size_of::<Place6>(), 52);
+        assert_eq!(size_of::<State>() + size_of::<StoredAddress4>(), 40);
+        assert_eq!(size_of::<State>() + size_of::<StoredAddress6>(), 52);
     }
 
     #[test]
@@ -200,11 +200,11 @@ mod tests {
         }
         assert_eq!(Lifetime::of(u64::MAX).seconds(), 262_136);
         let at = Duration::from_millis(5_700);
-        let place = Place::new([10, 0, 0, 1], 7, at, at + Duration::from_millis(2_500));
-        assert_eq!(place.address(), "10.0.0.1:7".parse().unwrap());
-        assert_eq!(place.until(), Duration::from_secs(9), "never too early");
-        assert!(place.is_live(Duration::from_millis(8_999)));
-        assert!(!place.is_live(Duration::from_secs(9)));
+        let stored = StoredAddress::new([10, 0, 0, 1], 7, at, at + Duration::from_millis(2_500));
+        assert_eq!(stored.address(), "10.0.0.1:7".parse().unwrap());
+        assert_eq!(stored.until(), Duration::from_secs(9), "never too early");
+        assert!(stored.is_live(Duration::from_millis(8_999)));
+        assert!(!stored.is_live(Duration::from_secs(9)));
     }
 
     #[test]

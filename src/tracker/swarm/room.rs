@@ -4,29 +4,30 @@ use super::Swarm;
 use crate::base::AddressPrefix;
 use std::time::Duration;
 
-/// At most 1/`REMOVAL_DIVISOR` of the peers of an address is removed at a time, but at least one
-/// peer.
+/// At most 1/`REMOVAL_DIVISOR` of the peers of an address prefix is removed at a time, but at least
+/// one peer.
 const REMOVAL_DIVISOR: usize = 16;
 /// The search for peers to remove looks at all peers. In a swarm of N peers, at least N times this
 /// pause passes between two searches, so that newcomers do not keep a processor busy.
 const PAUSE_PER_PEER: Duration = Duration::from_micros(1);
-/// Smaller swarms need no pause.
+/// A swarm with fewer peers needs no pause.
 const MIN_PAUSED: usize = 1_000;
 
 impl Swarm {
-    /// Makes room for a peer with this address prefix. Removes peers of the address with the most
-    /// peers: those that have been silent for the longest. Calls `gone` with the prefix of each. An
-    /// address loses peers only if it has at least two more than the newcomer's address. So an
-    /// address can fill a swarm, but cannot keep out peers of addresses that have fewer. Returns
-    /// whether there is room now.
+    /// Makes room for a peer with the prefix `newcomer`. Removes peers of the address prefix with
+    /// the most peers: those that have been silent for the longest. Calls `gone` with this prefix
+    /// for each removed peer. A prefix loses peers only if it has at least two more than
+    /// `newcomer`. So the peers of one prefix can fill a swarm, but cannot keep out peers of
+    /// prefixes that have fewer. Returns whether there is room now. In the pause after a search,
+    /// the result is `false`.
     pub(in crate::tracker) fn make_room(
         &mut self,
         newcomer: AddressPrefix,
         now: Duration,
         mut gone: impl FnMut(AddressPrefix),
     ) -> bool {
-        let own = self.count_of(newcomer);
-        if now < self.room_due || self.count_of_fullest() < own + 2 {
+        let newcomer_count = self.count_of(newcomer);
+        if now < self.room_due || self.count_of_fullest() < newcomer_count + 2 {
             return false;
         }
         if self.len() >= MIN_PAUSED {
@@ -38,8 +39,8 @@ impl Swarm {
         };
         let mut peers: Vec<_> = self.lists.slots().collect();
         peers.retain(|slot| self.lists.prefix(*slot) == Some(fullest));
-        // The table counts two addresses as one if their hashes are equal.
-        if peers.len() < own + 2 {
+        // `count_of_fullest` can be too high: `AddressCounts` can count two prefixes as one.
+        if peers.len() < newcomer_count + 2 {
             return false;
         }
         let amount = (peers.len() / REMOVAL_DIVISOR).max(1);

@@ -95,7 +95,7 @@ fn the_peers_of_an_address_in_many_swarms_announce_less_often_and_may_be_silent_
 }
 
 #[test]
-fn other_clients_are_gone_after_fifteen_minutes() {
+fn other_clients_expire_after_fifteen_minutes_without_announce() {
     let swarms = swarms();
     let other = AnnounceRequest {
         pieceful: false,
@@ -281,15 +281,15 @@ fn an_address_that_fills_a_swarm_gives_way_to_others() {
     // Each newcomer takes the place of the peer that has been silent for the longest.
     for peer in 7..=10 {
         assert_eq!(join(peer, peer), Ok(()));
-        let known = swarms.save(Duration::from_secs(10), Duration::ZERO);
-        let known = SavedSwarms::parse(&known).unwrap();
-        let ids = known.swarms[0].peers.iter().map(|peer| peer.id);
+        let saved = swarms.save(Duration::from_secs(10), Duration::ZERO);
+        let saved = SavedSwarms::parse(&saved).unwrap();
+        let ids = saved.swarms[0].peers.iter().map(|peer| peer.id);
         let mut ids: Vec<_> = ids.collect();
         ids.sort_by_key(|id| format!("{id:?}"));
-        let stays = (peer - 5..=peer).map(|id| SavedId::Whole(PeerId([id; 20])));
-        let mut stays: Vec<_> = stays.collect();
-        stays.sort_by_key(|id| format!("{id:?}"));
-        assert_eq!(ids, stays);
+        let expected = (peer - 5..=peer).map(|id| SavedId::Whole(PeerId([id; 20])));
+        let mut expected: Vec<_> = expected.collect();
+        expected.sort_by_key(|id| format!("{id:?}"));
+        assert_eq!(ids, expected);
         assert_eq!((swarms.peers(), swarms.stats().leeches), (6, 6));
     }
     assert_eq!(join(11, 11), Ok(()));
@@ -302,7 +302,7 @@ fn an_address_that_fills_a_swarm_gives_way_to_others() {
 }
 
 #[test]
-fn a_peer_that_changes_its_address_counts_for_the_present_one() {
+fn a_peer_that_changes_its_address_counts_towards_the_present_one() {
     let limits = SwarmLimits {
         peers_per_address: 1,
         ..SwarmLimits::default()
@@ -322,12 +322,13 @@ fn a_peer_that_changes_its_address_counts_for_the_present_one() {
     assert_eq!(announce(1, 1, ip(2), 0), Ok(()), "it moves");
     assert_eq!(announce(2, 2, ip(1), 0), Ok(()));
     assert_eq!(announce(2, 3, ip(2), 0), Err(AnnounceRefusal::AddressFull));
-    // Peer 1 has two addresses, and counts for the one over IPv4. Later it has only the other one.
+    // Peer 1 has two addresses, and counts towards the IPv4 address. Later it has only the IPv6
+    // address.
     assert_eq!(announce(1, 1, v6, 10), Ok(()));
     assert_eq!(
         announce(2, 4, v6, 10),
         Ok(()),
-        "peer 1 does not count for this address"
+        "peer 1 does not count towards this address"
     );
     assert_eq!(swarms.expire(Duration::from_secs(55)), 1);
     assert_eq!(announce(2, 3, ip(2), 55), Ok(()));
@@ -471,7 +472,7 @@ fn a_restart_keeps_peers_that_have_not_expired() {
     assert_eq!(after.restore(&saved, Duration::ZERO, wall(41)), Ok(1));
     assert_eq!(after.swarms(), 1);
     let moved = announce(&after, Duration::ZERO, &other, ip(77));
-    assert!(moved.is_ok(), "the key identifies it");
+    assert!(moved.is_ok(), "the key identifies the peer");
     let newcomer = AnnounceRequest {
         key: Some(b"guess".to_vec()),
         ..other
@@ -490,11 +491,11 @@ fn a_restart_keeps_peers_that_have_not_expired() {
     let late = swarms();
     assert_eq!(late.restore(&saved, Duration::ZERO, wall(100_000)), Ok(0));
     assert_eq!(late.swarms(), 0);
-    let one = SwarmLimits {
+    let limits = SwarmLimits {
         peers: 1,
         ..SwarmLimits::default()
     };
-    let small = Swarms::new(INTERVAL, one);
+    let small = Swarms::new(INTERVAL, limits);
     assert_eq!(
         small.restore(&saved, Duration::ZERO, wall(0)),
         Ok(1),

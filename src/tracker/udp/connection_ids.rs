@@ -1,5 +1,5 @@
 //! Connection ids (BEP 15, "UDP connections / spoofing") without stored state. Each id contains a
-//! time and an HMAC over that time and the client's address. Nobody can make one without the key.
+//! time and an HMAC over that time and the client's address. Nobody can make an id without the key.
 
 use crate::wire::udp_tracker::ConnectionId;
 use ring::hmac;

@@ -3,8 +3,8 @@
 //! In scope: datagram in, datagram out, and the threads that do it. Out of scope: the encoding of
 //! datagrams (see [`crate::wire::udp_tracker`]).
 //!
-//! Invariant: a client that has not proved that it receives packets at its address gets no more
-//! bytes than it sent: a connection id, or nothing.
+//! Invariant: until a client has proved that it receives packets at its address, it gets only a
+//! connection id or nothing. So it gets no more bytes than it sent.
 
 mod connection_ids;
 mod server;

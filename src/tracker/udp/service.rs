@@ -28,8 +28,8 @@ impl UdpService {
         }
     }
 
-    /// The response to a datagram from `from`. `None` unless the datagram is a valid connect
-    /// request or has a valid connection id.
+    /// The response to a datagram from `from`. Only a valid connect request, or a datagram with a
+    /// valid connection id, gets a response.
     pub(super) fn answer(
         &self,
         datagram: &[u8],

@@ -35,7 +35,7 @@ pub struct ReplicaView {
 
 impl ClusterView {
     /// The number of writes that tracker `number` (this one or another) lacks, as far as this
-    /// tracker knows.
+    /// tracker knows. `None` if it is not listed or has not reported.
     pub fn lag(&self, number: u32) -> Option<u64> {
         if number == self.number {
             return Some(

@@ -72,7 +72,8 @@ pub struct RequestEntry {
     pub asked_at: u64,
 }
 
-/// A decision about the user who receives the list, or a request to join a group of that user.
+/// A decision about the user who receives the list, or a request to join a group that this user
+/// owns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecisionEntry {
     /// The name of the group. If the group has ended, the name that it had at its end.

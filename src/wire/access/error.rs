@@ -47,7 +47,7 @@ error_kinds! {
     NotInCatalogue "not-in-catalogue" "no group of the user has this share (any more)",
     NotLoggedIn "not-logged-in" "log in first",
     NotSaved "not-saved" "the tracker cannot write its database",
-    NotServing "not-serving" "the tracker must not serve the data that it has; try another one",
+    NotServing "not-serving" "the tracker must not serve the data that it has; try another tracker",
     NotTheOwner "not-the-owner" "only the owner of the group may do this",
     NotThePublisher "not-the-publisher" "only the publisher of the share or the owner of the group may do this",
     OwnRemoval "own-removal" "users cannot remove themselves from a group",

@@ -1,8 +1,8 @@
 //! Hints: messages that a tracker sends without a request, to a peer that watches its groups.
 //!
-//! A hint says that something has changed. It proves nothing and replaces no request: a peer that
-//! receives a hint sends a request. A peer may miss hints. The change numbers of a group
-//! ([`GroupNumbers`]) show the peer whether it has missed one.
+//! A hint says that something has changed. The peer then requests the details earlier than it would
+//! without the hint. Only the addresses of new peers are in the hint itself. A peer may miss hints.
+//! The change numbers of a group ([`GroupNumbers`]) show the peer whether it has missed one.
 
 use super::announce::{address_entries, read_addresses};
 use crate::bencode::{Item, Value};
@@ -17,7 +17,7 @@ pub const MAX_HINTED: usize = 100;
 /// The most new peers of one swarm in one hint.
 pub const MAX_NEW_PEERS: usize = 20;
 
-/// What has changed at the tracker. The peer should ask about it.
+/// What has changed at the tracker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hint {
     /// The groups that have changed, with their present change numbers.
@@ -30,8 +30,8 @@ pub struct Hint {
 }
 
 /// The two change numbers of a group, of up to 63 bits. If a number differs from the one that a
-/// peer received before, something has happened. It means nothing whether the number is larger or
-/// smaller now. Trackers with the same data have the same numbers.
+/// peer received before, something has changed. A number may become larger or smaller. Trackers
+/// with the same data have the same numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupNumbers {
     /// The group.
@@ -140,13 +140,13 @@ impl NewPeers {
 fn read_list<T>(
     value: &Value<'_>,
     key: &'static str,
-    entry: impl FnMut(&Value<'_>) -> Result<T, ControlError>,
+    read_entry: impl FnMut(&Value<'_>) -> Result<T, ControlError>,
 ) -> Result<Vec<T>, ControlError> {
     let items = value.list().ok_or(ControlError::WrongValue(key))?;
     if items.len() > MAX_PAGE {
         return Err(ControlError::LongList(items.len()));
     }
-    items.iter().map(entry).collect()
+    items.iter().map(read_entry).collect()
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use super::error::AccessErrorKind;
 use crate::bencode::{Item, Value};
 use crate::wire::control::{ControlError, MessageFields, TextLine};
 
-/// Why a tracker refused a request or could not carry it out. Unless the kind says otherwise,
-/// nothing was changed.
+/// Why a tracker refused a request or could not carry it out. The request has changed nothing, with
+/// one exception: after [`AccessErrorKind::NotSaved`] the change may be on the tracker's disk.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct AccessRefusal {

@@ -519,9 +519,10 @@ fn each_kind_of_bad_message_has_its_own_error() {
 #[test]
 fn a_full_announce_request_and_a_full_answer_fit_into_half_a_frame() {
     let (id, port) = (PeerId([b'p'; 20]), NonZeroU16::MIN);
-    let one = announces(1).swarms()[0].clone();
+    let announce = announces(1).swarms()[0].clone();
     for count in [0, MAX_ANNOUNCES + 1] {
-        assert_eq!(AnnounceBatch::new(id, port, vec![one.clone(); count]), None);
+        let batch = AnnounceBatch::new(id, port, vec![announce.clone(); count]);
+        assert_eq!(batch, None);
     }
     let request = AccessRequestMessage {
         id: 7,
@@ -530,8 +531,8 @@ fn a_full_announce_request_and_a_full_answer_fit_into_half_a_frame() {
         ask: AccessRequest::Announce(announces(MAX_ANNOUNCES)),
     };
     let bytes = request.encode();
-    let most = usize::try_from(MAX_FRAME / 2).unwrap();
-    assert!(bytes.len() < most, "{}", bytes.len());
+    let half_a_frame = usize::try_from(MAX_FRAME / 2).unwrap();
+    assert!(bytes.len() < half_a_frame, "{}", bytes.len());
     assert_eq!(AccessRequestMessage::decode(&bytes), Ok(request));
     let empty = b"d2:idi7e7:peer id20:pppppppppppppppppppp4:porti6881e8:protocoli2e6:swarms0:4:type8:announcee";
     let wrong = Err(ControlError::WrongValue("swarms"));
@@ -550,7 +551,7 @@ fn a_full_announce_request_and_a_full_answer_fit_into_half_a_frame() {
         })),
     };
     let bytes = reply.encode();
-    assert!(bytes.len() < most, "{}", bytes.len());
+    assert!(bytes.len() < half_a_frame, "{}", bytes.len());
     assert_eq!(AccessReplyMessage::decode(&bytes), Ok(reply));
 }
 

@@ -26,7 +26,7 @@ fn peer(address: &str) -> SwarmPeer {
     }
 }
 
-/// Responses, the format of each, and its bytes.
+/// Responses. For each: the format of its peer list, and the encoded response.
 fn table() -> Vec<(AnnounceResponse, PeerListFormat, &'static [u8])> {
     let full = AnnounceResponse {
         interval: Duration::from_secs(20),

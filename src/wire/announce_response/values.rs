@@ -25,7 +25,7 @@ pub(super) fn as_number(value: &Value<'_>) -> Option<i64> {
     value.integer().or_else(text)
 }
 
-/// A number of seconds. A negative one is 0.
+/// A duration of `number` seconds. A negative `number` counts as 0.
 pub(super) fn seconds(number: i64) -> Duration {
     Duration::from_secs(u64::try_from(number).unwrap_or(0))
 }

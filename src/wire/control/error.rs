@@ -5,7 +5,7 @@ use super::parts::PartError;
 use crate::bencode;
 use crate::torrent::NameError;
 
-/// What to do about two versions of the protocol.
+/// Advice to a user when two programs have different versions of the protocol.
 pub const SAME_VERSION: &str = "install the same version of pieceful on both machines";
 
 /// Why bytes are not a message.

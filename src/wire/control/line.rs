@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// The most bytes of a [`TextLine`].
+/// Maximum length of a [`TextLine`] in bytes.
 const MAX_LINE_BYTES: usize = 800;
 
 /// At most 800 bytes of text without control characters.

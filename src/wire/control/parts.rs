@@ -32,9 +32,9 @@ pub enum PartError {
     /// The part does not follow the previous part.
     #[error("a part of an info dictionary starts at byte {found}, not at byte {expected}")]
     OutOfOrder {
-        /// First byte of the part.
+        /// Position of the first byte of the part.
         found: u32,
-        /// First byte that has not arrived.
+        /// Position of the first byte that has not arrived.
         expected: u32,
     },
     /// The part belongs to a dictionary of another length.
@@ -138,7 +138,7 @@ impl InfoAssembly {
     }
 
     /// Adds the next part. If it is the last part of a dictionary, returns the bytes of the
-    /// dictionary. The part after it begins another dictionary.
+    /// dictionary; the next part then begins another dictionary.
     ///
     /// # Errors
     /// [`PartError::OutOfOrder`], [`PartError::OtherTotal`].

@@ -15,7 +15,7 @@ pub struct ConnectionId(pub [u8; 8]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TransactionId(pub [u8; 4]);
 
-/// The address family of the peers in an announce response. It is that of the socket (BEP 15,
+/// The address family of the peers in an announce response: the same as that of the socket (BEP 15,
 /// "IPv6").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressFamily {

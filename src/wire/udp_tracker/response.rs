@@ -124,7 +124,8 @@ impl UdpResponse {
     }
 
     /// Replaces the contents of `out` with the datagram of this response, for a socket of `family`.
-    /// The datagram has at most [`MAX_DATAGRAM`] bytes.
+    /// The datagram has at most [`MAX_DATAGRAM`] bytes. The counts of a scrape always fit, because
+    /// a request names at most [`MAX_UDP_SCRAPE`](super::MAX_UDP_SCRAPE) swarms.
     pub fn encode_into(&self, family: AddressFamily, out: &mut Vec<u8>) {
         out.clear();
         let action = match self {

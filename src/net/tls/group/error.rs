@@ -31,7 +31,7 @@ pub enum GroupTlsError {
     /// The certificate of the other side is not that of a member.
     #[error("the certificate of the other side is refused: {0}")]
     Member(#[source] MemberError),
-    /// The other side refused us, mostly because of our certificate.
+    /// The other side refused us, usually because of our certificate.
     #[error("the other side refused us: {0}")]
     Refused(TlsRefusal),
     /// The other side closed the connection during the handshake.

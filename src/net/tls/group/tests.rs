@@ -277,7 +277,7 @@ fn a_copied_certificate_without_its_key_is_refused() {
 }
 
 #[test]
-fn a_member_that_names_another_swarm_gets_no_answer() {
+fn a_member_that_names_an_unknown_swarm_gets_no_answer() {
     let ours = new_group();
     let (alice, bob) = (tls(member(&ours, "alice")), tls(member(&ours, "bob")));
     let (calling, called) = connect_peers(&alice, OTHER_SWARM, &bob);
@@ -395,7 +395,7 @@ fn a_caller_cannot_send_an_info_hash_without_letters_as_its_server_name() {
     let digits = InfoHash([0x12; 20]);
     let error = alice.connect(sockets().0, digits, SHORT).unwrap_err();
     assert!(matches!(error, GroupTlsError::Unnameable(_)), "{error}");
-    // Reading a name does not check this.
+    // `read_server_name` accepts an info-hash without letters.
     for (name, expected) in [
         (SWARM.to_string(), Some(SWARM)),
         (digits.to_string(), Some(digits)),

@@ -114,7 +114,7 @@ impl ServerCertVerifier for GroupVerifier {
 }
 
 impl ClientCertVerifier for GroupVerifier {
-    /// Empty: a caller that is not a member need not learn the name of the authority.
+    /// Empty: a member has only one certificate for the group, so its choice needs no hint.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

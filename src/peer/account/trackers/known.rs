@@ -31,7 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// What this peer remembers of a tracker.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct KnownTracker {
     /// The number that the tracker has in its own TRACKER_INFO. `None` until it has reported that.
     number: Option<u32>,
     /// A connection that no request uses at the moment.
@@ -43,15 +43,16 @@ pub(super) struct Known {
     /// When the next such request is due. `None` until the thread for hints finds that the tracker
     /// sends no hints.
     next_hint_request: Option<Instant>,
+    /// The number of failures since the tracker last answered as one that serves.
     failures: u32,
-    /// Until then, others are asked first.
+    /// Until this time, other trackers are asked first.
     avoided_until: Option<Instant>,
     /// The tracker has no place for another connection. Until this time it is not asked, and this
     /// reply counts as its answer.
     full: Option<(Instant, AccessReplyMessage)>,
 }
 
-impl Known {
+impl KnownTracker {
     pub(super) fn number(&self) -> Option<u32> {
         self.number
     }
@@ -60,7 +61,7 @@ impl Known {
         self.number = Some(number);
     }
 
-    /// Whether others are asked first.
+    /// Whether other trackers are asked first.
     pub(super) fn is_avoided(&self) -> bool {
         let until = self.avoided_until;
         until.is_some_and(|until| Instant::now() < until)
@@ -130,9 +131,9 @@ impl Known {
         self.idle.is_some()
     }
 
-    /// When the thread for hints should ask this tracker, which does not send hints yet, for hints.
+    /// When the thread for hints should ask this tracker for hints. Sets the time if none is set.
     pub(super) fn next_hint_request(&mut self) -> Instant {
-        let first = || Instant::now() + longer(FIRST_PAUSE);
+        let first = || Instant::now() + longer_at_random(FIRST_PAUSE);
         *self.next_hint_request.get_or_insert_with(first)
     }
 
@@ -144,7 +145,7 @@ impl Known {
         };
         let pause = pause.saturating_mul(1 << self.hint_failures.min(8));
         self.hint_failures = self.hint_failures.saturating_add(1);
-        let next = Instant::now() + longer(pause.min(LONGEST_PAUSE));
+        let next = Instant::now() + longer_at_random(pause.min(LONGEST_PAUSE));
         self.next_hint_request = Some(next);
         next
     }
@@ -179,6 +180,6 @@ fn pause_of_full(retry_seconds: Option<u32>) -> Duration {
 }
 
 /// A pause, made longer at random, up to twice as long.
-fn longer(pause: Duration) -> Duration {
+fn longer_at_random(pause: Duration) -> Duration {
     pause.mul_f64(1.0 + fastrand::f64())
 }

@@ -1,7 +1,8 @@
 //! Announces of a group: which trackers get them.
 //!
 //! If there are at most two trackers, each gets all announces. If there are more, a group is
-//! announced at two of them: those that live and that the group prefers ([`preferred_trackers`]).
+//! announced at two of them: the two that the group prefers most ([`preferred_trackers`]) among
+//! those that did not fail lately.
 //! The answer of a tracker names the trackers of the group as that tracker sees them. The named
 //! trackers are asked next. Other trackers are asked only until two have carried out the request.
 
@@ -31,14 +32,14 @@ struct Tour {
 #[derive(Clone, Copy, Debug)]
 struct Tracker {
     number: Number,
-    is_asked: bool,
+    was_asked: bool,
 }
 
 /// The number that a tracker has in its own TRACKER_INFO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Number {
-    /// The tracker has said it.
-    Told(u32),
+    /// The tracker has reported it.
+    Reported(u32),
     /// Its position in our TRACKER_INFO, counted from 1: the files probably have the same order.
     Guessed(u32),
     /// The files do not have the same order.
@@ -48,7 +49,7 @@ enum Number {
 impl Number {
     fn get(self) -> Option<u32> {
         match self {
-            Self::Told(number) | Self::Guessed(number) => Some(number),
+            Self::Reported(number) | Self::Guessed(number) => Some(number),
             Self::Unknown => None,
         }
     }
@@ -58,7 +59,7 @@ impl Tour {
     fn new(numbers: &[Number], order: Vec<usize>) -> Self {
         let trackers = numbers.iter().map(|number| Tracker {
             number: *number,
-            is_asked: false,
+            was_asked: false,
         });
         Self {
             trackers: trackers.collect(),
@@ -68,11 +69,12 @@ impl Tour {
         }
     }
 
-    /// The position of the tracker that is asked next.
+    /// Returns the position of the tracker to ask next, and marks that tracker as asked. Returns
+    /// `None` if no further tracker is to be asked.
     fn next(&mut self) -> Option<usize> {
         let in_order = || {
             let is_new =
-                |position: &usize| self.trackers.get(*position).is_some_and(|it| !it.is_asked);
+                |position: &usize| self.trackers.get(*position).is_some_and(|it| !it.was_asked);
             self.order.iter().copied().find(is_new)
         };
         let named = self
@@ -80,13 +82,13 @@ impl Tour {
             .iter()
             .find_map(|number| self.named_position(*number));
         let next = named.or_else(|| in_order().filter(|_| self.accepted < TRACKERS_OF_GROUP))?;
-        self.trackers.get_mut(next)?.is_asked = true;
+        self.trackers.get_mut(next)?.was_asked = true;
         Some(next)
     }
 
-    /// The position of the tracker with this number (told or guessed), unless it was asked already.
-    /// If no tracker has the number, the position of the first tracker that was not asked and has
-    /// an unknown number.
+    /// The position of the tracker with this number (reported or guessed), unless it was asked
+    /// already. If no tracker has the number, the position of the first tracker that was not asked
+    /// and has an unknown number.
     fn named_position(&self, number: u32) -> Option<usize> {
         let position_of = |number| {
             self.trackers
@@ -95,7 +97,7 @@ impl Tour {
         };
         let new_position_of = |number| {
             let mut trackers = self.trackers.iter();
-            trackers.position(|it| it.number.get() == number && !it.is_asked)
+            trackers.position(|it| it.number.get() == number && !it.was_asked)
         };
         match position_of(Some(number)) {
             Some(_) => new_position_of(Some(number)),
@@ -113,7 +115,7 @@ impl Tour {
             .number
             .get()
             .is_some_and(|it| it != placement.tracker);
-        tracker.number = Number::Told(placement.tracker);
+        tracker.number = Number::Reported(placement.tracker);
         if has_other_order {
             for tracker in &mut self.trackers {
                 if matches!(tracker.number, Number::Guessed(_)) {
@@ -150,7 +152,7 @@ impl ClusterTrackers {
             };
             if !is_only && self.is_avoided(tracker) {
                 each(Err(format!(
-                    "the tracker at {tracker} did not answer lately"
+                    "the tracker at {tracker} failed lately; it is asked again later"
                 )));
                 continue;
             }
@@ -187,7 +189,8 @@ impl ClusterTrackers {
     }
 
     /// The positions of the trackers, in the order in which a group prefers them: first those that
-    /// live, then those that failed lately. In both, trackers whose number is unknown come last.
+    /// did not fail lately, then the others. In both parts, trackers whose number is unknown come
+    /// last.
     fn positions_in_order(
         &self,
         group: &Label,
@@ -216,13 +219,13 @@ impl ClusterTrackers {
     /// The numbers of the listed trackers.
     fn numbers(&self, info: &TrackerInfo) -> Vec<Number> {
         let known = lock(&self.known);
-        let told = |tracker| known.get(tracker)?.number();
-        let told: Vec<Option<u32>> = info.addresses.iter().map(told).collect();
+        let reported = |tracker| known.get(tracker)?.number();
+        let reported: Vec<Option<u32>> = info.addresses.iter().map(reported).collect();
         let same_order = (1..)
-            .zip(&told)
+            .zip(&reported)
             .all(|(position, it)| it.is_none_or(|it| it == position));
-        let numbers = (1..).zip(told).map(|(position, it)| match it {
-            Some(number) => Number::Told(number),
+        let numbers = (1..).zip(reported).map(|(position, it)| match it {
+            Some(number) => Number::Reported(number),
             None if same_order => Number::Guessed(position),
             None => Number::Unknown,
         });
@@ -311,8 +314,8 @@ mod tests {
         let order = [4, 1, 2, 3];
         let all = asked_at(&numbers, &order, rotated, |_| Some(vec![4, 1]));
         assert_eq!(all, [1, 2, 3, 4]);
-        let told = [2, 3, 4, 1].map(Number::Told);
-        let two = asked_at(&told, &[3, 4, 1, 2], rotated, |_| Some(vec![4, 1]));
+        let reported = [2, 3, 4, 1].map(Number::Reported);
+        let two = asked_at(&reported, &[3, 4, 1, 2], rotated, |_| Some(vec![4, 1]));
         assert_eq!(two, [4, 1]);
     }
 }

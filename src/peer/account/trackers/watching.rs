@@ -6,7 +6,7 @@
 //! before its reply, and leaves them in the inbox. If no other thread makes a request for a moment,
 //! this thread makes one, to ask for hints.
 
-use super::known::Known;
+use super::known::KnownTracker;
 use super::{ClusterTrackers, TimeLimits};
 use crate::net::Stop;
 use crate::system::lock;
@@ -51,14 +51,14 @@ impl ClusterTrackers {
 
     /// Whether a tracker sends hints.
     pub(in crate::peer::account) fn is_watching(&self) -> bool {
-        lock(&self.known).values().any(Known::is_watched)
+        lock(&self.known).values().any(KnownTracker::is_watched)
     }
 
     pub(super) fn wants_hints(&self) -> bool {
         self.wants_hints.load(Ordering::Relaxed)
     }
 
-    /// Makes the requests that are due. Returns the time at which the next one is due.
+    /// Makes the requests for hints that are due. Returns the time at which the next one is due.
     fn ask_for_hints(&self, token: &Token) -> Option<Instant> {
         let info = self.info().ok()?;
         let trust = self.trust(&info);
@@ -80,18 +80,18 @@ impl ClusterTrackers {
         next
     }
 
-    /// When this tracker is asked for hints. None if it sends them, or if another tracker does and
-    /// there is no connection to this one.
+    /// When to ask this tracker for hints. `None` if it already sends hints. Also `None` if another
+    /// tracker sends hints and this peer has no idle connection to this tracker.
     fn next_attempt(&self, tracker: &HostPort) -> Option<Instant> {
         let mut all = lock(&self.known);
-        let any_is_watched = all.values().any(Known::is_watched);
+        let any_is_watched = all.values().any(KnownTracker::is_watched);
         let known = all.entry(tracker.clone()).or_default();
         let is_needed = !known.is_watched() && (known.has_idle() || !any_is_watched);
         is_needed.then(|| known.next_hint_request())
     }
 
-    /// An attempt was made. Returns the time at which the next one is due, if the tracker sends no
-    /// hints.
+    /// Handles the end of a request for hints. Returns the time at which the next request is due,
+    /// if the tracker sends no hints.
     fn after_attempt(&self, tracker: &HostPort, has_answered: bool) -> Option<Instant> {
         let mut all = lock(&self.known);
         let known = all.entry(tracker.clone()).or_default();
@@ -113,7 +113,10 @@ impl ClusterTrackers {
     /// The sockets of the idle connections on which hints may arrive.
     fn watched_sockets(&self) -> Vec<Arc<TcpStream>> {
         let known = lock(&self.known);
-        known.values().filter_map(Known::watched_socket).collect()
+        known
+            .values()
+            .filter_map(KnownTracker::watched_socket)
+            .collect()
     }
 
     /// Reads the hints that have arrived on idle connections.

@@ -9,7 +9,7 @@ use crate::wire::SwarmPeer;
 /// The panic message if the expected announce is neither due nor in progress.
 const NO_ANNOUNCE: &str = "there is no such announce";
 
-/// A plan with one transfer at trackers `a`, `b` and so on, and a time in seconds.
+/// A plan with one transfer at trackers `a`, `b` and so on, and a clock that the test sets (`at`).
 struct PlanTest {
     plan: AnnouncePlan,
     swarm: Arc<dyn Announced>,
@@ -98,6 +98,7 @@ impl PlanTest {
         self.swarm.info_hash()
     }
 
+    /// Sets the clock to this number of seconds after the start.
     fn at(&mut self, seconds: u64) -> &mut Self {
         self.now = self.start + Duration::from_secs(seconds);
         self
@@ -213,7 +214,7 @@ fn a_tracker_receives_started_then_the_pending_event_then_one_announce_per_inter
     let mut test = PlanTest::new(&["a"], TierPolicy::InOrder);
     test.announce(STARTED);
     assert_eq!(test.take(), Some(("a".into(), STARTED)));
-    assert_eq!(test.take(), None, "it is in progress");
+    assert_eq!(test.take(), None, "`started` is in progress");
     test.announce(COMPLETED);
     let result = test.settle("a", STARTED, Ok(answer(100, None)), false);
     assert_eq!((result.peers.len(), result.replaces_peers), (1, false));
@@ -412,7 +413,7 @@ fn leaving_sends_stopped_to_trackers_that_may_list_the_swarm() {
     let mut test = PlanTest::new(&[], TierPolicy::InOrder);
     test.list_in_tracker_info(&["a", "b", "c"]);
     test.announce(STARTED);
-    // One tracker has answered, one announce is in progress, one was not made.
+    // One tracker has answered, an announce to another is in progress, the third got no announce.
     let (first, _) = test.take().unwrap();
     test.settle(&first, STARTED, Ok(answer(100, None)), false);
     let (second, _) = test.take().unwrap();
@@ -460,7 +461,7 @@ fn magnet_link(tiers: &[&str]) -> PlanTest {
 }
 
 #[test]
-fn peers_go_to_the_download_that_replaced_a_search() {
+fn peers_go_to_the_download_that_replaced_a_magnet_search() {
     let mut test = magnet_link(&["a"]);
     let download: Arc<dyn Announced> = Arc::new(Share {
         tiers: vec![vec!["a".to_owned()]],
@@ -472,7 +473,7 @@ fn peers_go_to_the_download_that_replaced_a_search() {
     assert!(Arc::ptr_eq(&result.swarm.unwrap(), &download));
     test.plan.leave(test.hash(), test.now);
     let result = test.settle("o", STARTED, Ok(answer(100, None)), false);
-    assert!(result.swarm.is_none(), "no transfer uses them");
+    assert!(result.swarm.is_none(), "no transfer uses the peers");
 }
 
 #[test]
@@ -481,7 +482,7 @@ fn a_swarm_that_the_peer_has_left_is_not_announced_when_tracker_info_is_read() {
     test.announce(STARTED);
     assert!(test.plan.any_lacks_tracker());
     test.plan.use_listed_trackers(test.now);
-    assert!(test.plan.any_lacks_tracker(), "none is listed");
+    assert!(test.plan.any_lacks_tracker(), "no tracker is listed");
     test.list_in_tracker_info(&["o"]);
     test.plan.use_listed_trackers(test.now);
     assert_eq!(test.tasks(), "o");

@@ -27,7 +27,7 @@
 //! | `Listed` | `announce_earlier` | `Listed`, due by that time, or after an announce in progress |
 //! | `Listed` | an answer | `Listed`, due at the interval, or after `event_delay` for an event |
 //! | `Listed` | a failure | `Listed`, after a pause that doubles |
-//! | `New`, `Listed` | a refusal | the same, after the pause that the tracker asks for |
+//! | `New`, `Listed` | a refusal | the same, after the tracker's pause, or one that doubles |
 //! | `New`, `Listed` | the outcome `Unlisted` | `New`, after the pause in the outcome |
 //! | `New`, `Listed` | the outcome `Ended` | no task |
 //! | `Listed` | `suspend` | `Stopping` |

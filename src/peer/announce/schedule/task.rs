@@ -15,18 +15,20 @@ pub(crate) struct AnnounceTask<P> {
     in_progress: Option<AnnounceInProgress>,
     /// If set: after the announce in progress, another one is due at this time, or at the end of
     /// the interval if that is earlier.
-    again: Option<Instant>,
+    follow_up: Option<Instant>,
+    /// The number of failures and refusals since the last success.
     failures: u32,
     last_succeeded: Option<bool>,
     trouble: Option<String>,
 }
 
-/// What the tracker knows, and what is due.
+/// What the tracker knows, and what is due. A tracker "lists the swarm" when it lists this peer in
+/// the swarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// It does not know the swarm: `started` is due, and then the pending event.
+    /// The tracker does not list the swarm. `started` is due, and then the pending event.
     New { pending: Option<AnnounceEvent> },
-    /// It lists the swarm. The pending event is to be sent.
+    /// The tracker lists the swarm. The pending event is to be sent.
     Listed { pending: Option<AnnounceEvent> },
     /// `stopped` is due. Then the task is suspended.
     Stopping,
@@ -62,7 +64,7 @@ impl<P> AnnounceTask<P> {
                 is_former,
                 ..announce
             }),
-            again: None,
+            follow_up: None,
             failures: 0,
             last_succeeded: None,
             trouble: None,
@@ -116,8 +118,8 @@ impl<P> AnnounceTask<P> {
         }
     }
 
-    /// Whether `completed` must be sent before the final `stopped`. `None` if `stopped` need not be
-    /// sent either, because the tracker certainly does not list the swarm.
+    /// Whether `completed` must be sent before the final `stopped`. `None` if nothing need be sent,
+    /// because the tracker is not known to list the swarm and no announce is in progress.
     pub(super) fn final_announce(&self) -> Option<bool> {
         match self.state {
             State::Listed { pending } => {
@@ -142,14 +144,14 @@ impl<P> AnnounceTask<P> {
         event
     }
 
-    /// Handles an announce that was taken but is not made. Returns whether the task goes on.
+    /// Handles an announce that was taken but will not be sent. Returns whether the task goes on.
     pub(super) fn withdraw(&mut self) -> bool {
         self.in_progress = None;
         self.state != State::Leaving { is_listed: false }
     }
 
-    /// Makes an announce due now, with `event` if there is one. An announce without an event waits
-    /// until `not_before`.
+    /// If the tracker lists the swarm, makes an announce due now, with `event` if there is one. An
+    /// announce without an event waits until `not_before`.
     pub(super) fn announce_soon(&mut self, event: Option<AnnounceEvent>, now: Instant) {
         match &mut self.state {
             // `started` is sent first, and then the pending event.
@@ -174,8 +176,8 @@ impl<P> AnnounceTask<P> {
     pub(super) fn announce_earlier(&mut self, at: Instant) {
         if matches!(self.state, State::Listed { .. }) {
             self.due = self.due.min(at);
-            let again = self.again.map_or(at, |again| again.min(at));
-            self.again = self.in_progress.map(|_| again);
+            let follow_up = self.follow_up.map_or(at, |earlier| earlier.min(at));
+            self.follow_up = self.in_progress.map(|_| follow_up);
         }
     }
 
@@ -300,8 +302,8 @@ impl<P> AnnounceTask<P> {
         };
         self.failures = 0;
         self.due = answer.due(pace, now);
-        if let Some(again) = self.again.take() {
-            self.due = self.due.min(again.max(now));
+        if let Some(follow_up) = self.follow_up.take() {
+            self.due = self.due.min(follow_up.max(now));
         }
         self.not_before = match self.event() {
             Some(_) => now,
@@ -327,8 +329,8 @@ impl<P> AnnounceTask<P> {
         self.make_due(now + pause);
     }
 
-    /// Makes a pending event due at `by` or earlier, if the tracker lists the swarm. Not called in
-    /// the states `Stopping` and `Suspended`: `settle` handles them before.
+    /// Makes a pending event due at `by` or earlier, if the tracker lists the swarm. `settle` does
+    /// not call this in the states `Stopping` and `Suspended`.
     fn limit_event_delay(&mut self, by: Instant) {
         let has_event_to_send = match self.state {
             State::Listed { pending } => pending.is_some(),

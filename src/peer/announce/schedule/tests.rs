@@ -147,7 +147,7 @@ fn check_states(before: &str, cases: &[(&str, &str)]) {
 }
 
 #[test]
-fn announce_by_sets_the_latest_time_of_an_announce_but_respects_the_minimum_interval() {
+fn announce_earlier_sets_the_latest_time_of_an_announce_but_respects_the_minimum_interval() {
     check_states("begin", &[("within-2", "new 0")]);
     check_states(
         LISTED,
@@ -265,8 +265,8 @@ fn transitions_while_suspended() {
         "begin take suspend",
         &[
             ("", "suspended in progress"),
-            // The tracker received the announce although the task was suspended, so `stopped` must
-            // follow.
+            // The announce began before the task was suspended. The tracker lists the swarm now, so
+            // `stopped` must follow.
             ("ok", "stopping 0"),
             ("fail", "suspended never"),
             ("unlisted", "suspended never"),

@@ -5,9 +5,9 @@ use crate::peer::announce::testing::request;
 use crate::wire::udp_tracker::UdpAnnounceResponse;
 use std::thread;
 
-/// A tracker that answers each request with these datagrams until it has received an announce. The
-/// thread returns the requests.
-fn tracker(
+/// Starts a tracker that sends the datagrams of `answers` for each request, and ends after the
+/// first announce. Returns its URL, and its thread, which returns the requests.
+fn start_tracker(
     address: &str,
     answers: impl Fn(&UdpRequest) -> Vec<Vec<u8>> + Send + 'static,
 ) -> (String, thread::JoinHandle<Vec<UdpRequest>>) {
@@ -74,20 +74,20 @@ fn an_announce_over_either_family_returns_peers() {
         ("127.0.0.1:0", "10.0.0.1:6881", AddressFamily::V4),
         ("[::1]:0", "[2001:db8::1]:6881", AddressFamily::V6),
     ] {
-        let (url, requests) = tracker(address, move |request| {
+        let (url, requests) = start_tracker(address, move |request| {
             let answer = encode(&honest(request, peer), family);
-            // Other datagrams come first: cut short, not of BEP 15, of another transaction or kind.
-            let mut other = answer.clone();
-            other[4] ^= 1;
-            let mut kind = answer.clone();
-            kind[3] = 2;
-            kind.truncate(8);
+            // Wrong datagrams come first: truncated, not of BEP 15, of another transaction or kind.
+            let mut other_transaction = answer.clone();
+            other_transaction[4] ^= 1;
+            let mut other_kind = answer.clone();
+            other_kind[3] = 2;
+            other_kind.truncate(8);
             vec![
                 vec![],
                 answer[..7].to_vec(),
                 b"noise".to_vec(),
-                other,
-                kind,
+                other_transaction,
+                other_kind,
                 answer,
             ]
         });
@@ -111,7 +111,7 @@ fn an_announce_over_either_family_returns_peers() {
 
 #[test]
 fn a_refusal_is_an_error_with_its_message() {
-    let (url, requests) = tracker("127.0.0.1:0", |request| {
+    let (url, requests) = start_tracker("127.0.0.1:0", |request| {
         let transaction = request.transaction();
         let response = match request {
             UdpRequest::Announce { .. } => UdpResponse::Error {

@@ -33,7 +33,7 @@ fn calls_fill_the_free_places_and_no_address_is_called_twice() {
 }
 
 #[test]
-fn a_starving_download_calls_more_than_it_has_places_for() {
+fn a_starving_download_calls_more_addresses_than_it_has_places() {
     let mut swarm = Swarm::fetching();
     learn(&mut swarm, 1..=40);
     assert_eq!(connects(&swarm.tick()).len(), 4);
@@ -84,7 +84,7 @@ fn an_address_is_called_again_a_while_after_its_call_ended_without_failure() {
 }
 
 /// Waits until an address is called. Returns how many seconds that took.
-fn called_after(swarm: &mut Swarm) -> u64 {
+fn seconds_until_call(swarm: &mut Swarm) -> u64 {
     let begun = swarm.now;
     while connects(&swarm.tick()).is_empty() {
         swarm.wait(1);
@@ -97,57 +97,57 @@ fn called_after(swarm: &mut Swarm) -> u64 {
 fn a_useless_address_is_called_later_each_time_and_a_useful_one_soon() {
     let mut swarm = Swarm::complete();
     learn(&mut swarm, 1..=1);
-    let called_again_after = |swarm: &mut Swarm, link_seconds: u64| {
+    let seconds_until_next_call = |swarm: &mut Swarm, link_seconds: u64| {
         assert_eq!(connects(&swarm.tick()), []);
         let id = swarm.link_up_as(outgoing(1));
         swarm.wait(link_seconds);
         swarm.link_down(id);
         swarm.step(|core, now| core.on_call_ended(address(1), now));
-        called_after(swarm)
+        seconds_until_call(swarm)
     };
-    assert_eq!(called_after(&mut swarm), 0);
+    assert_eq!(seconds_until_call(&mut swarm), 0);
     for (least, most) in [(1, 1), (1, 2), (2, 4), (4, 8), (8, 16)] {
-        let after = called_again_after(&mut swarm, 1);
+        let after = seconds_until_next_call(&mut swarm, 1);
         assert!((least..=most).contains(&after), "{after}");
     }
     assert!(
-        called_again_after(&mut swarm, 60) > 10,
+        seconds_until_next_call(&mut swarm, 60) > 10,
         "a link of a minute is not useful yet"
     );
-    assert_eq!(called_again_after(&mut swarm, 61), 1);
+    assert_eq!(seconds_until_next_call(&mut swarm, 61), 1);
     // A link over which a block was sent is useful too. Two useless links come first, so that the
     // pause grows again.
-    called_again_after(&mut swarm, 1);
-    called_again_after(&mut swarm, 1);
+    seconds_until_next_call(&mut swarm, 1);
+    seconds_until_next_call(&mut swarm, 1);
     let sent = LinkActivity {
         sent: 1,
         ..LinkActivity::default()
     };
     swarm.activity.insert(LinkId(1), sent);
-    assert_eq!(called_again_after(&mut swarm, 1), 1);
+    assert_eq!(seconds_until_next_call(&mut swarm, 1), 1);
 }
 
 #[test]
 fn a_link_that_delivered_a_block_was_useful() {
     let mut swarm = Swarm::fetching();
     learn(&mut swarm, 1..=1);
-    assert_eq!(called_after(&mut swarm), 0);
-    let mut called_again_after = |blocks: usize| {
+    assert_eq!(seconds_until_call(&mut swarm), 0);
+    let mut seconds_until_next_call = |blocks: usize| {
         let id = swarm.link_up_as(outgoing(1));
         swarm.announce_pieces(id, &[0]);
         let effects = swarm.receive(id, ReceivedMessage::Unchoke);
         swarm.deliver(id, &requests(&effects, id)[..blocks]);
         swarm.link_down(id);
         swarm.step(|core, now| core.on_call_ended(address(1), now));
-        called_after(&mut swarm)
+        seconds_until_call(&mut swarm)
     };
-    let after = [0; 4].map(&mut called_again_after);
+    let after = [0; 4].map(&mut seconds_until_next_call);
     assert!(after[3] >= 4, "{after:?}");
-    assert_eq!(called_again_after(1), 1);
+    assert_eq!(seconds_until_next_call(1), 1);
 }
 
 #[test]
-fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_has_a_link() {
+fn a_call_whose_link_we_refuse_counts_as_failed_unless_the_peer_has_a_link() {
     let mut swarm = Swarm::fetching();
     for number in 1..=4 {
         swarm.link_up(number);
@@ -169,7 +169,7 @@ fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_has_a_link() {
     let (admitted, _) = swarm.try_link_up(LinkId(9), outgoing(9));
     assert_eq!(admitted, Err(LinkRefusal::Full));
     swarm.step(|core, now| core.on_call_ended(address(9), now));
-    assert_eq!(called_after(&mut swarm), 1);
+    assert_eq!(seconds_until_call(&mut swarm), 1);
     // Address 9 turns out to belong to peer 1, which has a link.
     let linked = RemotePeer {
         peer_id: incoming(1).peer_id,
@@ -180,7 +180,7 @@ fn a_call_that_is_refused_here_counts_as_failed_unless_the_peer_has_a_link() {
         Err(LinkRefusal::Linked)
     );
     swarm.step(|core, now| core.on_call_ended(address(9), now));
-    assert_eq!(called_after(&mut swarm), 60);
+    assert_eq!(seconds_until_call(&mut swarm), 60);
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn an_address_whose_peer_has_a_link_is_called_again_after_a_while() {
         Err(LinkRefusal::Linked)
     );
     swarm.step(|core, now| core.on_call_ended(address(1), now));
-    assert_eq!(called_after(&mut swarm), 60);
+    assert_eq!(seconds_until_call(&mut swarm), 60);
 }
 
 #[test]

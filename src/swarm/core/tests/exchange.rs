@@ -9,7 +9,7 @@ use crate::wire::extension::ExtensionHandshake;
 use crate::wire::pex::{FLAG_REACHABLE, FLAG_SEED, PexMessage};
 use std::net::SocketAddr;
 
-/// The peer says where it listens, and that it takes `ut_pex` messages under this number.
+/// The peer sends its listening port and `number`, its extension number for `ut_pex` messages.
 fn enable_exchange(swarm: &mut Swarm, id: LinkId, number: u8) {
     let handshake = ExtensionHandshake {
         // All peers of these tests listen at the same port.
@@ -67,7 +67,7 @@ fn a_link_gets_the_addresses_of_the_others_with_their_flags() {
     let effects = swarm.tick();
     let expected = exchange_message(&[(2, FLAG_SEED | FLAG_REACHABLE), (3, FLAG_SEED)], &[]);
     assert_eq!(exchange_messages(&effects, id), [(7, expected)]);
-    // The other links do not take such messages.
+    // The peers of the other links have not enabled peer exchange.
     assert_eq!(
         kinds(&effects)
             .iter()
@@ -87,7 +87,7 @@ fn a_link_gets_the_addresses_of_the_others_with_their_flags() {
 }
 
 #[test]
-fn extension_number_0_means_that_no_messages_are_taken() {
+fn a_peer_whose_extension_number_for_ut_pex_is_0_gets_no_messages() {
     let mut swarm = Swarm::fetching();
     let id = swarm.link_up(1);
     enable_exchange(&mut swarm, id, 0);

@@ -147,7 +147,7 @@ fn a_share_that_begins_again_drops_its_links_and_calls_their_addresses_again() {
 }
 
 #[test]
-fn a_sequential_download_requests_the_first_pieces_first() {
+fn a_sequential_download_requests_pieces_in_order() {
     let mut swarm = Swarm::fetching_with(|config| config.order = PieceOrder::InOrder);
     let (_, requested) = swarm.source(1, &[0, 1, 2, 3]);
     let pieces: Vec<u32> = requested
@@ -167,8 +167,8 @@ fn a_successor_continues_with_the_addresses_and_counts_of_its_predecessor() {
     swarm.step(|core, _| core.take_over(candidates, counts, 77));
     swarm.begin(&[0, 1]);
     assert_eq!(swarm.core.progress().downloaded(), 77);
-    let known = BTreeMap::from([("10.0.0.9:1", 40 << 10), ("disk", 24 << 10)]);
-    assert_eq!(sources(&swarm), known);
+    let expected = BTreeMap::from([("10.0.0.9:1", 40 << 10), ("disk", 24 << 10)]);
+    assert_eq!(sources(&swarm), expected);
     assert_eq!(connects(&swarm.tick()), [address(1)]);
     // If fewer bytes are verified than were counted, the senders are not known.
     let mut swarm = Swarm::new();

@@ -1,5 +1,6 @@
-//! Pieces after their blocks have arrived. Each piece is hashed. A good piece is written and
-//! announced. The sources of a bad piece are blamed.
+//! Pieces after their blocks have arrived. A worker hashes and writes each piece. The core
+//! announces a good piece and blames the sources of a bad one. The last two tests are about
+//! messages.
 
 use super::fixture::*;
 use crate::swarm::core::{
@@ -55,7 +56,7 @@ fn bad_piece_from_peer_1() -> (Swarm, LinkId, Effects) {
 }
 
 #[test]
-fn the_only_source_of_a_bad_piece_is_closed_and_barred_for_a_while() {
+fn the_only_source_of_a_bad_piece_is_disconnected_and_barred_for_a_while() {
     let (mut swarm, id, effects) = bad_piece_from_peer_1();
     let (verdicts, effects) = swarm.spoil(&effects);
     assert_eq!(verdicts, [Verdict::Proven(id)]);
@@ -78,7 +79,7 @@ fn a_barred_peer_does_not_come_back_by_calling_us() {
     let (mut swarm, id, effects) = bad_piece_from_peer_1();
     swarm.spoil(&effects);
     swarm.link_down(id);
-    // It calls from another port, and is recognized when it says where it listens.
+    // The peer calls from another port. We recognize it when it announces its listening port.
     let id = swarm.link_up(1);
     let effects = swarm.announce_port(id);
     assert_eq!(effects, [Effect::Close(id, CloseReason::Barred)]);
@@ -107,7 +108,7 @@ fn a_peer_is_barred_even_if_its_link_has_ended() {
 }
 
 #[test]
-fn a_bad_piece_of_several_sources_closes_no_link_and_is_fetched_again_from_one_alone() {
+fn a_bad_piece_from_several_sources_closes_no_link_and_is_fetched_again_from_one_source() {
     let mut swarm = Swarm::fetching();
     let (first, requested) = swarm.source(1, &[2]);
     let (second, _) = swarm.source(2, &[2]);
@@ -222,10 +223,10 @@ fn a_piece_that_was_given_up_is_not_hashed_further() {
 fn a_long_bad_piece_is_hashed_again_from_its_first_run() {
     let (mut swarm, runs) = long_piece();
     let (id, requested) = swarm.source(1, &[0]);
-    let mut left = requested;
-    while let Some(block) = left.pop() {
+    let mut missing = requested;
+    while let Some(block) = missing.pop() {
         let effects = swarm.deliver(id, &[block]);
-        left.extend(requests(&effects, id));
+        missing.extend(requests(&effects, id));
     }
     assert!(on_run_written(&mut swarm, runs[0], 1).is_some());
     for run in runs {

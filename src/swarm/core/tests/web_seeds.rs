@@ -109,8 +109,8 @@ fn a_block_is_awaited_from_a_web_seed_until_it_arrives() {
 fn the_blocks_of_a_web_seed_that_is_no_longer_used_are_requested_from_others() {
     let mut swarm = with_web_seed(8);
     let requested = next_requests(&mut swarm, WEB_SEED).unwrap();
-    let (peer, none) = swarm.source(1, &[0, 1, 2, 3]);
-    assert_eq!((requested.len(), none.len()), (8, 0));
+    let (peer, requested_from_peer) = swarm.source(1, &[0, 1, 2, 3]);
+    assert_eq!((requested.len(), requested_from_peer.len()), (8, 0));
     swarm.step(|core, _| core.on_web_seed_down(WEB_SEED));
     assert_eq!(requests(&swarm.tick(), peer).len(), 8);
     let source = web_source(WEB_SEED);
@@ -147,7 +147,7 @@ fn a_stalled_web_seed_causes_requests_to_a_peer_and_no_other_effect() {
 }
 
 #[test]
-fn a_web_seed_does_not_stall_while_we_do_not_read_it() {
+fn a_web_seed_does_not_stall_while_we_do_not_read_from_it() {
     let mut swarm = with_web_seed(8);
     next_requests(&mut swarm, WEB_SEED);
     let (peer, _) = swarm.source(1, &[]);

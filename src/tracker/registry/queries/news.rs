@@ -23,12 +23,12 @@ pub struct News {
     pub at: Stamp,
 }
 
-/// News. The key is the name of the group, and the id of the group (for a decision) or of the
+/// News. The key is the name of a group and a row id: of the group (for a decision) or of the
 /// request.
 type NewsByKey = BTreeMap<(GroupName, RowId), News>;
 
 impl Registry {
-    /// The decisions of other users about an account, as far as they are not covered by `seen`.
+    /// The decisions of other users about an account, without those that `seen` covers.
     ///
     /// The caller keeps `seen` for the account. Before the first page it takes the version vector
     /// of the registry. After the last page it joins this vector to `seen`. Each decision is then
@@ -133,7 +133,7 @@ impl Registry {
             Some((accepted.version, accepted.value))
         });
         if let Some((accepted, by)) = accepted.min() {
-            // The creator of a group did not ask anyone.
+            // The creator of a group is accepted by itself. No other user decided this.
             return (by != account).then_some((DecisionOutcome::Accepted, accepted));
         }
         let last_end = |rows: &mut dyn Iterator<Item = &Membership>| {

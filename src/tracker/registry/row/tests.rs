@@ -65,29 +65,30 @@ fn states_of_recreated_rows() -> Vec<Vec<Row>> {
         Register { version, value }
     }
     let mut kinds = vec![Vec::new(); 6];
-    for made in [2, 3, 5] {
-        let created = at(made);
-        for changed in [None, Some(4), Some(6)] {
-            let withdrawn = changed.map(|wall| register(wall, RowId([9; 16])));
-            let named = changed.unwrap_or(made);
+    for created_at in [2, 3, 5] {
+        let created = at(created_at);
+        for changed_at in [None, Some(4), Some(6)] {
+            let withdrawn = changed_at.map(|wall| register(wall, RowId([9; 16])));
+            let named_at = changed_at.unwrap_or(created_at);
             kinds[0].push(Row::Account(Account {
                 id,
                 created,
-                name: register(named, text(named).parse().unwrap()),
-                password: register(made, PasswordHash::new(text(made)).unwrap()),
-                revoked: changed.map(|wall| register(wall, ())),
+                name: register(named_at, text(named_at).parse().unwrap()),
+                password: register(created_at, PasswordHash::new(text(created_at)).unwrap()),
+                revoked: changed_at.map(|wall| register(wall, ())),
             }));
             kinds[1].push(Row::Group(Group {
                 id,
                 created,
-                name: register(named, text(named).parse().unwrap()),
-                key: GroupKey::new(text(made)).unwrap(),
+                name: register(named_at, text(named_at).parse().unwrap()),
+                key: GroupKey::new(text(created_at)).unwrap(),
             }));
             kinds[2].push(Row::Membership(Membership {
                 created,
                 // Some of the states are requests that ended without being accepted.
-                accepted: Some(register(made, RowId([3; 16]))).filter(|_| changed != Some(4)),
-                ended: changed.map(|wall| {
+                accepted: Some(register(created_at, RowId([3; 16])))
+                    .filter(|_| changed_at != Some(4)),
+                ended: changed_at.map(|wall| {
                     let (reason, by) = (EndReason::Left, RowId([3; 16]));
                     register(wall, End { reason, by })
                 }),
@@ -107,12 +108,12 @@ fn states_of_recreated_rows() -> Vec<Vec<Row>> {
                 id,
                 account: RowId([3; 16]),
                 created,
-                expires: 100 - made,
+                expires: 100 - created_at,
             }));
             kinds[5].push(Row::Receipt(Receipt {
                 id,
                 created,
-                expires: 100 - made,
+                expires: 100 - created_at,
             }));
         }
     }
@@ -182,6 +183,6 @@ fn rows_with_different_attributes_do_not_merge() {
             used: None,
         })
     };
-    let two = invite(1).merge(invite(2));
-    assert_eq!(two, Err(Contradiction(row.id())));
+    let merged = invite(1).merge(invite(2));
+    assert_eq!(merged, Err(Contradiction(row.id())));
 }

@@ -1,5 +1,7 @@
 //! The conflicts in the table of `registry/mod.rs`, in its order: two registries write while they
-//! are disconnected, then merge.
+//! are disconnected, then merge. The conflicts of shares are in `catalogue.rs`, and those of
+//! repeated writes in `receipts.rs`. The last tests here are about gaps, clocks, changes that are
+//! not merged, expired rows and backups.
 
 use super::*;
 

@@ -14,16 +14,16 @@ use std::rc::Rc;
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mutation {
     None,
-    /// Ends of memberships from other trackers are ignored.
+    /// A tracker ignores ends of memberships in the changes of other trackers.
     IgnoreMembershipEnds,
-    /// Passwords from other trackers are ignored.
+    /// A tracker ignores passwords in the changes of other trackers.
     IgnorePasswords,
-    /// A repeated command gets other row ids.
-    FreshIds,
+    /// A repeated command creates rows under new ids.
+    NewIdsOnRepeat,
 }
 
-/// A command to a tracker. If it is repeated under the same row ids, even at another tracker, it is
-/// one write.
+/// A command to a tracker. If it is repeated with the same ids, even at another tracker, it still
+/// counts as one write.
 #[derive(Clone)]
 pub(crate) struct Command {
     operation: Rc<Operation>,
@@ -51,7 +51,7 @@ impl Command {
     }
 }
 
-/// A command that its peer will repeat, because the peer received no reply.
+/// A command that a peer will repeat, because the peer received no reply.
 struct UnansweredCommand {
     command: Command,
     ids: (RowId, RowId),
@@ -110,7 +110,7 @@ pub(crate) struct AcknowledgedEnd {
     account: RowId,
     stamp: Stamp,
     /// The rows that the tracker knew when the membership ended.
-    known: BTreeSet<RowId>,
+    known_rows: BTreeSet<RowId>,
 }
 
 impl AcknowledgedEnd {
@@ -128,7 +128,7 @@ impl AcknowledgedEnd {
                     group: row.group,
                     account: row.account,
                     stamp: ended.version.stamp,
-                    known: registry.rows().map(Row::id).collect(),
+                    known_rows: registry.rows().map(Row::id).collect(),
                 });
             }
         }
@@ -151,8 +151,10 @@ pub(crate) struct World {
     trackers: Vec<SimulatedTracker>,
     /// Messages on their way: the index of the receiver, and the bytes.
     network: Vec<(usize, Vec<u8>)>,
+    /// The true time in milliseconds since 1970.
     now: i64,
-    ids: u64,
+    /// The number of row ids made so far.
+    id_count: u64,
     acknowledged: Vec<(Version, Row)>,
     unanswered: Vec<UnansweredCommand>,
     created: CreatedRows,
@@ -162,6 +164,7 @@ pub(crate) struct World {
     is_partitioned: bool,
 }
 
+/// An hour in milliseconds.
 const HOUR: i64 = 3_600_000;
 const USERS: [&str; 5] = ["nik", "Nik", "mayank", "olga", "ada"];
 const GROUPS: [&str; 3] = ["lab", "Lab", "club"];
@@ -179,7 +182,7 @@ impl World {
             rng,
             network: Vec::new(),
             now: 100 * HOUR,
-            ids: 0,
+            id_count: 0,
             acknowledged: Vec::new(),
             unanswered: Vec::new(),
             created: CreatedRows::default(),
@@ -191,11 +194,11 @@ impl World {
 
     /// A new id for a row.
     fn next_id(&mut self) -> RowId {
-        self.ids += 1;
+        self.id_count += 1;
         let random = self.rng.u64(..).to_be_bytes();
         let mut id = [0; 16];
         id[..8].copy_from_slice(&random);
-        id[8..].copy_from_slice(&self.ids.to_be_bytes());
+        id[8..].copy_from_slice(&self.id_count.to_be_bytes());
         RowId(id)
     }
 
@@ -275,7 +278,7 @@ impl World {
             receipt,
             rows,
         } = self.unanswered.swap_remove(index);
-        if self.mutation == Mutation::FreshIds {
+        if self.mutation == Mutation::NewIdsOnRepeat {
             ids = (self.next_id(), self.next_id());
         }
         let (registry, now) = (&self.trackers[at].registry, self.clock(at));
@@ -374,8 +377,8 @@ impl World {
         }
     }
 
-    /// Returns the rows that an own update writes, and records which of them it creates. The update
-    /// is not applied yet.
+    /// Returns the rows that an update of tracker `at` writes, and records which of them the update
+    /// creates. The update is not applied yet.
     fn note_written_rows(
         &mut self,
         at: usize,
@@ -400,7 +403,7 @@ impl World {
         Ok(rows)
     }
 
-    /// Records an own update as acknowledged, makes it durable, applies it and pushes its change.
+    /// Records an update of tracker `at` as acknowledged, stores it and pushes its change.
     fn acknowledge(&mut self, at: usize, receipt: RowId, update: Update) -> Result<(), String> {
         let change = update.change().cloned().ok_or("no change to push")?;
         let rows = self.note_written_rows(at, receipt, &update)?;
@@ -576,7 +579,7 @@ pub(crate) fn check_end(registry: &Registry, end: &AcknowledgedEnd) -> Result<()
     let asked_later = registry.rows().any(|row| match row {
         Row::Membership(row) => {
             let is_same_user = (row.group, row.account) == (end.group, end.account);
-            let is_later = row.created.stamp > end.stamp && !end.known.contains(&row.id);
+            let is_later = row.created.stamp > end.stamp && !end.known_rows.contains(&row.id);
             let explains_role = row.accepted.is_some() || role == GroupRole::Requester;
             is_same_user && is_later && explains_role && row.ended.is_none()
         }
@@ -589,6 +592,7 @@ pub(crate) fn check_end(registry: &Registry, end: &AcknowledgedEnd) -> Result<()
     }
 }
 
+/// Checks that each name belongs to the account with the earliest claim.
 pub(crate) fn check_name_holders(registry: &Registry) -> Result<(), String> {
     let mut earliest: BTreeMap<&UserName, (Stamp, RowId)> = BTreeMap::new();
     for row in registry.rows() {
@@ -705,7 +709,7 @@ fn each_mutation_is_detected_in_most_runs() {
     for mutation in [
         Mutation::IgnoreMembershipEnds,
         Mutation::IgnorePasswords,
-        Mutation::FreshIds,
+        Mutation::NewIdsOnRepeat,
     ] {
         let detected = (0..40)
             .filter(|seed| run(*seed, 300, mutation).is_err())

@@ -65,11 +65,11 @@ fn pages_of_a_large_registry_are_sorted_and_complete_and_a_loaded_registry_is_eq
     let members = registry.members(owner, &group, None, 1_000).unwrap();
     assert_eq!((members.items.len(), members.next), (91, None));
     assert_eq!(members.items.iter().filter(|it| it.owner).count(), 1);
-    let requests = registry.requests(owner, &group, None, 4).unwrap();
-    let rest = registry
-        .requests(owner, &group, requests.next.as_ref(), 1_000)
+    let first_page = registry.requests(owner, &group, None, 4).unwrap();
+    let second_page = registry
+        .requests(owner, &group, first_page.next.as_ref(), 1_000)
         .unwrap();
-    assert_eq!(requests.items.len() + rest.items.len(), 10);
+    assert_eq!(first_page.items.len() + second_page.items.len(), 10);
 
     let rows = registry
         .rows()

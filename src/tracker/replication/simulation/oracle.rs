@@ -61,7 +61,7 @@ impl Counts {
             "cut connection",
             "day",
             "disk lost",
-            "disk lost with what only it had",
+            "disk lost with writes that only it had",
             "dropped row",
             "end of a membership",
             "older copy put back",
@@ -83,22 +83,24 @@ impl Counts {
 #[derive(Default)]
 pub(crate) struct Oracle {
     acknowledged: Vec<Acknowledged>,
-    /// The rows of each command, acknowledged or not.
-    pub(super) made: CreatedRows,
+    /// The rows that each command created, acknowledged or not.
+    pub(super) created: CreatedRows,
     /// Number of disks lost so far.
     pub(super) losses: u32,
     pub(super) counts: Counts,
 }
 
 impl Promise {
-    /// The promise of an operation that makes this change in this state of the registry.
+    /// The promise of an operation that makes this change in this state of the registry. `None` if
+    /// the change contains no new write of this tracker.
     pub(super) fn new(change: &Change, registry: &Registry) -> Option<Self> {
         let origin = registry.origin();
-        let known = registry.version_vector().of(origin);
+        let previous = registry.version_vector().of(origin);
         let rows: Vec<Row> = change.rows().cloned().collect();
         let mut versions = rows.iter().flat_map(Row::versions);
-        let own = |version: &Version| version.stamp.origin() == origin && version.sequence > known;
-        let version = versions.find(own)?;
+        let is_new =
+            |version: &Version| version.stamp.origin() == origin && version.sequence > previous;
+        let version = versions.find(is_new)?;
         let ends = AcknowledgedEnd::all_in(change, registry);
         Some(Self {
             version,
@@ -161,7 +163,7 @@ impl Oracle {
     }
 
     /// The tracker `at` has lost its disk and has another one. Writes that only the old disk held
-    /// are lost. That is allowed if they were acknowledged as "only here".
+    /// are lost. That is allowed if they were acknowledged with [`Copies::OnlyHere`].
     pub(super) fn on_disk_lost(&mut self, at: usize, nodes: &[Node]) -> Result<(), Failure> {
         let mut broken = None;
         self.acknowledged.retain(|it| {
@@ -230,7 +232,7 @@ impl Oracle {
                 check_end(first, end).map_err(Failure)?;
             }
         }
-        self.made.check_unique(first).map_err(Failure)?;
+        self.created.check_unique(first).map_err(Failure)?;
         check_former_members(first).map_err(Failure)?;
         check_name_holders(first).map_err(Failure)
     }

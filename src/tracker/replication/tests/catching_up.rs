@@ -87,7 +87,7 @@ fn parts_of_a_batch_keep_a_slow_connection_open_and_staged_batches_survive_a_los
         step(&mut a, &mut b);
         step(&mut b, &mut a);
     }
-    assert_eq!(batches, 2, "the first was kept");
+    assert_eq!(batches, 2, "the first batch was kept");
 }
 
 #[test]

@@ -111,7 +111,8 @@ fn a_tracker_with_an_older_copy_writes_under_a_new_origin_if_it_meets_no_other_t
     a.create_account("ada").unwrap();
     exchange_messages(&mut a, &mut b);
     b.close(1);
-    // An empty copy from before these writes, and no other tracker to report them.
+    // This tracker has an empty copy from before these writes. It has no connection to a tracker
+    // that could report them.
     let mut older = TestTracker::new(1, StartData::Resumed);
     older.advance(START_WAIT);
     let origin = Origin([101; 16]);
@@ -148,8 +149,8 @@ fn a_stalled_tracker_starts_again_and_answers_nothing_from_stale_data() {
     for only_wall_clock in [false, true] {
         let (mut a, mut b) = pair();
         b.create_account("olga").unwrap();
-        // Sent before the stall, and received after it.
-        let late = std::mem::take(&mut b.sent);
+        // `b` sends these before the stall, and `a` receives them after it.
+        let late_messages = std::mem::take(&mut b.sent);
         let passed = STALL_LIMIT + SECOND;
         a.now.wall += passed;
         if !only_wall_clock {
@@ -159,7 +160,7 @@ fn a_stalled_tracker_starts_again_and_answers_nothing_from_stale_data() {
         // Any call detects the stall.
         let refused = Err(ReplicaError::NotServing(Serving::Waiting));
         assert_eq!(a.create_account("nik"), refused);
-        for (connection, message) in late {
+        for (connection, message) in late_messages {
             a.receive(connection, message);
         }
         assert!(!a.serves() && a.closed == [ReplicaConnectionId(1)]);
@@ -201,7 +202,7 @@ fn a_tracker_goes_on_serving_after_a_pause_in_which_no_other_tracker_gave_up_on_
     exchange_messages(&mut a, &mut b);
     a.create_account("ada").unwrap();
     b.create_account("nik").unwrap();
-    let late = std::mem::take(&mut b.sent);
+    let late_messages = std::mem::take(&mut b.sent);
     let passed = STALL_LIMIT - Duration::from_millis(1);
     for _ in 0..3 {
         starve(&mut a, passed);
@@ -215,7 +216,7 @@ fn a_tracker_goes_on_serving_after_a_pause_in_which_no_other_tracker_gave_up_on_
         [(1, Copies::Two)],
         "the second write still waits: its confirmation may be among the unread messages"
     );
-    for (connection, message) in late {
+    for (connection, message) in late_messages {
         a.receive(connection, message);
     }
     exchange_messages(&mut a, &mut b);
@@ -276,12 +277,13 @@ fn two_trackers_with_copies_of_one_folder_both_halt() {
     let (from_a, from_b) = (a.sent.remove(0), b.sent.remove(0));
     a.receive(from_b.0, from_b.1);
     b.receive(from_a.0, from_a.1);
-    let of = |other| {
+    let halted_as_copy_of = |other| {
         Serving::Halted(HaltReason::Copied {
             other: number(other),
         })
     };
-    assert_eq!((a.replica.serving(), b.replica.serving()), (of(2), of(1)));
+    assert_eq!(a.replica.serving(), halted_as_copy_of(2));
+    assert_eq!(b.replica.serving(), halted_as_copy_of(1));
 }
 
 #[test]

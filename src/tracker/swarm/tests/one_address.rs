@@ -18,7 +18,7 @@ fn prefix(host: u8) -> AddressPrefix {
     AddressPrefix::of([192, 0, 2, host].into())
 }
 
-/// Number of peers of 192.0.2.`host`.
+/// Number of chosen peers of 192.0.2.`host`.
 fn count_of(chosen: &[SwarmPeer], host: u8) -> usize {
     let ip = IpAddr::from([192, 0, 2, host]);
     chosen.iter().filter(|peer| peer.address.ip() == ip).count()

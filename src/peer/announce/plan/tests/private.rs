@@ -52,7 +52,7 @@ fn private_magnet(tiers: &[&str], failed: &[&str]) -> PlanTest {
         test.settle(url, STARTED, silent(), false);
     }
     test.plan.set_private(test.hash(), test.now);
-    // The list of TRACKER_INFO may arrive again after that. It must not be used for this torrent.
+    // The trackers of TRACKER_INFO may arrive again later. They must not be used for this torrent.
     test.list_in_tracker_info(&["o"]);
     test.plan.update_tasks(test.hash(), test.now);
     test

@@ -13,7 +13,7 @@ use std::time::Duration;
 impl World {
     /// A client requests an operation from a tracker. Sometimes its answer is lost.
     pub(super) fn request_operation(&mut self, at: usize) -> Result<(), Failure> {
-        let (id, other, wall) = (self.new_id(), self.new_id(), self.clock_of(at).wall);
+        let (id, second_id, wall) = (self.new_id(), self.new_id(), self.clock_of(at).wall);
         let expires = wall + Duration::from_secs(3_600);
         let choice = self.rng.u8(..12);
         let Some(replica) = &self.nodes[at].replica else {
@@ -23,7 +23,7 @@ impl World {
         let accounts = registry.accounts(None, 3).items;
         match (choice, accounts.first()) {
             (0, _) => {
-                let code = CodeHash(other.0.repeat(2).try_into().unwrap());
+                let code = CodeHash(second_id.0.repeat(2).try_into().unwrap());
                 return self.write(at, |_, registry| {
                     registry.create_invite(id, code, expires, wall)
                 });
@@ -41,7 +41,7 @@ impl World {
             }
             _ => {}
         }
-        let (ids, receipt) = ((id, other), self.new_id());
+        let (ids, receipt) = ((id, second_id), self.new_id());
         for _ in 0..4 {
             let Some(replica) = &self.nodes[at].replica else {
                 return Ok(());
@@ -59,8 +59,8 @@ impl World {
             let is_lost = command.is_repeatable && self.rng.u8(..4) == 0;
             if let Some((write, promise)) = written.filter(|_| is_lost) {
                 self.log_step(|| format!("{at} : the answer is lost for write {}", write.number()));
-                // The client gets no answer, so nothing is promised yet. The answer to the repeated
-                // request will give this promise.
+                // The client gets no answer, so nothing is promised yet. If the repeated request
+                // finds the receipt of this write, its answer gives this promise.
                 self.nodes[at].promises.remove(&write);
                 self.oracle.counts.note("answer lost");
                 self.unanswered.push(Unanswered {
@@ -121,6 +121,7 @@ impl World {
         self.write_unless_starved(at, Some(receipt), run, expected)
     }
 
+    /// Makes a write that has no receipt at a tracker, unless the tracker is starved.
     pub(super) fn write(
         &mut self,
         at: usize,
@@ -130,8 +131,10 @@ impl World {
         result.map(drop)
     }
 
-    /// Makes a write at a tracker, unless the tracker is starved: gets no processor now. `receipt`
-    /// is the id of the receipt of the write, if it has one.
+    /// Makes a write at a tracker, unless the tracker is starved, that is, gets no processor now.
+    /// `receipt` is the id of the receipt of the write, if it has one. [`World::execute_command`]
+    /// explains `expected`. Returns the number and the promise of the write, or `None` if the
+    /// tracker made no write.
     pub(super) fn write_unless_starved(
         &mut self,
         at: usize,
@@ -176,7 +179,7 @@ impl World {
             Ok((write, effects)) => {
                 if let Some(receipt) = receipt {
                     let rows = promise.rows.iter();
-                    self.oracle.made.note(receipt, promise.version, rows);
+                    self.oracle.created.note(receipt, promise.version, rows);
                 }
                 node.promises.insert(write, expected(promise.clone()));
                 self.perform(at, effects)?;

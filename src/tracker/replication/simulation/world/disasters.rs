@@ -28,8 +28,8 @@ impl World {
         self.nodes[at].start(at, count, batch, spare_origin, now)?;
         self.nodes[at].last_event = (self.now, self.wall + self.nodes[at].skew);
         let generation = self.nodes[at].generation;
-        let first = self.now + self.rng.u64(1..TICK_MILLIS);
-        self.schedule(first, at, generation, Event::Tick);
+        let first_tick = self.now + self.rng.u64(1..TICK_MILLIS);
+        self.schedule(first_tick, at, generation, Event::Tick);
         Ok(())
     }
 
@@ -106,7 +106,7 @@ impl World {
     }
 
     /// An older copy of a tracker's disk is put back with the same origin. In half of the cases the
-    /// tracker is then cut off from all others when it starts. So it cannot hear of the writes
+    /// tracker is then cut off from all others when it starts. So it cannot learn of the writes
     /// that it made after the copy.
     pub(super) fn put_older_copy_back(&mut self, at: usize) -> Result<(), Failure> {
         let mut disk = match (self.rng.bool(), self.nodes[at].backup.clone()) {
@@ -141,8 +141,8 @@ impl World {
         Ok(())
     }
 
-    /// A tracker has refused its disk as an older copy. Its operator gives it a new origin, as a
-    /// restore does.
+    /// A tracker has refused its disk as an older copy. Its operator gives the disk a new origin,
+    /// as a restore does.
     pub(super) fn restart_under_new_origin(&mut self, at: usize) {
         self.crash(at);
         let origin = self.new_origin();
@@ -150,8 +150,9 @@ impl World {
         self.oracle.counts.note("older copy refused");
     }
 
-    /// Crashes a tracker and replaces its disk, unless too much would be lost. Returns whether it
-    /// did.
+    /// Crashes a tracker and replaces its disk. Does nothing if a blob would be lost, or if writes
+    /// would be lost after an earlier loss of a disk. `restored` is whether the tracker is restored
+    /// from its backup, under a new origin. Returns whether the disk was replaced.
     pub(super) fn replace_disk(
         &mut self,
         at: usize,
@@ -182,7 +183,7 @@ impl World {
             false => "disk lost",
         });
         if !another_has_all_writes {
-            counts.note("disk lost with what only it had");
+            counts.note("disk lost with writes that only it had");
         }
         self.log_step(|| format!("{at} has another disk"));
         self.oracle.on_disk_lost(at, &self.nodes).map(|()| true)

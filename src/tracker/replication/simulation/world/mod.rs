@@ -54,15 +54,19 @@ struct Unanswered {
 pub(crate) struct World {
     rng: Rng,
     nodes: Vec<Node>,
-    /// Future events by time and order: the tracker, its generation, and the event.
+    /// Future events by time, then by `scheduled_events`: the tracker, its generation, and the
+    /// event.
     events: BTreeMap<(u64, u64), (usize, u32, Event)>,
-    order: u64,
+    /// The number of events scheduled so far. Events of the same time happen in the order in which
+    /// they were scheduled.
+    scheduled_events: u64,
     made_connections: u64,
     /// Milliseconds since the start of the simulation.
     now: u64,
     /// Milliseconds since 1970 by a clock without error.
     wall: i64,
     made_ids: u64,
+    /// When trackers next call each other.
     next_call: u64,
     /// Start times of trackers that are down.
     starts: BTreeMap<usize, u64>,
@@ -89,7 +93,7 @@ impl World {
             rng,
             nodes: Vec::new(),
             events: BTreeMap::new(),
-            order: 0,
+            scheduled_events: 0,
             made_connections: 0,
             now: 0,
             wall: 1_000 * HOUR_MILLIS,
@@ -111,18 +115,18 @@ impl World {
             if world.rng.u8(..4) == 0 {
                 world.nodes[at].skew = world.rng.i64(-3 * HOUR_MILLIS..=3 * HOUR_MILLIS);
             }
-            let late = if world.rng.u8(..4) == 0 { 4_000 } else { 5 };
-            let start = world.rng.u64(..late);
+            let latest = if world.rng.u8(..4) == 0 { 4_000 } else { 5 };
+            let start = world.rng.u64(..latest);
             world.starts.insert(at, start);
         }
         world
     }
 
-    /// The part of the schedule in which faults happen.
+    /// Runs the part of the simulation in which faults happen.
     pub(super) fn run_faults(&mut self) -> Result<(), Failure> {
         let steps = self.rng.u32(8..36);
-        let first = self.rng.u64(..2_500);
-        self.pass(first)?;
+        let first_pause = self.rng.u64(..2_500);
+        self.pass(first_pause)?;
         for _ in 0..steps {
             let pause = match self.rng.u8(..12) {
                 0 => 3_000,
@@ -177,7 +181,8 @@ impl World {
         Ok(())
     }
 
-    /// Ends all faults. All trackers must reach the same state and serve.
+    /// Ends all faults. Then all trackers must reach the same state, serve, and delete expired
+    /// rows.
     pub(super) fn heal(&mut self) -> Result<(), Failure> {
         self.log_step(|| "faults end".to_owned());
         self.faults_ended = true;
@@ -209,7 +214,7 @@ impl World {
         self.settle()?;
         if self.days > 0 {
             self.wall += 30 * HOUR_MILLIS;
-            // The first garbage collection after a start comes early.
+            // After a start, the first garbage collection already comes after `IDLE_TIMEOUT`.
             for at in 0..self.nodes.len() {
                 self.crash(at);
                 self.starts.insert(at, self.now + 1);
@@ -473,9 +478,9 @@ impl World {
     }
 
     fn schedule(&mut self, when: u64, to: usize, generation: u32, event: Event) {
-        self.order += 1;
+        self.scheduled_events += 1;
         self.events
-            .insert((when, self.order), (to, generation, event));
+            .insert((when, self.scheduled_events), (to, generation, event));
     }
 
     /// The time by the clock of a tracker.

@@ -86,6 +86,7 @@ impl World {
         Ok(())
     }
 
+    /// The random delay of the next message, in milliseconds.
     pub(super) fn delay(&mut self) -> u64 {
         match self.rng.u8(..16) {
             _ if self.faults_ended => 2,
@@ -95,7 +96,8 @@ impl World {
         }
     }
 
-    /// Every tracker calls those with lower numbers to which it has no connection.
+    /// Every running tracker calls the running trackers with lower numbers to which it has no
+    /// connection, unless one direction between the two is blocked.
     pub(super) fn call(&mut self) -> Result<(), Failure> {
         for from in 0..self.nodes.len() {
             for to in 0..from {
@@ -146,7 +148,8 @@ impl World {
         }
     }
 
-    /// Schedules when the other tracker notices that the connection is closed. It may never notice.
+    /// Schedules the time at which the tracker `to` notices that `from` has closed the connection.
+    /// While faults happen, `to` may never notice.
     pub(super) fn schedule_disconnect(
         &mut self,
         from: usize,
