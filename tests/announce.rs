@@ -1,5 +1,5 @@
-//! Announces and scrapes: trackers against clients that send any bytes over HTTP and UDP, and peers
-//! against trackers of several tiers.
+//! Announces and scrapes. The tests send valid and invalid bytes to trackers over HTTP and UDP, and
+//! give peers trackers in several tiers.
 
 mod common;
 

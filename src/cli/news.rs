@@ -36,8 +36,8 @@ pub(super) struct NewsWatcher {
 }
 
 impl NewsWatcher {
-    /// Starts the thread, which passes news to `notices`. With `printer`, it shows the lines that
-    /// `notices` returns: those that can be shown at once.
+    /// Starts the thread, which passes news to `notices`. With `printer`, it shows a line
+    /// immediately if the prompt is open. `notices` keeps other lines until the next prompt.
     ///
     /// # Errors
     /// The system cannot start the thread.

@@ -336,8 +336,8 @@ impl ConnectionShared {
             return;
         }
         if let Err(error) = write_frame(&self.stream, &body, MAX_FRAME, FRAME_TIMEOUT) {
-            // The reading thread may still receive the end of the run, so only that thread ends the
-            // connection.
+            // The reading thread may still receive the end of the run. So this closes only the
+            // writing side.
             log::debug!("cannot write to the control connection: {error}");
             *can_write = false;
             self.stream.finish(FRAME_TIMEOUT);

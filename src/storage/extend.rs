@@ -99,9 +99,9 @@ pub(super) fn move_files(
 }
 
 /// Cleans up after `move_files` if a crash has interrupted its noted steps. Afterwards each wanted
-/// file has either its name in the partial folder or its final name, and empty placeholders with a
-/// final name are gone. Returns [`RecoveredRename::Unknown`] if the partial folder is not there:
-/// all files were moved, or the disk is not mounted.
+/// file has either its name in the partial folder or its final name, and the empty files are gone
+/// with which `move_files` reserves final names. Returns [`RecoveredRename::Unknown`] if the
+/// partial folder is not there: all files were moved, or the disk is not mounted.
 ///
 /// # Errors
 /// An error of the file system.

@@ -14,8 +14,8 @@ use std::time::Duration;
 /// most what the rate allows in this time.
 const MAX_UNUSED: Duration = Duration::from_millis(100);
 
-/// The lowest limit in bytes a second. With it, a block takes 16 seconds. Other programs wait that
-/// long for a block.
+/// The lowest limit in bytes a second. With it, a block takes 16 seconds. Other programs do
+/// not give up on a block that soon.
 pub const MIN_RATE_LIMIT: u64 = 1 << 10;
 /// The highest limit in bytes a second: 1 TiB.
 pub const MAX_RATE_LIMIT: u64 = 1 << 40;

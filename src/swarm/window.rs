@@ -7,8 +7,9 @@
 //! - While the rate grows with the window, the window also grows with each block that arrives, to
 //!   at most eight times what fills the link. Each block adds one block to the window, which
 //!   doubles the window in each round trip. On a far link that is idle for a part of each round
-//!   trip, each block adds seven. The pace of the blocks inside one burst shows such a link: at
-//!   that pace, more blocks than the window holds would arrive in one round trip.
+//!   trip, each block adds seven. Over such a link, blocks arrive in bursts with pauses between
+//!   them. If they came at the pace of a burst for a whole round trip, there would be more of them
+//!   than the window holds.
 //!
 //! The window is never fixed. So a long fat link is filled. On a slow link few blocks are in
 //! flight, and other links can fetch the rest. On a near link the delay is almost zero: the window

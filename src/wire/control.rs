@@ -33,7 +33,7 @@ use super::compact::compact;
 use super::words::words;
 use crate::bencode::Item;
 use crate::torrent::{FileName, InfoHash};
-pub(super) use fields::{MessageFields, parse, read_line, read_parsed, read_u63};
+pub(super) use fields::{MessageFields, parse, read_parsed, read_text_line, read_u63};
 use std::net::SocketAddr;
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -340,7 +340,8 @@ impl RunNotice {
             })?,
             "release" => Self::Release,
             "end" => Self::End {
-                failures: fields.list("failures", |item| fields::read_line(item, "failures"))?,
+                failures: fields
+                    .list("failures", |item| fields::read_text_line(item, "failures"))?,
             },
             other => return Err(ControlError::unknown(other)),
         };

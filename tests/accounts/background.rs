@@ -9,9 +9,9 @@ use crate::common::terminal::Terminal;
 const CTRL_D: &str = "\x04";
 const CTRL_Z: &str = "\x1a";
 
-/// Starts `$P WORDS &` and returns the address in its first line.
+/// Starts `$PIECEFUL WORDS &` and returns the address in its first line.
 fn start_in_background(shell: &mut Terminal, words: &str) -> String {
-    shell.press(&format!("\"$P\" {words} &\r"));
+    shell.press(&format!("\"$PIECEFUL\" {words} &\r"));
     shell.wait_for_text(" listening on ");
     let line = shell.wait_for_text("\n");
     line.trim_end().to_owned()

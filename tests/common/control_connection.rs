@@ -218,7 +218,8 @@ pub(crate) fn create_user_request_with_invite(user: &str, invite: Option<&str>) 
 /// which ends the group.
 pub(crate) fn group_request(typed: &str) -> AccessRequest {
     let words: Vec<&str> = typed.split(' ').collect();
-    let label = |at: usize| words[at].parse().unwrap();
+    // A group or user that exists may have a tag in its name, a new one may not.
+    let parse_label = |at: usize| words[at].parse().unwrap();
     match words[0] {
         "create_group" => AccessRequest::CreateGroup {
             write: new_write(),
@@ -226,36 +227,36 @@ pub(crate) fn group_request(typed: &str) -> AccessRequest {
         },
         "join_group" => AccessRequest::JoinGroup {
             write: new_write(),
-            group: label(1),
+            group: parse_label(1),
         },
         "leave_group" => AccessRequest::LeaveGroup {
             write: new_write(),
-            group: label(1),
+            group: parse_label(1),
             end: words.get(2) == Some(&"--yes"),
         },
         "list_groups" => AccessRequest::ListGroups { after: None },
         "list_members" => AccessRequest::ListMembers {
-            group: label(1),
+            group: parse_label(1),
             after: None,
         },
         "list_requests" => AccessRequest::ListRequests {
-            group: label(1),
+            group: parse_label(1),
             after: None,
         },
         "accept_request" => AccessRequest::AcceptRequest {
             write: new_write(),
-            group: label(1),
-            user: label(2),
+            group: parse_label(1),
+            user: parse_label(2),
         },
         "reject_request" => AccessRequest::RejectRequest {
             write: new_write(),
-            group: label(1),
-            user: label(2),
+            group: parse_label(1),
+            user: parse_label(2),
         },
         "remove_member" => AccessRequest::RemoveMember {
             write: new_write(),
-            group: label(1),
-            user: label(2),
+            group: parse_label(1),
+            user: parse_label(2),
         },
         "news" => AccessRequest::ListDecisions {
             seen: Default::default(),

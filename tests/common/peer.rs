@@ -27,8 +27,8 @@ impl Peer {
         Self::start_with(address, info, state, arguments, |all| command(folder, all))
     }
 
-    /// Like [`Peer::start`]. `command` makes the command that runs the binary with the arguments
-    /// that it receives.
+    /// Like [`Peer::start`]. `command` gets the arguments of the binary, and returns the command to
+    /// spawn.
     pub(crate) fn start_with(
         address: &str,
         info: &Path,

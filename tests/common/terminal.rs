@@ -63,7 +63,8 @@ impl Terminal {
         terminal
     }
 
-    /// Starts a shell with job control and waits for its prompt. `$P` is the path of the binary.
+    /// Starts a shell with job control and waits for its prompt. `$PIECEFUL` is the path of the
+    /// binary.
     pub(crate) fn job_shell(folder: &Path) -> Self {
         let shell = ["bash", "--norc", "--noprofile", "-i"];
         let mut terminal = Self::session(folder, &shell);
@@ -80,7 +81,7 @@ impl Terminal {
     pub(crate) fn start(folder: &Path, program: &[&str], kind: TerminalKind) -> Self {
         let arguments = [&["--ctty"], program].concat();
         let mut command = prepared(Command::new("setsid"), folder, &arguments);
-        command.env("P", BINARY).env("PS1", "$ ");
+        command.env("PIECEFUL", BINARY).env("PS1", "$ ");
         Self::spawn(command, kind)
     }
 

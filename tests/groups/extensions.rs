@@ -9,8 +9,8 @@ use crate::common::peer::{Peer, quoted};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-/// Connects as a member. Its handshake offers BEP 6 and BEP 10. Returns the link after both
-/// handshakes.
+/// Connects as a member. Its handshake offers BEP 6 and BEP 10. Returns the link after the
+/// handshakes of TLS and BEP 3.
 fn connect(
     peer: &Peer,
     info_hash: &str,
@@ -66,7 +66,8 @@ fn in_a_group_swarm_no_peer_is_named_and_no_metadata_is_served() {
         for word in ["ut_pex", "ut_metadata", "metadata_size"] {
             assert!(!handshake.contains(word), "{handshake}");
         }
-        // The member names a contact and requests metadata although the peer offers neither.
+        // The member names a contact and requests metadata. It uses the ids 3 and 2, which a peer
+        // of an open swarm offers for this.
         let contact = [b"d5:added6:\x7f\0\0\x01".as_slice(), &port, b"e"].concat();
         link.write_all(&extension_message(3, &contact)).unwrap();
         link.write_all(&extension_message(2, b"d8:msg_typei0e5:piecei0ee"))

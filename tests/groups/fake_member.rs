@@ -31,7 +31,8 @@ pub(crate) struct MemberIdentity {
     pub(crate) pkcs8: Vec<u8>,
 }
 
-/// A new P-256 key as PKCS #8, and a request for its certificate in this context.
+/// A new P-256 key as PKCS #8, and a request for its certificate. The signature in the request also
+/// covers `context`, which is the token of the login.
 fn generate_member_key(context: &[u8]) -> (Vec<u8>, [u8; 129]) {
     let (random, algorithm) = (SystemRandom::new(), &ECDSA_P256_SHA256_FIXED_SIGNING);
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();

@@ -1,5 +1,6 @@
-//! Bad input to the commands about shares: each wrong state and each bad argument has its `kind`
-//! and one line that says what is wrong.
+//! Commands about shares that fail, because of the user (not logged in, not a member, not the
+//! publisher) or because of an argument. Each case has its own `kind` of error, and one line that
+//! says what is wrong.
 
 use super::team::{logged_in_peer, team};
 use crate::common::account_tracker::AccountTracker;
@@ -18,7 +19,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 #[test]
-fn every_wrong_state_has_its_own_error_for_share_commands() {
+fn share_commands_have_an_error_of_their_own_for_each_reason_why_a_user_may_not_use_them() {
     let tracker = AccountTracker::new();
     let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
     let mut uma = logged_in_peer(&tracker, "uma", &[]);
@@ -101,6 +102,7 @@ fn files_that_cannot_be_shared_are_refused_with_a_reason() {
     fs::write(bell.join("a\u{7}b"), b"x").unwrap();
     let drive = folder_with_file("drive");
     fs::write(drive.join("C:x"), b"x").unwrap();
+    // A long path does not exist either. Its error has one line too.
     let long = "n".repeat(250);
     let pipe = folder_with_file("pipe");
     nix::unistd::mkfifo(&pipe.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();

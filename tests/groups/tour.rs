@@ -28,7 +28,7 @@ fn assert_same(original: &Path, copy: &Path) {
     assert_eq!(sha1(copy), Sha1::of(&bytes(LENGTH, 1)));
 }
 
-/// Whether a line of `list_files` shows nik's share with one seed.
+/// Whether a line of `list_files` shows nik's share with one seed. "20" is the start of the year.
 fn is_listed(line: &str) -> bool {
     line.starts_with("gift  3.0 MiB  by nik  20") && line.contains("Z  1 complete  0 partial")
 }

@@ -212,6 +212,8 @@ fn a_damaged_record_is_logged_and_the_peer_works_without_it() {
 
 #[test]
 fn a_lost_torrent_fails_one_wait_and_is_shown_until_its_download_is_added_again() {
+    // The `.torrent` in the state folder is missing or damaged. The first `wait` fails, later ones
+    // do not. `status` shows the damage.
     let empty: fn(&Path) = |path| fs::write(path, "").unwrap();
     let garbage: fn(&Path) = |path| fs::write(path, "garbage").unwrap();
     let remove: fn(&Path) = |path| fs::remove_file(path).unwrap();
@@ -314,11 +316,11 @@ fn a_replaced_file_with_the_old_length_and_time_is_checked() {
 #[test]
 fn pieces_lost_from_a_partial_file_are_fetched_again() {
     let sandbox = Sandbox::new();
-    let (first, go) = leech_with_eight_pieces(&sandbox);
+    let (first, let_seed_continue) = leech_with_eight_pieces(&sandbox);
     let part = sandbox.path("leech/copy.part");
     let time = part.metadata().unwrap().modified().unwrap();
     first.kill();
-    drop(go);
+    drop(let_seed_continue);
     // The last four of the eight pieces are zeros now, as in an older version of the partial file.
     let file = File::options().write(true).open(&part).unwrap();
     let length = file.metadata().unwrap().len();
@@ -335,10 +337,10 @@ fn pieces_lost_from_a_partial_file_are_fetched_again() {
 #[test]
 fn a_record_older_than_the_file_costs_only_a_check() {
     let sandbox = Sandbox::new();
-    let (mut leech, go) = leech_with_eight_pieces(&sandbox);
+    let (mut leech, let_seed_continue) = leech_with_eight_pieces(&sandbox);
     let path = record(&sandbox, "leech", &TORRENT);
     let older_record = fs::read(&path).unwrap();
-    go.send(()).unwrap();
+    let_seed_continue.send(()).unwrap();
     leech.wait_for_state("share", "complete");
     wait_for(
         || (fs::read(&path).unwrap() != older_record).then_some(()),
@@ -358,7 +360,7 @@ fn a_record_older_than_the_file_costs_only_a_check() {
 #[test]
 fn a_download_shown_as_complete_is_recorded_as_complete() {
     let sandbox = Sandbox::new();
-    let leech = late::start_peer(&sandbox, false, Deadlines::default());
+    let leech = late::start_leech(&sandbox, Deadlines::default());
     let link = late::connect(&leech, "source");
     let serving = thread::spawn(|| serve_all(link, &TORRENT));
     let start = Instant::now();

@@ -3,7 +3,7 @@
 //! missing.
 
 use super::disk::leech_with_eight_pieces;
-use super::late::start_peer;
+use super::late::start_leech;
 use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
 use crate::common::handmade_torrent::Torrent;
 use crate::common::open_swarm::{TORRENT, assert_serves, leech, seed, serve_to};
@@ -446,7 +446,7 @@ fn a_cancel_that_could_not_remove_the_files_can_be_repeated() {
 #[test]
 fn a_download_of_a_closed_run_that_cannot_be_started_leaves_no_file() {
     let sandbox = Sandbox::new();
-    let peer = start_peer(&sandbox, false, Deadlines::default());
+    let peer = start_leech(&sandbox, Deadlines::default());
     let info = Metainfo::parse(&TORRENT.bytes).unwrap().info().clone();
     let destination = Destination {
         folder: sandbox.folder("out"),

@@ -60,8 +60,17 @@ fn is_open(link: &FakePeer) -> bool {
     logged_line(&[&format!("link with {} ended", link.local_address())]).is_none()
 }
 
-/// Starts a peer with the torrent: a seed if `is_seed`, else a leech without any piece.
-pub(crate) fn start_peer(sandbox: &Sandbox, is_seed: bool, deadlines: Deadlines) -> Peer {
+/// Starts a seed of the torrent in this process.
+fn start_seed(sandbox: &Sandbox, deadlines: Deadlines) -> Peer {
+    start_peer(sandbox, true, deadlines)
+}
+
+/// Starts a leech of the torrent in this process. It has no piece.
+pub(crate) fn start_leech(sandbox: &Sandbox, deadlines: Deadlines) -> Peer {
+    start_peer(sandbox, false, deadlines)
+}
+
+fn start_peer(sandbox: &Sandbox, is_seed: bool, deadlines: Deadlines) -> Peer {
     static LOG: Once = Once::new();
     LOG.call_once(|| {
         log::set_logger(&LineCollector).unwrap();
@@ -135,7 +144,7 @@ fn message_within(message: Duration) -> Deadlines {
 #[test]
 fn a_message_that_is_not_complete_in_time_ends_its_link() {
     let sandbox = Sandbox::new();
-    let seed = start_peer(&sandbox, true, message_within(SECOND));
+    let seed = start_seed(&sandbox, message_within(SECOND));
     let mut bystander = connect(&seed, "bystander");
     let long = |id: u8| frame(id, &vec![0; 1_000]);
     let incomplete = [
@@ -174,7 +183,7 @@ fn a_message_that_is_not_complete_in_time_ends_its_link() {
 #[test]
 fn a_block_that_trickles_ends_its_link_and_is_fetched_from_another_seed() {
     let sandbox = Sandbox::new();
-    let leech = start_peer(&sandbox, false, message_within(SECOND));
+    let leech = start_leech(&sandbox, message_within(SECOND));
     let mut link = connect(&leech, "trickling");
     link.send(&[have_all(), unchoke()].concat());
     let (index, begin, length) = parse_request(&link.read_until(REQUEST).unwrap());
@@ -195,7 +204,7 @@ fn a_silent_link_ends_and_a_link_with_keep_alives_stays() {
         silence,
         ..Deadlines::default()
     };
-    let seed = start_peer(&sandbox, true, deadlines);
+    let seed = start_seed(&sandbox, deadlines);
     let start = Instant::now();
     // Neither caller sends an extension handshake. Both sides offer extensions, but that handshake
     // is optional.
@@ -221,7 +230,7 @@ fn a_link_that_does_not_read_its_blocks_ends() {
         unread: SECOND,
         ..Deadlines::default()
     };
-    let seed = start_peer(&sandbox, true, deadlines);
+    let seed = start_seed(&sandbox, deadlines);
     let mut bystander = connect(&seed, "bystander");
     let mut deaf = connect(&seed, "deaf");
     deaf.send(&interested());
@@ -243,7 +252,7 @@ fn a_link_that_leaves_requests_unanswered_again_and_again_ends() {
         stalls: 2,
         ..Deadlines::default()
     };
-    let leech = start_peer(&sandbox, false, deadlines);
+    let leech = start_leech(&sandbox, deadlines);
     let bystander = connect(&leech, "bystander");
     let mut link = connect(&leech, "promising");
     link.send(&[have_all(), unchoke()].concat());
@@ -262,7 +271,7 @@ fn a_link_without_messages_gets_keep_alives() {
         keep_alive: 4 * PAUSE,
         ..Deadlines::default()
     };
-    let seed = start_peer(&sandbox, true, deadlines);
+    let seed = start_seed(&sandbox, deadlines);
     let mut link = connect(&seed, "listening");
     let mut keep_alives = 0;
     while keep_alives < 3 {

@@ -130,6 +130,7 @@ fn a_reserved_place_is_lost_without_authentication() {
     let crowd: Vec<TcpStream> = (0..PLACES as u16)
         .map(|host| connect_from(100 + host, tracker.address()))
         .collect();
+    // A request without a token is answered in a reserved place too.
     let mut without_token = tracker.connect();
     assert!(without_token.ask(None, AccessRequest::Cluster).is_ok());
     let mut kept = connection_of(tracker.address(), 1, &nik.token).unwrap();
@@ -142,7 +143,7 @@ fn a_reserved_place_is_lost_without_authentication() {
 }
 
 #[test]
-fn logins_count_for_their_account_and_not_for_their_address() {
+fn authenticated_connections_count_for_their_account_and_not_for_their_address() {
     let tracker = small_tracker();
     let [nik, olga] = ["nik", "olga"].map(|name| tracker.user(name));
     // More connections than the limit of an address, all from the same address.
@@ -172,7 +173,7 @@ fn logins_count_for_their_account_and_not_for_their_address() {
     );
 }
 
-/// Fills all places with logins. Returns their connections.
+/// Fills all places with authenticated connections. Returns them.
 fn fill(tracker: &AccountTracker, tokens: &[Token]) -> Vec<ControlConnection> {
     let mut all = Vec::new();
     for token in tokens {
@@ -186,17 +187,21 @@ fn fill(tracker: &AccountTracker, tokens: &[Token]) -> Vec<ControlConnection> {
             }
         }
     }
-    panic!("{} logins have places: the tracker is not full", all.len());
+    panic!(
+        "{} connections have places: the tracker is not full",
+        all.len()
+    );
 }
 
 #[test]
-fn a_tracker_full_of_logins_says_so_and_still_answers_newcomers() {
+fn a_tracker_full_of_authenticated_connections_says_so_and_still_answers_newcomers() {
     let tracker = small_tracker();
     let tokens: Vec<Token> = ('a'..='k')
         .map(|name| tracker.user(&format!("user-{name}")).token)
         .collect();
     let mut all = fill(&tracker, &tokens);
-    // 14 places for authenticated connections, and 64 reserved ones for loopback addresses.
+    // An eighth of the places is for newcomers. In addition, loopback addresses have 64 reserved
+    // places.
     assert_eq!(all.len(), PLACES - PLACES / 8 + 64);
     let mut http = HttpClient::new(tracker.address());
     assert!(http.get("/metrics").has_status("200"));

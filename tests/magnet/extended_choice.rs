@@ -91,8 +91,8 @@ fn assert_d_bin_chosen(leech: &mut Peer, set: &Path) {
     assert_files(set, &["a.txt", "sub/c.txt"]);
 }
 
-/// Asserts that `d.bin` and the text files are complete, that `command` reports that this choice is
-/// here already, and that the same command with another destination is refused.
+/// Asserts that `d.bin` and the text files are complete, that `command` answers `already`, and that
+/// the same command with another destination is refused.
 fn assert_d_bin_complete(leech: &mut Peer, set: &Path, command: &str) {
     assert_files(set, &["a.txt", "d.bin", "sub/c.txt"]);
     let pieces = vec![0, 1, 2, 9, 10, 11, 12, 13];
@@ -105,7 +105,8 @@ fn assert_d_bin_complete(leech: &mut Peer, set: &Path, command: &str) {
     assert!(message(&refused).starts_with(says), "{refused}");
 }
 
-/// Asserts that all files are complete, and that the folder has nothing beside them.
+/// Asserts that all files are complete, and that the folder of the leech has nothing else: no
+/// partial folder and no parts file.
 fn assert_all_complete(leech: &mut Peer, sandbox: &Sandbox) {
     let download = leech.wait_for_state("set", "complete");
     assert_eq!(download["bytes_done"], SET.content.len());
@@ -409,7 +410,8 @@ fn a_choice_is_extended_while_the_metadata_is_unknown() {
 }
 
 #[test]
-fn a_forced_choice_that_is_extended_uses_matching_pieces_of_existing_files() {
+fn a_download_with_force_uses_good_pieces_of_existing_files_also_when_it_is_extended() {
+    // `--force` also covers files that are chosen later. All files stay as they are until the end.
     let sandbox = Sandbox::new();
     let mut leech = sandbox.debug_peer("leech", &[]);
     let set = sandbox.folder("leech/set");

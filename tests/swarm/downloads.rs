@@ -107,7 +107,7 @@ fn a_folder_arrives_with_its_empty_and_executable_files() {
 }
 
 #[test]
-fn files_of_odd_lengths_arrive_whole() {
+fn files_with_lengths_at_the_edges_of_blocks_and_pieces_arrive_whole() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);
     let (mut seed, mut leech) = (sandbox.peer("seed"), sandbox.peer("leech"));
@@ -153,8 +153,8 @@ fn pieces_of_4_mib_arrive_from_two_seeds() {
     );
     assert_eq!(created.code, Some(0), "{}", created.stderr);
     let torrent = folder.join("big.torrent").to_str().unwrap().to_owned();
-    // Each seed finds a complete file under the name of its partial file, and copies all pieces
-    // from that file. So there are two seeds without `send`.
+    // Each seed finds a complete file under the name that its partial file would have. It uses
+    // another name, and copies all pieces from that file. So there are two seeds without `send`.
     let mut seeds: Vec<Peer> = (0..2)
         .map(|number| sandbox.peer(&format!("seed{number}")))
         .collect();

@@ -28,7 +28,7 @@ fn a_mistyped_option_starts_nothing_and_the_error_names_the_nearest_option() {
         ),
         (
             format!("send '{file}' --private"),
-            "no option --private (before a name that begins with --, type --)",
+            "no option --private (if a name begins with --, type -- before it)",
         ),
         (
             "download_file lab x --only=a".to_owned(),

@@ -71,6 +71,7 @@ fn signals_sent_together_end_a_peer_gracefully_and_a_later_sigint_or_sigterm_kil
         peer.run(&format!("send '{}'", file.display()));
         wait_for_log_line(&peer.log, &["/announce answers"]);
         let before = tracker.requests().len();
+        // The tracker does not answer until this is dropped, so the peer cannot end yet.
         let held = tracker.hold();
         send_together(&peer.process, first);
         tracker.wait_for_requests(|requests| {
@@ -127,7 +128,6 @@ fn signals_that_the_parent_ignored_stay_ignored() {
     assert!(fingerprint.starts_with("fingerprint"), "{fingerprint}");
     for signal in ["-HUP", "-INT", "-HUP", "-USR1", "-INT"] {
         tracker.signal(signal);
-        tracker.write_line("users");
         tracker.write_line("status");
         assert!(tracker.line().starts_with("tracker on "));
     }
@@ -144,7 +144,7 @@ fn signals_that_the_parent_ignored_stay_ignored() {
 #[test]
 fn ctrl_c_ends_a_script_but_not_the_tracker_that_it_started_in_the_background() {
     let sandbox = Sandbox::new();
-    let script = "\"$P\" tracker --open --listen 127.0.0.1:0 --data d </dev/null & \
+    let script = "\"$PIECEFUL\" tracker --open --listen 127.0.0.1:0 --data d </dev/null & \
                   echo process $!.; sleep 1000";
     let folder = sandbox.folder("script");
     let mut terminal = Terminal::session(&folder, &["bash", "-c", script]);
@@ -176,5 +176,6 @@ fn sigusr1_reopens_the_log() {
     wait_for_log_line(&peer.log, &["command cancel failed"]);
     assert!(!fs::read_to_string(rotated).unwrap().contains("cancel"));
     peer.process.signal("-TERM");
-    assert_eq!(peer.process.wait().0.code(), Some(1), "cancel failed");
+    // The command `cancel` has failed.
+    assert_eq!(peer.process.wait().0.code(), Some(1));
 }

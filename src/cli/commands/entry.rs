@@ -183,7 +183,7 @@ impl CommandEntry {
         match nearest(word, names) {
             Some(nearest) => format!("{name} has no {shown}, the nearest is {nearest}"),
             None => {
-                format!("{name} has no {shown} (before {what} that begins with --, type --)")
+                format!("{name} has no {shown} (if {what} begins with --, type -- before it)")
             }
         }
     }

@@ -6,7 +6,8 @@ use crate::cli::units::{counted, duration, size};
 use crate::peer::{DownloadState, DownloadStatus};
 use std::time::Duration;
 
-/// The line of a download in `show_downloads`, without the trouble. Scripts rely on this format.
+/// The line of a download in `show_downloads`, without the reason why it makes no progress. Scripts
+/// rely on this format.
 pub(in crate::cli) fn download_line(download: &DownloadStatus) -> String {
     let group = download.group.as_deref().unwrap_or(OPEN_SWARMS);
     let (group, name) = (escape(group), escape(&download.name));

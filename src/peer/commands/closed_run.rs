@@ -58,6 +58,7 @@ impl Peer {
     pub fn fetch_in_closed_run(&self, info: Info, place: Destination) -> Result<(), PeerError> {
         let layout = FileLayout::all(Arc::new(info.clone()));
         check_unused(&self.transfers, info.info_hash(), &place, false)?;
+        // There are no records, so nothing is recorded about this place either.
         let (recorded, mode) = (RecordedPlace::in_closed_run(), DownloadMode::New);
         let download = Arc::new(recorded.open(&self.transfers, &layout, &place, &mode)?);
         let started = self.start_in_closed_run(info, place, Arc::clone(&download));

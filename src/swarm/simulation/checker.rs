@@ -153,7 +153,7 @@ impl Checker {
             Packet::AllowedFast(piece) => {
                 link.allowed.insert(*piece);
             }
-            Packet::Short(OutgoingMessage::Reject(range)) => {
+            Packet::FromCore(OutgoingMessage::Reject(range)) => {
                 // BEP 6: a piece that was rejected although it was allowed is not requested again.
                 if link.requested.remove(range) && link.chokes {
                     link.allowed.remove(&range.piece());
@@ -162,7 +162,7 @@ impl Checker {
             Packet::Block(range, _) => {
                 link.requested.remove(range);
             }
-            Packet::Short(_) | Packet::Handshake(_) | Packet::PeerExchange(_) => {}
+            Packet::FromCore(_) | Packet::Handshake(_) | Packet::PeerExchange(_) => {}
         }
     }
 

@@ -91,7 +91,7 @@ impl Direction {
     pub(super) fn cancel_block(&mut self, range: BlockRange, uses_bep_6: bool) {
         let at = self.blocks.iter().position(|queued| *queued == range);
         if at.and_then(|at| self.blocks.remove(at)).is_some() && uses_bep_6 {
-            self.push_message(Packet::Short(OutgoingMessage::Reject(range)));
+            self.push_message(Packet::FromCore(OutgoingMessage::Reject(range)));
         }
     }
 
@@ -105,7 +105,7 @@ impl Direction {
         blocks.retain(|block| {
             let stays = uses_bep_6 && allowed.contains(&block.piece());
             if uses_bep_6 && !stays {
-                messages.push(Packet::Short(OutgoingMessage::Reject(*block)));
+                messages.push(Packet::FromCore(OutgoingMessage::Reject(*block)));
             }
             stays
         });

@@ -202,11 +202,11 @@ impl HonestPeer {
         let message = match packet {
             Packet::Choke => ReceivedMessage::Choke,
             Packet::Unchoke => ReceivedMessage::Unchoke,
-            Packet::Short(Interested) => ReceivedMessage::Interested,
-            Packet::Short(NotInterested) => ReceivedMessage::NotInterested,
-            Packet::Short(Request(range)) => ReceivedMessage::Request(range),
-            Packet::Short(Reject(range)) => ReceivedMessage::Reject(range),
-            Packet::Short(Cancel(range)) => {
+            Packet::FromCore(Interested) => ReceivedMessage::Interested,
+            Packet::FromCore(NotInterested) => ReceivedMessage::NotInterested,
+            Packet::FromCore(Request(range)) => ReceivedMessage::Request(range),
+            Packet::FromCore(Reject(range)) => ReceivedMessage::Reject(range),
+            Packet::FromCore(Cancel(range)) => {
                 let uses_bep_6 = env.network.uses_bep_6(connection);
                 env.write(connection, self.number, |direction| {
                     direction.cancel_block(range, uses_bep_6)
@@ -370,7 +370,7 @@ impl HonestPeer {
             Effect::Send(id, message) => {
                 let checker = &mut self.checker;
                 checker.on_send(id, message, &self.core, has_buffers);
-                env.send(connection(id), number, Packet::Short(message));
+                env.send(connection(id), number, Packet::FromCore(message));
             }
             Effect::SendExtended { link, payload, .. } => {
                 env.send(connection(link), number, Packet::PeerExchange(payload));

@@ -30,7 +30,8 @@ const CLOSING: Duration = Duration::from_millis(1);
 pub(super) enum Packet {
     Choke,
     Unchoke,
-    Short(OutgoingMessage),
+    /// A message that the core sends.
+    FromCore(OutgoingMessage),
     Have(PieceIndex),
     AllowedFast(PieceIndex),
     Pieces(PieceSet),
@@ -55,9 +56,9 @@ impl Packet {
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Choke | Self::Unchoke => 5,
-            Self::Short(OutgoingMessage::Interested | OutgoingMessage::NotInterested) => 5,
+            Self::FromCore(OutgoingMessage::Interested | OutgoingMessage::NotInterested) => 5,
             Self::Have(_) | Self::AllowedFast(_) => 9,
-            Self::Short(_) => 17,
+            Self::FromCore(_) => 17,
             Self::Pieces(pieces) => 5 + pieces.as_bitfield().len() as u64,
             Self::Handshake(_) => 100,
             Self::PeerExchange(payload) => 6 + payload.len() as u64,

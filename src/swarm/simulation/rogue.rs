@@ -139,15 +139,15 @@ impl Rogue {
         for packet in packets {
             let uses_bep_6 = env.network.uses_bep_6(connection);
             match packet {
-                Packet::Short(OutgoingMessage::Interested) if !self.is_choking => {
+                Packet::FromCore(OutgoingMessage::Interested) if !self.is_choking => {
                     env.send(connection, self.number, Packet::Unchoke);
                 }
-                Packet::Short(OutgoingMessage::Cancel(range)) => {
+                Packet::FromCore(OutgoingMessage::Cancel(range)) => {
                     env.write(connection, self.number, |direction| {
                         direction.cancel_block(range, uses_bep_6)
                     });
                 }
-                Packet::Short(OutgoingMessage::Request(range)) => {
+                Packet::FromCore(OutgoingMessage::Request(range)) => {
                     let refuses = match self.misbehaviour {
                         Misbehaviour::Silent => continue,
                         Misbehaviour::Rejecting => env.rng.bool(),
@@ -158,7 +158,7 @@ impl Rogue {
                             direction.push_block(range)
                         });
                     } else if uses_bep_6 {
-                        let reject = Packet::Short(OutgoingMessage::Reject(range));
+                        let reject = Packet::FromCore(OutgoingMessage::Reject(range));
                         env.send(connection, self.number, reject);
                     }
                 }
@@ -210,10 +210,10 @@ impl Rogue {
                     .after(ANNOUNCE_INTERVAL, Event::Woken(self.number));
             }
             Misbehaviour::Greedy => {
-                self.send_all(&Packet::Short(OutgoingMessage::Interested), env);
+                self.send_all(&Packet::FromCore(OutgoingMessage::Interested), env);
                 for piece in self.lengths.all_pieces().take(100) {
                     let block = self.lengths.block(piece, 0).expect("no piece is empty");
-                    self.send_all(&Packet::Short(OutgoingMessage::Request(block)), env);
+                    self.send_all(&Packet::FromCore(OutgoingMessage::Request(block)), env);
                 }
                 env.events
                     .after(REQUEST_INTERVAL, Event::Woken(self.number));

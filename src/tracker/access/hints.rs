@@ -4,9 +4,10 @@
 //! In scope: who gets which hint, and how much waits for each connection. Out of scope: sending
 //! (`control_connection`), and what a peer does with a hint.
 //!
-//! What waits for a connection is ids of groups, a flag for news, and a few addresses of new peers
-//! for each of a limited number of swarms. The change numbers of the groups, and whether the user
-//! is still a member, are read from the registry when the hint is sent. So what waits is bounded,
+//! What waits for a connection is ids of groups, a flag that there is news for the user
+//! ([`Hint::has_news`]), and a few addresses of new peers for each of a limited number of swarms.
+//! The change numbers of the groups ([`GroupNumbers`]), and whether the user is still a member, are
+//! read from the registry when the hint is sent. So what waits is bounded,
 //! and a peer that reads slowly gets one later hint instead of many, with the same contents.
 //!
 //! Locks: `state`, for a look-up or a change. Connections are woken after it is released.
@@ -64,11 +65,11 @@ struct State {
 struct Watching {
     account: RowId,
     handle: ConnectionHandle,
-    /// The changed groups that wait for a hint.
+    /// The changed groups that the next hint will name.
     groups: BTreeSet<RowId>,
-    /// The addresses of new peers that wait for a hint, for each swarm.
+    /// For each swarm, the addresses of new peers that the next hint will contain.
     swarms: BTreeMap<InfoHash, Vec<SocketAddr>>,
-    /// Whether news for the user waits for a hint: see [`Hint::has_news`].
+    /// Whether the next hint will say that there is news for the user: see [`Hint::has_news`].
     has_news: bool,
     /// The swarms for which the connection is in [`State::lacking`].
     lacks: BTreeSet<InfoHash>,
@@ -269,8 +270,8 @@ impl State {
 }
 
 impl Watch {
-    /// Whether this watch was begun with the token that contains `login`. Returns `false` if the
-    /// peer has renewed its token since the watch was begun.
+    /// Whether `login` is the content of the token with which this watch was begun. After the peer
+    /// has renewed its token, the content is another one.
     pub(super) fn is_for(&self, login: &Login) -> bool {
         self.login == *login
     }

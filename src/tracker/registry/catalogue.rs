@@ -104,7 +104,7 @@ impl Catalogue {
         (keys.into_iter().map(|(_, id)| id).collect(), next)
     }
 
-    /// The shares of a swarm that are not withdrawn, also those of groups that have ended.
+    /// The shares of a swarm that are not withdrawn, also those of groups without members.
     pub(super) fn of_swarm(&self, info_hash: &InfoHash) -> impl Iterator<Item = RowId> {
         self.swarms.get(info_hash).into_iter().flatten().copied()
     }

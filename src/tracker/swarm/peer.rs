@@ -12,14 +12,15 @@ use std::time::Duration;
 /// Maximum credible upload or download rate in bytes per second.
 const MAX_RATE: u64 = 1 << 30;
 
-/// A peer, as it is read from the lists of its swarm and written back. It has at least one address.
+/// A peer in a form to work with. It has at least one address. A swarm keeps the parts of its peers
+/// in compact lists: a `Peer` is read from them, and written back after a change.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
     pub(super) state: State,
     /// Where it listens over IPv4 and over IPv6. A peer may announce over both.
     pub(super) v4: Option<StoredAddress4>,
     pub(super) v6: Option<StoredAddress6>,
-    /// Its whole id, if that is known.
+    /// Its id. `None` if only the hash of the id is known, which is in `state`.
     pub(super) id: Option<PeerId>,
 }
 
@@ -48,7 +49,7 @@ pub(in crate::tracker) struct SavedPeer {
     pub(in crate::tracker) addresses: [Option<TimedAddress>; 2],
     /// The totals that it reported last.
     pub(in crate::tracker) reported: Traffic,
-    /// The weight of its recent uploads, in bytes.
+    /// The bytes that it uploaded recently. Older uploads count for less.
     pub(in crate::tracker) recent: u64,
 }
 

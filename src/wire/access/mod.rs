@@ -8,10 +8,10 @@
 //!
 //! An [`AccessRequestMessage`] carries a number that the peer chooses, and its
 //! [`AccessReplyMessage`] repeats the number. A request that needs a login carries its token. The
-//! only state that a tracker keeps for a connection is what the peer watches, so any request may go
-//! to any tracker. A request that changes the registry carries a [`WriteId`]: if a peer sends the
-//! same request again with the same id, to any tracker, it is carried out only once. Long lists
-//! come in pages of at most [`MAX_PAGE`] entries.
+//! only state that a tracker keeps for a connection is which hints the peer gets, so any request
+//! may go to any tracker. A request that changes the registry carries a [`WriteId`]: if a peer
+//! sends the same request again with the same id, to any tracker, it is carried out only once. Long
+//! lists come in pages of at most [`MAX_PAGE`] entries.
 //!
 //! Out of scope: who may send which request, and what it does (see `tracker`). The messages of a
 //! closed run are in [`crate::wire::control`].

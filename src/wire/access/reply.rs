@@ -9,7 +9,7 @@ use super::refused::AccessRefusal;
 use super::request::PROTOCOL;
 use crate::bencode::Item;
 use crate::torrent::InfoHash;
-use crate::wire::control::{self, ControlError, InfoPart, MessageFields, TextLine, read_line};
+use crate::wire::control::{self, ControlError, InfoPart, MessageFields, TextLine, read_text_line};
 use crate::wire::name::Label;
 
 /// The most bytes of a certificate, as DER or PEM.
@@ -178,7 +178,7 @@ impl AccessReplyMessage {
             "session" => Ok(AccessAnswer::LoggedIn {
                 token: fields.read_by("token", fields::read_token)?,
                 user: fields.parsed("user")?,
-                note: fields.optional("note", read_line)?,
+                note: fields.optional("note", read_text_line)?,
             }),
             GroupEntry::KIND => Ok(AccessAnswer::Groups(read_page(&mut fields)?)),
             MemberEntry::KIND => Ok(AccessAnswer::Members(read_page(&mut fields)?)),

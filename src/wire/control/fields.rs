@@ -61,7 +61,7 @@ impl<'a> MessageFields<'a> {
     }
 
     pub(crate) fn line(&mut self, key: &'static str) -> Result<TextLine, ControlError> {
-        read_line(self.value(key)?, key)
+        read_text_line(self.value(key)?, key)
     }
 
     pub(super) fn name(&mut self, key: &'static str) -> Result<FileName, ControlError> {
@@ -194,7 +194,12 @@ impl<'a> MessageFields<'a> {
     }
 }
 
-pub(crate) fn read_line(value: &Value<'_>, key: &'static str) -> Result<TextLine, ControlError> {
+/// Reads a text that is a valid [`TextLine`]. `TextLine::new` replaces control characters and cuts
+/// long text: if it changes the text, the text is not valid.
+pub(crate) fn read_text_line(
+    value: &Value<'_>,
+    key: &'static str,
+) -> Result<TextLine, ControlError> {
     let text = value.text().ok_or(ControlError::WrongValue(key))?;
     Some(TextLine::new(text))
         .filter(|line| line.as_str() == text)

@@ -1,8 +1,8 @@
 //! Announces of a group: which trackers get them.
 //!
 //! If there are at most two trackers, each gets all announces. If there are more, a group is
-//! announced at two of them: the two that the group prefers most ([`preferred_trackers`]) among
-//! those that did not fail lately.
+//! announced at two of them. A hash of the group's name puts the trackers into an order
+//! ([`preferred_trackers`]): the first two in this order that did not fail lately are asked.
 //! The answer of a tracker names the trackers of the group as that tracker sees them. The named
 //! trackers are asked next. Other trackers are asked only until two have carried out the request.
 
@@ -22,9 +22,9 @@ struct Tour {
     trackers: Vec<Tracker>,
     /// The positions in the order in which the trackers are asked.
     order: Vec<usize>,
-    /// The numbers of trackers that an answer has named.
+    /// The trackers that answers have named, each by its [`Number`].
     named: Vec<u32>,
-    /// The number of trackers that have carried out the request.
+    /// How many trackers have carried out the request.
     accepted: usize,
 }
 
@@ -253,7 +253,7 @@ fn placement_of(answer: &AccessAnswer) -> Option<&Placement> {
 mod tests {
     use super::*;
 
-    /// The numbers of the trackers that are asked, the first asked one first. In TRACKER_INFO,
+    /// The numbers of the trackers, in the order in which they are asked. In TRACKER_INFO,
     /// tracker 1 is listed first, and so on. `order` is the order in which the group prefers the
     /// trackers. `answer` returns the trackers that the answer of a tracker names, or `None` if the
     /// tracker does not answer.
