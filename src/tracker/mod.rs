@@ -15,6 +15,7 @@ mod monitoring;
 mod node;
 mod operator;
 mod outbox;
+mod own_names;
 mod place_limits;
 mod quotas;
 pub mod registry;
@@ -46,12 +47,15 @@ pub use endpoint::{EndpointOptions, NewKey, NodeError};
 pub use node::{Node, NodeOptions};
 use operator::serve_operator;
 pub use operator::{OperatorError, fetch_backup};
+pub use own_names::OwnNames;
 use place_limits::max_connections;
 pub use place_limits::{Admission, TrustsAddress};
 use quotas::Quotas;
 pub use quotas::SwarmLimits;
 pub use replicas::MAX_TRACKERS;
-use replicas::{ListedAddresses, ReplicaConnections, serve_replica, tracker_numbers};
+use replicas::{
+    ListedAddresses, ListedTrackers, ReplicaConnections, serve_replica, tracker_numbers,
+};
 pub use saved::SavedError;
 use saved::{MAX_SAVED, SavedSwarm, SavedSwarms};
 pub use server::{DEFAULT_INTERVAL, Tracker, TrackerError, TrackerOptions, bind, bind_with_udp};

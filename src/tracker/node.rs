@@ -13,10 +13,10 @@
 
 use super::access::{AccessSettings, ControlSession, OperatorAccess, Registrar};
 use super::{
-    AcceptedTls, Admission, AnnouncePolicy, Endpoint, EndpointOptions, ListedAddresses, NewKey,
-    NodeError, RegistryStore, ReplicaConnections, RunningFile, ServeTls, ServedBy, StoreOptions,
-    SwarmLimits, TlsService, Tracker, TrackerOptions, max_connections, serve_operator,
-    serve_replica, tracker_numbers,
+    AcceptedTls, Admission, AnnouncePolicy, Endpoint, EndpointOptions, ListedAddresses,
+    ListedTrackers, NewKey, NodeError, OwnNames, RegistryStore, ReplicaConnections, RunningFile,
+    ServeTls, ServedBy, StoreOptions, SwarmLimits, TlsService, Tracker, TrackerOptions,
+    max_connections, serve_operator, serve_replica, tracker_numbers,
 };
 use crate::certificate::Fingerprint;
 use crate::net::{ConnectionPurpose, Stop, TlsStream};
@@ -52,6 +52,8 @@ pub struct NodeOptions {
     pub limits: SwarmLimits,
     /// The most connections; `None` for a default that follows from the limit on descriptors.
     pub max_connections: Option<usize>,
+    /// Names by which HTTP clients may call it, besides those in TRACKER_INFO.
+    pub host_names: Vec<String>,
 }
 
 /// A running tracker. Dropping it stops it.
@@ -102,7 +104,8 @@ impl Node {
         let running = RunningFile::create(&endpoint);
         introduce(endpoint.address, endpoint.cluster.fingerprint());
         let listed = Arc::new(ListedAddresses::default());
-        let admission = admission(options.max_connections, &listed);
+        let names = Arc::new(OwnNames::new(&options.host_names));
+        let admission = admission(options.max_connections, &listed).called(&names);
         let tracker = Tracker::start(TrackerOptions {
             number: endpoint.number.get(),
             udp: endpoint.udp,
@@ -125,7 +128,10 @@ impl Node {
                 endpoint.replica_tls,
                 info,
                 endpoint.number,
-                listed,
+                ListedTrackers {
+                    addresses: listed,
+                    names,
+                },
             )
             .map_err(NodeError::Thread)
         });
