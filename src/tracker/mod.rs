@@ -53,9 +53,7 @@ pub use place_limits::{Admission, TrustsAddress};
 use quotas::Quotas;
 pub use quotas::SwarmLimits;
 pub use replicas::MAX_TRACKERS;
-use replicas::{
-    ListedAddresses, ListedTrackers, ReplicaConnections, serve_replica, tracker_numbers,
-};
+use replicas::{ListedTrackers, ReplicaConnections, serve_replica, tracker_numbers};
 pub use saved::SavedError;
 use saved::{MAX_SAVED, SavedSwarm, SavedSwarms};
 pub use server::{DEFAULT_INTERVAL, Tracker, TrackerError, TrackerOptions, bind, bind_with_udp};

@@ -13,10 +13,10 @@
 
 use super::access::{AccessSettings, ControlSession, OperatorAccess, Registrar};
 use super::{
-    AcceptedTls, Admission, AnnouncePolicy, Endpoint, EndpointOptions, ListedAddresses,
-    ListedTrackers, NewKey, NodeError, OwnNames, RegistryStore, ReplicaConnections, RunningFile,
-    ServeTls, ServedBy, StoreOptions, SwarmLimits, TlsService, Tracker, TrackerOptions,
-    max_connections, serve_operator, serve_replica, tracker_numbers,
+    AcceptedTls, Admission, AnnouncePolicy, Endpoint, EndpointOptions, ListedTrackers, NewKey,
+    NodeError, RegistryStore, ReplicaConnections, RunningFile, ServeTls, ServedBy, StoreOptions,
+    SwarmLimits, TlsService, Tracker, TrackerOptions, max_connections, serve_operator,
+    serve_replica, tracker_numbers,
 };
 use crate::certificate::Fingerprint;
 use crate::net::{ConnectionPurpose, Stop, TlsStream};
@@ -103,9 +103,8 @@ impl Node {
         let registrar = Arc::new(registrar.map_err(NodeError::Thread)?);
         let running = RunningFile::create(&endpoint);
         introduce(endpoint.address, endpoint.cluster.fingerprint());
-        let listed = Arc::new(ListedAddresses::default());
-        let names = Arc::new(OwnNames::new(&options.host_names));
-        let admission = admission(options.max_connections, &listed).called(&names);
+        let listed = ListedTrackers::new(&options.host_names);
+        let admission = admission(options.max_connections, &listed);
         let tracker = Tracker::start(TrackerOptions {
             number: endpoint.number.get(),
             udp: endpoint.udp,
@@ -128,10 +127,7 @@ impl Node {
                 endpoint.replica_tls,
                 info,
                 endpoint.number,
-                ListedTrackers {
-                    addresses: listed,
-                    names,
-                },
+                listed,
             )
             .map_err(NodeError::Thread)
         });
@@ -186,9 +182,11 @@ impl Drop for Node {
 }
 
 /// The limits on connections. Addresses in `listed` may use the reserved places.
-fn admission(wanted: Option<usize>, listed: &Arc<ListedAddresses>) -> Admission {
-    let listed = Arc::clone(listed);
-    Admission::new(max_connections(wanted)).trusting(move |ip| listed.contains(ip))
+fn admission(wanted: Option<usize>, listed: &ListedTrackers) -> Admission {
+    let addresses = Arc::clone(&listed.addresses);
+    Admission::new(max_connections(wanted))
+        .trusting(move |ip| addresses.contains(ip))
+        .called(&listed.names)
 }
 
 /// Which peers may announce in open swarms.

@@ -14,6 +14,16 @@ pub(in crate::tracker) struct ListedTrackers {
     pub(in crate::tracker) names: Arc<OwnNames>,
 }
 
+impl ListedTrackers {
+    /// Nothing has been read yet. `host_names` are the names that the operator has chosen.
+    pub(in crate::tracker) fn new(host_names: &[String]) -> Self {
+        Self {
+            addresses: Arc::default(),
+            names: Arc::new(OwnNames::new(host_names)),
+        }
+    }
+}
+
 /// The addresses that the latest look-up of the host names in TRACKER_INFO has found.
 #[derive(Debug, Default)]
 pub(in crate::tracker) struct ListedAddresses(Mutex<HashSet<IpAddr>>);

@@ -10,7 +10,7 @@
 mod connection;
 mod listed;
 
-pub(super) use listed::{ListedAddresses, ListedTrackers};
+pub(super) use listed::ListedTrackers;
 
 use super::{RegistryStore, Threads};
 use crate::net::{
