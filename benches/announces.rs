@@ -148,7 +148,7 @@ impl Http {
         let mut requests = String::new();
         for number in number..number + at_once {
             let query = announce(number).to_query();
-            requests += &format!("GET /announce?{query} HTTP/1.1\r\nHost: x\r\n\r\n");
+            requests += &format!("GET /announce?{query} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
         }
         self.stream.write_all(requests.as_bytes()).unwrap();
         for _ in 0..at_once {

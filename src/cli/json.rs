@@ -198,6 +198,7 @@ fn link(link: &LinkStatus) -> JsonValue<'_> {
         ("share", plain(&*link.share)),
         ("address", plain(link.address.to_string())),
         ("name", plain(link.name.as_deref())),
+        ("claimed_name", plain(link.claimed_name.as_deref())),
         ("client", plain(&*link.client)),
         ("direction", plain(if link.outgoing { "out" } else { "in" })),
         ("pieces", plain(link.pieces.0)),

@@ -397,6 +397,7 @@ pub(super) mod tests {
             share: "x".into(),
             address: "[::1]:1".parse().unwrap(),
             name: Some("\x07".into()),
+            claimed_name: None,
             client: "\x1b]0;".into(),
             outgoing: true,
             pieces: (1, 2),

@@ -95,6 +95,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
         open: arguments.open,
         limits: arguments.service.limits,
         max_connections: arguments.service.max_connections,
+        host_names: arguments.service.host_names,
         endpoint,
     };
     serve_cluster(options, output)

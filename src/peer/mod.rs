@@ -96,4 +96,4 @@ use trackers::Trackers;
 use transfer::{Membership, OpenFiles, Transfer, TransferPlan, download_state, run_link};
 use transfers::{SwarmEntry, Transfers};
 use web_seed::WebClient;
-use zone::{ForbiddenZone, Zone, ZoneResolver};
+use zone::{ForbiddenZone, ZoneResolver};

@@ -88,8 +88,10 @@ pub struct LinkStatus {
     pub share: String,
     /// The address of the other peer.
     pub address: SocketAddr,
-    /// The name that its user gave it, if it sent one.
+    /// In a group, the user in its certificate. In an open swarm, the name that it claims.
     pub name: Option<String>,
+    /// The name that it claims, if it sent one. Nobody checks it.
+    pub claimed_name: Option<String>,
     /// Its client program.
     pub client: String,
     /// Whether this peer opened the connection.

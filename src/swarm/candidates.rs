@@ -1,5 +1,6 @@
 //! Addresses that may be called: which one to call next, and when to call again after a failure.
 
+use crate::base::Zone;
 use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -48,7 +49,8 @@ impl Candidates {
 
     /// Like [`Candidates::add`], but a new address is not called before `until`.
     pub fn add_waiting(&mut self, address: SocketAddr, until: Duration) {
-        if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() {
+        let is_nowhere = address.ip().is_unspecified() || address.ip().is_multicast();
+        if address.port() == 0 || is_nowhere || Zone::of(address.ip()) == Zone::CloudMetadata {
             return;
         }
         if self.addresses.contains_key(&address) || !self.make_room() {

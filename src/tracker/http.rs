@@ -19,6 +19,8 @@ pub(super) struct Request<'a> {
     pub(super) path: &'a str,
     /// The part of the target after `?`.
     pub(super) query: &'a str,
+    /// The host that the request is for, perhaps with a port. Empty if the request names none.
+    pub(super) host: &'a str,
     /// Whether another request may follow on the connection.
     pub(super) keep_alive: bool,
     /// Whether the request is HTTP/1.0. Clients of that version expect an explicit
@@ -82,7 +84,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, HttpEr
         Err(error) => return Err(error.into()),
     };
     let is_http_1_0 = request.version == Some(0);
-    let mut keep_alive = !is_http_1_0;
+    let (mut keep_alive, mut host) = (!is_http_1_0, None);
     for header in &*request.headers {
         if header.name.eq_ignore_ascii_case("connection") {
             for word in header.value.split(|byte| *byte == b',') {
@@ -93,6 +95,11 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, HttpEr
                     keep_alive = true;
                 }
             }
+        }
+        if header.name.eq_ignore_ascii_case("host") {
+            // A name that is not text is nobody's.
+            let name = str::from_utf8(header.value).unwrap_or("?");
+            host.get_or_insert(name.trim());
         }
         let is_length = header.name.eq_ignore_ascii_case("content-length");
         if header.name.eq_ignore_ascii_case("transfer-encoding")
@@ -107,9 +114,13 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, HttpEr
         _ => return Err(HttpError::Method),
     };
     let target = request.path.unwrap_or_default();
-    // A target may be a whole URL (RFC 9112, section 3.2.2). Its scheme and host do not matter.
+    // A target may be a whole URL. Then its host counts (RFC 9112, section 3.2.2).
     let target = match target.strip_prefix("http://") {
-        Some(rest) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
+        Some(rest) => {
+            let (url_host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            host = Some(url_host);
+            if path.is_empty() { "/" } else { path }
+        }
         None => target,
     };
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -117,6 +128,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, HttpEr
         omit_response_body,
         path,
         query,
+        host: host.unwrap_or_default(),
         keep_alive,
         is_http_1_0,
     };
@@ -180,6 +192,7 @@ mod tests {
                     omit_response_body: false,
                     path: "/announce",
                     query: "a=b?c",
+                    host: "x",
                     keep_alive: true,
                     is_http_1_0: false,
                 },
@@ -190,6 +203,7 @@ mod tests {
                     omit_response_body: true,
                     path: "/",
                     query: "",
+                    host: "",
                     keep_alive: true,
                     is_http_1_0: true,
                 },
@@ -200,6 +214,7 @@ mod tests {
                     omit_response_body: false,
                     path: "/scrape",
                     query: "",
+                    host: "a:80",
                     keep_alive: false,
                     is_http_1_0: true,
                 },
@@ -210,6 +225,7 @@ mod tests {
                     omit_response_body: false,
                     path: "/",
                     query: "",
+                    host: "a",
                     keep_alive: false,
                     is_http_1_0: false,
                 },
@@ -275,6 +291,7 @@ mod tests {
             omit_response_body,
             path: "/",
             query: "",
+            host: "",
             keep_alive,
             is_http_1_0,
         };

@@ -13,7 +13,7 @@
 
 use super::access::{AccessSettings, ControlSession, OperatorAccess, Registrar};
 use super::{
-    AcceptedTls, Admission, AnnouncePolicy, Endpoint, EndpointOptions, ListedAddresses, NewKey,
+    AcceptedTls, Admission, AnnouncePolicy, Endpoint, EndpointOptions, ListedTrackers, NewKey,
     NodeError, RegistryStore, ReplicaConnections, RunningFile, ServeTls, ServedBy, StoreOptions,
     SwarmLimits, TlsService, Tracker, TrackerOptions, max_connections, serve_operator,
     serve_replica, tracker_numbers,
@@ -52,6 +52,8 @@ pub struct NodeOptions {
     pub limits: SwarmLimits,
     /// The most connections; `None` for a default that follows from the limit on descriptors.
     pub max_connections: Option<usize>,
+    /// Names by which HTTP clients may call it, besides those in TRACKER_INFO.
+    pub host_names: Vec<String>,
 }
 
 /// A running tracker. Dropping it stops it.
@@ -101,7 +103,7 @@ impl Node {
         let registrar = Arc::new(registrar.map_err(NodeError::Thread)?);
         let running = RunningFile::create(&endpoint);
         introduce(endpoint.address, endpoint.cluster.fingerprint());
-        let listed = Arc::new(ListedAddresses::default());
+        let listed = ListedTrackers::new(&options.host_names);
         let admission = admission(options.max_connections, &listed);
         let tracker = Tracker::start(TrackerOptions {
             number: endpoint.number.get(),
@@ -180,9 +182,11 @@ impl Drop for Node {
 }
 
 /// The limits on connections. Addresses in `listed` may use the reserved places.
-fn admission(wanted: Option<usize>, listed: &Arc<ListedAddresses>) -> Admission {
-    let listed = Arc::clone(listed);
-    Admission::new(max_connections(wanted)).trusting(move |ip| listed.contains(ip))
+fn admission(wanted: Option<usize>, listed: &ListedTrackers) -> Admission {
+    let addresses = Arc::clone(&listed.addresses);
+    Admission::new(max_connections(wanted))
+        .trusting(move |ip| addresses.contains(ip))
+        .called(&listed.names)
 }
 
 /// Which peers may announce in open swarms.

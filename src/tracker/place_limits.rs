@@ -1,8 +1,10 @@
 //! How many connections a tracker holds open, and for whom. Each connection takes one place. The
 //! table of limits with their reasons is in `docs/tracker.md`.
 
+use super::OwnNames;
 use crate::net::{PlaceLimits, descriptor_limit};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Extra places that only the addresses of the trackers and this machine may use. So replicas and
 /// the operator always find a place.
@@ -39,12 +41,15 @@ fn by_default(descriptors: usize) -> usize {
     (available - available / 8).clamp(MIN_BY_DEFAULT, MAX_BY_DEFAULT)
 }
 
-/// How many connections a tracker accepts, and who may use the reserved places.
+/// How many connections a tracker accepts, who may use the reserved places, and under which names
+/// HTTP clients may call the tracker.
 pub struct Admission {
     /// Limits of connections.
     pub limits: PlaceLimits,
     /// Which addresses may use the reserved places.
     pub trusts: TrustsAddress,
+    /// The names of the tracker.
+    pub names: Arc<OwnNames>,
 }
 
 /// Decides whether an address may use the reserved places.
@@ -63,6 +68,7 @@ impl Admission {
                 replaces_silent: true,
             },
             trusts: Box::new(|ip| ip.is_loopback()),
+            names: Arc::default(),
         }
     }
 
@@ -81,6 +87,13 @@ impl Admission {
         trusts: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.trusts = Box::new(move |ip| ip.is_loopback() || trusts(ip));
+        self
+    }
+
+    /// HTTP clients may call the tracker by these names.
+    #[must_use]
+    pub(super) fn called(mut self, names: &Arc<OwnNames>) -> Self {
+        self.names = Arc::clone(names);
         self
     }
 }

@@ -55,7 +55,7 @@ pub struct TrackerOptions {
     pub stop: Stop,
     /// Limits of swarms and peers.
     pub limits: SwarmLimits,
-    /// The limits of connections, and who may use the reserved places.
+    /// The limits of connections, who may use the reserved places, and the names of the tracker.
     pub admission: Admission,
     /// Deadlines of HTTP clients and TLS handshakes.
     pub deadlines: HttpDeadlines,
@@ -191,6 +191,7 @@ impl Tracker {
             swarms,
             access,
             store: options.store,
+            names: options.admission.names,
         });
         let acceptor = Acceptor::new(
             Arc::clone(&service),

@@ -5,7 +5,8 @@
 
 use super::http::{self, Request};
 use super::monitoring;
-use super::{Announced, AnswerFamilies, RegistryStore, Swarms};
+use super::{Announced, AnswerFamilies, OwnNames, RegistryStore, Swarms};
+use crate::base::escape;
 use crate::wire::{
     AnnounceEvent, AnnounceRequest, AnnounceResponse, PeerListFormat, ScrapeRequest,
     ScrapeResponse, SwarmPeer, encode_failure,
@@ -31,6 +32,7 @@ pub(super) struct Service {
     pub(super) swarms: Swarms,
     pub(super) access: AnnouncePolicy,
     pub(super) store: Option<Arc<RegistryStore>>,
+    pub(super) names: Arc<OwnNames>,
 }
 
 impl Service {
@@ -43,14 +45,21 @@ impl Service {
         now: Duration,
         out: &mut Vec<u8>,
     ) {
-        let answer = match request.path {
-            "/announce" => self.announce_query(request.query, from, now),
-            "/scrape" => self.scrape_query(request.query),
-            "/stats" if self.shows_counts() => {
+        let other_name = (!self.names.allow(request.host)).then(|| other_name(request.host));
+        let answer = match (request.path, other_name) {
+            // Clients show a failure reason, but not the body of another status.
+            ("/announce" | "/scrape", Some(refusal)) => Err(refusal),
+            (_, Some(refusal)) => {
+                let text = refusal + "\n";
+                return http::respond(request, "421 Misdirected Request", text.as_bytes(), out);
+            }
+            ("/announce", None) => self.announce_query(request.query, from, now),
+            ("/scrape", None) => self.scrape_query(request.query),
+            ("/stats", None) if self.shows_counts() => {
                 let text = monitoring::json(&self.swarms.stats(), now);
                 return http::respond_as(request, "200 OK", monitoring::JSON, text.as_bytes(), out);
             }
-            "/metrics" if self.shows_counts() => {
+            ("/metrics", None) if self.shows_counts() => {
                 let mut text = monitoring::metrics(&self.swarms.stats(), now);
                 if let Some(store) = &self.store {
                     monitoring::cluster_metrics(&store.status(), &mut text);
@@ -63,7 +72,7 @@ impl Service {
                     out,
                 );
             }
-            "/" => {
+            ("/", None) => {
                 let text = concat!("pieceful ", env!("CARGO_PKG_VERSION"), " tracker\n");
                 return http::respond(request, "200 OK", text.as_bytes(), out);
             }
@@ -160,6 +169,14 @@ impl Service {
     fn shows_counts(&self) -> bool {
         !matches!(self.access, AnnouncePolicy::Nothing(_))
     }
+}
+
+/// Why a request for another host is refused.
+fn other_name(host: &str) -> String {
+    format!(
+        "this tracker is not called {}: use its address, or start it with --host-name",
+        escape(host)
+    )
 }
 
 fn log_event(request: &AnnounceRequest, from: IpAddr) {

@@ -2,13 +2,17 @@
 
 use super::trackers::{open_options, start_tracker};
 use crate::common::http_client::{HttpClient, INFO_HASH, announce_target};
+use crate::common::process::Process;
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::wait_until;
 use pieceful::certificate::Authority;
 use pieceful::net::{ConnectionPurpose, Stop, TRACKER_NAME, TlsServer, TlsStream, connect_tls};
 use pieceful::tracker::{
     AnnouncePolicy, CLOSED_RUN_ONLY, HttpDeadlines, TlsService, Tracker, TrackerOptions, bind,
 };
 use pieceful::wire::AnnounceResponse;
-use std::io::Write;
+use std::fs;
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,7 +47,7 @@ fn connections_stay_open_or_close_as_http_demands() {
 fn requests_may_be_pipelined_and_split_anywhere() {
     let tracker = start_tracker();
     let request = format!(
-        "GET {} HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET {} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
         announce_target('b', 1, "")
     );
     let mut ahead = HttpClient::new(tracker.address());
@@ -268,5 +272,62 @@ fn the_error_of_a_port_in_use_names_the_address() {
     assert!(
         error.starts_with(&format!("cannot listen on {address}: ")),
         "{error}"
+    );
+}
+
+/// The status line and the body of the answer to a GET request for this host.
+fn ask_as(tracker: SocketAddr, target: &str, host: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(tracker).unwrap();
+    write!(stream, "GET {target} HTTP/1.0\r\nHost: {host}\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), body.to_owned())
+}
+
+#[test]
+fn a_request_for_another_host_is_refused() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path("info.txt"), "tracker.lab:5000\n").unwrap();
+    let info = sandbox.path("info.txt");
+    let arguments = ["tracker", info.to_str().unwrap(), "--listen", "127.0.0.1:0"];
+    let more = ["--open", "--host-name", "files.example", "--data"];
+    let data = sandbox.folder("data");
+    let arguments = [&arguments[..], &more, &[data.to_str().unwrap()]].concat();
+    let tracker = Process::start(&sandbox.folder("home"), &arguments);
+    let status = |target: &str, host: &str| ask_as(tracker.address, target, host).0;
+    wait_until("the tracker has read TRACKER_INFO", || {
+        status("/stats", "tracker.lab:5000") == "HTTP/1.1 200 OK"
+    });
+    for own in [
+        "127.0.0.1:5000",
+        "localhost",
+        "files.example",
+        "Files.Example.:80",
+    ] {
+        assert_eq!(status("/stats", own), "HTTP/1.1 200 OK", "{own}");
+    }
+    for target in [
+        "/",
+        "/stats",
+        "/metrics",
+        "/nothing",
+        "http://evil.example/stats",
+    ] {
+        let (status, body) = ask_as(tracker.address, target, "evil.example");
+        assert_eq!(status, "HTTP/1.1 421 Misdirected Request", "{target}");
+        assert!(body.contains("not called evil.example"), "{body}");
+    }
+    // The host of a whole URL counts, not the field.
+    let (by_url, _) = ask_as(tracker.address, "http://evil.example/stats", "127.0.0.1");
+    assert_eq!(by_url, "HTTP/1.1 421 Misdirected Request");
+    // Clients show the reason of a refused announce only if the status is 200.
+    let target = announce_target('b', 1, "");
+    let (status, body) = ask_as(tracker.address, &target, "evil.example");
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    assert!(
+        body.contains("14:failure reason") && body.contains("--host-name"),
+        "{body}"
     );
 }

@@ -59,7 +59,7 @@ fn one_address_cannot_fill_a_tracker_with_swarms() {
     for first in (0..MAX_SWARMS).step_by(BATCH as usize) {
         let batch = (first..first + BATCH).map(|number| {
             let target = announce_in_swarm(number);
-            format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n")
+            format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         });
         client.send(batch.collect::<String>());
         for number in first..first + BATCH {

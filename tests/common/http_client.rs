@@ -38,7 +38,7 @@ impl HttpClient {
     }
 
     pub(crate) fn get(&mut self, target: &str) -> HttpResponse {
-        self.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"))
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"))
             .response()
     }
 

@@ -6,6 +6,8 @@ use super::team::{second_login, team};
 use crate::common::account_tracker::AccountTracker;
 use crate::common::fake_peer::EXTENDED;
 use crate::common::peer::{Peer, quoted};
+use crate::common::waiting::wait_until;
+use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
@@ -85,4 +87,24 @@ fn in_a_group_swarm_no_peer_is_named_and_no_metadata_is_served() {
         contact_listener.accept().is_err(),
         "the peer called the contact"
     );
+}
+
+#[test]
+fn a_link_shows_the_user_of_the_certificate_and_not_a_claimed_one() {
+    let tracker = AccountTracker::new();
+    let [mut nik, _mayank] = team(&tracker, ["nik", "mayank"]);
+    let file = tracker.sandbox.file("gift", 100_000, 1);
+    let shared = nik.run(&format!("upload_file lab {}", quoted(&file)));
+    let info_hash = shared["info_hash"].as_str().unwrap().to_owned();
+    let (identity, _) = certify(&mut second_login(&tracker, "mayank"), "lab");
+    let mut link = connect(&nik, &info_hash, &identity, "liar");
+    link.write_all(&extension_message(0, b"d1:mde4:name3:nike"))
+        .unwrap();
+    link.flush().unwrap();
+    let mut links = Value::Null;
+    wait_until("the claim has arrived", || {
+        links = nik.run("show_peers");
+        links["peers"][0]["claimed_name"] == "nik"
+    });
+    assert_eq!(links["peers"][0]["name"], "mayank", "{links}");
 }

@@ -5,7 +5,7 @@ use crate::cli::logging::LogOptions;
 use crate::cli::values;
 use crate::tracker::{Registration, SwarmLimits};
 use crate::wire::HostPort;
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -62,6 +62,8 @@ pub(in crate::cli) struct ServiceArguments {
     pub(in crate::cli) limits: SwarmLimits,
     /// The most connections; `None` for as many as descriptors allow.
     pub(in crate::cli) max_connections: Option<usize>,
+    /// Names by which HTTP clients may call the tracker.
+    pub(in crate::cli) host_names: Vec<String>,
 }
 
 /// A task on a tracker's data, done instead of running a tracker.
@@ -225,11 +227,14 @@ fn limits(matches: &ArgMatches) -> SwarmLimits {
 }
 
 /// The options about connections, announces and closed runs.
-fn connections_and_runs() -> [Arg; 4] {
+fn connections_and_runs() -> [Arg; 5] {
     [
         option("max-connections", "N")
             .value_parser(values::count(1_000_000))
             .help("The most connections at a time [default: as many as descriptors allow, at most 65536]"),
+        option("host-name", "NAME")
+            .action(ArgAction::Append)
+            .help("A name by which HTTP clients may call this tracker, besides its addresses and the names in TRACKER_INFO; repeat it for more names"),
         option("interval", "SECONDS")
             .default_value("20")
             .value_parser(values::whole_seconds)
@@ -280,6 +285,12 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
                 .unwrap_or(Duration::from_secs(86_400)),
             limits: limits(matches),
             max_connections: matches.get_one("max-connections").copied(),
+            host_names: matches
+                .get_many::<String>("host-name")
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect(),
         },
         maintenance: maintenance(matches),
         restore: matches.get_one("restore").cloned(),

@@ -173,9 +173,10 @@ fn downloads() -> Vec<DownloadStatus> {
 }
 
 fn links() -> Vec<LinkStatus> {
-    let link = |name| LinkStatus {
+    let link = |name: Option<String>| LinkStatus {
         share: "x".into(),
         address: ([127, 0, 0, 1], 1).into(),
+        claimed_name: name.clone(),
         name,
         client: "x 1".into(),
         outgoing: true,

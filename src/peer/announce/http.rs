@@ -1,7 +1,8 @@
 //! Announces over HTTP and HTTPS (BEP 3).
 
 use super::{AnnounceFailure, AnnounceSource, bound::BoundConnector};
-use crate::peer::{ForbiddenZone, Zone, ZoneResolver};
+use crate::base::Zone;
+use crate::peer::{ForbiddenZone, ZoneResolver};
 use crate::system::cause;
 use crate::wire::udp_tracker::AddressFamily;
 use crate::wire::{

@@ -7,6 +7,7 @@
 //! is back.
 
 use super::{AnnounceFailure, AnnounceSource, canonical};
+use crate::base::Zone;
 use crate::system::{cause, lock};
 use crate::wire::udp_tracker::{
     AddressFamily, ConnectionId, TransactionId, UdpRequest, UdpResponse,
@@ -69,7 +70,10 @@ impl UdpTrackers {
         let addresses = (host.host.as_str(), host.port).to_socket_addrs();
         let addresses = addresses
             .map_err(|error| AnnounceFailure::NoAddress(format!("{}: {error}", host.host)))?;
-        let addresses: Vec<SocketAddr> = addresses.map(canonical).collect();
+        let addresses: Vec<SocketAddr> = addresses
+            .map(canonical)
+            .filter(|address| Zone::of(address.ip()) != Zone::CloudMetadata)
+            .collect();
         self.source.announce(|family| {
             let mut trouble = AnnounceFailure::NoAddress(format!("{} has no address", host.host));
             let addresses = addresses.iter().copied();

@@ -119,12 +119,14 @@ impl Transfer {
             let statuses = pairs.map(|(link, in_core)| {
                 let extension = in_core.handshake();
                 let remote = in_core.remote();
-                let user = || link.member().map(|member| member.user.clone());
+                let user = link.member().map(|member| member.user.clone());
+                let claimed_name = extension.name.clone();
                 let pieces = core.picker().pieces_of(link.id());
                 LinkStatus {
                     share: self.name().to_owned(),
                     address: in_core.shown_address(),
-                    name: extension.name.clone().or_else(user),
+                    name: user.or_else(|| claimed_name.clone()),
+                    claimed_name,
                     client: extension
                         .client
                         .clone()

@@ -6,7 +6,8 @@
 
 use super::error::{MAX_REDIRECTS, WebError};
 use super::response::{full_body_end, range_bounds, redirected, uri};
-use crate::peer::{ForbiddenZone, Zone, announce::guarded, announce::trusted_tls};
+use crate::base::Zone;
+use crate::peer::{ForbiddenZone, announce::guarded, announce::trusted_tls};
 use crate::system::{cause, lock};
 use std::io::{self, Read};
 use std::sync::{Mutex, OnceLock};

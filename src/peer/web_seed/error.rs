@@ -1,6 +1,6 @@
 //! Why a web seed does not deliver.
 
-use crate::peer::Zone;
+use crate::base::Zone;
 use crate::peer::announce::AUTHORITIES_VARIABLE;
 
 /// The maximum number of redirects in a row.

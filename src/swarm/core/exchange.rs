@@ -2,6 +2,7 @@
 //! accept.
 
 use super::link::Link;
+use crate::base::Zone;
 use crate::swarm::LinkId;
 use crate::wire::pex::{FLAG_REACHABLE, FLAG_SEED, MAX_CONTACTS, PexMessage};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -51,10 +52,14 @@ pub(super) fn due_messages(
 }
 
 /// Whether we accept `address` from a peer at `sender`. A peer on another machine must not make us
-/// call a service on this machine.
+/// call a service on this machine, and a peer on the Internet none in our private network.
 pub(super) fn is_acceptable(address: SocketAddr, sender: IpAddr) -> bool {
-    let (ip, sender) = (address.ip().to_canonical(), sender.to_canonical());
-    !ip.is_loopback() || sender.is_loopback()
+    let named = Zone::of(address.ip());
+    match Zone::of(sender) {
+        Zone::Internet => named == Zone::Internet,
+        Zone::PrivateNetwork | Zone::LinkLocal | Zone::CloudMetadata => named != Zone::ThisMachine,
+        Zone::ThisMachine => true,
+    }
 }
 
 #[cfg(test)]
@@ -62,12 +67,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_on_another_machine_cannot_make_us_call_this_machine() {
+    fn a_peer_cannot_make_us_call_an_address_that_is_nearer_than_its_own() {
         let acceptable = |address: &str, sender: &str| {
             is_acceptable(address.parse().unwrap(), sender.parse().unwrap())
         };
         assert!(acceptable("127.0.0.2:1", "127.0.0.1"));
-        assert!(acceptable("10.0.0.1:1", "192.0.2.1"));
+        assert!(acceptable("10.0.0.1:1", "192.168.0.1"));
+        assert!(acceptable("8.8.8.8:1", "192.0.2.1"));
+        assert!(!acceptable("10.0.0.1:1", "192.0.2.1"));
+        assert!(!acceptable("[fd00::1]:1", "2001:db8::1"));
         assert!(acceptable("[::1]:1", "::ffff:127.0.0.1"));
         for address in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1"] {
             assert!(!acceptable(address, "192.0.2.1"), "{address}");

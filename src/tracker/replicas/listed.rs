@@ -1,10 +1,28 @@
-//! The addresses of the trackers in TRACKER_INFO. Connections from these addresses may use the
-//! reserved places of the port (see `net/places.rs`).
+//! What other parts of the tracker know of TRACKER_INFO: the addresses of the trackers in it, which
+//! may use the reserved places of the port (see `net/places.rs`), and their names.
 
 use crate::system::lock;
+use crate::tracker::OwnNames;
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+
+/// What is updated whenever TRACKER_INFO changes.
+#[derive(Debug)]
+pub(in crate::tracker) struct ListedTrackers {
+    pub(in crate::tracker) addresses: Arc<ListedAddresses>,
+    pub(in crate::tracker) names: Arc<OwnNames>,
+}
+
+impl ListedTrackers {
+    /// Nothing has been read yet. `host_names` are the names that the operator has chosen.
+    pub(in crate::tracker) fn new(host_names: &[String]) -> Self {
+        Self {
+            addresses: Arc::default(),
+            names: Arc::new(OwnNames::new(host_names)),
+        }
+    }
+}
 
 /// The addresses that the latest look-up of the host names in TRACKER_INFO has found.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@
 mod connection;
 mod listed;
 
-pub(super) use listed::ListedAddresses;
+pub(super) use listed::ListedTrackers;
 
 use super::{RegistryStore, Threads};
 use crate::net::{
@@ -62,7 +62,7 @@ struct CallContext {
     tls: ClusterTls,
     tracker_info: PathBuf,
     number: TrackerNumber,
-    listed: Arc<ListedAddresses>,
+    listed: ListedTrackers,
     /// Sockets of outgoing connections, so that `stop` can close them.
     outgoing: Mutex<BTreeMap<TrackerNumber, Arc<TcpStream>>>,
     names: HostNames,
@@ -83,8 +83,8 @@ enum CallError {
 
 impl ReplicaConnections {
     /// Starts to call the trackers whose numbers are lower than `number`, the number of this
-    /// tracker. Also starts to follow changes of the list. `listed` receives the addresses of the
-    /// listed trackers.
+    /// tracker. Also starts to follow changes of the list. `listed` receives the addresses and
+    /// names of the listed trackers.
     ///
     /// # Errors
     /// The system cannot start a thread.
@@ -93,7 +93,7 @@ impl ReplicaConnections {
         tls: ClusterTls,
         tracker_info: PathBuf,
         number: TrackerNumber,
-        listed: Arc<ListedAddresses>,
+        listed: ListedTrackers,
     ) -> io::Result<Self> {
         let context = Arc::new(CallContext {
             store,
@@ -148,7 +148,7 @@ pub(super) fn tracker_numbers(count: usize) -> Vec<TrackerNumber> {
 /// thread `replicas`.
 fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
     let mut calling: BTreeMap<TrackerNumber, JoinHandle<()>> = BTreeMap::new();
-    let (mut count, mut last_look_up) = (None, None);
+    let (mut count, mut last_look_up) = (ListedCount::default(), None);
     loop {
         // If the list cannot be read, nothing is logged here: perhaps another program is just
         // writing it. If the problem lasts, the calling threads, if there are any, log it.
@@ -158,11 +158,10 @@ fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
         }
         let listed = info.map(|info| info.addresses.len());
         let listed = listed.filter(|listed| (1..=MAX_TRACKERS).contains(listed));
-        if let Some(new_count) = listed.filter(|listed| count != Some(*listed)) {
+        if let Some(new_count) = count.on_read(listed) {
             context.store.set_listed(tracker_numbers(new_count));
-            count = Some(new_count);
         }
-        for number in tracker_numbers(count.unwrap_or_default()) {
+        for number in tracker_numbers(count.used.unwrap_or_default()) {
             if number >= context.number || calling.contains_key(&number) {
                 continue;
             }
@@ -182,6 +181,27 @@ fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
     }
     for thread in calling.into_values() {
         let _ = thread.join();
+    }
+}
+
+/// How many trackers are listed, by repeated readings of TRACKER_INFO. A file that another program
+/// is just rewriting is short for a moment. So a smaller number counts only if two readings in a
+/// row agree: a tracker that is dropped from the list loses its connection at once.
+#[derive(Debug, Default)]
+struct ListedCount {
+    used: Option<usize>,
+    last_read: Option<usize>,
+}
+
+impl ListedCount {
+    /// Handles a reading: `None` if the file cannot be used. Returns the number that counts from
+    /// now on, if it is another one than before.
+    fn on_read(&mut self, read: Option<usize>) -> Option<usize> {
+        let is_repeated = read == std::mem::replace(&mut self.last_read, read);
+        let is_larger = read > self.used;
+        let new = read.filter(|_| read != self.used && (is_larger || is_repeated))?;
+        self.used = Some(new);
+        self.used
     }
 }
 
@@ -273,6 +293,8 @@ impl CallContext {
         trackers: &[HostPort],
         last_look_up: &mut Option<(Vec<HostPort>, Instant)>,
     ) {
+        let hosts = trackers.iter().map(|tracker| tracker.host.as_str());
+        self.listed.names.set_listed(hosts);
         let is_recent = last_look_up.as_ref().is_some_and(|(before, at)| {
             before.as_slice() == trackers && at.elapsed() < LOOK_UP_INTERVAL
         });
@@ -282,7 +304,8 @@ impl CallContext {
         let found = trackers
             .iter()
             .filter_map(|tracker| self.names.addresses(tracker, LOOK_UP_TIMEOUT).ok());
-        self.listed.set(found.flatten().map(|address| address.ip()));
+        let found = found.flatten().map(|address| address.ip());
+        self.listed.addresses.set(found);
         *last_look_up = Some((trackers.to_vec(), Instant::now()));
     }
 
@@ -295,5 +318,33 @@ impl CallContext {
 
     fn outgoing(&self) -> MutexGuard<'_, BTreeMap<TrackerNumber, Arc<TcpStream>>> {
         lock(&self.outgoing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_short_for_a_moment_drops_no_tracker() {
+        let mut count = ListedCount::default();
+        for (read, new) in [
+            (None, None),
+            (Some(2), Some(2)),
+            (Some(2), None),
+            (Some(1), None),
+            (Some(2), None),
+            (None, None),
+            (Some(1), None),
+            (None, None),
+            (Some(1), None),
+            (Some(1), Some(1)),
+            (Some(3), Some(3)),
+            (Some(1), None),
+            (Some(2), None),
+            (Some(2), Some(2)),
+        ] {
+            assert_eq!(count.on_read(read), new, "{read:?}");
+        }
     }
 }

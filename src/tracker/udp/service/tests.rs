@@ -19,6 +19,7 @@ fn udp(access: AnnouncePolicy) -> UdpService {
         swarms,
         access,
         store: None,
+        names: Arc::default(),
     });
     UdpService::new(service, hmac::Key::new(hmac::HMAC_SHA256, b"key"))
 }
