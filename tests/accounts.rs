@@ -13,6 +13,7 @@ mod accounts {
     mod hostile;
     mod interrupts;
     mod login;
+    mod operator;
     mod prompt;
     mod roles;
     mod scale;

@@ -8,11 +8,12 @@ use super::output::Output;
 use super::prompt::{Greeting, InputLines, NextInput};
 use super::units::counted;
 use super::{passwords, terminal, words, wrap};
+use crate::base::escape;
 use crate::net::Stop;
 use crate::tracker::replication::{ClusterStatus, ReplicaStatus, Serving};
 use crate::tracker::{Durability, OperatorAccess, Registration};
 use crate::wire::access::AccessRefusal;
-use crate::wire::name::{NameError, UserName};
+use crate::wire::name::{Label, LabelError, NameError, UserName};
 use std::io;
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 pub(super) const CONSOLE_COMMANDS: &[(&str, &str)] = &[
     (
         "status",
-        "show this tracker, its users and groups, and other trackers",
+        "show this tracker, its size, and the other trackers",
     ),
     ("users", "list all users"),
     ("groups", "list all groups with their owners"),
@@ -32,7 +33,20 @@ pub(super) const CONSOLE_COMMANDS: &[(&str, &str)] = &[
     ),
     (
         "invite",
-        "make an invite code, valid for one account and for 7 days",
+        "make an invite code for one account, valid for 7 days",
+    ),
+    (
+        "set_password USER",
+        "set the password, the next line; the logins end",
+    ),
+    ("end_sessions USER", "end all logins of a user"),
+    (
+        "remove_share GROUP NAME",
+        "remove a share from a group; the files stay",
+    ),
+    (
+        "remove_group GROUP --yes",
+        "end a group: remove all its members",
     ),
     ("help", "list these commands"),
     ("quit", "end the tracker"),
@@ -60,8 +74,12 @@ enum ConsoleError {
     Usage(&'static str),
     #[error("this command has no arguments; type it alone")]
     TakesNoArguments,
+    #[error("this ends the group {0} for all its members; add --yes to confirm")]
+    NotConfirmed(Label),
     #[error(transparent)]
     Name(#[from] NameError),
+    #[error(transparent)]
+    Label(#[from] LabelError),
     #[error(transparent)]
     Password(CommandError),
     #[error(transparent)]
@@ -123,19 +141,9 @@ impl Console {
                 });
                 lines.collect()
             }
-            ["create_user", name] => vec![self.create_user(name, input, output)?],
-            ["create_user", ..] => {
-                input.drop_passwords(1);
-                return Err(ConsoleError::Usage("create_user USER"));
-            }
-            ["invite"] => {
-                let (code, durability) = self.operator.create_invite()?;
-                note_if_only_here(durability, output);
-                vec![format!("invite {code}")]
-            }
             ["help"] => {
                 let commands = CONSOLE_COMMANDS.iter();
-                let lines = commands.map(|(usage, what)| format!("{usage:16}  {what}"));
+                let lines = commands.map(|(usage, what)| format!("{usage:24}  {what}"));
                 let columns = terminal::columns();
                 lines.flat_map(|line| wrap::fit(&line, columns)).collect()
             }
@@ -143,15 +151,10 @@ impl Console {
                 self.stop.stop();
                 Vec::new()
             }
-            [
-                "status" | "users" | "groups" | "invite" | "help" | "quit" | "exit",
-                ..,
-            ] => {
-                return Err(ConsoleError::TakesNoArguments);
-            }
-            [other, ..] => {
-                let other = other.chars().take(60).collect();
-                return Err(ConsoleError::Unknown(other));
+            words => {
+                let (answer, durability) = self.write(words, input)?;
+                note_if_only_here(durability, output);
+                vec![answer]
             }
         };
         for line in answer {
@@ -160,12 +163,55 @@ impl Console {
         Ok(())
     }
 
+    /// Runs a command that changes something. Returns its answer.
+    fn write(
+        &self,
+        words: &[&str],
+        input: &InputLines,
+    ) -> Result<(String, Durability), ConsoleError> {
+        match *words {
+            ["create_user", name] => self.create_user(name, input),
+            ["set_password", name] => self.set_password(name, input),
+            ["create_user" | "set_password", ..] => {
+                input.drop_passwords(1);
+                Err(usage_of(words))
+            }
+            ["invite"] => {
+                let (code, durability) = self.operator.create_invite()?;
+                Ok((format!("invite {code}"), durability))
+            }
+            ["end_sessions", name] => {
+                let user = name.parse()?;
+                let durability = self.operator.end_sessions(&user)?;
+                Ok((format!("all logins of {user} have ended"), durability))
+            }
+            ["remove_share", group, share] => {
+                let group = group.parse()?;
+                let durability = self.operator.remove_share(&group, share)?;
+                let share = escape(share);
+                Ok((format!("{share} is removed from {group}"), durability))
+            }
+            ["remove_group", group, "--yes"] => {
+                let group = group.parse()?;
+                let durability = self.operator.remove_group(&group)?;
+                Ok((format!("group {group} has ended"), durability))
+            }
+            ["remove_group", group] => Err(ConsoleError::NotConfirmed(group.parse()?)),
+            ["end_sessions" | "remove_share" | "remove_group", ..] => Err(usage_of(words)),
+            [
+                "status" | "users" | "groups" | "invite" | "help" | "quit" | "exit",
+                ..,
+            ] => Err(ConsoleError::TakesNoArguments),
+            [other, ..] => Err(ConsoleError::Unknown(other.chars().take(60).collect())),
+            [] => Err(ConsoleError::Unknown(String::new())),
+        }
+    }
+
     fn create_user(
         &self,
         name: &str,
         input: &InputLines,
-        output: &Output,
-    ) -> Result<String, ConsoleError> {
+    ) -> Result<(String, Durability), ConsoleError> {
         let name = name.parse().and_then(|name: UserName| {
             name.check_new()?;
             Ok(name)
@@ -175,8 +221,24 @@ impl Console {
         let password = passwords::ask_new(input, "create_user", &question);
         let password = password.map_err(ConsoleError::Password)?;
         let durability = self.operator.create_user(name.clone(), &password)?;
-        note_if_only_here(durability, output);
-        Ok(format!("user {name} created"))
+        Ok((format!("user {name} created"), durability))
+    }
+
+    fn set_password(
+        &self,
+        name: &str,
+        input: &InputLines,
+    ) -> Result<(String, Durability), ConsoleError> {
+        let user = name.parse::<Label>();
+        let user = user.inspect_err(|_| input.drop_passwords(1))?;
+        let question = format!("new password for {user}: ");
+        let password = passwords::ask_new(input, "set_password", &question);
+        let password = password.map_err(ConsoleError::Password)?;
+        let durability = self.operator.set_password(&user, &password)?;
+        Ok((
+            format!("{user} has another password; all logins of {user} have ended"),
+            durability,
+        ))
     }
 
     fn status_line(&self, started: Instant) -> String {
@@ -194,6 +256,14 @@ impl Console {
             super::units::duration(started.elapsed()),
         )
     }
+}
+
+/// The error for wrong arguments of the command that `words` begin with.
+fn usage_of(words: &[&str]) -> ConsoleError {
+    let name = words.first().copied().unwrap_or_default();
+    let usages = CONSOLE_COMMANDS.iter().map(|(usage, _)| *usage);
+    let mut of_name = usages.filter(|usage| usage.split(' ').next() == Some(name));
+    ConsoleError::Usage(of_name.next().unwrap_or("help"))
 }
 
 /// Writes a note if other trackers are listed, but none of them has stored the write yet.

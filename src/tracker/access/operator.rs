@@ -1,5 +1,5 @@
 //! The operations of the tracker's operator: list users and groups, show the state of the cluster,
-//! create accounts and invites.
+//! create accounts and invites, set passwords, end logins, remove groups and shares.
 //!
 //! In scope: the operations. Out of scope: reading the operator's input, and printing results.
 
@@ -7,12 +7,19 @@ use super::{
     INVITE_LIFETIME, InviteCode, Logins, Registration, check_new_password, from_refusal,
     from_write_error, no_randomness,
 };
-use crate::tracker::registry::{Cursor, GroupView, Label, NewAccount, Page, Registry, UserName};
+use crate::tracker::registry::{
+    Cursor, GroupView, Label, NewAccount, Page, Refusal, Registry, RowId, Update, UserName,
+};
 use crate::tracker::replication::ClusterStatus;
 use crate::tracker::store::{Durability, RegistryStore};
 use crate::wire::access::AccessRefusal;
 use crate::wire::password::Password;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Memberships that one write ends, so that a write of a large group is not too large to be sent to
+/// another tracker.
+const REMOVED_AT_ONCE: usize = 1_000;
 
 /// The size of the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,10 +100,81 @@ impl OperatorAccess {
             name,
             password: self.logins.hash(password)?,
         };
-        let durability = self
-            .store
-            .write(|registry, now| registry.create_account(new, now));
-        let durability = durability.map_err(from_write_error)?;
+        self.write(&what, |registry, now| registry.create_account(new, now))
+    }
+
+    /// Gives an account another password. All its logins end.
+    ///
+    /// # Errors
+    /// See [`AccessRefusal`].
+    pub fn set_password(
+        &self,
+        user: &Label,
+        password: &Password,
+    ) -> Result<Durability, AccessRefusal> {
+        check_new_password(password)?;
+        let account = self.account(user)?;
+        let hash = self.logins.hash(password)?;
+        self.write(
+            &format!("the password of {user} is set on the console"),
+            |registry, now| registry.change_password(account, hash, now),
+        )
+    }
+
+    /// Ends all logins of an account.
+    ///
+    /// # Errors
+    /// See [`AccessRefusal`].
+    pub fn end_sessions(&self, user: &Label) -> Result<Durability, AccessRefusal> {
+        let account = self.account(user)?;
+        self.write(
+            &format!("all logins of {user} are ended on the console"),
+            |registry, now| registry.end_all_logins(account, now),
+        )
+    }
+
+    /// Removes a share from the catalogue of a group.
+    ///
+    /// # Errors
+    /// See [`AccessRefusal`].
+    pub fn remove_share(&self, group: &Label, share: &str) -> Result<Durability, AccessRefusal> {
+        self.write(
+            &format!("{share} is removed from {group} on the console"),
+            |registry, now| registry.withdraw_as_operator(group, share, now),
+        )
+    }
+
+    /// Ends a group: removes all its members, and rejects all requests to join it.
+    ///
+    /// # Errors
+    /// See [`AccessRefusal`]. Some members may be removed already.
+    pub fn remove_group(&self, group: &Label) -> Result<Durability, AccessRefusal> {
+        let find = |registry: &Registry| registry.group_id(group).map_err(from_refusal);
+        let id = self.store.read(find)?;
+        let what = format!("members of {group} are removed on the console");
+        let mut worst = Durability::Safe;
+        while self.store.read(|registry| registry.live_memberships(id)) > 0 {
+            let durability = self.write(&what, |registry, now| {
+                registry.remove_members_as_operator(id, REMOVED_AT_ONCE, now)
+            })?;
+            if durability == Durability::OnlyHere {
+                worst = durability;
+            }
+        }
+        Ok(worst)
+    }
+
+    fn account(&self, user: &Label) -> Result<RowId, AccessRefusal> {
+        let found = self.store.read(|registry| registry.account_id(user));
+        found.map_err(from_refusal)
+    }
+
+    fn write(
+        &self,
+        what: &str,
+        operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
+    ) -> Result<Durability, AccessRefusal> {
+        let durability = self.store.write(operation).map_err(from_write_error)?;
         log::info!("{what}");
         Ok(durability)
     }

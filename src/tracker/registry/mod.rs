@@ -109,6 +109,7 @@ mod id;
 mod index;
 mod members;
 mod names;
+mod operator;
 mod queries;
 mod receipts;
 mod refusal;

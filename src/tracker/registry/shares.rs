@@ -104,6 +104,16 @@ impl Registry {
     /// [`Refusal::UnknownShare`].
     pub fn share(&self, actor: RowId, group: &Label, share: &str) -> Result<&Share, Refusal> {
         let id = self.group_as_member(actor, group)?;
+        self.share_in(id, group, share)
+    }
+
+    /// The share with this name in the catalogue of the group `id`, which is called `group`.
+    pub(super) fn share_in(
+        &self,
+        id: RowId,
+        group: &Label,
+        share: &str,
+    ) -> Result<&Share, Refusal> {
         let found = self.index.catalogue.find(id, share);
         let found = found.and_then(|id| self.share_row(id));
         found.ok_or_else(|| Refusal::UnknownShare {

@@ -1,0 +1,120 @@
+//! What the operator does at the console to accounts, groups and shares of others.
+
+use crate::common::account_tracker::AccountTracker;
+use crate::common::control_connection::{User, group_request, login_request, password_of};
+use crate::common::peer::quoted;
+use crate::common::waiting::wait_until;
+use pieceful::wire::password::Password;
+
+/// Asserts that the login of this user has ended.
+fn assert_login_has_ended(user: &mut User) {
+    let refused = user.ask(group_request("list_groups")).unwrap_err();
+    assert_eq!(refused.kind.as_str(), "session-ended");
+}
+
+#[test]
+fn the_operator_sets_a_forgotten_password_and_ends_logins() {
+    let mut tracker = AccountTracker::new();
+    let mut nik = tracker.user("nik");
+    let mut olga = tracker.user("olga");
+    tracker.process.write_line("set_password nik");
+    assert_eq!(
+        tracker.console("another secret"),
+        "nik has another password; all logins of nik have ended"
+    );
+    assert_login_has_ended(&mut nik);
+    let mut connection = tracker.connect();
+    let old = login_request("nik", &password_of("nik"));
+    let refused = connection.ask(None, old).unwrap_err();
+    assert_eq!(refused.kind.as_str(), "login-refused");
+    let new = login_request("nik", &Password::new("another secret").unwrap());
+    assert!(connection.ask(None, new).is_ok());
+    // Other users are not touched.
+    olga.perform(group_request("create_group lab"));
+    assert_eq!(
+        tracker.console("end_sessions olga"),
+        "all logins of olga have ended"
+    );
+    assert_login_has_ended(&mut olga);
+    let mut olga = User::log_in(tracker.connect(), "olga");
+    assert_eq!(olga.groups().len(), 1);
+}
+
+#[test]
+fn the_operator_removes_shares_and_groups() {
+    let mut tracker = AccountTracker::new();
+    let mut nik = tracker.sandbox.peer("nik");
+    nik.run("create_user nik 'a password'");
+    nik.run("login nik 'a password'");
+    nik.run("create_group lab");
+    let mut olga = tracker.user("olga");
+    olga.perform(group_request("join_group lab"));
+    let mut uma = tracker.user("uma");
+    uma.perform(group_request("join_group lab"));
+    nik.run("accept_request lab uma");
+    for name in ["a.bin", "b c.bin"] {
+        let file = tracker.sandbox.file(&format!("nik/{name}"), 50_000, 1);
+        nik.run(&format!("upload_file lab {}", quoted(&file)));
+    }
+    assert_eq!(
+        tracker.console("remove_share lab 'b c.bin'"),
+        "b c.bin is removed from lab"
+    );
+    let listed = nik.run("list_files lab");
+    assert_eq!(listed["files"].as_array().unwrap().len(), 1, "{listed}");
+    // The publisher's peer learns of it, and stops.
+    wait_until("the removed share is not served any more", || {
+        let status = nik.run("status");
+        let shares = status["shares"].as_array().unwrap().clone();
+        let removed = shares.iter().find(|share| share["name"] == "b c.bin");
+        removed.is_some_and(|share| !share["trouble"].is_null())
+    });
+    assert_eq!(
+        tracker.console("remove_group lab --yes"),
+        "group lab has ended"
+    );
+    let refused = nik.try_run("list_files lab");
+    assert_eq!(refused["error"]["kind"], "unknown-group", "{refused}");
+    assert!(uma.groups().is_empty());
+    assert_eq!(tracker.console("status").matches("0 groups").count(), 1);
+    // The name is free again, and nobody who was a member or asked is one now.
+    olga.perform(group_request("create_group lab"));
+    let members = olga.groups();
+    assert_eq!(members[0].members, 1);
+}
+
+#[test]
+fn mistakes_of_the_operator_change_nothing() {
+    let mut tracker = AccountTracker::new();
+    let mut nik = tracker.user("nik");
+    nik.perform(group_request("create_group lab"));
+    let mistakes = [
+        ("set_password nobody\nhunter2222", "no user nobody"),
+        ("set_password\nhunter2222", "usage: set_password USER"),
+        ("set_password nik\nshort", "8 characters"),
+        ("end_sessions nobody", "no user nobody"),
+        ("end_sessions", "usage: end_sessions USER"),
+        ("remove_share lab nothing", "no share nothing in lab"),
+        ("remove_share lab", "usage: remove_share GROUP NAME"),
+        ("remove_share office x", "no group office"),
+        ("remove_group lab", "add --yes to confirm"),
+        ("remove_group lab yes", "usage: remove_group GROUP --yes"),
+        ("remove_group office --yes", "no group office"),
+    ];
+    for (typed, _) in mistakes {
+        tracker.process.write_line(typed);
+    }
+    assert!(tracker.console("status").contains("1 group"));
+    assert_eq!(nik.groups().len(), 1);
+    tracker.process.write_line("quit");
+    let (status, errors) = tracker.process.wait();
+    assert!(status.success(), "{errors}");
+    let lines: Vec<&str> = errors.lines().collect();
+    assert_eq!(lines.len(), mistakes.len(), "{errors}");
+    for ((typed, message), line) in mistakes.iter().zip(lines) {
+        assert!(
+            line.starts_with("error: ") && line.contains(message),
+            "{typed}: {line}"
+        );
+    }
+}
