@@ -104,7 +104,7 @@ pub use record_codec::RecordError;
 pub use records::Records;
 pub use rename::{NoteSteps, RenameSteps};
 pub use replace::{ExtraFiles, RecoveredRename, recover_rename, remove_replaced};
-pub use reserve::ReservedSpace;
+pub use reserve::{ReservedSpace, has_room};
 pub use running_tracker::RunningTracker;
 pub use stamp::{FileStamp, StampMatch};
 pub use store::{PathCheck, Store, StoredSpan};

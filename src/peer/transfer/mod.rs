@@ -6,8 +6,9 @@
 //!   lock.
 //! - `joining` runs links, `hashing` handles blocks that have arrived, `finishing` ends a download.
 //! - `checking` opens and verifies files on disk; `unfinished` handles the files of a download that
-//!   is not complete: missing files, an interrupted rename, a cancel; `lost` handles complete
-//!   shares whose files have changed; `quiet_check` handles files of which only the inode number
+//!   is not complete: an interrupted rename, a cancel; `waiting` handles downloads that wait for
+//!   their files or for room on the disk; `lost` handles complete shares whose files have changed;
+//!   `quiet_check` handles files of which only the inode number
 //!   has changed; `check_progress` counts checked bytes.
 //! - `times` exchanges the modification times of files with other peers.
 //! - `announcing`, `metadata` and `report` are what trackers, peers and people see;
@@ -36,6 +37,7 @@ mod times;
 #[expect(clippy::module_inception, reason = "the main type of the module")]
 mod transfer;
 mod unfinished;
+mod waiting;
 
 pub(super) use files::OpenFiles;
 pub(super) use joining::run_link;
