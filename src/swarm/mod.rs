@@ -31,7 +31,11 @@ pub use allowed_fast::allowed_fast;
 pub use candidates::{Candidates, MAX_CANDIDATES};
 pub use choke::{ChokeChange, Choker, PeerTraffic, UploadSlots};
 pub use contacts::{CallFailure, Contacts, MAX_CALLS};
-pub use core::{Awaited, Budget, CheckResult, CloseReason, Core, Effect, Link, LinkActivity, LinkRefusal, OutgoingMessage, PendingBlock, Phase, Progress, ProtocolViolation, ReceivedMessage, RemotePeer, Source, SourceStatus, Sources, SwarmConfig, UnrequestedBlock, WebSeedTrust, add_sources};
+pub use core::{
+    Awaited, Budget, CheckResult, CloseReason, Core, Effect, Link, LinkActivity, LinkRefusal,
+    OutgoingMessage, PendingBlock, Phase, Progress, ProtocolViolation, ReceivedMessage, RemotePeer,
+    Source, SourceStatus, Sources, SwarmConfig, UnrequestedBlock, WebSeedTrust, add_sources,
+};
 pub use link_id::LinkId;
 pub use peer_exchange::{ContactChanges, PeerExchange, TooOften};
 pub use picker::{Arrival, Picker, PieceOrder, Verdict};

@@ -2,9 +2,7 @@
 //! looks regularly whether they can go on.
 
 use super::transfer::Transfer;
-use crate::storage::{
-    Destination, RecordKind, RecordState, RecoveredRename, StoreError, has_room,
-};
+use crate::storage::{Destination, RecordKind, RecordState, RecoveredRename, StoreError, has_room};
 use crate::swarm::{Awaited, Phase};
 use std::sync::Arc;
 
