@@ -204,7 +204,7 @@ impl Download {
     /// [`StoreError::NoSpace`], or the disk cannot be examined.
     pub fn check_space(&self, missing: u64) -> Result<(), StoreError> {
         let store = &self.store;
-        let needed = store.space_needed(missing);
+        let needed = partial::space_needed(store, missing);
         check_space(&*store.root().handle()?, store.path(), needed)
     }
 

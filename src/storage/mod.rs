@@ -97,6 +97,7 @@ pub use login::{LoginFile, LoginFileError, StoredLogin};
 pub use magnet_record::MagnetRecord;
 pub use optional::sync_folder;
 pub use output_file::{check_output, reserve_output, write_output};
+pub use partial::space_needed;
 pub use partial_root::RecordedFiles;
 pub use parts_file::remove_parts_file;
 pub use record::{Record, RecordKind, RecordState};

@@ -50,19 +50,17 @@ pub(super) fn make_files(store: &Store) -> Result<Vec<usize>, StoreError> {
     Ok(empty)
 }
 
-impl Store {
-    /// The space that a partial download still needs on its disk, in bytes. `missing` is the number
-    /// of bytes that are to be fetched. They need no space where it is reserved.
-    pub fn space_needed(&self, missing: u64) -> u64 {
-        let unreserved = self.files_to_fetch().try_fold(0u64, |sum, index| {
-            let file = self.open_file(index, Access::Read)?;
-            let metadata = metadata(&file, || self.file_path(index))?;
-            let reserved = metadata.blocks().saturating_mul(512).min(metadata.len());
-            let unreserved = self.layout().length(index).saturating_sub(reserved);
-            Ok::<u64, StoreError>(sum.saturating_add(unreserved))
-        });
-        unreserved.map_or(missing, |unreserved| unreserved.min(missing))
-    }
+/// The space that a partial download still needs on its disk, in bytes. `missing` is the number of
+/// bytes that are to be fetched. They need no space where it is reserved.
+pub fn space_needed(store: &Store, missing: u64) -> u64 {
+    let unreserved = store.files_to_fetch().try_fold(0u64, |sum, index| {
+        let file = store.open_file(index, Access::Read)?;
+        let metadata = metadata(&file, || store.file_path(index))?;
+        let reserved = metadata.blocks().saturating_mul(512).min(metadata.len());
+        let unreserved = store.layout().length(index).saturating_sub(reserved);
+        Ok::<u64, StoreError>(sum.saturating_add(unreserved))
+    });
+    unreserved.map_or(missing, |unreserved| unreserved.min(missing))
 }
 
 /// Checks that an existing file can belong to this download.

@@ -2,7 +2,9 @@
 //! looks regularly whether they can go on.
 
 use super::transfer::Transfer;
-use crate::storage::{Destination, RecordKind, RecordState, RecoveredRename, StoreError, has_room};
+use crate::storage::{
+    Destination, RecordKind, RecordState, RecoveredRename, StoreError, has_room, space_needed,
+};
 use crate::swarm::{Awaited, Phase};
 use std::sync::Arc;
 
@@ -94,7 +96,7 @@ impl Transfer {
         }
         let missing = self.inspect(|core| self.missing_bytes(core.owned()));
         let store = self.store();
-        store.map_or(missing, |store| store.space_needed(missing))
+        store.map_or(missing, |store| space_needed(&store, missing))
     }
 
     /// Returns whether an attempt to resume the download would find its files. Recovers an
