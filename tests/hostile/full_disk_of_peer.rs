@@ -18,16 +18,26 @@ use std::sync::mpsc::{Sender, channel};
 /// The bytes of the pieces that the seed serves at first.
 const FIRST_PART: usize = 8 * 32_768;
 
-/// A download to `small/copy` that has its first part. The folder `small` is a disk of 1 MiB. The
-/// drop of the sender lets its seed serve the other pieces.
-fn download_on_small_disk(sandbox: &Sandbox) -> Option<(SmallDisk, Peer, Sender<()>)> {
-    let folder = sandbox.folder("small");
-    let disk = SmallDisk::mount(&folder, "1m")?;
+/// Makes a seed the only source of the downloads in the sandbox. It serves the first part at once,
+/// and the other pieces after the drop of the sender.
+fn start_seed(sandbox: &Sandbox) -> Sender<()> {
     let (go, gate) = channel();
     set_only_tracker(sandbox, tracker_naming(&[seed_in_two_parts(gate)]));
+    go
+}
+
+/// A download to `small/copy` that waits because its disk is full: the folder `small`, with 1 MiB.
+/// It has its first part.
+fn download_on_full_disk(sandbox: &Sandbox) -> Option<(SmallDisk, Peer)> {
+    let folder = sandbox.folder("small");
+    let disk = SmallDisk::mount(&folder, "1m")?;
+    let go = start_seed(sandbox);
     let mut leech = disk.peer(sandbox, "leech");
     start_download(&mut leech, sandbox, &folder.join("copy"), "");
-    Some((disk, leech, go))
+    disk.fill(0);
+    drop(go);
+    wait_for_full_disk(&mut leech);
+    Some((disk, leech))
 }
 
 /// Starts the download, and waits for its first part.
@@ -72,12 +82,10 @@ fn waits(log: &Path) -> usize {
 #[test]
 fn a_download_waits_while_its_disk_is_full_and_completes_when_there_is_room() {
     let sandbox = Sandbox::new();
-    let Some((disk, mut leech, go)) = download_on_small_disk(&sandbox) else {
+    let Some((disk, mut leech)) = download_on_full_disk(&sandbox) else {
         return;
     };
-    disk.fill(0);
-    drop(go);
-    let download = wait_for_full_disk(&mut leech);
+    let download = leech.shown_download("share");
     let needs = format!(
         "small/copy needs {} more bytes",
         TORRENT.content.len() - FIRST_PART
@@ -98,18 +106,19 @@ fn a_download_waits_while_its_disk_is_full_and_completes_when_there_is_room() {
 #[test]
 fn a_download_whose_disk_is_full_still_waits_after_a_restart() {
     let sandbox = Sandbox::new();
-    let Some((disk, mut leech, go)) = download_on_small_disk(&sandbox) else {
+    let Some((disk, mut leech)) = download_on_full_disk(&sandbox) else {
         return;
     };
-    disk.fill(0);
-    drop(go);
-    let before = wait_for_full_disk(&mut leech);
+    let before = leech.shown_download("share");
     leech.kill();
+    // It does not wait for an error of a write: there is nobody to download from.
+    set_only_tracker(&sandbox, tracker_naming(&[]));
     let mut leech = disk.peer(&sandbox, "leech");
     let after = wait_for_full_disk(&mut leech);
     for field in ["bytes_done", "trouble"] {
         assert_eq!(after[field], before[field], "{field}");
     }
+    drop(start_seed(&sandbox));
     disk.make_room();
     leech.wait_for_state("share", "complete");
     assert_content(&disk.seen.join("copy"));
@@ -118,12 +127,9 @@ fn a_download_whose_disk_is_full_still_waits_after_a_restart() {
 #[test]
 fn a_download_that_waits_for_room_can_be_cancelled() {
     let sandbox = Sandbox::new();
-    let Some((disk, mut leech, go)) = download_on_small_disk(&sandbox) else {
+    let Some((disk, mut leech)) = download_on_full_disk(&sandbox) else {
         return;
     };
-    disk.fill(0);
-    drop(go);
-    wait_for_full_disk(&mut leech);
     leech.run("cancel share");
     assert_eq!(leech.shown_download("share"), Value::Null);
     assert!(!disk.seen.join("copy.part").exists());
@@ -146,8 +152,7 @@ fn a_download_waits_if_the_state_folder_is_full_when_it_replaces_a_file() {
     let Some(disk) = SmallDisk::mount(&state, "1m") else {
         return;
     };
-    let (go, gate) = channel();
-    set_only_tracker(&sandbox, tracker_naming(&[seed_in_two_parts(gate)]));
+    let go = start_seed(&sandbox);
     let mut leech = disk.peer(&sandbox, "leech");
     let old = bytes(1_000, 7);
     let copy = sandbox.path("copy");
@@ -174,8 +179,7 @@ fn a_download_waits_if_the_disk_turns_out_to_be_full_when_its_files_are_synced()
     let Some(disk) = OddDisk::new(&sandbox, "odd") else {
         return;
     };
-    let (go, gate) = channel();
-    set_only_tracker(&sandbox, tracker_naming(&[seed_in_two_parts(gate)]));
+    let go = start_seed(&sandbox);
     // EDQUOT. The file system says that it has much free space.
     let mut leech = disk.peer(&sandbox, "leech", "sync_file=122");
     let copy = disk.folder.join("copy");
@@ -210,8 +214,7 @@ fn a_tracker_that_could_not_be_recorded_is_recorded_when_there_is_room() {
     let Some(disk) = SmallDisk::mount(&state, "1m") else {
         return;
     };
-    let (go, gate) = channel();
-    set_only_tracker(&sandbox, tracker_naming(&[seed_in_two_parts(gate)]));
+    let go = start_seed(&sandbox);
     let mut leech = disk.peer(&sandbox, "leech");
     let copy = sandbox.path("copy");
     start_download(&mut leech, &sandbox, &copy, "");
