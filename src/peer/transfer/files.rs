@@ -2,6 +2,7 @@
 //! when its files differ from what was verified.
 
 use super::check_progress::CheckProgress;
+use super::room_looks::RoomLooks;
 use crate::storage::{Download, FileStamp, RenameSteps, StampMatch, Store};
 use crate::system::lock;
 use crate::torrent::{Info, ModifiedTimes};
@@ -27,6 +28,7 @@ pub(super) struct TransferFiles {
     /// Held while the record is made and written, so that an older record never replaces a newer
     /// one.
     recording: Mutex<()>,
+    pub(super) room_looks: Mutex<RoomLooks>,
 }
 
 #[derive(Debug, Default)]

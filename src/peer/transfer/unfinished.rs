@@ -1,5 +1,5 @@
-//! The files of a download that is not complete: a crash may have interrupted their last rename, and
-//! a cancelled download removes them.
+//! The files of a download that is not complete: a crash may have interrupted their last rename,
+//! and a cancelled download removes them.
 
 use super::transfer::Transfer;
 use crate::storage::{

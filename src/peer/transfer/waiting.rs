@@ -6,6 +6,7 @@ use crate::storage::{
     Destination, RecordKind, RecordState, RecoveredRename, StoreError, has_room, space_needed,
 };
 use crate::swarm::{Awaited, Phase};
+use crate::system::lock;
 use std::sync::Arc;
 
 impl Transfer {
@@ -25,20 +26,18 @@ impl Transfer {
         if !error.is_full() || !self.plan.is_download() || self.plan.is_of_closed_run {
             return self.fail(&error.to_string());
         }
-        let (awaited, what) = match error {
-            StoreError::Record(error) => {
-                let what = format!("cannot write {}", error.path().display());
-                (Awaited::RoomForRecord, what)
-            }
-            error => {
-                let needed = self.space_needed(error);
-                let what = format!("{} needs {needed} more bytes", self.plan.path().display());
-                (Awaited::Room(needed), what)
-            }
+        let (awaited, path) = match error {
+            StoreError::Record(error) => (Awaited::RoomForRecord, error.path().to_owned()),
+            error => (Awaited::Room(self.space_needed(error)), self.plan.path()),
         };
         // The files are opened and checked again when there is room: what could not be written may
         // have been lost, even if it was verified before.
         self.files.close();
+        let path = path.display();
+        let what = match awaited {
+            Awaited::Room(needed @ 1..) => format!("{path} needs {needed} more bytes"),
+            _ => format!("cannot write {path}"),
+        };
         let reason = format!(
             "the disk or the quota is full, {what}: make room, and the download goes on by itself"
         );
@@ -53,14 +52,16 @@ impl Transfer {
         let Phase::Waiting { awaited, .. } = self.phase() else {
             return;
         };
-        let is_there = match awaited {
-            Awaited::Files => self.recover_files(place),
-            Awaited::Room(needed) => has_room(&place.folder, needed),
-            Awaited::RoomForRecord => has_room(self.context.records.folder(), 0),
-        };
+        let is_look_due = || lock(&self.files.room_looks).is_due(self.context.now());
         // A worker that still writes has the files open.
-        let is_idle = self.inspect(|core| core.blocks_at_workers()) == 0;
-        if !is_there || !is_idle || !self.decide(|core, now| core.end_wait(now)) {
+        let is_written_to = self.inspect(|core| core.blocks_at_workers()) > 0;
+        let is_there = match awaited {
+            _ if is_written_to => false,
+            Awaited::Files => self.recover_files(place),
+            Awaited::Room(needed) => is_look_due() && has_room(&place.folder, needed),
+            Awaited::RoomForRecord => is_look_due() && has_room(self.context.records.folder(), 0),
+        };
+        if !is_there || !self.decide(|core, now| core.end_wait(now)) {
             return;
         }
         let what = match awaited {
@@ -77,7 +78,12 @@ impl Transfer {
     fn wait_for(&self, awaited: Awaited, reason: &str) {
         let (served, waits) = self.decide(|core, now| {
             let served = core.phase().serves();
-            (served, core.wait_for(awaited, reason, now))
+            let waits = core.wait_for(awaited, reason, now);
+            if waits && awaited != Awaited::Files {
+                let verified = core.progress().verified();
+                lock(&self.files.room_looks).on_full(verified, now);
+            }
+            (served, waits)
         });
         if !waits {
             return;
