@@ -55,12 +55,18 @@ pub fn cause(error: &io::Error) -> String {
 
 /// The reason of an error of this kind, and what to do if the disk is full.
 pub fn with_advice(kind: io::ErrorKind, reason: &str) -> String {
-    match kind {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            format!("the disk or the quota is full ({reason}): make room and try again")
-        }
-        _ => reason.to_owned(),
+    match is_full(kind) {
+        true => format!("the disk or the quota is full ({reason}): make room and try again"),
+        false => reason.to_owned(),
     }
+}
+
+/// Whether an error of this kind means that the disk or the quota is full.
+pub fn is_full(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// The number of threads that can compute at the same time, at least one.

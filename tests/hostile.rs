@@ -15,6 +15,7 @@ mod hostile {
     mod disk;
     mod foreign;
     mod full_disk;
+    mod full_disk_of_peer;
     mod handshakes;
     mod late;
     mod logs;

@@ -201,8 +201,10 @@ impl Peer {
         let tasks = &self.context.tasks;
         let (services, calls) = (Arc::clone(&self.services), Arc::clone(&self.calls));
         tasks.spawn("tick", move || tick::run(&services, &calls))?;
-        let transfers = Arc::clone(&self.transfers);
-        tasks.spawn("watch", move || watch::run(&transfers))?;
+        let (transfers, services) = (Arc::clone(&self.transfers), Arc::clone(&self.services));
+        tasks.spawn("watch", move || {
+            watch::run(&transfers, || services.account.store_outdated_login());
+        })?;
         let services = Arc::clone(&self.services);
         // Not joined: the thread may wait for a silent tracker, and it holds nothing that the stop
         // needs.

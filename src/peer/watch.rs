@@ -1,8 +1,11 @@
 //! The thread `watch`: it checks regularly whether the files of complete shares are unchanged. A
 //! share whose files change or vanish is not served until the files are again the same as when they
 //! were verified. If only inode numbers change, the content is checked while the share is served (a
-//! quiet check), one share at a time. A download that waits for its files goes on when they are
-//! back.
+//! quiet check), one share at a time. A download that waits goes on when its files are back or its
+//! disk has room.
+//!
+//! The thread also writes what could not be written before, perhaps because the disk was full: the
+//! records of transfers, and the login.
 //!
 //! `transfer::lost` decides what happens to a share with changed or missing files. Downloads in
 //! progress are not checked: this peer writes their files itself, and a piece counts as downloaded
@@ -20,12 +23,34 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// Files per check. The next check continues after them.
 const FILES_PER_CHECK: usize = 2_000;
 
-/// Runs until the peer stops.
-pub(super) fn run(transfers: &Transfers) {
+/// Runs until the peer stops. `store_login` writes the login, if its last change could not be
+/// written.
+pub(super) fn run(transfers: &Transfers, store_login: impl Fn()) {
     let mut next = None;
     let quiet_check = QuietCheck::default();
-    while !transfers.context.stop.wait(INTERVAL) {
+    loop {
+        let stops = transfers.context.stop.wait(INTERVAL);
+        write_outdated_records(transfers);
+        store_login();
+        if stops {
+            return;
+        }
         next = check(transfers, next, &quiet_check);
+    }
+}
+
+/// Writes the records whose last change could not be written, until one still cannot be written.
+fn write_outdated_records(transfers: &Transfers) {
+    let records = &transfers.context.records;
+    for info_hash in records.outdated() {
+        let Some(transfer) = transfers.transfer(info_hash) else {
+            records.forget_outdated(info_hash);
+            continue;
+        };
+        if let Err(error) = transfer.update_outdated_record() {
+            log::debug!("{}: cannot write its record yet: {error}", transfer.name());
+            return;
+        }
     }
 }
 
@@ -92,8 +117,8 @@ fn check(
                     }
                 }
             }
-            (Phase::Absent { .. }, _) => {
-                transfer.look_for_files();
+            (Phase::Waiting { .. }, _) => {
+                transfer.end_wait_if_possible();
                 files_left = files_left.saturating_sub(1);
                 continue;
             }

@@ -16,6 +16,7 @@ use super::partial_root::{PartialRoot, RecordedFiles};
 use super::parts_file::PartsFile;
 use super::rename::{NoteSteps, rename_new, rename_over};
 use super::replace::{ExtraFiles, remove_old_folder};
+use super::reserve::check_space;
 use super::tree::{Access, Folder, has_layout, lock};
 use super::{Destination, Store, StoreError};
 use crate::torrent::{BLOCK, FileName, Layout, ModifiedTimes, PieceSet};
@@ -194,6 +195,17 @@ impl Download {
             self.undo();
         }
         made
+    }
+
+    /// Checks that the disk has the space that the download still needs. `missing` is the number of
+    /// bytes that are to be fetched.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSpace`], or the disk cannot be examined.
+    pub fn check_space(&self, missing: u64) -> Result<(), StoreError> {
+        let store = &self.store;
+        let needed = partial::space_needed(store, missing);
+        check_space(&*store.root().handle()?, store.path(), needed)
     }
 
     /// The files, for reading. They stay readable after the download is finished.

@@ -189,6 +189,15 @@ impl StoreError {
         )
     }
 
+    /// Whether the disk or the quota is full. Room may be made.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::NoSpace { .. } | Self::DiskFull { .. } => true,
+            Self::Record(error) => error.is_full(),
+            _ => false,
+        }
+    }
+
     /// Whether the files on disk do not match the share. A missing file counts as a mismatch.
     pub fn is_mismatch(&self) -> bool {
         matches!(
@@ -258,6 +267,8 @@ mod tests {
     fn system_errors_become_errors_that_a_user_can_act_on() {
         let of = |errno: Errno| StoreError::io("write", Path::new("a/b"), errno);
         assert!(matches!(of(Errno::EDQUOT), StoreError::DiskFull { .. }));
+        assert!(of(Errno::ENOSPC).is_full() && of(Errno::EDQUOT).is_full());
+        assert!(!of(Errno::EFBIG).is_full() && !of(Errno::EIO).is_full());
         assert!(matches!(of(Errno::EROFS), StoreError::Denied { .. }));
         assert!(matches!(of(Errno::ENOENT), StoreError::Missing(_)));
         assert!(matches!(of(Errno::EIO), StoreError::Io { .. }));

@@ -20,7 +20,8 @@ use std::time::{Duration, UNIX_EPOCH};
 const SYNC_TOGETHER_FROM: usize = 128;
 
 /// Makes all files to be fetched, with their full length. Reserves their space on disk where that
-/// is cheap. Returns the indexes of the files that grew from 0 bytes to their full length.
+/// is cheap. Returns the indexes of the files that grew from 0 bytes to their full length. Checks
+/// that these fit on the disk. What the others still need is not known before they are hashed.
 pub(super) fn make_files(store: &Store) -> Result<Vec<usize>, StoreError> {
     let layout = store.layout();
     let (mut seen, mut empty, mut needed) = (HashSet::new(), Vec::new(), 0u64);
@@ -30,9 +31,8 @@ pub(super) fn make_files(store: &Store) -> Result<Vec<usize>, StoreError> {
         if !seen.insert((metadata.dev(), metadata.ino())) {
             return Err(StoreError::SameFile(store.file_path(index)));
         }
-        let reserved = metadata.blocks().saturating_mul(512).min(metadata.len());
-        needed = needed.saturating_add(layout.length(index).saturating_sub(reserved));
         if metadata.len() != layout.length(index) {
+            needed = needed.saturating_add(layout.length(index));
             empty.push(index);
         }
     }
@@ -48,6 +48,19 @@ pub(super) fn make_files(store: &Store) -> Result<Vec<usize>, StoreError> {
         made.map_err(|error| StoreError::io("make room for", &path, error))?;
     }
     Ok(empty)
+}
+
+/// The space that a partial download still needs on its disk, in bytes. `missing` is the number of
+/// bytes that are to be fetched. They need no space where it is reserved.
+pub fn space_needed(store: &Store, missing: u64) -> u64 {
+    let unreserved = store.files_to_fetch().try_fold(0u64, |sum, index| {
+        let file = store.open_file(index, Access::Read)?;
+        let metadata = metadata(&file, || store.file_path(index))?;
+        let reserved = metadata.blocks().saturating_mul(512).min(metadata.len());
+        let unreserved = store.layout().length(index).saturating_sub(reserved);
+        Ok::<u64, StoreError>(sum.saturating_add(unreserved))
+    });
+    unreserved.map_or(missing, |unreserved| unreserved.min(missing))
 }
 
 /// Checks that an existing file can belong to this download.

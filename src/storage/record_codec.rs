@@ -3,6 +3,7 @@
 
 use super::FileError;
 use crate::bencode::{Dictionary, Item, KeyOrder, Value};
+use crate::system::is_full;
 use crate::torrent::{InfoHash, Sha1};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -86,6 +87,11 @@ impl RecordError {
             Self::Io(error) => &error.path,
             Self::Unknown(_) => Path::new(""),
         }
+    }
+
+    /// Whether the record cannot be written because the disk or the quota is full.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io(error) if is_full(error.source.kind()))
     }
 
     /// The share or download whose file cannot be used. The name of that file says which one it is.

@@ -13,12 +13,13 @@ use super::{
 };
 use crate::system::lock;
 use crate::torrent::{InfoHash, MAX_METAINFO, Metainfo, Sha1};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
+use tempfile::NamedTempFile;
 
 /// Largest accepted record in bytes. It has room for the stamps of more than a million files.
 const MAX_RECORD: usize = 64 << 20;
@@ -34,6 +35,8 @@ pub struct Records {
     are_kept: bool,
     /// Locked while a record is written, so that a record that is being removed does not reappear.
     saved: Mutex<HashMap<InfoHash, Saved>>,
+    /// The records whose last change could not be written, for example because the disk was full.
+    outdated: Mutex<BTreeSet<InfoHash>>,
 }
 
 /// What is known of a record without reading it.
@@ -93,6 +96,7 @@ impl Records {
             magnets,
             are_kept: !folder.is_temporary(),
             saved: Mutex::default(),
+            outdated: Mutex::default(),
         };
         for name in names(&opened.torrents)? {
             let hash = name
@@ -110,6 +114,26 @@ impl Records {
         self.are_kept
     }
 
+    /// The folder of the records.
+    pub fn folder(&self) -> &Path {
+        &self.records
+    }
+
+    /// The records whose last change could not be written. Each is one that was written before.
+    pub fn outdated(&self) -> Vec<InfoHash> {
+        lock(&self.outdated).iter().copied().collect()
+    }
+
+    /// Whether the last change of this record could not be written.
+    pub fn is_outdated(&self, hash: InfoHash) -> bool {
+        lock(&self.outdated).contains(&hash)
+    }
+
+    /// The record is not to be written again: its share is gone.
+    pub fn forget_outdated(&self, hash: InfoHash) {
+        lock(&self.outdated).remove(&hash);
+    }
+
     /// Checks that a record can be written, and reserves the space for a torrent of this length.
     /// Drop the result before [`Records::save`].
     ///
@@ -125,18 +149,27 @@ impl Records {
     /// Saves the record of a share, and its metainfo. Both survive a crash once this returns.
     ///
     /// # Errors
-    /// When the metainfo belongs to another share, or writing fails.
+    /// When the metainfo belongs to another share, or writing fails. If the disk is full, the old
+    /// record and the old metainfo still exist.
     pub fn save(&self, record: &Record, metainfo: &Metainfo) -> Result<(), RecordError> {
         let hash = record.info_hash;
         if metainfo.info().info_hash() != hash {
             return Err(RecordError::Mismatch(self.torrent_path(hash)));
         }
-        let torrent = metainfo.encode();
         let mut saved = self.lock_saved();
-        replace(&self.torrent_path(hash), &torrent)?;
-        let torrent = Sha1::of(&torrent);
-        replace(&self.record_path(hash), &record.encode(torrent))?;
-        saved.insert(hash, Saved::of(record, torrent));
+        let (torrent_path, torrent) = (self.torrent_path(hash), metainfo.encode());
+        let sha1 = Sha1::of(&torrent);
+        // The record contains the SHA-1 of the torrent, so both are written before either gets its
+        // name.
+        let written = prepare(&torrent_path, &torrent).and_then(|torrent| {
+            let path = self.record_path(hash);
+            let record = prepare(&path, &record.encode(sha1))?;
+            put(torrent, &torrent_path)?;
+            put(record, &path)
+        });
+        self.note_written(hash, written.is_ok(), &saved);
+        written?;
+        saved.insert(hash, Saved::of(record, sha1));
         Ok(())
     }
 
@@ -148,10 +181,23 @@ impl Records {
     pub fn update(&self, record: &Record) -> Result<(), RecordError> {
         let hash = record.info_hash;
         let mut saved = self.lock_saved();
-        let entry = saved.get_mut(&hash).ok_or(RecordError::Unknown(hash))?;
-        replace(&self.record_path(hash), &record.encode(entry.torrent))?;
-        *entry = Saved::of(record, entry.torrent);
+        let known = saved.get(&hash).ok_or(RecordError::Unknown(hash))?;
+        let torrent = known.torrent;
+        let written = replace(&self.record_path(hash), &record.encode(torrent));
+        self.note_written(hash, written.is_ok(), &saved);
+        written?;
+        saved.insert(hash, Saved::of(record, torrent));
         Ok(())
+    }
+
+    /// Notes whether the present record of a share is on disk.
+    fn note_written(&self, hash: InfoHash, is_written: bool, saved: &HashMap<InfoHash, Saved>) {
+        let mut outdated = lock(&self.outdated);
+        match is_written {
+            true => outdated.remove(&hash),
+            // A first record that cannot be written does not exist.
+            false => saved.contains_key(&hash) && outdated.insert(hash),
+        };
     }
 
     /// From now on, these paths belong to the share `hash`. If one of them is the partial file of
@@ -180,6 +226,7 @@ impl Records {
     pub fn remove(&self, hash: InfoHash) -> Result<(), RecordError> {
         let mut saved = self.lock_saved();
         saved.remove(&hash);
+        self.forget_outdated(hash);
         remove_file(&self.record_path(hash))?;
         sync(&self.records)?;
         remove_file(&self.torrent_path(hash))
@@ -303,7 +350,17 @@ impl Records {
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
-    Ok(whole_file::replace(path, bytes).map_err(FileError::at("write", path))?)
+    put(prepare(path, bytes)?, path)
+}
+
+/// Writes the new content of a file into a temporary file beside it.
+fn prepare(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, RecordError> {
+    Ok(whole_file::prepare(path, bytes).map_err(FileError::at("write", path))?)
+}
+
+/// Gives the prepared content of a file its final name.
+fn put(prepared: NamedTempFile, path: &Path) -> Result<(), RecordError> {
+    Ok(whole_file::put(prepared, path).map_err(FileError::at("write", path))?)
 }
 
 /// Reads a whole file. A file of more than `max_length` bytes counts as damaged.

@@ -1,9 +1,11 @@
-//! Reserving space on disk: for a download before its first byte arrives, and for a small file
-//! before the work that makes its content.
+//! Space on disk: it is reserved for a download before its first byte arrives, and for a small file
+//! before the work that makes its content. After a disk was full, this module finds out whether it
+//! has room again.
 
-use super::StoreError;
-use super::optional::{OptionalCall, warn_if_missing};
+use super::optional::{OptionalCall, sync_file, warn_if_missing};
 use super::whole_file::with_readable_text;
+use super::{StoreError, free_space};
+use crate::system::is_full;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::statfs::{
@@ -14,6 +16,9 @@ use nix::sys::statvfs::fstatvfs;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+
+/// Room in addition to what is needed, in bytes. File systems use some for themselves.
+const ROOM_MARGIN: u64 = 256 << 10;
 
 /// Refuses a download if the file system of `folder` has less than `needed` bytes free.
 pub(super) fn check_space(folder: &File, path: &Path, needed: u64) -> Result<(), StoreError> {
@@ -39,6 +44,18 @@ pub(super) fn check_space(folder: &File, path: &Path, needed: u64) -> Result<(),
         return Err(StoreError::NoSpace { path, needed, free });
     }
     Ok(())
+}
+
+/// Whether a folder, whose disk or quota was full, has room for `needed` bytes again. Returns `true`
+/// if the folder cannot be examined: then the caller writes, and the error says why.
+pub fn has_room(folder: &Path, needed: u64) -> bool {
+    let needed = needed.saturating_add(ROOM_MARGIN);
+    if free_space(folder).is_some_and(|free| free < needed) {
+        return false;
+    }
+    // The free space does not say how much of a quota is left. So this writes a small file.
+    let written = ReservedSpace::in_folder(folder, ROOM_MARGIN);
+    !written.is_err_and(|error| is_full(error.kind()))
 }
 
 /// Whether the file system can reserve space without writing. On other file systems, such as
@@ -81,6 +98,8 @@ impl ReservedSpace {
         let fill = || {
             let mut file = tempfile::tempfile_in(folder)?;
             io::copy(&mut io::repeat(0).take(length), &mut file)?;
+            // Some file systems find out only now that there is no space.
+            sync_file(&file, folder)?;
             Ok(Self(file))
         };
         fill().map_err(with_readable_text)
@@ -106,6 +125,15 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    #[test]
+    fn a_folder_has_room_if_the_bytes_fit_and_nothing_is_left_in_it() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path();
+        assert!(has_room(folder, 1) && !has_room(folder, u64::MAX));
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
+        assert!(has_room(&folder.join("missing"), 1));
     }
 
     #[test]

@@ -15,9 +15,18 @@ pub(super) const TEMPORARY_PREFIX: &str = ".new-";
 
 /// Writes a file. Replaces an existing one.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = parent_of(path);
-    write_temporary(folder, bytes)?.persist(path)?;
-    sync_folder(folder)
+    put(prepare(path, bytes)?, path)
+}
+
+/// Writes the new content of a file into a temporary file beside it.
+pub(super) fn prepare(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    write_temporary(parent_of(path), bytes)
+}
+
+/// Gives the prepared content of a file its final name. Replaces an existing file.
+pub(super) fn put(prepared: NamedTempFile, path: &Path) -> io::Result<()> {
+    prepared.persist(path)?;
+    sync_folder(parent_of(path))
 }
 
 /// Writes a file. Fails with `AlreadyExists` if there is one.

@@ -33,7 +33,7 @@ pub use effect::{CloseReason, Effect, OutgoingMessage};
 pub use link::{Link, LinkActivity, RemotePeer};
 pub use message::{ProtocolViolation, ReceivedMessage, UnrequestedBlock};
 pub use peers::LinkRefusal;
-pub use phase::Phase;
+pub use phase::{Awaited, Phase};
 pub use progress::Progress;
 pub use web_seeds::WebSeedTrust;
 
@@ -128,16 +128,27 @@ impl<B: Debug> Core<B> {
         true
     }
 
-    /// The files of a download that had begun are missing, for this reason. Returns whether the
-    /// phase changed.
-    pub fn on_files_missing(&mut self, reason: &str, now: Duration) -> bool {
-        self.lifecycle
-            .change(Transition::FilesMissing(reason.to_owned()), now)
+    /// The files were checked and have this many verified bytes, but the download cannot begin yet.
+    pub fn on_checked(&mut self, verified: u64) {
+        self.fetch.progress_mut().on_checked(verified);
     }
 
-    /// Missing files are there again, and are to be checked. Returns whether the phase changed.
-    pub fn on_files_found(&mut self, now: Duration) -> bool {
-        self.lifecycle.change(Transition::FilesFound, now)
+    /// The download cannot go on until something is there, for this reason. Returns whether the
+    /// phase changed.
+    pub fn wait_for(&mut self, awaited: Awaited, reason: &str, now: Duration) -> bool {
+        let served = self.phase().serves();
+        let wait = Transition::Wait(awaited, reason.to_owned());
+        let waits = self.lifecycle.change(wait, now);
+        if waits && served {
+            self.stop(reason);
+        }
+        waits
+    }
+
+    /// What the download waited for is there: its files are to be checked. Returns whether the
+    /// phase changed.
+    pub fn end_wait(&mut self, now: Duration) -> bool {
+        self.lifecycle.change(Transition::EndWait, now)
     }
 
     /// The files have their final names: from now on the peer only uploads.

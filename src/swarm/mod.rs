@@ -32,7 +32,7 @@ pub use candidates::{Candidates, MAX_CANDIDATES};
 pub use choke::{ChokeChange, Choker, PeerTraffic, UploadSlots};
 pub use contacts::{CallFailure, Contacts, MAX_CALLS};
 pub use core::{
-    Budget, CheckResult, CloseReason, Core, Effect, Link, LinkActivity, LinkRefusal,
+    Awaited, Budget, CheckResult, CloseReason, Core, Effect, Link, LinkActivity, LinkRefusal,
     OutgoingMessage, PendingBlock, Phase, Progress, ProtocolViolation, ReceivedMessage, RemotePeer,
     Source, SourceStatus, Sources, SwarmConfig, UnrequestedBlock, WebSeedTrust, add_sources,
 };

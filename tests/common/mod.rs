@@ -18,6 +18,7 @@ pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod recorder;
 pub(crate) mod sandbox;
+pub(crate) mod small_disk;
 pub(crate) mod terminal;
 pub(crate) mod udp_client;
 pub(crate) mod waiting;

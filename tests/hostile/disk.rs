@@ -1,5 +1,5 @@
-//! Files and disks: destinations that must not be written, disks that fill up, files that change
-//! while they are shared.
+//! Files and disks: destinations that must not be written, writes that fail, files that change while
+//! they are shared.
 
 use crate::common::fake_peer::*;
 use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
@@ -7,7 +7,7 @@ use crate::common::log::{log_line_with, wait_for_log_line};
 use crate::common::odd_disk::report_skipped;
 use crate::common::open_swarm::{TORRENT, leech, seed};
 use crate::common::peer::{Peer, quoted};
-use crate::common::process::{BINARY, KilledOnDrop, command_with_file_limit, run, run_command};
+use crate::common::process::{command_with_file_limit, run, run_command};
 use crate::common::sandbox::{Sandbox, bytes};
 use crate::common::waiting::wait_for;
 use serde_json::Value;
@@ -15,7 +15,7 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -176,42 +176,6 @@ fn download_arguments(sandbox: &Sandbox, folder: &Path) -> Vec<String> {
     arguments.into_iter().map(str::to_owned).collect()
 }
 
-/// The binary with these arguments. A file system of 1 MiB is mounted at `folder` for this process
-/// alone.
-fn on_small_disk(sandbox: &Sandbox, folder: &Path) -> Command {
-    let mount = format!("mount -t tmpfs -o size=1m tmpfs {}", quoted(folder));
-    let mut shell = Command::new("unshare");
-    shell
-        .args(["--mount", "sh", "-c"])
-        .arg(format!("{mount} && exec \"$0\" \"$@\""))
-        .arg(BINARY)
-        .args(download_arguments(sandbox, folder))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    shell
-}
-
-/// Starts the download on a small disk and waits until the peer calls its seed. Returns None and
-/// reports a skipped test if no file system can be mounted here.
-fn start_on_small_disk(sandbox: &Sandbox, folder: &Path) -> Option<KilledOnDrop> {
-    let mut child = KilledOnDrop(on_small_disk(sandbox, folder).spawn().unwrap());
-    let log = sandbox.path("state/peer.log");
-    let started = wait_for(
-        || {
-            let called = log_line_with(&log, &["called"]).map(|_| true);
-            called.or_else(|| child.exit_status().map(|_| false))
-        },
-        || "the download does not start".into(),
-    );
-    if !started {
-        let reason = child.output().stderr.replace('\n', "; ");
-        report_skipped(&format!("no file system can be mounted here: {reason}"));
-        return None;
-    }
-    Some(child)
-}
-
 #[test]
 fn a_file_larger_than_the_system_allows_is_refused_at_once() {
     let sandbox = Sandbox::new();
@@ -226,50 +190,6 @@ fn a_file_larger_than_the_system_allows_is_refused_at_once() {
         output.stderr
     );
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "a file was left");
-}
-
-#[test]
-fn a_full_disk_fails_the_download_with_the_reason() {
-    let sandbox = Sandbox::new();
-    let folder = sandbox.folder("small");
-    // The seed sends nothing before the disk is full.
-    let (go, gate) = channel();
-    let gate = Mutex::new(gate);
-    let seed = listen(&TORRENT, "seed", move |link, _| {
-        let _: Result<(), _> = gate.lock().unwrap().recv();
-        serve_all(link, &TORRENT);
-    });
-    set_only_tracker(&sandbox, tracker_naming(&[seed]));
-    let Some(child) = start_on_small_disk(&sandbox, &folder) else {
-        return;
-    };
-    let log = sandbox.path("state/peer.log");
-    // The mounted folder, which only the process of the peer has at its usual path.
-    let mounted = Path::new("/proc")
-        .join(child.0.id().to_string())
-        .join("root")
-        .join(folder.strip_prefix("/").unwrap());
-    assert!(mounted.join("copy.part").exists());
-    // Fills the rest of the disk.
-    assert!(fs::write(mounted.join("filler"), vec![1; 2 << 20]).is_err());
-    go.send(()).unwrap();
-    let output = child.output();
-    let text = output.stdout;
-    let list: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-    let download = &list["downloads"][0];
-    assert_eq!(download["state"], "failed", "{text}");
-    assert!(
-        download["reason"]
-            .as_str()
-            .unwrap()
-            .contains("the disk or the quota is full"),
-        "{download}"
-    );
-    assert!(
-        text.contains("\"kind\":\"download-failed\"") && output.code != Some(0),
-        "{text}"
-    );
-    assert_eq!(log_line_with(&log, &["share: complete"]), None);
 }
 
 /// A seed that serves the first eight pieces, and the others after a signal over `gate` or the drop

@@ -68,7 +68,10 @@ pub enum AccountError {
     #[error(transparent)]
     Login(#[from] LoginFileError),
     /// The user is logged in, but the login cannot be stored.
-    #[error("{0}: you are logged in nevertheless, but not after a restart of this peer")]
+    #[error(
+        "{0}: you are logged in nevertheless, and the peer stores the login when it can; until \
+         then, a restart of the peer ends it"
+    )]
     Unstored(#[source] LoginFileError),
 }
 

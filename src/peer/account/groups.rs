@@ -146,7 +146,7 @@ impl Account {
                 ..login.clone()
             };
             // If the file cannot be written, the news is returned now, and again after a restart.
-            if let Err(error) = self.file.store(login) {
+            if let Err(error) = self.store(login) {
                 log::warn!(
                     "cannot record which news was shown: {error}; it is shown again after a restart"
                 );

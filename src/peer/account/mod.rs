@@ -24,7 +24,7 @@ pub(super) use inspection::{Inspection, inspect};
 pub use trackers::FirstUseNotice;
 
 use crate::net::Stop;
-use crate::storage::{LoginFile, StoredLogin};
+use crate::storage::{LoginFile, LoginFileError, StoredLogin};
 use crate::system::lock;
 use crate::wire::access::{AccessAnswer, AccessRequest, Hint, ListPage, ShortText, Token, WriteId};
 use crate::wire::name::{Label, UserName};
@@ -52,6 +52,8 @@ pub struct Account {
     command: Arc<RunningCommand>,
     file: LoginFile,
     login: Mutex<Option<StoredLogin>>,
+    /// Whether the file lacks the last change of the login, because it could not be written.
+    is_file_outdated: AtomicBool,
     /// Whether a write was saved by one tracker only, since the last call of
     /// [`Account::take_saved_by_one_tracker`].
     saved_by_one_tracker: AtomicBool,
@@ -108,6 +110,7 @@ impl Account {
             command,
             file,
             login: Mutex::new(login),
+            is_file_outdated: AtomicBool::new(false),
             saved_by_one_tracker: AtomicBool::new(false),
             old_tracker_until: Mutex::new(None),
             has_news: AtomicBool::new(false),
@@ -192,8 +195,8 @@ impl Account {
     ///
     /// # Errors
     /// [`AccountError::NotLoggedIn`] and [`AccountError::NoRandomness`]: nothing has changed.
-    /// [`AccountError::Login`]: the login has ended, but its file cannot be written. So the peer
-    /// may load the old token at its next start.
+    /// [`AccountError::Login`]: the login has ended, but its file cannot be written. The peer tries
+    /// again. If it stops before it succeeds, it may load the old token at its next start.
     pub(super) fn logout(&self) -> Result<LoggedOut, AccountError> {
         let login = self.current_login()?;
         let logged_out = match self.ask_done(&AccessRequest::Logout {
@@ -294,7 +297,7 @@ impl Account {
         };
         let mut stored = lock(&self.login);
         let login = StoredLogin::begin(user.clone(), token, stored.take());
-        let stored_in_file = self.file.store(&login);
+        let stored_in_file = self.store(&login);
         // The new login counts even if storing it failed: the former login may have ended, for
         // example by a new password.
         *stored = Some(login);
@@ -336,8 +339,10 @@ impl Account {
         let is_over = matches!(&reply.result, Err(refused) if ends_login(refused.kind));
         if let Some(token) = token
             && (reply.renewed.is_some() || is_over && answered.unanimous)
+            // The answer of the tracker counts nevertheless.
+            && let Err(error) = self.replace_token(token, reply.renewed.as_ref())
         {
-            self.replace_token(token, reply.renewed.as_ref())?;
+            log::warn!("{error}");
         }
         Ok(answered)
     }
@@ -395,9 +400,30 @@ impl Account {
             && login.token.as_ref() == Some(token)
         {
             login.token = by.cloned();
-            self.file.store(login)?;
+            self.store(login)?;
         }
         Ok(())
+    }
+
+    /// Writes the login, which the caller has locked, to its file.
+    fn store(&self, login: &StoredLogin) -> Result<(), LoginFileError> {
+        let stored = self.file.store(login);
+        self.is_file_outdated
+            .store(stored.is_err(), Ordering::Relaxed);
+        stored
+    }
+
+    /// Writes the login again, if its last change could not be written.
+    pub(super) fn store_outdated_login(&self) {
+        if !self.is_file_outdated.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(login) = lock(&self.login).as_ref() {
+            match self.store(login) {
+                Ok(()) => log::info!("the login is stored"),
+                Err(error) => log::debug!("the login cannot be stored yet: {error}"),
+            }
+        }
     }
 }
 

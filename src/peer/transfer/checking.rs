@@ -78,7 +78,7 @@ impl Transfer {
         context.tasks.spawn("check", move || {
             match self.check(known_good, copies_replaced) {
                 Ok(()) | Err(StoreError::Stopped) => {}
-                Err(error) => self.fail(&error.to_string()),
+                Err(error) => self.wait_or_fail(&error),
             }
         })
     }
@@ -96,7 +96,8 @@ impl Transfer {
     }
 
     /// Opens the files of a recorded transfer, verifies what is not known to be good, and begins.
-    /// If the files cannot be used, a complete share becomes lost, and any other transfer fails.
+    /// If the files cannot be used, a complete share becomes lost, a download waits if the disk is
+    /// full, and any other transfer fails.
     /// Does nothing if the transfer was stopped meanwhile.
     pub(crate) fn reopen_or_fail(self: &Arc<Self>, recorded: &RecordState) {
         if self.phase() != Phase::Checking {
@@ -245,6 +246,13 @@ impl Transfer {
         }
         let owned = self.verify_unknown(download.store(), known_good)?;
         download.check_files_in_place(&owned)?;
+        let missing = self.missing_bytes(&owned);
+        if let Err(error) = download.check_space(missing) {
+            // It does not begin, but these bytes are there and are shown.
+            let verified = all.saturating_sub(missing);
+            self.decide(|core, _| core.on_checked(verified));
+            return Err(error);
+        }
         // The download may be finished at once, and finishing needs the only reference to it.
         drop(download);
         self.begin(owned, false);
@@ -284,6 +292,11 @@ impl Transfer {
         let needed = self.plan.selection.needed();
         let pieces = self.info().lengths().all_pieces();
         pieces.filter(move |piece| needed.contains(*piece) && !known_good.contains(*piece))
+    }
+
+    /// The number of bytes of the needed pieces that are not owned.
+    pub(super) fn missing_bytes(&self, owned: &PieceSet) -> u64 {
+        self.bytes_of(self.unknown_pieces(owned))
     }
 
     fn bytes_of(&self, pieces: impl Iterator<Item = PieceIndex>) -> u64 {

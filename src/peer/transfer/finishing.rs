@@ -46,7 +46,8 @@ fn complete(transfer: &Transfer) {
         Ok(()) => {}
         // The record still says that the download is not complete. The next start finishes it.
         Err(FinishError::Store(StoreError::Stopped)) => return,
-        Err(error) => return transfer.fail(&error.to_string()),
+        Err(FinishError::Store(error)) => return transfer.wait_or_fail(&error),
+        Err(error @ FinishError::Bad(_)) => return transfer.fail(&error.to_string()),
     }
     if transfer.phase() != Phase::Finishing {
         return;

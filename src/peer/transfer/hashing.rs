@@ -57,11 +57,12 @@ fn finish_run(transfer: &Transfer, run: BlockRun, blocks: Vec<PendingBlock<Block
         Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
-    drop(blocks);
-    drop(held);
     if let Err(error) = result {
-        transfer.fail(&error.to_string());
+        transfer.wait_or_fail(&error);
     }
+    drop(blocks);
+    // Last: a download that waits goes on only when no worker has blocks of it.
+    drop(held);
 }
 
 /// Writes a run. If this completes the hash of its piece, returns the hash and the sources of the

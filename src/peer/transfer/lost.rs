@@ -59,10 +59,10 @@ impl Transfer {
     }
 
     /// At the start of the peer: handles files that cannot be used as recorded. A complete share
-    /// is lost, any other transfer fails.
+    /// is lost, a download waits if the disk is full, any other transfer fails.
     pub(super) fn on_unusable_files(&self, recorded: &RecordState, error: &StoreError) {
         let RecordState::Complete { stamps } = recorded else {
-            return self.fail(&error.to_string());
+            return self.wait_or_fail(error);
         };
         let reason = &self.reason_of_loss(error);
         self.files.set_sealed(Some(stamps.clone()));

@@ -6,9 +6,10 @@
 //!   lock.
 //! - `joining` runs links, `hashing` handles blocks that have arrived, `finishing` ends a download.
 //! - `checking` opens and verifies files on disk; `unfinished` handles the files of a download that
-//!   is not complete: missing files, an interrupted rename, a cancel; `lost` handles complete
-//!   shares whose files have changed; `quiet_check` handles files of which only the inode number
-//!   has changed; `check_progress` counts checked bytes.
+//!   is not complete: an interrupted rename, a cancel; `waiting` handles downloads that wait for
+//!   their files or for room on the disk, and `room_looks` says when they look for room; `lost`
+//!   handles complete shares whose files have changed; `quiet_check` handles files of which only
+//!   the inode number has changed; `check_progress` counts checked bytes.
 //! - `times` exchanges the modification times of files with other peers.
 //! - `announcing`, `metadata` and `report` are what trackers, peers and people see;
 //!   `metadata_quota` limits how much metadata each host fetches.
@@ -31,11 +32,13 @@ mod plan;
 mod quiet_check;
 mod record;
 mod report;
+mod room_looks;
 mod sources;
 mod times;
 #[expect(clippy::module_inception, reason = "the main type of the module")]
 mod transfer;
 mod unfinished;
+mod waiting;
 
 pub(super) use files::OpenFiles;
 pub(super) use joining::run_link;

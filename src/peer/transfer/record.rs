@@ -14,11 +14,63 @@ impl Transfer {
         records.save(&self.to_record(), &self.plan.metainfo)
     }
 
-    /// Updates the record of the transfer. Transfers of a closed run have no record.
+    /// Updates the record of the transfer. Transfers of a closed run have no record. If the record
+    /// cannot be written, the thread `watch` tries again.
     pub(crate) fn update_record(&self) {
         if self.plan.is_of_closed_run {
             return;
         }
+        let _writing = self.files.lock_record();
+        if let Err(error) = self.write_record() {
+            log::error!("{}: cannot write its record: {error}", self.name());
+        }
+    }
+
+    /// Writes the record again if its last change could not be written.
+    ///
+    /// # Errors
+    /// It still cannot be written.
+    pub(crate) fn update_outdated_record(&self) -> Result<(), RecordError> {
+        let _writing = self.files.lock_record();
+        if !self.context.records.is_outdated(self.info_hash()) {
+            return Ok(());
+        }
+        self.write_present_record()?;
+        log::info!("{}: its record is written", self.name());
+        Ok(())
+    }
+
+    /// Adds new trackers, web seeds and peers to the record.
+    pub(super) fn record_sources(&self) {
+        if self.plan.is_of_closed_run {
+            return;
+        }
+        let _writing = self.files.lock_record();
+        if let Err(error) = self.write_present_record() {
+            log::error!("{}: cannot write its record: {error}", self.name());
+        }
+    }
+
+    /// Writes what is known now. Whether the files are complete is known only after they are
+    /// checked. Until then, the state in the record stays as it is.
+    fn write_present_record(&self) -> Result<(), RecordError> {
+        if self.phase() != Phase::Checking {
+            return self.write_record();
+        }
+        let (named_sources, records) = (self.sources(), &self.context.records);
+        // If there is no record yet, the first one will have the sources.
+        let Some(record) = records.find(self.info_hash()) else {
+            return Ok(());
+        };
+        records.update(&Record {
+            trackers: named_sources.trackers,
+            web_seeds: named_sources.web_seeds,
+            peers: named_sources.peers,
+            ..record
+        })
+    }
+
+    fn write_record(&self) -> Result<(), RecordError> {
         let (record, records) = (self.to_record(), &self.context.records);
         let times = self.files.times();
         // When the download is complete, the modification times that other peers have sent are
@@ -27,36 +79,11 @@ impl Transfer {
             let is_complete = matches!(record.state, RecordState::Complete { .. });
             is_complete && self.plan.metainfo.times() != Some(times)
         });
-        let updated = match times_to_save {
+        match times_to_save {
             Some(times) => {
                 records.save(&record, &self.plan.metainfo.clone().with_times(Some(times)))
             }
             None => records.update(&record),
-        };
-        if let Err(error) = updated {
-            log::error!("{}: cannot write its record: {error}", self.name());
-        }
-    }
-
-    /// Adds new trackers, web seeds and peers to the record.
-    pub(super) fn record_sources(&self) {
-        if self.phase() != Phase::Checking {
-            return self.update_record();
-        }
-        // Whether the files are complete is known only after the check. So the state in the record
-        // stays as it is. If there is no record yet, the first one will have the sources.
-        let (named_sources, records) = (self.sources(), &self.context.records);
-        let Some(record) = records.find(self.info_hash()) else {
-            return;
-        };
-        let updated = records.update(&Record {
-            trackers: named_sources.trackers,
-            web_seeds: named_sources.web_seeds,
-            peers: named_sources.peers,
-            ..record
-        });
-        if let Err(error) = updated {
-            log::error!("{}: cannot write its record: {error}", self.name());
         }
     }
 
@@ -64,6 +91,7 @@ impl Transfer {
     /// file is left on disk, so that another download can continue that file. Without a partial
     /// file, the record is removed.
     pub(crate) fn record_as_stopped(&self) -> Result<(), RecordError> {
+        let _writing = self.files.lock_record();
         let records = &self.context.records;
         if self.plan.partial.is_none() {
             return records.remove(self.info_hash());
@@ -90,7 +118,7 @@ impl Transfer {
                 complete_if_sealed()
             }
             Phase::Checking if !plan.is_download() => complete_if_sealed(),
-            Phase::Checking | Phase::Absent { .. } | Phase::Fetching { .. } | Phase::Retired => {
+            Phase::Checking | Phase::Waiting { .. } | Phase::Fetching { .. } | Phase::Retired => {
                 RecordState::Partial
             }
         };

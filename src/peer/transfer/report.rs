@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(crate) fn download_state(phase: &Phase, checked: u64) -> DownloadState {
     match phase {
         Phase::Checking => DownloadState::Checking(checked),
-        Phase::Absent { .. } | Phase::Fetching { .. } | Phase::Finishing => {
+        Phase::Waiting { .. } | Phase::Fetching { .. } | Phase::Finishing => {
             DownloadState::Downloading
         }
         Phase::Complete | Phase::Withdrawn { .. } => DownloadState::Complete,
@@ -34,7 +34,9 @@ impl Transfer {
             let mut from: Vec<(String, u64)> = sources.collect();
             from.sort_by(|(a, a_bytes), (b, b_bytes)| b_bytes.cmp(a_bytes).then_with(|| a.cmp(b)));
             let rate = match core.phase() {
-                Phase::Fetching { .. } | Phase::Finishing => progress.rate(now),
+                Phase::Waiting { .. } | Phase::Fetching { .. } | Phase::Finishing => {
+                    progress.rate(now)
+                }
                 _ if elapsed.is_zero() => 0,
                 _ => (progress.fetched() as f64 / elapsed.as_secs_f64()) as u64,
             };
@@ -157,7 +159,7 @@ fn trouble(
 ) -> Option<String> {
     let serving_trouble = match core.phase() {
         Phase::Fetching { trouble } => trouble.clone(),
-        Phase::Absent { reason } => return Some(reason.clone()),
+        Phase::Waiting { reason, .. } => return Some(format!("waits: {reason}")),
         Phase::Withdrawn { reason } => return Some(withdrawn_text(reason)),
         _ => return None,
     };

@@ -1,10 +1,10 @@
-//! The files of a download that is not complete: they may be missing at the start of the peer, a
-//! crash may have interrupted their last rename, and a cancelled download removes them.
+//! The files of a download that is not complete: a crash may have interrupted their last rename,
+//! and a cancelled download removes them.
 
 use super::transfer::Transfer;
 use crate::storage::{
-    Destination, Download, Record, RecordKind, RecordState, RecoveredRename, RenameSteps,
-    StoreError, recover_rename, remove_parts_file, remove_replaced, undo_moves,
+    Destination, Download, Record, RecordKind, RecoveredRename, RenameSteps, StoreError,
+    recover_rename, remove_parts_file, remove_replaced, undo_moves,
 };
 use crate::swarm::Phase;
 use std::path::PathBuf;
@@ -15,53 +15,6 @@ use std::time::Duration;
 const OPENER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Transfer {
-    /// Makes the download wait until its missing files are there again. Does not block.
-    pub(super) fn wait_for_files(&self, missing: &StoreError) {
-        let reason = format!(
-            "{missing}, and this download had begun: mount its disk or put the files back, then \
-             the download goes on by itself; or run {} and start it again",
-            self.command_to_end()
-        );
-        if self.decide(|core, now| core.on_files_missing(&reason, now)) {
-            log::warn!("{}: waits: {reason}", self.name());
-            self.context.changes.notify();
-        }
-    }
-
-    /// Resumes a download that waits for its files, if they are there again.
-    pub(crate) fn look_for_files(self: &Arc<Self>) {
-        let RecordKind::Download(place) = &self.plan.kind else {
-            return;
-        };
-        if !self.recover_files(place) || !self.decide(|core, now| core.on_files_found(now)) {
-            return;
-        }
-        log::info!("{}: its files are there again", self.name());
-        self.context.changes.notify();
-        if let Err(error) = self.resume(RecordState::Partial) {
-            self.fail(&format!("cannot start a thread: {error}"));
-        }
-    }
-
-    /// Returns whether an attempt to resume the download would find its files. Recovers an
-    /// interrupted rename if that is necessary to find them.
-    fn recover_files(&self, place: &Destination) -> bool {
-        // If the final path was free when the download began, the files there now are this
-        // download: a crash came after its last rename.
-        let final_path_was_free = !self.plan.replaces && !self.plan.extends;
-        if final_path_was_free && place.path().symlink_metadata().is_ok() {
-            return true;
-        }
-        if self
-            .recover_rename()
-            .is_ok_and(|it| it == RecoveredRename::Done)
-        {
-            return true;
-        }
-        let opened = self.plan.open_download(self.info(), place);
-        !opened.is_err_and(|error| error.is_absence())
-    }
-
     /// Fails if something else has the final name of this download. Does not read files.
     pub(crate) fn check_final_name(&self) -> Result<(), StoreError> {
         let RecordKind::Download(place) = &self.plan.kind else {
@@ -98,6 +51,7 @@ impl Transfer {
     pub(super) fn note_rename_steps(&self, steps: RenameSteps) -> Result<(), StoreError> {
         self.files.set_steps(Some(steps));
         if !self.plan.is_of_closed_run {
+            let _writing = self.files.lock_record();
             let updated = self.context.records.update(&self.to_record());
             updated.map_err(Box::new)?;
         }
@@ -118,7 +72,7 @@ impl Transfer {
         };
         match phase {
             Phase::Checking | Phase::Failed { .. } => {}
-            Phase::Absent { .. } => self.look_for_files(),
+            Phase::Waiting { .. } => self.end_wait_if_possible(),
             phase => return Ok(phase),
         }
         self.recover_rename()?;

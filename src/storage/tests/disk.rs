@@ -1,8 +1,10 @@
 //! Full and read-only disks. The tests mount small file systems if this user may mount.
 
 use crate::storage::testing::{download, info_of, paths_below};
-use crate::storage::{Destination, RecordState, Records, StateFolder, StoreError};
-use crate::torrent::Metainfo;
+use crate::storage::{
+    Destination, RecordState, Records, StateFolder, StoreError, has_room, space_needed,
+};
+use crate::torrent::{Metainfo, ModifiedTimes};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -100,7 +102,20 @@ fn a_full_disk_is_an_error_and_the_download_can_continue() {
     // A continued download needs space only for missing bytes.
     drop(partial);
     fs::write(disk.path().join("other"), vec![1; 60 << 10]).unwrap();
-    download(&info, &disk.destination()).unwrap();
+    let partial = download(&info, &disk.destination()).unwrap();
+    let missing = 100 << 10;
+    assert_eq!(space_needed(partial.store(), 900 << 10), missing);
+    // The missing bytes may be holes: then they need no space.
+    assert_eq!(space_needed(partial.store(), 1), 1);
+    partial.check_space(missing).unwrap();
+    assert!(!has_room(disk.path(), missing));
+    fs::write(disk.path().join("more"), vec![1; 80 << 10]).unwrap();
+    let error = partial.check_space(missing).unwrap_err();
+    assert!(
+        matches!(&error, StoreError::NoSpace { needed, .. } if *needed == missing),
+        "{error}"
+    );
+    partial.check_space(1).unwrap();
 }
 
 #[test]
@@ -126,9 +141,19 @@ fn a_record_that_does_not_fit_leaves_the_old_one() {
     record.state = RecordState::Failed {
         reason: "x".repeat(2 << 20),
     };
-    let error = records.update(&record).unwrap_err().to_string();
-    assert!(error.contains("No space left"), "{error}");
-    let loaded = records.load_all();
-    assert_eq!(loaded.len(), 1);
-    assert_eq!(loaded.into_iter().next().unwrap().unwrap().0, before);
+    // A `.torrent` with other times fits, but must not replace the one of the old record.
+    let times = metainfo.info().files().iter().map(|_| 1).collect();
+    let times = ModifiedTimes::new(times, metainfo.info());
+    let changed = metainfo.clone().with_times(times);
+    for error in [records.update(&record), records.save(&record, &changed)] {
+        let error = error.unwrap_err();
+        assert!(error.is_full(), "{error}");
+        assert!(error.to_string().contains("No space left"), "{error}");
+        assert_eq!(records.outdated(), [info.info_hash()]);
+        let loaded = records.load_all();
+        assert_eq!(loaded.len(), 1);
+        assert_eq!(loaded.into_iter().next().unwrap().unwrap().0, before);
+    }
+    records.update(&before).unwrap();
+    assert!(records.outdated().is_empty());
 }

@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | `Checking` | `Begin`, the files are in their final place | `Complete` |
 //! | `Checking` | `Begin`, otherwise | `Fetching` |
-//! | `Checking` | `FilesMissing` | `Absent` |
-//! | `Absent` | `FilesFound` | `Checking` |
+//! | `Checking`, `Fetching`, `Finishing` | `Wait` | `Waiting` |
+//! | `Waiting` | `EndWait` | `Checking` |
 //! | `Fetching` | `AllOwned` | `Finishing` |
 //! | `Fetching` | `Trouble` | `Fetching`, with the trouble |
 //! | `Finishing` | `Finished` | `Complete` |
@@ -24,15 +24,29 @@
 
 use std::time::Duration;
 
+/// What a download waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Its files: the download had begun and they are not there, for example because their disk is
+    /// not mounted.
+    Files,
+    /// Room for this many bytes on the disk of its files.
+    Room(u64),
+    /// Room for its record on the disk of the state folder.
+    RoomForRecord,
+}
+
 /// The phase of a share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The files on disk are being checked. Nothing is served or fetched yet.
     Checking,
-    /// The files of a download that had begun are not there, for example because their disk is not
-    /// mounted. Nothing is served, fetched or written until they are back.
-    Absent {
-        /// Which file is missing.
+    /// A download cannot go on by itself. Nothing is served, fetched or written until what it waits
+    /// for is there.
+    Waiting {
+        /// What it waits for.
+        awaited: Awaited,
+        /// Why, and what to do.
         reason: String,
     },
     /// Missing pieces are fetched, owned pieces are served.
@@ -101,10 +115,10 @@ pub(super) enum Transition {
         /// Whether the files are in their final place.
         in_place: bool,
     },
-    /// The files of a download that had begun are missing, for this reason.
-    FilesMissing(String),
-    /// Missing files are there again.
-    FilesFound,
+    /// The download waits for something, for this reason.
+    Wait(Awaited, String),
+    /// What the download waited for is there.
+    EndWait,
     /// Every needed piece is owned.
     AllOwned,
     /// Owned pieces cannot be served, for this reason. Fetching goes on.
@@ -166,12 +180,14 @@ impl Lifecycle {
     /// nothing and returns `false`.
     pub(super) fn change(&mut self, transition: Transition, now: Duration) -> bool {
         use Phase::{
-            Absent, Checking, Complete, Failed, Fetching, Finishing, Lost, Retired, Withdrawn,
+            Checking, Complete, Failed, Fetching, Finishing, Lost, Retired, Waiting, Withdrawn,
         };
         let next = match (&self.phase, transition) {
             (Checking, Transition::Begin { in_place: true }) => Complete,
             (Checking, Transition::Begin { in_place: false }) => Fetching { trouble: None },
-            (Checking, Transition::FilesMissing(reason)) => Absent { reason },
+            (Checking | Fetching { .. } | Finishing, Transition::Wait(awaited, reason)) => {
+                Waiting { awaited, reason }
+            }
             (Fetching { .. }, Transition::AllOwned) => Finishing,
             (Fetching { .. }, Transition::Trouble(trouble)) => Fetching {
                 trouble: Some(trouble),
@@ -182,7 +198,7 @@ impl Lifecycle {
             (Checking | Complete | Withdrawn { .. }, Transition::Lose(reason))
             | (Lost { .. }, Transition::StillLost(reason)) => Lost { reason },
             (Lost { .. }, Transition::Regain)
-            | (Absent { .. }, Transition::FilesFound)
+            | (Waiting { .. }, Transition::EndWait)
             | (Fetching { .. } | Complete, Transition::SetAside)
             | (Retired, Transition::PutBack) => Checking,
             (Failed { .. }, _) => return false,
@@ -216,8 +232,9 @@ mod tests {
         [
             ("Checking", Phase::Checking),
             (
-                "Absent",
-                Phase::Absent {
+                "Waiting",
+                Phase::Waiting {
+                    awaited: Awaited::Files,
                     reason: reason.clone(),
                 },
             ),
@@ -252,7 +269,7 @@ mod tests {
     fn the_code_makes_the_transitions_of_the_table_and_refuses_all_others() {
         let alive = [
             "Checking",
-            "Absent",
+            "Waiting",
             "Fetching",
             "Finishing",
             "Complete",
@@ -271,8 +288,12 @@ mod tests {
                 &["Checking"],
                 "Fetching",
             ),
-            (Transition::FilesMissing(text()), &["Checking"], "Absent"),
-            (Transition::FilesFound, &["Absent"], "Checking"),
+            (
+                Transition::Wait(Awaited::Room(1), text()),
+                &["Checking", "Fetching", "Finishing"],
+                "Waiting",
+            ),
+            (Transition::EndWait, &["Waiting"], "Checking"),
             (Transition::AllOwned, &["Fetching"], "Finishing"),
             (Transition::Trouble(text()), &["Fetching"], "Fetching"),
             (Transition::Finished, &["Finishing"], "Complete"),

@@ -4,12 +4,12 @@
 
 use super::fixture::*;
 use crate::swarm::LinkId;
-use crate::swarm::core::{Effect, Phase};
+use crate::swarm::core::{Awaited, Effect, Phase};
 use crate::torrent::PieceSet;
 
 const PHASES: [&str; 9] = [
     "Checking",
-    "Absent",
+    "Waiting",
     "Fetching",
     "Finishing",
     "Complete",
@@ -21,7 +21,7 @@ const PHASES: [&str; 9] = [
 /// All phases except `Failed` and `Retired`.
 const ALIVE: &[&str] = &[
     "Checking",
-    "Absent",
+    "Waiting",
     "Fetching",
     "Finishing",
     "Complete",
@@ -32,7 +32,7 @@ const ALIVE: &[&str] = &[
 fn name(phase: &Phase) -> &'static str {
     match phase {
         Phase::Checking => "Checking",
-        Phase::Absent { .. } => "Absent",
+        Phase::Waiting { .. } => "Waiting",
         Phase::Fetching { .. } => "Fetching",
         Phase::Finishing => "Finishing",
         Phase::Complete => "Complete",
@@ -50,7 +50,7 @@ fn swarm_in(phase: &str) -> Swarm {
     let now = swarm.now;
     match phase {
         "Checking" => {}
-        "Absent" => assert!(core.on_files_missing("no disk", now)),
+        "Waiting" => assert!(core.wait_for(Awaited::Files, "no disk", now)),
         "Fetching" => drop(swarm.begin(&[0])),
         "Finishing" => drop(swarm.begin(&[0, 1, 2, 3])),
         "Complete" => drop(swarm.begin_in_place()),
@@ -81,14 +81,14 @@ const ACTIONS: [Action; 16] = [
         (None, swarm.begin(&[0, 1, 2, 3]))
     }),
     ("begin in place", |swarm| (None, swarm.begin_in_place())),
-    ("files missing", |swarm| {
+    ("wait", |swarm| {
         with_flag(
-            swarm.step(|core, now| core.on_files_missing("gone", now)),
+            swarm.step(|core, now| core.wait_for(Awaited::Room(1), "full", now)),
             Some,
         )
     }),
-    ("files found", |swarm| {
-        with_flag(swarm.step(|core, now| core.on_files_found(now)), Some)
+    ("end wait", |swarm| {
+        with_flag(swarm.step(|core, now| core.end_wait(now)), Some)
     }),
     ("finish", |swarm| {
         with_flag(swarm.step(|core, now| core.on_finished(now)), |()| None)
@@ -157,8 +157,14 @@ const TABLE: &[Row] = &[
         "Complete",
         &["Offer", "Announce"],
     ),
-    (&["Checking"], "files missing", "Absent", &[]),
-    (&["Absent"], "files found", "Checking", &[]),
+    (&["Checking"], "wait", "Waiting", &[]),
+    (
+        &["Fetching", "Finishing"],
+        "wait",
+        "Waiting",
+        &["Withhold", "Close"],
+    ),
+    (&["Waiting"], "end wait", "Checking", &[]),
     (&["Finishing"], "finish", "Complete", &["SendUploadOnly"]),
     (&["Complete"], "unservable", "Lost", &["Withhold", "Close"]),
     (&["Withdrawn"], "unservable", "Lost", &["Withhold"]),
@@ -180,7 +186,7 @@ const TABLE: &[Row] = &[
         &["Withhold", "Close"],
     ),
     (
-        &["Checking", "Absent", "Withdrawn", "Lost"],
+        &["Checking", "Waiting", "Withdrawn", "Lost"],
         "fail",
         "Failed",
         &["Withhold", "Failed"],
@@ -192,7 +198,7 @@ const TABLE: &[Row] = &[
         &["Withhold", "Close", "Failed"],
     ),
     (
-        &["Checking", "Absent", "Withdrawn", "Lost"],
+        &["Checking", "Waiting", "Withdrawn", "Lost"],
         "retire",
         "Retired",
         &[],
