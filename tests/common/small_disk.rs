@@ -78,6 +78,16 @@ impl SmallDisk {
         filler.flush().unwrap();
     }
 
+    /// Frees some bytes of what [`SmallDisk::fill`] has written.
+    pub(crate) fn free(&self, bytes: u64) {
+        let filler = fs::File::options()
+            .write(true)
+            .open(self.seen.join("filler"));
+        let filler = filler.unwrap();
+        let length = filler.metadata().unwrap().len();
+        filler.set_len(length - bytes).unwrap();
+    }
+
     /// Removes what [`SmallDisk::fill`] has written.
     pub(crate) fn make_room(&self) {
         fs::remove_file(self.seen.join("filler")).unwrap();
