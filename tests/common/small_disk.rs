@@ -55,8 +55,14 @@ impl SmallDisk {
 
     /// Starts the peer called `name` on the disk. Its log is at level `debug`.
     pub(crate) fn peer(&self, sandbox: &Sandbox, name: &str) -> Peer {
+        self.peer_with(sandbox, name, &[])
+    }
+
+    /// Like [`SmallDisk::peer`], with more options.
+    pub(crate) fn peer_with(&self, sandbox: &Sandbox, name: &str, options: &[&str]) -> Peer {
         let (home, state) = (sandbox.folder(name), sandbox.state(name));
-        let (info, arguments) = (sandbox.tracker_info(), ["--log", "debug", "--name", name]);
+        let info = sandbox.tracker_info();
+        let arguments = [&["--log", "debug", "--name", name], options].concat();
         Peer::start_with("127.0.0.1:0", &info, &state, &arguments, |arguments| {
             self.command(&home, arguments)
         })
@@ -76,6 +82,16 @@ impl SmallDisk {
             filler.write_all(&[1; 4096]).unwrap();
         }
         filler.flush().unwrap();
+    }
+
+    /// Frees some bytes of what [`SmallDisk::fill`] has written.
+    pub(crate) fn free(&self, bytes: u64) {
+        let filler = fs::File::options()
+            .write(true)
+            .open(self.seen.join("filler"));
+        let filler = filler.unwrap();
+        let length = filler.metadata().unwrap().len();
+        filler.set_len(length - bytes).unwrap();
     }
 
     /// Removes what [`SmallDisk::fill`] has written.

@@ -4,16 +4,14 @@
 
 use super::team::{logged_in_peer, team};
 use crate::common::account_tracker::AccountTracker;
-use crate::common::peer::quoted;
-use crate::common::process::{BINARY, KilledOnDrop};
-use crate::common::sandbox::{Sandbox, bytes};
+use crate::common::peer::{Peer, quoted};
+use crate::common::sandbox::bytes;
+use crate::common::small_disk::SmallDisk;
 use crate::common::waiting::wait_until;
-use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -198,56 +196,50 @@ fn impossible_destinations_are_refused_before_anything_is_fetched() {
     mayank.run("wait");
 }
 
-/// Runs mayank's peer, which downloads `gift` to a file system of 1 MiB. Returns what the peer
-/// prints, or None if no file system can be mounted here.
-fn download_to_small_disk(sandbox: &Sandbox) -> Option<String> {
-    let (folder, info) = (sandbox.folder("small"), sandbox.tracker_info());
-    let state = sandbox.path("mayank.state");
-    let mount = format!(
-        "mount -t tmpfs -o size=1m tmpfs {} && exec \"$@\"; echo skipped",
-        quoted(&folder)
-    );
-
-    let mut shell = Command::new("unshare");
-    shell.args(["--mount", "bash", "-c", &mount, "bash"]);
-    shell.arg(BINARY).args(["peer", "127.0.0.1:0"]);
-    shell.arg(&info).arg("--dir").arg(&state).arg("--json");
-    let download = format!("download_file lab gift {}", quoted(&folder));
-    shell.args(["-c", &download, "-c", "wait 40", "-c", "show_downloads"]);
-    shell.stdin(Stdio::null()).stdout(Stdio::piped());
-    let Ok(child) = shell.stderr(Stdio::piped()).spawn() else {
-        println!("skipped: no unshare here");
-        return None;
-    };
-    let text = KilledOnDrop(child).output().stdout;
-    if text.contains("skipped") || text.is_empty() {
-        println!("skipped: no file system can be mounted here");
-        return None;
-    }
-    Some(text)
+/// nik's peer, which shares a `gift` of this many bytes, and mayank's peer. On a disk of 1 MiB is the
+/// folder `small`, and mayank's peer receives at most 100 kB a second. None, and a report, if no file
+/// system can be mounted here.
+fn gift_for_small_disk(tracker: &AccountTracker, length: usize) -> Option<(Peer, Peer, SmallDisk)> {
+    let [mut nik, mayank] = team(tracker, ["nik", "mayank"]);
+    let file = tracker.sandbox.file("gift", length, 1);
+    nik.run(&format!("upload_file lab {}", quoted(&file)));
+    // mayank's peer starts again with a small file system at the destination.
+    drop(mayank);
+    let disk = SmallDisk::mount(&tracker.sandbox.folder("small"), "1m")?;
+    let mayank = disk.peer_with(&tracker.sandbox, "mayank", &["--down", "100K"]);
+    Some((nik, mayank, disk))
 }
 
 #[test]
 fn a_download_that_does_not_fit_on_its_disk_is_refused_with_the_reason() {
     let tracker = AccountTracker::new();
-    let [mut nik, mayank] = team(&tracker, ["nik", "mayank"]);
-    let file = tracker.sandbox.path("gift");
-    fs::write(&file, bytes(3 << 20, 1)).unwrap();
-    nik.run(&format!("upload_file lab {}", quoted(&file)));
-    // mayank's peer starts again with a small file system at the destination.
-    drop(mayank);
-    let Some(text) = download_to_small_disk(&tracker.sandbox) else {
+    let Some((mut nik, mut mayank, _disk)) = gift_for_small_disk(&tracker, 3 << 20) else {
         return;
     };
-    let objects: Vec<Value> = text
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .filter(|object: &Value| object["event"].is_null())
-        .collect();
-    let (first, last) = (&objects[0], &objects[objects.len() - 1]);
-    let reason = first["error"]["message"].as_str();
-    let reason = reason.unwrap_or_else(|| panic!("{text}"));
-    assert!(reason.contains("only 1048576 free: make room"), "{reason}");
-    assert_eq!(last["downloads"], serde_json::json!([]), "{text}");
+    let folder = tracker.sandbox.path("small");
+    let download = format!("download_file lab gift {}", quoted(&folder));
+    mayank.assert_refused(&download, "storage", "only 1048576 free: make room");
+    let downloads = &mayank.run("show_downloads")["downloads"];
+    assert_eq!(*downloads, serde_json::json!([]));
+    assert_eq!(nik.run("status")["links"], 0);
+}
+
+#[test]
+fn a_download_of_a_group_leaves_its_swarm_while_its_disk_is_full_and_returns_when_there_is_room() {
+    let tracker = AccountTracker::new();
+    let Some((mut nik, mut mayank, disk)) = gift_for_small_disk(&tracker, 600_000) else {
+        return;
+    };
+    let folder = tracker.sandbox.path("small");
+    mayank.run(&format!("download_file lab gift {}", quoted(&folder)));
+    mayank.wait_for_download("gift", |download| download["peers"] == 1);
+    disk.fill(0);
+    mayank.wait_for_download("gift", |download| {
+        let trouble = download["trouble"].as_str().unwrap_or_default();
+        trouble.starts_with("waits: the disk") && download["state"] == "downloading"
+    });
     wait_until("all links have ended", || nik.run("status")["links"] == 0);
+    disk.make_room();
+    mayank.wait_for_state("gift", "complete");
+    assert!(fs::read(disk.seen.join("gift")).unwrap() == bytes(600_000, 1));
 }

@@ -91,7 +91,8 @@ fn a_download_waits_while_its_disk_is_full_and_completes_when_there_is_room() {
     );
     let trouble = download["trouble"].as_str().unwrap();
     assert!(trouble.contains(&needs), "{trouble}");
-    // The peer has looked for room at least once, and found none.
+    // The peer looks for room at least once, and finds too little.
+    disk.free(300 << 10);
     leech.assert_refused("wait 4", "not-complete", &needs);
     assert_eq!(waits(&leech.log), 1);
     disk.make_room();

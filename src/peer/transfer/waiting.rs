@@ -76,23 +76,19 @@ impl Transfer {
     }
 
     fn wait_for(&self, awaited: Awaited, reason: &str) {
-        let (served, waits) = self.decide(|core, now| {
-            let served = core.phase().serves();
+        let waits = self.decide(|core, now| {
             let waits = core.wait_for(awaited, reason, now);
             if waits && awaited != Awaited::Files {
                 let verified = core.progress().verified();
                 lock(&self.files.room_looks).on_full(verified, now);
             }
-            (served, waits)
+            waits
         });
-        if !waits {
-            return;
-        }
-        if served {
+        if waits {
+            log::warn!("{}: waits: {reason}", self.name());
             self.leave_swarm();
+            self.context.changes.notify();
         }
-        log::warn!("{}: waits: {reason}", self.name());
-        self.context.changes.notify();
     }
 
     /// The bytes that the disk of the files lacks.
