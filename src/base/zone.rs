@@ -67,6 +67,13 @@ impl Zone {
     /// Returns the zone of an address.
     pub fn of(address: IpAddr) -> Self {
         let address = match address.to_canonical() {
+            IpAddr::V6(address) if is_local_nat64(address) => {
+                let inner = possible_nat64_addresses(address).into_iter();
+                // An address that begins with 0 names no host, so it is not the one.
+                let inner = inner.filter(|inner| inner.octets()[0] != 0);
+                let zones = inner.map(|inner| Self::of(inner.into()));
+                return zones.fold(Self::PrivateNetwork, Ord::max);
+            }
             IpAddr::V6(address) => destination(address),
             address => address,
         };
@@ -105,12 +112,25 @@ fn destination(address: Ipv6Addr) -> IpAddr {
     let [a, b, c, _, _, _, g, h] = address.segments();
     let bits = address.to_bits();
     let inner = match (a, b, c) {
-        (0x64, 0xff9b, 0 | 1) => bits as u32,
+        (0x64, 0xff9b, 0) => bits as u32,
         (0x2002, ..) => (bits >> 80) as u32,
         (0x2001, 0, _) => !(u32::from(g) << 16 | u32::from(h)),
         _ => return address.into(),
     };
     Ipv4Addr::from_bits(inner).into()
+}
+
+/// Whether the address has the prefix `64:ff9b:1::/48` (RFC 8215), under which a network chooses how
+/// IPv4 addresses are contained.
+fn is_local_nat64(address: Ipv6Addr) -> bool {
+    address.segments().starts_with(&[0x64, 0xff9b, 1])
+}
+
+/// The IPv4 addresses that an address of NAT64 contains if its prefix has 48, 56, 64 or 96 bits (RFC
+/// 6052, section 2.2).
+fn possible_nat64_addresses(address: Ipv6Addr) -> [Ipv4Addr; 4] {
+    let [_, _, _, _, _, _, g, h, _, j, k, l, m, n, o, p] = address.octets();
+    [[g, h, j, k], [h, j, k, l], [j, k, l, m], [m, n, o, p]].map(Ipv4Addr::from)
 }
 
 /// Whether the address is a deprecated IPv4-compatible address (`::a.b.c.d`), which names no host.
@@ -166,6 +186,7 @@ mod tests {
             (
                 Zone::CloudMetadata,
                 "169.254.169.254 ::ffff:169.254.169.254 64:ff9b::169.254.169.254 fd00:ec2::254 \
+                 64:ff9b:1:a9fe:a9:fe00:808:808 \
                  100.100.100.200 168.63.129.16",
             ),
         ];

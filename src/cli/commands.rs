@@ -401,7 +401,7 @@ mod tests {
                 "send f --private",
                 "send",
                 "arguments",
-                "send has no option --private (before a name that begins with --, type --); usage: send ",
+                "send has no option --private (if a name begins with --, type -- before it); usage: send ",
             ),
             (
                 "download_file lab x --only=a",
@@ -419,7 +419,7 @@ mod tests {
                 "change_password --invite x",
                 "change_password",
                 "arguments",
-                "change_password has no such option (before a password that begins with --, type --)",
+                "change_password has no such option (if a password begins with --, type -- before it)",
             ),
             (
                 "create_user nik --invit=secret",

@@ -95,10 +95,17 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
         open: arguments.open,
         limits: arguments.service.limits,
         max_connections: arguments.service.max_connections,
-        host_names: arguments.service.host_names,
+        host_names: host_names(arguments.service.host_names, &info),
         endpoint,
     };
     serve_cluster(options, output)
+}
+
+/// The names that the operator has chosen, and the hosts of TRACKER_INFO: requests may come before
+/// the tracker has read that file again.
+fn host_names(mut chosen: Vec<String>, info: &TrackerInfo) -> Vec<String> {
+    chosen.extend(info.addresses.iter().map(|address| address.host.clone()));
+    chosen
 }
 
 fn serve_cluster(options: NodeOptions, output: &Output) -> Result<Exit, EarlyExit> {

@@ -3,6 +3,7 @@
 
 use super::link::{self, CallError, GroupAccess, PeerConnection};
 use super::{IO_STACK, LinkStream, Services, Sockets, SwarmEntry, magnet, run_link};
+use crate::base::AddressPrefix;
 use crate::net::{GroupTlsError, TlsRefusal};
 use crate::swarm::{CallFailure, Contacts};
 use crate::system::lock;
@@ -123,7 +124,8 @@ impl Call {
                     true => Level::Info,
                     false => Level::Debug,
                 };
-                log::log!(level, "{}: calling {address}: {error}", self.entry.name());
+                let source = AddressPrefix::of(address.ip());
+                log::log!(level, source:%; "{}: calling {address}: {error}", self.entry.name());
             }
         }
     }

@@ -109,6 +109,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_url_leads_to_a_metadata_service() {
+        let resolver = ZoneResolver::new(|_, _| true);
+        let resolve = |url: &str| {
+            let config = ureq::Agent::config_builder().build();
+            let timeout = NextTimeout {
+                after: ureq::unversioned::transport::time::Duration::NotHappening,
+                reason: ureq::Timeout::Resolve,
+                per_read: None,
+                per_write: None,
+            };
+            resolver.resolve(&url.parse().unwrap(), &config, timeout)
+        };
+        assert!(resolve("http://169.254.1.1/announce").is_ok());
+        for url in [
+            "http://169.254.169.254/announce",
+            "http://[fd00:ec2::254]/announce",
+            "http://[64:ff9b::a9fe:a9fe]/",
+        ] {
+            let error = resolve(url).unwrap_err();
+            let zone = ForbiddenZone::from_error(&error).map(|error| error.zone);
+            assert_eq!(zone, Some(Zone::CloudMetadata), "{url}");
+        }
+    }
+
+    #[test]
     fn an_ip_address_needs_no_look_up() {
         let address = |url: &str| {
             let address = address_of(&url.parse().unwrap());

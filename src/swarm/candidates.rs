@@ -351,7 +351,15 @@ mod tests {
     #[test]
     fn invalid_addresses_are_ignored_and_the_number_is_bounded() {
         let mut candidates = Candidates::default();
-        for invalid in ["0.0.0.0:1", "[::]:1", "127.0.0.1:0", "224.0.0.1:1"] {
+        for invalid in [
+            "0.0.0.0:1",
+            "[::]:1",
+            "127.0.0.1:0",
+            "224.0.0.1:1",
+            "169.254.169.254:1",
+            "[fd00:ec2::254]:1",
+            "168.63.129.16:1",
+        ] {
             candidates.add(invalid.parse().unwrap());
         }
         assert_eq!(candidates.unbarred().count(), 0);

@@ -103,7 +103,7 @@ impl Node {
         let registrar = Arc::new(registrar.map_err(NodeError::Thread)?);
         let running = RunningFile::create(&endpoint);
         introduce(endpoint.address, endpoint.cluster.fingerprint());
-        let listed = ListedTrackers::new(&options.host_names);
+        let listed = ListedTrackers::new(options.tracker_count, &options.host_names);
         let admission = admission(options.max_connections, &listed);
         let tracker = Tracker::start(TrackerOptions {
             number: endpoint.number.get(),

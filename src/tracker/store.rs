@@ -60,8 +60,12 @@ pub(super) type ReplicaOutbox = Outbox<Outgoing>;
 /// Interval between two ticks of the replica.
 const TICK_INTERVAL: Duration = Duration::from_millis(100);
 /// With less free space on the disk, in bytes, nothing is published, so that small writes still
-/// succeed: accounts, memberships, and what other trackers send.
-const MIN_FREE_SPACE: u64 = 64 << 20;
+/// succeed. Uploads that are under way need at most half of it.
+const MIN_FREE_SPACE: u64 = 256 << 20;
+/// With this much free space again, in bytes, the operator is notified that there is room.
+const ENOUGH_FREE_SPACE: u64 = 320 << 20;
+/// Ticks between two looks at the free space: 10 s.
+const TICKS_PER_LOOK: u64 = 100;
 /// How long a write or an answer waits for the disk.
 const DISK_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -71,8 +75,6 @@ pub struct RegistryStore {
     shared: Arc<SharedStore>,
     stop: Stop,
     threads: Threads,
-    /// Whether the last publication was refused because of [`MIN_FREE_SPACE`].
-    has_little_space: AtomicBool,
 }
 
 /// The options with which a tracker opens its registry.
@@ -154,12 +156,12 @@ impl RegistryStore {
             changes: ChangeQueue::default(),
             database,
             epoch,
+            has_little_space: AtomicBool::new(false),
         });
         let store = Self {
             shared,
             stop: Stop::new(),
             threads: Threads::default(),
-            has_little_space: AtomicBool::new(false),
         };
         // The first tick performs the effects of the start, before the first request arrives.
         store.shared.apply(Replica::tick);
@@ -170,8 +172,14 @@ impl RegistryStore {
         let (ticking, stop) = (Arc::clone(&store.shared), store.stop.clone());
         let replica = Builder::new().name("replica".to_owned());
         let started = store.threads.start(replica, move || {
-            while !stop.wait(TICK_INTERVAL) {
+            for tick in 0_u64.. {
+                if stop.wait(TICK_INTERVAL) {
+                    return;
+                }
                 ticking.apply(Replica::tick);
+                if tick % TICKS_PER_LOOK == 0 {
+                    ticking.look_at_space();
+                }
             }
         });
         started.map_err(OpenError::Thread)?;
@@ -232,21 +240,9 @@ impl RegistryStore {
 
     /// Fails if the disk has too little free space for something to be published.
     pub(super) fn check_space(&self) -> Result<(), WriteError> {
-        let free = self.shared.database.free_space().unwrap_or(u64::MAX);
-        let is_low = free < MIN_FREE_SPACE;
-        let was_low = self.has_little_space.swap(is_low, Ordering::Relaxed);
-        match (was_low, is_low) {
-            (false, true) => log::warn!(
-                operator = true;
-                "the disk of the database has only {free} bytes free: make room; until then \
-                 nothing can be published here"
-            ),
-            (true, false) => log::info!(operator = true; "the disk of the database has room again"),
-            _ => {}
-        }
-        match is_low {
-            true => Err(WriteError::LittleSpace(free)),
-            false => Ok(()),
+        match self.shared.look_at_space() {
+            free if free < MIN_FREE_SPACE => Err(WriteError::LittleSpace(free)),
+            _ => Ok(()),
         }
     }
 
@@ -333,8 +329,10 @@ impl RegistryStore {
 
     /// Replaces the list of trackers.
     pub(super) fn set_listed(&self, listed: Vec<TrackerNumber>) {
+        let state = self.shared.write_state();
+        // After a failed commit too: the list is passed only when it changes.
         self.shared
-            .apply(|replica, now| replica.set_listed(listed, now));
+            .apply_to(state, |replica, now| replica.set_listed(listed, now));
     }
 
     /// A connection to another tracker is open. What is to be sent over it goes to `outbox`.
@@ -394,6 +392,8 @@ struct SharedStore {
     database: Database,
     /// The boot clock at the start.
     epoch: Duration,
+    /// Whether the operator knows that the disk has little space.
+    has_little_space: AtomicBool,
 }
 
 /// State behind the lock.
@@ -422,6 +422,23 @@ impl SharedStore {
 
     fn write_state(&self) -> RwLockWriteGuard<'_, State> {
         recover(self.state.write())
+    }
+
+    /// Returns the free space of the disk in bytes. Notifies the operator when it becomes too little,
+    /// and when there is enough again.
+    fn look_at_space(&self) -> u64 {
+        let free = self.database.free_space().unwrap_or(u64::MAX);
+        if free < MIN_FREE_SPACE && !self.has_little_space.swap(true, Ordering::Relaxed) {
+            log::warn!(
+                operator = true;
+                "the disk of the database has only {free} bytes free: make room; until then \
+                 nothing can be published here"
+            );
+        }
+        if free >= ENOUGH_FREE_SPACE && self.has_little_space.swap(false, Ordering::Relaxed) {
+            log::info!(operator = true; "the disk of the database has room again");
+        }
+        free
     }
 
     /// Passes an event to the replica and performs the effects, under one lock. Does nothing while a
@@ -496,15 +513,18 @@ impl SharedStore {
                 self.apply(|replica, now| replica.on_committed(last, now));
             }
             SaveEvent::Failed(error) => {
+                self.on_save_failed();
                 log::error!(
                     operator = true;
                     "accounts and groups are not served until the database can be written: {error}"
                 );
-                self.on_save_failed();
+            }
+            SaveEvent::StillFailing(error) => {
+                log::error!(operator = true; "the database still cannot be written: {error}");
             }
             SaveEvent::Resumed => {
-                log::info!(operator = true; "the database can be written again");
                 self.write_state().failed = false;
+                log::info!(operator = true; "the database can be written again");
             }
         });
     }

@@ -8,7 +8,7 @@ use crate::common::waiting::wait_until;
 use std::fs;
 use std::path::Path;
 
-/// A tracker whose state folder is on a disk of 80 MiB, which only its process can see.
+/// A tracker whose state folder is on a disk of 400 MiB, which only its process can see.
 struct OnSmallDisk {
     tracker: Process,
     disk: SmallDisk,
@@ -18,7 +18,7 @@ impl OnSmallDisk {
     /// `None`, and a report, if no file system can be mounted here.
     fn new(sandbox: &Sandbox) -> Option<Self> {
         let (home, data) = (sandbox.folder("home"), sandbox.folder("data"));
-        let disk = SmallDisk::mount(&data, "80m")?;
+        let disk = SmallDisk::mount(&data, "400m")?;
         let arguments = ["tracker", "--listen", "127.0.0.1:0", "--data"];
         let arguments = [&arguments[..], &[data.to_str().unwrap()]].concat();
         let tracker = disk.process(&home, &arguments);

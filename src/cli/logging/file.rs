@@ -61,21 +61,33 @@ impl RotatedFile {
         if self.length > 0 && self.length.saturating_add(added) > self.max_length {
             self.rotate()?;
         }
-        self.file.write_all(line.as_bytes())?;
-        self.length += added;
-        Ok(())
+        let written = self.file.write_all(line.as_bytes());
+        // An error may come after a part of the line.
+        self.length = match written {
+            Ok(()) => self.length + added,
+            Err(_) => self.file.metadata()?.len(),
+        };
+        written
     }
 
-    /// Renames all files and begins a new one. The oldest one is replaced.
+    /// Begins a new file and renames all former ones. The oldest one is replaced. If the new file
+    /// cannot be made, nothing is renamed.
     fn rotate(&mut self) -> io::Result<()> {
+        let new = with_suffix(&self.path, ".new");
+        let (file, length) = open(&new)?;
         for number in (1..FILES - 1).rev() {
             rename(
                 &numbered(&self.path, number),
                 &numbered(&self.path, number + 1),
             )?;
         }
+        // An earlier version had no limit. Its file would take more than all files may.
+        if self.length > self.max_length.saturating_mul(FILES.into()) {
+            std::fs::remove_file(&self.path)?;
+        }
         rename(&self.path, &numbered(&self.path, 1))?;
-        (self.file, self.length) = open(&self.path)?;
+        rename(&new, &self.path)?;
+        (self.file, self.length) = (file, length);
         Ok(())
     }
 
@@ -103,8 +115,12 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
 }
 
 fn numbered(path: &Path, number: u32) -> PathBuf {
+    with_suffix(path, &format!(".{number}"))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{number}"));
+    name.push(suffix);
     name.into()
 }
 
@@ -136,6 +152,22 @@ mod tests {
         assert_eq!(read("peer.log.4"), "a line of 20 bytes 3\n");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), FILES as usize);
         assert!(!log.has_failed);
+    }
+
+    #[test]
+    fn a_rotation_that_fails_keeps_all_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("peer.log");
+        let mut log = RotatedFile::open(path.clone(), 40).unwrap();
+        (0..4).for_each(|number| log.write_line(&format!("a line of 20 bytes {number}\n")));
+        // Where the new file would be is a folder.
+        fs::create_dir(folder.path().join("peer.log.new")).unwrap();
+        (0..9).for_each(|_| log.write_line("a line of 20 bytes x\n"));
+        assert!(log.has_failed);
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!(read("peer.log"), "a line of 20 bytes 3\n");
+        assert_eq!(read("peer.log.1"), "a line of 20 bytes 2\n");
+        assert_eq!(read("peer.log.3"), "a line of 20 bytes 0\n");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! In scope: which event is written, and the line that counts the others. Out of scope: files and
 //! clocks. Two events are of one kind if one place in the code logs them. Some kinds name the
 //! source of an event: the address that caused it. An address has a share of its kind, so one
-//! address does not keep the events of others out of the log.
+//! address does not keep the events of others out of the log; ten addresses together can.
 //!
 //! Invariant: the number of entries is bounded, by the places in the code and by
 //! [`MAX_SOURCES`].
@@ -19,8 +19,7 @@ const PERIOD: Duration = Duration::from_secs(60);
 const PER_KIND: u32 = 300;
 /// Events of one kind and one source in a period that are written.
 const PER_SOURCE: u32 = 30;
-/// Sources of one kind that are counted apart. It is less than `PER_KIND / PER_SOURCE` sources that
-/// use their whole share; more sources share what is left of `PER_KIND`.
+/// Sources of one kind that are counted apart. Further sources have only the limit of the kind.
 const MAX_SOURCES: usize = 64;
 
 /// An event that may be written to the log.

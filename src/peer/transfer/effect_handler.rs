@@ -3,6 +3,7 @@
 use super::effects::EffectHandler;
 use super::transfer::Transfer;
 use super::{finishing, hashing};
+use crate::base::AddressPrefix;
 use crate::peer::{BlockBuffer, Link};
 use crate::swarm::{BlockRun, PendingBlock};
 use crate::wire::AnnounceEvent;
@@ -37,6 +38,7 @@ impl EffectHandler for Transfer {
 
     fn on_stalled(&self, link: &Link) {
         let (name, address) = (self.name(), self.shown_address(link));
-        log::info!("{name}: {address} delivers nothing; its blocks are requested from others");
+        let source = AddressPrefix::of(address.ip());
+        log::info!(source:%; "{name}: {address} delivers nothing; its blocks are requested from others");
     }
 }

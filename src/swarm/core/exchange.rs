@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_cannot_make_us_call_an_address_that_is_nearer_than_its_own() {
+    fn a_peer_cannot_make_us_call_this_machine_or_from_the_internet_a_private_network() {
         let acceptable = |address: &str, sender: &str| {
             is_acceptable(address.parse().unwrap(), sender.parse().unwrap())
         };

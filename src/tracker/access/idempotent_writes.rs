@@ -3,10 +3,12 @@
 //! that id (see `idempotency`), so that a repeated command does not write again.
 
 use super::{IdempotencyKey, RECEIPT_LIFETIME, RequestContext, from_write_error, log_name};
+use crate::base::AddressPrefix;
 use crate::torrent::Info;
 use crate::tracker::registry::{Refusal, Registry, Update};
 use crate::tracker::store::{Durability, RegistryStore, WriteError};
 use crate::wire::access::{AccessAnswer, AccessRefusal};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +71,7 @@ impl IdempotentWrites {
         let what = format!("{name} at {} {what}", context.from);
         // The login is checked again in the same step as the write, because it may have ended
         // meanwhile.
-        let durability = self.write_once(key, &what, info, |registry, now| {
+        let durability = self.write_once(key, context.from, &what, info, |registry, now| {
             registry.check_login(login.account, login.id, login.credential)?;
             operation(registry, now)
         })?;
@@ -82,6 +84,7 @@ impl IdempotentWrites {
     pub(super) fn write_once(
         &self,
         key: &IdempotencyKey,
+        from: IpAddr,
         what: &str,
         info: Option<&Info>,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
@@ -95,7 +98,8 @@ impl IdempotentWrites {
             registry.with_receipt(update, receipt, now + RECEIPT_LIFETIME, now)
         });
         let durability = result.map_err(from_write_error)?;
-        log::info!("{what}");
+        let source = AddressPrefix::of(from);
+        log::info!(source:%; "{what}");
         Ok(durability)
     }
 

@@ -17,7 +17,7 @@ use crate::wire::password::Password;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Memberships that one write ends, so that a write of a large group is not too large to be sent to
+/// Shares or memberships that one write ends, so that a write of a large group is not too large to be sent to
 /// another tracker.
 const REMOVED_AT_ONCE: usize = 1_000;
 
@@ -144,24 +144,30 @@ impl OperatorAccess {
         )
     }
 
-    /// Ends a group: removes all its members, and rejects all requests to join it.
+    /// Ends a group: removes all its shares and members, and rejects all requests to join it.
     ///
     /// # Errors
-    /// See [`AccessRefusal`]. Some members may be removed already.
+    /// See [`AccessRefusal`]. Some shares and members may be removed already.
     pub fn remove_group(&self, group: &Label) -> Result<Durability, AccessRefusal> {
         let find = |registry: &Registry| registry.group_id(group).map_err(from_refusal);
         let id = self.store.read(find)?;
-        let what = format!("members of {group} are removed on the console");
+        let what = format!("shares and members of {group} are removed on the console");
         let mut worst = Durability::Safe;
-        while self.store.read(|registry| registry.live_memberships(id)) > 0 {
-            let durability = self.write(&what, |registry, now| {
-                registry.remove_members_as_operator(id, REMOVED_AT_ONCE, now)
+        loop {
+            let has = self
+                .store
+                .read(|registry| registry.has_shares_and_members(id));
+            let durability = self.write(&what, |registry, now| match has {
+                (true, _) => registry.withdraw_all_as_operator(id, REMOVED_AT_ONCE, now),
+                (false, _) => registry.remove_members_as_operator(id, REMOVED_AT_ONCE, now),
             })?;
             if durability == Durability::OnlyHere {
                 worst = durability;
             }
+            if matches!(has, (false, _)) && !self.store.read(|it| it.has_shares_and_members(id).1) {
+                return Ok(worst);
+            }
         }
-        Ok(worst)
     }
 
     fn account(&self, user: &Label) -> Result<RowId, AccessRefusal> {

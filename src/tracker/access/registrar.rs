@@ -472,7 +472,7 @@ impl Registrar {
             password: self.logins.hash(password)?,
         };
         self.writes
-            .write_once(key, &what, None, |registry, now| match code {
+            .write_once(key, from, &what, None, |registry, now| match code {
                 None => registry.create_account(new, now),
                 Some(code) => registry.redeem_invite(code.hash(), new, now),
             })

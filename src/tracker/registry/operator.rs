@@ -29,6 +29,28 @@ impl Registry {
         self.write(version, &[], [Row::Share(share)])
     }
 
+    /// Removes shares from the catalogue of a group: at most `limit` of them.
+    ///
+    /// # Errors
+    /// None of its own.
+    pub fn withdraw_all_as_operator(
+        &self,
+        group: RowId,
+        limit: usize,
+        now: Duration,
+    ) -> Result<Update, Refusal> {
+        let version = self.next_version(now);
+        let (ids, _) = self.index.catalogue.page(group, None, limit);
+        let shares = ids.into_iter().filter_map(|id| self.share_row(id));
+        let withdrawn = shares.map(|share| {
+            Row::Share(Share {
+                withdrawn: Some(Register::new(version, OPERATOR)),
+                ..share.clone()
+            })
+        });
+        self.write(version, &[], withdrawn)
+    }
+
     /// Removes members from a group, and rejects requests to join it: at most `limit` of both
     /// together. The group has ended when there are no more.
     ///
@@ -57,9 +79,10 @@ impl Registry {
         self.write(version, &[], ended)
     }
 
-    /// The number of memberships and open requests of a group.
-    pub fn live_memberships(&self, group: RowId) -> usize {
-        let rows = self.memberships_of_group(group);
-        rows.filter(|row| row.ended.is_none()).count()
+    /// Whether a group has shares in its catalogue, and whether it has members or requests to join.
+    pub fn has_shares_and_members(&self, group: RowId) -> (bool, bool) {
+        let (shares, _) = self.index.catalogue.page(group, None, 1);
+        let mut rows = self.memberships_of_group(group);
+        (!shares.is_empty(), rows.any(|row| row.ended.is_none()))
     }
 }

@@ -215,7 +215,7 @@ impl Registry {
         }
     }
 
-    fn share_row(&self, id: RowId) -> Option<&Share> {
+    pub(super) fn share_row(&self, id: RowId) -> Option<&Share> {
         match self.row(id) {
             Some(Row::Share(row)) => Some(row),
             _ => None,

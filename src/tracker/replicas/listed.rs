@@ -10,14 +10,18 @@ use std::sync::{Arc, Mutex};
 /// What is updated whenever TRACKER_INFO changes.
 #[derive(Debug)]
 pub(in crate::tracker) struct ListedTrackers {
+    /// The number of listed trackers at the start.
+    pub(in crate::tracker) count: usize,
     pub(in crate::tracker) addresses: Arc<ListedAddresses>,
     pub(in crate::tracker) names: Arc<OwnNames>,
 }
 
 impl ListedTrackers {
-    /// Nothing has been read yet. `host_names` are the names that the operator has chosen.
-    pub(in crate::tracker) fn new(host_names: &[String]) -> Self {
+    /// `count` trackers are listed at the start. `host_names` are the names that the operator has
+    /// chosen.
+    pub(in crate::tracker) fn new(count: usize, host_names: &[String]) -> Self {
         Self {
+            count,
             addresses: Arc::default(),
             names: Arc::new(OwnNames::new(host_names)),
         }

@@ -148,18 +148,19 @@ pub(super) fn tracker_numbers(count: usize) -> Vec<TrackerNumber> {
 /// thread `replicas`.
 fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
     let mut calling: BTreeMap<TrackerNumber, JoinHandle<()>> = BTreeMap::new();
-    let (mut count, mut last_look_up) = (ListedCount::default(), None);
+    let (mut count, mut last_look_up) = (ListedCount::new(context.listed.count), None);
     loop {
         // If the list cannot be read, nothing is logged here: perhaps another program is just
         // writing it. If the problem lasts, the calling threads, if there are any, log it.
         let info = context.info().ok();
-        if let Some(info) = &info {
-            context.look_up_addresses(&info.addresses, &mut last_look_up);
-        }
-        let listed = info.map(|info| info.addresses.len());
+        let listed = info.as_ref().map(|info| info.addresses.len());
         let listed = listed.filter(|listed| (1..=MAX_TRACKERS).contains(listed));
         if let Some(new_count) = count.on_read(listed) {
             context.store.set_listed(tracker_numbers(new_count));
+        }
+        // A file that is being rewritten changes neither names nor addresses.
+        if let Some(info) = info.filter(|info| count.used == Some(info.addresses.len())) {
+            context.look_up_addresses(&info.addresses, &mut last_look_up);
         }
         for number in tracker_numbers(count.used.unwrap_or_default()) {
             if number >= context.number || calling.contains_key(&number) {
@@ -187,13 +188,21 @@ fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
 /// How many trackers are listed, by repeated readings of TRACKER_INFO. A file that another program
 /// is just rewriting is short for a moment. So a smaller number counts only if two readings in a
 /// row agree: a tracker that is dropped from the list loses its connection at once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct ListedCount {
     used: Option<usize>,
     last_read: Option<usize>,
 }
 
 impl ListedCount {
+    /// So many trackers were listed when this tracker started.
+    fn new(used: usize) -> Self {
+        Self {
+            used: Some(used),
+            last_read: None,
+        }
+    }
+
     /// Handles a reading: `None` if the file cannot be used. Returns the number that counts from
     /// now on, if it is another one than before.
     fn on_read(&mut self, read: Option<usize>) -> Option<usize> {
@@ -327,10 +336,10 @@ mod tests {
 
     #[test]
     fn a_list_that_is_short_for_a_moment_drops_no_tracker() {
-        let mut count = ListedCount::default();
+        let mut count = ListedCount::new(2);
         for (read, new) in [
+            (Some(1), None),
             (None, None),
-            (Some(2), Some(2)),
             (Some(2), None),
             (Some(1), None),
             (Some(2), None),

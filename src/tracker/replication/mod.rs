@@ -66,8 +66,9 @@
 //! their order, while it holds that lock. Handing on must not block: commits go to the thread that
 //! owns the database, messages to the outbox of their connection. Several consecutive commits may
 //! be made durable together; then [`Replica::on_committed`] takes the number of the last one. After
-//! a failed commit, memory is ahead of the disk, and the process must end. [`Replica::tick`] is
-//! called about every 100 ms.
+//! a failed commit, memory is ahead of the disk: the caller makes no further calls until it has
+//! repeated the commit with success, except [`Replica::on_disconnected`] and
+//! [`Replica::set_listed`]. [`Replica::tick`] is called about every 100 ms.
 //!
 //! Of two trackers, only the one with the higher number connects to the other, so that one
 //! connection serves both directions. While there is no connection, that tracker tries about once a

@@ -5,7 +5,7 @@ use crate::storage::{Batch, Database, DatabaseError};
 use crate::system::{lock, recover};
 use crate::tracker::replication::Commit;
 use std::sync::{Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Pause before a failed commit is repeated for the first time. Each later pause is twice as long.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -47,6 +47,8 @@ pub(super) enum SaveEvent<'a> {
     Durable(u64),
     /// A commit has failed. It is repeated.
     Failed(&'a DatabaseError),
+    /// Repeating the commit has failed for another reason than before.
+    StillFailing(&'a DatabaseError),
     /// The commit that had failed is durable.
     Resumed,
 }
@@ -80,7 +82,7 @@ impl Saves {
             if let Err(error) = database.commit(batch) {
                 self.set_failed(true);
                 on(SaveEvent::Failed(&error));
-                if !self.retry(database) {
+                if !self.retry(database, &error, &mut on) {
                     return;
                 }
                 self.set_failed(false);
@@ -94,24 +96,35 @@ impl Saves {
         }
     }
 
-    /// Repeats the commit that failed, until it succeeds or the queue has ended. Returns whether it
-    /// succeeded.
-    fn retry(&self, database: &Database) -> bool {
-        let mut pause = FIRST_RETRY;
+    /// Repeats the commit that failed with `first`, until it succeeds or the queue has ended.
+    /// Reports each other error once. Returns whether it succeeded.
+    fn retry(
+        &self,
+        database: &Database,
+        first: &DatabaseError,
+        on: &mut impl FnMut(SaveEvent<'_>),
+    ) -> bool {
+        let (mut pause, mut last_error) = (FIRST_RETRY, first.to_string());
         loop {
             let is_waiting = |queue: &mut Queue| !queue.ended;
             let waited = self
                 .changed
                 .wait_timeout_while(self.queue(), pause, is_waiting);
             let is_last = recover(waited).0.ended;
+            let begun = Instant::now();
             match database.retry() {
                 Ok(()) => return true,
-                Err(error) => log::debug!("{error}"),
+                Err(error) if error.to_string() == last_error => {}
+                Err(error) => {
+                    last_error = error.to_string();
+                    on(SaveEvent::StillFailing(&error));
+                }
             }
             if is_last {
                 return false;
             }
-            pause = MAX_RETRY.min(pause * 2);
+            // Opening a large database again takes long. Half of the time is left to others.
+            pause = MAX_RETRY.min(pause * 2).max(begun.elapsed());
         }
     }
 
