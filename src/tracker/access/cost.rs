@@ -1,7 +1,7 @@
 //! Measures the processor time of an announce in groups of few and of many members: the time to
 //! decode and answer the request, and to encode the reply. `benches/README.md` has figures.
 
-use super::{AccessSettings, Login, Registrar, Registration};
+use super::{AccessSettings, Login, Registrar, Registration, Requester};
 use crate::certificate::Authority;
 use crate::storage::{Batch, Database};
 use crate::system::since_1970;
@@ -103,7 +103,12 @@ impl Tracker {
         let request = AccessRequestMessage::decode(request).unwrap();
         let [_, a, b, c] = member.to_be_bytes();
         let from = IpAddr::from([10, a, b, c]);
-        self.registrar.answer(request, from, None).encode()
+        let requester = Requester {
+            from,
+            watch: None,
+            turn: None,
+        };
+        self.registrar.answer(request, requester).encode()
     }
 
     /// The median processor time to answer an announce to the first `swarms` swarms, the length of

@@ -9,9 +9,9 @@ use super::lists;
 use super::views::{self, PAGE_LENGTH, log_name};
 use super::{
     AccessSettings, ChangedShares, CompletedRequest, GroupShares, Hints, IdempotencyKey,
-    IdempotentWrites, InviteCode, Logins, OperatorAccess, PortChecks, Registration, RequestContext,
-    TOKEN_LIFETIME, Watch, check_new_password, from_refusal, from_write_error, no_randomness, once,
-    refused,
+    IdempotentWrites, InviteCode, Logins, OperatorAccess, PasswordTurn, PortChecks, Registration,
+    RequestContext, Requester, TOKEN_LIFETIME, Watch, check_new_password, from_refusal,
+    from_write_error, no_randomness, once, refused,
 };
 use crate::base::AddressPrefix;
 use crate::certificate::{Authority, GroupAuthority};
@@ -122,14 +122,13 @@ impl Registrar {
         is_new.then(|| self.hints.watch(login, handle.clone()))
     }
 
-    /// Answers one request. `from` is the address of the peer. `watch` is the watch of the
-    /// connection, if there is one.
+    /// Answers one request. If it has a password, the requester's turn has come.
     pub(super) fn answer(
         &self,
         request: AccessRequestMessage,
-        from: IpAddr,
-        watch: Option<&Watch>,
+        requester: Requester<'_>,
     ) -> AccessReplyMessage {
+        let from = requester.from;
         let AccessRequestMessage { id, token, ask, .. } = request;
         let kind = ask.kind();
         let (mut renewed, mut only_here) = (None, false);
@@ -137,7 +136,7 @@ impl Registrar {
             ask,
             AccessRequest::Announce(_) | AccessRequest::Cluster | AccessRequest::CheckPort { .. }
         );
-        let mut result = self.dispatch(token, ask, from, watch).map(|done| {
+        let mut result = self.dispatch(token, ask, requester).map(|done| {
             (renewed, only_here) = (done.renewed, done.durability == Durability::OnlyHere);
             done.answer
         });
@@ -171,9 +170,9 @@ impl Registrar {
         &self,
         token: Option<Token>,
         ask: AccessRequest,
-        from: IpAddr,
-        watch: Option<&Watch>,
+        requester: Requester<'_>,
     ) -> Result<CompletedRequest, AccessRefusal> {
+        let from = requester.from;
         match ask {
             AccessRequest::Cluster => {
                 return Ok(AccessAnswer::Cluster(views::cluster(&self.store.status())).into());
@@ -195,7 +194,7 @@ impl Registrar {
                 let what = || format!("user {user} was created from {from}");
                 let durability = once(
                     || self.writes.confirm_previous(&key, what),
-                    || self.create_user(&key, user.clone(), &password, invite.as_ref(), from),
+                    || self.create_user(&key, user.clone(), &password, invite.as_ref(), requester),
                 )?;
                 CompletedRequest {
                     durability,
@@ -203,9 +202,9 @@ impl Registrar {
                 }
             }
             AccessRequest::Login { user, password } => {
-                self.logins.log_in(&user, &password, from)?.into()
+                self.logins.log_in(&user, &password, requester)?.into()
             }
-            ask => self.dispatch_with_login(token, ask, from, watch)?,
+            ask => self.dispatch_with_login(token, ask, requester)?,
         })
     }
 
@@ -224,8 +223,7 @@ impl Registrar {
         &self,
         token: Option<Token>,
         ask: AccessRequest,
-        from: IpAddr,
-        watch: Option<&Watch>,
+        requester: Requester<'_>,
     ) -> Result<CompletedRequest, AccessRefusal> {
         let token = token.ok_or_else(|| {
             refused(
@@ -235,9 +233,9 @@ impl Registrar {
         })?;
         let login = self.logins.read_token(&token);
         let login = login.map_err(|error| refused(AccessErrorKind::SessionEnded, error))?;
-        let context = RequestContext::new(&login, &token, from);
+        let context = RequestContext::new(&login, &token, requester);
         let Some(write) = ask.write_id() else {
-            return self.complete(&context, false, || self.answer_read(&context, ask, watch));
+            return self.complete(&context, false, || self.answer_read(&context, ask));
         };
         let key = IdempotencyKey::of_account(login.account, write);
         let ends_login = matches!(
@@ -276,11 +274,24 @@ impl Registrar {
         })
     }
 
-    /// The account of a token that is valid, and whose login has not ended.
-    pub(super) fn account_of(&self, token: Option<&Token>) -> Option<RowId> {
+    /// The account of a token that is valid, and whose login has not ended. Records that the account
+    /// was logged in at the address `from`.
+    pub(super) fn account_of(&self, token: Option<&Token>, from: IpAddr) -> Option<RowId> {
         let login = self.logins.read_token(token?).ok()?;
         self.logins.check_login(&login).ok()?;
+        self.logins.add_known_address(login.account, from);
         Some(login.account)
+    }
+
+    /// See [`Logins::line_up`].
+    pub(super) fn line_up(
+        &self,
+        request: &AccessRequestMessage,
+        from: IpAddr,
+        handle: ConnectionHandle,
+    ) -> PasswordTurn {
+        let token = request.token.as_ref();
+        self.logins.line_up(token, &request.ask, from, handle)
     }
 
     fn answer_write(
@@ -356,7 +367,6 @@ impl Registrar {
         &self,
         context: &RequestContext<'_>,
         ask: AccessRequest,
-        watch: Option<&Watch>,
     ) -> Result<AccessAnswer, AccessRefusal> {
         let (store, account) = (&self.store, context.login.account);
         match ask {
@@ -389,7 +399,7 @@ impl Registrar {
                 name,
                 offset,
             } => self.shares.metainfo(account, &group, &name, offset),
-            AccessRequest::Announce(announces) => self.shares.announce(context, &announces, watch),
+            AccessRequest::Announce(announces) => self.shares.announce(context, &announces),
             AccessRequest::ChangedShares { group, changed } => {
                 self.changed_shares.exchange(context, &group, &changed)
             }
@@ -437,7 +447,7 @@ impl Registrar {
         name: UserName,
         password: &Password,
         invite: Option<&ShortText>,
-        from: IpAddr,
+        requester: Requester<'_>,
     ) -> Result<Durability, AccessRefusal> {
         let code = match (invite, self.registration) {
             (None, Registration::Closed) => {
@@ -464,13 +474,13 @@ impl Registrar {
             }
             registry.check_user_name(&name).map_err(from_refusal)
         })?;
-        let _attempt = self.logins.begin_attempt(None, from)?;
-        let what = format!("user {name} is created from {from}");
+        let what = format!("user {name} is created from {}", requester.from);
         let new = NewAccount {
             id: key.account(),
             name,
             password: self.logins.hash(password)?,
         };
+        requester.end_turn();
         self.writes
             .write_once(key, &what, None, |registry, now| match code {
                 None => registry.create_account(new, now),

@@ -226,9 +226,9 @@ impl GroupShares {
         &self,
         context: &RequestContext<'_>,
         announces: &AnnounceBatch,
-        watch: Option<&Watch>,
     ) -> Result<AccessAnswer, AccessRefusal> {
         let account = context.login.account;
+        let watch = context.requester.watch;
         let address = SocketAddr::new(context.from, announces.port().get());
         let groups: Vec<Option<RowId>> = self.store.read(|registry| {
             let swarms = announces.swarms().iter();
