@@ -14,6 +14,7 @@ mod accounts {
     mod interrupts;
     mod login;
     mod prompt;
+    mod quotas;
     mod roles;
     mod scale;
     mod secrets;

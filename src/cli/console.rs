@@ -6,9 +6,10 @@
 use super::command_error::CommandError;
 use super::output::Output;
 use super::prompt::{Greeting, InputLines, NextInput};
-use super::units::counted;
+use super::units::{self, counted};
 use super::{passwords, terminal, words, wrap};
 use crate::net::Stop;
+use crate::tracker::registry::{Label, Usage};
 use crate::tracker::replication::{ClusterStatus, ReplicaStatus, Serving};
 use crate::tracker::{Durability, OperatorAccess, Registration};
 use crate::wire::access::AccessRefusal;
@@ -26,6 +27,10 @@ pub(super) const CONSOLE_COMMANDS: &[(&str, &str)] = &[
     ),
     ("users", "list all users"),
     ("groups", "list all groups with their owners"),
+    (
+        "usage",
+        "list how much each user uses: metadata, shares, groups",
+    ),
     (
         "create_user USER",
         "create an account; the password is the next line",
@@ -123,6 +128,7 @@ impl Console {
                 });
                 lines.collect()
             }
+            ["usage"] => self.operator.usage().iter().map(usage_line).collect(),
             ["create_user", name] => vec![self.create_user(name, input, output)?],
             ["create_user", ..] => {
                 input.drop_passwords(1);
@@ -144,7 +150,7 @@ impl Console {
                 Vec::new()
             }
             [
-                "status" | "users" | "groups" | "invite" | "help" | "quit" | "exit",
+                "status" | "users" | "groups" | "usage" | "invite" | "help" | "quit" | "exit",
                 ..,
             ] => {
                 return Err(ConsoleError::TakesNoArguments);
@@ -194,6 +200,16 @@ impl Console {
             super::units::duration(started.elapsed()),
         )
     }
+}
+
+/// A user, and how much the user uses.
+fn usage_line((user, usage): &(Label, Usage)) -> String {
+    format!(
+        "{user}  {} of metadata  {}  {}",
+        units::size(usage.metadata_bytes),
+        counted(usage.shares, "share"),
+        counted(usage.groups, "group"),
+    )
 }
 
 /// Writes a note if other trackers are listed, but none of them has stored the write yet.

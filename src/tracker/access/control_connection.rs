@@ -270,10 +270,10 @@ impl ControlSession {
         }
         let requester = Requester {
             from: self.from.ip(),
-            watch: self.watch.as_ref(),
             turn: self.turn.as_ref(),
         };
-        let reply = self.registrar.answer(request, requester).encode();
+        let watch = self.watch.as_ref();
+        let reply = self.registrar.answer(request, requester, watch).encode();
         self.turn = None;
         self.reply(&reply, Stage::Reply).map(Some)
     }

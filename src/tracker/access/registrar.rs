@@ -9,16 +9,16 @@ use super::lists;
 use super::views::{self, PAGE_LENGTH, log_name};
 use super::{
     AccessSettings, ChangedShares, CompletedRequest, GroupShares, Hints, IdempotencyKey,
-    IdempotentWrites, InviteCode, Logins, OperatorAccess, PasswordTurn, PortChecks, Registration,
-    RequestContext, Requester, TOKEN_LIFETIME, Watch, check_new_password, from_refusal,
-    from_write_error, no_randomness, once, refused,
+    IdempotentWrites, InviteCode, Logins, NewAccounts, OperatorAccess, PasswordTurn, PortChecks,
+    Registration, RequestContext, Requester, TOKEN_LIFETIME, Watch, check_new_password,
+    from_refusal, from_write_error, no_randomness, once, refused,
 };
 use crate::base::AddressPrefix;
 use crate::certificate::{Authority, GroupAuthority};
 use crate::net::ConnectionHandle;
 use crate::system::since_1970;
 use crate::tracker::registry::{
-    Cursor, GroupKey, IfLastMember, NewAccount, NewGroup, Refusal, Registry, RowId,
+    AccountQuotas, Cursor, GroupKey, IfLastMember, NewAccount, NewGroup, Refusal, Registry, RowId,
 };
 use crate::tracker::store::{Durability, RegistryStore};
 use crate::wire::access::{
@@ -44,6 +44,8 @@ pub(in crate::tracker) struct Registrar {
     port_checks: PortChecks,
     hints: Arc<Hints>,
     registration: Registration,
+    new_accounts: NewAccounts,
+    quotas: AccountQuotas,
 }
 
 impl Registrar {
@@ -61,6 +63,8 @@ impl Registrar {
             registration,
             announce_interval,
             certificate_lifetime,
+            new_accounts,
+            quotas,
         } = settings;
         let logins = Arc::new(Logins::start(Arc::clone(&store), cluster)?);
         let hints = Arc::new(Hints::new(Arc::clone(&store), Arc::clone(&logins)));
@@ -74,10 +78,13 @@ impl Registrar {
                 Arc::clone(&hints),
                 announce_interval,
                 certificate_lifetime,
+                quotas,
             ),
             hints,
             port_checks: PortChecks::default(),
             registration,
+            new_accounts: NewAccounts::new(new_accounts),
+            quotas,
             store,
         })
     }
@@ -122,11 +129,13 @@ impl Registrar {
         is_new.then(|| self.hints.watch(login, handle.clone()))
     }
 
-    /// Answers one request. If it has a password, the requester's turn has come.
+    /// Answers one request. If it has a password, the requester's turn has come. `watch` is the
+    /// watch of the connection, if there is one.
     pub(super) fn answer(
         &self,
         request: AccessRequestMessage,
         requester: Requester<'_>,
+        watch: Option<&Watch>,
     ) -> AccessReplyMessage {
         let from = requester.from;
         let AccessRequestMessage { id, token, ask, .. } = request;
@@ -136,7 +145,7 @@ impl Registrar {
             ask,
             AccessRequest::Announce(_) | AccessRequest::Cluster | AccessRequest::CheckPort { .. }
         );
-        let mut result = self.dispatch(token, ask, requester).map(|done| {
+        let mut result = self.dispatch(token, ask, requester, watch).map(|done| {
             (renewed, only_here) = (done.renewed, done.durability == Durability::OnlyHere);
             done.answer
         });
@@ -171,6 +180,7 @@ impl Registrar {
         token: Option<Token>,
         ask: AccessRequest,
         requester: Requester<'_>,
+        watch: Option<&Watch>,
     ) -> Result<CompletedRequest, AccessRefusal> {
         let from = requester.from;
         match ask {
@@ -204,7 +214,7 @@ impl Registrar {
             AccessRequest::Login { user, password } => {
                 self.logins.log_in(&user, &password, requester)?.into()
             }
-            ask => self.dispatch_with_login(token, ask, requester)?,
+            ask => self.dispatch_with_login(token, ask, requester, watch)?,
         })
     }
 
@@ -224,6 +234,7 @@ impl Registrar {
         token: Option<Token>,
         ask: AccessRequest,
         requester: Requester<'_>,
+        watch: Option<&Watch>,
     ) -> Result<CompletedRequest, AccessRefusal> {
         let token = token.ok_or_else(|| {
             refused(
@@ -235,7 +246,7 @@ impl Registrar {
         let login = login.map_err(|error| refused(AccessErrorKind::SessionEnded, error))?;
         let context = RequestContext::new(&login, &token, requester);
         let Some(write) = ask.write_id() else {
-            return self.complete(&context, false, || self.answer_read(&context, ask));
+            return self.complete(&context, false, || self.answer_read(&context, ask, watch));
         };
         let key = IdempotencyKey::of_account(login.account, write);
         let ends_login = matches!(
@@ -367,6 +378,7 @@ impl Registrar {
         &self,
         context: &RequestContext<'_>,
         ask: AccessRequest,
+        watch: Option<&Watch>,
     ) -> Result<AccessAnswer, AccessRefusal> {
         let (store, account) = (&self.store, context.login.account);
         match ask {
@@ -399,7 +411,7 @@ impl Registrar {
                 name,
                 offset,
             } => self.shares.metainfo(account, &group, &name, offset),
-            AccessRequest::Announce(announces) => self.shares.announce(context, &announces),
+            AccessRequest::Announce(announces) => self.shares.announce(context, &announces, watch),
             AccessRequest::ChangedShares { group, changed } => {
                 self.changed_shares.exchange(context, &group, &changed)
             }
@@ -437,6 +449,7 @@ impl Registrar {
         };
         let account = context.login.account;
         self.writes.write(context, key, &what, |registry, now| {
+            registry.check_group_quota(account, &self.quotas)?;
             registry.create_group(account, new, now)
         })
     }
@@ -474,6 +487,26 @@ impl Registrar {
             }
             registry.check_user_name(&name).map_err(from_refusal)
         })?;
+        let is_counted = code.is_none();
+        if is_counted {
+            let counted = self.new_accounts.count(requester.from);
+            counted.map_err(|error| refused(AccessErrorKind::Quota, error))?;
+        }
+        let created = self.hash_and_create_user(key, name, password, code, requester);
+        if is_counted && created.is_err() {
+            self.new_accounts.uncount(requester.from);
+        }
+        created
+    }
+
+    fn hash_and_create_user(
+        &self,
+        key: &IdempotencyKey,
+        name: UserName,
+        password: &Password,
+        code: Option<InviteCode>,
+        requester: Requester<'_>,
+    ) -> Result<Durability, AccessRefusal> {
         let what = format!("user {name} is created from {}", requester.from);
         let new = NewAccount {
             id: key.account(),

@@ -1,6 +1,5 @@
 //! The context of a request, and its result.
 
-use super::hints::Watch;
 use super::password_turns::PasswordTurn;
 use super::token::Login;
 use crate::tracker::store::Durability;
@@ -8,13 +7,11 @@ use crate::wire::access::{AccessAnswer, Token};
 use std::cell::Cell;
 use std::net::IpAddr;
 
-/// The connection that a request came over.
+/// Where a request came from, and when its password is checked.
 #[derive(Clone, Copy)]
 pub(super) struct Requester<'a> {
     /// The address of the peer.
     pub(super) from: IpAddr,
-    /// The watch of the connection, if there is one.
-    pub(super) watch: Option<&'a Watch>,
     /// The turn to check a password, if the request has one.
     pub(super) turn: Option<&'a PasswordTurn>,
 }
