@@ -15,6 +15,7 @@ mod accounts {
     mod login;
     mod operator;
     mod prompt;
+    mod quotas;
     mod roles;
     mod scale;
     mod secrets;

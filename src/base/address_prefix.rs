@@ -1,7 +1,7 @@
 //! Address prefixes: which addresses count as one host.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An IPv4 address, or the first 64 bits of an IPv6 address. One subscriber usually has all
 /// addresses with the same 64 bits.
@@ -36,7 +36,21 @@ impl AddressPrefix {
     pub fn ip(self) -> IpAddr {
         self.0
     }
+
+    /// The network of the prefix.
+    pub fn network(self) -> AddressNetwork {
+        AddressNetwork(match self.0 {
+            IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() >> 16 << 16).into(),
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 96 << 96).into(),
+        })
+    }
 }
+
+/// The first 16 bits of an IPv4 address, or the first 32 bits of an IPv6 address. It is easy to get
+/// many addresses of one network, and hard to get addresses of many networks: a provider usually
+/// has whole networks of this size, and a customer a part of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AddressNetwork(IpAddr);
 
 impl fmt::Display for AddressPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,5 +73,10 @@ mod tests {
         assert_eq!(numbers, [0xc000_0201, 1, 0x2001_0db8_0000_0001]);
         assert!(of("::1").ip().is_loopback() && of("127.0.0.1").ip().is_loopback());
         assert_eq!(of("2001:db8::1").ip().to_string(), "2001:db8::");
+        let network = |text| of(text).network();
+        assert_eq!(network("192.0.2.1"), network("192.0.255.9"));
+        assert_ne!(network("192.0.2.1"), network("192.1.2.1"));
+        assert_eq!(network("2001:db8::1"), network("2001:db8:ffff:1::1"));
+        assert_ne!(network("2001:db8::1"), network("2001:db9::1"));
     }
 }

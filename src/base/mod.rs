@@ -10,7 +10,7 @@ mod siphash;
 pub mod url;
 mod zone;
 
-pub use address_prefix::AddressPrefix;
+pub use address_prefix::{AddressNetwork, AddressPrefix};
 pub use command_text::{can_be_typed, command_text};
 pub use escape::escape;
 pub use siphash::SipKey;

@@ -13,7 +13,7 @@ mod tracker;
 pub(super) use doctor::DoctorArguments;
 pub(super) use peer::{PeerArguments, ScenarioArguments};
 pub(super) use torrent::{CreateArguments, TorrentArguments};
-pub(super) use tracker::{MaintenanceTask, TrackerArguments};
+pub(super) use tracker::{MaintenanceTask, ServiceArguments, TrackerArguments};
 
 use clap::Command;
 use clap::error::ErrorKind;

@@ -6,10 +6,11 @@
 use super::command_error::CommandError;
 use super::output::Output;
 use super::prompt::{Greeting, InputLines, NextInput};
-use super::units::counted;
+use super::units::{self, counted};
 use super::{passwords, terminal, words, wrap};
 use crate::base::escape;
 use crate::net::Stop;
+use crate::tracker::registry::Usage;
 use crate::tracker::replication::{ClusterStatus, ReplicaStatus, Serving};
 use crate::tracker::{Durability, OperatorAccess, Registration};
 use crate::wire::access::AccessRefusal;
@@ -27,6 +28,10 @@ pub(super) const CONSOLE_COMMANDS: &[(&str, &str)] = &[
     ),
     ("users", "list all users"),
     ("groups", "list all groups with their owners"),
+    (
+        "usage",
+        "list how much each user uses: metadata, shares, groups",
+    ),
     (
         "create_user USER",
         "create an account; the password is the next line",
@@ -141,6 +146,7 @@ impl Console {
                 });
                 lines.collect()
             }
+            ["usage"] => self.operator.usage().iter().map(usage_line).collect(),
             ["help"] => {
                 let commands = CONSOLE_COMMANDS.iter();
                 let lines = commands.map(|(usage, what)| format!("{usage:24}  {what}"));
@@ -199,7 +205,7 @@ impl Console {
             ["remove_group", group] => Err(ConsoleError::NotConfirmed(group.parse()?)),
             ["end_sessions" | "remove_share" | "remove_group", ..] => Err(usage_of(words)),
             [
-                "status" | "users" | "groups" | "invite" | "help" | "quit" | "exit",
+                "status" | "users" | "groups" | "usage" | "invite" | "help" | "quit" | "exit",
                 ..,
             ] => Err(ConsoleError::TakesNoArguments),
             [other, ..] => Err(ConsoleError::Unknown(other.chars().take(60).collect())),
@@ -264,6 +270,16 @@ fn usage_of(words: &[&str]) -> ConsoleError {
     let usages = CONSOLE_COMMANDS.iter().map(|(usage, _)| *usage);
     let mut of_name = usages.filter(|usage| usage.split(' ').next() == Some(name));
     ConsoleError::Usage(of_name.next().unwrap_or("help"))
+}
+
+/// A user, and how much the user uses.
+fn usage_line((user, usage): &(Label, Usage)) -> String {
+    format!(
+        "{user}  {} of metadata  {}  {}",
+        units::size(usage.metadata_bytes),
+        counted(usage.shares, "share"),
+        counted(usage.groups, "group"),
+    )
 }
 
 /// Writes a note if other trackers are listed, but none of them has stored the write yet.

@@ -3,7 +3,7 @@
 
 mod maintenance;
 
-use super::arguments::{MaintenanceTask, TrackerArguments};
+use super::arguments::{MaintenanceTask, ServiceArguments, TrackerArguments};
 use super::console::Console;
 use super::exit::{EarlyExit, Exit, early_failure};
 use super::output::Output;
@@ -87,11 +87,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
         tracker_info: arguments.tracker_info,
         alone: arguments.alone,
         restore: arguments.restore,
-        access: AccessSettings {
-            registration: arguments.service.registration,
-            announce_interval: arguments.service.interval,
-            certificate_lifetime: arguments.service.certificate_life,
-        },
+        access: access_settings(&arguments.service),
         open: arguments.open,
         limits: arguments.service.limits,
         max_connections: arguments.service.max_connections,
@@ -106,6 +102,16 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
 fn host_names(mut chosen: Vec<String>, info: &TrackerInfo) -> Vec<String> {
     chosen.extend(info.addresses.iter().map(|address| address.host.clone()));
     chosen
+}
+
+fn access_settings(service: &ServiceArguments) -> AccessSettings {
+    AccessSettings {
+        registration: service.registration,
+        announce_interval: service.interval,
+        certificate_lifetime: service.certificate_life,
+        new_accounts: service.new_accounts,
+        quotas: service.quotas,
+    }
 }
 
 fn serve_cluster(options: NodeOptions, output: &Output) -> Result<Exit, EarlyExit> {

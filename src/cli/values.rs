@@ -14,6 +14,8 @@ const MAX_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
 const MEMORY: RangeInclusive<u64> = 1 << 20..=64 << 30;
 /// The values that `--log-size` accepts, in bytes.
 const LOG_SIZE: RangeInclusive<u64> = 64 << 10..=1 << 40;
+/// The values that `--max-metadata` accepts, in bytes.
+const METADATA_SIZE: RangeInclusive<u64> = 1 << 10..=1 << 40;
 /// The longest name of a peer, in bytes.
 const MAX_NAME: usize = 64;
 
@@ -81,6 +83,13 @@ fn size(text: &str, valid: RangeInclusive<u64>) -> Option<u64> {
 pub(super) fn log_size(text: &str) -> Result<u64, String> {
     size(text, LOG_SIZE).ok_or_else(|| {
         "expected a size from 64K to 1024G, such as 20M or 1G (1K is 1024 bytes)".to_owned()
+    })
+}
+
+/// Bytes of metadata: a number of bytes, or a number with a unit.
+pub(super) fn metadata_size(text: &str) -> Result<u64, String> {
+    size(text, METADATA_SIZE).ok_or_else(|| {
+        "expected a size from 1K to 1024G, such as 256M or 1G (1K is 1024 bytes)".to_owned()
     })
 }
 

@@ -217,7 +217,9 @@ impl Connections {
     pub(super) fn on_notified(&self, number: u64) -> Option<ReadySession> {
         let mut table = self.table();
         if let Some(ready) = table.take_session(number) {
-            self.disarm(&mut table, number);
+            if let Some(slot) = table.slots.get_mut(&number) {
+                self.disarm(slot, number);
+            }
             return Some(ReadySession {
                 lane: Lane::Worker,
                 ..ready
@@ -260,8 +262,9 @@ impl Connections {
 
     /// A session leaves the event thread: its socket is not watched until it waits again.
     pub(super) fn leave_event_thread(&self, number: u64) {
-        let mut table = self.table();
-        self.disarm(&mut table, number);
+        if let Some(slot) = self.table().slots.get_mut(&number) {
+            self.disarm(slot, number);
+        }
     }
 
     /// A connection gets a thread of its own: its socket is not watched any longer, and its place
@@ -339,7 +342,9 @@ impl Connections {
         };
         slot.state = State::Waiting(session, wait);
         let wanted = (wait.interest, wait.lane);
-        if slot.armed != Some(wanted) {
+        if wait.interest == Interest::Nothing {
+            self.disarm(slot, number);
+        } else if slot.armed != Some(wanted) {
             slot.armed = Some(wanted);
             // The socket is open and watched, so this cannot fail.
             let _ = self.epoll.modify(&*slot.socket, &mut event(number, wanted));
@@ -361,10 +366,8 @@ impl Connections {
         Ok(self.epoll.add(&*slot.socket, event(number, wanted))?)
     }
 
-    fn disarm(&self, table: &mut Table, number: u64) {
-        if let Some(slot) = table.slots.get_mut(&number)
-            && slot.armed.take().is_some()
-        {
+    fn disarm(&self, slot: &mut Slot, number: u64) {
+        if slot.armed.take().is_some() {
             // Even without any interest, `epoll` reports the end of a connection; this flag makes
             // it report that only once.
             let mut nothing = EpollEvent::new(EpollFlags::EPOLLONESHOT, number);
@@ -414,7 +417,10 @@ impl Table {
 /// Whether the server waits for the remote side of a connection.
 fn server_waits_for(slots: &HashMap<u64, Slot>, number: u64) -> bool {
     let slot = slots.get(&number);
-    slot.is_some_and(|slot| matches!(slot.state, State::Waiting(..)))
+    slot.is_some_and(|slot| match &slot.state {
+        State::Waiting(_, wait) => wait.interest != Interest::Nothing,
+        State::Running => false,
+    })
 }
 
 /// Closes a connection that was taken out of the table. If it waits, dropping its session closes
@@ -431,6 +437,7 @@ fn event(number: u64, (interest, lane): (Interest, Lane)) -> EpollEvent {
     let mut flags = match interest {
         Interest::Read => EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP,
         Interest::Write => EpollFlags::EPOLLOUT,
+        Interest::Nothing => EpollFlags::empty(),
     };
     if lane != Lane::Event {
         flags |= EpollFlags::EPOLLONESHOT;

@@ -79,4 +79,8 @@ pub enum Interest {
     Read,
     /// Writing.
     Write,
+    /// Nothing: the session goes on when it is notified, or at the deadline. It may go on once
+    /// before that, if the connection has ended. The other side waits, so the connection does not
+    /// give way to a newcomer meanwhile.
+    Nothing,
 }

@@ -108,7 +108,7 @@ pub struct DatabaseContents {
     /// All rows, sorted by id.
     pub rows: Vec<([u8; 16], Vec<u8>)>,
     /// The info-hashes of all blobs, sorted.
-    pub blobs: Vec<[u8; 20]>,
+    pub blobs: Vec<([u8; 20], u32)>,
     /// Whether the database was restored from a backup and has not caught up since
     /// ([`Batch::mark_caught_up`]).
     pub restored: bool,
@@ -500,7 +500,9 @@ fn load_contents(database: &redb::Database) -> Result<DatabaseContents, Fault> {
     let about = transaction.open_table(ABOUT)?;
     let mut blobs = Vec::new();
     for blob in transaction.open_table(BLOBS)?.iter()? {
-        blobs.push(blob?.0.value());
+        let (info_hash, blob) = blob?;
+        let length = u32::try_from(blob.value().len()).unwrap_or(u32::MAX);
+        blobs.push((info_hash.value(), length));
     }
     let mut rows = Vec::new();
     for row in transaction.open_table(ROWS)?.iter()? {

@@ -33,7 +33,8 @@ mod udp;
 
 pub use accepting::{AcceptedTls, ServeTls, ServedBy, TlsService};
 pub use access::{
-    AccessSettings, INVITE_LIFETIME, InviteCode, OperatorAccess, Registration, RegistryCounts,
+    AccessSettings, DEFAULT_NEW_ACCOUNTS, INVITE_LIFETIME, InviteCode, OperatorAccess,
+    Registration, RegistryCounts,
 };
 pub use announcing::{AnnounceRefusal, AnswerFamilies};
 use announcing::{IdHash, PeerAnnounce};

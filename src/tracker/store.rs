@@ -119,8 +119,11 @@ impl RegistryStore {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, OpenError> {
-        let (database, stored) = Database::open(folder)?;
-        let blobs: Vec<InfoHash> = stored.blobs.iter().copied().map(InfoHash).collect();
+        let (database, mut stored) = Database::open(folder)?;
+        let blobs = std::mem::take(&mut stored.blobs).into_iter();
+        let blobs: Vec<(InfoHash, u32)> = blobs
+            .map(|(info_hash, length)| (InfoHash(info_hash), length))
+            .collect();
         let restored = stored.restored;
         let start = match (options.alone, restored, stored.versions.is_empty()) {
             (true, _, _) => StartData::Alone,
@@ -139,7 +142,11 @@ impl RegistryStore {
             spare: fresh_origin(folder)?,
         };
         let epoch = boot_clock();
-        let registry = load(folder, stored)?;
+        let mut registry = load(folder, stored)?;
+        for (info_hash, length) in &blobs {
+            registry.set_metadata_length(*info_hash, *length);
+        }
+        let blobs = blobs.into_iter().map(|(info_hash, _)| info_hash);
         let replica = Replica::new(settings, registry, blobs, start, moment(epoch));
         let shared = Arc::new(SharedStore {
             state: RwLock::new(State {
@@ -193,7 +200,8 @@ impl RegistryStore {
     /// See [`OpenError`].
     pub fn read_offline(folder: &Path) -> Result<(Registry, BTreeSet<InfoHash>), OpenError> {
         let stored = Database::read(folder)?;
-        let blobs = stored.blobs.iter().copied().map(InfoHash).collect();
+        let blobs = stored.blobs.iter();
+        let blobs = blobs.map(|(info_hash, _)| InfoHash(*info_hash)).collect();
         Ok((load(folder, stored)?, blobs))
     }
 

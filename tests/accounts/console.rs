@@ -52,10 +52,11 @@ fn the_console_shows_the_state_and_creates_accounts_and_invites() {
 fn assert_help_names_each_command(tracker: &mut AccountTracker) {
     let first_line = tracker.console("help");
     assert!(first_line.starts_with("status"), "{first_line}");
-    let commands: Vec<String> = (0..11).map(|_| tracker.process.line()).collect();
+    let commands: Vec<String> = (0..12).map(|_| tracker.process.line()).collect();
     for name in [
         "users",
         "groups",
+        "usage",
         "create_user USER",
         "set_password USER",
         "end_sessions USER",

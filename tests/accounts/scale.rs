@@ -13,7 +13,7 @@ const ROUNDS: usize = 200;
 
 /// A tracker with users and groups of up to ten members, and one user who is logged in.
 fn filled_tracker(users: usize, groups: usize) -> (AccountTracker, User) {
-    let tracker = AccountTracker::new();
+    let tracker = AccountTracker::with(&["--max-new-accounts", "1000000"]);
     let name = |number: usize| format!("user{number:04}");
     thread::scope(|scope| {
         for part in 0..8 {

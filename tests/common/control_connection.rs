@@ -117,13 +117,22 @@ impl Drop for ControlConnection {
 /// Connects from the loopback address 127.1.x.y whose last two bytes are `host`, as if from another
 /// machine.
 pub(crate) fn connect_from(host: u16, to: SocketAddr) -> TcpStream {
+    connect_from_network(1, host, to)
+}
+
+/// Connects from the loopback address 127.`network`.x.y whose last two bytes are `host`.
+pub(crate) fn connect_from_network(network: u8, host: u16, to: SocketAddr) -> TcpStream {
     let [high, low] = host.to_be_bytes();
     let (kind, flags) = (SockType::Stream, SockFlag::SOCK_CLOEXEC);
     let socket = socket::socket(AddressFamily::Inet, kind, flags, None).unwrap();
     let SocketAddr::V4(to) = to else {
         panic!("{to} is not an IPv4 address")
     };
-    socket::bind(socket.as_raw_fd(), &SockaddrIn::new(127, 1, high, low, 0)).unwrap();
+    socket::bind(
+        socket.as_raw_fd(),
+        &SockaddrIn::new(127, network, high, low, 0),
+    )
+    .unwrap();
     socket::connect(socket.as_raw_fd(), &SockaddrIn::from(to)).unwrap();
     TcpStream::from(socket)
 }

@@ -9,6 +9,7 @@ pub(crate) mod control_connection;
 pub(crate) mod extensions;
 pub(crate) mod fake_peer;
 pub(crate) mod fake_tracker;
+pub(crate) mod group_info;
 pub(crate) mod handmade_torrent;
 pub(crate) mod http_client;
 pub(crate) mod log;

@@ -3,8 +3,8 @@
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{User, group_request, new_write};
-use pieceful::certificate::MemberKey;
-use pieceful::wire::access::{AccessAnswer, AccessRequest, FileEntry, KeyRequest};
+use crate::common::group_info::{group_authority, group_info};
+use pieceful::wire::access::{AccessAnswer, AccessRequest, FileEntry};
 use pieceful::wire::control::InfoPart;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,33 +15,14 @@ const ROUNDS: usize = 200;
 /// Creates a group and publishes shares in it.
 fn fill(user: &mut User, name: &str, shares: usize) {
     user.perform(group_request(&format!("create_group {name}")));
-    let key = MemberKey::generate().unwrap();
-    let request = KeyRequest(key.request(user.token.as_bytes()).unwrap());
-    let group = || name.parse().unwrap();
-    let ask = AccessRequest::Certify {
-        group: group(),
-        request,
-    };
-    let Ok(AccessAnswer::Certificate { authority, .. }) = user.ask(ask) else {
-        panic!("no certificate of {name}")
-    };
-    let pem = String::from_utf8(authority).unwrap();
+    let authority = group_authority(user, name);
     for number in 0..shares {
         let (share, length) = (format!("share{number:05}"), number + 1);
         // Twenty piece hashes, as in a share of 10 MiB.
-        let seed = format!("{name}{share}");
-        let pieces = seed.bytes().cycle().take(400);
-        let mut info = format!(
-            "d6:lengthi{}e4:name{}:{share}12:piece lengthi524288e6:pieces400:",
-            19 * 524_288 + length,
-            share.len()
-        )
-        .into_bytes();
-        info.extend(pieces);
-        info.extend(format!("7:privatei1e8:ssl-cert{}:{pem}e", pem.len()).bytes());
+        let info = group_info(&share, (20, length), &format!("{name}{share}"), &authority);
         user.perform(AccessRequest::Publish {
             write: new_write(),
-            group: group(),
+            group: name.parse().unwrap(),
             part: InfoPart::of(&info, 0).unwrap(),
         });
     }

@@ -3,7 +3,8 @@
 use super::options::{flag, log_options, log_settings, option, path, path_option};
 use crate::cli::logging::LogOptions;
 use crate::cli::values;
-use crate::tracker::{Registration, SwarmLimits};
+use crate::tracker::registry::AccountQuotas;
+use crate::tracker::{DEFAULT_NEW_ACCOUNTS, Registration, SwarmLimits};
 use crate::wire::HostPort;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::num::NonZeroU32;
@@ -58,6 +59,10 @@ pub(in crate::cli) struct ServiceArguments {
     pub(in crate::cli) registration: Registration,
     /// The lifetime of a member's certificate.
     pub(in crate::cli) certificate_life: Duration,
+    /// The most new accounts of one address within a day.
+    pub(in crate::cli) new_accounts: u32,
+    /// The most that one account may use.
+    pub(in crate::cli) quotas: AccountQuotas,
     /// The limits of open swarms.
     pub(in crate::cli) limits: SwarmLimits,
     /// The most connections; `None` for as many as descriptors allow.
@@ -92,6 +97,7 @@ pub(super) fn definition() -> Command {
         .after_help(HELP)
         .args(address_and_service())
         .args(data())
+        .args(accounts())
         .args(open_swarms())
         .args(connections_and_runs())
         .args(log_options())
@@ -109,7 +115,7 @@ const HELP: &str = "Examples:\n  \
     pieceful tracker --data DIR --dump          print the registry of a stopped tracker as JSON\n  \
     pieceful tracker --check DIR DIR            compare two stopped trackers\n  \
     pieceful tracker --expect 3                 a closed run: an experiment with three clients\n\n\
-    A running tracker reads commands from standard input: status, users, groups, create_user USER, invite, help, quit.\n\n\
+    A running tracker reads commands from standard input: status, users, groups, usage, create_user USER, invite, help, quit.\n\n\
     TRACKER_INFO is a text file with one HOST:PORT per line ([::1]:5000 for IPv6); # starts a comment. A line of \
     the form fingerprint sha256:HEX, as the tracker prints it, makes peers accept trackers of that cluster only.\n\n\
     With --open the tracker accepts announces over HTTP and UDP on its one port. GET /stats (JSON) and /metrics \
@@ -170,6 +176,41 @@ fn data() -> [Arg; 6] {
             .conflicts_with_all(["expect", "open", "dump", "backup", "restore", "data"])
             .help("Compare the state folders of two stopped trackers, print each difference, and exit"),
     ]
+}
+
+/// The limits of accounts.
+fn accounts() -> [Arg; 4] {
+    [
+        option("max-new-accounts", "N")
+            .default_value("1000")
+            .value_parser(values::count(1_000_000))
+            .help("The most new accounts of one address within a day; accounts made with an invite code do not count"),
+        option("max-shares", "N")
+            .default_value("50000")
+            .value_parser(values::count(100_000_000))
+            .help("The most shares of one user"),
+        option("max-groups", "N")
+            .default_value("1000")
+            .value_parser(values::count(100_000_000))
+            .help("The most groups that one user has made and is a member of"),
+        option("max-metadata", "SIZE")
+            .value_parser(values::metadata_size)
+            .help("The most bytes of metadata of the shares of one user, such as 1G [default: 256M]"),
+    ]
+}
+
+fn quotas(matches: &ArgMatches) -> AccountQuotas {
+    let default = AccountQuotas::default();
+    let count = |name| {
+        let count = matches.get_one(name).copied();
+        count.and_then(|count: usize| u64::try_from(count).ok())
+    };
+    let metadata = matches.get_one("max-metadata").copied();
+    AccountQuotas {
+        shares: count("max-shares").unwrap_or(default.shares),
+        groups: count("max-groups").unwrap_or(default.groups),
+        metadata_bytes: metadata.unwrap_or(default.metadata_bytes),
+    }
 }
 
 /// The limits of open swarms.
@@ -283,6 +324,11 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
                 .get_one("certificate-life")
                 .copied()
                 .unwrap_or(Duration::from_secs(86_400)),
+            new_accounts: matches
+                .get_one("max-new-accounts")
+                .and_then(|most: &usize| u32::try_from(*most).ok())
+                .unwrap_or(DEFAULT_NEW_ACCOUNTS),
+            quotas: quotas(matches),
             limits: limits(matches),
             max_connections: matches.get_one("max-connections").copied(),
             host_names: matches

@@ -49,7 +49,7 @@ pub(crate) fn accept_any(
     loop {
         let flags = match handshake.advance(&[], &mut scratch)? {
             HandshakeProgress::Done(tls, purpose) => return Ok((tls.into_stream(), purpose)),
-            HandshakeProgress::Waits(Interest::Read) => PollFlags::POLLIN,
+            HandshakeProgress::Waits(Interest::Read | Interest::Nothing) => PollFlags::POLLIN,
             HandshakeProgress::Waits(Interest::Write) => PollFlags::POLLOUT,
         };
         let mut watched = [PollFd::new(socket.as_fd(), flags)];

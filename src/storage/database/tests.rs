@@ -67,7 +67,7 @@ fn committed_data_is_there_after_the_next_opening() {
         origin: new.origin,
         versions: b"v1".to_vec(),
         rows: vec![(id(2), b"two, anew".to_vec()), (id(3), vec![3; 100_000])],
-        blobs: vec![[9; 20]],
+        blobs: vec![([9; 20], 1 << 20)],
         restored: false,
     };
     let before = fs::read(&path).unwrap();

@@ -3,21 +3,20 @@
 //! In scope: attempts that are under way. Each of them may still fail. For one user at one address,
 //! the number of attempts at the same time is limited to the number of failures that are still
 //! allowed without a wait. So parallel attempts allow no more guesses than attempts one after the
-//! other. For one address only a few attempts are admitted at a time, so that no address fills the
-//! queue of the hashing threads. Attempts above a limit wait for their turn. Out of scope: counting
-//! failures (`throttle`), and checking passwords (`passwords`).
+//! other. Attempts above the limit wait until others end. Each of these runs already, so that is a
+//! short time. Out of scope: whose turn it is (`password_turns`), counting failures (`throttle`), and
+//! checking passwords (`passwords`).
 
+use super::known_addresses::KnownAddresses;
 use super::throttle::Throttle;
 use crate::base::AddressPrefix;
 use crate::system::{lock, recover};
+use crate::tracker::registry::RowId;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// The maximum number of attempts under way from one address. A tracker hashes one password on each
-/// core at a time, so only a tracker with more cores than this could hash more from that address.
-const MAX_PER_ADDRESS: u32 = 8;
 /// The maximum time to wait for admission.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
@@ -26,7 +25,7 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 pub(super) enum AttemptRefused {
     /// Too many attempts have failed. The next one is possible after this time.
     TooManyFailures(Duration),
-    /// Other attempts from the same address take too long.
+    /// Other attempts of the same user at the same address take too long.
     Busy,
 }
 
@@ -45,16 +44,14 @@ struct AttemptCounts {
     throttle: Throttle,
     /// The number of attempts under way for each user at each address.
     by_pair: HashMap<(String, AddressPrefix), u32>,
-    /// The number of attempts under way from each address.
-    by_address: HashMap<AddressPrefix, u32>,
+    known: KnownAddresses,
 }
 
 /// An attempt that was admitted. It is under way until this value is dropped.
 #[derive(Debug)]
 pub(super) struct PasswordAttempt<'a> {
     attempts: &'a PasswordAttempts,
-    /// The user whose password is tried; `None` for an account that is being created.
-    user: Option<String>,
+    user: String,
     from: IpAddr,
 }
 
@@ -72,34 +69,41 @@ impl PasswordAttempts {
         }
     }
 
-    /// Begins an attempt on the password of `user`. `user` is `None` for an account that is being
-    /// created. Waits up to 10 s while too many other attempts from the same address are under
-    /// way.
+    /// Whether one of these accounts was logged in at this address before.
+    pub(super) fn is_known(&self, accounts: &[RowId], from: IpAddr) -> bool {
+        let address = AddressPrefix::of(from);
+        self.state().known.contains(accounts, address)
+    }
+
+    /// Records that an account was logged in at this address.
+    pub(super) fn add_known(&self, account: RowId, from: IpAddr) {
+        self.state().known.add(account, AddressPrefix::of(from));
+    }
+
+    /// Begins an attempt on the password of `user`, who is one of `accounts`. Waits up to 10 s while
+    /// too many other attempts for this user from the same address are under way.
     ///
     /// # Errors
     /// See [`AttemptRefused`]. A refused attempt does not count as a failure.
     pub(super) fn begin(
         &self,
-        user: Option<&str>,
+        user: &str,
+        accounts: &[RowId],
         from: IpAddr,
     ) -> Result<PasswordAttempt<'_>, AttemptRefused> {
-        let prefix = AddressPrefix::of(from);
-        let pair = user.map(|user| (Throttle::key_name(user), prefix));
+        let address = AddressPrefix::of(from);
+        let pair = (Throttle::key_name(user), address);
         let start = Instant::now();
         let mut state = self.state();
         loop {
-            let allowed = match user {
-                Some(user) => state
-                    .throttle
-                    .remaining_failures(user, from, self.epoch.elapsed()),
-                None => Ok(u32::MAX),
-            };
-            let allowed = allowed.map_err(AttemptRefused::TooManyFailures)?;
-            let of_pair = pair.as_ref().and_then(|pair| state.by_pair.get(pair));
-            let of_address = state.by_address.get(&prefix);
-            if of_pair.is_none_or(|under_way| *under_way < allowed)
-                && of_address.is_none_or(|under_way| *under_way < MAX_PER_ADDRESS)
-            {
+            let is_known = state.known.contains(accounts, address);
+            let now = self.epoch.elapsed();
+            let allowed = state
+                .throttle
+                .remaining_failures(user, from, is_known, now)
+                .map_err(AttemptRefused::TooManyFailures)?;
+            let under_way = state.by_pair.get(&pair);
+            if under_way.is_none_or(|under_way| *under_way < allowed) {
                 break;
             }
             let remaining = self.max_wait.checked_sub(start.elapsed());
@@ -109,13 +113,10 @@ impl PasswordAttempts {
             let waited = self.attempt_ended.wait_timeout(state, remaining);
             state = recover(waited).0;
         }
-        if let Some(pair) = pair {
-            *state.by_pair.entry(pair).or_default() += 1;
-        }
-        *state.by_address.entry(prefix).or_default() += 1;
+        *state.by_pair.entry(pair).or_default() += 1;
         Ok(PasswordAttempt {
             attempts: self,
-            user: user.map(str::to_owned),
+            user: user.to_owned(),
             from,
         })
     }
@@ -129,35 +130,22 @@ impl PasswordAttempt<'_> {
     /// Records that the password was wrong or the user does not exist.
     pub(super) fn record_failure(&self) {
         let now = self.attempts.epoch.elapsed();
-        if let Some(user) = &self.user {
-            self.attempts
-                .state()
-                .throttle
-                .record_failure(user, self.from, now);
-        }
+        let mut state = self.attempts.state();
+        state.throttle.record_failure(&self.user, self.from, now);
     }
 
-    /// Records that the password was right.
-    pub(super) fn record_success(&self) {
-        let now = self.attempts.epoch.elapsed();
-        if let Some(user) = &self.user {
-            self.attempts
-                .state()
-                .throttle
-                .record_success(user, self.from, now);
-        }
+    /// Records that the password of `account` was right.
+    pub(super) fn record_success(&self, account: RowId) {
+        let mut state = self.attempts.state();
+        state.throttle.record_success(&self.user, self.from);
+        state.known.add(account, AddressPrefix::of(self.from));
     }
 }
 
 impl Drop for PasswordAttempt<'_> {
     fn drop(&mut self) {
-        let prefix = AddressPrefix::of(self.from);
-        let mut state = self.attempts.state();
-        if let Some(user) = &self.user {
-            decrement(&mut state.by_pair, &(Throttle::key_name(user), prefix));
-        }
-        decrement(&mut state.by_address, &prefix);
-        drop(state);
+        let pair = (Throttle::key_name(&self.user), AddressPrefix::of(self.from));
+        decrement(&mut self.attempts.state().by_pair, &pair);
         self.attempts.attempt_ended.notify_all();
     }
 }
@@ -178,6 +166,7 @@ mod tests {
     use std::thread;
 
     const NO_WAIT: Duration = Duration::ZERO;
+    const NIK: RowId = RowId([1; 16]);
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -189,7 +178,7 @@ mod tests {
         user: &str,
         from: &str,
     ) -> Vec<PasswordAttempt<'a>> {
-        let begin = |_| attempts.begin(Some(user), ip(from)).unwrap();
+        let begin = |_| attempts.begin(user, &[], ip(from)).unwrap();
         (0..count).map(begin).collect()
     }
 
@@ -197,7 +186,7 @@ mod tests {
     fn parallel_attempts_are_limited_to_the_number_of_failures_still_allowed() {
         let attempts = PasswordAttempts::with_max_wait(NO_WAIT);
         let first = begin_attempts(&attempts, 5, "nik", "10.0.0.1");
-        let more = |user| attempts.begin(Some(user), ip("10.0.0.1")).map(drop);
+        let more = |user| attempts.begin(user, &[], ip("10.0.0.1")).map(drop);
         assert_eq!(more("nik"), Err(AttemptRefused::Busy));
         assert_eq!(more("mayank"), Ok(()), "another user");
         first.iter().for_each(PasswordAttempt::record_failure);
@@ -215,32 +204,12 @@ mod tests {
             .iter()
             .for_each(PasswordAttempt::record_failure);
         let under_way = begin_attempts(&attempts, 2, "nik", "10.0.0.1");
-        let more = || attempts.begin(Some("nik"), ip("10.0.0.1")).map(drop);
+        let more = || attempts.begin("nik", &[], ip("10.0.0.1")).map(drop);
         assert_eq!(more(), Err(AttemptRefused::Busy));
-        under_way[0].record_success();
+        under_way[0].record_success(NIK);
         assert_eq!(more(), Ok(()), "a success clears the failures");
-    }
-
-    #[test]
-    fn an_address_has_a_limited_number_of_attempts_under_way() {
-        let attempts = PasswordAttempts::with_max_wait(NO_WAIT);
-        let users: Vec<String> = (0..MAX_PER_ADDRESS).map(|user| user.to_string()).collect();
-        let begin = |user: Option<&str>, from| attempts.begin(user, ip(from));
-        let admitted: Vec<PasswordAttempt<'_>> = users
-            .iter()
-            .map(|user| begin(Some(user), "2001:db8::1").unwrap())
-            .collect();
-        for user in [None, Some("more")] {
-            assert_eq!(
-                begin(user, "2001:db8::2").map(drop),
-                Err(AttemptRefused::Busy)
-            );
-            assert_eq!(begin(user, "2001:db8:0:1::1").map(drop), Ok(()));
-        }
-        drop(admitted);
-        assert_eq!(begin(None, "2001:db8::2").map(drop), Ok(()));
-        let state = attempts.state();
-        assert!(state.by_pair.is_empty() && state.by_address.is_empty());
+        assert!(attempts.is_known(&[NIK], ip("::ffff:10.0.0.1")));
+        assert!(!attempts.is_known(&[NIK], ip("10.0.0.2")));
     }
 
     #[test]
@@ -248,10 +217,10 @@ mod tests {
         let attempts = PasswordAttempts::new();
         let admitted = begin_attempts(&attempts, 5, "nik", "10.0.0.1");
         thread::scope(|scope| {
-            let sixth = scope.spawn(|| attempts.begin(Some("nik"), ip("10.0.0.1")).map(drop));
+            let sixth = scope.spawn(|| attempts.begin("nik", &[], ip("10.0.0.1")).map(drop));
             let (right, wrong) = admitted.split_first().unwrap();
             wrong.iter().for_each(PasswordAttempt::record_failure);
-            right.record_success();
+            right.record_success(NIK);
             drop(admitted);
             assert_eq!(sixth.join().unwrap(), Ok(()));
         });

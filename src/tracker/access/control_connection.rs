@@ -9,9 +9,11 @@
 //! next request. While it waits for a request it keeps no buffer, and sends hints if the peer has
 //! asked for them.
 
-use super::refused;
 use super::registrar::Registrar;
-use super::{Waiting, Watch};
+use super::{
+    Decision, HashingError, MAX_TURN_WAIT, PasswordTurn, Requester, Waiting, Watch,
+    from_hashing_error, refused,
+};
 use crate::base::AddressPrefix;
 use crate::net::{
     ConnectionHandle, Full, Holder, Interest, Lane, Next, NonblockingTls, Received, Session, Turn,
@@ -23,7 +25,7 @@ use crate::wire::access::{
     AccessErrorKind, AccessRefusal, AccessReplyMessage, AccessRequest, AccessRequestMessage,
     MAX_FIRST_FRAME, MAX_FRAME, PROTOCOL, SAME_VERSION,
 };
-use crate::wire::control::{ControlError, TextLine};
+use crate::wire::control::ControlError;
 use crate::wire::frame::{self, FrameError};
 use std::io;
 use std::net::SocketAddr;
@@ -51,6 +53,8 @@ pub(in crate::tracker) struct ControlSession {
     arrived: Vec<u8>,
     /// A request that waits for its turn.
     request: Option<AccessRequestMessage>,
+    /// The turn of that request, if it has a password.
+    turn: Option<PasswordTurn>,
     /// Whether the peer has shown a valid token.
     has_login: bool,
     /// The hints for the peer, if it has asked for them.
@@ -98,6 +102,7 @@ impl ControlSession {
             handle,
             arrived: Vec::new(),
             request: None,
+            turn: None,
             has_login: false,
             watch: None,
             stage: Stage::Idle,
@@ -122,8 +127,9 @@ impl ControlSession {
             };
             match request {
                 Some(request) if turn.lane != Lane::Patient && can_block(&request.ask) => {
-                    self.request = Some(request);
-                    return Ok(Next::Move(Lane::Patient));
+                    if let Some(next) = self.hand_over(request, turn.scratch)? {
+                        return Ok(next);
+                    }
                 }
                 Some(request) => {
                     if self.answer(request, turn.scratch)?.is_none() {
@@ -147,6 +153,46 @@ impl ControlSession {
             }
         }
         Ok(Next::Move(Lane::Worker))
+    }
+
+    /// Hands a request that may block over to a thread that may wait. A request with a password
+    /// first waits for its turn, without a thread. Returns `None` if a refusal was sent instead.
+    fn hand_over(
+        &mut self,
+        request: AccessRequestMessage,
+        scratch: &mut [u8],
+    ) -> Result<Option<Next>, ControlConnectionError> {
+        if request.ask.has_password() {
+            let is_new = self.turn.is_none();
+            if !is_new && self.has_ended(scratch) {
+                return Ok(Some(Next::End));
+            }
+            let (registrar, from, handle) = (&self.registrar, self.from.ip(), &self.handle);
+            let line_up = || registrar.line_up(&request, from, handle.clone());
+            let decision = self.turn.get_or_insert_with(line_up).decision();
+            if is_new {
+                self.until = Instant::now() + MAX_TURN_WAIT;
+            }
+            match decision {
+                Some(Decision::Admitted) => {}
+                None if Instant::now() < self.until => {
+                    self.request = Some(request);
+                    return Ok(Some(Next::Wait(Wait {
+                        interest: Interest::Nothing,
+                        until: self.until,
+                        lane: Lane::Worker,
+                    })));
+                }
+                None | Some(Decision::Refused) => {
+                    self.turn = None;
+                    let refusal = from_hashing_error(HashingError::Busy);
+                    let reply = refusal_of(request.id, refusal).encode();
+                    return self.reply(&reply, Stage::Reply).map(|()| None);
+                }
+            }
+        }
+        self.request = Some(request);
+        Ok(Some(Next::Move(Lane::Patient)))
     }
 
     fn on_bytes(&mut self) {
@@ -190,7 +236,9 @@ impl ControlSession {
         scratch: &mut [u8],
     ) -> Result<Option<()>, ControlConnectionError> {
         if !self.has_login
-            && let Some(account) = self.registrar.account_of(request.token.as_ref())
+            && let Some(account) = self
+                .registrar
+                .account_of(request.token.as_ref(), self.from.ip())
         {
             if let Err(full) = self.handle.authenticate(Holder::Account(account.0)) {
                 let source = AddressPrefix::of(self.from.ip());
@@ -220,8 +268,13 @@ impl ControlSession {
                 self.watch = Some(watch);
             }
         }
-        let (from, watch) = (self.from.ip(), self.watch.as_ref());
-        let reply = self.registrar.answer(request, from, watch).encode();
+        let requester = Requester {
+            from: self.from.ip(),
+            turn: self.turn.as_ref(),
+        };
+        let watch = self.watch.as_ref();
+        let reply = self.registrar.answer(request, requester, watch).encode();
+        self.turn = None;
         self.reply(&reply, Stage::Reply).map(Some)
     }
 
@@ -326,14 +379,20 @@ fn can_block(ask: &AccessRequest) -> bool {
 
 /// The reply to a request with a valid token, if there is no place for its connection.
 fn full_reply(id: u32, full: Full) -> AccessReplyMessage {
+    let refusal = AccessRefusal {
+        retry_seconds: Some(full.retry_seconds),
+        ..refused(AccessErrorKind::Full, full)
+    };
+    refusal_of(id, refusal)
+}
+
+/// The reply that refuses the request with this id.
+fn refusal_of(id: u32, refusal: AccessRefusal) -> AccessReplyMessage {
     AccessReplyMessage {
         id,
         renewed: None,
         only_here: false,
-        result: Err(AccessRefusal {
-            retry_seconds: Some(full.retry_seconds),
-            ..refused(AccessErrorKind::Full, full)
-        }),
+        result: Err(refusal),
     }
 }
 
@@ -354,15 +413,5 @@ fn bad_request_reply(body: &[u8], error: &ControlError) -> Vec<u8> {
         }
         error => (PROTOCOL, format!("this is not a request: {error}")),
     };
-    let reply = AccessReplyMessage {
-        id: 0,
-        renewed: None,
-        only_here: false,
-        result: Err(AccessRefusal {
-            kind: AccessErrorKind::BadRequest,
-            message: TextLine::new(&message),
-            retry_seconds: None,
-        }),
-    };
-    reply.encode_for(theirs)
+    refusal_of(0, refused(AccessErrorKind::BadRequest, message)).encode_for(theirs)
 }

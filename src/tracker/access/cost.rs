@@ -1,14 +1,14 @@
 //! Measures the processor time of an announce in groups of few and of many members: the time to
 //! decode and answer the request, and to encode the reply. `benches/README.md` has figures.
 
-use super::{AccessSettings, Login, Registrar, Registration};
+use super::{AccessSettings, Login, Registrar, Registration, Requester};
 use crate::certificate::Authority;
 use crate::storage::{Batch, Database};
 use crate::system::since_1970;
 use crate::torrent::{FileName, InfoHash};
 use crate::tracker::registry::{
-    GroupKey, Label, NewAccount, NewGroup, NewShare, Origin, PasswordHash, Refusal, Registry,
-    RowId, Update,
+    AccountQuotas, GroupKey, Label, NewAccount, NewGroup, NewShare, Origin, PasswordHash, Refusal,
+    Registry, RowId, Update,
 };
 use crate::tracker::store::{RegistryStore, StoreOptions};
 use crate::wire::PeerId;
@@ -58,6 +58,8 @@ impl Tracker {
             registration: Registration::Open,
             announce_interval: Duration::from_secs(600),
             certificate_lifetime: Duration::from_secs(24 * 3600),
+            new_accounts: 1,
+            quotas: AccountQuotas::default(),
         };
         let authority = Authority::generate("cluster").unwrap();
         let registrar = Registrar::start(store, &authority, settings).unwrap();
@@ -103,7 +105,8 @@ impl Tracker {
         let request = AccessRequestMessage::decode(request).unwrap();
         let [_, a, b, c] = member.to_be_bytes();
         let from = IpAddr::from([10, a, b, c]);
-        self.registrar.answer(request, from, None).encode()
+        let requester = Requester { from, turn: None };
+        self.registrar.answer(request, requester, None).encode()
     }
 
     /// The median processor time to answer an announce to the first `swarms` swarms, the length of

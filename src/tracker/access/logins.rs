@@ -2,15 +2,17 @@
 
 use super::{
     AttemptRefused, HashingError, IdempotencyKey, IdempotentWrites, Login, PasswordAttempt,
-    PasswordAttempts, PasswordHasher, RequestContext, TokenError, TokenKey, account_label,
-    check_new_password, from_hashing_error, from_refusal, no_randomness, refused,
+    PasswordAttempts, PasswordHasher, PasswordTurn, PasswordTurns, RequestContext, Requester,
+    TokenError, TokenKey, account_label, check_new_password, from_hashing_error, from_refusal,
+    no_randomness, refused,
 };
 use crate::base::AddressPrefix;
 use crate::certificate::Authority;
+use crate::net::ConnectionHandle;
 use crate::system::since_1970;
 use crate::tracker::registry::{Account, PasswordHash, Refusal, Registry, RowId, Stamp, UserName};
 use crate::tracker::store::RegistryStore;
-use crate::wire::access::{AccessAnswer, AccessErrorKind, AccessRefusal, Token};
+use crate::wire::access::{AccessAnswer, AccessErrorKind, AccessRefusal, AccessRequest, Token};
 use crate::wire::control::TextLine;
 use crate::wire::name::Label;
 use crate::wire::password::Password;
@@ -26,6 +28,7 @@ pub(super) struct Logins {
     passwords: PasswordHasher,
     tokens: TokenKey,
     attempts: PasswordAttempts,
+    turns: Arc<PasswordTurns>,
     random: SystemRandom,
 }
 
@@ -40,6 +43,7 @@ impl Logins {
             passwords: PasswordHasher::start()?,
             tokens: TokenKey::of(cluster),
             attempts: PasswordAttempts::new(),
+            turns: Arc::new(PasswordTurns::new()),
             random: SystemRandom::new(),
         })
     }
@@ -47,6 +51,38 @@ impl Logins {
     /// Ends the threads for hashing. Log-ins are refused afterwards.
     pub(super) fn stop(&self) {
         self.passwords.stop();
+        self.turns.admit_all();
+    }
+
+    /// A place in the line of those whose password is to be checked. `handle` is woken when its turn
+    /// comes.
+    pub(super) fn line_up(
+        &self,
+        token: Option<&Token>,
+        ask: &AccessRequest,
+        from: IpAddr,
+        handle: ConnectionHandle,
+    ) -> PasswordTurn {
+        let accounts = match ask {
+            AccessRequest::Login { user, .. } => self.ids_of_candidates(user),
+            _ => {
+                let login = token.and_then(|token| self.read_token(token).ok());
+                login.iter().map(|login| login.account).collect()
+            }
+        };
+        let is_known = self.attempts.is_known(&accounts, from);
+        self.turns
+            .line_up(AddressPrefix::of(from), is_known, handle)
+    }
+
+    /// Records that a valid token of this account came from this address.
+    pub(super) fn add_known_address(&self, account: RowId, from: IpAddr) {
+        self.attempts.add_known(account, from);
+    }
+
+    fn ids_of_candidates(&self, user: &Label) -> Vec<RowId> {
+        let candidates = self.store.read(|registry| login_candidates(registry, user));
+        candidates.into_iter().map(|account| account.id).collect()
     }
 
     /// The login in a token, if this cluster signed the token and it has not expired.
@@ -66,10 +102,12 @@ impl Logins {
         &self,
         user: &Label,
         password: &Password,
-        from: IpAddr,
+        requester: Requester<'_>,
     ) -> Result<AccessAnswer, AccessRefusal> {
-        let attempt = self.begin_attempt(Some(user), from)?;
+        let from = requester.from;
         let accounts: Vec<Account> = self.store.read(|registry| login_candidates(registry, user));
+        let ids: Vec<RowId> = accounts.iter().map(|account| account.id).collect();
+        let attempt = self.begin_attempt(user, &ids, from)?;
         // One hash is computed for an unknown name too, so that the reply takes as long as for a
         // wrong password.
         let mut found = None;
@@ -82,6 +120,7 @@ impl Logins {
                 break;
             }
         }
+        requester.end_turn();
         let Some(account) = found else {
             attempt.record_failure();
             let source = AddressPrefix::of(from);
@@ -91,7 +130,7 @@ impl Logins {
                 "no user of that name has that password; check both",
             ));
         };
-        attempt.record_success();
+        attempt.record_success(account.id);
         let source = AddressPrefix::of(from);
         log::info!(source:%; "{user} at {from} logs in");
         self.begin_login(account.id, account.credential())
@@ -109,7 +148,7 @@ impl Logins {
         let id = context.login.account;
         let account = self.account(id)?;
         let label = account_label(&self.store, id)?;
-        let attempt = self.begin_attempt(Some(&label), context.from)?;
+        let attempt = self.begin_attempt(&label, &[id], context.from)?;
         if !self.verify(old, Some(&account.password.value))? {
             attempt.record_failure();
             return Err(refused(
@@ -118,6 +157,7 @@ impl Logins {
             ));
         }
         let hash = self.hash(new)?;
+        context.requester.end_turn();
         writes.write(context, key, "changes the password", |registry, now| {
             registry.change_password(id, hash, now)
         })?;
@@ -133,7 +173,7 @@ impl Logins {
         from: IpAddr,
     ) -> Result<AccessAnswer, AccessRefusal> {
         let account = self.account(id)?;
-        let attempt = self.begin_attempt(Some(&account_label(&self.store, id)?), from)?;
+        let attempt = self.begin_attempt(&account_label(&self.store, id)?, &[id], from)?;
         if !self.verify(new, Some(&account.password.value))? {
             attempt.record_failure();
             return Err(from_refusal(Refusal::LoginEnded));
@@ -168,14 +208,14 @@ impl Logins {
         Ok(AccessAnswer::LoggedIn { token, user, note })
     }
 
-    /// Begins an attempt on the password of `user`. `user` is `None` for an account that is being
-    /// created.
-    pub(super) fn begin_attempt(
+    /// Begins an attempt on the password of `user`, who is one of `accounts`.
+    fn begin_attempt(
         &self,
-        user: Option<&Label>,
+        user: &Label,
+        accounts: &[RowId],
         from: IpAddr,
     ) -> Result<PasswordAttempt<'_>, AccessRefusal> {
-        let attempt = self.attempts.begin(user.map(Label::name), from);
+        let attempt = self.attempts.begin(user.name(), accounts, from);
         attempt.map_err(|reason| match reason {
             AttemptRefused::TooManyFailures(wait) => {
                 let seconds = wait.as_secs().max(1);

@@ -5,6 +5,7 @@
 //! the rules of accounts and groups ([`registry`](super::registry)), and their storage
 //! ([`store`](super::store)).
 
+mod attempt_queue;
 mod attempts;
 mod changed_shares;
 mod code;
@@ -16,9 +17,13 @@ mod hints;
 mod idempotency;
 mod idempotent_writes;
 mod info_cache;
+mod known_addresses;
 mod lists;
 mod logins;
+mod network_table;
+mod new_accounts;
 mod operator;
+mod password_turns;
 mod passwords;
 mod phc;
 mod port_checks;
@@ -42,15 +47,17 @@ use idempotency::{IdempotencyKey, RECEIPT_LIFETIME};
 use idempotent_writes::{IdempotentWrites, once};
 use info_cache::{InfoCache, InfoPartError};
 use logins::Logins;
+use new_accounts::NewAccounts;
 pub use operator::{OperatorAccess, RegistryCounts};
+use password_turns::{Decision, MAX_TURN_WAIT, PasswordTurn, PasswordTurns};
 use passwords::{HashingError, PasswordHasher};
 use port_checks::PortChecks;
 use refusals::{
     check_new_password, from_hashing_error, from_refusal, from_write_error, no_randomness, refused,
 };
 pub(super) use registrar::Registrar;
-use request_context::{CompletedRequest, RequestContext};
-pub use settings::{AccessSettings, Registration};
+use request_context::{CompletedRequest, RequestContext, Requester};
+pub use settings::{AccessSettings, DEFAULT_NEW_ACCOUNTS, Registration};
 use shares::GroupShares;
 use token::{Login, TOKEN_LIFETIME, TokenError, TokenKey};
 use uploads::{InfoUploads, UploadError};

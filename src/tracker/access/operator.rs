@@ -8,7 +8,7 @@ use super::{
     from_write_error, no_randomness,
 };
 use crate::tracker::registry::{
-    Cursor, GroupView, Label, NewAccount, Page, Refusal, Registry, RowId, Update, UserName,
+    Cursor, GroupView, Label, NewAccount, Page, Refusal, Registry, RowId, Update, Usage, UserName,
 };
 use crate::tracker::replication::ClusterStatus;
 use crate::tracker::store::{Durability, RegistryStore};
@@ -67,6 +67,21 @@ impl OperatorAccess {
                 None => return all,
             }
         }
+    }
+
+    /// What each account uses that uses anything: first those with the most metadata.
+    pub fn usage(&self) -> Vec<(Label, Usage)> {
+        let mut all: Vec<(Label, Usage)> = self.store.read(|registry| {
+            let usage = registry.usage();
+            usage
+                .filter_map(|(account, usage)| Some((registry.account_label(account)?, usage)))
+                .collect()
+        });
+        all.sort_by_cached_key(|(user, usage)| {
+            let most = (usage.metadata_bytes, usage.shares, usage.groups);
+            (std::cmp::Reverse(most), user.to_string())
+        });
+        all
     }
 
     /// The state of this tracker and of its replication with the others.

@@ -9,16 +9,16 @@ use super::lists;
 use super::views::{self, PAGE_LENGTH, log_name};
 use super::{
     AccessSettings, ChangedShares, CompletedRequest, GroupShares, Hints, IdempotencyKey,
-    IdempotentWrites, InviteCode, Logins, OperatorAccess, PortChecks, Registration, RequestContext,
-    TOKEN_LIFETIME, Watch, check_new_password, from_refusal, from_write_error, no_randomness, once,
-    refused,
+    IdempotentWrites, InviteCode, Logins, NewAccounts, OperatorAccess, PasswordTurn, PortChecks,
+    Registration, RequestContext, Requester, TOKEN_LIFETIME, Watch, check_new_password,
+    from_refusal, from_write_error, no_randomness, once, refused,
 };
 use crate::base::AddressPrefix;
 use crate::certificate::{Authority, GroupAuthority};
 use crate::net::ConnectionHandle;
 use crate::system::since_1970;
 use crate::tracker::registry::{
-    Cursor, GroupKey, IfLastMember, NewAccount, NewGroup, Refusal, Registry, RowId,
+    AccountQuotas, Cursor, GroupKey, IfLastMember, NewAccount, NewGroup, Refusal, Registry, RowId,
 };
 use crate::tracker::store::{Durability, RegistryStore};
 use crate::wire::access::{
@@ -44,6 +44,8 @@ pub(in crate::tracker) struct Registrar {
     port_checks: PortChecks,
     hints: Arc<Hints>,
     registration: Registration,
+    new_accounts: NewAccounts,
+    quotas: AccountQuotas,
 }
 
 impl Registrar {
@@ -61,6 +63,8 @@ impl Registrar {
             registration,
             announce_interval,
             certificate_lifetime,
+            new_accounts,
+            quotas,
         } = settings;
         let logins = Arc::new(Logins::start(Arc::clone(&store), cluster)?);
         let hints = Arc::new(Hints::new(Arc::clone(&store), Arc::clone(&logins)));
@@ -74,10 +78,13 @@ impl Registrar {
                 Arc::clone(&hints),
                 announce_interval,
                 certificate_lifetime,
+                quotas,
             ),
             hints,
             port_checks: PortChecks::default(),
             registration,
+            new_accounts: NewAccounts::new(new_accounts),
+            quotas,
             store,
         })
     }
@@ -122,14 +129,15 @@ impl Registrar {
         is_new.then(|| self.hints.watch(login, handle.clone()))
     }
 
-    /// Answers one request. `from` is the address of the peer. `watch` is the watch of the
-    /// connection, if there is one.
+    /// Answers one request. If it has a password, the requester's turn has come. `watch` is the
+    /// watch of the connection, if there is one.
     pub(super) fn answer(
         &self,
         request: AccessRequestMessage,
-        from: IpAddr,
+        requester: Requester<'_>,
         watch: Option<&Watch>,
     ) -> AccessReplyMessage {
+        let from = requester.from;
         let AccessRequestMessage { id, token, ask, .. } = request;
         let kind = ask.kind();
         let (mut renewed, mut only_here) = (None, false);
@@ -137,7 +145,7 @@ impl Registrar {
             ask,
             AccessRequest::Announce(_) | AccessRequest::Cluster | AccessRequest::CheckPort { .. }
         );
-        let mut result = self.dispatch(token, ask, from, watch).map(|done| {
+        let mut result = self.dispatch(token, ask, requester, watch).map(|done| {
             (renewed, only_here) = (done.renewed, done.durability == Durability::OnlyHere);
             done.answer
         });
@@ -171,9 +179,10 @@ impl Registrar {
         &self,
         token: Option<Token>,
         ask: AccessRequest,
-        from: IpAddr,
+        requester: Requester<'_>,
         watch: Option<&Watch>,
     ) -> Result<CompletedRequest, AccessRefusal> {
+        let from = requester.from;
         match ask {
             AccessRequest::Cluster => {
                 return Ok(AccessAnswer::Cluster(views::cluster(&self.store.status())).into());
@@ -195,7 +204,7 @@ impl Registrar {
                 let what = || format!("user {user} was created from {from}");
                 let durability = once(
                     || self.writes.confirm_previous(&key, what),
-                    || self.create_user(&key, user.clone(), &password, invite.as_ref(), from),
+                    || self.create_user(&key, user.clone(), &password, invite.as_ref(), requester),
                 )?;
                 CompletedRequest {
                     durability,
@@ -203,9 +212,9 @@ impl Registrar {
                 }
             }
             AccessRequest::Login { user, password } => {
-                self.logins.log_in(&user, &password, from)?.into()
+                self.logins.log_in(&user, &password, requester)?.into()
             }
-            ask => self.dispatch_with_login(token, ask, from, watch)?,
+            ask => self.dispatch_with_login(token, ask, requester, watch)?,
         })
     }
 
@@ -224,7 +233,7 @@ impl Registrar {
         &self,
         token: Option<Token>,
         ask: AccessRequest,
-        from: IpAddr,
+        requester: Requester<'_>,
         watch: Option<&Watch>,
     ) -> Result<CompletedRequest, AccessRefusal> {
         let token = token.ok_or_else(|| {
@@ -235,7 +244,7 @@ impl Registrar {
         })?;
         let login = self.logins.read_token(&token);
         let login = login.map_err(|error| refused(AccessErrorKind::SessionEnded, error))?;
-        let context = RequestContext::new(&login, &token, from);
+        let context = RequestContext::new(&login, &token, requester);
         let Some(write) = ask.write_id() else {
             return self.complete(&context, false, || self.answer_read(&context, ask, watch));
         };
@@ -276,11 +285,24 @@ impl Registrar {
         })
     }
 
-    /// The account of a token that is valid, and whose login has not ended.
-    pub(super) fn account_of(&self, token: Option<&Token>) -> Option<RowId> {
+    /// The account of a token that is valid, and whose login has not ended. Records that the account
+    /// was logged in at the address `from`.
+    pub(super) fn account_of(&self, token: Option<&Token>, from: IpAddr) -> Option<RowId> {
         let login = self.logins.read_token(token?).ok()?;
         self.logins.check_login(&login).ok()?;
+        self.logins.add_known_address(login.account, from);
         Some(login.account)
+    }
+
+    /// See [`Logins::line_up`].
+    pub(super) fn line_up(
+        &self,
+        request: &AccessRequestMessage,
+        from: IpAddr,
+        handle: ConnectionHandle,
+    ) -> PasswordTurn {
+        let token = request.token.as_ref();
+        self.logins.line_up(token, &request.ask, from, handle)
     }
 
     fn answer_write(
@@ -427,6 +449,7 @@ impl Registrar {
         };
         let account = context.login.account;
         self.writes.write(context, key, &what, |registry, now| {
+            registry.check_group_quota(account, &self.quotas)?;
             registry.create_group(account, new, now)
         })
     }
@@ -437,7 +460,7 @@ impl Registrar {
         name: UserName,
         password: &Password,
         invite: Option<&ShortText>,
-        from: IpAddr,
+        requester: Requester<'_>,
     ) -> Result<Durability, AccessRefusal> {
         let code = match (invite, self.registration) {
             (None, Registration::Closed) => {
@@ -464,18 +487,43 @@ impl Registrar {
             }
             registry.check_user_name(&name).map_err(from_refusal)
         })?;
-        let _attempt = self.logins.begin_attempt(None, from)?;
-        let what = format!("user {name} is created from {from}");
+        let is_counted = code.is_none();
+        if is_counted {
+            let counted = self.new_accounts.count(requester.from);
+            counted.map_err(|error| refused(AccessErrorKind::Quota, error))?;
+        }
+        let created = self.hash_and_create_user(key, name, password, code, requester);
+        if is_counted && created.is_err() {
+            self.new_accounts.uncount(requester.from);
+        }
+        created
+    }
+
+    fn hash_and_create_user(
+        &self,
+        key: &IdempotencyKey,
+        name: UserName,
+        password: &Password,
+        code: Option<InviteCode>,
+        requester: Requester<'_>,
+    ) -> Result<Durability, AccessRefusal> {
+        let what = format!("user {name} is created from {}", requester.from);
         let new = NewAccount {
             id: key.account(),
             name,
             password: self.logins.hash(password)?,
         };
-        self.writes
-            .write_once(key, from, &what, None, |registry, now| match code {
+        requester.end_turn();
+        self.writes.write_once(
+            key,
+            requester.from,
+            &what,
+            None,
+            |registry, now| match code {
                 None => registry.create_account(new, now),
                 Some(code) => registry.redeem_invite(code.hash(), new, now),
-            })
+            },
+        )
     }
 
     /// The answer to a repeated command, if its write was already made.

@@ -1,26 +1,47 @@
 //! The context of a request, and its result.
 
+use super::password_turns::PasswordTurn;
 use super::token::Login;
 use crate::tracker::store::Durability;
 use crate::wire::access::{AccessAnswer, Token};
 use std::cell::Cell;
 use std::net::IpAddr;
 
+/// Where a request came from, and when its password is checked.
+#[derive(Clone, Copy)]
+pub(super) struct Requester<'a> {
+    /// The address of the peer.
+    pub(super) from: IpAddr,
+    /// The turn to check a password, if the request has one.
+    pub(super) turn: Option<&'a PasswordTurn>,
+}
+
+impl Requester<'_> {
+    /// No password has to be checked any more for this request.
+    pub(super) fn end_turn(&self) {
+        if let Some(turn) = self.turn {
+            turn.end();
+        }
+    }
+}
+
 /// The context of a request: the login and token that it was sent with, and where it came from.
 pub(super) struct RequestContext<'a> {
     pub(super) login: &'a Login,
     pub(super) token: &'a Token,
     pub(super) from: IpAddr,
+    pub(super) requester: Requester<'a>,
     /// Whether the durability of some write of this request is [`Durability::OnlyHere`].
     only_here: Cell<bool>,
 }
 
 impl<'a> RequestContext<'a> {
-    pub(super) fn new(login: &'a Login, token: &'a Token, from: IpAddr) -> Self {
+    pub(super) fn new(login: &'a Login, token: &'a Token, requester: Requester<'a>) -> Self {
         Self {
             login,
             token,
-            from,
+            from: requester.from,
+            requester,
             only_here: Cell::new(false),
         }
     }

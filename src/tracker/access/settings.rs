@@ -1,6 +1,10 @@
 //! The settings of a tracker for its users.
 
+use crate::tracker::registry::AccountQuotas;
 use std::time::Duration;
+
+/// The default of [`AccessSettings::new_accounts`].
+pub const DEFAULT_NEW_ACCOUNTS: u32 = 1_000;
 
 /// Who may create an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,4 +27,8 @@ pub struct AccessSettings {
     pub announce_interval: Duration,
     /// How long the certificate of a member is valid.
     pub certificate_lifetime: Duration,
+    /// The most new accounts of one address within a day, without invite codes.
+    pub new_accounts: u32,
+    /// The most that one account may use.
+    pub quotas: AccountQuotas,
 }

@@ -14,7 +14,7 @@ use crate::system::since_1970;
 use crate::torrent::Info;
 use crate::tracker::announcing::AnswerFamilies;
 use crate::tracker::quotas::SwarmLimits;
-use crate::tracker::registry::{Label, NewShare, RowId, ShareCursor, ShareView};
+use crate::tracker::registry::{AccountQuotas, Label, NewShare, RowId, ShareCursor, ShareView};
 use crate::tracker::store::RegistryStore;
 use crate::tracker::swarms::{Announced, Swarms};
 use crate::wire::access::{
@@ -57,6 +57,7 @@ pub(super) struct GroupShares {
     shortest_interval: Duration,
     /// How long the certificate of a member is valid.
     certificate_lifetime: Duration,
+    quotas: AccountQuotas,
     epoch: Instant,
 }
 
@@ -66,6 +67,7 @@ impl GroupShares {
         hints: Arc<Hints>,
         announce_interval: Duration,
         certificate_lifetime: Duration,
+        quotas: AccountQuotas,
     ) -> Self {
         Self {
             writes: IdempotentWrites::new(Arc::clone(&store)),
@@ -76,6 +78,7 @@ impl GroupShares {
             hints,
             shortest_interval: announce_interval,
             certificate_lifetime,
+            quotas,
             epoch: Instant::now(),
             store,
         }
@@ -123,7 +126,7 @@ impl GroupShares {
         let whole = added.map_err(|error| {
             let kind = match &error {
                 UploadError::Busy => AccessErrorKind::Busy,
-                UploadError::Part(_) => AccessErrorKind::BadRequest,
+                UploadError::Short(_) | UploadError::Part(_) => AccessErrorKind::BadRequest,
             };
             refused(kind, error)
         })?;
@@ -158,7 +161,10 @@ impl GroupShares {
                     info_hash,
                     length: info.lengths().total(),
                 };
-                registry.publish(account, group, new, now)
+                let update = registry.publish(account, group, new, now)?;
+                let length = u64::try_from(info.raw().len()).unwrap_or(u64::MAX);
+                registry.check_share_quota(account, info_hash, length, &self.quotas)?;
+                Ok(update)
             })
     }
 

@@ -12,9 +12,13 @@
 //! user out.
 //!
 //! An address is an IPv4 address or the first 64 bits of an IPv6 address, because one machine can
-//! use all addresses of such a network. At most 10,000 entries of each kind are kept; the oldest
-//! ones are dropped first. Out of scope: attempts that are under way (`attempts`).
+//! use all addresses of such a network. At most 10,000 entries of each kind are kept. A count of an
+//! address gives way as `network_table` says, a count of a user if it is the lowest one. So failures
+//! at other addresses and for other names, however many, make no count that matters forgotten. Out
+//! of scope: attempts that are under way (`attempts`), and where users logged in before
+//! (`known_addresses`).
 
+use super::network_table::{Entry, HasNetwork, NetworkTable};
 use crate::base::AddressPrefix;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -33,23 +37,22 @@ const LONGEST_WAIT_PER_USER: Duration = Duration::from_secs(30);
 const FORGET_AFTER: Duration = Duration::from_secs(900);
 /// The maximum number of entries of each kind.
 const MAX_ENTRIES: usize = 10_000;
+/// Shortest time between two searches of a full table for counts that are over.
+const CLEANING_INTERVAL: Duration = Duration::from_secs(60);
 /// Number of characters of a user name that are used as a key: the first ones.
 const KEY_CHARACTERS: usize = 100;
 
-/// Failed and successful log-ins. Times are since any fixed moment.
+/// Failed log-ins. Times are since any fixed moment.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
     pairs: Counters<(String, AddressPrefix)>,
     addresses: Counters<AddressPrefix>,
-    users: Counters<String>,
-    /// Pairs that have logged in. They do not expire, but the oldest one is dropped when there are
-    /// more than [`MAX_ENTRIES`].
-    logged_in: Counters<(String, AddressPrefix)>,
+    users: UserCounters,
 }
 
 impl Throttle {
     /// How many more log-ins as `user` from `address` may fail before the next one must wait. The
-    /// result is at least 1.
+    /// result is at least 1. `is_known`: the user was logged in at this address before.
     ///
     /// # Errors
     /// The time until the next attempt is possible.
@@ -57,10 +60,11 @@ impl Throttle {
         &self,
         user: &str,
         address: IpAddr,
+        is_known: bool,
         now: Duration,
     ) -> Result<u32, Duration> {
-        self.check(user, address, now)?;
-        let failures = self.pairs.recent_count(&pair(user, address), now);
+        self.check(user, address, is_known, now)?;
+        let failures = recent_count(self.pairs.0.get(&pair(user, address)), now);
         Ok(FAILURES_BEFORE_WAIT.saturating_sub(failures).max(1))
     }
 
@@ -69,18 +73,22 @@ impl Throttle {
         user.chars().take(KEY_CHARACTERS).collect()
     }
 
-    fn check(&self, user: &str, address: IpAddr, now: Duration) -> Result<(), Duration> {
+    fn check(
+        &self,
+        user: &str,
+        address: IpAddr,
+        is_known: bool,
+        now: Duration,
+    ) -> Result<(), Duration> {
         let pair = pair(user, address);
-        let mut wait = self
-            .pairs
-            .remaining_wait(&pair, FAILURES_BEFORE_WAIT, LONGEST_WAIT, now);
-        if !self.logged_in.entries.contains_key(&pair) {
+        let of_pair = self.pairs.0.get(&pair);
+        let mut wait = remaining_wait(of_pair, FAILURES_BEFORE_WAIT, LONGEST_WAIT, now);
+        if !is_known {
             let (user, address) = &pair;
-            let by_address =
-                self.addresses
-                    .remaining_wait(address, FAILURES_BEFORE_WAIT, LONGEST_WAIT, now);
-            let by_user = self.users.remaining_wait(
-                user,
+            let of_address = self.addresses.0.get(address);
+            let by_address = remaining_wait(of_address, FAILURES_BEFORE_WAIT, LONGEST_WAIT, now);
+            let by_user = remaining_wait(
+                self.users.counters.get(user),
                 USER_FAILURES_BEFORE_WAIT,
                 LONGEST_WAIT_PER_USER,
                 now,
@@ -100,10 +108,8 @@ impl Throttle {
 
     /// Records a successful log-in. The failures of the pair are forgotten. Those of the address
     /// are kept, because a user at this address may be guessing the passwords of other users.
-    pub(super) fn record_success(&mut self, user: &str, address: IpAddr, now: Duration) {
-        let pair = pair(user, address);
-        self.pairs.forget(&pair);
-        self.logged_in.increment(pair, now);
+    pub(super) fn record_success(&mut self, user: &str, address: IpAddr) {
+        self.pairs.0.remove(&pair(user, address));
     }
 }
 
@@ -111,83 +117,89 @@ fn pair(user: &str, address: IpAddr) -> (String, AddressPrefix) {
     (Throttle::key_name(user), AddressPrefix::of(address))
 }
 
-/// A count for each key. At most [`MAX_ENTRIES`] counts are kept: the most recently changed ones.
+/// A count of failures, and the time of the last one.
+type Counter = Entry<u32>;
+
+/// A count for each key that comes from some address.
 #[derive(Debug)]
-struct Counters<K> {
-    entries: HashMap<K, Counter>,
-    by_age: BTreeSet<(Duration, K)>,
-}
+struct Counters<K>(NetworkTable<K, u32>);
 
-#[derive(Clone, Copy, Debug)]
-struct Counter {
-    count: u32,
-    changed_at: Duration,
-}
-
-impl<K> Default for Counters<K> {
+impl<K: Clone + Eq + Hash + Ord + HasNetwork> Default for Counters<K> {
     fn default() -> Self {
-        Self {
-            entries: HashMap::new(),
-            by_age: BTreeSet::new(),
+        Self(NetworkTable::new(MAX_ENTRIES))
+    }
+}
+
+impl<K: Clone + Eq + Hash + Ord + HasNetwork> Counters<K> {
+    fn increment(&mut self, key: K, now: Duration) {
+        let count = recent_count(self.0.get(&key), now);
+        self.0.set(key, count.saturating_add(1), now);
+    }
+}
+
+/// A count for each user. If there are too many, the lowest ones give way, of these the oldest.
+#[derive(Debug, Default)]
+struct UserCounters {
+    counters: HashMap<String, Counter>,
+    by_count: BTreeSet<(u32, Duration, String)>,
+    /// When the counts that are over were dropped last.
+    cleaned_at: Duration,
+}
+
+impl UserCounters {
+    fn increment(&mut self, user: String, now: Duration) {
+        let before = self.counters.remove(&user);
+        if let Some(Entry { value, set_at }) = before {
+            self.by_count.remove(&(value, set_at, user.clone()));
+        }
+        if self.counters.len() >= MAX_ENTRIES {
+            self.make_room(now);
+        }
+        let value = recent_count(before.as_ref(), now).saturating_add(1);
+        self.by_count.insert((value, now, user.clone()));
+        self.counters.insert(user, Entry { value, set_at: now });
+    }
+
+    fn make_room(&mut self, now: Duration) {
+        // A full table is looked through at most once a minute.
+        if now.saturating_sub(self.cleaned_at) >= CLEANING_INTERVAL {
+            self.cleaned_at = now;
+            self.counters.retain(|_, counter| is_recent(counter, now));
+            let counters = &self.counters;
+            self.by_count
+                .retain(|(.., user)| counters.contains_key(user));
+        }
+        if self.counters.len() >= MAX_ENTRIES
+            && let Some((.., lowest)) = self.by_count.pop_first()
+        {
+            self.counters.remove(&lowest);
         }
     }
 }
 
-impl<K: Clone + Eq + Hash + Ord> Counters<K> {
-    fn increment(&mut self, key: K, now: Duration) {
-        let before = self.forget(&key);
-        let count = before
-            .filter(|counter| now.saturating_sub(counter.changed_at) < FORGET_AFTER)
-            .map_or(0, |counter| counter.count);
-        if self.entries.len() >= MAX_ENTRIES
-            && let Some((_, oldest)) = self.by_age.pop_first()
-        {
-            self.entries.remove(&oldest);
-        }
-        let counter = Counter {
-            count: count.saturating_add(1),
-            changed_at: now,
-        };
-        self.by_age.insert((now, key.clone()));
-        self.entries.insert(key, counter);
-    }
+fn is_recent(counter: &Counter, now: Duration) -> bool {
+    now.saturating_sub(counter.set_at) < FORGET_AFTER
+}
 
-    fn forget(&mut self, key: &K) -> Option<Counter> {
-        let (key, counter) = self.entries.remove_entry(key)?;
-        self.by_age.remove(&(counter.changed_at, key));
-        Some(counter)
-    }
+fn recent_count(counter: Option<&Counter>, now: Duration) -> u32 {
+    let recent = counter.filter(|counter| is_recent(counter, now));
+    recent.map_or(0, |counter| counter.value)
+}
 
-    fn recent_count(&self, key: &K, now: Duration) -> u32 {
-        let counter = self.entries.get(key);
-        let recent =
-            counter.filter(|counter| now.saturating_sub(counter.changed_at) < FORGET_AFTER);
-        recent.map_or(0, |counter| counter.count)
-    }
-
-    /// How long `key` must still wait.
-    fn remaining_wait(
-        &self,
-        key: &K,
-        failures_before_wait: u32,
-        longest: Duration,
-        now: Duration,
-    ) -> Duration {
-        let Some(counter) = self.entries.get(key) else {
-            return Duration::ZERO;
-        };
-        let elapsed = now.saturating_sub(counter.changed_at);
-        match counter.count.checked_sub(failures_before_wait) {
-            Some(more) if elapsed < FORGET_AFTER => {
-                let factor = 2u32.checked_pow(more).unwrap_or(u32::MAX);
-                FIRST_WAIT
-                    .saturating_mul(factor)
-                    .min(longest)
-                    .saturating_sub(elapsed)
-            }
-            _ => Duration::ZERO,
-        }
-    }
+/// How long the next attempt must still wait.
+fn remaining_wait(
+    counter: Option<&Counter>,
+    failures_before_wait: u32,
+    longest: Duration,
+    now: Duration,
+) -> Duration {
+    let count = recent_count(counter, now);
+    let (Some(more), Some(counter)) = (count.checked_sub(failures_before_wait), counter) else {
+        return Duration::ZERO;
+    };
+    let factor = 2u32.checked_pow(more).unwrap_or(u32::MAX);
+    let wait = FIRST_WAIT.saturating_mul(factor).min(longest);
+    wait.saturating_sub(now.saturating_sub(counter.set_at))
 }
 
 #[cfg(test)]
@@ -212,19 +224,26 @@ mod tests {
     fn the_fifth_failure_slows_only_the_pair_and_the_address() {
         let mut throttle = Throttle::default();
         fail(&mut throttle, 4, "nik", "10.0.0.1", at(0));
-        assert_eq!(throttle.check("nik", ip("10.0.0.1"), at(0)), Ok(()));
+        assert_eq!(throttle.check("nik", ip("10.0.0.1"), false, at(0)), Ok(()));
         fail(&mut throttle, 1, "nik", "10.0.0.1", at(0));
         let wait = Err(Duration::from_secs(1));
         for user in ["nik", "mayank", "nobody"] {
-            assert_eq!(throttle.check(user, ip("10.0.0.1"), at(0)), wait, "{user}");
             assert_eq!(
-                throttle.check(user, ip("10.0.0.2"), at(0)),
+                throttle.check(user, ip("10.0.0.1"), false, at(0)),
+                wait,
+                "{user}"
+            );
+            assert_eq!(
+                throttle.check(user, ip("10.0.0.2"), false, at(0)),
                 Ok(()),
                 "{user}"
             );
         }
-        assert_eq!(throttle.check("nik", ip("::ffff:10.0.0.1"), at(0)), wait);
-        assert_eq!(throttle.check("nik", ip("10.0.0.1"), at(1)), Ok(()));
+        assert_eq!(
+            throttle.check("nik", ip("::ffff:10.0.0.1"), false, at(0)),
+            wait
+        );
+        assert_eq!(throttle.check("nik", ip("10.0.0.1"), false, at(1)), Ok(()));
     }
 
     #[test]
@@ -233,44 +252,56 @@ mod tests {
         fail(&mut throttle, 4, "nik", "10.0.0.1", at(0));
         for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
             fail(&mut throttle, 1, "nik", "10.0.0.1", at(0));
-            let wait = throttle.check("nik", ip("10.0.0.1"), at(0));
+            let wait = throttle.check("nik", ip("10.0.0.1"), false, at(0));
             assert_eq!(wait, Err(Duration::from_secs(seconds)));
         }
         fail(&mut throttle, 1_000_000, "nik", "10.0.0.1", at(0));
-        let wait = throttle.check("nik", ip("10.0.0.1"), at(100));
+        let wait = throttle.check("nik", ip("10.0.0.1"), false, at(100));
         assert_eq!(wait, Err(Duration::from_secs(200)));
-        assert_eq!(throttle.check("nik", ip("10.0.0.1"), at(300)), Ok(()));
+        assert_eq!(
+            throttle.check("nik", ip("10.0.0.1"), false, at(300)),
+            Ok(())
+        );
         fail(&mut throttle, 4, "nik", "10.0.0.1", at(900));
-        assert_eq!(throttle.check("nik", ip("10.0.0.1"), at(900)), Ok(()));
+        assert_eq!(
+            throttle.check("nik", ip("10.0.0.1"), false, at(900)),
+            Ok(())
+        );
     }
 
     #[test]
     fn guesses_from_many_addresses_are_slowed_without_locking_the_user_out() {
         let mut throttle = Throttle::default();
-        throttle.record_success("nik", ip("10.0.0.1"), at(0));
         for number in 0..49 {
             throttle.record_failure("nik", ip(&format!("10.1.0.{number}")), at(1));
         }
-        assert_eq!(throttle.check("nik", ip("10.2.0.1"), at(1)), Ok(()));
+        assert_eq!(throttle.check("nik", ip("10.2.0.1"), false, at(1)), Ok(()));
         for number in 0..49 {
             throttle.record_failure("nik", ip(&format!("10.3.0.{number}")), at(1));
         }
-        let wait = throttle.check("nik", ip("10.2.0.1"), at(1));
+        let wait = throttle.check("nik", ip("10.2.0.1"), false, at(1));
         assert_eq!(wait, Err(Duration::from_secs(30)));
-        assert_eq!(throttle.check("nik", ip("10.0.0.1"), at(1)), Ok(()));
-        assert_eq!(throttle.check("mayank", ip("10.2.0.1"), at(1)), Ok(()));
+        assert_eq!(throttle.check("nik", ip("10.0.0.1"), true, at(1)), Ok(()));
+        assert_eq!(
+            throttle.check("mayank", ip("10.2.0.1"), false, at(1)),
+            Ok(())
+        );
         // At an address where the user has logged in, the user's own failures count.
         fail(&mut throttle, 5, "nik", "10.0.0.1", at(1));
-        assert!(throttle.check("nik", ip("10.0.0.1"), at(1)).is_err());
+        assert!(throttle.check("nik", ip("10.0.0.1"), true, at(1)).is_err());
     }
 
     #[test]
     fn a_success_clears_the_pair_but_not_the_address() {
         let mut throttle = Throttle::default();
         fail(&mut throttle, 5, "nik", "10.0.0.1", at(0));
-        throttle.record_success("nik", ip("10.0.0.1"), at(5));
-        assert_eq!(throttle.check("nik", ip("10.0.0.1"), at(0)), Ok(()));
-        assert!(throttle.check("mayank", ip("10.0.0.1"), at(0)).is_err());
+        throttle.record_success("nik", ip("10.0.0.1"));
+        assert_eq!(throttle.check("nik", ip("10.0.0.1"), true, at(0)), Ok(()));
+        assert!(
+            throttle
+                .check("mayank", ip("10.0.0.1"), false, at(0))
+                .is_err()
+        );
     }
 
     #[test]
@@ -279,34 +310,50 @@ mod tests {
         for host in 0..5 {
             throttle.record_failure("nik", ip(&format!("2001:db8:0:1::{host}")), at(0));
         }
-        let check = |text| throttle.check("nik", ip(text), at(0));
+        let check = |text| throttle.check("nik", ip(text), false, at(0));
         assert!(check("2001:db8:0:1:ffff::1").is_err());
         assert_eq!(check("2001:db8:0:2::1"), Ok(()));
     }
 
     #[test]
-    fn memory_is_bounded_and_the_oldest_entries_are_dropped_first() {
+    fn memory_is_bounded_and_failures_of_others_make_no_count_forgotten() {
         let mut throttle = Throttle::default();
-        fail(&mut throttle, 5, "first", "10.0.0.1", at(0));
-        fail(&mut throttle, 5, "second", "10.0.0.2", at(1));
-        for number in 0..9999u32 {
-            let address = IpAddr::V4(number.into());
-            throttle.record_failure(&format!("{number}{}", "x".repeat(5000)), address, at(2));
-            throttle.record_success(&number.to_string(), address, at(2));
+        fail(&mut throttle, 5, "nik", "10.0.0.1", at(0));
+        fail(&mut throttle, 55, "uma", "10.0.0.2", at(0));
+        // 100 networks fail for a new name at a new address each time.
+        for number in 0..20_000u32 {
+            let address = IpAddr::V4((0x0b00_0000 + ((number % 100) << 16) + number / 100).into());
+            let user = format!("{number}{}", "x".repeat(5000));
+            throttle.record_failure(&user, address, at(1));
         }
         let sizes = [
-            throttle.pairs.entries.len(),
-            throttle.addresses.by_age.len(),
+            throttle.pairs.0.len(),
+            throttle.addresses.0.len(),
+            throttle.users.counters.len(),
+            throttle.users.by_count.len(),
         ];
-        assert_eq!(sizes, [MAX_ENTRIES, MAX_ENTRIES]);
-        assert!(
-            throttle
-                .users
-                .by_age
-                .iter()
-                .all(|(_, name)| name.len() <= KEY_CHARACTERS)
-        );
-        assert_eq!(throttle.check("first", ip("10.0.0.1"), at(0)), Ok(()));
-        assert!(throttle.check("second", ip("10.0.0.2"), at(1)).is_err());
+        assert_eq!(sizes, [MAX_ENTRIES; 4]);
+        let mut names = throttle.users.counters.keys();
+        assert!(names.all(|name| name.len() <= KEY_CHARACTERS));
+        for user in ["nik", "mayank"] {
+            let wait = throttle.check(user, ip("10.0.0.1"), false, at(0));
+            assert!(wait.is_err(), "{user}");
+        }
+        let of_pair = throttle.check("nik", ip("10.0.0.1"), true, at(0));
+        assert!(of_pair.is_err());
+        assert!(throttle.check("uma", ip("12.0.0.1"), false, at(1)).is_err());
+    }
+
+    #[test]
+    fn counts_that_are_over_give_way_before_lower_ones() {
+        let mut throttle = Throttle::default();
+        for number in 0..10_000 {
+            let user = number.to_string();
+            fail(&mut throttle, 2, &user, "10.0.0.1", at(0));
+        }
+        fail(&mut throttle, 1, "nik", "10.0.0.2", at(901));
+        fail(&mut throttle, 1, "uma", "10.0.0.2", at(901));
+        assert_eq!(throttle.users.counters.len(), 2);
+        assert_eq!(throttle.users.by_count.len(), 2);
     }
 }

@@ -1,9 +1,10 @@
 //! Info dictionaries that peers upload in parts.
 //!
 //! Each account has at most one upload. So the parts of an upload may arrive over several
-//! connections, and a user with many logins takes only one of the [`MAX_UPLOADS`] places. The
-//! number of uploads and the time between two parts are bounded, which bounds the memory. A
-//! dictionary that arrives in one part needs no place.
+//! connections, and a user with many logins takes only one place. The bytes that all uploads have
+//! promised to send are bounded, which bounds the memory. If a new upload does not fit, the slowest
+//! one gives way. So uploads that are idle or trickle keep nobody out. A dictionary that arrives in
+//! one part needs no place.
 
 use crate::system::lock;
 use crate::tracker::registry::{Label, RowId};
@@ -12,13 +13,16 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// The maximum number of uploads under way. Each has at most 16 MiB.
-const MAX_UPLOADS: usize = 8;
+/// The most bytes of all uploads under way together: eight of the longest dictionaries.
+const MAX_PROMISED: u64 = 128 << 20;
+/// The maximum number of uploads under way.
+const MAX_UPLOADS: usize = 64;
+/// The fewest bytes of a part that is not the last one. A peer sends 512 KiB.
+const MIN_PART: usize = 64 << 10;
 /// An upload is dropped after this time without a new part.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// A new upload may replace one that has received no part for this time. A peer normally sends one
-/// part right after the other.
-const REPLACEABLE_AFTER: Duration = Duration::from_secs(3);
+/// Counts as the time of the first part, so that the rate of a new upload is known too.
+const FIRST_PART_TIME: Duration = Duration::from_secs(1);
 
 /// The uploads under way, by account.
 #[derive(Debug, Default)]
@@ -28,15 +32,26 @@ pub(super) struct InfoUploads(Mutex<HashMap<RowId, Upload>>);
 struct Upload {
     group: Label,
     assembly: InfoAssembly,
+    /// The length of the dictionary.
+    promised: u32,
+    /// The bytes that have arrived.
+    received: u32,
+    /// When the account began. Beginning again does not change it, so that it does not look fast.
+    began: Duration,
     last_part: Duration,
 }
 
 /// Why a part was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UploadError {
-    /// Too many uploads are under way.
+    /// All uploads under way are faster.
     #[error("too many shares are being published at once; try again in a moment")]
     Busy,
+    /// The part has fewer than [`MIN_PART`] bytes, and is not the last one.
+    #[error(
+        "a part of an info dictionary has {0} bytes; before the last one it must have {MIN_PART}"
+    )]
+    Short(usize),
     /// The part does not continue the one before it.
     #[error(transparent)]
     Part(#[from] PartError),
@@ -59,79 +74,149 @@ impl InfoUploads {
         let mut uploads = lock(&self.0);
         uploads.retain(|_, upload| now.saturating_sub(upload.last_part) < UPLOAD_TIMEOUT);
         let before = uploads.remove(&account);
+        if part.end() < part.total() && part.bytes().len() < MIN_PART {
+            return Err(UploadError::Short(part.bytes().len()));
+        }
+        let began = before.as_ref().map_or(now, |before| before.began);
         let continued = before.filter(|before| before.group == *group && part.offset() > 0);
         let mut upload = continued.unwrap_or_else(|| Upload {
             group: group.clone(),
             assembly: InfoAssembly::new(),
+            promised: part.total(),
+            received: 0,
+            began,
             last_part: now,
         });
         upload.last_part = now;
+        upload.received = part.end();
         let whole = upload.assembly.add(part)?;
         if whole.is_none() {
-            if uploads.len() >= MAX_UPLOADS {
-                make_room(&mut uploads, now)?;
-            }
             uploads.insert(account, upload);
+            while !fits(&uploads) {
+                let slowest = uploads.iter().min_by_key(|(_, upload)| upload.rate(now));
+                let slowest = slowest.map(|(slowest, _)| *slowest).unwrap_or(account);
+                uploads.remove(&slowest);
+                if slowest == account {
+                    return Err(UploadError::Busy);
+                }
+            }
         }
         Ok(whole)
     }
 }
 
-/// Drops the upload that has received no part for the longest time, if [`REPLACEABLE_AFTER`] has
-/// passed.
-fn make_room(uploads: &mut HashMap<RowId, Upload>, now: Duration) -> Result<(), UploadError> {
-    let oldest = uploads.iter().min_by_key(|(_, upload)| upload.last_part);
-    let idle =
-        oldest.filter(|(_, upload)| now.saturating_sub(upload.last_part) >= REPLACEABLE_AFTER);
-    let account = idle.map(|(account, _)| *account).ok_or(UploadError::Busy)?;
-    uploads.remove(&account);
-    Ok(())
+impl Upload {
+    /// Bytes per second since the account began.
+    fn rate(&self, now: Duration) -> u64 {
+        let time = now.saturating_sub(self.began) + FIRST_PART_TIME;
+        let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        u64::from(self.received) * 1000 / milliseconds.max(1)
+    }
+}
+
+fn fits(uploads: &HashMap<RowId, Upload>) -> bool {
+    let promised = uploads.values().map(|upload| u64::from(upload.promised));
+    uploads.len() <= MAX_UPLOADS && promised.sum::<u64>() <= MAX_PROMISED
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PART: u32 = MIN_PART as u32;
+    const LONGEST: u32 = 16 << 20;
+
     fn part(offset: u32, total: u32, bytes: &[u8]) -> InfoPart {
         InfoPart::new(offset, total, bytes.to_vec()).unwrap()
     }
 
-    #[test]
-    fn parts_in_order_make_a_whole_and_a_first_part_restarts_the_upload() {
-        let uploads = InfoUploads::default();
-        let group: Label = "lab".parse().unwrap();
-        let add = |account, part: &InfoPart| {
-            uploads.add(RowId([account; 16]), &group, part, Duration::ZERO)
-        };
-        assert_eq!(add(1, &part(0, 4, b"ab")), Ok(None));
-        assert_eq!(add(2, &part(0, 2, b"xy")), Ok(Some(b"xy".to_vec())));
-        assert_eq!(add(1, &part(0, 4, b"cd")), Ok(None));
-        assert_eq!(add(1, &part(2, 4, b"ef")), Ok(Some(b"cdef".to_vec())));
-        assert!(matches!(
-            add(1, &part(2, 4, b"ef")),
-            Err(UploadError::Part(_))
-        ));
+    /// `parts` times the shortest part that is not the last one, of the longest dictionary.
+    fn parts(offset: u32, parts: u32) -> InfoPart {
+        part(offset, LONGEST, &vec![0; (parts * PART) as usize])
+    }
+
+    fn at(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    struct Uploading(InfoUploads);
+
+    impl Uploading {
+        fn add(
+            &self,
+            account: u8,
+            part: &InfoPart,
+            now: Duration,
+        ) -> Result<Option<Vec<u8>>, UploadError> {
+            let group: Label = "lab".parse().unwrap();
+            self.0.add(RowId([account; 16]), &group, part, now)
+        }
+
+        fn has(&self, account: u8) -> bool {
+            lock(&self.0.0).contains_key(&RowId([account; 16]))
+        }
     }
 
     #[test]
-    fn uploads_are_bounded_and_an_idle_one_is_replaced() {
-        let uploads = InfoUploads::default();
-        let group: Label = "lab".parse().unwrap();
-        let add = |account, now| uploads.add(RowId([account; 16]), &group, &part(0, 4, b"ab"), now);
-        for account in 0..MAX_UPLOADS as u8 {
-            assert_eq!(add(account, Duration::ZERO), Ok(None));
+    fn parts_in_order_make_a_whole_and_a_first_part_restarts_the_upload() {
+        let uploads = Uploading(InfoUploads::default());
+        let (first, second) = (vec![b'a'; MIN_PART], vec![b'b'; MIN_PART]);
+        let add = |account, part: &InfoPart| uploads.add(account, part, Duration::ZERO);
+        assert_eq!(add(1, &part(0, PART + 2, &first)), Ok(None));
+        assert_eq!(add(2, &part(0, 2, b"xy")), Ok(Some(b"xy".to_vec())));
+        assert_eq!(add(1, &part(0, PART + 2, &second)), Ok(None));
+        let whole = [second, b"ef".to_vec()].concat();
+        let last = part(PART, PART + 2, b"ef");
+        assert_eq!(add(1, &last), Ok(Some(whole)));
+        assert!(matches!(add(1, &last), Err(UploadError::Part(_))));
+        assert_eq!(add(1, &part(0, 4, b"ab")), Err(UploadError::Short(2)));
+    }
+
+    #[test]
+    fn the_promised_bytes_are_bounded_and_the_slowest_upload_gives_way() {
+        let uploads = Uploading(InfoUploads::default());
+        for account in 0..8 {
+            assert_eq!(uploads.add(account, &parts(0, 2), at(0)), Ok(None));
         }
-        assert_eq!(add(99, Duration::ZERO), Err(UploadError::Busy));
-        let whole = uploads.add(RowId([99; 16]), &group, &part(0, 1, b"a"), Duration::ZERO);
+        // Seven trickle along; one begins again and again, which does not make it fast.
+        for account in 0..7 {
+            let next = parts(2 * PART, 1);
+            assert_eq!(uploads.add(account, &next, at(2_900)), Ok(None));
+        }
+        assert_eq!(uploads.add(7, &parts(0, 2), at(2_900)), Ok(None));
+        assert_eq!(uploads.add(99, &parts(0, 8), at(2_900)), Ok(None));
+        assert!(uploads.has(99) && !uploads.has(7));
+        for offset in 1..32 {
+            let next = parts(offset * 8 * PART, 8);
+            let added = uploads.add(99, &next, at(2_900));
+            assert_eq!(added.unwrap().is_some(), offset == 31, "{offset}");
+        }
+    }
+
+    #[test]
+    fn an_upload_that_is_slower_than_all_others_is_refused() {
+        let uploads = Uploading(InfoUploads::default());
+        for account in 0..8 {
+            assert_eq!(uploads.add(account, &parts(0, 8), at(0)), Ok(None));
+        }
+        assert_eq!(uploads.add(99, &parts(0, 1), at(0)), Err(UploadError::Busy));
+        assert!((0..8).all(|account| uploads.has(account)));
+        let whole = uploads.add(99, &part(0, 1, b"a"), at(0));
         assert_eq!(whole, Ok(Some(b"a".to_vec())), "one part needs no place");
-        assert_eq!(add(0, REPLACEABLE_AFTER), Ok(None), "restarts its upload");
-        assert_eq!(
-            add(99, REPLACEABLE_AFTER),
-            Ok(None),
-            "replaces an idle upload"
-        );
-        let uploads = uploads.0.lock().unwrap();
-        assert_eq!(uploads.len(), MAX_UPLOADS);
-        assert!(uploads.contains_key(&RowId([0; 16])));
+        // After 30 s without a part an upload is gone.
+        assert_eq!(uploads.add(99, &parts(0, 1), at(30_000)), Ok(None));
+        assert!(uploads.has(99) && !uploads.has(0));
+    }
+
+    #[test]
+    fn the_number_of_uploads_is_bounded() {
+        let uploads = Uploading(InfoUploads::default());
+        let small = |size: u32| part(0, 2 * PART, &vec![0; size as usize]);
+        for account in 0..MAX_UPLOADS as u8 {
+            assert_eq!(uploads.add(account, &small(PART), at(0)), Ok(None));
+        }
+        let faster = uploads.add(99, &small(PART + 1), at(0));
+        assert_eq!(faster, Ok(None));
+        assert_eq!(lock(&uploads.0.0).len(), MAX_UPLOADS);
     }
 }

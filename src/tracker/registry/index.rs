@@ -6,7 +6,7 @@
 
 use super::{
     Catalogue, Changes, CodeHash, GroupMembers, GroupName, MembershipState, NameClaims, Origin,
-    Row, RowId, Rows, Sequence, Span, UserName,
+    Row, RowId, Rows, Sequence, Span, UsageIndex, UserName,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound::{Excluded, Included};
@@ -32,6 +32,8 @@ pub(super) struct Index {
     /// The change numbers of each group, which show a peer whether it missed a hint; and what has
     /// changed since the last [`Changes::take`].
     pub(super) changes: Changes,
+    /// What each account uses.
+    pub(super) usage: UsageIndex,
 }
 
 impl Index {
@@ -50,6 +52,7 @@ impl Index {
             _ => None,
         };
         self.changes.update_row(before, Some(row), owner);
+        self.usage.update_row(before, Some(row));
         for version in row.versions() {
             let write = (version.stamp.origin(), version.sequence);
             self.writes.entry(write).or_default().insert(id);

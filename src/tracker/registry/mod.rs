@@ -57,6 +57,7 @@
 //! | a request is accepted | it is accepted | both: member since the earlier acceptance |
 //! | a request is accepted | it is rejected | the rejection, even if it is earlier |
 //! | a member writes anything | that member is removed | both: the write is kept |
+//! | a user stays within a quota | the same user does too | both, even beyond the quota (`usage`) |
 //! | a membership ends | a request from **before** the end gets accepted | the end (note 3) |
 //! | a membership ends | the same user asks **after** the end | the request |
 //! | a user asks to join | the same user asks to join | both: the two requests count as one |
@@ -122,6 +123,8 @@ mod state;
 #[cfg(test)]
 pub(super) mod tests;
 mod update;
+mod usage;
+mod usage_index;
 
 pub use crate::wire::access::{DecisionOutcome, GroupRole};
 pub use crate::wire::name::{GroupName, Label, LabelError, MAX_NAME, NameError, UserName};
@@ -149,6 +152,8 @@ pub use shares::{NewShare, ShareView};
 pub use stamp::{Clock, Drift, MAX_DRIFT, MAX_WALL, Stamp, Version};
 pub use state::Registry;
 pub use update::{LoadError, MergeError, Stale, Update};
+pub use usage::AccountQuotas;
+pub use usage_index::Usage;
 
 use crate::wire::name;
 use catalogue::Catalogue;
@@ -159,3 +164,4 @@ use names::NameClaims;
 use register::merge_optional;
 use row::Rows;
 use stamp::millis;
+use usage_index::UsageIndex;

@@ -89,6 +89,32 @@ pub enum Refusal {
         /// The name of the share.
         share: String,
     },
+    /// The account has as many groups as it may have.
+    #[error(
+        "you have made {0} groups, the most that one user may have here; leave one, or ask the \
+         tracker's operator"
+    )]
+    GroupQuota(u64),
+    /// The account has as many shares as it may have.
+    #[error(
+        "you have published {0} shares, the most that one user may have here; withdraw one with \
+         stop_share, or ask the tracker's operator"
+    )]
+    ShareQuota(u64),
+    /// The metadata of the account's shares would take more bytes than it may.
+    #[error(
+        "the metadata of your shares takes {used} bytes, and this share needs {added} more; the \
+         most is {most} here: withdraw a share with stop_share, use longer pieces, or ask the \
+         tracker's operator"
+    )]
+    MetadataQuota {
+        /// The bytes of the shares so far.
+        used: u64,
+        /// The bytes of the new share.
+        added: u64,
+        /// The most bytes.
+        most: u64,
+    },
     /// Another row has this id.
     #[error("the id {0} is already in use; use another one")]
     IdInUse(RowId),
@@ -119,6 +145,7 @@ impl Refusal {
             Self::UnknownShare { .. } => "unknown-share",
             Self::ShareExists { .. } => "share-exists",
             Self::NotPublisher { .. } => "not-the-publisher",
+            Self::GroupQuota(_) | Self::ShareQuota(_) | Self::MetadataQuota { .. } => "quota",
             Self::IdInUse(_) => "id-in-use",
         }
     }

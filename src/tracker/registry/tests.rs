@@ -8,6 +8,7 @@ pub(in crate::tracker) mod convergence;
 mod receipts;
 mod rules;
 mod scale;
+mod usage;
 
 use super::*;
 use crate::torrent::{FileName, InfoHash};

@@ -536,6 +536,7 @@ impl Replica {
         part: &InfoPart,
         now: Moment,
     ) {
+        let part_total = part.total();
         let part = self.blobs.on_part(connection, info_hash, part, now);
         if !matches!(part, PartOutcome::Ignored) {
             self.catch_up.note_progress(None, now);
@@ -548,6 +549,7 @@ impl Replica {
             }
             PartOutcome::Invalid => self.on_no_blob(connection, info_hash, now),
             PartOutcome::Whole(bytes) => {
+                self.registry.set_metadata_length(info_hash, part_total);
                 self.commit(Commit {
                     blobs: vec![(info_hash, bytes)],
                     ..Commit::default()
@@ -735,6 +737,10 @@ impl Replica {
         let applied = self.registry.apply(update);
         debug_assert_eq!(applied, Ok(()));
         self.blobs.add(&rows, blobs.iter().map(|(hash, _)| *hash));
+        for (info_hash, blob) in &blobs {
+            let length = u32::try_from(blob.len()).unwrap_or(u32::MAX);
+            self.registry.set_metadata_length(*info_hash, length);
+        }
         let number = self.commit(Commit {
             rows,
             blobs,
@@ -781,6 +787,9 @@ impl Replica {
             return;
         }
         let dropped_blobs = self.blobs.drop_unnamed(&self.registry);
+        for info_hash in &dropped_blobs {
+            self.registry.set_metadata_length(*info_hash, 0);
+        }
         if !dropped_blobs.is_empty() {
             self.commit(Commit {
                 dropped_blobs,

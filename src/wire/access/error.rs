@@ -51,6 +51,7 @@ error_kinds! {
     NotTheOwner "not-the-owner" "only the owner of the group may do this",
     NotThePublisher "not-the-publisher" "only the publisher of the share or the owner of the group may do this",
     OwnRemoval "own-removal" "users cannot remove themselves from a group",
+    Quota "quota" "the user or the address has reached a limit of the tracker",
     SessionEnded "session-ended" "the login has ended; log in again",
     ShareExists "share-exists" "the group has a share of that name already",
     SlowDown "slow-down" "too many failed attempts; wait",

@@ -510,6 +510,14 @@ impl AccessRequest {
         matches!(self, Self::Publish { part, .. } if part.offset() > 0)
     }
 
+    /// Whether the tracker has to hash a password to answer the request.
+    pub fn has_password(&self) -> bool {
+        matches!(
+            self,
+            Self::CreateUser { .. } | Self::Login { .. } | Self::ChangePassword { .. }
+        )
+    }
+
     /// Whether the request changes the registry.
     pub fn is_write(&self) -> bool {
         self.write_id().is_some()

@@ -509,6 +509,7 @@ impl World {
         self.ends.iter().try_for_each(|end| check_end(first, end))?;
         self.created.check_unique(first)?;
         check_former_members(first)?;
+        check_usage(first)?;
         check_name_holders(first)
     }
 }
@@ -608,6 +609,29 @@ pub(crate) fn check_name_holders(registry: &Registry) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Compares [`Registry::usage`] with the rows.
+fn check_usage(registry: &Registry) -> Result<(), String> {
+    let mut expected: BTreeMap<RowId, Usage> = BTreeMap::new();
+    for row in registry.rows() {
+        match row {
+            Row::Share(share) if share.withdrawn.is_none() => {
+                expected.entry(share.publisher).or_default().shares += 1;
+            }
+            Row::Membership(member) if member.ended.is_none() => {
+                let accepted_by = member.accepted.as_ref().map(|accepted| accepted.value);
+                if accepted_by == Some(member.account) {
+                    expected.entry(member.account).or_default().groups += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    match registry.usage().collect::<BTreeMap<_, _>>() == expected {
+        true => Ok(()),
+        false => Err("the usage of an account differs from its rows".to_owned()),
+    }
 }
 
 /// Compares [`Registry::former_members_since`] with the rows, for each group, and for each time at

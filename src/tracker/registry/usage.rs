@@ -1,0 +1,88 @@
+//! How much each account may use.
+//!
+//! Quotas bind only new writes at this tracker. Rows of other trackers are merged in any case, so
+//! accounts that write at two trackers that cannot reach each other may use more.
+
+use super::{Refusal, Registry, RowId, Usage};
+use crate::torrent::InfoHash;
+
+/// The most that one account may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountQuotas {
+    /// See [`Usage::shares`].
+    pub shares: u64,
+    /// See [`Usage::groups`].
+    pub groups: u64,
+    /// See [`Usage::metadata_bytes`].
+    pub metadata_bytes: u64,
+}
+
+impl Default for AccountQuotas {
+    fn default() -> Self {
+        Self {
+            shares: 50_000,
+            groups: 1_000,
+            metadata_bytes: 256 << 20,
+        }
+    }
+}
+
+impl Registry {
+    /// An info dictionary of this length is stored beside the registry; 0: none is stored any
+    /// longer.
+    pub fn set_metadata_length(&mut self, info_hash: InfoHash, length: u32) {
+        self.index.usage.set_length(info_hash, length);
+    }
+
+    /// What an account uses.
+    pub fn usage_of(&self, account: RowId) -> Usage {
+        let usage = self.index.usage.accounts.get(&account);
+        usage.copied().unwrap_or_default()
+    }
+
+    /// The accounts that use anything, with what they use, in any order.
+    pub fn usage(&self) -> impl Iterator<Item = (RowId, Usage)> {
+        let accounts = self.index.usage.accounts.iter();
+        accounts.map(|(account, usage)| (*account, *usage))
+    }
+
+    /// Whether an account may create one more group.
+    ///
+    /// # Errors
+    /// [`Refusal::GroupQuota`].
+    pub fn check_group_quota(&self, account: RowId, quotas: &AccountQuotas) -> Result<(), Refusal> {
+        match self.usage_of(account).groups < quotas.groups {
+            true => Ok(()),
+            false => Err(Refusal::GroupQuota(quotas.groups)),
+        }
+    }
+
+    /// Whether an account may publish one more share, with an info dictionary of this length.
+    ///
+    /// # Errors
+    /// [`Refusal::ShareQuota`], [`Refusal::MetadataQuota`].
+    pub fn check_share_quota(
+        &self,
+        account: RowId,
+        info_hash: InfoHash,
+        length: u64,
+        quotas: &AccountQuotas,
+    ) -> Result<(), Refusal> {
+        let usage = self.usage_of(account);
+        if usage.shares >= quotas.shares {
+            return Err(Refusal::ShareQuota(quotas.shares));
+        }
+        let added = match self.index.usage.is_publisher(account, info_hash) {
+            true => 0,
+            false => length,
+        };
+        if usage.metadata_bytes.saturating_add(added) > quotas.metadata_bytes {
+            return Err(Refusal::MetadataQuota {
+                used: usage.metadata_bytes,
+                added,
+                most: quotas.metadata_bytes,
+            });
+        }
+        Ok(())
+    }
+}
