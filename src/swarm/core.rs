@@ -317,6 +317,11 @@ impl<B: Debug> Core<B> {
                     return Err(ProtocolViolation::PiecesTakenBack);
                 }
             }
+            ReceivedMessage::HaveAll => {
+                if !picker.on_have_all(id) {
+                    return Ok(());
+                }
+            }
             ReceivedMessage::Reject(block) => picker.on_reject(id, block),
             ReceivedMessage::AllowedFast(piece) => picker.on_allowed_fast(id, piece),
             ReceivedMessage::Suggest(piece) => {

@@ -161,8 +161,9 @@ impl Picker {
         let Some(link) = self.links.get_mut(&id) else {
             return true;
         };
-        if link.pieces.is_full() {
-            return pieces.is_full();
+        if link.pieces == *pieces || link.pieces.is_full() {
+            link.announced = true;
+            return link.pieces == *pieces;
         }
         let lengths = self.pieces.lengths;
         let mut all = lengths.all_pieces();
@@ -172,6 +173,23 @@ impl Picker {
         link.announced = true;
         for piece in lengths.all_pieces().filter(|piece| pieces.contains(*piece)) {
             self.on_have(id, piece);
+        }
+        true
+    }
+
+    /// The peer has every piece. Returns `false`, and costs almost nothing, if the peer had
+    /// announced every piece before: a message of five bytes must not cost a search.
+    pub fn on_have_all(&mut self, id: LinkId) -> bool {
+        let Some(link) = self.links.get(&id) else {
+            return false;
+        };
+        if link.announced && link.pieces.is_full() {
+            return false;
+        }
+        let all = PieceSet::full(&self.pieces.lengths);
+        match link.pieces.is_empty() {
+            true => self.on_pieces(id, all),
+            false => _ = self.on_pieces_again(id, &all),
         }
         true
     }

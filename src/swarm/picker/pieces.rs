@@ -33,6 +33,8 @@ pub(super) struct Pieces {
     /// No piece before this one waits.
     first_waiting: u32,
     rarity: Rarity,
+    /// How many times a piece has begun to wait.
+    waiting_changes: u64,
     pub(super) active: BTreeMap<PieceIndex, ActivePiece>,
     /// Active pieces with blocks to request, in the order in which they were begun. A piece that
     /// has left the list comes back, at the front, when one of its blocks becomes free.
@@ -40,6 +42,9 @@ pub(super) struct Pieces {
     /// Pieces that did not verify, and whose blocks came from several links.
     doubtful: HashSet<PieceIndex>,
     rng: Rng,
+    /// The number of pieces that searches have looked at.
+    #[cfg(test)]
+    pub(super) searched: std::cell::Cell<u64>,
 }
 
 impl Pieces {
@@ -60,10 +65,13 @@ impl Pieces {
             missing: count,
             first_waiting: 0,
             rarity,
+            waiting_changes: 0,
             active: BTreeMap::new(),
             open_pieces: VecDeque::new(),
             doubtful: HashSet::new(),
             rng,
+            #[cfg(test)]
+            searched: std::cell::Cell::default(),
         }
     }
 
@@ -74,6 +82,9 @@ impl Pieces {
 
     /// How many of these pieces are wanted.
     pub(super) fn wanted_of(&self, pieces: &PieceSet) -> u32 {
+        if pieces.is_full() {
+            return self.missing;
+        }
         let wanted = self.lengths.all_pieces().filter(|piece| self.wants(*piece));
         wanted.filter(|piece| pieces.contains(*piece)).count() as u32
     }
@@ -240,7 +251,7 @@ impl Pieces {
             }
             return begun;
         }
-        let Some(piece) = self.waiting_piece(link, in_order) else {
+        let Some(piece) = self.remembered_search(link, in_order) else {
             return false;
         };
         let is_doubtful = self.doubtful.contains(&piece);
@@ -305,27 +316,51 @@ impl Pieces {
         true
     }
 
+    /// Like `waiting_piece`, but a search that finds nothing is not repeated while it would find
+    /// nothing again. Otherwise idle links would cost a search over all pieces in each tick.
+    fn remembered_search(&self, link: &mut PickerLink, in_order: bool) -> Option<PieceIndex> {
+        if link.has_no_waiting_piece(self.waiting_changes) {
+            return None;
+        }
+        let found = self.waiting_piece(link, in_order);
+        // The search for a link that chokes us covers only a few pieces.
+        if found.is_none() && !link.choked {
+            link.set_has_no_waiting_piece(self.waiting_changes);
+        }
+        found
+    }
+
     /// The waiting piece that a link should begin: one that the link offers. With `in_order`, the
     /// first. For a web seed, the next in its range. Otherwise the one that the peer suggested most
     /// recently, or the rarest.
     fn waiting_piece(&self, link: &PickerLink, in_order: bool) -> Option<PieceIndex> {
+        let suits = |piece: &PieceIndex| {
+            #[cfg(test)]
+            self.searched.set(self.searched.get() + 1);
+            self.rarity.waits(*piece) && link.offers(*piece)
+        };
         let first_from = |number: u32| {
-            let pieces =
+            let mut pieces =
                 (number..self.lengths.pieces()).filter_map(|index| self.lengths.piece(index));
-            let mut waiting = pieces.filter(|piece| self.rarity.waits(*piece));
-            waiting.find(|piece| link.offers(*piece))
+            pieces.find(suits)
         };
         // Without a waiting piece no search is needed.
         self.rarity.rarest_first().next()?;
+        if link.choked {
+            let allowed = link.allowed().filter(suits);
+            return allowed.min_by_key(|piece| self.rarity.availability(*piece));
+        }
         if in_order {
             return first_from(self.first_waiting);
         }
         if let Some(next) = link.next_in_range {
             return first_from(next).or_else(|| first_from(0));
         }
-        let mut waiting = link.suggested().filter(|piece| self.rarity.waits(*piece));
-        let suggested = waiting.find(|piece| link.offers(*piece));
-        suggested.or_else(|| self.rarity.rarest_first().find(|piece| link.offers(*piece)))
+        let suggested = link.suggested().find(suits);
+        suggested.or_else(|| match link.pieces.is_full() {
+            true => self.rarity.rarest_first().find(suits),
+            false => self.rarity.rarest_of_partial_links().find(suits),
+        })
     }
 
     /// Panics unless each wanted piece is either waiting or active, no other piece is, and all
@@ -379,6 +414,7 @@ impl Pieces {
     }
 
     fn return_to_waiting(&mut self, piece: PieceIndex) {
+        self.waiting_changes += 1;
         self.rarity.insert(piece, &mut self.rng);
         self.first_waiting = piece.number().min(self.first_waiting);
     }

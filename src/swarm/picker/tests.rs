@@ -333,3 +333,57 @@ fn in_endgame_a_block_is_requested_again_only_after_three_round_trips_of_the_fir
         );
     }
 }
+
+#[test]
+fn a_search_that_found_nothing_is_not_repeated_until_it_can_find_something() {
+    let lengths = Lengths::new(1_000 * 16_384, 16_384).unwrap();
+    let piece = |number| lengths.piece(number).unwrap();
+    let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+    let mut first_only = PieceSet::empty(&lengths);
+    first_only.insert(piece(0));
+    let mut others = PieceSet::full(&lengths);
+    others.remove(piece(0));
+    // Every piece is available, so a search has to look at all of them.
+    picker.add_link(LinkId(9), 8);
+    picker.on_pieces(LinkId(9), others);
+    let links = [LINK, LinkId(2), LinkId(3)];
+    for id in links {
+        picker.add_link(id, 8);
+        picker.on_pieces(id, first_only.clone());
+        picker.on_unchoke(id);
+    }
+    let now = Duration::from_secs(1);
+    let next_blocks = |picker: &mut Picker, id| {
+        let mut blocks = Vec::new();
+        picker.next_blocks(id, now, &mut |_| true, &mut blocks);
+        blocks
+    };
+    assert_eq!(next_blocks(&mut picker, LINK).len(), 1);
+    links.map(|id| next_blocks(&mut picker, id));
+    let searched = picker.pieces.searched.get();
+    for _ in 0..100 {
+        links.map(|id| assert!(next_blocks(&mut picker, id).is_empty()));
+        // A link that chokes us and unchokes us again has no other pieces than before.
+        picker.on_choke(LinkId(2), false);
+        picker.on_unchoke(LinkId(2));
+        assert!(!picker.on_have_all(LinkId(4)), "there is no such link");
+    }
+    assert_eq!(picker.pieces.searched.get(), searched);
+    // Another piece of the link, and a piece that waits again, are found.
+    picker.on_have(LinkId(2), piece(7));
+    assert_eq!(next_blocks(&mut picker, LinkId(2))[0].piece(), piece(7));
+    picker.abandon_active();
+    assert_eq!(next_blocks(&mut picker, LinkId(3))[0].piece(), piece(0));
+    picker.check();
+}
+
+#[test]
+fn have_all_counts_once() {
+    let lengths = Lengths::new(100 * 16_384, 16_384).unwrap();
+    let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+    picker.add_link(LINK, 8);
+    picker.on_have(LINK, lengths.piece(3).unwrap());
+    assert!(picker.on_have_all(LINK) && !picker.on_have_all(LINK));
+    assert!(picker.pieces_of(LINK).unwrap().is_full());
+    picker.check();
+}
