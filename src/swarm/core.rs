@@ -516,6 +516,7 @@ impl<B: Debug> Core<B> {
         let links = self.peers.links_mut();
         self.fetch
             .take_from_stalled(links, config.max_stalls, now, effects);
+        self.fetch.take_from_slow(links, now, effects);
         self.fetch.end_interest(links, effects);
         self.request_idle(now);
         self.fetch.abandon_idle(now, &mut self.effects);

@@ -7,7 +7,7 @@
 //! (`honest`) carries out the effects of its core as `peer` does: requests and blocks over the
 //! link, an upload queue for each link, hashing by a worker that takes time, a tick every 100 ms, a
 //! buffer budget. Blocks have no bytes: they are good or bad (`content`). Rogue peers (`rogue`)
-//! lie, keep silent, reject, leave, choke, announce their pieces late, or send requests and never
+//! lie, trickle, keep silent, reject, leave, choke, announce their pieces late, or send requests and never
 //! read.
 //!
 //! A plan (`plan`) describes a simulation. Equal plans give the same events in the same order. A

@@ -22,6 +22,9 @@ use std::time::Duration;
 const USUAL_REQUEST_QUEUE: u32 = 250;
 /// A link over which no block moves for this long may have to make room for a new link.
 const USELESS_AFTER: Duration = Duration::from_secs(5);
+/// A link may have to make room too if it had this many pieces alone, one after the other, and
+/// completed none of them in time.
+const MAX_GIVEN_UP: u32 = 3;
 /// A link that has been idle this long is replaced when the same peer connects again in the same
 /// direction.
 const LOST_AFTER: Duration = Duration::from_secs(10);
@@ -221,9 +224,10 @@ impl Peers {
         effects.extend(self.links.keys().map(close));
     }
 
-    /// All places are taken: closes a link over which no block has moved for a while. Prefers a
-    /// link whose peer has nothing that we want, then one whose peer wants nothing, then the one
-    /// that has been idle for longest. Returns whether it has closed a link.
+    /// All places are taken: closes a link over which no block has moved for a while, or that has
+    /// kept [`MAX_GIVEN_UP`] pieces back. Prefers a link whose peer has nothing that we want, then
+    /// one without verified blocks, then one whose peer wants nothing, then the one that has been
+    /// idle for longest. Returns whether it has closed a link.
     fn make_room<B>(
         &mut self,
         picker: &mut Picker,
@@ -231,10 +235,13 @@ impl Peers {
         effects: &mut Vec<Effect<B>>,
     ) -> bool {
         let useless = self.links.iter();
-        let useless = useless.filter(|(_, link)| link.idle(now) >= USELESS_AFTER);
+        let useless = useless.filter(|(id, link)| {
+            link.idle(now) >= USELESS_AFTER || picker.given_up(**id) >= MAX_GIVEN_UP
+        });
         let chosen = useless.min_by_key(|(id, link)| {
             (
                 picker.is_interesting(**id),
+                picker.has_verified(**id),
                 self.choker.is_interested(**id),
                 Reverse(link.idle(now)),
             )

@@ -4,9 +4,9 @@ use super::environment::Environment;
 use super::events::Event;
 use super::network::{ConnectionNumber, Network, Packet, PeerNumber};
 use crate::swarm::OutgoingMessage;
-use crate::torrent::{Lengths, PieceIndex, PieceSet};
+use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
 use crate::wire::extension::ExtensionHandshake;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// A choking peer chokes after this many blocks.
@@ -21,6 +21,8 @@ const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) enum Misbehaviour {
     /// Its blocks are bad.
     Lying,
+    /// Its blocks are bad, and it sends one in each interval of this length.
+    Trickling(Duration),
     /// It answers no request.
     Silent,
     /// It rejects half of the requests. Without BEP 6 it drops them.
@@ -50,6 +52,8 @@ pub(super) struct Rogue {
     sent: u32,
     /// It chokes all peers now.
     is_choking: bool,
+    /// The requests that a trickling peer has not answered yet.
+    waiting: VecDeque<(ConnectionNumber, BlockRange)>,
     is_gone: bool,
 }
 
@@ -77,6 +81,7 @@ impl Rogue {
             links: BTreeSet::new(),
             sent: 0,
             is_choking: false,
+            waiting: VecDeque::new(),
             is_gone: false,
         }
     }
@@ -91,6 +96,7 @@ impl Rogue {
             Misbehaviour::Greedy => env
                 .events
                 .after(REQUEST_INTERVAL, Event::Woken(self.number)),
+            Misbehaviour::Trickling(pause) => env.events.after(pause, Event::Woken(self.number)),
             _ => {}
         }
     }
@@ -125,6 +131,7 @@ impl Rogue {
 
     pub(super) fn on_closed(&mut self, connection: ConnectionNumber) {
         self.links.remove(&connection);
+        self.waiting.retain(|(of, _)| *of != connection);
     }
 
     pub(super) fn on_packets(
@@ -143,6 +150,13 @@ impl Rogue {
                     env.send(connection, self.number, Packet::Unchoke);
                 }
                 Packet::Short(OutgoingMessage::Cancel(range)) => {
+                    let waiting = self.waiting.iter();
+                    let mut waiting = waiting.map(|(_, waiting)| *waiting);
+                    let answer = waiting.position(|waiting| waiting == range);
+                    if answer.and_then(|at| self.waiting.remove(at)).is_some() && uses_bep_6 {
+                        let reject = Packet::Short(OutgoingMessage::Reject(range));
+                        env.send(connection, self.number, reject);
+                    }
                     env.write(connection, self.number, |direction| {
                         direction.cancel_block(range, uses_bep_6)
                     });
@@ -150,6 +164,10 @@ impl Rogue {
                 Packet::Short(OutgoingMessage::Request(range)) => {
                     let refuses = match self.misbehaviour {
                         Misbehaviour::Silent => continue,
+                        Misbehaviour::Trickling(_) => {
+                            self.waiting.push_back((connection, range));
+                            continue;
+                        }
                         Misbehaviour::Rejecting => env.rng.bool(),
                         _ => self.is_choking,
                     };
@@ -199,6 +217,14 @@ impl Rogue {
             Misbehaviour::Choking(_) => {
                 self.is_choking = false;
                 self.send_all(&Packet::Unchoke, env);
+            }
+            Misbehaviour::Trickling(pause) => {
+                if let Some((connection, range)) = self.waiting.pop_front() {
+                    env.write(connection, self.number, |direction| {
+                        direction.push_block(range)
+                    });
+                }
+                env.events.after(pause, Event::Woken(self.number));
             }
             Misbehaviour::Late => {
                 let Some(piece) = self.unannounced.pop() else {

@@ -158,3 +158,40 @@ fn a_piece_requested_from_a_silent_link_alone_is_fetched_over_another_link() {
         assert!(took < Duration::from_secs(60), "{took:?}");
     }
 }
+
+/// Liars of both kinds: half of them send blocks at once, the others hold pieces back.
+fn liars(count: usize) -> Vec<PeerPlan> {
+    let trickling = Misbehaviour::Trickling(Duration::from_millis(5_900));
+    let kinds = [Misbehaviour::Lying, trickling];
+    let kinds = kinds.into_iter().cycle().take(count);
+    kinds.map(rogue).collect()
+}
+
+#[test]
+fn thirty_liars_delay_an_honest_seed_by_less_than_its_undisturbed_time() {
+    let honest = || seed().with_rate(4_000_000);
+    let undisturbed = simulation(40, [honest()], 0).run();
+    for simulation_seed in 0..10 {
+        let others = std::iter::once(honest()).chain(liars(30));
+        let mut disturbed = simulation(40, others, simulation_seed);
+        let took = disturbed.run();
+        println!("{took:?} instead of {undisturbed:?}");
+        assert!(
+            took < 2 * undisturbed,
+            "{took:?} instead of {undisturbed:?}"
+        );
+    }
+}
+
+#[test]
+fn a_piece_that_trickles_from_the_only_other_link_is_fetched_elsewhere() {
+    for simulation_seed in 0..10 {
+        let others = [
+            seed(),
+            rogue(Misbehaviour::Trickling(Duration::from_secs(4))),
+            rogue(Misbehaviour::Trickling(Duration::from_secs(5))),
+        ];
+        let took = simulation(2, others, simulation_seed).run();
+        assert!(took < Duration::from_secs(40), "{took:?}");
+    }
+}
