@@ -17,6 +17,7 @@ mod hostile {
     mod full_disk;
     mod handshakes;
     mod late;
+    mod liars;
     mod logs;
     mod lying_tracker;
     mod metainfo;

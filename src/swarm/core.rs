@@ -27,7 +27,7 @@ mod tests;
 mod web_seeds;
 
 pub use assembly::Budget;
-pub use block::{PendingBlock, Source, Sources, add_sources};
+pub use block::{MemberId, PendingBlock, Source, Sources, add_sources};
 pub use config::{CheckResult, SwarmConfig};
 pub use effect::{CloseReason, Effect, OutgoingMessage};
 pub use link::{Link, LinkActivity, RemotePeer};
@@ -408,11 +408,13 @@ impl<B: Debug> Core<B> {
     pub fn on_piece_written(&mut self, piece: PieceIndex, sources: &Sources, now: Duration) {
         let effects = &mut self.effects;
         self.fetch.on_piece_written(piece, sources, effects);
+        self.peers.contacts_mut().on_verified(sources);
         self.complete_if_all_owned(now);
     }
 
     /// A piece does not verify. Returns who is to blame. If that is proven, the address is barred,
-    /// even if its link has ended.
+    /// even if its link has ended. In a group, the member is barred. A host with several bad ports
+    /// is barred too: see `hosts`.
     pub fn on_piece_failed(
         &mut self,
         piece: PieceIndex,
@@ -421,19 +423,19 @@ impl<B: Debug> Core<B> {
     ) -> Verdict {
         let verdict = self.fetch.on_piece_failed(piece, sources);
         if let Verdict::Proven(id) = verdict {
+            if self.peers.links().contains_key(&id) {
+                let reason = CloseReason::BadPiece(piece);
+                self.effects.push(Effect::Close(id, reason));
+            }
             // All of the piece came from this link, so no other peer is among its sources.
             for source in sources.keys() {
                 #[cfg(test)]
                 if is_planted(Mutation::LiarNotBarred) {
                     continue;
                 }
-                if let Source::Peer(address) = source {
-                    self.peers.contacts_mut().bar(*address, now + BAR_TIME);
-                }
-            }
-            if self.peers.links().contains_key(&id) {
-                let reason = CloseReason::BadPiece(piece);
-                self.effects.push(Effect::Close(id, reason));
+                let until = now + BAR_TIME;
+                let liar = (id, source);
+                self.peers.on_bad_piece(liar, until, &mut self.effects);
             }
         }
         verdict

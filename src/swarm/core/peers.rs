@@ -1,10 +1,12 @@
 //! The peers of a swarm: their links, the addresses we call, and the peers we serve.
 
+use super::block::Source;
 use super::config::SwarmConfig;
 use super::effect::{CloseReason, Effect, OutgoingMessage};
 use super::exchange;
 use super::link::{Link, LinkActivity, RemotePeer};
 use super::message::ProtocolViolation;
+use crate::base::AddressPrefix;
 use crate::swarm::contacts::{Contacts, MAX_CALLS};
 #[cfg(test)]
 use crate::swarm::mutation::{Mutation, is_planted};
@@ -138,7 +140,11 @@ impl Peers {
         effects: &mut Vec<Effect<B>>,
     ) -> Result<(), LinkRefusal> {
         let address = remote.address;
-        if self.contacts.is_barred(address, now) {
+        if self.contacts.is_barred(address, now)
+            || remote
+                .member
+                .is_some_and(|member| self.contacts.is_member_barred(member, now))
+        {
             return Err(LinkRefusal::Barred);
         }
         if remote.outgoing && config.is_private && !self.contacts.is_known_and_unbarred(address) {
@@ -252,6 +258,28 @@ impl Peers {
         self.remove_early(id, picker, now);
         effects.push(Effect::Close(id, CloseReason::MadeRoom));
         true
+    }
+
+    /// A piece, all of which came from this link and source, is bad: bars the source until `until`,
+    /// and closes the other links of what is barred.
+    pub(super) fn on_bad_piece<B>(
+        &mut self,
+        (liar, source): (LinkId, &Source),
+        until: Duration,
+        effects: &mut Vec<Effect<B>>,
+    ) {
+        let Source::Peer(address, member) = source else {
+            return;
+        };
+        let is_host_barred = self.contacts.on_bad_piece(*address, *member, until);
+        let host = AddressPrefix::of(address.ip());
+        let others = self.links.iter().filter(|(id, _)| **id != liar);
+        let barred = others.filter(|(_, link)| {
+            let remote = link.remote();
+            member.is_some() && remote.member == *member
+                || is_host_barred && AddressPrefix::of(remote.address.ip()) == host
+        });
+        effects.extend(barred.map(|(id, _)| Effect::Close(*id, CloseReason::Barred)));
     }
 
     /// The peer sent an extension handshake. Returns whether the link goes on.

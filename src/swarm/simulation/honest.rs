@@ -289,7 +289,7 @@ impl HonestPeer {
         self.carry_out_effects(env);
         let (mut lies, mut barred) = (Vec::new(), Vec::new());
         for source in sources.keys() {
-            let Source::Peer(address) = source else {
+            let Source::Peer(address, _) = source else {
                 panic!("there are no web seeds");
             };
             lies.push(env.network.lies(Network::peer_at(*address)));
@@ -325,6 +325,7 @@ impl HonestPeer {
             peer_id: Network::peer_id(network.other_end(connection, self.number)),
             fast: network.uses_bep_6(connection),
             extensions: true,
+            member: None,
         }
     }
 

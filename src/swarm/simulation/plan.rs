@@ -107,7 +107,9 @@ impl PeerPlan {
     pub(super) fn access(&self) -> PeerAccess {
         let lies = matches!(
             self.role,
-            Role::Rogue(Misbehaviour::Lying | Misbehaviour::Trickling(_))
+            Role::Rogue(
+                Misbehaviour::Lying | Misbehaviour::LyingCaller | Misbehaviour::Trickling(_)
+            )
         );
         PeerAccess {
             rate: self.rate,

@@ -16,6 +16,9 @@ const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(400);
 /// A greedy peer sends all its requests in each interval of this length.
 const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Interval after which a caller checks whether it has a link.
+const CALL_PAUSE: Duration = Duration::from_millis(300);
+
 /// How a peer misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Misbehaviour {
@@ -23,6 +26,9 @@ pub(super) enum Misbehaviour {
     Lying,
     /// Its blocks are bad, and it sends one in each interval of this length.
     Trickling(Duration),
+    /// Its blocks are bad. It calls peer 0, each time from another port, and does not say where it
+    /// listens. When the link has ended, it calls again.
+    LyingCaller,
     /// It answers no request.
     Silent,
     /// It rejects half of the requests. Without BEP 6 it drops them.
@@ -97,12 +103,13 @@ impl Rogue {
                 .events
                 .after(REQUEST_INTERVAL, Event::Woken(self.number)),
             Misbehaviour::Trickling(pause) => env.events.after(pause, Event::Woken(self.number)),
+            Misbehaviour::LyingCaller => env.events.after(CALL_PAUSE, Event::Woken(self.number)),
             _ => {}
         }
     }
 
     pub(super) fn on_called(&mut self, connection: ConnectionNumber, env: &mut Environment) {
-        let admits = !self.is_gone;
+        let admits = !self.is_gone && self.misbehaviour != Misbehaviour::LyingCaller;
         env.network.answer(connection, admits, &mut env.events);
         self.on_answered(connection, admits, env);
     }
@@ -118,7 +125,8 @@ impl Rogue {
         }
         self.links.insert(connection);
         let handshake = ExtensionHandshake {
-            port: Some(Network::address(self.number).port()),
+            port: (self.misbehaviour != Misbehaviour::LyingCaller)
+                .then_some(Network::address(self.number).port()),
             ..ExtensionHandshake::default()
         };
         env.send(
@@ -217,6 +225,12 @@ impl Rogue {
             Misbehaviour::Choking(_) => {
                 self.is_choking = false;
                 self.send_all(&Packet::Unchoke, env);
+            }
+            Misbehaviour::LyingCaller => {
+                if self.links.is_empty() {
+                    env.call(self.number, 0);
+                }
+                env.events.after(CALL_PAUSE, Event::Woken(self.number));
             }
             Misbehaviour::Trickling(pause) => {
                 if let Some((connection, range)) = self.waiting.pop_front() {

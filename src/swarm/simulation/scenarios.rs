@@ -159,10 +159,11 @@ fn a_piece_requested_from_a_silent_link_alone_is_fetched_over_another_link() {
     }
 }
 
-/// Liars of both kinds: half of them send blocks at once, the others hold pieces back.
+/// Liars of three kinds: some send blocks at once, others hold pieces back, and the rest call from
+/// a new port after each bad piece.
 fn liars(count: usize) -> Vec<PeerPlan> {
     let trickling = Misbehaviour::Trickling(Duration::from_millis(5_900));
-    let kinds = [Misbehaviour::Lying, trickling];
+    let kinds = [Misbehaviour::Lying, trickling, Misbehaviour::LyingCaller];
     let kinds = kinds.into_iter().cycle().take(count);
     kinds.map(rogue).collect()
 }
@@ -193,5 +194,23 @@ fn a_piece_that_trickles_from_the_only_other_link_is_fetched_elsewhere() {
         ];
         let took = simulation(2, others, simulation_seed).run();
         assert!(took < Duration::from_secs(40), "{took:?}");
+    }
+}
+
+#[test]
+fn a_liar_that_calls_from_new_ports_is_barred_with_its_host() {
+    for simulation_seed in 0..10 {
+        let others = [
+            seed().with_rate(4_000_000),
+            rogue(Misbehaviour::LyingCaller),
+        ];
+        let mut simulation = simulation(40, others, simulation_seed);
+        let end = simulation.run();
+        let contacts = simulation.peer(0).core().contacts();
+        assert!(contacts.is_barred(Network::address(2), end));
+        assert!(!contacts.is_barred(Network::address(1), end));
+        let sent = simulation.sent(2);
+        // Three pieces, and what was requested beside them.
+        assert!(sent < 12 << 20, "{sent} bad bytes");
     }
 }
