@@ -24,6 +24,7 @@ mod alone;
 mod link;
 mod pieces;
 mod requests;
+mod slow;
 #[cfg(test)]
 mod tests;
 
@@ -489,7 +490,7 @@ impl Picker {
         let alone = sources.len() == 1;
         for source in sources {
             if let Some(link) = self.links.get_mut(&source) {
-                link.on_verified(alone);
+                link.merit.on_verified(alone);
             }
         }
     }
@@ -499,7 +500,7 @@ impl Picker {
         let (verdict, sources) = self.pieces.on_failed(piece);
         for source in sources {
             if let Some(link) = self.links.get_mut(&source) {
-                link.is_cleared = false;
+                link.merit.is_cleared = false;
             }
         }
         verdict
@@ -529,30 +530,30 @@ impl Picker {
                 && !link.is_web_seed()
             {
                 link.requests.shrink();
-                link.is_cleared = false;
+                link.merit.is_cleared = false;
             }
         }
         stalled
     }
 
-    /// To be called in each tick. Takes requests away from links that hold pieces back: see `alone`.
-    /// Returns links and blocks, so that the requests can be cancelled. Costs nothing while no piece
-    /// has failed.
+    /// To be called in each tick. Takes requests away from links that hold pieces back: see
+    /// `alone`. Returns links and blocks, so that the requests can be cancelled. Costs nothing
+    /// while no piece has failed.
     pub fn take_from_slow(&mut self, now: Duration) -> Vec<(LinkId, Vec<BlockRange>)> {
         self.last_tick = now;
-        if !self.pieces.any_failed {
+        if !self.pieces.alone.any_failed {
             return Vec::new();
         }
         let mut taken = Vec::new();
-        for (piece, id) in self.slow_reservations(now) {
+        for (piece, id) in slow::reservations(&self.pieces, &self.links, now) {
             if let Some(link) = self.links.get_mut(&id) {
-                link.on_given_up();
+                link.merit.on_given_up();
                 let blocks = link.requests.in_flight();
                 taken.push((id, blocks.filter(|block| block.piece() == piece).collect()));
             }
             self.pieces.give_up(piece, id);
         }
-        taken.extend(self.late_at_strangers(now));
+        taken.extend(slow::late_at_strangers(&self.pieces, &self.links, now));
         for (id, blocks) in &taken {
             for block in blocks {
                 if let Some(link) = self.links.get_mut(id) {
@@ -564,73 +565,32 @@ impl Picker {
         taken
     }
 
-    /// The pieces that links have alone and are to give up.
-    fn slow_reservations(&self, now: Duration) -> Vec<(PieceIndex, LinkId)> {
-        let Self { pieces, links, .. } = self;
-        let verified = links.values().filter(|link| link.has_verified);
-        let fastest = verified
-            .map(|link| link.requests.rate())
-            .fold(0.0, f64::max);
-        #[cfg(test)]
-        if is_planted(Mutation::HeldBack) {
-            return Vec::new();
-        }
-        let slow = pieces
-            .reservations()
-            .filter(|(piece, reservation, attempts)| {
-                let held_for = now.saturating_sub(reservation.since);
-                let bytes = pieces.lengths.length(*piece);
-                links.get(&reservation.link).is_none_or(|link| {
-                    let deadline = attempts.deadline(bytes, fastest, link.is_web_seed());
-                    Asking { link, links }.must_give_up(*piece, attempts, held_for, deadline)
-                })
-            });
-        slow.map(|(piece, reservation, _)| (piece, reservation.link))
-            .collect()
-    }
-
-    /// Late blocks of pieces that strangers share with others, if a link with verified blocks
-    /// offers these pieces and waits.
-    fn late_at_strangers(&self, now: Duration) -> Vec<(LinkId, Vec<BlockRange>)> {
-        let waits = |link: &&PickerLink| {
-            link.has_verified && link.requests.in_flight_count() == 0 && link.is_interesting()
-        };
-        let waiting: Vec<&PickerLink> = self.links.values().filter(waits).collect();
-        if waiting.is_empty() {
-            return Vec::new();
-        }
-        let is_offered = |piece| waiting.iter().any(|link| link.offers(piece));
-        let strangers = self.links.values().filter(|link| !link.has_verified);
-        let late = strangers.map(|link| {
-            let late = link.requests.late(now);
-            let piece = |block: &BlockRange| block.piece();
-            let late = late.filter(|it| self.pieces.is_shared(piece(it)) && is_offered(piece(it)));
-            (link.id, late.collect::<Vec<BlockRange>>())
-        });
-        late.filter(|(_, blocks)| !blocks.is_empty()).collect()
-    }
-
     /// Whether a block from the link was in a piece that was verified.
     pub fn has_verified(&self, id: LinkId) -> bool {
-        self.links.get(&id).is_some_and(|link| link.has_verified)
+        self.links
+            .get(&id)
+            .is_some_and(|link| link.merit.has_verified)
     }
 
     /// How many times in a row the link did not complete a piece that it had alone.
     pub fn given_up(&self, id: LinkId) -> u32 {
-        self.links.get(&id).map_or(0, |link| link.given_up)
+        self.links.get(&id).map_or(0, |link| link.merit.given_up)
     }
 
     /// Whether the link fetches only pieces that it begins itself: see `alone`.
     #[cfg(test)]
     pub(crate) fn is_in_doubt(&self, id: LinkId) -> bool {
-        let is_cleared = self.links.get(&id).is_some_and(|link| link.is_cleared);
-        self.pieces.any_failed && !is_cleared
+        let is_cleared = self
+            .links
+            .get(&id)
+            .is_some_and(|link| link.merit.is_cleared);
+        self.pieces.alone.any_failed && !is_cleared
     }
 
     /// Whether one link alone delivers the piece.
     #[cfg(test)]
     pub(crate) fn is_alone(&self, piece: PieceIndex) -> bool {
-        self.pieces.alone.contains_key(&piece)
+        self.pieces.alone.attempts.contains_key(&piece)
     }
 
     /// Gives up all active pieces, so that other downloads can use their buffers. The pieces wait

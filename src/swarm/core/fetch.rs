@@ -321,6 +321,11 @@ impl<B: Debug> Fetch<B> {
         verdict
     }
 
+    /// These sources are proven to have sent bad blocks. Web seeds among them are not used again.
+    pub(super) fn on_proven_liars(&mut self, sources: &Sources) {
+        self.web_seeds.on_piece_failed(sources, true);
+    }
+
     pub(super) fn on_web_seed_up(&mut self, id: LinkId, pieces: PieceSet, largest_window: u32) {
         let picker = self.assembly.picker_mut();
         picker.add_web_seed(id, pieces, largest_window);

@@ -260,11 +260,11 @@ impl Peers {
         true
     }
 
-    /// A piece, all of which came from this link and source, is bad: bars the source until `until`,
-    /// and closes the other links of what is barred.
+    /// The source with these links has sent bad blocks: bars the source until `until`, and closes
+    /// the other links of what is barred.
     pub(super) fn on_bad_piece<B>(
         &mut self,
-        (liar, source): (LinkId, &Source),
+        (own_links, source): (&[LinkId], &Source),
         until: Duration,
         effects: &mut Vec<Effect<B>>,
     ) {
@@ -273,7 +273,7 @@ impl Peers {
         };
         let is_host_barred = self.contacts.on_bad_piece(*address, *member, until);
         let host = AddressPrefix::of(address.ip());
-        let others = self.links.iter().filter(|(id, _)| **id != liar);
+        let others = self.links.iter().filter(|(id, _)| !own_links.contains(id));
         let barred = others.filter(|(_, link)| {
             let remote = link.remote();
             member.is_some() && remote.member == *member

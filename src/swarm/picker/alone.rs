@@ -53,6 +53,15 @@ pub(super) enum Turn {
     Last,
 }
 
+/// The pieces of a download that one link alone delivers.
+#[derive(Debug, Default)]
+pub(super) struct AlonePieces {
+    /// Each such piece, from the first attempt until it is owned.
+    pub(super) attempts: BTreeMap<PieceIndex, Attempts>,
+    /// Whether any piece has failed.
+    pub(super) any_failed: bool,
+}
+
 /// The attempts so far to fetch a piece from one link alone.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
@@ -68,11 +77,11 @@ impl Attempts {
     /// The turn of a link.
     pub(super) fn turn(&self, link: &PickerLink) -> Turn {
         match self.tried.contains(&link.id) {
-            false if link.is_cleared => Turn::First,
-            false if link.has_verified => Turn::Second,
+            false if link.merit.is_cleared => Turn::First,
+            false if link.merit.has_verified => Turn::Second,
             false if self.given_up < MAX_BEFORE_STRANGERS => Turn::Third,
             false => Turn::Late,
-            true if link.has_verified => Turn::Again,
+            true if link.merit.has_verified => Turn::Again,
             true => Turn::Last,
         }
     }
@@ -121,9 +130,9 @@ impl Asking<'_> {
     /// Whether the link may fetch blocks of a piece together with others, although some piece has
     /// failed: the link is cleared, or no link with more merit offers the piece.
     pub(super) fn may_share(&self, piece: PieceIndex) -> bool {
-        let merit = |link: &PickerLink| (link.is_cleared, link.has_verified);
+        let merit = |link: &PickerLink| (link.merit.is_cleared, link.merit.has_verified);
         let own = merit(self.link);
-        self.link.is_cleared || !self.others(piece).any(|other| merit(other) > own)
+        self.link.merit.is_cleared || !self.others(piece).any(|other| merit(other) > own)
     }
 
     /// Whether the link may have the piece alone now.
@@ -132,9 +141,9 @@ impl Asking<'_> {
         !self.others(piece).any(|other| attempts.turn(other) < turn)
     }
 
-    /// Whether the link, which has had the piece alone for `held_for`, is to give it up: its deadline
-    /// has passed and others offer the piece, or a link with verified blocks and an earlier turn
-    /// waits for it.
+    /// Whether the link, which has had the piece alone for `held_for`, is to give it up: its
+    /// deadline has passed and others offer the piece, or a link with verified blocks and an
+    /// earlier turn waits for it.
     pub(super) fn must_give_up(
         &self,
         piece: PieceIndex,
@@ -160,13 +169,18 @@ impl Asking<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::link::Merit;
     use super::*;
     use crate::torrent::Lengths;
 
     fn link(number: u64, has_verified: bool, is_cleared: bool) -> PickerLink {
         let lengths = Lengths::new(16_384, 16_384).unwrap();
         let mut link = PickerLink::new(LinkId(number), &lengths, 8);
-        (link.has_verified, link.is_cleared) = (has_verified, is_cleared);
+        link.merit = Merit {
+            has_verified,
+            is_cleared,
+            given_up: 0,
+        };
         link
     }
 

@@ -34,12 +34,35 @@ pub(super) struct PickerLink {
     /// search can find one.
     has_no_waiting_at: Option<u64>,
     pub(super) requests: Requests,
+    pub(super) merit: Merit,
+}
+
+/// What a link has delivered so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Merit {
     /// A block of the peer was in a piece that was verified.
     pub(super) has_verified: bool,
     /// A piece from the peer alone has verified since the peer was last in doubt: see `alone`.
     pub(super) is_cleared: bool,
     /// How many times in a row the peer did not complete a piece that it had alone.
     pub(super) given_up: u32,
+}
+
+impl Merit {
+    /// A piece with blocks of the peer was verified. `alone`: all blocks came from the peer.
+    pub(super) fn on_verified(&mut self, alone: bool) {
+        self.has_verified = true;
+        if alone {
+            self.is_cleared = true;
+            self.given_up = 0;
+        }
+    }
+
+    /// The peer did not complete a piece that it had alone.
+    pub(super) fn on_given_up(&mut self) {
+        self.is_cleared = false;
+        self.given_up = self.given_up.saturating_add(1);
+    }
 }
 
 impl PickerLink {
@@ -56,9 +79,7 @@ impl PickerLink {
             next_in_range: None,
             has_no_waiting_at: None,
             requests: Requests::new(largest_window),
-            has_verified: false,
-            is_cleared: false,
-            given_up: 0,
+            merit: Merit::default(),
         }
     }
 
@@ -140,21 +161,6 @@ impl PickerLink {
             self.has_no_waiting_at = None;
         }
         is_new
-    }
-
-    /// A piece with blocks of the peer was verified. `alone`: all blocks came from the peer.
-    pub(super) fn on_verified(&mut self, alone: bool) {
-        self.has_verified = true;
-        if alone {
-            self.is_cleared = true;
-            self.given_up = 0;
-        }
-    }
-
-    /// The peer did not complete a piece that it had alone.
-    pub(super) fn on_given_up(&mut self) {
-        self.is_cleared = false;
-        self.given_up = self.given_up.saturating_add(1);
     }
 
     /// A wanted piece is owned here now.

@@ -1,7 +1,7 @@
 //! All pieces of a share: not needed, waiting to be fetched, active or owned; and which blocks to
 //! request from a link next.
 
-use super::alone::{Asking, Attempts};
+use super::alone::{AlonePieces, Asking, Attempts};
 use super::link::PickerLink;
 use crate::swarm::LinkId;
 use crate::swarm::active::{ActivePiece, Delivery, NeededArrival, Reservation};
@@ -27,7 +27,7 @@ pub enum Verdict {
 pub(super) enum Begun {
     /// Nothing: there are no buffers, or no piece suits the link.
     Nothing,
-    /// Nothing, and no waiting piece is offered by the link: see [`PickerLink::has_no_waiting_piece`].
+    /// Nothing, and the link offers no waiting piece: see [`PickerLink::has_no_waiting_piece`].
     NothingWaits,
     /// A further run of a piece.
     Run,
@@ -57,10 +57,7 @@ pub(super) struct Pieces {
     /// Active pieces with blocks to request, in the order in which they were begun. A piece that
     /// has left the list comes back, at the front, when one of its blocks becomes free.
     open_pieces: VecDeque<PieceIndex>,
-    /// Pieces that one link alone delivers, from the first attempt until they are owned.
-    pub(super) alone: BTreeMap<PieceIndex, Attempts>,
-    /// Whether any piece has failed.
-    pub(super) any_failed: bool,
+    pub(super) alone: AlonePieces,
     rng: Rng,
     /// The number of pieces that searches have looked at.
     #[cfg(test)]
@@ -88,8 +85,7 @@ impl Pieces {
             waiting_changes: 0,
             active: BTreeMap::new(),
             open_pieces: VecDeque::new(),
-            alone: BTreeMap::new(),
-            any_failed: false,
+            alone: AlonePieces::default(),
             rng,
             #[cfg(test)]
             searched: std::cell::Cell::default(),
@@ -185,7 +181,7 @@ impl Pieces {
     /// its blocks.
     pub(super) fn on_verified(&mut self, piece: PieceIndex) -> (bool, Vec<LinkId>) {
         let sources = self.forget_active(piece);
-        self.alone.remove(&piece);
+        self.alone.attempts.remove(&piece);
         let was_wanted = self.owned.insert(piece) && self.needed.contains(piece);
         if was_wanted {
             self.missing -= 1;
@@ -202,14 +198,14 @@ impl Pieces {
         if is_planted(Mutation::FailedNotFetched) {
             return (Verdict::Unclear, sources);
         }
-        self.any_failed = true;
+        self.alone.any_failed = true;
         self.return_to_waiting(piece);
         let verdict = match sources.as_slice() {
             #[cfg(test)]
             [first, ..] if is_planted(Mutation::OneOfSeveralBlamed) => Verdict::Proven(*first),
             [only] => Verdict::Proven(*only),
             _ => {
-                self.alone.entry(piece).or_default();
+                self.alone.attempts.entry(piece).or_default();
                 Verdict::Unclear
             }
         };
@@ -220,7 +216,7 @@ impl Pieces {
     pub(super) fn release(&mut self, link: LinkId, range: BlockRange) {
         if let Some(active) = self.active.get_mut(&range.piece()) {
             if active.release(link, range.number()) {
-                let attempts = self.alone.entry(range.piece()).or_default();
+                let attempts = self.alone.attempts.entry(range.piece()).or_default();
                 attempts.on_given_up(link);
             }
             if active.has_free() && !self.open_pieces.contains(&range.piece()) {
@@ -231,7 +227,7 @@ impl Pieces {
 
     /// Pieces that are reserved for `link`, so that only it may fetch them, are no longer reserved.
     pub(super) fn end_reservations(&mut self, link: LinkId) {
-        for (piece, attempts) in &mut self.alone {
+        for (piece, attempts) in &mut self.alone.attempts {
             let active = self.active.get_mut(piece);
             if active.is_some_and(|active| active.end_reservation(link)) {
                 attempts.on_given_up(link);
@@ -241,7 +237,10 @@ impl Pieces {
 
     /// The link has ended.
     pub(super) fn forget_link(&mut self, link: LinkId) {
-        self.alone.values_mut().for_each(|it| it.forget(link));
+        self.alone
+            .attempts
+            .values_mut()
+            .for_each(|it| it.forget(link));
     }
 
     /// The reservation of the piece for `link` ends, because the link does not complete the piece.
@@ -249,7 +248,11 @@ impl Pieces {
         if let Some(active) = self.active.get_mut(&piece)
             && active.end_reservation(link)
         {
-            self.alone.entry(piece).or_default().on_given_up(link);
+            self.alone
+                .attempts
+                .entry(piece)
+                .or_default()
+                .on_given_up(link);
         }
     }
 
@@ -257,7 +260,7 @@ impl Pieces {
     pub(super) fn reservations(
         &self,
     ) -> impl Iterator<Item = (PieceIndex, Reservation, &Attempts)> {
-        self.alone.iter().filter_map(|(piece, attempts)| {
+        self.alone.attempts.iter().filter_map(|(piece, attempts)| {
             let active = self.active.get(piece)?;
             Some((*piece, active.reservation()?, attempts))
         })
@@ -271,7 +274,7 @@ impl Pieces {
 
     /// For this long, we did not read from the link.
     pub(super) fn extend_reservations(&mut self, of: LinkId, by: Duration) {
-        for piece in self.alone.keys() {
+        for piece in self.alone.attempts.keys() {
             if let Some(active) = self.active.get_mut(piece) {
                 active.extend_reservation(of, by);
             }
@@ -282,7 +285,7 @@ impl Pieces {
     pub(super) fn abandon_active(&mut self) {
         for (piece, active) in std::mem::take(&mut self.active) {
             if let Some(reservation) = active.reservation() {
-                let attempts = self.alone.entry(piece).or_default();
+                let attempts = self.alone.attempts.entry(piece).or_default();
                 attempts.on_given_up(reservation.link);
             }
             self.return_to_waiting(piece);
@@ -342,7 +345,8 @@ impl Pieces {
                 Begun::NothingWaits
             };
         };
-        let is_alone = self.alone.contains_key(&piece) || self.any_failed && !link.is_cleared;
+        let is_alone = self.alone.attempts.contains_key(&piece)
+            || self.alone.any_failed && !link.merit.is_cleared;
         let delivery = if is_alone {
             Delivery::Alone(None)
         } else {
@@ -368,28 +372,33 @@ impl Pieces {
     /// Whether blocks of an active piece may be requested from the link.
     fn may_request(&self, asking: Asking<'_>, piece: PieceIndex, active: &ActivePiece) -> bool {
         match active.delivery() {
-            Delivery::Shared => !self.any_failed || asking.may_share(piece),
+            Delivery::Shared => !self.alone.any_failed || asking.may_share(piece),
             Delivery::Alone(Some(reservation)) => reservation.link == asking.link.id,
             Delivery::Alone(None) => {
-                let attempts = self.alone.get(&piece);
+                let attempts = self.alone.attempts.get(&piece);
                 attempts.is_none_or(|attempts| asking.may_have_alone(piece, attempts))
             }
         }
     }
 
-    /// Reserves an active piece for the link, if one link alone is to deliver it and none is chosen.
+    /// Reserves an active piece for the link, if one link alone is to deliver it and none is
+    /// chosen.
     fn reserve_alone(&mut self, piece: PieceIndex, link: &PickerLink, now: Duration) {
         if let Some(active) = self.active.get_mut(&piece)
             && active.delivery() == Delivery::Alone(None)
         {
             active.reserve(link.id, now);
-            self.alone.entry(piece).or_default().on_reserved(link);
+            self.alone
+                .attempts
+                .entry(piece)
+                .or_default()
+                .on_reserved(link);
         }
     }
 
     /// The first waiting piece that one link alone is to deliver, and that the link may have.
     fn waiting_alone(&self, asking: Asking<'_>) -> Option<PieceIndex> {
-        let alone = self.alone.iter();
+        let alone = self.alone.attempts.iter();
         let waiting = alone.filter(|(piece, _)| self.rarity.waits(**piece));
         let mut considered = waiting.take(MAX_CONSIDERED);
         let found = considered.find(|(piece, attempts)| {
@@ -407,7 +416,7 @@ impl Pieces {
         out: &mut Vec<BlockRange>,
     ) {
         let end = out.len() + free_window;
-        let any_failed = self.any_failed;
+        let any_failed = self.alone.any_failed;
         for (piece, active) in &mut self.active {
             let is_shared = active.delivery() == Delivery::Shared;
             if is_shared && asking.link.offers(*piece) && (!any_failed || asking.may_share(*piece))
@@ -418,8 +427,8 @@ impl Pieces {
         }
     }
 
-    /// Takes up to `count` free blocks of the first open piece that the link may fetch and for which
-    /// `suits` is true. Returns whether there is such a piece.
+    /// Takes up to `count` free blocks of the first open piece that the link may fetch and for
+    /// which `suits` is true. Returns whether there is such a piece.
     pub(super) fn take_free(
         &mut self,
         asking: Asking<'_>,
@@ -460,7 +469,9 @@ impl Pieces {
         let suits = |piece: &PieceIndex| {
             #[cfg(test)]
             self.searched.set(self.searched.get() + 1);
-            self.rarity.waits(*piece) && link.offers(*piece) && !self.alone.contains_key(piece)
+            self.rarity.waits(*piece)
+                && link.offers(*piece)
+                && !self.alone.attempts.contains_key(piece)
         };
         let first_from = |number: u32| {
             let mut pieces =
@@ -524,10 +535,13 @@ impl Pieces {
             assert_eq!(link.wanted(), self.wanted_of(&link.pieces), "{:?}", link.id);
         }
         self.active.values().for_each(ActivePiece::check);
-        assert!(self.alone.keys().all(|piece| self.wants(*piece)));
+        assert!(self.alone.attempts.keys().all(|piece| self.wants(*piece)));
         for (piece, active) in &self.active {
             let is_alone = active.delivery() != Delivery::Shared;
-            assert!(!is_alone || self.alone.contains_key(piece), "{piece:?}");
+            assert!(
+                !is_alone || self.alone.attempts.contains_key(piece),
+                "{piece:?}"
+            );
         }
     }
 

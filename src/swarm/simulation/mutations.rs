@@ -26,10 +26,10 @@ fn assert_caught_in(mutation: Mutation, plans: impl Iterator<Item = Plan>) {
     println!("{mutation:?} is caught by simulation {}", plan.seed);
 }
 
-/// Twenty plans with a downloader and `others`. They end within `bound`, and everything is checked
-/// after each event.
-fn plans(mib: u64, others: &[PeerPlan], bound: Duration) -> impl Iterator<Item = Plan> {
-    let lengths = Lengths::new(mib << 20, 512 << 10).unwrap();
+/// Twenty plans with a share of `pieces` pieces of 1 MiB, a downloader and `others`. They end
+/// within `bound`, and everything is checked after each event.
+fn plans(pieces: u64, others: &[PeerPlan], bound: Duration) -> impl Iterator<Item = Plan> {
+    let lengths = Lengths::new(pieces << 20, 1 << 20).unwrap();
     let downloader = PeerPlan::new(Role::Downloader);
     let peers: Vec<PeerPlan> = std::iter::once(&downloader)
         .chain(others)

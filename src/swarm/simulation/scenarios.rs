@@ -19,7 +19,17 @@ fn simulation(
     others: impl IntoIterator<Item = PeerPlan>,
     simulation_seed: u64,
 ) -> Simulation {
-    let lengths = Lengths::new(mib << 20, PIECE).unwrap();
+    simulation_of(PIECE, mib, others, simulation_seed)
+}
+
+/// Like [`simulation`], with pieces of this length.
+fn simulation_of(
+    piece: i64,
+    mib: u64,
+    others: impl IntoIterator<Item = PeerPlan>,
+    simulation_seed: u64,
+) -> Simulation {
+    let lengths = Lengths::new(mib << 20, piece).unwrap();
     let downloader = PeerPlan::new(Role::Downloader).with_rate(8 * RATE);
     let peers = std::iter::once(downloader).chain(others).collect();
     Simulation::new(&Plan::of(lengths, peers, simulation_seed))
@@ -171,16 +181,17 @@ fn liars(count: usize) -> Vec<PeerPlan> {
 #[test]
 fn thirty_liars_delay_an_honest_seed_by_less_than_its_undisturbed_time() {
     let honest = || seed().with_rate(4_000_000);
-    let undisturbed = simulation(40, [honest()], 0).run();
-    for simulation_seed in 0..10 {
-        let others = std::iter::once(honest()).chain(liars(30));
-        let mut disturbed = simulation(40, others, simulation_seed);
-        let took = disturbed.run();
-        println!("{took:?} instead of {undisturbed:?}");
-        assert!(
-            took < 2 * undisturbed,
-            "{took:?} instead of {undisturbed:?}"
-        );
+    for piece in [256 << 10, PIECE, 4 << 20] {
+        let undisturbed = simulation_of(piece, 40, [honest()], 0).run();
+        for simulation_seed in 0..5 {
+            let others = std::iter::once(honest()).chain(liars(30));
+            let took = simulation_of(piece, 40, others, simulation_seed).run();
+            println!("{took:?} instead of {undisturbed:?} with pieces of {piece}");
+            assert!(
+                took < 2 * undisturbed,
+                "{took:?} instead of {undisturbed:?}"
+            );
+        }
     }
 }
 

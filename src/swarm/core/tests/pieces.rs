@@ -197,6 +197,35 @@ fn a_bad_piece_from_several_sources_closes_no_link_and_is_fetched_again_from_one
     assert_eq!(requests(&swarm.tick(), second).len(), 2);
 }
 
+#[test]
+fn the_good_piece_shows_which_of_several_sources_lied() {
+    let mut swarm = Swarm::fetching();
+    let (honest, requested) = swarm.source(1, &[2]);
+    let (liar, _) = swarm.source(2, &[2]);
+    swarm.wait(1);
+    swarm.tick();
+    let mut effects = swarm.deliver(honest, &requested[..1]);
+    effects.extend(swarm.deliver(liar, &requested[1..]));
+    assert_eq!(swarm.spoil(&effects).0, [Verdict::Unclear]);
+    let [good, bad] = [b"good", b"evil"].map(|bytes| Sha1::of(bytes));
+    let piece = swarm.piece(2);
+    let [first, second] = [honest, liar].map(|id| {
+        let link = swarm.core.link(id).unwrap();
+        Source::Peer(link.shown_address(), None)
+    });
+    let hashes = vec![(good, first), (bad, second.clone())];
+    swarm.step(|core, _| core.on_bad_blocks(piece, hashes));
+    let effects = swarm.tick();
+    let effects = swarm.deliver(honest, &requests(&effects, honest));
+    assert_eq!(closed(&swarm.write(&effects)), []);
+    let good = [good, good];
+    let (liars, effects) = swarm.step(|core, now| core.on_good_blocks(piece, &good, now));
+    assert_eq!(liars, [second]);
+    assert_eq!(closed(&effects), [(liar, CloseReason::BadPiece(piece))]);
+    let address = swarm.core.link(liar).unwrap().shown_address();
+    assert!(swarm.core.contacts().is_barred(address, swarm.now));
+}
+
 /// A download of one piece of three runs.
 fn long_piece() -> (Swarm, [BlockRun; 3]) {
     let swarm = Swarm::fetching_with(|config| config.lengths = lengths(1, 3 * MAX_RUN_BLOCKS));
