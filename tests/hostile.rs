@@ -18,6 +18,7 @@ mod hostile {
     mod full_disk_of_peer;
     mod handshakes;
     mod late;
+    mod liars;
     mod log_ins;
     mod logs;
     mod lying_tracker;

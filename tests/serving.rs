@@ -8,6 +8,7 @@ mod serving {
     mod choking;
     mod choking_seeds;
     mod extension_handshake;
+    mod large_share;
     mod limits;
     mod many_shares;
 }

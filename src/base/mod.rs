@@ -1,5 +1,6 @@
 //! Small helpers without state that several layers share: hexadecimal text, `%`-escapes, URLs,
-//! address prefixes, zones of addresses, a keyed hash, text that is safe for a terminal, commands in messages.
+//! address prefixes, zones of addresses, a keyed hash, text that is safe for a terminal, commands
+//! in messages.
 
 mod address_prefix;
 mod command_text;

@@ -120,14 +120,14 @@ fn destination(address: Ipv6Addr) -> IpAddr {
     Ipv4Addr::from_bits(inner).into()
 }
 
-/// Whether the address has the prefix `64:ff9b:1::/48` (RFC 8215), under which a network chooses how
-/// IPv4 addresses are contained.
+/// Whether the address has the prefix `64:ff9b:1::/48` (RFC 8215), under which a network chooses
+/// how IPv4 addresses are contained.
 fn is_local_nat64(address: Ipv6Addr) -> bool {
     address.segments().starts_with(&[0x64, 0xff9b, 1])
 }
 
-/// The IPv4 addresses that an address of NAT64 contains if its prefix has 48, 56, 64 or 96 bits (RFC
-/// 6052, section 2.2).
+/// The IPv4 addresses that an address of NAT64 contains if its prefix has 48, 56, 64 or 96 bits
+/// (RFC 6052, section 2.2).
 fn possible_nat64_addresses(address: Ipv6Addr) -> [Ipv4Addr; 4] {
     let [_, _, _, _, _, _, g, h, _, j, k, l, m, n, o, p] = address.octets();
     [[g, h, j, k], [h, j, k, l], [j, k, l, m], [m, n, o, p]].map(Ipv4Addr::from)

@@ -2,8 +2,8 @@
 //!
 //! In scope: the format of a line (time in UTC, level, module, message), the files and their size,
 //! and how many events of one kind are written. Out of scope: which events are logged. An event
-//! that a stranger can cause names the address in the key [`SOURCE`]. An event that an operator must
-//! see at once has the key [`OPERATOR`].
+//! that a stranger can cause names the address in the key [`SOURCE`]. An event that an operator
+//! must see at once has the key [`OPERATOR`].
 
 mod file;
 mod limit;

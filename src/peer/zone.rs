@@ -2,8 +2,9 @@
 //! names a URL. A service on this machine or in a private network may trust all requests that come
 //! from there (server-side request forgery).
 //!
-//! In scope: a resolver that returns only addresses of allowed zones to the HTTP client. The check uses the address to which the client connects, not the text of the
-//! host name. Out of scope: which zones are allowed (see `web_seed` and `announce`).
+//! In scope: a resolver that returns only addresses of allowed zones to the HTTP client. The check
+//! uses the address to which the client connects, not the text of the host name. Out of scope:
+//! which zones are allowed (see `web_seed` and `announce`).
 
 use crate::base::Zone;
 use std::iter;

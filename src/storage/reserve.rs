@@ -46,8 +46,8 @@ pub(super) fn check_space(folder: &File, path: &Path, needed: u64) -> Result<(),
     Ok(())
 }
 
-/// Whether a folder, whose disk or quota was full, has room for `needed` bytes again. Returns `true`
-/// if the folder cannot be examined: then the caller writes, and the error says why.
+/// Whether a folder, whose disk or quota was full, has room for `needed` bytes again. Returns
+/// `true` if the folder cannot be examined: then the caller writes, and the error says why.
 pub fn has_room(folder: &Path, needed: u64) -> bool {
     let needed = needed.saturating_add(ROOM_MARGIN);
     if free_space(folder).is_some_and(|free| free < needed) {

@@ -97,11 +97,24 @@ pub(super) struct ActivePiece {
     /// The link that began the latest run. A link with a large window first requests blocks of
     /// pieces whose latest run it began itself.
     latest_run_by: Option<LinkId>,
-    /// Whether the piece is fetched from one link alone: the piece failed with several sources, and
-    /// this shows which link sends bad data.
-    needs_single_link: bool,
-    /// The link that alone delivers the piece. `None` until it is chosen.
-    single_link: Option<LinkId>,
+    delivery: Delivery,
+}
+
+/// Which links may deliver a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// Several links.
+    Shared,
+    /// One link alone: see `picker/alone.rs`. `None` until this link is chosen.
+    Alone(Option<Reservation>),
+}
+
+/// A link that alone delivers a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reservation {
+    pub(super) link: LinkId,
+    /// When the link got the piece. Later by the time for which we did not read from the link.
+    pub(super) since: Duration,
 }
 
 /// What changes when a needed block arrives.
@@ -115,8 +128,8 @@ pub(super) struct NeededArrival {
 }
 
 impl ActivePiece {
-    /// No block is requested yet. If `single_link` is given, that link alone delivers the piece.
-    pub(super) fn new(piece: PieceIndex, lengths: &Lengths, single_link: Option<LinkId>) -> Self {
+    /// No block is requested yet.
+    pub(super) fn new(piece: PieceIndex, lengths: &Lengths, delivery: Delivery) -> Self {
         let blocks = lengths.blocks(piece);
         let runs = (0..blocks.div_ceil(MAX_RUN_BLOCKS)).map(|run| {
             vec![BlockState::Free; MAX_RUN_BLOCKS.min(blocks - run * MAX_RUN_BLOCKS) as usize]
@@ -129,15 +142,31 @@ impl ActivePiece {
             missing: blocks,
             sources: Vec::new(),
             latest_run_by: None,
-            needs_single_link: single_link.is_some(),
-            single_link,
+            delivery,
         }
     }
 
-    /// Whether blocks of the piece may be requested from `link`.
-    pub(super) fn may_be_requested_from(&self, link: LinkId) -> bool {
-        self.single_link
-            .is_none_or(|single_link| single_link == link)
+    /// Which links may deliver the piece.
+    pub(super) fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
+    /// The link that alone delivers the piece, if one is chosen.
+    pub(super) fn reservation(&self) -> Option<Reservation> {
+        match self.delivery {
+            Delivery::Shared => None,
+            Delivery::Alone(reservation) => reservation,
+        }
+    }
+
+    /// Whether a block of the piece is kept if it arrives from `link`: no other link has the piece
+    /// alone.
+    pub(super) fn may_come_from(&self, link: LinkId) -> bool {
+        self.reservation().is_none_or(|it| it.link == link)
+    }
+
+    pub(super) fn piece(&self) -> PieceIndex {
+        self.piece
     }
 
     /// Whether `link` began the latest run.
@@ -145,11 +174,27 @@ impl ActivePiece {
         self.latest_run_by == Some(link)
     }
 
+    /// From now on `link` alone delivers the piece.
+    pub(super) fn reserve(&mut self, link: LinkId, since: Duration) {
+        self.delivery = Delivery::Alone(Some(Reservation { link, since }));
+    }
+
     /// Ends the reservation of the piece for `link`, if there is one. Then another link may be
-    /// chosen for the piece.
-    pub(super) fn end_reservation(&mut self, link: LinkId) {
-        if self.single_link == Some(link) {
-            self.single_link = None;
+    /// chosen for the piece. Returns whether there was one.
+    pub(super) fn end_reservation(&mut self, link: LinkId) -> bool {
+        let had_reservation = self.reservation().is_some_and(|it| it.link == link);
+        if had_reservation {
+            self.delivery = Delivery::Alone(None);
+        }
+        had_reservation
+    }
+
+    /// For this long, we did not read from `link`. So this time does not count.
+    pub(super) fn extend_reservation(&mut self, of: LinkId, by: Duration) {
+        if let Delivery::Alone(Some(reservation)) = &mut self.delivery
+            && reservation.link == of
+        {
+            reservation.since += by;
         }
     }
 
@@ -196,9 +241,6 @@ impl ActivePiece {
         lengths: &Lengths,
         out: &mut Vec<BlockRange>,
     ) {
-        if self.needs_single_link && self.single_link.is_none() {
-            self.single_link = Some(link);
-        }
         let mut left = count;
         let runs = self
             .runs
@@ -270,7 +312,7 @@ impl ActivePiece {
         let blocks = self.runs.get(run as usize);
         let block = blocks.and_then(|blocks| blocks.get((number % MAX_RUN_BLOCKS) as usize));
         run < self.begun
-            && self.may_be_requested_from(link)
+            && self.may_come_from(link)
             && block.is_some_and(|it| *it != BlockState::Arrived)
     }
 
@@ -310,14 +352,13 @@ impl ActivePiece {
         })
     }
 
-    /// `link` will not send this block.
-    pub(super) fn release(&mut self, link: LinkId, number: u32) {
+    /// `link` will not send this block. Returns whether this ends its reservation: if none of the
+    /// blocks is requested from the link any more, another link may be chosen for the piece.
+    pub(super) fn release(&mut self, link: LinkId, number: u32) -> bool {
         self.remove_request(link, number);
-        // The piece was reserved for this link, but none of its blocks is requested from the link
-        // any more. So another link may be chosen for the piece.
-        if self.single_link == Some(link) && !self.is_requested_from(link) {
-            self.single_link = None;
-        }
+        self.reservation().is_some_and(|it| it.link == link)
+            && !self.is_requested_from(link)
+            && self.end_reservation(link)
     }
 
     /// Whether the piece has blocks that may be requested and are not.

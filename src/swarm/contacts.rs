@@ -1,8 +1,9 @@
 //! The addresses that a swarm may call, the calls under way, and how the last calls went.
 
-use super::{Candidates, MAX_CANDIDATES};
+use super::hosts::Hosts;
+use super::{Candidates, MAX_CANDIDATES, MemberId, Source, Sources};
 use fastrand::Rng;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,11 +12,17 @@ pub const MAX_CALLS: usize = 16;
 /// Pause before a released address is called again. For example, an address is released when its
 /// peer turns out to be linked already, or to be a seed, as we are.
 const CALL_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// The largest number of members that are remembered as barred. A further one replaces the member
+/// whose bar ends first.
+const MAX_BARRED_MEMBERS: usize = 1_000;
 
 /// The contacts of one swarm.
 #[derive(Debug)]
 pub struct Contacts {
     candidates: Candidates,
+    hosts: Hosts,
+    /// Members that sent bad data, and until when they are barred.
+    barred_members: HashMap<MemberId, Duration>,
     /// Addresses that are being called or were linked by a call.
     calls: HashSet<SocketAddr>,
     /// Why the last call failed. `None` if that call was answered, or if there was no call yet.
@@ -30,6 +37,8 @@ impl Contacts {
     pub fn new(seed: u64) -> Self {
         Self {
             candidates: Candidates::default(),
+            hosts: Hosts::default(),
+            barred_members: HashMap::new(),
             calls: HashSet::new(),
             last_failure: None,
             hung_up: HashSet::new(),
@@ -129,15 +138,51 @@ impl Contacts {
         self.candidates.bar(address, until);
     }
 
-    /// Whether the address is barred at `now`.
+    /// A piece, all of which came from this peer, is bad: bars its address, and in a group the
+    /// member. Returns whether the whole host is barred now.
+    pub(super) fn on_bad_piece(
+        &mut self,
+        address: SocketAddr,
+        member: Option<MemberId>,
+        until: Duration,
+    ) -> bool {
+        self.bar(address, until);
+        if let Some(member) = member {
+            let barred = &mut self.barred_members;
+            if barred.len() >= MAX_BARRED_MEMBERS && !barred.contains_key(&member) {
+                let first = barred.iter().min_by_key(|(_, until)| **until);
+                let first = first.map(|(member, _)| *member);
+                first.and_then(|first| barred.remove(&first));
+            }
+            barred.insert(member, until);
+        }
+        self.hosts.on_bad_piece(address, until)
+    }
+
+    /// A piece from these sources was verified.
+    pub(super) fn on_verified(&mut self, sources: &Sources) {
+        for source in sources.keys() {
+            if let Source::Peer(address, _) = source {
+                self.hosts.on_verified(*address);
+            }
+        }
+    }
+
+    /// Whether the address or its host is barred at `now`.
     pub fn is_barred(&self, address: SocketAddr, now: Duration) -> bool {
-        self.candidates.is_barred(address, now)
+        self.candidates.is_barred(address, now) || self.hosts.barred_until(address, now).is_some()
+    }
+
+    /// Whether the member is barred at `now`.
+    pub fn is_member_barred(&self, member: MemberId, now: Duration) -> bool {
+        let until = self.barred_members.get(&member);
+        until.is_some_and(|until| *until > now)
     }
 
     /// Whether the address of some peer is barred at `now`. Our own address does not count: it is
     /// barred for ever.
     pub fn has_barred(&self, now: Duration) -> bool {
-        self.candidates.has_barred(now)
+        self.candidates.has_barred(now) || self.hosts.any_barred(now)
     }
 
     /// Whether the address is known and not barred. When its bar has ended, it still counts as
@@ -185,6 +230,10 @@ impl Contacts {
             let Some(address) = self.candidates.next(now, &mut self.rng) else {
                 break;
             };
+            if let Some(until) = self.hosts.barred_until(address, now) {
+                self.candidates.bar(address, until);
+                continue;
+            }
             self.calls.insert(address);
             calls.push(address);
         }

@@ -15,6 +15,7 @@ mod assembly;
 mod block;
 mod config;
 mod effect;
+mod evidence;
 mod exchange;
 mod fetch;
 mod link;
@@ -27,9 +28,10 @@ mod tests;
 mod web_seeds;
 
 pub use assembly::Budget;
-pub use block::{PendingBlock, Source, Sources, add_sources};
+pub use block::{MemberId, PendingBlock, Source, Sources, add_sources};
 pub use config::{CheckResult, SwarmConfig};
 pub use effect::{CloseReason, Effect, OutgoingMessage};
+pub use evidence::BlockHash;
 pub use link::{Link, LinkActivity, RemotePeer};
 pub use message::{ProtocolViolation, ReceivedMessage, UnrequestedBlock};
 pub use peers::LinkRefusal;
@@ -41,8 +43,9 @@ use super::contacts::Contacts;
 #[cfg(test)]
 use super::mutation::{Mutation, is_planted};
 use super::{BlockRun, Candidates, LinkId, Picker, Verdict};
-use crate::torrent::{BlockRange, Hasher, PieceIndex, PieceSet};
+use crate::torrent::{BlockRange, Hasher, PieceIndex, PieceSet, Sha1};
 use crate::wire::AnnounceEvent;
+use evidence::Evidence;
 use fetch::{Fetch, IncomingBlock};
 use peers::Peers;
 use phase::{Lifecycle, Transition};
@@ -77,6 +80,7 @@ pub struct Core<B> {
     lifecycle: Lifecycle,
     peers: Peers,
     fetch: Fetch<B>,
+    evidence: Evidence,
     effects: Vec<Effect<B>>,
     seed: u64,
 }
@@ -90,6 +94,7 @@ impl<B: Debug> Core<B> {
             lifecycle: Lifecycle::new(now),
             peers: Peers::new(&config, seed),
             fetch: Fetch::new(picker, lengths, budget, now),
+            evidence: Evidence::default(),
             effects: Vec::new(),
             config,
             seed,
@@ -328,6 +333,11 @@ impl<B: Debug> Core<B> {
                     return Err(ProtocolViolation::PiecesTakenBack);
                 }
             }
+            ReceivedMessage::HaveAll => {
+                if !picker.on_have_all(id) {
+                    return Ok(());
+                }
+            }
             ReceivedMessage::Reject(block) => picker.on_reject(id, block),
             ReceivedMessage::AllowedFast(piece) => picker.on_allowed_fast(id, piece),
             ReceivedMessage::Suggest(piece) => {
@@ -410,15 +420,56 @@ impl<B: Debug> Core<B> {
         self.request_idle(now);
     }
 
-    /// A piece is verified and written. All links get a `have`.
-    pub fn on_piece_written(&mut self, piece: PieceIndex, sources: &Sources, now: Duration) {
+    /// A piece is verified and written. All links get a `have`. Returns whether the hashes of its
+    /// blocks would show who lied before: then the caller passes them to
+    /// [`Core::on_good_blocks`].
+    pub fn on_piece_written(
+        &mut self,
+        piece: PieceIndex,
+        sources: &Sources,
+        now: Duration,
+    ) -> bool {
         let effects = &mut self.effects;
         self.fetch.on_piece_written(piece, sources, effects);
+        self.peers.contacts_mut().on_verified(sources);
         self.complete_if_all_owned(now);
+        self.evidence.has(piece)
+    }
+
+    /// The hashes of the blocks of a verified piece, in order. Bars everyone who sent another block
+    /// before, and returns them.
+    pub fn on_good_blocks(
+        &mut self,
+        piece: PieceIndex,
+        good: &[Sha1],
+        now: Duration,
+    ) -> Vec<Source> {
+        let liars = self.evidence.take_liars(piece, good);
+        for liar in &liars {
+            let links = self.peers.links().iter();
+            let of_liar = links.filter(|(_, link)| link.source() == *liar);
+            let of_liar: Vec<LinkId> = of_liar.map(|(id, _)| *id).collect();
+            let close = |id: &LinkId| Effect::Close(*id, CloseReason::BadPiece(piece));
+            self.effects.extend(of_liar.iter().map(close));
+            let sources = Sources::from([(liar.clone(), 0)]);
+            self.fetch.on_proven_liars(&sources);
+            self.peers
+                .on_bad_piece((&of_liar, liar), now + BAR_TIME, &mut self.effects);
+        }
+        liars
+    }
+
+    /// All blocks of a piece that does not verify and came from several sources, in order. The
+    /// caller passes them only for a piece of one run: see `evidence`.
+    pub fn on_bad_blocks(&mut self, piece: PieceIndex, blocks: Vec<BlockHash>) {
+        if self.phase().fetches() {
+            self.evidence.add(piece, blocks);
+        }
     }
 
     /// A piece does not verify. Returns who is to blame. If that is proven, the address is barred,
-    /// even if its link has ended.
+    /// even if its link has ended. In a group, the member is barred. A host with several bad ports
+    /// is barred too: see `hosts`.
     pub fn on_piece_failed(
         &mut self,
         piece: PieceIndex,
@@ -427,19 +478,19 @@ impl<B: Debug> Core<B> {
     ) -> Verdict {
         let verdict = self.fetch.on_piece_failed(piece, sources);
         if let Verdict::Proven(id) = verdict {
+            if self.peers.links().contains_key(&id) {
+                let reason = CloseReason::BadPiece(piece);
+                self.effects.push(Effect::Close(id, reason));
+            }
             // All of the piece came from this link, so no other peer is among its sources.
             for source in sources.keys() {
                 #[cfg(test)]
                 if is_planted(Mutation::LiarNotBarred) {
                     continue;
                 }
-                if let Source::Peer(address) = source {
-                    self.peers.contacts_mut().bar(*address, now + BAR_TIME);
-                }
-            }
-            if self.peers.links().contains_key(&id) {
-                let reason = CloseReason::BadPiece(piece);
-                self.effects.push(Effect::Close(id, reason));
+                let until = now + BAR_TIME;
+                let effects = &mut self.effects;
+                self.peers.on_bad_piece((&[id], source), until, effects);
             }
         }
         verdict
@@ -522,6 +573,7 @@ impl<B: Debug> Core<B> {
         let links = self.peers.links_mut();
         self.fetch
             .take_from_stalled(links, config.max_stalls, now, effects);
+        self.fetch.take_from_slow(links, now, effects);
         self.fetch.end_interest(links, effects);
         self.request_idle(now);
         self.fetch.abandon_idle(now, &mut self.effects);

@@ -14,6 +14,7 @@ mod candidates;
 mod choke;
 mod contacts;
 mod core;
+mod hosts;
 mod link_id;
 #[cfg(test)]
 mod mutation;
@@ -32,9 +33,10 @@ pub use candidates::{Candidates, MAX_CANDIDATES};
 pub use choke::{ChokeChange, Choker, PeerTraffic, UploadSlots};
 pub use contacts::{CallFailure, Contacts, MAX_CALLS};
 pub use core::{
-    Awaited, Budget, CheckResult, CloseReason, Core, Effect, Link, LinkActivity, LinkRefusal,
-    OutgoingMessage, PendingBlock, Phase, Progress, ProtocolViolation, ReceivedMessage, RemotePeer,
-    Source, SourceStatus, Sources, SwarmConfig, UnrequestedBlock, WebSeedTrust, add_sources,
+    Awaited, BlockHash, Budget, CheckResult, CloseReason, Core, Effect, Link, LinkActivity,
+    LinkRefusal, MemberId, OutgoingMessage, PendingBlock, Phase, Progress, ProtocolViolation,
+    ReceivedMessage, RemotePeer, Source, SourceStatus, Sources, SwarmConfig, UnrequestedBlock,
+    WebSeedTrust, add_sources,
 };
 pub use link_id::LinkId;
 pub use peer_exchange::{ContactChanges, PeerExchange, TooOften};

@@ -44,6 +44,8 @@ pub(crate) enum Mutation {
     LiarNotBarred,
     /// One of several sources of a bad piece is blamed.
     OneOfSeveralBlamed,
+    /// A link keeps a piece that it has alone, although it holds the piece back.
+    HeldBack,
     /// A peer keeps two links to one other peer.
     TwoLinks,
 }

@@ -13,31 +13,37 @@
 //! Further invariants:
 //!
 //! - An active piece is in `open_pieces` if and only if it has blocks to request.
-//! - A piece that failed with several sources is in `doubtful` until it is owned.
+//! - A piece that one link alone delivers is in `alone` until it is owned.
 //! - A block of an active piece is free, requested from one link (in endgame from two), or has
 //!   arrived.
 //! - A request is in flight at a link if and only if its block is requested from that link.
 //!
 //! `Picker::check` asserts all of them.
 
+mod alone;
 mod link;
 mod pieces;
 mod requests;
+mod slow;
 #[cfg(test)]
 mod tests;
 
 pub use pieces::Verdict;
 
-#[cfg(test)]
 use super::active::ActivePiece;
 #[cfg(test)]
 use super::mutation::{Mutation, is_planted};
 use super::{BlockRun, LinkId, MAX_RUN_BLOCKS};
 use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
+use alone::Asking;
 use link::PickerLink;
-use pieces::Pieces;
+use pieces::{Begun, Pieces};
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// A link has a piece alone, and we did not read from it: at most this time between two ticks does
+/// not count.
+const MAX_PAUSE_OF_TICK: Duration = Duration::from_secs(1);
 
 /// What a block that arrived means for the download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +81,8 @@ pub struct Picker {
     pieces: Pieces,
     links: BTreeMap<LinkId, PickerLink>,
     order: PieceOrder,
+    /// When [`Picker::take_from_slow`] was last called.
+    last_tick: Duration,
 }
 
 impl Picker {
@@ -90,6 +98,7 @@ impl Picker {
             pieces: Pieces::new(lengths, owned, needed, seed),
             links: BTreeMap::new(),
             order: PieceOrder::default(),
+            last_tick: Duration::ZERO,
         }
     }
 
@@ -139,6 +148,7 @@ impl Picker {
             return;
         };
         self.pieces.end_reservations(id);
+        self.pieces.forget_link(id);
         if !link.pieces.is_full() {
             self.pieces.remove_partial_link(&link.pieces);
         }
@@ -161,8 +171,9 @@ impl Picker {
         let Some(link) = self.links.get_mut(&id) else {
             return true;
         };
-        if link.pieces.is_full() {
-            return pieces.is_full();
+        if link.pieces == *pieces || link.pieces.is_full() {
+            link.announced = true;
+            return link.pieces == *pieces;
         }
         let lengths = self.pieces.lengths;
         let mut all = lengths.all_pieces();
@@ -172,6 +183,23 @@ impl Picker {
         link.announced = true;
         for piece in lengths.all_pieces().filter(|piece| pieces.contains(*piece)) {
             self.on_have(id, piece);
+        }
+        true
+    }
+
+    /// The peer has every piece. Returns `false`, and costs almost nothing, if the peer had
+    /// announced every piece before: a message of five bytes must not cost a search.
+    pub fn on_have_all(&mut self, id: LinkId) -> bool {
+        let Some(link) = self.links.get(&id) else {
+            return false;
+        };
+        if link.announced && link.pieces.is_full() {
+            return false;
+        }
+        let all = PieceSet::full(&self.pieces.lengths);
+        match link.pieces.is_empty() {
+            true => self.on_pieces(id, all),
+            false => _ = self.on_pieces_again(id, &all),
         }
         true
     }
@@ -254,6 +282,8 @@ impl Picker {
     pub fn mark_not_stalled(&mut self, id: LinkId, now: Duration) {
         if let Some(link) = self.links.get_mut(&id) {
             link.requests.mark_not_stalled(now);
+            let since_tick = now.saturating_sub(self.last_tick).min(MAX_PAUSE_OF_TICK);
+            self.pieces.extend_reservations(id, since_tick);
         }
     }
 
@@ -278,8 +308,7 @@ impl Picker {
             return;
         };
         let (has_others, in_order) = (self.links.len() > 1, self.is_in_order());
-        let pieces = &mut self.pieces;
-        let Some(link) = self.links.get_mut(&id) else {
+        let Some(link) = self.links.get(&id) else {
             return;
         };
         let (window, in_flight_count) = (link.requests.window(), link.requests.in_flight_count());
@@ -287,7 +316,9 @@ impl Picker {
         #[cfg(test)]
         if is_planted(Mutation::RequestedTwice) {
             let is_late = |_, requested| now >= requested + Duration::from_millis(200);
-            pieces.take_late(link, &is_late, free_window, out);
+            let links = &self.links;
+            self.pieces
+                .take_late(Asking { link, links }, &is_late, free_window, out);
         }
         let has_large_window = window >= MAX_RUN_BLOCKS as usize / 2;
         // Each round takes free blocks of one piece, or only begins a run. The next round takes the
@@ -297,19 +328,18 @@ impl Picker {
             // A link with a large window prefers runs that it begins itself. A link to a seed does
             // so too, if some waiting piece is available from seeds only, and if there are other
             // links, which can deliver the missing blocks of open pieces.
-            let prefers_own =
-                has_large_window || has_others && pieces.has_piece_of_seeds_only(link);
+            let prefers_own = has_large_window || has_others && self.has_piece_of_seeds_only(id);
             let took_own = prefers_own
                 && room > 0
-                && (pieces.take_free(link, now, room, out, |active| active.latest_run_is_of(id))
-                    || pieces.begin_run(link, in_order, reserve));
+                && (self.take_free(id, now, room, out, |active| active.latest_run_is_of(id))
+                    || self.begin_run(id, in_order, now, reserve));
             // Any other link, and a link that found nothing so far, takes free blocks of any open
             // piece. If there are none, it begins a run. A link with a large window has tried that
             // already.
             let took_any = took_own
                 || room > 0
-                    && (pieces.take_free(link, now, room, out, |_| true)
-                        || !has_large_window && pieces.begin_run(link, in_order, reserve));
+                    && (self.take_free(id, now, room, out, |_| true)
+                        || !has_large_window && self.begin_run(id, in_order, now, reserve));
             if !took_any {
                 break;
             }
@@ -321,6 +351,49 @@ impl Picker {
         if let Some(link) = self.links.get_mut(&id) {
             link.requests.on_sent(requested, now);
         }
+    }
+
+    /// Whether the link is to a seed, and there is a waiting piece that only seeds have.
+    fn has_piece_of_seeds_only(&self, id: LinkId) -> bool {
+        let link = self.links.get(&id);
+        link.is_some_and(|link| self.pieces.has_piece_of_seeds_only(link))
+    }
+
+    /// See [`Pieces::take_free`].
+    fn take_free(
+        &mut self,
+        id: LinkId,
+        now: Duration,
+        count: usize,
+        out: &mut Vec<BlockRange>,
+        suits: impl Fn(&ActivePiece) -> bool,
+    ) -> bool {
+        let Self { pieces, links, .. } = self;
+        let asking = links.get(&id).map(|link| Asking { link, links });
+        asking.is_some_and(|asking| pieces.take_free(asking, now, count, out, suits))
+    }
+
+    /// Begins a run for the link: see [`Pieces::begin_run`]. Returns whether a run was begun.
+    fn begin_run(
+        &mut self,
+        id: LinkId,
+        in_order: bool,
+        now: Duration,
+        reserve: &mut dyn FnMut(u32) -> bool,
+    ) -> bool {
+        let Self { pieces, links, .. } = self;
+        let begun = match links.get(&id) {
+            Some(link) => pieces.begin_run(Asking { link, links }, in_order, now, reserve),
+            None => Begun::Nothing,
+        };
+        if let Some(link) = links.get_mut(&id) {
+            match begun {
+                Begun::NothingWaits => link.set_has_no_waiting_piece(pieces.waiting_changes()),
+                Begun::Piece(piece) => link.on_piece_begun(piece),
+                Begun::Nothing | Begun::Run => {}
+            }
+        }
+        matches!(begun, Begun::Run | Begun::Piece(_))
     }
 
     /// How many blocks to request from the link now; `None` if it is not to get requests.
@@ -360,7 +433,7 @@ impl Picker {
             now.saturating_sub(requested) >= late_after.unwrap_or_default()
         };
         if let Some(link) = links.get(&id) {
-            pieces.take_late(link, &is_late, free_window, out);
+            pieces.take_late(Asking { link, links }, &is_late, free_window, out);
         }
     }
 
@@ -408,16 +481,29 @@ impl Picker {
 
     /// A piece is verified and written. The caller frees its buffers.
     pub fn on_verified(&mut self, piece: PieceIndex) {
-        if self.pieces.on_verified(piece) {
+        let (was_wanted, sources) = self.pieces.on_verified(piece);
+        if was_wanted {
             for link in self.links.values_mut() {
                 link.on_owned(piece);
+            }
+        }
+        let alone = sources.len() == 1;
+        for source in sources {
+            if let Some(link) = self.links.get_mut(&source) {
+                link.merit.on_verified(alone);
             }
         }
     }
 
     /// All blocks of a piece arrived, but its hash is wrong. The piece waits to be fetched again.
     pub fn on_failed(&mut self, piece: PieceIndex) -> Verdict {
-        self.pieces.on_failed(piece)
+        let (verdict, sources) = self.pieces.on_failed(piece);
+        for source in sources {
+            if let Some(link) = self.links.get_mut(&source) {
+                link.merit.is_cleared = false;
+            }
+        }
+        verdict
     }
 
     /// Whether every block of an active piece has arrived.
@@ -444,9 +530,67 @@ impl Picker {
                 && !link.is_web_seed()
             {
                 link.requests.shrink();
+                link.merit.is_cleared = false;
             }
         }
         stalled
+    }
+
+    /// To be called in each tick. Takes requests away from links that hold pieces back: see
+    /// `alone`. Returns links and blocks, so that the requests can be cancelled. Costs nothing
+    /// while no piece has failed.
+    pub fn take_from_slow(&mut self, now: Duration) -> Vec<(LinkId, Vec<BlockRange>)> {
+        self.last_tick = now;
+        if !self.pieces.alone.any_failed {
+            return Vec::new();
+        }
+        let mut taken = Vec::new();
+        for (piece, id) in slow::reservations(&self.pieces, &self.links, now) {
+            if let Some(link) = self.links.get_mut(&id) {
+                link.merit.on_given_up();
+                let blocks = link.requests.in_flight();
+                taken.push((id, blocks.filter(|block| block.piece() == piece).collect()));
+            }
+            self.pieces.give_up(piece, id);
+        }
+        taken.extend(slow::late_at_strangers(&self.pieces, &self.links, now));
+        for (id, blocks) in &taken {
+            for block in blocks {
+                if let Some(link) = self.links.get_mut(id) {
+                    link.requests.cancel(*block);
+                }
+                self.pieces.release(*id, *block);
+            }
+        }
+        taken
+    }
+
+    /// Whether a block from the link was in a piece that was verified.
+    pub fn has_verified(&self, id: LinkId) -> bool {
+        self.links
+            .get(&id)
+            .is_some_and(|link| link.merit.has_verified)
+    }
+
+    /// How many times in a row the link did not complete a piece that it had alone.
+    pub fn given_up(&self, id: LinkId) -> u32 {
+        self.links.get(&id).map_or(0, |link| link.merit.given_up)
+    }
+
+    /// Whether the link fetches only pieces that it begins itself: see `alone`.
+    #[cfg(test)]
+    pub(crate) fn is_in_doubt(&self, id: LinkId) -> bool {
+        let is_cleared = self
+            .links
+            .get(&id)
+            .is_some_and(|link| link.merit.is_cleared);
+        self.pieces.alone.any_failed && !is_cleared
+    }
+
+    /// Whether one link alone delivers the piece.
+    #[cfg(test)]
+    pub(crate) fn is_alone(&self, piece: PieceIndex) -> bool {
+        self.pieces.alone.attempts.contains_key(&piece)
     }
 
     /// Gives up all active pieces, so that other downloads can use their buffers. The pieces wait

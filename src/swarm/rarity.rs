@@ -56,6 +56,12 @@ impl Rarity {
         self.order.iter().copied()
     }
 
+    /// The waiting pieces that at least one partial link has, the rarest first.
+    pub(super) fn rarest_of_partial_links(&self) -> impl Iterator<Item = PieceIndex> {
+        let start = self.ends.first().copied().unwrap_or(0);
+        self.order.iter().skip(start).copied()
+    }
+
     /// One more partial link has the piece.
     pub(super) fn increase(&mut self, piece: PieceIndex, rng: &mut Rng) {
         let old_bucket = self.availability[piece.index()] as usize;
@@ -172,6 +178,9 @@ mod tests {
                     _ => { rarity.insert(piece, &mut rng); entry.1 = true; }
                 }
                 let listed: Vec<PieceIndex> = rarity.rarest_first().collect();
+                let of_partial: Vec<PieceIndex> = rarity.rarest_of_partial_links().collect();
+                let absent = listed.iter().take_while(|piece| model[piece.index()].0 == 0).count();
+                prop_assert_eq!(&of_partial, &listed[absent..]);
                 let counts: Vec<u32> = listed.iter().map(|piece| model[piece.index()].0).collect();
                 prop_assert!(counts.is_sorted(), "{counts:?}");
                 let mut waiting: Vec<usize> = listed.iter().map(|piece| piece.index()).collect();

@@ -7,8 +7,8 @@
 //! (`honest`) carries out the effects of its core as `peer` does: requests and blocks over the
 //! link, an upload queue for each link, hashing by a worker that takes time, a tick every 100 ms, a
 //! buffer budget. Blocks have no bytes: they are good or bad (`content`). Rogue peers (`rogue`)
-//! lie, keep silent, reject, leave, choke, announce their pieces late, or send requests and never
-//! read.
+//! lie, trickle, keep silent, reject, leave, choke, announce their pieces late, or send requests
+//! and never read.
 //!
 //! A plan (`plan`) describes a simulation. Equal plans give the same events in the same order. A
 //! checker watches each honest peer (`checker`, with the table of properties). At the end every

@@ -94,6 +94,11 @@ impl Window {
         self.shortest.unwrap_or_default()
     }
 
+    /// The best recent rate, in bytes a second.
+    pub fn rate(&self) -> f64 {
+        self.best_rate()
+    }
+
     /// Limits the window to `largest` blocks: the peer queues at most this many of our requests
     /// (`reqq`, BEP 10).
     pub fn limit_to(&mut self, largest: u32) {

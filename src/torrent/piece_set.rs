@@ -40,11 +40,17 @@ impl PieceSet {
 
     /// The set of all pieces.
     pub fn full(lengths: &Lengths) -> Self {
-        let mut set = Self::empty(lengths);
-        lengths.all_pieces().for_each(|piece| {
-            set.insert(piece);
-        });
-        set
+        let pieces = lengths.pieces();
+        let mut bits = vec![0xff; Self::bytes_for(pieces)];
+        let spare = bits.len() * 8 - pieces as usize;
+        if let Some(last) = bits.last_mut() {
+            *last <<= spare;
+        }
+        Self {
+            bits,
+            pieces,
+            count: pieces,
+        }
     }
 
     /// Reads the body of a `bitfield` message.
@@ -177,5 +183,17 @@ mod tests {
         assert_eq!((set.count(), set.as_bitfield()), (1, &[0, 0x80][..]));
         assert!(set.remove(last) && !set.remove(last) && set.is_empty());
         assert!(PieceSet::full(&lengths).is_full());
+    }
+
+    #[test]
+    fn the_full_set_has_each_piece_and_no_spare_bit() {
+        for pieces in [0, 1, 7, 8, 9, 16, 17] {
+            let lengths = Lengths::new(pieces, 1).unwrap();
+            let mut one_by_one = PieceSet::empty(&lengths);
+            lengths.all_pieces().for_each(|piece| {
+                one_by_one.insert(piece);
+            });
+            assert_eq!(PieceSet::full(&lengths), one_by_one, "{pieces} pieces");
+        }
     }
 }

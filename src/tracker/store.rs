@@ -9,8 +9,8 @@
 //! A write returns when it is durable here and at another tracker. If no other tracker is current,
 //! or if none confirms the write within [`PUSH_WAIT`](super::replication::PUSH_WAIT), it returns
 //! when it is durable here alone. Only its caller waits; others use the registry meanwhile. After a
-//! failed commit, memory is ahead of the disk: nothing is read, written or sent until the commit has
-//! been repeated with success. For other trackers, this tracker is disconnected meanwhile.
+//! failed commit, memory is ahead of the disk: nothing is read, written or sent until the commit
+//! has been repeated with success. For other trackers, this tracker is disconnected meanwhile.
 //!
 //! Locks: a thread that holds `state` may lock the queue of `saves`, the `changes` or an outbox,
 //! but not the reverse. `state` is never held over I/O or a wait.
@@ -99,7 +99,7 @@ pub enum WriteError {
     /// tracker has stopped serving.
     #[error("the tracker cannot write its database; its operator must look at its disk")]
     NotSaved,
-    /// The disk has less free space than [`MIN_FREE_SPACE`].
+    /// The disk has too little free space for something to be published.
     #[error("the disk of the tracker has only {0} bytes free; its operator must make room")]
     LittleSpace(u64),
 }
@@ -178,17 +178,9 @@ impl RegistryStore {
         started.map_err(OpenError::Thread)?;
         let (ticking, stop) = (Arc::clone(&store.shared), store.stop.clone());
         let replica = Builder::new().name("replica".to_owned());
-        let started = store.threads.start(replica, move || {
-            for tick in 0_u64.. {
-                if stop.wait(TICK_INTERVAL) {
-                    return;
-                }
-                ticking.apply(Replica::tick);
-                if tick % TICKS_PER_LOOK == 0 {
-                    ticking.look_at_space();
-                }
-            }
-        });
+        let started = store
+            .threads
+            .start(replica, move || ticking.tick_until(&stop));
         started.map_err(OpenError::Thread)?;
         Ok(store)
     }
@@ -432,8 +424,8 @@ impl SharedStore {
         recover(self.state.write())
     }
 
-    /// Returns the free space of the disk in bytes. Notifies the operator when it becomes too little,
-    /// and when there is enough again.
+    /// Returns the free space of the disk in bytes. Notifies the operator when it becomes too
+    /// little, and when there is enough again.
     fn look_at_space(&self) -> u64 {
         let free = self.database.free_space().unwrap_or(u64::MAX);
         if free < MIN_FREE_SPACE && !self.has_little_space.swap(true, Ordering::Relaxed) {
@@ -449,8 +441,8 @@ impl SharedStore {
         free
     }
 
-    /// Passes an event to the replica and performs the effects, under one lock. Does nothing while a
-    /// failed commit is repeated.
+    /// Passes an event to the replica and performs the effects, under one lock. Does nothing while
+    /// a failed commit is repeated.
     fn apply(&self, event: impl FnOnce(&mut Replica, Moment) -> Vec<Effect>) {
         let state = self.write_state();
         if !state.failed {
@@ -535,6 +527,20 @@ impl SharedStore {
                 log::info!(operator = true; "the database can be written again");
             }
         });
+    }
+
+    /// Calls [`Replica::tick`], and looks at the free space, until `stop`. Runs on the thread
+    /// `replica`.
+    fn tick_until(&self, stop: &Stop) {
+        for tick in 0_u64.. {
+            if stop.wait(TICK_INTERVAL) {
+                return;
+            }
+            self.apply(Replica::tick);
+            if tick % TICKS_PER_LOOK == 0 {
+                self.look_at_space();
+            }
+        }
     }
 
     fn on_save_failed(&self) {

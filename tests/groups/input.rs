@@ -196,9 +196,9 @@ fn impossible_destinations_are_refused_before_anything_is_fetched() {
     mayank.run("wait");
 }
 
-/// nik's peer, which shares a `gift` of this many bytes, and mayank's peer. On a disk of 1 MiB is the
-/// folder `small`, and mayank's peer receives at most 100 kB a second. None, and a report, if no file
-/// system can be mounted here.
+/// nik's peer, which shares a `gift` of this many bytes, and mayank's peer. On a disk of 1 MiB is
+/// the folder `small`, and mayank's peer receives at most 100 kB a second. None, and a report, if
+/// no file system can be mounted here.
 fn gift_for_small_disk(tracker: &AccountTracker, length: usize) -> Option<(Peer, Peer, SmallDisk)> {
     let [mut nik, mayank] = team(tracker, ["nik", "mayank"]);
     let file = tracker.sandbox.file("gift", length, 1);

@@ -1,5 +1,5 @@
 //! A member whose copy is damaged: its pieces do not verify, another seed sends them, and the
-//! member is not asked again.
+//! member is not asked again, not even at another address.
 
 use super::team::{catalogue_entry, join, logged_in_peer, share_in_status};
 use crate::common::account_tracker::AccountTracker;
@@ -24,8 +24,8 @@ fn damage_unnoticed(path: &Path) {
 #[test]
 fn a_bad_piece_is_fetched_again_from_another_seed_and_the_liar_is_not_asked_again() {
     let tracker = AccountTracker::with(&["--interval", "1"]);
-    // nik is so slow that the download needs both seeds.
-    let mut nik = logged_in_peer(&tracker, "nik", &["--up", "2M"]);
+    // nik is so slow that the download needs both seeds, and that it lasts until the liar is back.
+    let mut nik = logged_in_peer(&tracker, "nik", &["--up", "1M"]);
     nik.run("create_group lab");
     let [mut uma, mut mayank] = ["uma", "mayank"].map(|name| {
         let mut peer = logged_in_peer(&tracker, name, &[]);
@@ -56,6 +56,14 @@ fn a_bad_piece_is_fetched_again_from_another_seed_and_the_liar_is_not_asked_agai
     wait_until("the liar has no link", || {
         share_in_status(&mut uma, "gift")["peers"] == 0
     });
+    uma.end();
+    // uma is back at another port.
+    let mut uma = tracker.sandbox.debug_peer("uma", &[]);
+    assert_ne!(uma.process.address, liar);
+    wait_for_log_line(
+        &tracker.sandbox.log("mayank"),
+        &[&uma.process.address.to_string(), "barred for bad data"],
+    );
     let uploaded_by_liar = share_in_status(&mut uma, "gift")["uploaded"].clone();
     mayank.run("wait");
     assert!(fs::read(tracker.sandbox.path("mayank/copy")).unwrap() == fs::read(&file).unwrap());

@@ -158,6 +158,12 @@ fn of_two_seeds_that_sent_a_bad_piece_together_only_the_liar_is_barred() {
     peer.run("wait 30");
     assert_whole(&sandbox, &torrent);
     wait_for_log_line(&peer.log, &["it is fetched again from one peer alone"]);
+    // The good piece shows who lied, even if the liar was not asked alone.
+    wait_for_log_line(&peer.log, &[&liar.to_string(), "had sent bad blocks of it"]);
+    assert_eq!(
+        log_line_with(&peer.log, &[&honest.to_string(), "had sent bad blocks"]),
+        None
+    );
     assert_eq!(
         log_line_with(&peer.log, &[&honest.to_string(), "from it does not verify"]),
         None

@@ -1,5 +1,5 @@
-//! Files and disks: destinations that must not be written, writes that fail, files that change while
-//! they are shared.
+//! Files and disks: destinations that must not be written, writes that fail, files that change
+//! while they are shared.
 
 use crate::common::fake_peer::*;
 use crate::common::fake_tracker::{set_only_tracker, tracker_naming};

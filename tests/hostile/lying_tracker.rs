@@ -5,6 +5,7 @@ use crate::common::fake_peer::{honest_seed, listen_tcp};
 use crate::common::fake_tracker::{
     announce_answer, compact, http_response, serve_requests, set_only_tracker, tracker_naming,
 };
+use crate::common::handmade_torrent::Torrent;
 use crate::common::log::wait_for_log_line;
 use crate::common::open_swarm::{TORRENT, leech};
 use crate::common::peer::{Peer, quoted};
@@ -17,11 +18,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A peer that starts to download the torrent and asks `tracker` for seeds.
+/// A peer that starts to download `TORRENT` and asks `tracker` for seeds.
 pub(crate) fn start_download(sandbox: &Sandbox, tracker: SocketAddr) -> Peer {
+    start_download_of(sandbox, &TORRENT, tracker)
+}
+
+/// A peer that starts to download this torrent and asks `tracker` for seeds.
+pub(crate) fn start_download_of(sandbox: &Sandbox, torrent: &Torrent, tracker: SocketAddr) -> Peer {
     set_only_tracker(sandbox, tracker);
     let mut peer = sandbox.debug_peer("leech", &[]);
-    let file = TORRENT.write(sandbox, "share.torrent");
+    let file = torrent.write(sandbox, "share.torrent");
     peer.run(&format!("download {} copy", quoted(&file)));
     peer
 }

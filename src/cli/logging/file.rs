@@ -1,4 +1,5 @@
-//! The files of the log: `NAME`, and `NAME.1` to `NAME.4`, the newest first. A full file is renamed.
+//! The files of the log: `NAME`, and `NAME.1` to `NAME.4`, the newest first. A full file is
+//! renamed.
 //!
 //! In scope: opening, rotation, and what happens if the disk is full. Out of scope: which lines are
 //! written.

@@ -106,9 +106,9 @@ fn a_connection_that_has_ended_no_longer_counts_against_the_limits() {
     }
 }
 
-/// Sends each byte back: `w` from a worker, `p` from a worker of [`Lane::Patient`], `t` from a thread
-/// of its own. At `n` it sends its handle to the test instead, and at `q` it ends. Whenever it runs,
-/// it first sends the bytes in `notified`.
+/// Sends each byte back: `w` from a worker, `p` from a worker of [`Lane::Patient`], `t` from a
+/// thread of its own. At `n` it sends its handle to the test instead, and at `q` it ends. Whenever
+/// it runs, it first sends the bytes in `notified`.
 struct TestSession {
     stream: Arc<TcpStream>,
     handle: ConnectionHandle,

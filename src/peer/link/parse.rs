@@ -45,7 +45,7 @@ pub(super) fn parse<'a>(
         PeerMessage::NotInterested => ReceivedMessage::NotInterested,
         PeerMessage::Have(index) => ReceivedMessage::Have(piece("have", index)?),
         PeerMessage::Bitfield(bits) => pieces_of_remote(PieceSet::from_bitfield(bits, lengths)?),
-        PeerMessage::HaveAll if is_fast => pieces_of_remote(PieceSet::full(lengths)),
+        PeerMessage::HaveAll if is_fast => ReceivedMessage::HaveAll,
         PeerMessage::HaveNone if is_fast && !is_first => {
             return Err(ProtocolViolation::PiecesTakenBack.into());
         }

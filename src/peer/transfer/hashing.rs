@@ -4,8 +4,8 @@
 use super::transfer::Transfer;
 use crate::peer::{BlockBuffer, UploadSource};
 use crate::storage::{CachedBlocks, Download, Store, StoreError};
-use crate::swarm::{BlockRun, PendingBlock, Sources, Verdict, add_sources};
-use crate::torrent::{Hasher, PieceIndex, Sha1};
+use crate::swarm::{BlockHash, BlockRun, PendingBlock, Sources, Verdict, add_sources};
+use crate::torrent::{Hasher, Sha1};
 
 /// The number of bytes read at a time when a run is read back. A run is read back if it was written
 /// before the runs in front of it were hashed.
@@ -46,12 +46,12 @@ fn finish_run(transfer: &Transfer, run: BlockRun, blocks: Vec<PendingBlock<Block
     };
     let result = match hashed {
         Ok(Some((hash, sources))) if hash == transfer.info().piece_hash(run.piece) => {
-            publish(transfer, run.piece, &sources);
+            publish(transfer, run, &blocks, &sources);
             // The hashes of whole files advance now, while the blocks are in memory.
             hash_files(transfer, run, &blocks)
         }
         Ok(Some((_, sources))) => {
-            reject(transfer, run.piece, &sources);
+            reject(transfer, run, &blocks, &sources);
             Ok(())
         }
         Ok(None) => Ok(()),
@@ -147,9 +147,25 @@ fn read_back(
     Ok(())
 }
 
-/// Publishes a piece that was verified and written. From now on it is served.
-fn publish(transfer: &Transfer, piece: PieceIndex, sources: &Sources) {
-    transfer.decide(|core, now| core.on_piece_written(piece, sources, now));
+/// Publishes a piece that was verified and written. From now on it is served. `blocks` are the
+/// blocks of `run`, which was hashed last. If an earlier attempt to fetch the piece failed, the
+/// hashes of its blocks show who lied.
+fn publish(
+    transfer: &Transfer,
+    run: BlockRun,
+    blocks: &[PendingBlock<BlockBuffer>],
+    sources: &Sources,
+) {
+    let shows_liars = transfer.decide(|core, now| core.on_piece_written(run.piece, sources, now));
+    if !shows_liars || !run.is_whole_piece(transfer.info().lengths()) {
+        return;
+    }
+    let good: Vec<Sha1> = blocks.iter().map(|it| Sha1::of(&it.buffer)).collect();
+    let liars = transfer.decide(|core, now| core.on_good_blocks(run.piece, &good, now));
+    let (name, number) = (transfer.name(), run.piece.number());
+    for liar in liars {
+        log::warn!("{name}: piece {number} is here now: {liar} had sent bad blocks of it");
+    }
 }
 
 /// Continues to compute the SHA-1 of whole files, if the torrent has a SHA-1 of any file. `blocks`
@@ -171,8 +187,15 @@ fn hash_files(
 }
 
 /// Handles a piece that does not verify: it is fetched again. If all of it came from one peer, that
-/// peer is barred.
-fn reject(transfer: &Transfer, piece: PieceIndex, sources: &Sources) {
+/// peer is barred. Otherwise, if the piece has only one run, the hashes of its blocks are kept.
+/// `blocks` are the blocks of `run`, which was hashed last.
+fn reject(
+    transfer: &Transfer,
+    run: BlockRun,
+    blocks: &[PendingBlock<BlockBuffer>],
+    sources: &Sources,
+) {
+    let piece = run.piece;
     let verdict = transfer.decide(|core, now| core.on_piece_failed(piece, sources, now));
     let what = match verdict {
         Verdict::Proven(_) => "all of it came from one peer",
@@ -180,4 +203,10 @@ fn reject(transfer: &Transfer, piece: PieceIndex, sources: &Sources) {
     };
     let (name, number) = (transfer.name(), piece.number());
     log::warn!("{name}: piece {number} does not verify; {what}");
+    if verdict == Verdict::Unclear && run.is_whole_piece(transfer.info().lengths()) {
+        let blocks = blocks.iter();
+        let hashes = blocks.map(|block| (Sha1::of(&block.buffer), block.source.clone()));
+        let hashes: Vec<BlockHash> = hashes.collect();
+        transfer.decide(|core, _| core.on_bad_blocks(piece, hashes));
+    }
 }

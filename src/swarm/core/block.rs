@@ -18,11 +18,16 @@ pub struct PendingBlock<B> {
     pub source: Source,
 }
 
+/// A number that stands for one member of a group, whatever addresses the member uses. Two members
+/// have different numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MemberId(pub [u8; 16]);
+
 /// A peer or web seed that sent bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// A peer, by its [shown address](super::Link::shown_address).
-    Peer(SocketAddr),
+    /// A peer, by its [shown address](super::Link::shown_address). In a group, also the member.
+    Peer(SocketAddr, Option<MemberId>),
     /// A web seed, by its id and its URL as shown to a user.
     Web(LinkId, Arc<str>),
 }
@@ -30,7 +35,7 @@ pub enum Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Peer(address) => address.fmt(f),
+            Self::Peer(address, _) => address.fmt(f),
             Self::Web(_, url) => f.write_str(url),
         }
     }

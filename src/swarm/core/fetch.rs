@@ -236,6 +236,21 @@ impl<B: Debug> Fetch<B> {
         }
     }
 
+    /// Takes pieces away from links that have them alone and do not complete them in time.
+    pub(super) fn take_from_slow(
+        &mut self,
+        links: &BTreeMap<LinkId, Link>,
+        now: Duration,
+        effects: &mut Vec<Effect<B>>,
+    ) {
+        let slow = self.assembly.picker_mut().take_from_slow(now);
+        // A web seed gets no cancel: its thread asks `Core::awaits`.
+        for (id, blocks) in slow.into_iter().filter(|(id, _)| links.contains_key(id)) {
+            let cancels = blocks.into_iter().map(OutgoingMessage::Cancel);
+            effects.extend(cancels.map(|cancel| Effect::Send(id, cancel)));
+        }
+    }
+
     /// Gives up all active pieces if nothing has arrived for long, so that other downloads can use
     /// the buffers. Does nothing while a web seed is in use: its response may take long to reach
     /// a wanted block, and the web seed has its own time limits.
@@ -304,6 +319,11 @@ impl<B: Debug> Fetch<B> {
         let proven = matches!(verdict, Verdict::Proven(_));
         self.web_seeds.on_piece_failed(sources, proven);
         verdict
+    }
+
+    /// These sources are proven to have sent bad blocks. Web seeds among them are not used again.
+    pub(super) fn on_proven_liars(&mut self, sources: &Sources) {
+        self.web_seeds.on_piece_failed(sources, true);
     }
 
     pub(super) fn on_web_seed_up(&mut self, id: LinkId, pieces: PieceSet, largest_window: u32) {

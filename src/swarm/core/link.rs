@@ -1,6 +1,6 @@
 //! One link to a peer as the core knows it.
 
-use super::block::Source;
+use super::block::{MemberId, Source};
 use crate::swarm::{PeerExchange, allowed_fast};
 use crate::torrent::{BlockRange, InfoHash, Lengths, PieceIndex};
 use crate::wire::PeerId;
@@ -27,6 +27,8 @@ pub struct RemotePeer {
     pub fast: bool,
     /// Whether both sides support BEP 10.
     pub extensions: bool,
+    /// The member that its certificate names; only in a group.
+    pub member: Option<MemberId>,
 }
 
 /// What the core learns about a link from the code for input and output.
@@ -131,7 +133,7 @@ impl Link {
     }
 
     pub(super) fn source(&self) -> Source {
-        Source::Peer(self.shown_address())
+        Source::Peer(self.shown_address(), self.remote.member)
     }
 
     /// Whether the peer says that it fetches nothing (BEP 21).

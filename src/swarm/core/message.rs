@@ -23,10 +23,12 @@ pub enum ReceivedMessage<'a> {
         /// The pieces.
         pieces: PieceSet,
         /// Whether only handshakes came before this message. In BEP 3 a bitfield may come only
-        /// then. But aria2 also sends a bitfield, or BEP 6's `have all`, later, instead of many
+        /// then. But aria2 also sends a bitfield, or [`Self::HaveAll`], later, instead of many
         /// `have`s.
         is_first: bool,
     },
+    /// The peer owns every piece (BEP 6).
+    HaveAll,
     /// The peer requests a block.
     Request(BlockRange),
     /// The peer will not send a block (BEP 6).

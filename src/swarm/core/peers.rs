@@ -1,10 +1,12 @@
 //! The peers of a swarm: their links, the addresses we call, and the peers we serve.
 
+use super::block::Source;
 use super::config::SwarmConfig;
 use super::effect::{CloseReason, Effect, OutgoingMessage};
 use super::exchange;
 use super::link::{Link, LinkActivity, RemotePeer};
 use super::message::ProtocolViolation;
+use crate::base::AddressPrefix;
 use crate::swarm::contacts::{Contacts, MAX_CALLS};
 #[cfg(test)]
 use crate::swarm::mutation::{Mutation, is_planted};
@@ -22,6 +24,9 @@ use std::time::Duration;
 const USUAL_REQUEST_QUEUE: u32 = 250;
 /// A link over which no block moves for this long may have to make room for a new link.
 const USELESS_AFTER: Duration = Duration::from_secs(5);
+/// A link may have to make room too if it had this many pieces alone, one after the other, and
+/// completed none of them in time.
+const MAX_GIVEN_UP: u32 = 3;
 /// A link that has been idle this long is replaced when the same peer connects again in the same
 /// direction.
 const LOST_AFTER: Duration = Duration::from_secs(10);
@@ -135,7 +140,11 @@ impl Peers {
         effects: &mut Vec<Effect<B>>,
     ) -> Result<(), LinkRefusal> {
         let address = remote.address;
-        if self.contacts.is_barred(address, now) {
+        if self.contacts.is_barred(address, now)
+            || remote
+                .member
+                .is_some_and(|member| self.contacts.is_member_barred(member, now))
+        {
             return Err(LinkRefusal::Barred);
         }
         if remote.outgoing && config.is_private && !self.contacts.is_known_and_unbarred(address) {
@@ -221,9 +230,10 @@ impl Peers {
         effects.extend(self.links.keys().map(close));
     }
 
-    /// All places are taken: closes a link over which no block has moved for a while. Prefers a
-    /// link whose peer has nothing that we want, then one whose peer wants nothing, then the one
-    /// that has been idle for longest. Returns whether it has closed a link.
+    /// All places are taken: closes a link over which no block has moved for a while, or that has
+    /// kept [`MAX_GIVEN_UP`] pieces back. Prefers a link whose peer has nothing that we want, then
+    /// one without verified blocks, then one whose peer wants nothing, then the one that has been
+    /// idle for longest. Returns whether it has closed a link.
     fn make_room<B>(
         &mut self,
         picker: &mut Picker,
@@ -231,10 +241,13 @@ impl Peers {
         effects: &mut Vec<Effect<B>>,
     ) -> bool {
         let useless = self.links.iter();
-        let useless = useless.filter(|(_, link)| link.idle(now) >= USELESS_AFTER);
+        let useless = useless.filter(|(id, link)| {
+            link.idle(now) >= USELESS_AFTER || picker.given_up(**id) >= MAX_GIVEN_UP
+        });
         let chosen = useless.min_by_key(|(id, link)| {
             (
                 picker.is_interesting(**id),
+                picker.has_verified(**id),
                 self.choker.is_interested(**id),
                 Reverse(link.idle(now)),
             )
@@ -245,6 +258,28 @@ impl Peers {
         self.remove_early(id, picker, now);
         effects.push(Effect::Close(id, CloseReason::MadeRoom));
         true
+    }
+
+    /// The source with these links has sent bad blocks: bars the source until `until`, and closes
+    /// the other links of what is barred.
+    pub(super) fn on_bad_piece<B>(
+        &mut self,
+        (own_links, source): (&[LinkId], &Source),
+        until: Duration,
+        effects: &mut Vec<Effect<B>>,
+    ) {
+        let Source::Peer(address, member) = source else {
+            return;
+        };
+        let is_host_barred = self.contacts.on_bad_piece(*address, *member, until);
+        let host = AddressPrefix::of(address.ip());
+        let others = self.links.iter().filter(|(id, _)| !own_links.contains(id));
+        let barred = others.filter(|(_, link)| {
+            let remote = link.remote();
+            member.is_some() && remote.member == *member
+                || is_host_barred && AddressPrefix::of(remote.address.ip()) == host
+        });
+        effects.extend(barred.map(|(id, _)| Effect::Close(*id, CloseReason::Barred)));
     }
 
     /// The peer sent an extension handshake. Returns whether the link goes on.

@@ -29,7 +29,40 @@ pub(super) struct PickerLink {
     /// For a web seed: the piece after the one that it began last. The search for its next piece
     /// starts there.
     pub(super) next_in_range: Option<u32>,
+    /// The [`Pieces::waiting_changes`](super::pieces::Pieces) at which a search found that the peer
+    /// has no waiting piece. While that number and the peer's pieces stay the same, no further
+    /// search can find one.
+    has_no_waiting_at: Option<u64>,
     pub(super) requests: Requests,
+    pub(super) merit: Merit,
+}
+
+/// What a link has delivered so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Merit {
+    /// A block of the peer was in a piece that was verified.
+    pub(super) has_verified: bool,
+    /// A piece from the peer alone has verified since the peer was last in doubt: see `alone`.
+    pub(super) is_cleared: bool,
+    /// How many times in a row the peer did not complete a piece that it had alone.
+    pub(super) given_up: u32,
+}
+
+impl Merit {
+    /// A piece with blocks of the peer was verified. `alone`: all blocks came from the peer.
+    pub(super) fn on_verified(&mut self, alone: bool) {
+        self.has_verified = true;
+        if alone {
+            self.is_cleared = true;
+            self.given_up = 0;
+        }
+    }
+
+    /// The peer did not complete a piece that it had alone.
+    pub(super) fn on_given_up(&mut self) {
+        self.is_cleared = false;
+        self.given_up = self.given_up.saturating_add(1);
+    }
 }
 
 impl PickerLink {
@@ -44,7 +77,9 @@ impl PickerLink {
             allowed: Vec::new(),
             suggested: Vec::new(),
             next_in_range: None,
+            has_no_waiting_at: None,
             requests: Requests::new(largest_window),
+            merit: Merit::default(),
         }
     }
 
@@ -84,6 +119,22 @@ impl PickerLink {
             && (!self.choked || allowed.any(|piece| self.pieces.contains(*piece) && wants(*piece)))
     }
 
+    /// Pieces that we may request while the peer chokes us.
+    pub(super) fn allowed(&self) -> impl Iterator<Item = PieceIndex> {
+        self.allowed.iter().copied()
+    }
+
+    /// Whether a search has found that the peer has no waiting piece, and `waiting_changes` is
+    /// still the same.
+    pub(super) fn has_no_waiting_piece(&self, waiting_changes: u64) -> bool {
+        self.has_no_waiting_at == Some(waiting_changes)
+    }
+
+    /// A search has found that the peer has no waiting piece.
+    pub(super) fn set_has_no_waiting_piece(&mut self, waiting_changes: u64) {
+        self.has_no_waiting_at = Some(waiting_changes);
+    }
+
     /// The pieces that the peer suggests, the latest first.
     pub(super) fn suggested(&self) -> impl Iterator<Item = PieceIndex> {
         self.suggested.iter().rev().copied()
@@ -98,6 +149,7 @@ impl PickerLink {
     /// The peer announced all its pieces. `wanted` is the number of them that are wanted here.
     pub(super) fn set_pieces(&mut self, pieces: PieceSet, wanted: u32) {
         (self.pieces, self.wanted, self.announced) = (pieces, wanted, true);
+        self.has_no_waiting_at = None;
     }
 
     /// The peer announced one piece. Returns whether this piece is new.
@@ -105,6 +157,9 @@ impl PickerLink {
         self.announced = true;
         let is_new = self.pieces.insert(piece);
         self.wanted += u32::from(is_new && is_wanted);
+        if is_new && is_wanted {
+            self.has_no_waiting_at = None;
+        }
         is_new
     }
 

@@ -1,15 +1,16 @@
 //! All pieces of a share: not needed, waiting to be fetched, active or owned; and which blocks to
 //! request from a link next.
 
+use super::alone::{AlonePieces, Asking, Attempts};
 use super::link::PickerLink;
 use crate::swarm::LinkId;
-use crate::swarm::active::{ActivePiece, NeededArrival};
+use crate::swarm::active::{ActivePiece, Delivery, NeededArrival, Reservation};
 #[cfg(test)]
 use crate::swarm::mutation::{Mutation, is_planted};
 use crate::swarm::rarity::Rarity;
 use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
 use fastrand::Rng;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 /// Who is to blame for a piece that did not verify.
@@ -20,6 +21,23 @@ pub enum Verdict {
     /// The blocks came from several links. The piece will be fetched again from one link alone.
     Unclear,
 }
+
+/// What a link begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// Nothing: there are no buffers, or no piece suits the link.
+    Nothing,
+    /// Nothing, and the link offers no waiting piece: see [`PickerLink::has_no_waiting_piece`].
+    NothingWaits,
+    /// A further run of a piece.
+    Run,
+    /// This piece.
+    Piece(PieceIndex),
+}
+
+/// The largest number of waiting pieces that are considered for one link, of those that one link
+/// alone is to deliver.
+const MAX_CONSIDERED: usize = 64;
 
 /// All pieces of a share.
 #[derive(Debug)]
@@ -33,13 +51,17 @@ pub(super) struct Pieces {
     /// No piece before this one waits.
     first_waiting: u32,
     rarity: Rarity,
+    /// How many times a piece has begun to wait.
+    waiting_changes: u64,
     pub(super) active: BTreeMap<PieceIndex, ActivePiece>,
     /// Active pieces with blocks to request, in the order in which they were begun. A piece that
     /// has left the list comes back, at the front, when one of its blocks becomes free.
     open_pieces: VecDeque<PieceIndex>,
-    /// Pieces that did not verify, and whose blocks came from several links.
-    doubtful: HashSet<PieceIndex>,
+    pub(super) alone: AlonePieces,
     rng: Rng,
+    /// The number of pieces that searches have looked at.
+    #[cfg(test)]
+    pub(super) searched: std::cell::Cell<u64>,
 }
 
 impl Pieces {
@@ -60,10 +82,13 @@ impl Pieces {
             missing: count,
             first_waiting: 0,
             rarity,
+            waiting_changes: 0,
             active: BTreeMap::new(),
             open_pieces: VecDeque::new(),
-            doubtful: HashSet::new(),
+            alone: AlonePieces::default(),
             rng,
+            #[cfg(test)]
+            searched: std::cell::Cell::default(),
         }
     }
 
@@ -74,6 +99,9 @@ impl Pieces {
 
     /// How many of these pieces are wanted.
     pub(super) fn wanted_of(&self, pieces: &PieceSet) -> u32 {
+        if pieces.is_full() {
+            return self.missing;
+        }
         let wanted = self.lengths.all_pieces().filter(|piece| self.wants(*piece));
         wanted.filter(|piece| pieces.contains(*piece)).count() as u32
     }
@@ -134,7 +162,7 @@ impl Pieces {
     /// A block arrived from `link`. Returns `None` if the block is no longer needed.
     pub(super) fn on_block(&mut self, link: LinkId, range: BlockRange) -> Option<NeededArrival> {
         let active = self.active.get_mut(&range.piece())?;
-        if !active.may_be_requested_from(link) {
+        if !active.may_come_from(link) {
             // The block was requested before another link was chosen to fetch the piece alone.
             self.release(link, range);
             return None;
@@ -149,41 +177,48 @@ impl Pieces {
         arrived
     }
 
-    /// A piece is verified and written. Returns whether it was wanted.
-    pub(super) fn on_verified(&mut self, piece: PieceIndex) -> bool {
-        self.forget_active(piece);
-        self.doubtful.remove(&piece);
+    /// A piece is verified and written. Returns whether it was wanted, and the links that delivered
+    /// its blocks.
+    pub(super) fn on_verified(&mut self, piece: PieceIndex) -> (bool, Vec<LinkId>) {
+        let sources = self.forget_active(piece);
+        self.alone.attempts.remove(&piece);
         let was_wanted = self.owned.insert(piece) && self.needed.contains(piece);
         if was_wanted {
             self.missing -= 1;
             self.rarity.remove(piece);
         }
-        was_wanted
+        (was_wanted, sources)
     }
 
     /// All blocks of a piece arrived, and it does not verify. The piece waits to be fetched again.
-    pub(super) fn on_failed(&mut self, piece: PieceIndex) -> Verdict {
+    /// Returns who is to blame, and the links that delivered the blocks.
+    pub(super) fn on_failed(&mut self, piece: PieceIndex) -> (Verdict, Vec<LinkId>) {
         let sources = self.forget_active(piece);
         #[cfg(test)]
         if is_planted(Mutation::FailedNotFetched) {
-            return Verdict::Unclear;
+            return (Verdict::Unclear, sources);
         }
+        self.alone.any_failed = true;
         self.return_to_waiting(piece);
-        match sources.as_slice() {
+        let verdict = match sources.as_slice() {
             #[cfg(test)]
             [first, ..] if is_planted(Mutation::OneOfSeveralBlamed) => Verdict::Proven(*first),
             [only] => Verdict::Proven(*only),
             _ => {
-                self.doubtful.insert(piece);
+                self.alone.attempts.entry(piece).or_default();
                 Verdict::Unclear
             }
-        }
+        };
+        (verdict, sources)
     }
 
     /// `link` will not send this block.
     pub(super) fn release(&mut self, link: LinkId, range: BlockRange) {
         if let Some(active) = self.active.get_mut(&range.piece()) {
-            active.release(link, range.number());
+            if active.release(link, range.number()) {
+                let attempts = self.alone.attempts.entry(range.piece()).or_default();
+                attempts.on_given_up(link);
+            }
             if active.has_free() && !self.open_pieces.contains(&range.piece()) {
                 self.open_pieces.push_front(range.piece());
             }
@@ -192,14 +227,67 @@ impl Pieces {
 
     /// Pieces that are reserved for `link`, so that only it may fetch them, are no longer reserved.
     pub(super) fn end_reservations(&mut self, link: LinkId) {
-        for active in self.active.values_mut() {
-            active.end_reservation(link);
+        for (piece, attempts) in &mut self.alone.attempts {
+            let active = self.active.get_mut(piece);
+            if active.is_some_and(|active| active.end_reservation(link)) {
+                attempts.on_given_up(link);
+            }
+        }
+    }
+
+    /// The link has ended.
+    pub(super) fn forget_link(&mut self, link: LinkId) {
+        self.alone
+            .attempts
+            .values_mut()
+            .for_each(|it| it.forget(link));
+    }
+
+    /// The reservation of the piece for `link` ends, because the link does not complete the piece.
+    pub(super) fn give_up(&mut self, piece: PieceIndex, link: LinkId) {
+        if let Some(active) = self.active.get_mut(&piece)
+            && active.end_reservation(link)
+        {
+            self.alone
+                .attempts
+                .entry(piece)
+                .or_default()
+                .on_given_up(link);
+        }
+    }
+
+    /// The pieces that one link alone delivers now, with the attempts so far.
+    pub(super) fn reservations(
+        &self,
+    ) -> impl Iterator<Item = (PieceIndex, Reservation, &Attempts)> {
+        self.alone.attempts.iter().filter_map(|(piece, attempts)| {
+            let active = self.active.get(piece)?;
+            Some((*piece, active.reservation()?, attempts))
+        })
+    }
+
+    /// Whether several links may deliver an active piece.
+    pub(super) fn is_shared(&self, piece: PieceIndex) -> bool {
+        let active = self.active.get(&piece);
+        active.is_some_and(|active| active.delivery() == Delivery::Shared)
+    }
+
+    /// For this long, we did not read from the link.
+    pub(super) fn extend_reservations(&mut self, of: LinkId, by: Duration) {
+        for piece in self.alone.attempts.keys() {
+            if let Some(active) = self.active.get_mut(piece) {
+                active.extend_reservation(of, by);
+            }
         }
     }
 
     /// Gives up all active pieces.
     pub(super) fn abandon_active(&mut self) {
-        for piece in std::mem::take(&mut self.active).into_keys() {
+        for (piece, active) in std::mem::take(&mut self.active) {
+            if let Some(reservation) = active.reservation() {
+                let attempts = self.alone.attempts.entry(piece).or_default();
+                attempts.on_given_up(reservation.link);
+            }
             self.return_to_waiting(piece);
         }
         self.open_pieces.clear();
@@ -213,81 +301,148 @@ impl Pieces {
 
     /// Begins the next run of an open piece that the link offers. If there is none, begins a
     /// waiting piece: see `waiting_piece`. `reserve` reserves buffers for the blocks of the run.
-    /// Returns whether a run was begun.
     pub(super) fn begin_run(
         &mut self,
-        link: &mut PickerLink,
+        asking: Asking<'_>,
         in_order: bool,
+        now: Duration,
         reserve: &mut dyn FnMut(u32) -> bool,
-    ) -> bool {
+    ) -> Begun {
         while let Some(piece) = self.lengths.piece(self.first_waiting)
             && !self.rarity.waits(piece)
         {
             self.first_waiting += 1;
         }
-        let id = link.id;
-        let continued = self.open_pieces.iter().copied().find(|piece| {
+        let link = asking.link;
+        let mut open = self.open_pieces.iter().copied();
+        let continued = open.find(|piece| {
             let active = self.active.get(piece);
             link.offers(*piece)
                 && active.is_some_and(|active| {
-                    active.may_be_requested_from(id) && active.next_run().is_some()
+                    active.next_run().is_some() && self.may_request(asking, *piece, active)
                 })
         });
         if let Some(active) = continued.and_then(|piece| self.active.get_mut(&piece)) {
-            let begun = active.next_run().is_some_and(|run| reserve(run.blocks));
-            if begun {
-                active.begin_run(id);
+            if !active.next_run().is_some_and(|run| reserve(run.blocks)) {
+                return Begun::Nothing;
             }
-            return begun;
+            active.begin_run(link.id);
+            let piece = active.piece();
+            self.reserve_alone(piece, link, now);
+            return Begun::Run;
         }
-        let Some(piece) = self.waiting_piece(link, in_order) else {
-            return false;
+        let found = self.waiting_alone(asking);
+        let found = match found {
+            None if link.has_no_waiting_piece(self.waiting_changes) => return Begun::Nothing,
+            None => self.waiting_piece(link, in_order),
+            found => found,
         };
-        let is_doubtful = self.doubtful.contains(&piece);
-        let mut active = ActivePiece::new(piece, &self.lengths, is_doubtful.then_some(id));
+        let Some(piece) = found else {
+            // The search for a link that chokes us covers only a few pieces, and is not remembered.
+            return if link.choked {
+                Begun::Nothing
+            } else {
+                Begun::NothingWaits
+            };
+        };
+        let is_alone = self.alone.attempts.contains_key(&piece)
+            || self.alone.any_failed && !link.merit.is_cleared;
+        let delivery = if is_alone {
+            Delivery::Alone(None)
+        } else {
+            Delivery::Shared
+        };
+        let mut active = ActivePiece::new(piece, &self.lengths, delivery);
         if !active.next_run().is_some_and(|run| reserve(run.blocks)) {
-            return false;
+            return Begun::Nothing;
         }
-        active.begin_run(id);
+        active.begin_run(link.id);
         self.rarity.remove(piece);
         self.open_pieces.push_back(piece);
         self.active.insert(piece, active);
-        link.on_piece_begun(piece);
-        true
+        self.reserve_alone(piece, link, now);
+        Begun::Piece(piece)
+    }
+
+    /// How many times a piece has begun to wait.
+    pub(super) fn waiting_changes(&self) -> u64 {
+        self.waiting_changes
+    }
+
+    /// Whether blocks of an active piece may be requested from the link.
+    fn may_request(&self, asking: Asking<'_>, piece: PieceIndex, active: &ActivePiece) -> bool {
+        match active.delivery() {
+            Delivery::Shared => !self.alone.any_failed || asking.may_share(piece),
+            Delivery::Alone(Some(reservation)) => reservation.link == asking.link.id,
+            Delivery::Alone(None) => {
+                let attempts = self.alone.attempts.get(&piece);
+                attempts.is_none_or(|attempts| asking.may_have_alone(piece, attempts))
+            }
+        }
+    }
+
+    /// Reserves an active piece for the link, if one link alone is to deliver it and none is
+    /// chosen.
+    fn reserve_alone(&mut self, piece: PieceIndex, link: &PickerLink, now: Duration) {
+        if let Some(active) = self.active.get_mut(&piece)
+            && active.delivery() == Delivery::Alone(None)
+        {
+            active.reserve(link.id, now);
+            self.alone
+                .attempts
+                .entry(piece)
+                .or_default()
+                .on_reserved(link);
+        }
+    }
+
+    /// The first waiting piece that one link alone is to deliver, and that the link may have.
+    fn waiting_alone(&self, asking: Asking<'_>) -> Option<PieceIndex> {
+        let alone = self.alone.attempts.iter();
+        let waiting = alone.filter(|(piece, _)| self.rarity.waits(**piece));
+        let mut considered = waiting.take(MAX_CONSIDERED);
+        let found = considered.find(|(piece, attempts)| {
+            asking.link.offers(**piece) && asking.may_have_alone(**piece, attempts)
+        });
+        found.map(|(piece, _)| *piece)
     }
 
     /// Endgame: requests blocks again that other links have not delivered in time.
     pub(super) fn take_late(
         &mut self,
-        link: &PickerLink,
+        asking: Asking<'_>,
         is_late: &dyn Fn(LinkId, Duration) -> bool,
         free_window: usize,
         out: &mut Vec<BlockRange>,
     ) {
         let end = out.len() + free_window;
+        let any_failed = self.alone.any_failed;
         for (piece, active) in &mut self.active {
-            if active.may_be_requested_from(link.id) && link.offers(*piece) {
-                active.take_late(link.id, is_late, end - out.len(), &self.lengths, out);
+            let is_shared = active.delivery() == Delivery::Shared;
+            if is_shared && asking.link.offers(*piece) && (!any_failed || asking.may_share(*piece))
+            {
+                let (link, count) = (asking.link.id, end - out.len());
+                active.take_late(link, is_late, count, &self.lengths, out);
             }
         }
     }
 
-    /// Takes up to `count` free blocks of the first open piece that `link` may fetch and for which
-    /// `suits` is true. Returns whether there is such a piece.
+    /// Takes up to `count` free blocks of the first open piece that the link may fetch and for
+    /// which `suits` is true. Returns whether there is such a piece.
     pub(super) fn take_free(
         &mut self,
-        link: &PickerLink,
+        asking: Asking<'_>,
         now: Duration,
         count: usize,
         out: &mut Vec<BlockRange>,
         suits: impl Fn(&ActivePiece) -> bool,
     ) -> bool {
-        let id = link.id;
+        let link = asking.link;
         let found = self.open_pieces.iter().position(|piece| {
             let active = self.active.get(piece);
             link.offers(*piece)
                 && active.is_some_and(|active| {
-                    active.has_free() && active.may_be_requested_from(id) && suits(active)
+                    active.has_free() && suits(active) && self.may_request(asking, *piece, active)
                 })
         });
         let piece =
@@ -295,37 +450,51 @@ impl Pieces {
         let Some((index, piece)) = piece else {
             return false;
         };
+        self.reserve_alone(piece, link, now);
         let Some(active) = self.active.get_mut(&piece) else {
             return false;
         };
-        active.take(id, now, count, &self.lengths, out);
+        active.take(link.id, now, count, &self.lengths, out);
         if !active.has_free() && active.next_run().is_none() {
             self.open_pieces.remove(index);
         }
         true
     }
 
-    /// The waiting piece that a link should begin: one that the link offers. With `in_order`, the
+    /// The waiting piece that a link should begin: one that the link offers, and that several links
+    /// may deliver. With `in_order`, the
     /// first. For a web seed, the next in its range. Otherwise the one that the peer suggested most
     /// recently, or the rarest.
     fn waiting_piece(&self, link: &PickerLink, in_order: bool) -> Option<PieceIndex> {
+        let suits = |piece: &PieceIndex| {
+            #[cfg(test)]
+            self.searched.set(self.searched.get() + 1);
+            self.rarity.waits(*piece)
+                && link.offers(*piece)
+                && !self.alone.attempts.contains_key(piece)
+        };
         let first_from = |number: u32| {
-            let pieces =
+            let mut pieces =
                 (number..self.lengths.pieces()).filter_map(|index| self.lengths.piece(index));
-            let mut waiting = pieces.filter(|piece| self.rarity.waits(*piece));
-            waiting.find(|piece| link.offers(*piece))
+            pieces.find(suits)
         };
         // Without a waiting piece no search is needed.
         self.rarity.rarest_first().next()?;
+        if link.choked {
+            let allowed = link.allowed().filter(suits);
+            return allowed.min_by_key(|piece| self.rarity.availability(*piece));
+        }
         if in_order {
             return first_from(self.first_waiting);
         }
         if let Some(next) = link.next_in_range {
             return first_from(next).or_else(|| first_from(0));
         }
-        let mut waiting = link.suggested().filter(|piece| self.rarity.waits(*piece));
-        let suggested = waiting.find(|piece| link.offers(*piece));
-        suggested.or_else(|| self.rarity.rarest_first().find(|piece| link.offers(*piece)))
+        let suggested = link.suggested().find(suits);
+        suggested.or_else(|| match link.pieces.is_full() {
+            true => self.rarity.rarest_first().find(suits),
+            false => self.rarity.rarest_of_partial_links().find(suits),
+        })
     }
 
     /// Panics unless each wanted piece is either waiting or active, no other piece is, and all
@@ -366,8 +535,14 @@ impl Pieces {
             assert_eq!(link.wanted(), self.wanted_of(&link.pieces), "{:?}", link.id);
         }
         self.active.values().for_each(ActivePiece::check);
-        let doubtful = self.doubtful.iter();
-        assert!(doubtful.copied().all(|piece| self.wants(piece)));
+        assert!(self.alone.attempts.keys().all(|piece| self.wants(*piece)));
+        for (piece, active) in &self.active {
+            let is_alone = active.delivery() != Delivery::Shared;
+            assert!(
+                !is_alone || self.alone.attempts.contains_key(piece),
+                "{piece:?}"
+            );
+        }
     }
 
     /// The blocks that are requested from a link.
@@ -379,6 +554,7 @@ impl Pieces {
     }
 
     fn return_to_waiting(&mut self, piece: PieceIndex) {
+        self.waiting_changes += 1;
         self.rarity.insert(piece, &mut self.rng);
         self.first_waiting = piece.number().min(self.first_waiting);
     }

@@ -10,6 +10,9 @@ pub(super) const STALLED_AFTER: Duration = Duration::from_secs(6);
 /// Endgame: a block may be requested from a second link when both this time and [`ROUND_TRIPS`]
 /// times the delay of the first link have passed since the first request.
 const ENDGAME_AFTER: Duration = Duration::from_millis(200);
+/// After this time, a block is late in any case. Otherwise a link that takes its time with every
+/// block would never be late.
+const ALWAYS_LATE_AFTER: Duration = Duration::from_secs(3);
 /// A window holds the blocks of two round trips. So a block is not late before three round trips.
 const ROUND_TRIPS: u32 = 3;
 /// Pause after a rejected request, so that another link gets the block. Otherwise a link that
@@ -63,6 +66,14 @@ impl Requests {
     /// The blocks in flight.
     pub(super) fn in_flight(&self) -> impl Iterator<Item = BlockRange> {
         self.in_flight.keys().copied()
+    }
+
+    /// The blocks in flight that are late.
+    pub(super) fn late(&self, now: Duration) -> impl Iterator<Item = BlockRange> {
+        let late_after = self.late_after();
+        let requested = self.in_flight.iter();
+        let late = requested.filter(move |(_, at)| now.saturating_sub(**at) >= late_after);
+        late.map(|(range, _)| *range)
     }
 
     /// Begins a pause if requests were rejected. Returns whether the link pauses now: then no
@@ -132,7 +143,13 @@ impl Requests {
 
     /// How long after its request a block is late.
     pub(super) fn late_after(&self) -> Duration {
-        ENDGAME_AFTER.max(self.window.shortest_delay() * ROUND_TRIPS)
+        let round_trips = self.window.shortest_delay() * ROUND_TRIPS;
+        round_trips.clamp(ENDGAME_AFTER, ALWAYS_LATE_AFTER)
+    }
+
+    /// The recent rate of the link, in bytes a second.
+    pub(super) fn rate(&self) -> f64 {
+        self.window.rate()
     }
 
     /// Whether nothing has arrived for too long.

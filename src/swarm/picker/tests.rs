@@ -305,8 +305,9 @@ fn among_seeds_pieces_come_in_order_until_a_peer_lacks_a_piece() {
 fn in_endgame_a_block_is_requested_again_only_after_three_round_trips_of_the_first_link() {
     let lengths = Lengths::new(8 * 16_384, 16_384).unwrap();
     let second = LinkId(2);
-    // In milliseconds. `late` is three times `delay`, but at least `ENDGAME_AFTER`.
-    for (delay, late) in [(1, 200), (60, 200), (200, 600)] {
+    // In milliseconds. `late` is three times `delay`, but at least `ENDGAME_AFTER` and at most
+    // `ALWAYS_LATE_AFTER`.
+    for (delay, late) in [(1, 200), (60, 200), (200, 600), (2_000, 3_000)] {
         let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
         for id in [LINK, second] {
             picker.add_link(id, 100);
@@ -332,4 +333,200 @@ fn in_endgame_a_block_is_requested_again_only_after_three_round_trips_of_the_fir
             "{delay} ms"
         );
     }
+}
+
+#[test]
+fn a_search_that_found_nothing_is_not_repeated_until_it_can_find_something() {
+    let lengths = Lengths::new(1_000 * 16_384, 16_384).unwrap();
+    let piece = |number| lengths.piece(number).unwrap();
+    let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+    let mut first_only = PieceSet::empty(&lengths);
+    first_only.insert(piece(0));
+    let mut others = PieceSet::full(&lengths);
+    others.remove(piece(0));
+    // Every piece is available, so a search has to look at all of them.
+    picker.add_link(LinkId(9), 8);
+    picker.on_pieces(LinkId(9), others);
+    let links = [LINK, LinkId(2), LinkId(3)];
+    for id in links {
+        picker.add_link(id, 8);
+        picker.on_pieces(id, first_only.clone());
+        picker.on_unchoke(id);
+    }
+    let now = Duration::from_secs(1);
+    let next_blocks = |picker: &mut Picker, id| {
+        let mut blocks = Vec::new();
+        picker.next_blocks(id, now, &mut |_| true, &mut blocks);
+        blocks
+    };
+    assert_eq!(next_blocks(&mut picker, LINK).len(), 1);
+    for id in links {
+        next_blocks(&mut picker, id);
+    }
+    let searched = picker.pieces.searched.get();
+    for _ in 0..100 {
+        for id in links {
+            assert!(next_blocks(&mut picker, id).is_empty());
+        }
+        // A link that chokes us and unchokes us again has no other pieces than before.
+        picker.on_choke(LinkId(2), false);
+        picker.on_unchoke(LinkId(2));
+        assert!(!picker.on_have_all(LinkId(4)), "there is no such link");
+    }
+    assert_eq!(picker.pieces.searched.get(), searched);
+    // Another piece of the link, and a piece that waits again, are found.
+    picker.on_have(LinkId(2), piece(7));
+    assert_eq!(next_blocks(&mut picker, LinkId(2))[0].piece(), piece(7));
+    picker.abandon_active();
+    assert_eq!(next_blocks(&mut picker, LinkId(3))[0].piece(), piece(0));
+    picker.check();
+}
+
+#[test]
+fn have_all_counts_once() {
+    let lengths = Lengths::new(100 * 16_384, 16_384).unwrap();
+    let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+    picker.add_link(LINK, 8);
+    picker.on_have(LINK, lengths.piece(3).unwrap());
+    assert!(picker.on_have_all(LINK) && !picker.on_have_all(LINK));
+    assert!(picker.pieces_of(LINK).unwrap().is_full());
+    picker.check();
+}
+
+/// A picker whose only piece, of two blocks, has failed after both links had delivered a block. No
+/// other link is known.
+fn picker_with_failed_piece() -> (Picker, PieceIndex) {
+    let lengths = Lengths::new(2 * 16_384, 2 * 16_384).unwrap();
+    let piece = lengths.piece(0).unwrap();
+    let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+    for id in [LINK, SECOND] {
+        picker.add_link(id, 1);
+        picker.on_pieces(id, PieceSet::full(&lengths));
+        picker.on_unchoke(id);
+    }
+    let now = Duration::from_secs(1);
+    for id in [LINK, SECOND] {
+        for block in next(&mut picker, id, now) {
+            picker.on_block(id, block, now);
+        }
+    }
+    assert!(picker.all_arrived(piece));
+    assert_eq!(picker.on_failed(piece), Verdict::Unclear);
+    for id in [LINK, SECOND] {
+        picker.limit_window(id, 8);
+    }
+    (picker, piece)
+}
+
+const SECOND: LinkId = LinkId(2);
+
+fn next(picker: &mut Picker, id: LinkId, now: Duration) -> Vec<BlockRange> {
+    let mut blocks = Vec::new();
+    picker.next_blocks(id, now, &mut |_| true, &mut blocks);
+    blocks
+}
+
+#[test]
+fn a_link_that_holds_a_piece_back_loses_it_and_does_not_get_it_again_before_others() {
+    let (mut picker, _) = picker_with_failed_piece();
+    let begun = Duration::from_secs(2);
+    let requested = next(&mut picker, LINK, begun);
+    assert!(!requested.is_empty());
+    // It delivers a block now and then, so it does not stall.
+    let mut now = begun;
+    for _ in 0..2 {
+        now += STALLED_AFTER - Duration::from_secs(1);
+        assert_eq!(picker.take_from_slow(now - Duration::from_millis(1)), []);
+        assert!(next(&mut picker, SECOND, now).is_empty());
+    }
+    let slow = picker.take_from_slow(now);
+    assert_eq!(slow, [(LINK, requested)], "the deadline is 10 s");
+    picker.check();
+    assert!(next(&mut picker, LINK, now).is_empty());
+    assert!(!next(&mut picker, SECOND, now).is_empty());
+    picker.check();
+    // The second link fails too. In the next round the deadline is twice as long.
+    now += Duration::from_secs(10);
+    assert_eq!(picker.take_from_slow(now).len(), 1);
+    assert!(!next(&mut picker, LINK, now).is_empty());
+    assert_eq!(picker.take_from_slow(now + Duration::from_secs(19)), []);
+    assert_eq!(
+        picker.take_from_slow(now + Duration::from_secs(20)).len(),
+        1
+    );
+    picker.check();
+}
+
+#[test]
+fn the_only_link_keeps_its_piece_and_time_for_which_we_do_not_read_does_not_count() {
+    let (mut picker, _) = picker_with_failed_piece();
+    let begun = Duration::from_secs(2);
+    assert!(!next(&mut picker, LINK, begun).is_empty());
+    picker.on_choke(SECOND, true);
+    let mut now = begun + Duration::from_secs(9);
+    for _ in 0..100 {
+        picker.mark_not_stalled(LINK, now);
+        assert_eq!(picker.take_from_slow(now), []);
+        now += Duration::from_secs(1);
+    }
+    picker.on_unchoke(SECOND);
+    picker.mark_not_stalled(LINK, now);
+    assert_eq!(picker.take_from_slow(now), []);
+    now += Duration::from_secs(2);
+    assert_eq!(picker.take_from_slow(now).len(), 1);
+}
+
+#[test]
+fn after_a_failure_links_fetch_pieces_alone_and_cleared_links_come_first() {
+    let lengths = Lengths::new(6 * 32_768, 32_768).unwrap();
+    let (third, first_piece) = (LinkId(3), lengths.piece(0).unwrap());
+    let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
+    picker.set_order(PieceOrder::InOrder);
+    let mut has = PieceSet::full(&lengths);
+    has.remove(lengths.piece(5).unwrap());
+    for id in [LINK, SECOND] {
+        picker.add_link(id, 1);
+        picker.on_pieces(id, has.clone());
+        picker.on_unchoke(id);
+    }
+    let now = Duration::from_secs(1);
+    for id in [LINK, SECOND] {
+        for block in next(&mut picker, id, now) {
+            picker.on_block(id, block, now);
+        }
+    }
+    assert_eq!(picker.on_failed(first_piece), Verdict::Unclear);
+    // A link with a window of one block gets the next block of its own piece, not of another's.
+    let of_first = next(&mut picker, LINK, now);
+    assert_eq!(of_first[0].piece(), first_piece);
+    let of_second = next(&mut picker, SECOND, now);
+    assert_ne!(of_second[0].piece(), first_piece);
+    picker.check();
+    // The second link delivers its piece, which verifies: the link is cleared. So it gets the
+    // piece that the first link holds as soon as it has nothing else to request.
+    picker.limit_window(SECOND, 100);
+    picker.on_block(SECOND, of_second[0], now);
+    loop {
+        let blocks = next(&mut picker, SECOND, now);
+        if blocks.is_empty() {
+            break;
+        }
+        for block in blocks {
+            picker.on_block(SECOND, block, now);
+            if picker.all_arrived(block.piece()) {
+                picker.on_verified(block.piece());
+            }
+        }
+    }
+    assert!(picker.has_verified(SECOND) && !picker.has_verified(LINK));
+    assert_eq!(picker.take_from_slow(now), [], "the piece is not late yet");
+    let late = now + Duration::from_millis(200);
+    assert_eq!(picker.take_from_slow(late), [(LINK, of_first)]);
+    // A new link comes after the cleared one.
+    picker.add_link(third, 8);
+    picker.on_pieces(third, has);
+    picker.on_unchoke(third);
+    assert!(next(&mut picker, third, late).is_empty());
+    assert_eq!(next(&mut picker, SECOND, late).len(), 2);
+    picker.check();
 }

@@ -228,7 +228,9 @@ impl Checker {
                 "{range:?} is requested from more than two links"
             );
             // Without buffers the core cannot begin a piece.
-            let unbegun_piece = self.unbegun_piece(link, core).filter(|_| has_buffers);
+            // After a failure, not every link may fetch every piece.
+            let may_begin_any = has_buffers && !core.picker().is_in_doubt(id);
+            let unbegun_piece = self.unbegun_piece(link, core).filter(|_| may_begin_any);
             assert_eq!(unbegun_piece, None, "requested twice outside endgame");
             self.requests.1 += 1;
         }
@@ -247,7 +249,9 @@ impl Checker {
             let is_missing =
                 self.missing_at_start.contains(*piece) && !core.owned().contains(*piece);
             let is_begun = self.kept.contains_key(piece) || is_requested(*piece);
-            is_missing && link.offers(*piece) && !is_begun
+            // Not every link may begin a piece that one link alone delivers.
+            let may_begin = link.offers(*piece) && !core.picker().is_alone(*piece);
+            is_missing && may_begin && !is_begun
         })
     }
 

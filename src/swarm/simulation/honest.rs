@@ -7,10 +7,11 @@ use super::environment::Environment;
 use super::events::{Event, HashJob};
 use super::network::{ConnectionNumber, Network, Packet, PeerNumber};
 use crate::swarm::{
-    BlockRun, Budget, CheckResult, Core, Effect, LinkId, LinkRefusal, OutgoingMessage, Phase,
-    ReceivedMessage, RemotePeer, Source, Sources, SwarmConfig, add_sources,
+    BlockRun, Budget, CheckResult, Core, Effect, LinkId, LinkRefusal, OutgoingMessage,
+    PendingBlock, Phase, ReceivedMessage, RemotePeer, Source, Sources, SwarmConfig, Verdict,
+    add_sources,
 };
-use crate::torrent::{Lengths, PieceIndex};
+use crate::torrent::{Lengths, PieceIndex, Sha1};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -273,23 +274,48 @@ impl HonestPeer {
         self.core.on_worker_done(run.blocks, env.events.now());
         self.carry_out_effects(env);
         if let Some(sources) = sources_of_hashed_piece {
-            self.on_hashed(run.piece, &sources, env);
+            let is_whole = run.is_whole_piece(&self.lengths);
+            let blocks = if is_whole { job.blocks } else { Vec::new() };
+            self.on_hashed(run.piece, &sources, &blocks, env);
         }
     }
 
-    fn on_hashed(&mut self, piece: PieceIndex, sources: &Sources, env: &mut Environment) {
+    /// A piece is hashed. `blocks` are its blocks if it has one run.
+    fn on_hashed(
+        &mut self,
+        piece: PieceIndex,
+        sources: &Sources,
+        blocks: &[PendingBlock<Content>],
+        env: &mut Environment,
+    ) {
         let now = env.events.now();
         let mut runs = 0..BlockRun::count(&self.lengths, piece);
         if runs.all(|run| self.disk.get(&(piece, run)) == Some(&Content::Good)) {
             self.checker.on_verified(piece);
-            self.core.on_piece_written(piece, sources, now);
+            let shows_liars = self.core.on_piece_written(piece, sources, now);
+            if shows_liars {
+                let good: Vec<Sha1> = blocks.iter().map(hash).collect();
+                for liar in self.core.on_good_blocks(piece, &good, now) {
+                    let Source::Peer(address, _) = liar else {
+                        panic!("there are no web seeds");
+                    };
+                    let lies = env.network.lies(Network::peer_at(address));
+                    assert!(lies, "{address} is blamed for a block, but does not lie");
+                }
+            }
             return self.carry_out_effects(env);
         }
         let verdict = self.core.on_piece_failed(piece, sources, now);
+        if verdict == Verdict::Unclear && !blocks.is_empty() {
+            let hashes = blocks
+                .iter()
+                .map(|block| (hash(block), block.source.clone()));
+            self.core.on_bad_blocks(piece, hashes.collect());
+        }
         self.carry_out_effects(env);
         let (mut lies, mut barred) = (Vec::new(), Vec::new());
         for source in sources.keys() {
-            let Source::Peer(address) = source else {
+            let Source::Peer(address, _) = source else {
                 panic!("there are no web seeds");
             };
             lies.push(env.network.lies(Network::peer_at(*address)));
@@ -325,6 +351,7 @@ impl HonestPeer {
             peer_id: Network::peer_id(network.other_end(connection, self.number)),
             fast: network.uses_bep_6(connection),
             extensions: true,
+            member: None,
         }
     }
 
@@ -420,4 +447,9 @@ impl HonestPeer {
             Effect::Stalled(_) | Effect::Announce(_) | Effect::Offer(_) | Effect::Withhold => {}
         }
     }
+}
+
+/// Stands for the hash of a block.
+fn hash(block: &PendingBlock<Content>) -> Sha1 {
+    Sha1([u8::from(block.buffer == Content::Good); 20])
 }

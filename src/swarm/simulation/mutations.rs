@@ -1,22 +1,79 @@
 //! Mutation tests: for each planted fault, a small simulation fails.
 
-use super::plan::Plan;
+use super::plan::{PeerPlan, Plan, Role};
+use super::rogue::Misbehaviour;
 use super::runner::Simulation;
 use crate::swarm::mutation::{Mutation, with_planted};
+use crate::torrent::Lengths;
 use std::panic::catch_unwind;
+use std::time::Duration;
 
 /// The maximum number of simulations that are tried for each fault.
 const SEEDS: u64 = 1_000;
 
-/// Panics unless a simulation with the fault fails.
+/// Panics unless a small simulation with the fault fails.
 fn assert_caught(mutation: Mutation) {
-    let fails = |seed: &u64| {
-        let plan = Plan::small(*seed);
-        with_planted(mutation, || catch_unwind(|| Simulation::new(&plan).run())).is_err()
+    assert_caught_in(mutation, (0..SEEDS).map(Plan::small));
+}
+
+/// Panics unless one of these simulations fails with the fault.
+fn assert_caught_in(mutation: Mutation, plans: impl Iterator<Item = Plan>) {
+    let fails = |plan: &Plan| {
+        with_planted(mutation, || catch_unwind(|| Simulation::new(plan).run())).is_err()
     };
-    let caught = (0..SEEDS).find(fails);
-    let seed = caught.unwrap_or_else(|| panic!("{mutation:?} passes {SEEDS} simulations"));
-    println!("{mutation:?} is caught by simulation {seed}");
+    let caught = plans.into_iter().find(fails);
+    let plan = caught.unwrap_or_else(|| panic!("{mutation:?} passes all simulations"));
+    println!("{mutation:?} is caught by simulation {}", plan.seed);
+}
+
+/// Twenty plans with a share of `pieces` pieces of 1 MiB, a downloader and `others`. They end
+/// within `bound`, and everything is checked after each event.
+fn plans(pieces: u64, others: &[PeerPlan], bound: Duration) -> impl Iterator<Item = Plan> {
+    let lengths = Lengths::new(pieces << 20, 1 << 20).unwrap();
+    let downloader = PeerPlan::new(Role::Downloader);
+    let peers: Vec<PeerPlan> = std::iter::once(&downloader)
+        .chain(others)
+        .cloned()
+        .collect();
+    (0..20).map(move |seed| Plan {
+        bound,
+        checks_each_event: true,
+        ..Plan::of(lengths, peers.clone(), seed)
+    })
+}
+
+fn rogue(misbehaviour: Misbehaviour) -> PeerPlan {
+    PeerPlan::new(Role::Rogue(misbehaviour))
+}
+
+fn trickling(seconds: u64) -> PeerPlan {
+    rogue(Misbehaviour::Trickling(Duration::from_secs(seconds)))
+}
+
+#[test]
+fn giving_up_requests_without_a_cancel_is_caught() {
+    // While one peer chokes for long and the others are silent, the download gives up its pieces.
+    let choking = rogue(Misbehaviour::Choking(Duration::from_secs(40)));
+    let others = [
+        choking,
+        rogue(Misbehaviour::Silent),
+        rogue(Misbehaviour::Silent),
+    ];
+    let plans = plans(1, &others, Duration::from_secs(1_800));
+    assert_caught_in(Mutation::GivenUpNotCancelled, plans);
+}
+
+#[test]
+fn a_link_that_holds_a_piece_back_is_caught() {
+    let honest = PeerPlan::new(Role::Seed).with_rate(400_000);
+    let liar = rogue(Misbehaviour::Lying);
+    let others = [honest, trickling(1), trickling(1), liar];
+    // The honest seed alone takes 21 s.
+    let bound = Duration::from_secs(35);
+    for plan in plans(8, &others, bound).take(2) {
+        Simulation::new(&plan).run();
+    }
+    assert_caught_in(Mutation::HeldBack, plans(8, &others, bound));
 }
 
 macro_rules! mutations {
@@ -37,7 +94,6 @@ mutations! {
     a_choke_that_keeps_requests_in_flight_is_caught: ChokeKeepsRequests,
     a_rejected_block_that_is_never_requested_again_is_caught: RejectKeepsRequest,
     a_stalled_link_that_keeps_its_requests_is_caught: StalledKeepsRequests,
-    giving_up_requests_without_a_cancel_is_caught: GivenUpNotCancelled,
     requests_to_a_link_that_chokes_are_caught: RequestedWhileChoked,
     serving_a_choked_peer_is_caught: ChokedServed,
     serving_pieces_that_are_not_owned_is_caught: UnownedServed,

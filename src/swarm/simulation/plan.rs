@@ -105,7 +105,12 @@ impl PeerPlan {
 
     /// How the peer is connected to the network.
     pub(super) fn access(&self) -> PeerAccess {
-        let lies = self.role == Role::Rogue(Misbehaviour::Lying);
+        let lies = matches!(
+            self.role,
+            Role::Rogue(
+                Misbehaviour::Lying | Misbehaviour::LyingCaller | Misbehaviour::Trickling(_)
+            )
+        );
         PeerAccess {
             rate: self.rate,
             delay: self.delay,
@@ -228,7 +233,8 @@ fn random_role(rng: &mut Rng) -> Role {
         0..4 => return Role::Downloader,
         4 => return Role::Seed,
         5 => return Role::Partial,
-        6 | 7 => Misbehaviour::Lying,
+        6 => Misbehaviour::Lying,
+        7 => Misbehaviour::Trickling(Duration::from_millis(rng.u64(500..5_900))),
         8 => Misbehaviour::Silent,
         9 => Misbehaviour::Rejecting,
         10 => Misbehaviour::Leaving(rng.u32(1..40)),

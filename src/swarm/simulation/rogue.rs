@@ -4,9 +4,9 @@ use super::environment::Environment;
 use super::events::Event;
 use super::network::{ConnectionNumber, Network, Packet, PeerNumber};
 use crate::swarm::OutgoingMessage;
-use crate::torrent::{Lengths, PieceIndex, PieceSet};
+use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
 use crate::wire::extension::ExtensionHandshake;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// A choking peer chokes after this many blocks.
@@ -16,11 +16,19 @@ const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(400);
 /// A greedy peer sends all its requests in each interval of this length.
 const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Interval after which a caller checks whether it has a link.
+const CALL_PAUSE: Duration = Duration::from_millis(300);
+
 /// How a peer misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Misbehaviour {
     /// Its blocks are bad.
     Lying,
+    /// Its blocks are bad, and it sends one in each interval of this length.
+    Trickling(Duration),
+    /// Its blocks are bad. It calls peer 0, each time from another port, and does not say where it
+    /// listens. When the link has ended, it calls again.
+    LyingCaller,
     /// It answers no request.
     Silent,
     /// It rejects half of the requests. Without BEP 6 it drops them.
@@ -50,6 +58,8 @@ pub(super) struct Rogue {
     sent: u32,
     /// It chokes all peers now.
     is_choking: bool,
+    /// The requests that a trickling peer has not answered yet.
+    waiting: VecDeque<(ConnectionNumber, BlockRange)>,
     is_gone: bool,
 }
 
@@ -77,6 +87,7 @@ impl Rogue {
             links: BTreeSet::new(),
             sent: 0,
             is_choking: false,
+            waiting: VecDeque::new(),
             is_gone: false,
         }
     }
@@ -91,12 +102,14 @@ impl Rogue {
             Misbehaviour::Greedy => env
                 .events
                 .after(REQUEST_INTERVAL, Event::Woken(self.number)),
+            Misbehaviour::Trickling(pause) => env.events.after(pause, Event::Woken(self.number)),
+            Misbehaviour::LyingCaller => env.events.after(CALL_PAUSE, Event::Woken(self.number)),
             _ => {}
         }
     }
 
     pub(super) fn on_called(&mut self, connection: ConnectionNumber, env: &mut Environment) {
-        let admits = !self.is_gone;
+        let admits = !self.is_gone && self.misbehaviour != Misbehaviour::LyingCaller;
         env.network.answer(connection, admits, &mut env.events);
         self.on_answered(connection, admits, env);
     }
@@ -112,7 +125,8 @@ impl Rogue {
         }
         self.links.insert(connection);
         let handshake = ExtensionHandshake {
-            port: Some(Network::address(self.number).port()),
+            port: (self.misbehaviour != Misbehaviour::LyingCaller)
+                .then_some(Network::address(self.number).port()),
             ..ExtensionHandshake::default()
         };
         env.send(
@@ -125,6 +139,7 @@ impl Rogue {
 
     pub(super) fn on_closed(&mut self, connection: ConnectionNumber) {
         self.links.remove(&connection);
+        self.waiting.retain(|(of, _)| *of != connection);
     }
 
     pub(super) fn on_packets(
@@ -143,6 +158,13 @@ impl Rogue {
                     env.send(connection, self.number, Packet::Unchoke);
                 }
                 Packet::FromCore(OutgoingMessage::Cancel(range)) => {
+                    let waiting = self.waiting.iter();
+                    let mut waiting = waiting.map(|(_, waiting)| *waiting);
+                    let answer = waiting.position(|waiting| waiting == range);
+                    if answer.and_then(|at| self.waiting.remove(at)).is_some() && uses_bep_6 {
+                        let reject = Packet::FromCore(OutgoingMessage::Reject(range));
+                        env.send(connection, self.number, reject);
+                    }
                     env.write(connection, self.number, |direction| {
                         direction.cancel_block(range, uses_bep_6)
                     });
@@ -150,6 +172,10 @@ impl Rogue {
                 Packet::FromCore(OutgoingMessage::Request(range)) => {
                     let refuses = match self.misbehaviour {
                         Misbehaviour::Silent => continue,
+                        Misbehaviour::Trickling(_) => {
+                            self.waiting.push_back((connection, range));
+                            continue;
+                        }
                         Misbehaviour::Rejecting => env.rng.bool(),
                         _ => self.is_choking,
                     };
@@ -199,6 +225,20 @@ impl Rogue {
             Misbehaviour::Choking(_) => {
                 self.is_choking = false;
                 self.send_all(&Packet::Unchoke, env);
+            }
+            Misbehaviour::LyingCaller => {
+                if self.links.is_empty() {
+                    env.call(self.number, 0);
+                }
+                env.events.after(CALL_PAUSE, Event::Woken(self.number));
+            }
+            Misbehaviour::Trickling(pause) => {
+                if let Some((connection, range)) = self.waiting.pop_front() {
+                    env.write(connection, self.number, |direction| {
+                        direction.push_block(range)
+                    });
+                }
+                env.events.after(pause, Event::Woken(self.number));
             }
             Misbehaviour::Late => {
                 let Some(piece) = self.unannounced.pop() else {

@@ -19,7 +19,17 @@ fn simulation(
     others: impl IntoIterator<Item = PeerPlan>,
     simulation_seed: u64,
 ) -> Simulation {
-    let lengths = Lengths::new(mib << 20, PIECE).unwrap();
+    simulation_of(PIECE, mib, others, simulation_seed)
+}
+
+/// Like [`simulation`], with pieces of this length.
+fn simulation_of(
+    piece: i64,
+    mib: u64,
+    others: impl IntoIterator<Item = PeerPlan>,
+    simulation_seed: u64,
+) -> Simulation {
+    let lengths = Lengths::new(mib << 20, piece).unwrap();
     let downloader = PeerPlan::new(Role::Downloader).with_rate(8 * RATE);
     let peers = std::iter::once(downloader).chain(others).collect();
     Simulation::new(&Plan::of(lengths, peers, simulation_seed))
@@ -156,5 +166,62 @@ fn a_piece_requested_from_a_silent_link_alone_is_fetched_over_another_link() {
         ];
         let took = simulation(2, others, simulation_seed).run();
         assert!(took < Duration::from_secs(60), "{took:?}");
+    }
+}
+
+/// Liars of three kinds: some send blocks at once, others hold pieces back, and the rest call from
+/// a new port after each bad piece.
+fn liars(count: usize) -> Vec<PeerPlan> {
+    let trickling = Misbehaviour::Trickling(Duration::from_millis(5_900));
+    let kinds = [Misbehaviour::Lying, trickling, Misbehaviour::LyingCaller];
+    let kinds = kinds.into_iter().cycle().take(count);
+    kinds.map(rogue).collect()
+}
+
+#[test]
+fn thirty_liars_delay_an_honest_seed_by_less_than_its_undisturbed_time() {
+    let honest = || seed().with_rate(4_000_000);
+    for piece in [256 << 10, PIECE, 4 << 20] {
+        let undisturbed = simulation_of(piece, 40, [honest()], 0).run();
+        for simulation_seed in 0..5 {
+            let others = std::iter::once(honest()).chain(liars(30));
+            let took = simulation_of(piece, 40, others, simulation_seed).run();
+            println!("{took:?} instead of {undisturbed:?} with pieces of {piece}");
+            assert!(
+                took < 2 * undisturbed,
+                "{took:?} instead of {undisturbed:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_piece_that_trickles_from_the_only_other_link_is_fetched_elsewhere() {
+    for simulation_seed in 0..10 {
+        let others = [
+            seed(),
+            rogue(Misbehaviour::Trickling(Duration::from_secs(4))),
+            rogue(Misbehaviour::Trickling(Duration::from_secs(5))),
+        ];
+        let took = simulation(2, others, simulation_seed).run();
+        assert!(took < Duration::from_secs(40), "{took:?}");
+    }
+}
+
+#[test]
+fn a_liar_that_calls_from_new_ports_is_barred_with_its_host() {
+    for simulation_seed in 0..10 {
+        let others = [
+            seed().with_rate(4_000_000),
+            rogue(Misbehaviour::LyingCaller),
+        ];
+        let mut simulation = simulation(40, others, simulation_seed);
+        let end = simulation.run();
+        let contacts = simulation.peer(0).core().contacts();
+        assert!(contacts.is_barred(Network::address(2), end));
+        assert!(!contacts.is_barred(Network::address(1), end));
+        let sent = simulation.sent(2);
+        // Three pieces, and what was requested beside them.
+        assert!(sent < 12 << 20, "{sent} bad bytes");
     }
 }

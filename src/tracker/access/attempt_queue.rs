@@ -1,11 +1,11 @@
 //! The order in which passwords are checked. Pure.
 //!
-//! Only a few attempts run at a time. The others wait in one of two lines, each with its own places:
-//! one for users at addresses where they were logged in before, one for everybody else. The lines
-//! take turns. Within a line the networks take turns, within a network the addresses. If a line is
-//! full, the last attempt of the network with the most waiting attempts gives way. So a few
-//! networks, however many addresses and attempts they have, delay an attempt of another network by a
-//! few attempts only, and keep nobody out.
+//! Only a few attempts run at a time. The others wait in one of two lines, each with its own
+//! places: one for users at addresses where they were logged in before, one for everybody else. The
+//! lines take turns. Within a line the networks take turns, within a network the addresses. If a
+//! line is full, the last attempt of the network with the most waiting attempts gives way. So a few
+//! networks, however many addresses and attempts they have, delay an attempt of another network by
+//! a few attempts only, and keep nobody out.
 
 use crate::base::{AddressNetwork, AddressPrefix};
 use std::collections::VecDeque;

@@ -4,8 +4,8 @@
 //! the number of attempts at the same time is limited to the number of failures that are still
 //! allowed without a wait. So parallel attempts allow no more guesses than attempts one after the
 //! other. Attempts above the limit wait until others end. Each of these runs already, so that is a
-//! short time. Out of scope: whose turn it is (`password_turns`), counting failures (`throttle`), and
-//! checking passwords (`passwords`).
+//! short time. Out of scope: whose turn it is (`password_turns`), counting failures (`throttle`),
+//! and checking passwords (`passwords`).
 
 use super::known_addresses::KnownAddresses;
 use super::throttle::Throttle;
@@ -80,8 +80,8 @@ impl PasswordAttempts {
         self.state().known.add(account, AddressPrefix::of(from));
     }
 
-    /// Begins an attempt on the password of `user`, who is one of `accounts`. Waits up to 10 s while
-    /// too many other attempts for this user from the same address are under way.
+    /// Begins an attempt on the password of `user`, who is one of `accounts`. Waits up to 10 s
+    /// while too many other attempts for this user from the same address are under way.
     ///
     /// # Errors
     /// See [`AttemptRefused`]. A refused attempt does not count as a failure.

@@ -54,8 +54,8 @@ impl Logins {
         self.turns.admit_all();
     }
 
-    /// A place in the line of those whose password is to be checked. `handle` is woken when its turn
-    /// comes.
+    /// A place in the line of those whose password is to be checked. `handle` is woken when its
+    /// turn comes.
     pub(super) fn line_up(
         &self,
         token: Option<&Token>,

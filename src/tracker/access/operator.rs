@@ -17,8 +17,8 @@ use crate::wire::password::Password;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Shares or memberships that one write ends, so that a write of a large group is not too large to be sent to
-/// another tracker.
+/// Shares or memberships that one write ends, so that a write of a large group is not too large to
+/// be sent to another tracker.
 const REMOVED_AT_ONCE: usize = 1_000;
 
 /// The size of the registry.

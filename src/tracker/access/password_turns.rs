@@ -1,5 +1,5 @@
-//! Requests with a password that wait until their password is checked. A request that waits takes no
-//! thread: its connection is woken when its turn comes.
+//! Requests with a password that wait until their password is checked. A request that waits takes
+//! no thread: its connection is woken when its turn comes.
 //!
 //! In scope: the lock, and waking. Out of scope: the order (`attempt_queue`), and counting failures
 //! (`throttle`).
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 /// How long a request waits for its turn.
 pub(super) const MAX_TURN_WAIT: Duration = Duration::from_secs(10);
-/// The most attempts that run at a time, for each processor. While one is hashed, the next one is on
-/// its way to the hashing thread.
+/// The most attempts that run at a time, for each processor. While one is hashed, the next one is
+/// on its way to the hashing thread.
 const RUNNING_PER_PROCESSOR: usize = 2;
 
 /// The requests that wait for their turn, and how many have it.
@@ -59,8 +59,8 @@ impl PasswordTurns {
         }
     }
 
-    /// A place for a request from `address`. Whenever its decision is made later, `handle` is woken.
-    /// `is_known`: the user was logged in at this address before.
+    /// A place for a request from `address`. Whenever its decision is made later, `handle` is
+    /// woken. `is_known`: the user was logged in at this address before.
     pub(super) fn line_up(
         self: &Arc<Self>,
         address: AddressPrefix,

@@ -285,8 +285,8 @@ impl Registrar {
         })
     }
 
-    /// The account of a token that is valid, and whose login has not ended. Records that the account
-    /// was logged in at the address `from`.
+    /// The account of a token that is valid, and whose login has not ended. Records that the
+    /// account was logged in at the address `from`.
     pub(super) fn account_of(&self, token: Option<&Token>, from: IpAddr) -> Option<RowId> {
         let login = self.logins.read_token(token?).ok()?;
         self.logins.check_login(&login).ok()?;

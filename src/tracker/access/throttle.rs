@@ -13,10 +13,10 @@
 //!
 //! An address is an IPv4 address or the first 64 bits of an IPv6 address, because one machine can
 //! use all addresses of such a network. At most 10,000 entries of each kind are kept. A count of an
-//! address gives way as `network_table` says, a count of a user if it is the lowest one. So failures
-//! at other addresses and for other names, however many, make no count that matters forgotten. Out
-//! of scope: attempts that are under way (`attempts`), and where users logged in before
-//! (`known_addresses`).
+//! address gives way as `network_table` says, a count of a user if it is the lowest one. So
+//! failures at other addresses and for other names, however many, make no count that matters
+//! forgotten. Out of scope: attempts that are under way (`attempts`), and where users logged in
+//! before (`known_addresses`).
 
 use super::network_table::{Entry, HasNetwork, NetworkTable};
 use crate::base::AddressPrefix;

@@ -192,7 +192,7 @@ fn a_complete_run_is_hashed_with_its_blocks_in_order() {
     let block = |buffer| PendingBlock {
         buffer,
         length: 16 << 10,
-        source: Source::Peer(incoming(1).address),
+        source: Source::Peer(incoming(1).address, None),
     };
     assert_eq!(effects, [Effect::Hash(run, vec![block(0), block(1)])]);
     assert_eq!(
@@ -216,7 +216,7 @@ fn the_source_of_a_block_is_the_listening_address_if_it_is_known() {
     assert!(
         blocks
             .iter()
-            .all(|block| block.source == Source::Peer(address(1)))
+            .all(|block| block.source == Source::Peer(address(1), None))
     );
 }
 

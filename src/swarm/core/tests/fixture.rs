@@ -368,6 +368,7 @@ pub(super) fn incoming(number: u8) -> RemotePeer {
         peer_id: PeerId([number; 20]),
         fast: true,
         extensions: true,
+        member: None,
     }
 }
 

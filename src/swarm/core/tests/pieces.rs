@@ -4,8 +4,8 @@
 
 use super::fixture::*;
 use crate::swarm::core::{
-    CloseReason, Effect, LinkRefusal, OutgoingMessage, PendingBlock, ReceivedMessage, Source,
-    Sources, Verdict,
+    CloseReason, Effect, LinkRefusal, MemberId, OutgoingMessage, PendingBlock, ReceivedMessage,
+    RemotePeer, Source, Sources, Verdict,
 };
 use crate::swarm::{BlockRun, LinkId, MAX_RUN_BLOCKS};
 use crate::torrent::{Hasher, Sha1};
@@ -107,6 +107,66 @@ fn a_peer_is_barred_even_if_its_link_has_ended() {
     assert!(swarm.core.contacts().is_barred(address(1), swarm.now));
 }
 
+/// A caller delivers a bad piece. Its link ends. Returns why other links were closed.
+fn deliver_bad_piece(swarm: &mut Swarm, remote: RemotePeer) -> Vec<(LinkId, CloseReason)> {
+    let id = swarm.link_up_as(remote);
+    swarm.announce_pieces(id, &[2]);
+    let effects = swarm.receive(id, ReceivedMessage::Unchoke);
+    let effects = swarm.deliver(id, &requests(&effects, id));
+    let (verdicts, effects) = swarm.spoil(&effects);
+    assert_eq!(verdicts, [Verdict::Proven(id)]);
+    swarm.link_down(id);
+    let others = closed(&effects).into_iter();
+    others.filter(|(other, _)| *other != id).collect()
+}
+
+#[test]
+fn a_member_that_sent_a_bad_piece_is_barred_at_every_address() {
+    let mut swarm = Swarm::fetching();
+    let member = |number, member| RemotePeer {
+        member: Some(MemberId([member; 16])),
+        ..incoming(number)
+    };
+    let second_link = swarm.link_up_as(member(2, 7));
+    let other = swarm.link_up_as(member(3, 8));
+    let closed = deliver_bad_piece(&mut swarm, member(1, 7));
+    assert_eq!(closed, [(second_link, CloseReason::Barred)]);
+    swarm.link_down(second_link);
+    let refused = swarm.try_link_up(LinkId(4), member(4, 7)).0;
+    assert_eq!(refused, Err(LinkRefusal::Barred));
+    swarm.link_down(other);
+    assert_eq!(swarm.try_link_up(LinkId(5), member(5, 8)).0, Ok(()));
+    swarm.wait(600);
+    assert_eq!(swarm.try_link_up(LinkId(4), member(4, 7)).0, Ok(()));
+}
+
+#[test]
+fn a_host_whose_three_ports_sent_bad_pieces_is_barred_at_every_port() {
+    let mut swarm = Swarm::fetching();
+    let from_port = |number: u8, port: u16| RemotePeer {
+        address: ([192, 0, 2, 1], port).into(),
+        ..incoming(number)
+    };
+    let silent = swarm.link_up_as(from_port(9, 9));
+    for port in [1, 2] {
+        assert_eq!(deliver_bad_piece(&mut swarm, from_port(1, port)), []);
+    }
+    let closed = deliver_bad_piece(&mut swarm, from_port(1, 3));
+    assert_eq!(closed, [(silent, CloseReason::Barred)]);
+    swarm.link_down(silent);
+    let refused = swarm.try_link_up(LinkId(1), from_port(1, 4)).0;
+    assert_eq!(refused, Err(LinkRefusal::Barred));
+    // Nor is it called.
+    swarm.core.contacts_mut().add(([192, 0, 2, 1], 5).into());
+    assert_eq!(connects(&swarm.tick()), []);
+    swarm.wait(600);
+    assert_eq!(
+        connects(&swarm.tick()).len(),
+        1 + 3,
+        "also the addresses of the bad ports"
+    );
+}
+
 #[test]
 fn a_bad_piece_from_several_sources_closes_no_link_and_is_fetched_again_from_one_source() {
     let mut swarm = Swarm::fetching();
@@ -137,6 +197,35 @@ fn a_bad_piece_from_several_sources_closes_no_link_and_is_fetched_again_from_one
     assert_eq!(requests(&swarm.tick(), second).len(), 2);
 }
 
+#[test]
+fn the_good_piece_shows_which_of_several_sources_lied() {
+    let mut swarm = Swarm::fetching();
+    let (honest, requested) = swarm.source(1, &[2]);
+    let (liar, _) = swarm.source(2, &[2]);
+    swarm.wait(1);
+    swarm.tick();
+    let mut effects = swarm.deliver(honest, &requested[..1]);
+    effects.extend(swarm.deliver(liar, &requested[1..]));
+    assert_eq!(swarm.spoil(&effects).0, [Verdict::Unclear]);
+    let [good, bad] = [b"good", b"evil"].map(|bytes| Sha1::of(bytes));
+    let piece = swarm.piece(2);
+    let [first, second] = [honest, liar].map(|id| {
+        let link = swarm.core.link(id).unwrap();
+        Source::Peer(link.shown_address(), None)
+    });
+    let hashes = vec![(good, first), (bad, second.clone())];
+    swarm.step(|core, _| core.on_bad_blocks(piece, hashes));
+    let effects = swarm.tick();
+    let effects = swarm.deliver(honest, &requests(&effects, honest));
+    assert_eq!(closed(&swarm.write(&effects)), []);
+    let good = [good, good];
+    let (liars, effects) = swarm.step(|core, now| core.on_good_blocks(piece, &good, now));
+    assert_eq!(liars, [second]);
+    assert_eq!(closed(&effects), [(liar, CloseReason::BadPiece(piece))]);
+    let address = swarm.core.link(liar).unwrap().shown_address();
+    assert!(swarm.core.contacts().is_barred(address, swarm.now));
+}
+
 /// A download of one piece of three runs.
 fn long_piece() -> (Swarm, [BlockRun; 3]) {
     let swarm = Swarm::fetching_with(|config| config.lengths = lengths(1, 3 * MAX_RUN_BLOCKS));
@@ -148,7 +237,7 @@ fn blocks_from(peer: u8) -> [PendingBlock<u32>; 1] {
     [PendingBlock {
         buffer: 0,
         length: 100,
-        source: Source::Peer(address(peer)),
+        source: Source::Peer(address(peer), None),
     }]
 }
 
@@ -179,8 +268,8 @@ fn runs_are_hashed_in_order_whatever_the_order_of_writing() {
     assert_eq!(hasher.finish(), Sha1::of(b"firstsecondthird"));
     let (sources, effects) = swarm.step(|core, _| core.on_piece_hashed(first.piece));
     let expected = Sources::from([
-        (Source::Peer(address(1)), 200),
-        (Source::Peer(address(2)), 100),
+        (Source::Peer(address(1), None), 200),
+        (Source::Peer(address(2), None), 100),
     ]);
     assert_eq!((sources, effects), (Some(expected), vec![]));
 }
@@ -232,7 +321,7 @@ fn a_long_bad_piece_is_hashed_again_from_its_first_run() {
     for run in runs {
         swarm.step(|core, now| core.on_worker_done(run.blocks, now));
     }
-    let sources = Sources::from([(Source::Peer(address(1)), 300)]);
+    let sources = Sources::from([(Source::Peer(address(1), None), 300)]);
     swarm.step(|core, now| core.on_piece_failed(runs[0].piece, &sources, now));
     assert!(on_run_written(&mut swarm, runs[0], 1).is_some());
 }

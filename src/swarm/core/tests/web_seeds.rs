@@ -223,7 +223,7 @@ fn a_good_piece_of_several_sources_does_not_end_doubt() {
     // A good piece that came partly from `WEB_SEED` does not end the doubt either. Each round may
     // visit the sources in another order.
     for _ in 0..20 {
-        let peer = Source::Peer(address(1));
+        let peer = Source::Peer(address(1), None);
         let sources = Sources::from([(web_source(WEB_SEED), 1), (peer, 1)]);
         let piece = swarm.piece(3);
         swarm.step(|core, now| core.on_piece_written(piece, &sources, now));

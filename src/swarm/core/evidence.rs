@@ -1,0 +1,97 @@
+//! Who sent which block of a bad piece. When the good piece is here, the hash of each block shows
+//! who lied, also if the blocks of the bad piece came from several sources.
+//!
+//! Only pieces of one run are kept here: their blocks are hashed while they are in memory. The
+//! blocks of longer pieces would have to be read back, and then a bad disk would look like a liar.
+
+use super::block::Source;
+use crate::torrent::{PieceIndex, Sha1};
+use std::collections::HashMap;
+
+/// The largest number of block hashes that are kept for one download. Further bad pieces are not
+/// kept.
+const MAX_HASHES: usize = 16_384;
+
+/// The hash of a block, and who sent the block.
+pub type BlockHash = (Sha1, Source);
+
+/// The block hashes of bad pieces.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    /// For each bad piece, the hashes of the blocks of each attempt, in the order of the blocks.
+    attempts: HashMap<PieceIndex, Vec<Vec<BlockHash>>>,
+    /// The number of hashes.
+    count: usize,
+}
+
+impl Evidence {
+    /// All blocks of a piece, which is bad.
+    pub(super) fn add(&mut self, piece: PieceIndex, blocks: Vec<BlockHash>) {
+        if self.count + blocks.len() <= MAX_HASHES {
+            self.count += blocks.len();
+            self.attempts.entry(piece).or_default().push(blocks);
+        }
+    }
+
+    /// Whether there is evidence about a piece.
+    pub(super) fn has(&self, piece: PieceIndex) -> bool {
+        self.attempts.contains_key(&piece)
+    }
+
+    /// The piece is verified, and these are the hashes of its blocks. Returns who sent a bad block
+    /// of it before, each once.
+    pub(super) fn take_liars(&mut self, piece: PieceIndex, good: &[Sha1]) -> Vec<Source> {
+        let attempts = self.attempts.remove(&piece).unwrap_or_default();
+        self.count -= attempts.iter().map(Vec::len).sum::<usize>().min(self.count);
+        let mut liars = Vec::new();
+        for ((hash, source), good) in attempts.into_iter().flat_map(|it| it.into_iter().zip(good)) {
+            if hash != *good && !liars.contains(&source) {
+                liars.push(source);
+            }
+        }
+        liars
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::torrent::Lengths;
+
+    fn source(port: u16) -> Source {
+        Source::Peer(([192, 0, 2, 1], port).into(), None)
+    }
+
+    #[test]
+    fn each_sender_of_a_block_that_differs_from_the_good_one_is_a_liar() {
+        let lengths = Lengths::new(2, 1).unwrap();
+        let [piece, other] = [0, 1].map(|number| lengths.piece(number).unwrap());
+        let [good, bad] = [b"good", b"evil"].map(|bytes| Sha1::of(bytes));
+        let mut evidence = Evidence::default();
+        evidence.add(piece, vec![(good, source(1)), (bad, source(2))]);
+        evidence.add(piece, vec![(bad, source(2)), (bad, source(3))]);
+        evidence.add(other, vec![(bad, source(4))]);
+        assert!(evidence.has(piece));
+        assert_eq!(
+            evidence.take_liars(piece, &[good, good]),
+            [source(2), source(3)]
+        );
+        assert!(!evidence.has(piece) && evidence.has(other));
+        assert_eq!(evidence.take_liars(piece, &[good, good]), []);
+        assert_eq!(evidence.count, 1);
+    }
+
+    #[test]
+    fn the_number_of_hashes_is_bounded() {
+        let lengths = Lengths::new(2, 1).unwrap();
+        let [piece, other] = [0, 1].map(|number| lengths.piece(number).unwrap());
+        let block = (Sha1::of(b""), source(1));
+        let mut evidence = Evidence::default();
+        evidence.add(piece, vec![block.clone(); MAX_HASHES]);
+        evidence.add(other, vec![block.clone()]);
+        assert!(evidence.has(piece) && !evidence.has(other));
+        evidence.take_liars(piece, &[Sha1::of(b"")]);
+        evidence.add(other, vec![block]);
+        assert!(evidence.has(other));
+    }
+}
