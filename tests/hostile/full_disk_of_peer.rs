@@ -307,11 +307,14 @@ fn a_lost_download_returns_with_its_files_although_another_attempt_was_refused()
     let Some((_disk, mut leech, _sources, download)) = complete_with_full_state(&sandbox) else {
         return;
     };
-    let [there, away] = ["leech/set", "leech/away"].map(|path| sandbox.path(path));
-    fs::rename(&there, &away).unwrap();
+    let copy = sandbox.path("leech/set/a");
+    let content = fs::read(&copy).unwrap();
+    let mut changed = content.clone();
+    changed[99_999] ^= 1;
+    fs::write(&copy, changed).unwrap();
     leech.wait_for_state("set", "failed");
-    leech.assert_refused(&format!("{download} a"), "record", "No space left");
+    leech.assert_refused(&format!("{download} a --force"), "record", "No space left");
     leech.wait_for_state("set", "failed");
-    fs::rename(&away, &there).unwrap();
+    fs::write(&copy, content).unwrap();
     leech.wait_for_state("set", "complete");
 }
