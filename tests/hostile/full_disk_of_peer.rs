@@ -307,14 +307,12 @@ fn a_lost_download_returns_with_its_files_although_another_attempt_was_refused()
     let Some((_disk, mut leech, _sources, download)) = complete_with_full_state(&sandbox) else {
         return;
     };
-    let copy = sandbox.path("leech/set/a");
-    let content = fs::read(&copy).unwrap();
-    let mut changed = content.clone();
-    changed[99_999] ^= 1;
-    fs::write(&copy, changed).unwrap();
+    let [copy, away] = ["leech/set/a", "leech/away"].map(|path| sandbox.path(path));
+    fs::rename(&copy, &away).unwrap();
+    sandbox.file("leech/set/a", 100_000, 6);
     leech.wait_for_state("set", "failed");
     leech.assert_refused(&format!("{download} a --force"), "record", "No space left");
     leech.wait_for_state("set", "failed");
-    fs::write(&copy, content).unwrap();
+    fs::rename(&away, &copy).unwrap();
     leech.wait_for_state("set", "complete");
 }
