@@ -1,7 +1,7 @@
 //! The map of all transfers and magnet searches, by info-hash.
 
 use super::{Context, MagnetSearch, Transfer};
-use crate::swarm::Contacts;
+use crate::swarm::{Contacts, Phase};
 use crate::system::lock;
 use crate::torrent::InfoHash;
 use std::collections::{BTreeMap, BTreeSet};
@@ -160,6 +160,13 @@ impl Transfers {
     /// The transfers that fetch missing pieces.
     pub(super) fn fetching(&self) -> Vec<Arc<Transfer>> {
         self.transfers_that(|transfer| transfer.fetches())
+    }
+
+    /// The downloads that wait for their files or for room.
+    pub(super) fn waiting(&self) -> Vec<Arc<Transfer>> {
+        self.transfers_that(|transfer| {
+            transfer.inspect(|core| matches!(core.phase(), Phase::Waiting { .. }))
+        })
     }
 
     /// The transfers of groups.

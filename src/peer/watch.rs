@@ -35,11 +35,12 @@ pub(super) fn run(transfers: &Transfers, store_login: impl Fn()) {
         if stops {
             return;
         }
+        end_one_wait(transfers);
         next = check(transfers, next, &quiet_check);
     }
 }
 
-/// Writes the records whose last change could not be written, until one still cannot be written.
+/// Writes the records whose last change could not be written, those that can be written now.
 fn write_outdated_records(transfers: &Transfers) {
     let records = &transfers.context.records;
     for info_hash in records.outdated() {
@@ -49,9 +50,17 @@ fn write_outdated_records(transfers: &Transfers) {
         };
         if let Err(error) = transfer.update_outdated_record() {
             log::debug!("{}: cannot write its record yet: {error}", transfer.name());
-            return;
         }
     }
+}
+
+/// Lets a download go on whose files are back or whose disk has room. One at a time, because each
+/// hashes its files on a thread of its own, and may fill the disk again.
+fn end_one_wait(transfers: &Transfers) {
+    let waiting = transfers.waiting();
+    waiting
+        .iter()
+        .find(|transfer| transfer.end_wait_if_possible());
 }
 
 /// The quiet check of one share at a time (`transfer::quiet_check`).
@@ -116,11 +125,6 @@ fn check(
                         transfer.on_files_unservable(&transfer.reason_of_loss(&error));
                     }
                 }
-            }
-            (Phase::Waiting { .. }, _) => {
-                transfer.end_wait_if_possible();
-                files_left = files_left.saturating_sub(1);
-                continue;
             }
             (Phase::Lost { .. }, _) => {
                 let (scanned, has_more) = transfer.scan_lost(files_left);

@@ -51,8 +51,13 @@ pub(super) fn make_files(store: &Store) -> Result<Vec<usize>, StoreError> {
 }
 
 /// The space that a partial download still needs on its disk, in bytes. `missing` is the number of
-/// bytes that are to be fetched. They need no space where it is reserved.
+/// bytes that are to be fetched. They need none on a file system that reserves it: what is not
+/// reserved there are holes, which belong to pieces of zeros.
 pub fn space_needed(store: &Store, missing: u64) -> u64 {
+    let folder = store.root().handle();
+    if folder.is_ok_and(|folder| can_reserve_cheaply(&folder)) {
+        return 0;
+    }
     let unreserved = store.files_to_fetch().try_fold(0u64, |sum, index| {
         let file = store.open_file(index, Access::Read)?;
         let metadata = metadata(&file, || store.file_path(index))?;

@@ -37,6 +37,8 @@ pub struct Records {
     saved: Mutex<HashMap<InfoHash, Saved>>,
     /// The records whose last change could not be written, for example because the disk was full.
     outdated: Mutex<BTreeSet<InfoHash>>,
+    /// See [`Records::lock_order`].
+    order: Mutex<()>,
 }
 
 /// What is known of a record without reading it.
@@ -97,6 +99,7 @@ impl Records {
             are_kept: !folder.is_temporary(),
             saved: Mutex::default(),
             outdated: Mutex::default(),
+            order: Mutex::default(),
         };
         for name in names(&opened.torrents)? {
             let hash = name
@@ -117,6 +120,13 @@ impl Records {
     /// The folder of the records.
     pub fn folder(&self) -> &Path {
         &self.records
+    }
+
+    /// Waits until no other thread has this lock. A thread holds it while it makes a record and
+    /// writes it, so that an older record never replaces a newer one. A thread takes it before all
+    /// other locks.
+    pub fn lock_order(&self) -> MutexGuard<'_, ()> {
+        lock(&self.order)
     }
 
     /// The records whose last change could not be written. Each is one that was written before.

@@ -93,16 +93,27 @@ pub struct ReservedSpace(#[expect(dead_code, reason = "open, so that it keeps it
 
 impl ReservedSpace {
     /// Fills a file that has no name, so that nothing is left if this process is killed. Writing
-    /// works on every file system; reserving without writing does not.
+    /// works on every file system; reserving without writing does not. The bytes are random: a file
+    /// system that compresses stores no zeros.
     pub(super) fn in_folder(folder: &Path, length: u64) -> io::Result<Self> {
         let fill = || {
             let mut file = tempfile::tempfile_in(folder)?;
-            io::copy(&mut io::repeat(0).take(length), &mut file)?;
+            io::copy(&mut RandomBytes.take(length), &mut file)?;
             // Some file systems find out only now that there is no space.
             sync_file(&file, folder)?;
             Ok(Self(file))
         };
         fill().map_err(with_readable_text)
+    }
+}
+
+/// Bytes that cannot be compressed, without end.
+struct RandomBytes;
+
+impl Read for RandomBytes {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        fastrand::fill(buffer);
+        Ok(buffer.len())
     }
 }
 
@@ -134,6 +145,18 @@ mod tests {
         assert!(has_room(folder, 1) && !has_room(folder, u64::MAX));
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
         assert!(has_room(&folder.join("missing"), 1));
+    }
+
+    #[test]
+    fn the_bytes_of_a_probe_cannot_be_compressed() {
+        let mut bytes = Vec::new();
+        RandomBytes.take(64 << 10).read_to_end(&mut bytes).unwrap();
+        assert_eq!(bytes.len(), 64 << 10);
+        let of_value = |value| bytes.iter().filter(|byte| **byte == value).count();
+        // Each of the 256 values is expected 256 times.
+        assert!((0..=u8::MAX).all(|value| (64..1024).contains(&of_value(value))));
+        let (first, second) = bytes.split_at(32 << 10);
+        assert!(first != second);
     }
 
     #[test]

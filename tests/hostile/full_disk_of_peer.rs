@@ -7,6 +7,7 @@ use crate::common::fake_tracker::{set_only_tracker, tracker_naming};
 use crate::common::odd_disk::OddDisk;
 use crate::common::open_swarm::TORRENT;
 use crate::common::peer::{Peer, quoted};
+use crate::common::process::Process;
 use crate::common::sandbox::{Sandbox, bytes};
 use crate::common::small_disk::SmallDisk;
 use crate::common::waiting::wait_until;
@@ -258,4 +259,60 @@ fn a_login_that_could_not_be_stored_is_stored_when_there_is_room() {
     nik.kill();
     let mut nik = disk.peer(sandbox, "nik");
     assert_eq!(nik.run("status")["user"], "nik");
+}
+
+/// A peer whose state folder is full, with a complete download of the file `a` of the torrent `set`.
+/// Also returns the tracker and the seed, and the command that downloads a file.
+fn complete_with_full_state(sandbox: &Sandbox) -> Option<(SmallDisk, Peer, Sources, String)> {
+    let disk = SmallDisk::mount(&sandbox.folder("leech.state"), "1m")?;
+    let tracker = sandbox.tracker(&[]);
+    for name in ["a", "b"] {
+        sandbox.file(&format!("seed/set/{name}"), 100_000, 5);
+    }
+    let mut seed = sandbox.peer("seed");
+    seed.run("send set");
+    let mut leech = disk.peer(sandbox, "leech");
+    let [file, set] = ["seed/set.torrent", "leech/set"].map(|path| quoted(&sandbox.path(path)));
+    let download = format!("download {file} {set} --only");
+    leech.run(&format!("{download} a"));
+    leech.wait_for_state("set", "complete");
+    disk.fill(0);
+    Some((disk, leech, (tracker, seed), download))
+}
+
+/// A tracker and a seed.
+type Sources = (Process, Peer);
+
+#[test]
+fn a_complete_download_is_served_again_if_more_of_its_files_are_refused_on_a_full_disk() {
+    let sandbox = Sandbox::new();
+    let Some((disk, mut leech, _sources, download)) = complete_with_full_state(&sandbox) else {
+        return;
+    };
+    leech.assert_refused(&format!("{download} b"), "record", "No space left");
+    leech.wait_for_state("set", "complete");
+    disk.make_room();
+    leech.kill();
+    let mut leech = disk.peer(&sandbox, "leech");
+    leech.wait_for_state("set", "complete");
+    leech.run(&format!("{download} b"));
+    leech.wait_for_state("set", "complete");
+    let copy = fs::read(sandbox.path("leech/set/b")).unwrap();
+    assert!(copy == bytes(100_000, 5));
+}
+
+#[test]
+fn a_lost_download_returns_with_its_files_although_another_attempt_was_refused() {
+    let sandbox = Sandbox::new();
+    let Some((_disk, mut leech, _sources, download)) = complete_with_full_state(&sandbox) else {
+        return;
+    };
+    let [copy, away] = ["leech/set/a", "leech/away"].map(|path| sandbox.path(path));
+    fs::rename(&copy, &away).unwrap();
+    sandbox.file("leech/set/a", 100_000, 6);
+    leech.wait_for_state("set", "failed");
+    leech.assert_refused(&format!("{download} a --force"), "record", "No space left");
+    leech.wait_for_state("set", "failed");
+    fs::rename(&away, &copy).unwrap();
+    leech.wait_for_state("set", "complete");
 }

@@ -411,7 +411,8 @@ impl Peer {
 
 /// Records a transfer for the next start.
 fn save(transfer: &Transfer) -> Result<(), PeerError> {
-    Ok(transfer.create_record()?)
+    transfer.create_record()?;
+    Ok(())
 }
 
 /// The error for a share that belongs to another user of this peer, who is not logged in. The share

@@ -72,7 +72,8 @@ impl Peer {
         let transfer = self.new_transfer(plan)?;
         let save = |transfer: &Transfer| {
             write_torrent(torrent, &transfer.plan.metainfo)?;
-            Ok(transfer.create_record()?)
+            transfer.create_record()?;
+            Ok(())
         };
         let started = self.start_transfer(transfer, OpenFiles::Whole(store), save);
         // If the share is shared already from this path, the existing transfer goes on unchanged.

@@ -15,7 +15,7 @@ use super::{
 use crate::peer::{
     FileChoice, PeerError, RunningCommand, Services, SwarmEntry, Transfer, Transfers,
 };
-use crate::storage::{Record, RecordKind, RecordState};
+use crate::storage::{RecordKind, RecordState};
 use crate::swarm::Phase;
 use crate::torrent::{NamedSources, PieceSet, Selection};
 use std::sync::Arc;
@@ -149,7 +149,8 @@ fn stop_for_extension(
     Ok((state, known_good))
 }
 
-/// Resumes the former transfer after its extension failed.
+/// Resumes the former transfer after its extension failed. If its record cannot be written, the
+/// thread `watch` tries again.
 fn resume_former(
     former: &Arc<Transfer>,
     transfers: &Transfers,
@@ -166,10 +167,6 @@ fn resume_former(
         // Its successor is in the map and has not ended.
         Err(_) => return Ok(()),
     }
-    let record = Record {
-        state: state.clone(),
-        ..former.to_record()
-    };
-    transfers.context.records.update(&record)?;
+    former.update_record_as(state.clone());
     former.resume(state).map_err(PeerError::Thread)
 }

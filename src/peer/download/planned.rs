@@ -8,9 +8,10 @@ use crate::peer::{
     announce::named_peers,
 };
 use crate::storage::{
-    Destination, Download, DownloadMode, ExtraFiles, FileLayout, RecordError, RecordKind, Store,
+    Destination, Download, DownloadMode, ExtraFiles, FileLayout, RecordKind, RecordState, Store,
     StoreError, verify,
 };
+use crate::swarm::Phase;
 use crate::system::processors;
 use crate::torrent::{Info, Metainfo, PieceSet, Selection};
 use std::path::Path;
@@ -162,7 +163,7 @@ pub(crate) fn enter(
         opened.undo();
         return Err(entry_exists_error(&other));
     }
-    let made = record_and_make(transfers, transfer, &opened);
+    let made = record_and_make(transfer, &opened);
     // If the transfer was cancelled meanwhile, it is no longer in the map. Then its record is
     // removed, unless another entry of the same swarm is in the map by now.
     if transfer.has_ended() {
@@ -178,8 +179,7 @@ pub(crate) fn enter(
             transfers.forget(&entry);
             opened.undo();
             if let Some(previous) = previous {
-                // Fails if the map has another entry meanwhile. Then the other entry stays.
-                let _ = transfers.enter(previous);
+                put_back(transfers, previous, former.as_ref());
             }
             return Err(error);
         }
@@ -207,26 +207,38 @@ pub(crate) fn enter(
     begun.map_err(PeerError::Thread)
 }
 
+/// Puts back the entry that the map had before, and resumes it if it is a transfer that had ended.
+/// The caller of [`enter`] resumes `former` itself.
+fn put_back(transfers: &Transfers, previous: SwarmEntry, former: Option<&SwarmEntry>) {
+    // If the map has another entry meanwhile, that one stays.
+    let is_back = transfers.enter(previous.clone()).is_ok();
+    let SwarmEntry::Transfer(previous) = previous else {
+        return;
+    };
+    // A failed transfer is still failed.
+    if !is_back || former.is_some() || previous.phase() != Phase::Checking {
+        return;
+    }
+    let recorded = previous
+        .sealed()
+        .map_or(RecordState::Partial, |stamps| RecordState::Complete {
+            stamps,
+        });
+    if let Err(error) = previous.resume(recorded) {
+        previous.fail(&PeerError::Thread(error).to_string());
+    }
+}
+
 /// Records a new transfer, then makes its files. Returns the files that were empty or missing
 /// before. If the files cannot be made, restores the former record.
-fn record_and_make(
-    transfers: &Transfers,
-    transfer: &Transfer,
-    opened: &OpenedFiles,
-) -> Result<Vec<usize>, PeerError> {
-    let records = &transfers.context.records;
-    let before = records.find(transfer.info_hash());
-    transfer.create_record()?;
+fn record_and_make(transfer: &Transfer, opened: &OpenedFiles) -> Result<Vec<usize>, PeerError> {
+    let before = transfer.create_record()?;
     let made = match &opened.files {
         OpenFiles::Partial(download) => download.make_files(),
         OpenFiles::Whole(_) => Ok(Vec::new()),
     };
     if made.is_err() {
-        let restored: Result<(), RecordError> = match before {
-            Some(before) => records.update(&before),
-            None => records.remove(transfer.info_hash()),
-        };
-        restored?;
+        transfer.undo_record(before.as_ref())?;
     }
     Ok(made?)
 }

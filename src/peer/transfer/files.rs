@@ -25,9 +25,6 @@ pub(super) struct TransferFiles {
     /// Held over the rename to the final name, and while a rename that a crash has interrupted is
     /// undone or completed.
     renaming: Mutex<()>,
-    /// Held while the record is made and written, so that an older record never replaces a newer
-    /// one.
-    recording: Mutex<()>,
     pub(super) room_looks: Mutex<RoomLooks>,
 }
 
@@ -188,12 +185,6 @@ impl TransferFiles {
     /// rename. Until the result is dropped, no other thread can begin any of these.
     pub(super) fn lock_rename(&self) -> MutexGuard<'_, ()> {
         lock(&self.renaming)
-    }
-
-    /// Waits until no other thread writes the record. Until the result is dropped, no other thread
-    /// writes it.
-    pub(super) fn lock_record(&self) -> MutexGuard<'_, ()> {
-        lock(&self.recording)
     }
 
     /// What is noted of the rename to the final name.

@@ -66,6 +66,8 @@ impl Transfer {
         };
         let reason = &self.reason_of_loss(error);
         self.files.set_sealed(Some(stamps.clone()));
+        // It may have been lost before too.
+        self.files.forget_scans();
         self.decide(|core, now| core.lose(reason, now));
         log::warn!("{}: not served: {reason}", self.name());
         self.context.changes.notify();

@@ -7,58 +7,92 @@ use crate::swarm::Phase;
 impl Transfer {
     /// Writes the first record of a transfer, and claims the paths of the transfer. If the record
     /// of a stopped download names one of these paths as its partial file, the name is removed from
-    /// that record: the file is gone, or the user has allowed this transfer to replace it.
-    pub(crate) fn create_record(&self) -> Result<(), RecordError> {
+    /// that record: the file is gone, or the user has allowed this transfer to replace it. Returns
+    /// the record that the new one replaces.
+    pub(crate) fn create_record(&self) -> Result<Option<Record>, RecordError> {
         let records = &self.context.records;
+        let _writing = records.lock_order();
+        let former = records.find(self.info_hash());
         records.claim(self.info_hash(), &self.paths())?;
-        records.save(&self.to_record(), &self.plan.metainfo)
+        records.save(&self.to_record(), &self.plan.metainfo)?;
+        Ok(former)
+    }
+
+    /// Undoes [`Transfer::create_record`]. `former` is what that returned.
+    pub(crate) fn undo_record(&self, former: Option<&Record>) -> Result<(), RecordError> {
+        let records = &self.context.records;
+        let _writing = records.lock_order();
+        match former {
+            Some(former) => records.update(former),
+            None => records.remove(self.info_hash()),
+        }
     }
 
     /// Updates the record of the transfer. Transfers of a closed run have no record. If the record
     /// cannot be written, the thread `watch` tries again.
     pub(crate) fn update_record(&self) {
-        if self.plan.is_of_closed_run {
-            return;
-        }
-        let _writing = self.files.lock_record();
-        if let Err(error) = self.write_record() {
-            log::error!("{}: cannot write its record: {error}", self.name());
-        }
+        self.write(Self::write_record);
     }
 
-    /// Writes the record again if its last change could not be written.
+    /// Like [`Transfer::update_record`], with this state. The transfer is about to be resumed.
+    pub(crate) fn update_record_as(&self, state: RecordState) {
+        self.write(|transfer| {
+            let record = Record {
+                state,
+                ..transfer.to_record()
+            };
+            transfer.context.records.update(&record)
+        });
+    }
+
+    /// Writes the record again if its last change could not be written. While the files are being
+    /// checked, does nothing: only after that is the state known, which belongs to the change.
     ///
     /// # Errors
     /// It still cannot be written.
     pub(crate) fn update_outdated_record(&self) -> Result<(), RecordError> {
-        let _writing = self.files.lock_record();
-        if !self.context.records.is_outdated(self.info_hash()) {
+        let _writing = self.context.records.lock_order();
+        let is_outdated = self.context.records.is_outdated(self.info_hash());
+        if !is_outdated || matches!(self.phase(), Phase::Checking | Phase::Retired) {
             return Ok(());
         }
-        self.write_present_record()?;
+        self.write_record()?;
         log::info!("{}: its record is written", self.name());
         Ok(())
     }
 
-    /// Adds new trackers, web seeds and peers to the record.
+    /// Adds new trackers, web seeds and peers to the record. Whether the files are complete is
+    /// known only after they are checked. Until then, the state in the record stays as it is.
     pub(super) fn record_sources(&self) {
+        self.write(|transfer| match transfer.phase() {
+            Phase::Checking => transfer.write_sources(),
+            _ => transfer.write_record(),
+        });
+    }
+
+    /// Calls `write`, and logs its error. A transfer of a closed run has no record. The record of a
+    /// transfer that has left the map belongs to its successor.
+    fn write(&self, write: impl FnOnce(&Self) -> Result<(), RecordError>) {
         if self.plan.is_of_closed_run {
             return;
         }
-        let _writing = self.files.lock_record();
-        if let Err(error) = self.write_present_record() {
+        let _writing = self.context.records.lock_order();
+        if self.phase() == Phase::Retired {
+            return;
+        }
+        if let Err(error) = write(self) {
             log::error!("{}: cannot write its record: {error}", self.name());
         }
     }
 
-    /// Writes what is known now. Whether the files are complete is known only after they are
-    /// checked. Until then, the state in the record stays as it is.
-    fn write_present_record(&self) -> Result<(), RecordError> {
-        if self.phase() != Phase::Checking {
-            return self.write_record();
-        }
+    /// Adds the sources to the record on disk. Does nothing if there is none yet, because the first
+    /// one will have the sources. Or if another change waits to be written, because both are
+    /// written together then.
+    fn write_sources(&self) -> Result<(), RecordError> {
         let (named_sources, records) = (self.sources(), &self.context.records);
-        // If there is no record yet, the first one will have the sources.
+        if records.is_outdated(self.info_hash()) {
+            return Ok(());
+        }
         let Some(record) = records.find(self.info_hash()) else {
             return Ok(());
         };
@@ -91,8 +125,8 @@ impl Transfer {
     /// file is left on disk, so that another download can continue that file. Without a partial
     /// file, the record is removed.
     pub(crate) fn record_as_stopped(&self) -> Result<(), RecordError> {
-        let _writing = self.files.lock_record();
         let records = &self.context.records;
+        let _writing = records.lock_order();
         if self.plan.partial.is_none() {
             return records.remove(self.info_hash());
         }

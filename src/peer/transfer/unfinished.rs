@@ -51,7 +51,7 @@ impl Transfer {
     pub(super) fn note_rename_steps(&self, steps: RenameSteps) -> Result<(), StoreError> {
         self.files.set_steps(Some(steps));
         if !self.plan.is_of_closed_run {
-            let _writing = self.files.lock_record();
+            let _writing = self.context.records.lock_order();
             let updated = self.context.records.update(&self.to_record());
             updated.map_err(Box::new)?;
         }
@@ -72,7 +72,9 @@ impl Transfer {
         };
         match phase {
             Phase::Checking | Phase::Failed { .. } => {}
-            Phase::Waiting { .. } => self.end_wait_if_possible(),
+            Phase::Waiting { .. } => {
+                self.end_wait_if_possible();
+            }
             phase => return Ok(phase),
         }
         self.recover_rename()?;

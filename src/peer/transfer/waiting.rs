@@ -44,13 +44,13 @@ impl Transfer {
         self.wait_for(awaited, &reason);
     }
 
-    /// Lets a download that waits go on, if what it waits for is there.
-    pub(crate) fn end_wait_if_possible(self: &Arc<Self>) {
+    /// Lets a download that waits go on, if what it waits for is there. Returns whether it goes on.
+    pub(crate) fn end_wait_if_possible(self: &Arc<Self>) -> bool {
         let RecordKind::Download(place) = &self.plan.kind else {
-            return;
+            return false;
         };
-        let Phase::Waiting { awaited, .. } = self.phase() else {
-            return;
+        let Phase::Waiting { awaited, reason } = self.phase() else {
+            return false;
         };
         let is_look_due = || lock(&self.files.room_looks).is_due(self.context.now());
         // A worker that still writes has the files open.
@@ -62,7 +62,7 @@ impl Transfer {
             Awaited::RoomForRecord => is_look_due() && has_room(self.context.records.folder(), 0),
         };
         if !is_there || !self.decide(|core, now| core.end_wait(now)) {
-            return;
+            return false;
         }
         let what = match awaited {
             Awaited::Files => "its files are there again",
@@ -71,8 +71,11 @@ impl Transfer {
         log::info!("{}: {what}", self.name());
         self.context.changes.notify();
         if let Err(error) = self.resume(RecordState::Partial) {
-            self.fail(&format!("cannot start a thread: {error}"));
+            log::warn!("{}: cannot start a thread: {error}", self.name());
+            self.wait_for(awaited, &reason);
+            return false;
         }
+        true
     }
 
     fn wait_for(&self, awaited: Awaited, reason: &str) {

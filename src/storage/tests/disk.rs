@@ -157,3 +157,20 @@ fn a_record_that_does_not_fit_leaves_the_old_one() {
     records.update(&before).unwrap();
     assert!(records.outdated().is_empty());
 }
+
+#[test]
+fn holes_need_no_space_where_space_is_reserved() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = fs::File::open(temporary.path()).unwrap();
+    if !crate::storage::reserve::can_reserve_cheaply(&folder) {
+        return;
+    }
+    let (_source, info) = source(900);
+    let place = Destination {
+        folder: temporary.path().to_owned(),
+        name: "x".into(),
+    };
+    let partial = download(&info, &place).unwrap();
+    partial.write(0, &[&[0; 64 << 10]]).unwrap();
+    assert_eq!(space_needed(partial.store(), 800 << 10), 0);
+}

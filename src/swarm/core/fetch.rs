@@ -89,6 +89,8 @@ impl<B: Debug> Fetch<B> {
         let verified = good.map(|piece| u64::from(self.lengths.length(piece)));
         self.progress.on_checked(verified.sum());
         self.assembly.replace_picker(picker);
+        // If the download has waited, its web seeds get new ids.
+        self.web_seeds = WebSeeds::default();
     }
 
     /// Drops everything that is not verified.

@@ -1,11 +1,11 @@
 //! Web seeds: used beside peers, doubted, proven to lie, no longer used.
 
 use super::fixture::*;
-use crate::swarm::LinkId;
 use crate::swarm::core::{
     Budget, Effect, OutgoingMessage, Source, SourceStatus, Sources, UnrequestedBlock, Verdict,
     WebSeedTrust,
 };
+use crate::swarm::{Awaited, LinkId};
 use crate::torrent::BlockRange;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -229,4 +229,25 @@ fn a_good_piece_of_several_sources_does_not_end_doubt() {
         swarm.step(|core, now| core.on_piece_written(piece, &sources, now));
     }
     assert_eq!(swarm.core.trust(WEB_SEED), WebSeedTrust::Doubted);
+}
+
+#[test]
+fn a_web_seed_from_before_a_wait_is_no_source_after_it() {
+    let mut swarm = with_web_seed(4);
+    swarm.step(|core, _| core.on_web_seed_down(WEB_SEED));
+    assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::HasSource);
+    assert!(
+        swarm
+            .step(|core, now| core.wait_for(Awaited::Room(1), "full", now))
+            .0
+    );
+    assert!(swarm.step(|core, now| core.end_wait(now)).0);
+    swarm.begin(&[]);
+    assert_eq!(
+        swarm.core.source_status(swarm.now),
+        SourceStatus::NoPeerKnown
+    );
+    // After a wait, a web seed has another id.
+    add_web_seed(&mut swarm, OTHER, 4);
+    assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::HasSource);
 }
