@@ -316,3 +316,36 @@ fn a_lost_download_returns_with_its_files_although_another_attempt_was_refused()
     fs::rename(&away, &copy).unwrap();
     leech.wait_for_state("set", "complete");
 }
+
+#[test]
+fn a_record_that_cannot_be_written_does_not_keep_another_from_being_written() {
+    let sandbox = Sandbox::new();
+    set_only_tracker(&sandbox, tracker_naming(&[]));
+    let mut leech = sandbox.peer("leech");
+    let mut records = Vec::new();
+    for name in ["share", "other"] {
+        let mut torrent = TORRENT.clone();
+        let mut parts = TORRENT.bytes.windows(7);
+        let at = parts.position(|part| part == b"5:share").unwrap();
+        torrent.bytes[at + 2..at + 7].copy_from_slice(name.as_bytes());
+        let copy = quoted(&sandbox.path(&format!("leech/{name}")));
+        let file = quoted(&torrent.write(&sandbox, &format!("{name}.torrent")));
+        leech.run(&format!("download {file} {copy}"));
+        let shown = leech.wait_for_state(name, "downloading");
+        let hash = shown["info_hash"].as_str().unwrap();
+        let record = sandbox.path("leech.state/records").join(hash);
+        // A file cannot replace a folder.
+        fs::remove_file(&record).unwrap();
+        fs::create_dir(&record).unwrap();
+        let announce = b"d8:announce20:http://127.0.0.1:1/a";
+        torrent.bytes = [&announce[..], &torrent.bytes[1..]].concat();
+        let file = quoted(&torrent.write(&sandbox, &format!("{name}.torrent")));
+        leech.run(&format!("download {file} {copy}"));
+        records.push(record);
+    }
+    // The records are written in this order.
+    records.sort();
+    fs::remove_dir(&records[1]).unwrap();
+    wait_until("the second record is written", || records[1].is_file());
+    assert!(records[0].is_dir());
+}
