@@ -139,6 +139,8 @@ impl Tracker {
                 "127.0.0.1:0",
                 "--max-connections",
                 &places,
+                "--max-new-accounts",
+                "1000000",
             ])
             .stdout(Stdio::piped())
             .spawn()

@@ -545,9 +545,12 @@ impl Picker {
             return Vec::new();
         }
         let mut taken = Vec::new();
-        for (piece, id) in slow::reservations(&self.pieces, &self.links, now) {
+        for withdrawal in slow::withdrawals(&self.pieces, &self.links, now) {
+            let (piece, id) = (withdrawal.piece, withdrawal.link);
             if let Some(link) = self.links.get_mut(&id) {
-                link.merit.on_given_up();
+                if withdrawal.is_overdue {
+                    link.merit.on_given_up();
+                }
                 let blocks = link.requests.in_flight();
                 taken.push((id, blocks.filter(|block| block.piece() == piece).collect()));
             }

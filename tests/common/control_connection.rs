@@ -63,6 +63,18 @@ impl ControlConnection {
         Ok(reply.result)
     }
 
+    /// Sends a request without a token. Does not wait for the reply.
+    pub(crate) fn send(&mut self, ask: AccessRequest) {
+        self.last_id += 1;
+        let request = AccessRequestMessage {
+            id: self.last_id,
+            token: None,
+            watch: false,
+            ask,
+        };
+        write_frame(&self.stream, &request.encode(), MAX_FRAME, PATIENCE).unwrap();
+    }
+
     /// Sends a frame with this body and returns the reply.
     pub(crate) fn exchange(&mut self, body: &[u8]) -> Result<AccessReplyMessage, FrameIoError> {
         write_frame(&self.stream, body, MAX_FRAME, PATIENCE)?;

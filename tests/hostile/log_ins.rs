@@ -109,3 +109,28 @@ fn a_flood_of_log_ins_from_one_network_keeps_nobody_out() {
     assert!(stranger < turn / 5, "{stranger:?} of {turn:?}");
     assert!(list < turn / 10, "{list:?} of {turn:?}");
 }
+
+#[test]
+fn log_ins_that_are_sent_ahead_wait_for_their_turns_too() {
+    let tracker = AccountTracker::new();
+    for user in ["eve", "nik"] {
+        let request = create_user_request(user);
+        tracker.connect().ask(None, request).unwrap();
+    }
+    let address = tracker.address();
+    let mut nik = User::log_in(connect(HOME, 1, address), "nik");
+    // More connections than threads of the tracker that may wait. The first request needs such a
+    // thread and no turn.
+    let _flood: Vec<ControlConnection> = (0..300)
+        .map(|number| {
+            let mut connection = connect(FLOOD_NETWORK, number % FLOOD_ADDRESSES, address);
+            connection.send(group_request("list_groups"));
+            for _ in 0..15 {
+                connection.send(login_request("eve", &password_of("eve")));
+            }
+            connection
+        })
+        .collect();
+    let list = shortest(|| drop(nik.ask(group_request("list_groups")).unwrap()));
+    assert!(list < Duration::from_millis(500), "{list:?}");
+}

@@ -90,6 +90,8 @@ impl Pair {
         let info = self.sandbox.path("cluster/info.txt");
         let mut all = vec!["tracker", info.to_str().unwrap(), &number];
         all.extend(["--listen", "127.0.0.1:0", "--data", data]);
+        // Some tests create as many groups as time allows.
+        all.extend(["--max-groups", "1000000"]);
         if !arguments.contains(&"--log") {
             all.extend(["--log", "debug"]);
         }

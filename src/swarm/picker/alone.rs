@@ -33,8 +33,8 @@ use std::time::Duration;
 const SHORTEST_DEADLINE: Duration = Duration::from_secs(10);
 /// The same for a web seed, whose answer to a request for a long range may begin late.
 const SHORTEST_WEB_SEED_DEADLINE: Duration = Duration::from_secs(60);
-/// The deadline is this many times as long as the fastest link with verified blocks needs for a
-/// piece of that length.
+/// The deadline is this many times as long as the fastest link that offers the piece needs for a
+/// piece of that length. Links with verified blocks count before others.
 const DEADLINE_FACTOR: f64 = 4.0;
 /// In each round the deadline is twice as long as in the round before, but after this many rounds
 /// it stays the same.
@@ -106,8 +106,8 @@ impl Attempts {
         self.tried.retain(|tried| *tried != link);
     }
 
-    /// How long a link may have the piece, whose length is `bytes`. `fastest` is the rate of the
-    /// fastest link with verified blocks, in bytes a second; 0 if there is no such link.
+    /// How long a link may have the piece, whose length is `bytes`. `fastest` is the rate with which
+    /// it is compared, in bytes a second, 0 if there is none: see `slow`.
     pub(super) fn deadline(&self, bytes: u32, fastest: f64, is_web_seed: bool) -> Duration {
         let shortest = match is_web_seed {
             true => SHORTEST_WEB_SEED_DEADLINE,

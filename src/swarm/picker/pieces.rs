@@ -399,11 +399,10 @@ impl Pieces {
     /// The first waiting piece that one link alone is to deliver, and that the link may have.
     fn waiting_alone(&self, asking: Asking<'_>) -> Option<PieceIndex> {
         let alone = self.alone.attempts.iter();
-        let waiting = alone.filter(|(piece, _)| self.rarity.waits(**piece));
-        let mut considered = waiting.take(MAX_CONSIDERED);
-        let found = considered.find(|(piece, attempts)| {
-            asking.link.offers(**piece) && asking.may_have_alone(**piece, attempts)
-        });
+        let offered =
+            alone.filter(|(piece, _)| self.rarity.waits(**piece) && asking.link.offers(**piece));
+        let mut considered = offered.take(MAX_CONSIDERED);
+        let found = considered.find(|(piece, attempts)| asking.may_have_alone(**piece, attempts));
         found.map(|(piece, _)| *piece)
     }
 

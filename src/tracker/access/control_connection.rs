@@ -126,7 +126,7 @@ impl ControlSession {
                 None => self.next_request()?,
             };
             match request {
-                Some(request) if turn.lane != Lane::Patient && can_block(&request.ask) => {
+                Some(request) if self.must_wait(&request, turn.lane) => {
                     if let Some(next) = self.hand_over(request, turn.scratch)? {
                         return Ok(next);
                     }
@@ -153,6 +153,13 @@ impl ControlSession {
             }
         }
         Ok(Next::Move(Lane::Worker))
+    }
+
+    /// Whether a request needs another thread, or a turn of its own: each request with a password
+    /// waits for its turn, even if it comes right after another one.
+    fn must_wait(&self, request: &AccessRequestMessage, lane: Lane) -> bool {
+        let lacks_turn = request.ask.has_password() && self.turn.is_none();
+        can_block(&request.ask) && (lane != Lane::Patient || lacks_turn)
     }
 
     /// Hands a request that may block over to a thread that may wait. A request with a password

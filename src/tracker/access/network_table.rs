@@ -63,19 +63,25 @@ impl<K: Clone + Eq + Hash + Ord + HasNetwork, V> NetworkTable<K, V> {
         self.entries.get(key)
     }
 
-    /// Sets the value of a key. If the table is too large then, an entry gives way. That is the new
-    /// one only if no network has two entries.
+    /// Sets the value of a key. If the table is too large then, an entry gives way.
     pub(super) fn set(&mut self, key: K, value: V, now: Duration) {
         self.remove(&key);
         self.change_keys(key.network(), |keys| keys.insert((now, key.clone())));
         self.entries.insert(key, Entry { value, set_at: now });
         if self.entries.len() > self.max_entries
-            && let Some((_, network)) = self.sizes.last()
-            && let Some(keys) = self.networks.get(network)
-            && let Some((_, oldest)) = keys.first().cloned()
+            && let Some(oldest) = self.oldest_of_largest()
         {
             self.remove(&oldest);
         }
+    }
+
+    /// The oldest entry of the networks with the most entries.
+    fn oldest_of_largest(&self) -> Option<K> {
+        let (size, _) = self.sizes.last()?;
+        let largest = self.sizes.iter().rev();
+        let largest = largest.take_while(|(other, _)| other == size);
+        let entries = largest.filter_map(|(_, network)| self.networks.get(network)?.first());
+        entries.min().map(|(_, oldest)| oldest.clone())
     }
 
     pub(super) fn remove(&mut self, key: &K) -> Option<Entry<V>> {

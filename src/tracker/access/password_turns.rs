@@ -41,6 +41,9 @@ pub(super) enum Decision {
     Refused,
 }
 
+/// Attempts that run at a time on a machine with many processors: half of the threads that may wait.
+const MAX_RUNNING: usize = 128;
+
 /// The place of one request. It ends when it is dropped, or before that by [`PasswordTurn::end`].
 #[derive(Debug)]
 pub(super) struct PasswordTurn {
@@ -54,6 +57,7 @@ pub(super) struct PasswordTurn {
 impl PasswordTurns {
     pub(super) fn new() -> Self {
         let max_running = processors().saturating_mul(RUNNING_PER_PROCESSOR);
+        let max_running = max_running.min(MAX_RUNNING);
         Self {
             queue: Mutex::new(AttemptQueue::new(max_running)),
         }

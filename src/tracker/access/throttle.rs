@@ -152,15 +152,20 @@ impl UserCounters {
         if let Some(Entry { value, set_at }) = before {
             self.by_count.remove(&(value, set_at, user.clone()));
         }
-        if self.counters.len() >= MAX_ENTRIES {
-            self.make_room(now);
-        }
-        let value = recent_count(before.as_ref(), now).saturating_add(1);
+        let evicted = match self.counters.len() >= MAX_ENTRIES {
+            true => self.make_room(now),
+            false => 0,
+        };
+        let value = recent_count(before.as_ref(), now).max(evicted);
+        let value = value.saturating_add(1);
         self.by_count.insert((value, now, user.clone()));
         self.counters.insert(user, Entry { value, set_at: now });
     }
 
-    fn make_room(&mut self, now: Duration) {
+    /// Removes an entry if the table is still full without the counts that are over. Returns its
+    /// count: the new entry begins with it. Otherwise somebody who fails for many names could keep
+    /// all counts low.
+    fn make_room(&mut self, now: Duration) -> u32 {
         // A full table is looked through at most once a minute.
         if now.saturating_sub(self.cleaned_at) >= CLEANING_INTERVAL {
             self.cleaned_at = now;
@@ -172,8 +177,9 @@ impl UserCounters {
         if self.counters.len() >= MAX_ENTRIES
             && let Some((.., lowest)) = self.by_count.pop_first()
         {
-            self.counters.remove(&lowest);
+            return recent_count(self.counters.remove(&lowest).as_ref(), now);
         }
+        0
     }
 }
 
@@ -355,5 +361,21 @@ mod tests {
         fail(&mut throttle, 1, "uma", "10.0.0.2", at(901));
         assert_eq!(throttle.users.counters.len(), 2);
         assert_eq!(throttle.users.by_count.len(), 2);
+    }
+
+    #[test]
+    fn guesses_among_failures_for_many_other_names_are_counted() {
+        let mut throttle = Throttle::default();
+        for number in 0..10_000 {
+            let user = number.to_string();
+            fail(&mut throttle, 2, &user, "10.0.0.1", at(0));
+        }
+        // Each failure drives out the lowest count. Each is from another network.
+        for number in 0..60_u32 {
+            let address = IpAddr::V4((0x0b00_0000 + (number << 16)).into());
+            throttle.record_failure("nik", address, at(1));
+            throttle.record_failure(&format!("new {number}"), address, at(1));
+        }
+        assert!(throttle.check("nik", ip("12.0.0.1"), false, at(1)).is_err());
     }
 }
