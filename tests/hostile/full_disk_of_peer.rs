@@ -261,8 +261,8 @@ fn a_login_that_could_not_be_stored_is_stored_when_there_is_room() {
     assert_eq!(nik.run("status")["user"], "nik");
 }
 
-/// A peer whose state folder is full, with a complete download of the file `a` of the torrent `set`.
-/// Also returns the tracker and the seed, and the command that downloads a file.
+/// A peer whose state folder is full, with a complete download of the file `a` of the torrent
+/// `set`. Also returns the tracker and the seed, and the command that downloads a file.
 fn complete_with_full_state(sandbox: &Sandbox) -> Option<(SmallDisk, Peer, Sources, String)> {
     let disk = SmallDisk::mount(&sandbox.folder("leech.state"), "1m")?;
     let tracker = sandbox.tracker(&[]);

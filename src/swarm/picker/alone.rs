@@ -106,8 +106,8 @@ impl Attempts {
         self.tried.retain(|tried| *tried != link);
     }
 
-    /// How long a link may have the piece, whose length is `bytes`. `fastest` is the rate with which
-    /// it is compared, in bytes a second, 0 if there is none: see `slow`.
+    /// How long a link may have the piece, whose length is `bytes`. `fastest` is the rate with
+    /// which it is compared, in bytes a second, 0 if there is none: see `slow`.
     pub(super) fn deadline(&self, bytes: u32, fastest: f64, is_web_seed: bool) -> Duration {
         let shortest = match is_web_seed {
             true => SHORTEST_WEB_SEED_DEADLINE,

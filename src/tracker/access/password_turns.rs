@@ -41,7 +41,8 @@ pub(super) enum Decision {
     Refused,
 }
 
-/// Attempts that run at a time on a machine with many processors: half of the threads that may wait.
+/// Attempts that run at a time on a machine with many processors: half of the threads that may
+/// wait.
 const MAX_RUNNING: usize = 128;
 
 /// The place of one request. It ends when it is dropped, or before that by [`PasswordTurn::end`].

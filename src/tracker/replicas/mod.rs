@@ -195,7 +195,7 @@ struct ListedCount {
 }
 
 impl ListedCount {
-    /// So many trackers were listed when this tracker started.
+    /// `used` trackers were listed when this tracker started.
     fn new(used: usize) -> Self {
         Self {
             used: Some(used),
