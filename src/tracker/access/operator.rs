@@ -168,21 +168,18 @@ impl OperatorAccess {
         let id = self.store.read(find)?;
         let what = format!("shares and members of {group} are removed on the console");
         let mut worst = Durability::Safe;
-        loop {
-            let has = self
-                .store
-                .read(|registry| registry.has_shares_and_members(id));
-            let durability = self.write(&what, |registry, now| match has {
-                (true, _) => registry.withdraw_all_as_operator(id, REMOVED_AT_ONCE, now),
-                (false, _) => registry.remove_members_as_operator(id, REMOVED_AT_ONCE, now),
+        while self
+            .store
+            .read(|registry| registry.has_shares_or_members(id))
+        {
+            let durability = self.write(&what, |registry, now| {
+                registry.end_group_as_operator(id, REMOVED_AT_ONCE, now)
             })?;
             if durability == Durability::OnlyHere {
                 worst = durability;
             }
-            if matches!(has, (false, _)) && !self.store.read(|it| it.has_shares_and_members(id).1) {
-                return Ok(worst);
-            }
         }
+        Ok(worst)
     }
 
     fn account(&self, user: &Label) -> Result<RowId, AccessRefusal> {

@@ -2,6 +2,7 @@
 
 use super::{
     End, EndReason, Label, Membership, Refusal, Register, Registry, Row, RowId, Share, Update,
+    Version,
 };
 use std::time::Duration;
 
@@ -22,18 +23,17 @@ impl Registry {
     ) -> Result<Update, Refusal> {
         let id = self.group_id(group)?;
         let version = self.next_version(now);
-        let share = Share {
-            withdrawn: Some(Register::new(version, OPERATOR)),
-            ..self.share_in(id, group, share)?.clone()
-        };
-        self.write(version, &[], [Row::Share(share)])
+        let share = self.share_in(id, group, share)?;
+        self.write(version, &[], [withdrawn(share, version)])
     }
 
-    /// Removes shares from the catalogue of a group: at most `limit` of them.
+    /// One step of the end of a group: removes shares from its catalogue or, if there are none,
+    /// removes members and rejects requests to join. A step changes at most `limit` rows. The group
+    /// has ended when [`Registry::has_shares_or_members`] is `false`.
     ///
     /// # Errors
     /// None of its own.
-    pub fn withdraw_all_as_operator(
+    pub fn end_group_as_operator(
         &self,
         group: RowId,
         limit: usize,
@@ -42,47 +42,43 @@ impl Registry {
         let version = self.next_version(now);
         let (ids, _) = self.index.catalogue.page(group, None, limit);
         let shares = ids.into_iter().filter_map(|id| self.share_row(id));
-        let withdrawn = shares.map(|share| {
-            Row::Share(Share {
-                withdrawn: Some(Register::new(version, OPERATOR)),
-                ..share.clone()
-            })
-        });
-        self.write(version, &[], withdrawn)
+        let mut rows: Vec<Row> = shares.map(|share| withdrawn(share, version)).collect();
+        if rows.is_empty() {
+            let live = self.live_memberships(group).take(limit);
+            rows.extend(live.map(|row| ended(row, version)));
+        }
+        self.write(version, &[], rows)
     }
 
-    /// Removes members from a group, and rejects requests to join it: at most `limit` of both
-    /// together. The group has ended when there are no more.
-    ///
-    /// # Errors
-    /// None of its own.
-    pub fn remove_members_as_operator(
-        &self,
-        group: RowId,
-        limit: usize,
-        now: Duration,
-    ) -> Result<Update, Refusal> {
-        let version = self.next_version(now);
-        let live = self.memberships_of_group(group);
-        let live = live.filter(|row| row.ended.is_none()).take(limit);
-        let ended = live.map(|row| {
-            let reason = match row.accepted {
-                Some(_) => EndReason::Removed,
-                None => EndReason::Rejected,
-            };
-            let by = OPERATOR;
-            Row::Membership(Membership {
-                ended: Some(Register::new(version, End { reason, by })),
-                ..row.clone()
-            })
-        });
-        self.write(version, &[], ended)
-    }
-
-    /// Whether a group has shares in its catalogue, and whether it has members or requests to join.
-    pub fn has_shares_and_members(&self, group: RowId) -> (bool, bool) {
+    /// Whether a group has shares in its catalogue, members, or requests to join.
+    pub fn has_shares_or_members(&self, group: RowId) -> bool {
         let (shares, _) = self.index.catalogue.page(group, None, 1);
-        let mut rows = self.memberships_of_group(group);
-        (!shares.is_empty(), rows.any(|row| row.ended.is_none()))
+        !shares.is_empty() || self.live_memberships(group).next().is_some()
     }
+
+    fn live_memberships(&self, group: RowId) -> impl Iterator<Item = &Membership> {
+        let rows = self.memberships_of_group(group);
+        rows.filter(|row| row.ended.is_none())
+    }
+}
+
+/// The share, removed from its catalogue by the operator.
+fn withdrawn(share: &Share, version: Version) -> Row {
+    Row::Share(Share {
+        withdrawn: Some(Register::new(version, OPERATOR)),
+        ..share.clone()
+    })
+}
+
+/// The membership or request, ended by the operator.
+fn ended(row: &Membership, version: Version) -> Row {
+    let reason = match row.accepted {
+        Some(_) => EndReason::Removed,
+        None => EndReason::Rejected,
+    };
+    let by = OPERATOR;
+    Row::Membership(Membership {
+        ended: Some(Register::new(version, End { reason, by })),
+        ..row.clone()
+    })
 }
