@@ -209,15 +209,14 @@ impl HttpSession {
     fn go_on(&mut self, scratch: &mut [u8]) -> io::Result<Next> {
         let is_over = Instant::now() >= self.until;
         match self.stage {
-            // Even at the deadline, because it may be this thread that is late.
-            Stage::NextTurn => return self.serve(&[]),
             Stage::Head if is_over && !self.unparsed.is_empty() => {
                 self.refuse(HttpError::TooSlow);
                 return self.send();
             }
-            // The client does not read its response, or the connection is only drained, or no byte
+            // The client does not read its responses, or the connection is only drained, or no byte
             // of a request has arrived.
             _ if is_over => return Ok(Next::End),
+            Stage::NextTurn => return self.serve(&[]),
             Stage::Response | Stage::Last | Stage::LastThenDrain => return self.send(),
             Stage::Idle | Stage::Head | Stage::Draining { .. } => {}
         }

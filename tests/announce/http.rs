@@ -138,6 +138,35 @@ fn a_silent_client_is_disconnected_at_the_deadline_of_its_state() {
 }
 
 #[test]
+fn a_client_that_reads_no_response_is_disconnected_at_the_deadline() {
+    let quick = TrackerOptions {
+        deadlines: HttpDeadlines {
+            head: Duration::from_millis(300),
+            idle: Duration::from_secs(60),
+        },
+        ..open_options("127.0.0.1:0")
+    };
+    let tracker = Tracker::start(quick).unwrap();
+    let stream = TcpStream::connect(tracker.address()).unwrap();
+    let request = "GET / HTTP/1.1\r\n\r\n".repeat(1_000);
+    // The client sends until the buffers of both sockets are full. Later, the tracker closes the
+    // connection without having read everything, and the client gets an error.
+    stream
+        .set_write_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let sent = || (&stream).write_all(request.as_bytes());
+    let error = std::iter::repeat_with(|| sent().err())
+        .flatten()
+        .next()
+        .unwrap();
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+    assert!(
+        matches!(error.kind(), BrokenPipe | ConnectionReset),
+        "{error}"
+    );
+}
+
+#[test]
 fn bad_requests_and_bytes_that_are_not_http_end_the_connection() {
     let tracker = start_tracker();
     let lines = |count| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(count));
