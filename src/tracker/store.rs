@@ -23,7 +23,7 @@ pub use opening::OpenError;
 
 use super::Threads;
 use super::outbox::Outbox;
-use super::registry::{Changed, Refusal, Registry, Row, Sequence, Update};
+use super::registry::{Changed, Refusal, Registry, Row, RowId, Sequence, Update};
 use super::replication::{
     BATCH_BYTES, BlobRules, ClusterStatus, Copies, Effect, Moment, Replica, ReplicaConnectionId,
     ReplicaError, ReplicaSettings, Report, Serving, StartData,
@@ -267,6 +267,15 @@ impl RegistryStore {
     /// [`RegistryStore::close_replica_connections`].
     pub(super) fn wait_for_change(&self, limit: Duration) -> Option<Changed> {
         self.shared.changes.take(limit)
+    }
+
+    /// The members of a group want to ask again, although no row has changed.
+    pub(super) fn note_change(&self, group: RowId) {
+        let groups = [group].into();
+        self.shared.changes.push(Changed {
+            groups,
+            ..Changed::default()
+        });
     }
 
     /// Waits for this time, or until the replica connections close.

@@ -87,6 +87,29 @@ fn members_get_hints_of_shares_and_removals_and_a_removed_member_gets_none() {
 }
 
 #[test]
+fn members_get_a_hint_when_a_publisher_reports_changed_files() {
+    let tracker = AccountTracker::with(&LONG_INTERVAL);
+    let [mut nik, _mayank] = team(&tracker, ["nik", "mayank"]);
+    let info_hash = upload(&tracker, &mut nik, "data");
+    let (mut user, numbers) = log_in_for_hints(&tracker, "mayank");
+    let mut publisher = second_login(&tracker, "nik");
+    let mut report = |changed| {
+        let group = "lab".parse().unwrap();
+        publisher.ask(AccessRequest::ChangedShares { group, changed })
+    };
+    let reported = Ok(AccessAnswer::ChangedShares(vec![info_hash]));
+    assert_eq!(report(vec![info_hash]), reported);
+    let hint = user.connection.next_hint().unwrap();
+    assert_eq!(hint.groups, numbers, "no row has changed");
+    // Neither a repeated report nor a question brings a hint. The next hint is that of an upload.
+    assert_eq!(report(vec![info_hash]), reported);
+    assert_eq!(report(Vec::new()), reported);
+    upload(&tracker, &mut nik, "more");
+    let hint = user.connection.next_hint().unwrap();
+    assert_ne!(hint.groups[0].added, numbers[0].added, "{hint:?}");
+}
+
+#[test]
 fn a_hint_that_waits_is_not_sent_to_a_former_member() {
     let tracker = AccountTracker::with(&LONG_INTERVAL);
     let [mut nik, _mayank, _kim] = team(&tracker, ["nik", "mayank", "kim"]);
