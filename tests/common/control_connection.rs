@@ -114,8 +114,8 @@ impl ControlConnection {
         assert!(reply.result.is_ok(), "{reply:?}");
     }
 
-    /// Sends the same short request again and again, and reads no reply, until the tracker closes the
-    /// connection.
+    /// Sends the same short request again and again, and reads no reply, until the tracker closes
+    /// the connection.
     pub(crate) fn send_until_closed(&mut self) {
         let request = AccessRequestMessage {
             id: 0,

@@ -1,8 +1,8 @@
 //! What a peer does with the hints of a tracker.
 //!
 //! After a hint, the peer announces earlier, asks earlier for news or for shares whose files have
-//! changed, or learns addresses of new peers. A hint does not say what was withdrawn or who has left: only the announces find that out,
-//! as they would without hints.
+//! changed, or learns addresses of new peers. A hint does not say what was withdrawn or who has
+//! left: only the announces find that out, as they would without hints.
 
 use super::GroupAnnouncer;
 use crate::peer::{Account, Membership, Transfers};

@@ -64,8 +64,8 @@ impl ChangedShares {
         Ok(AccessAnswer::ChangedShares(reported))
     }
 
-    /// Adds reports. Returns the shares of all reports that have not expired, and whether there is a
-    /// new one among `own`.
+    /// Adds reports. Returns the shares of all reports that have not expired, and whether one of
+    /// `own` is new.
     fn add(&self, own: &[InfoHash], now: Instant) -> (Vec<InfoHash>, bool) {
         let mut reports = lock(&self.reports);
         reports.retain(|_, at| now.saturating_duration_since(*at) < LIFETIME);
