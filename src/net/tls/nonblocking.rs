@@ -315,3 +315,61 @@ impl std::fmt::Debug for Stage {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::net::TcpListener;
+    use std::os::fd::AsFd;
+    use std::sync::mpsc::channel;
+    use std::time::{Duration, Instant};
+
+    /// The server side of a handshake whose last bytes arrived together with `early`.
+    fn accept_with_early_bytes(early: &'static [u8]) -> (NonblockingTls, TlsStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, sent) = channel();
+        let client = std::thread::spawn(move || {
+            let client = testing::connect(address);
+            client.write_all_until(early, in_a_minute()).unwrap();
+            sender.send(()).unwrap();
+            client
+        });
+        let socket = Arc::new(listener.accept().unwrap().0);
+        let mut handshake = TlsHandshake::new(Arc::new(testing::server()), Arc::clone(&socket));
+        let mut watched = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+        assert_eq!(poll(&mut watched, PollTimeout::from(60_000u16)), Ok(1));
+        let mut scratch = [0; 16 << 10];
+        let answered = handshake.advance(&[], &mut scratch).unwrap();
+        assert!(matches!(answered, HandshakeProgress::Waits(Interest::Read)));
+        sent.recv_timeout(Duration::from_secs(60)).unwrap();
+        let HandshakeProgress::Done(tls, _) = handshake.advance(&[], &mut scratch).unwrap() else {
+            panic!("the handshake is not done")
+        };
+        assert!(!tls.unread.is_empty(), "the early bytes were not read");
+        (*tls, client.join().unwrap())
+    }
+
+    fn in_a_minute() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    #[test]
+    fn bytes_that_arrive_with_the_end_of_the_handshake_are_received() {
+        let (mut tls, _client) = accept_with_early_bytes(b"early");
+        let mut plaintext = Vec::new();
+        let received = tls.receive(&mut [0; 1 << 10], &mut plaintext).unwrap();
+        assert_eq!((received, &plaintext[..]), (Received::Bytes, &b"early"[..]));
+    }
+
+    #[test]
+    fn bytes_that_arrive_with_the_end_of_the_handshake_are_in_the_stream() {
+        let (tls, _client) = accept_with_early_bytes(b"early");
+        let mut bytes = [0; 5];
+        let stream = tls.into_stream();
+        stream.read_exact_until(&mut bytes, in_a_minute()).unwrap();
+        assert_eq!(&bytes, b"early");
+    }
+}
