@@ -1,14 +1,15 @@
 //! How near an address is: on the Internet, in a private network, on this machine.
 //!
 //! A service on this machine or in a private network may trust all requests that come from there.
-//! So what others name is called only if its zone is far enough. An IPv6 address that leads to an
-//! IPv4 address has the zone of the latter.
+//! So this program connects to an address that it got from others only if the zone of the address
+//! is far enough. An IPv6 address that leads to an IPv4 address has the zone of the latter.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// How near an address is, from far to near. The last zones come last so that a caller that allows
-/// all zones up to [`Self::ThisMachine`] does not allow them.
+/// How near an address is, from far to near. [`Self::LinkLocal`] and [`Self::CloudMetadata`] are
+/// not nearer than [`Self::ThisMachine`]. They come after it so that a caller that allows all zones
+/// up to `ThisMachine` does not allow them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Zone {
     /// An address in none of the other zones.
@@ -69,7 +70,8 @@ impl Zone {
         let address = match address.to_canonical() {
             IpAddr::V6(address) if is_local_nat64(address) => {
                 let inner = possible_nat64_addresses(address).into_iter();
-                // An address that begins with 0 names no host, so it is not the one.
+                // The length of the prefix is unknown, so there are several candidates, and the
+                // nearest of their zones counts. An address that begins with 0 names no host.
                 let inner = inner.filter(|inner| inner.octets()[0] != 0);
                 let zones = inner.map(|inner| Self::of(inner.into()));
                 return zones.fold(Self::PrivateNetwork, Ord::max);
@@ -147,7 +149,7 @@ fn is_site_local(address: Ipv6Addr) -> bool {
 impl fmt::Display for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Internet => "anywhere",
+            Self::Internet => "on the Internet",
             Self::PrivateNetwork => "in a private network",
             Self::ThisMachine => "on this machine",
             Self::LinkLocal => "a link-local address",

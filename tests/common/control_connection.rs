@@ -239,7 +239,7 @@ pub(crate) fn create_user_request_with_invite(user: &str, invite: Option<&str>) 
 /// which ends the group.
 pub(crate) fn group_request(typed: &str) -> AccessRequest {
     let words: Vec<&str> = typed.split(' ').collect();
-    // A group or user that exists may have a tag in its name, a new one may not.
+    // The label of an existing group or user may have a tag (`lab~1234abcd`). A new name may not.
     let parse_label = |at: usize| words[at].parse().unwrap();
     match words[0] {
         "create_group" => AccessRequest::CreateGroup {

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The connections of the flood. First come, first served would make everybody wait for as many
-/// passwords.
+/// The connections of the flood. If the tracker checked passwords in the order of arrival, every
+/// log-in would wait until it has checked this many.
 const FLOOD: u16 = 400;
 /// The addresses of the flood.
 const FLOOD_ADDRESSES: u16 = 100;
@@ -86,7 +86,7 @@ fn a_flood_of_log_ins_from_one_network_keeps_nobody_out() {
             let (answered, end) = (&answered, &end);
             scope.spawn(move || flood(number, address, answered, end));
         }
-        // Once as many are answered as fit, the others wait.
+        // After that many answers the flood is under way: all its connections wait for their turns.
         let start = Instant::now();
         while answered.load(Ordering::Relaxed) < usize::from(FLOOD) / 2 {
             assert!(start.elapsed() < Duration::from_secs(60));
@@ -111,7 +111,7 @@ fn a_flood_of_log_ins_from_one_network_keeps_nobody_out() {
 }
 
 #[test]
-fn log_ins_that_are_sent_ahead_wait_for_their_turns_too() {
+fn log_ins_sent_without_waiting_for_answers_wait_for_their_turns_too() {
     let tracker = AccountTracker::new();
     for user in ["eve", "nik"] {
         let request = create_user_request(user);
@@ -119,8 +119,9 @@ fn log_ins_that_are_sent_ahead_wait_for_their_turns_too() {
     }
     let address = tracker.address();
     let mut nik = User::log_in(connect(HOME, 1, address), "nik");
-    // More connections than threads of the tracker that may wait. The first request needs such a
-    // thread and no turn.
+    // The tracker has fewer threads for requests that may block than there are connections. The
+    // first request of each connection checks no password, so it needs such a thread and no turn.
+    // The log-ins behind it must not keep the thread.
     let _flood: Vec<ControlConnection> = (0..300)
         .map(|number| {
             let mut connection = connect(FLOOD_NETWORK, number % FLOOD_ADDRESSES, address);
