@@ -126,13 +126,13 @@ impl Drop for ControlConnection {
     }
 }
 
-/// Connects from the loopback address 127.1.x.y whose last two bytes are `host`, as if from another
-/// machine.
+/// Connects from the loopback address 127.1.x.y, as if from another machine. The bytes x and y are
+/// those of `host`.
 pub(crate) fn connect_from(host: u16, to: SocketAddr) -> TcpStream {
     connect_from_network(1, host, to)
 }
 
-/// Connects from the loopback address 127.`network`.x.y whose last two bytes are `host`.
+/// Connects from the loopback address 127.`network`.x.y. The bytes x and y are those of `host`.
 pub(crate) fn connect_from_network(network: u8, host: u16, to: SocketAddr) -> TcpStream {
     let [high, low] = host.to_be_bytes();
     let (kind, flags) = (SockType::Stream, SockFlag::SOCK_CLOEXEC);
