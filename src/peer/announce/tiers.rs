@@ -114,8 +114,8 @@ impl Tiers {
         self.policy == TierPolicy::OneTracker
     }
 
-    /// Records whether the download is starved: it wants data and receives none. Returns whether this
-    /// call has increased the number of trackers to announce to.
+    /// Records whether the download is starved: it wants data and receives none. Returns whether
+    /// this call has increased the number of trackers to announce to.
     pub(super) fn extend_if_starved(&mut self, is_starved: bool, now: Instant) -> bool {
         if !is_starved {
             self.starved_since = None;
