@@ -269,8 +269,6 @@ fn enter(terminal: &mut Terminal, line: &str) -> (State, Option<String>) {
                 assert!(succeeded, "{output}");
                 return (State::Shell, None);
             }
-            // News that arrives just now is shown with a prompt of its own.
-            PEER_PROMPT if line == "quit" => {}
             PEER_PROMPT => return (State::Prompt, None),
             "fingerprint " => {
                 let fingerprint = terminal.wait_for_text("\n").trim().to_owned();
