@@ -413,4 +413,16 @@ mod tests {
             assert_eq!(no_certificate("of lab", &error).kind, kind, "{error}");
         }
     }
+
+    #[test]
+    fn the_interval_grows_with_the_number_of_machines() {
+        let interval = |machines, shortest| {
+            let shortest = Duration::from_secs(shortest);
+            announce_interval(machines, shortest).as_secs()
+        };
+        for (machines, seconds) in [(0, 20), (2_000, 20), (12_000, 120), (usize::MAX, 600)] {
+            assert_eq!(interval(machines, 20), seconds, "{machines}");
+        }
+        assert_eq!(interval(usize::MAX, 3_600), 3_600, "the operator wants it");
+    }
 }
