@@ -1,0 +1,163 @@
+//! The constants of `src/` and the fields of its struct literals, with their values.
+
+use crate::source::Source;
+use syn::visit::{self, Visit};
+use syn::{BinOp, Expr, ExprCall, ExprMethodCall, ExprStruct, Item, ItemImpl, Lit, Member, Type};
+
+/// A constant, a static or a field, and its value.
+pub(crate) struct Constant<'a> {
+    /// Its module, or the type of its struct: `["peer", "link", "constants"]`, `["Deadlines"]`.
+    pub(crate) path: Vec<String>,
+    pub(crate) name: String,
+    value: &'a Expr,
+}
+
+impl Constant<'_> {
+    /// Whether `reference`, such as `constants::MAX_WINDOW`, is the end of the path and the name.
+    pub(crate) fn is_called(&self, reference: &str) -> bool {
+        let wanted: Vec<_> = reference.rsplit("::").collect();
+        let mut own = std::iter::once(&self.name).chain(self.path.iter().rev());
+        wanted
+            .iter()
+            .all(|part| own.next().is_some_and(|own| own == part))
+    }
+}
+
+/// All constants and fields of the source.
+pub(crate) struct Constants<'a>(pub(crate) Vec<Constant<'a>>);
+
+impl<'a> Constants<'a> {
+    /// Reads them from the modules in `source`.
+    pub(crate) fn of(source: &'a Source) -> Self {
+        let mut found = Vec::new();
+        for (path, module) in &source.modules {
+            for item in &module.items {
+                let (name, value) = match item {
+                    Item::Const(item) => (&item.ident, &item.expr),
+                    Item::Static(item) => (&item.ident, &item.expr),
+                    _ => continue,
+                };
+                let (path, name) = (path.clone(), name.to_string());
+                found.push(Constant { path, name, value });
+            }
+            let mut fields = Fields::default();
+            module.items.iter().for_each(|item| fields.visit_item(item));
+            found.append(&mut fields.found);
+        }
+        Self(found)
+    }
+
+    /// The values of a constant in bytes, in seconds or as a plain number. A tuple has several. None
+    /// if this test cannot compute them.
+    pub(crate) fn values(&self, constant: &Constant) -> Option<Vec<f64>> {
+        match constant.value {
+            Expr::Tuple(tuple) => tuple.elems.iter().map(|value| self.value(value)).collect(),
+            value => Some(vec![self.value(value)?]),
+        }
+    }
+
+    fn value(&self, expression: &Expr) -> Option<f64> {
+        match expression {
+            Expr::Lit(literal) => match &literal.lit {
+                Lit::Int(number) => number.base10_parse().ok(),
+                Lit::Float(number) => number.base10_parse().ok(),
+                _ => None,
+            },
+            Expr::Paren(inner) => self.value(&inner.expr),
+            Expr::Cast(cast) => self.value(&cast.expr),
+            Expr::Binary(binary) => {
+                let (left, right) = (self.value(&binary.left)?, self.value(&binary.right)?);
+                match binary.op {
+                    BinOp::Add(_) => Some(left + right),
+                    BinOp::Sub(_) => Some(left - right),
+                    BinOp::Mul(_) => Some(left * right),
+                    BinOp::Div(_) => Some(left / right),
+                    BinOp::Shl(_) => Some(left * right.exp2()),
+                    _ => None,
+                }
+            }
+            Expr::Path(path) => {
+                let name = path.path.segments.last()?.ident.to_string();
+                // Parts of the places of a tracker: the whole is 1.
+                if name == "total" {
+                    return Some(1.0);
+                }
+                let mut named = self.0.iter().filter(|constant| constant.name == name);
+                let first = named.next()?;
+                named.next().is_none().then(|| self.value(first.value))?
+            }
+            Expr::Call(call) => self.duration(call),
+            Expr::MethodCall(call) => self.method(call),
+            _ => None,
+        }
+    }
+
+    /// `Duration::from_secs(10)`, in seconds.
+    fn duration(&self, call: &ExprCall) -> Option<f64> {
+        let Expr::Path(function) = &*call.func else {
+            return None;
+        };
+        let number = self.value(call.args.first()?)?;
+        match function.path.segments.last()?.ident.to_string().as_str() {
+            "from_secs" => Some(number),
+            "from_millis" => Some(number / 1e3),
+            "from_micros" => Some(number / 1e6),
+            _ => None,
+        }
+    }
+
+    fn method(&self, call: &ExprMethodCall) -> Option<f64> {
+        let receiver = self.value(&call.receiver)?;
+        let argument = self.value(call.args.first()?)?;
+        match call.method.to_string().as_str() {
+            "saturating_mul" => Some(receiver * argument),
+            "saturating_sub" => Some(receiver - argument),
+            // `(total / 4).max(1)`: the least is not what a document names.
+            "max" => Some(receiver),
+            _ => None,
+        }
+    }
+}
+
+/// The fields of struct literals: `Self { .. }` in an `impl`, or `Name { .. }` anywhere.
+#[derive(Default)]
+struct Fields<'a> {
+    /// The type of the `impl` that is being visited.
+    own_type: Option<String>,
+    found: Vec<Constant<'a>>,
+}
+
+impl<'a> Visit<'a> for Fields<'a> {
+    fn visit_item_impl(&mut self, item: &'a ItemImpl) {
+        if let Type::Path(own) = &*item.self_ty {
+            self.own_type = own.path.segments.last().map(|last| last.ident.to_string());
+        }
+        visit::visit_item_impl(self, item);
+        self.own_type = None;
+    }
+
+    fn visit_expr_struct(&mut self, literal: &'a ExprStruct) {
+        let name = literal
+            .path
+            .segments
+            .last()
+            .map(|last| last.ident.to_string());
+        let name = match name.as_deref() {
+            Some("Self") => self.own_type.clone(),
+            _ => name,
+        };
+        let fields = literal
+            .fields
+            .iter()
+            .filter_map(|field| match &field.member {
+                Member::Named(member) => Some(Constant {
+                    path: name.iter().cloned().collect(),
+                    name: member.to_string(),
+                    value: &field.expr,
+                }),
+                Member::Unnamed(_) => None,
+            });
+        self.found.extend(fields);
+        visit::visit_expr_struct(self, literal);
+    }
+}
