@@ -24,7 +24,10 @@ impl Constant<'_> {
 }
 
 /// All constants and fields of the source.
-pub(crate) struct Constants<'a>(pub(crate) Vec<Constant<'a>>);
+pub(crate) struct Constants<'a> {
+    source: &'a Source,
+    pub(crate) all: Vec<Constant<'a>>,
+}
 
 impl<'a> Constants<'a> {
     /// Reads them from the modules in `source`.
@@ -44,29 +47,32 @@ impl<'a> Constants<'a> {
             module.items.iter().for_each(|item| fields.visit_item(item));
             found.append(&mut fields.found);
         }
-        Self(found)
+        Self { source, all: found }
     }
 
     /// The values of a constant in bytes, in seconds or as a plain number. A tuple has several. None
     /// if this test cannot compute them.
     pub(crate) fn values(&self, constant: &Constant) -> Option<Vec<f64>> {
+        let value = |expression| self.value(&constant.path, expression);
         match constant.value {
-            Expr::Tuple(tuple) => tuple.elems.iter().map(|value| self.value(value)).collect(),
-            value => Some(vec![self.value(value)?]),
+            Expr::Tuple(tuple) => tuple.elems.iter().map(value).collect(),
+            single => Some(vec![value(single)?]),
         }
     }
 
-    fn value(&self, expression: &Expr) -> Option<f64> {
+    /// The value of an expression in this module.
+    fn value(&self, module: &[String], expression: &Expr) -> Option<f64> {
+        let value = |expression: &Expr| self.value(module, expression);
         match expression {
             Expr::Lit(literal) => match &literal.lit {
                 Lit::Int(number) => number.base10_parse().ok(),
                 Lit::Float(number) => number.base10_parse().ok(),
                 _ => None,
             },
-            Expr::Paren(inner) => self.value(&inner.expr),
-            Expr::Cast(cast) => self.value(&cast.expr),
+            Expr::Paren(inner) => value(&inner.expr),
+            Expr::Cast(cast) => value(&cast.expr),
             Expr::Binary(binary) => {
-                let (left, right) = (self.value(&binary.left)?, self.value(&binary.right)?);
+                let (left, right) = (value(&binary.left)?, value(&binary.right)?);
                 match binary.op {
                     BinOp::Add(_) => Some(left + right),
                     BinOp::Sub(_) => Some(left - right),
@@ -82,40 +88,56 @@ impl<'a> Constants<'a> {
                 if name == "total" {
                     return Some(1.0);
                 }
-                let mut named = self.0.iter().filter(|constant| constant.name == name);
-                let first = named.next()?;
-                named.next().is_none().then(|| self.value(first.value))?
+                let named = self.named(module, &name)?;
+                self.value(&named.path, named.value)
             }
-            Expr::Call(call) => self.duration(call),
-            Expr::MethodCall(call) => self.method(call),
+            Expr::Call(call) => duration(call, value(call.args.first()?)?),
+            Expr::MethodCall(call) => {
+                let arguments = (value(&call.receiver)?, value(call.args.first()?)?);
+                method(call, arguments)
+            }
             _ => None,
         }
     }
 
-    /// `Duration::from_secs(10)`, in seconds.
-    fn duration(&self, call: &ExprCall) -> Option<f64> {
-        let Expr::Path(function) = &*call.func else {
-            return None;
+    /// The constant that has this name in this module: its own, or the one that it imports.
+    fn named(&self, module: &[String], name: &str) -> Option<&Constant<'a>> {
+        let imported = self.source.modules.get(module)?.uses.get(name);
+        let parts: Vec<_> = imported.into_iter().flatten().collect();
+        let is_imported = |constant: &Constant| {
+            let mut parts = parts.iter().filter(|part| part.as_str() != name);
+            parts.all(|part| {
+                matches!(part.as_str(), "crate" | "super") || constant.path.contains(*part)
+            })
         };
-        let number = self.value(call.args.first()?)?;
-        match function.path.segments.last()?.ident.to_string().as_str() {
-            "from_secs" => Some(number),
-            "from_millis" => Some(number / 1e3),
-            "from_micros" => Some(number / 1e6),
-            _ => None,
+        let named = self.all.iter().filter(|constant| constant.name == name);
+        match parts.is_empty() {
+            true => named.into_iter().find(|constant| constant.path == module),
+            false => named.into_iter().find(|constant| is_imported(constant)),
         }
     }
+}
 
-    fn method(&self, call: &ExprMethodCall) -> Option<f64> {
-        let receiver = self.value(&call.receiver)?;
-        let argument = self.value(call.args.first()?)?;
-        match call.method.to_string().as_str() {
-            "saturating_mul" => Some(receiver * argument),
-            "saturating_sub" => Some(receiver - argument),
-            // `(total / 4).max(1)`: the least is not what a document names.
-            "max" => Some(receiver),
-            _ => None,
-        }
+/// `Duration::from_secs(10)`, in seconds.
+fn duration(call: &ExprCall, number: f64) -> Option<f64> {
+    let Expr::Path(function) = &*call.func else {
+        return None;
+    };
+    match function.path.segments.last()?.ident.to_string().as_str() {
+        "from_secs" => Some(number),
+        "from_millis" => Some(number / 1e3),
+        "from_micros" => Some(number / 1e6),
+        _ => None,
+    }
+}
+
+fn method(call: &ExprMethodCall, (receiver, argument): (f64, f64)) -> Option<f64> {
+    match call.method.to_string().as_str() {
+        "saturating_mul" => Some(receiver * argument),
+        "saturating_sub" => Some(receiver - argument),
+        // `(total / 4).max(1)`: the least is not what a document names.
+        "max" => Some(receiver),
+        _ => None,
     }
 }
 

@@ -1,9 +1,10 @@
 //! `docs/limits.md`: each limit in it has the value of the source, its option and its tests exist,
 //! and no limit of the source is missing.
 //!
-//! An item of the document is
-//! `- **NAME: VALUE** (CONSTANT; option OPTION). REASON. Test: TEST.`, or ends with
-//! `No test: REASON.` Constants and tests have the last part of their module before their names.
+//! A row of a table is `| NAME | VALUE | REASON | NUMBER |`. Its note is
+//! `NUMBER. MORE REASONS. Source: CONSTANT; option OPTION. Test: TEST.`, or ends with
+//! `No test: REASON.` Constants and tests have the last part of their module before their names. A
+//! long name of a test may be without it.
 
 use crate::constants::{Constant, Constants};
 use crate::documents::root;
@@ -19,13 +20,66 @@ const LIMITED: [&str; 8] = [
     "bencode", "torrent", "wire", "net", "storage", "swarm", "tracker", "peer",
 ];
 
-/// Constants that are named like limits and are not in the document: which, why.
-const NO_LIMITS: [(&str, &str); 0] = [];
+/// Constants that are named like limits and bound nothing that others do: which, why.
+const NO_LIMITS: [(&str, &str); 22] = [
+    ("announcer::MAX_WAIT", "a wait that other events end"),
+    ("tiers::STARVED_LIMIT", "when a download asks more trackers"),
+    (
+        "http::MIN_FAMILY_LIMIT",
+        "the least time for the second address family",
+    ),
+    (
+        "connection::MIN_STEP_LIMIT",
+        "the least time for the last step of a request",
+    ),
+    (
+        "client::MAX_FETCHING_INTERVAL",
+        "an interval of our own announces",
+    ),
+    (
+        "room_looks::MAX_PAUSE",
+        "a pause between two looks at a full disk",
+    ),
+    (
+        "finishing::WORKERS_TIMEOUT",
+        "how long a command waits for our own threads",
+    ),
+    (
+        "finishing::FINISH_TIMEOUT",
+        "how long a command waits for our own threads",
+    ),
+    (
+        "unfinished::OPENER_TIMEOUT",
+        "how long a command waits for our own threads",
+    ),
+    ("destination::MAX_NAME_LENGTH", "a limit of file systems"),
+    ("gather::MAX_SLICES", "a limit of Linux"),
+    ("file_hashes::MAX_ADVANCE", "cuts our own work into steps"),
+    ("create::MAX_DEFAULT_PIECES", "chooses a default"),
+    ("active::MAX_RUN_BLOCKS", "cuts pieces into runs"),
+    ("picker::MAX_PAUSE_OF_TICK", "corrects a measurement"),
+    ("alone::MAX_BEFORE_STRANGERS", "an order of links"),
+    ("address_counts::MAX_IN_ENTRY", "the layout of a table"),
+    ("index::MAX_WITHOUT_TABLE", "the layout of a table"),
+    (
+        "tracker::server::MAX_EXPIRY_PAUSE",
+        "an interval of our own work",
+    ),
+    (
+        "saving::MAX_RETRY",
+        "a pause between two attempts of our own",
+    ),
+    ("running::MAX_TICK_PAUSE", "an interval of our own work"),
+    (
+        "udp::server::RECEIVE_TIMEOUT",
+        "a wait that other events end",
+    ),
+];
 
 /// Limits that depend on the machine, so this test cannot compare their values.
 const DEPEND_ON_MACHINE: [&str; 1] = ["open_files::MAX_OPEN_FILES"];
 
-/// One item of the document.
+/// One row of the document, with its note.
 #[derive(Debug, Default, PartialEq)]
 struct Limit {
     name: String,
@@ -33,61 +87,67 @@ struct Limit {
     values: Vec<f64>,
     constants: Vec<String>,
     option: Option<String>,
-    reason: String,
-    /// Empty if the item says why there is no test.
+    /// Empty if the note says why there is no test.
     tests: Vec<String>,
 }
 
-/// The items of the document, or what is wrong with them.
+/// The limits of the document, or what is wrong with them. Each section has a table and numbered
+/// notes: one for each row, in the same order.
 fn read(document: &str) -> Result<Vec<Limit>, String> {
-    let mut items: Vec<String> = Vec::new();
-    let mut inside = false;
-    for line in document.lines() {
-        match line {
-            _ if line.starts_with("- **") => items.push(line.to_owned()),
-            _ if inside && line.starts_with("  ") => {
-                let item = items.last_mut().expect("an item has begun");
-                item.push(' ');
-                item.push_str(line.trim());
-            }
-            _ => {
-                inside = false;
-                continue;
-            }
+    let mut limits = Vec::new();
+    for section in document.split("\n## ").skip(1) {
+        let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
+        let notes = notes(section);
+        if rows.clone().count() != notes.len() {
+            return Err(format!("a row or a note is missing: {section}"));
         }
-        inside = true;
+        for ((row, note), number) in rows.zip(&notes).zip(1..) {
+            let limit = parse(row, note, &format!("{number}"));
+            limits.push(limit.ok_or_else(|| format!("this has another form: {row} {note}"))?);
+        }
     }
-    let parsed = items.iter().map(|item| {
-        let limit = parse(item).filter(|limit| limit.values.len() >= limit.constants.len());
-        limit.ok_or_else(|| format!("this item has another form: {item}"))
-    });
-    parsed.collect()
+    Ok(limits)
 }
 
-fn parse(item: &str) -> Option<Limit> {
-    let (title, rest) = item.strip_prefix("- **")?.split_once("** (")?;
-    let (name, values) = title.split_once(": ")?;
-    let (places, rest) = rest.split_once(").")?;
+/// The numbered notes of a section, each on one line.
+fn notes(section: &str) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    for line in section.lines() {
+        if line.starts_with(|first: char| first.is_ascii_digit()) {
+            notes.push(line.to_owned());
+        } else if let (Some(note), true) = (notes.last_mut(), line.starts_with("   ")) {
+            note.push(' ');
+            note.push_str(line.trim());
+        }
+    }
+    notes
+}
+
+fn parse(row: &str, note: &str, number: &str) -> Option<Limit> {
+    let cells = row.trim_matches('|').split('|').map(str::trim);
+    let [name, values, reason, row_number] = cells.collect::<Vec<_>>().try_into().ok()?;
+    let note = note.strip_prefix(number)?.strip_prefix('.')?;
+    let (_, after) = note.split_once(" Source: ")?;
+    let (places, tests) = after.split_once(". ")?;
     let (constants, option) = match places.split_once("; option ") {
         Some((constants, option)) => (constants, Some(option.trim_matches('`').to_owned())),
         None => (places, None),
     };
-    let (reason, tests) = match rest.split_once(" No test: ") {
-        Some((reason, why)) if !why.is_empty() => (reason, Vec::new()),
-        Some(_) => return None,
-        None => rest
-            .split_once(" Test: ")
-            .map(|(reason, tests)| (reason, code(tests)))?,
+    let tests = match (
+        tests.strip_prefix("Test: "),
+        tests.strip_prefix("No test: "),
+    ) {
+        (Some(tests), _) => code(tests),
+        (None, Some(why)) if !why.is_empty() => Vec::new(),
+        _ => return None,
     };
-    let values: Option<Vec<_>> = values.split(", ").map(number).collect();
-    Some(Limit {
+    let values: Option<Vec<_>> = values.split(", ").map(value).collect();
+    let is_whole = !reason.is_empty() && row_number == number;
+    is_whole.then_some(Limit {
         name: name.to_owned(),
         values: values?,
         constants: code(constants),
         option,
-        reason: Some(reason.trim())
-            .filter(|reason| !reason.is_empty())?
-            .to_owned(),
         tests,
     })
 }
@@ -99,7 +159,7 @@ fn code(text: &str) -> Vec<String> {
 }
 
 /// A number with a unit: `16 KiB`, `1/4 of the places`, `2,000 bytes`.
-fn number(text: &str) -> Option<f64> {
+fn value(text: &str) -> Option<f64> {
     let mut words = text.split(' ');
     let digits = words.next()?.replace(',', "");
     let number = match digits.split_once('/') {
@@ -121,7 +181,7 @@ fn number(text: &str) -> Option<f64> {
     Some(number * unit)
 }
 
-/// Items whose constants do not exist or have other values.
+/// Limits whose constants do not exist or have other values.
 fn wrong_values(limits: &[Limit], source: &Constants) -> Vec<String> {
     limits
         .iter()
@@ -134,7 +194,7 @@ fn wrong_value(limit: &Limit, source: &Constants) -> Option<String> {
     // values of one literal for each constant.
     let mut possible = vec![Vec::new()];
     for reference in &limit.constants {
-        let named = source.0.iter().filter(|one| one.is_called(reference));
+        let named = source.all.iter().filter(|one| one.is_called(reference));
         let named: Vec<_> = named.collect();
         let is_field = reference.rsplit("::").nth(1).is_some_and(is_type);
         if named.is_empty() || named.len() > 1 && !is_field {
@@ -200,7 +260,7 @@ fn missing(limits: &[Limit], source: &Constants, exceptions: &[(&str, &str)]) ->
             .iter()
             .any(|(reference, _)| constant.is_called(reference))
     };
-    let of_source: Vec<_> = source.0.iter().filter(|one| is_limit(one)).collect();
+    let of_source: Vec<_> = source.all.iter().filter(|one| is_limit(one)).collect();
     let missing = of_source
         .iter()
         .filter(|one| !listed(one) && !excepted(one));
@@ -213,7 +273,7 @@ fn missing(limits: &[Limit], source: &Constants, exceptions: &[(&str, &str)]) ->
     missing.chain(needless).collect()
 }
 
-/// The names of all tests of this checkout, after the last parts of their modules.
+/// The names of all tests of this checkout, with and without the last parts of their modules.
 fn tests() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for folder in ["src", "tests"] {
@@ -221,6 +281,7 @@ fn tests() -> BTreeSet<String> {
             let text = fs::read_to_string(&path).unwrap();
             let module = module(&path);
             found.extend(tests_in(&text).map(|name| format!("{module}::{name}")));
+            found.extend(tests_in(&text).map(str::to_owned));
         }
     }
     found
@@ -293,29 +354,33 @@ fn each_test_that_the_document_names_exists() {
 /// Tests the checks of this file: they find faults in a small document and a small source.
 #[test]
 fn faults_of_the_document_of_limits_are_found() {
-    let document = "# Limits\n\
-        - **Links: 2,000** (`net::MAX_LINKS`; option `--max-peers`). So that\n  memory is bounded. \
-        Test: `net::a`, `net::b`.\n\
-        - **A message: 10 s, 4 KiB** (`net::TIME_LIMIT`, `net::MAX_BYTES`). Why. No test: x.\n\
-        - **Parts: 1/4 of the whole** (`Parts::one`). Why. Test: `net::a`.\n\
-        - **Gone: 1** (`net::GONE`). Why. Test: `net::a`.\n\nText.\n";
+    let document = "# Limits\n\nText.\n\n## A\n\n| limit | value | why | note |\n|---|---|---|---|\n\
+        | links | 2,000 | memory | 1 |\n| a message | 10 s, 4 KiB | why | 2 |\n\n\
+        1. More\n   reasons. Source: `net::MAX_LINKS`; option `--max-peers`. Test: `net::a`,\n   `b`.\n\
+        2. Source: `net::TIME_LIMIT`, `net::MAX_BYTES`. No test: x.\n\n\
+        ## B\n\n| limit | value | why | note |\n|---|---|---|---|\n\
+        | parts | 1/4 of the whole | why | 1 |\n| gone | 1 | why | 2 |\n\n\
+        1. Source: `Parts::one`. Test: `net::a`.\n2. Source: `net::GONE`. Test: `net::a`.\n";
     let limits = read(document).unwrap();
     let first = Limit {
-        name: "Links".to_owned(),
+        name: "links".to_owned(),
         values: vec![2000.0],
         constants: vec!["net::MAX_LINKS".to_owned()],
         option: Some("--max-peers".to_owned()),
-        reason: "So that memory is bounded.".to_owned(),
-        tests: vec!["net::a".to_owned(), "net::b".to_owned()],
+        tests: vec!["net::a".to_owned(), "b".to_owned()],
     };
     assert_eq!((limits.len(), limits.first()), (4, Some(&first)));
-    for bad in [
-        "- **No value** (`a::B`). Why. Test: `a::b`.",
-        "- **A: 1** (`a::B`). Why.",
-        "- **A: 1** (`a::B`). Test: `a::b`.",
-        "- **A: many** (`a::B`). Why. Test: `a::b`.",
+    let (row, note) = ("| a | 1 | why | 1 |", "1. Source: `a::B`. Test: `a::b`.");
+    assert!(parse(row, note, "1").is_some());
+    for (row, note) in [
+        ("| a | many | why | 1 |", note),
+        ("| a | 1 | | 1 |", note),
+        ("| a | 1 | why | 2 |", note),
+        (row, "2. Source: `a::B`. Test: `a::b`."),
+        (row, "1. Why. Test: `a::b`."),
+        (row, "1. Source: `a::B`."),
     ] {
-        assert!(read(bad).is_err(), "{bad}");
+        assert!(parse(row, note, "1").is_none(), "{row} {note}");
     }
     let source = Source::from(&|file| match file {
         "lib.rs" => Some("mod net;".to_owned()),
@@ -334,7 +399,7 @@ fn faults_of_the_document_of_limits_are_found() {
     assert_eq!(
         wrong_values(&limits, &constants),
         [
-            "Links is [[2001.0]], not [2000.0]",
+            "links is [[2001.0]], not [2000.0]",
             "net::GONE is 0 constants"
         ]
     );
