@@ -1,5 +1,5 @@
 //! `docs/limits.md`: each limit in it has the value of the source, its option and its tests exist,
-//! and no limit of the source is missing.
+//! and no limit of the source is missing. The tests that `SECURITY.md` names exist too.
 //!
 //! A row of a table is `| NAME | VALUE | REASON | NUMBER |`. Its note is
 //! `NUMBER. MORE REASONS. Source: CONSTANT; option OPTION. Test: TEST.`, or ends with
@@ -343,10 +343,14 @@ fn each_limit_of_the_source_is_in_the_document() {
 }
 
 #[test]
-fn each_test_that_the_document_names_exists() {
+fn each_test_that_the_documents_name_exists() {
     let limits = read(&fs::read_to_string(root().join(DOCUMENT)).unwrap()).unwrap();
     let tests = tests();
+    let security = code(&fs::read_to_string(root().join("SECURITY.md")).unwrap());
+    let of_security = security.iter().filter(|name| name.contains("::"));
+    assert!(of_security.clone().count() > 10, "SECURITY.md names tests");
     let named = limits.iter().flat_map(|limit| &limit.tests);
+    let named = named.chain(of_security);
     let unknown: Vec<_> = named.filter(|name| !tests.contains(*name)).collect();
     assert!(unknown.is_empty(), "there is no test {unknown:?}");
 }
