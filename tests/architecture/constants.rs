@@ -50,7 +50,7 @@ impl<'a> Constants<'a> {
         Self { source, all: found }
     }
 
-    /// The values of a constant in bytes, in seconds or as a plain number. A tuple has several. None
+    /// The values of a constant in bytes, in seconds or as plain numbers. A tuple has several. None
     /// if this test cannot compute them.
     pub(crate) fn values(&self, constant: &Constant) -> Option<Vec<f64>> {
         let value = |expression| self.value(&constant.path, expression);

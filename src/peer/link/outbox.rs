@@ -325,7 +325,7 @@ mod tests {
             payload: &payload,
         };
         for _ in 0..1_000 {
-            outbox.send([message.clone()]);
+            outbox.send([message]);
         }
         assert!(outbox.next(Vec::new(), None, LONG).is_none());
         let queued = lock(&outbox.queues).bytes.len();
