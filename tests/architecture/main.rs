@@ -2,7 +2,7 @@
 //!
 //! `source` parses the files and `imports` finds which file uses which. `circles`, `sizes` and
 //! `writes` find violations. Exceptions are listed here, each with its reason. `planted` tests that
-//! violations are found. `documents` checks the documents, and `limits` the page of all limits, with
+//! violations are found. `documents` checks the documents, and `limits` the page of all limits with
 //! the values that `constants` reads.
 
 mod circles;
