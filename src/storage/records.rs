@@ -459,6 +459,15 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_is_too_long_counts_as_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record");
+        fs::write(&path, [0; 100]).unwrap();
+        assert_eq!(read(&path, 100).unwrap(), [0; 100]);
+        assert!(matches!(read(&path, 99), Err(RecordError::Damaged { .. })));
+    }
+
+    #[test]
     fn saved_and_updated_records_are_there_at_the_next_start() {
         let Fixture {
             folder,

@@ -249,3 +249,23 @@ pub struct CallFailure {
     /// The other side hung up after our handshake.
     pub hung_up: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_barred_members_is_bounded_and_those_barred_longest_stay() {
+        let mut contacts = Contacts::new(1);
+        let member = |number: u64| MemberId([number.to_be_bytes(); 2].concat().try_into().unwrap());
+        for number in 1..=2 * MAX_BARRED_MEMBERS as u64 {
+            let address = "192.0.2.1:6881".parse().unwrap();
+            let until = Duration::from_secs(number);
+            contacts.on_bad_piece(address, Some(member(number)), until);
+        }
+        assert_eq!(contacts.barred_members.len(), MAX_BARRED_MEMBERS);
+        let last = 2 * MAX_BARRED_MEMBERS as u64;
+        assert!(contacts.is_member_barred(member(last), Duration::ZERO));
+        assert!(!contacts.is_member_barred(member(1), Duration::ZERO));
+    }
+}

@@ -1,5 +1,5 @@
 //! How many connections a tracker holds open, and for whom. Each connection takes one place. The
-//! table of limits with their reasons is in `docs/tracker.md`.
+//! limits with their reasons are in `docs/limits.md`.
 
 use super::OwnNames;
 use crate::net::{PlaceLimits, descriptor_limit};

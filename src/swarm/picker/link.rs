@@ -194,3 +194,21 @@ impl PickerLink {
         self.suggested.push(piece);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_allowed_and_of_suggested_pieces_is_bounded() {
+        let lengths = Lengths::new(1_000 * 16_384, 16_384).unwrap();
+        let mut link = PickerLink::new(LinkId(1), &lengths, 1);
+        for piece in lengths.all_pieces() {
+            link.add_allowed(piece);
+            link.add_suggested(piece);
+        }
+        assert_eq!(link.allowed.len(), MAX_KEPT_PIECES);
+        assert_eq!(link.suggested.len(), MAX_KEPT_PIECES);
+        assert_eq!(link.suggested.last(), lengths.piece(999).as_ref());
+    }
+}
