@@ -261,7 +261,7 @@ mod tests {
         for number in 1..=2 * MAX_BARRED_MEMBERS as u64 {
             let address = "192.0.2.1:6881".parse().unwrap();
             let until = Duration::from_secs(number);
-            contacts.on_bad_piece(address, Some(member(number)), until);
+            contacts.on_proven_liar(address, Some(member(number)), until);
         }
         assert_eq!(contacts.barred_members.len(), MAX_BARRED_MEMBERS);
         let last = 2 * MAX_BARRED_MEMBERS as u64;
