@@ -57,8 +57,8 @@ const NO_LIMITS: [(&str, &str); 22] = [
     ("file_hashes::MAX_ADVANCE", "cuts our own work into steps"),
     ("create::MAX_DEFAULT_PIECES", "chooses a default"),
     ("active::MAX_RUN_BLOCKS", "cuts pieces into runs"),
-    ("picker::MAX_PAUSE_OF_TICK", "corrects a measurement"),
-    ("alone::MAX_BEFORE_STRANGERS", "an order of links"),
+    ("picker::MAX_UNREAD_TIME", "corrects a measurement"),
+    ("alone::MAX_DOUBLINGS", "how a deadline grows"),
     ("address_counts::MAX_IN_ENTRY", "the layout of a table"),
     ("index::MAX_WITHOUT_TABLE", "the layout of a table"),
     (
@@ -66,7 +66,7 @@ const NO_LIMITS: [(&str, &str); 22] = [
         "an interval of our own work",
     ),
     (
-        "saving::MAX_RETRY",
+        "saving::MAX_RETRY_PAUSE",
         "a pause between two attempts of our own",
     ),
     ("running::MAX_TICK_PAUSE", "an interval of our own work"),
