@@ -2,7 +2,7 @@
 //!
 //! A member's certificate is what libtorrent's SSL torrents require (libtorrent manual, "SSL
 //! torrents"): a leaf that the authority in the torrent's `ssl-cert` has signed directly, valid for
-//! any torrent of the group (`*`).
+//! any torrent of the group (`*`). A URI among its alternative names names the member's account.
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -13,8 +13,8 @@ use super::authority::{Authority, CERTIFICATE_LABEL, CLUSTER_AUTHORITY};
 use super::error::CertificateError;
 use super::member::{MemberKey, MemberPublicKey};
 use super::validity::{Date, Validity};
-use super::x509::{CLIENT_AUTH, CertificateParts, SERVER_AUTH, common_name};
-use super::{Fingerprint, pem};
+use super::x509::{CLIENT_AUTH, CertificateParts, LeafNames, SERVER_AUTH, common_name};
+use super::{AccountId, Fingerprint, pem};
 use crate::base::hex::Hex;
 use ring::digest::{SHA256, digest};
 use rustls::RootCertStore;
@@ -60,6 +60,8 @@ pub struct Member {
     /// The user's name as [`member_name`] writes it: 1 to 64 visible ASCII characters, safe to
     /// print.
     pub user: String,
+    /// The user's account: [`AccountId::of_name`] if the certificate names none.
+    pub account: AccountId,
     /// When the certificate is valid.
     pub validity: Validity,
 }
@@ -185,7 +187,8 @@ impl GroupAuthority {
     }
 
     /// Issues a certificate (DER) for a user's key. It names the user as [`member_name`] does, and
-    /// is valid from an hour before `now` until `life` after `now`. `now` is the time since 1970.
+    /// the user's account. It is valid from an hour before `now` until `life` after `now`. `now` is
+    /// the time since 1970.
     ///
     /// # Errors
     /// [`CertificateError::Name`] if the name is empty or has anything but visible ASCII
@@ -193,16 +196,19 @@ impl GroupAuthority {
     pub fn issue(
         &self,
         user: &str,
+        account: AccountId,
         key: &MemberPublicKey,
         now: Duration,
         life: Duration,
     ) -> Result<Vec<u8>, CertificateError> {
-        self.issue_for(user, key, now, life, &[SERVER_AUTH, CLIENT_AUTH])
+        let uses = [SERVER_AUTH, CLIENT_AUTH];
+        self.issue_for(user, Some(account), key, now, life, &uses)
     }
 
     fn issue_for(
         &self,
         user: &str,
+        account: Option<AccountId>,
         key: &MemberPublicKey,
         now: Duration,
         life: Duration,
@@ -211,15 +217,18 @@ impl GroupAuthority {
         if !is_visible(user) {
             return Err(CertificateError::Name);
         }
-        let user = &*member_name(user);
+        let account = account.map(AccountId::to_uri);
+        let names = LeafNames {
+            common: &member_name(user),
+            dns: ANY_TORRENT,
+            uri: account.as_deref(),
+        };
         let (begin, end) = (now.saturating_sub(BACKDATED), now.saturating_add(life));
         let validity = Validity {
             not_before: Date::new(begin).ok_or(CertificateError::Date)?,
             not_after: Date::new(end).ok_or(CertificateError::Date)?,
         };
-        let leaf = self
-            .0
-            .sign_leaf(&key.0, user, ANY_TORRENT, validity, uses)?;
+        let leaf = self.0.sign_leaf(&key.0, &names, validity, uses)?;
         Ok(leaf.to_vec())
     }
 }
@@ -359,8 +368,10 @@ impl fmt::Debug for GroupCertificate {
 impl Member {
     fn of(parts: &CertificateParts<'_>) -> Option<Self> {
         let user = common_name(parts.subject).filter(|name| is_name(name))?;
+        let account = parts.uris().find_map(AccountId::from_uri);
         Some(Self {
             user: user.to_owned(),
+            account: account.unwrap_or_else(|| AccountId::of_name(user)),
             validity: parts.validity,
         })
     }

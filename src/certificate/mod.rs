@@ -11,6 +11,7 @@
 //! its dates and its use are valid. The parser here only finds the member's name, or the reason for
 //! a refusal.
 
+mod account_id;
 mod authority;
 mod der;
 mod error;
@@ -21,6 +22,7 @@ mod pem;
 mod validity;
 mod x509;
 
+pub use account_id::AccountId;
 pub use authority::{Authority, CLUSTER_AUTHORITY, Identity};
 pub use error::CertificateError;
 pub use fingerprint::{Fingerprint, FingerprintError};

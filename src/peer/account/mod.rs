@@ -21,6 +21,7 @@ mod trackers;
 use super::{ControlStatus, RunningCommand};
 pub use error::AccountError;
 pub(super) use inspection::{Inspection, inspect};
+pub(super) use shares::Certified;
 pub use trackers::FirstUseNotice;
 
 use crate::net::Stop;

@@ -6,8 +6,8 @@ use super::{
 use crate::certificate::MemberKey;
 use crate::torrent::{Info, InfoHash};
 use crate::wire::access::{
-    AccessAnswer, AccessErrorKind, AccessRequest, AnnounceBatch, AnnounceBatchAnswer, FileEntry,
-    KeyRequest, ShortText,
+    AccessAnswer, AccessErrorKind, AccessRequest, AnnounceBatch, AnnounceBatchAnswer, Bar,
+    FileEntry, KeyRequest, ShortText,
 };
 use crate::wire::control::{InfoAssembly, InfoPart};
 use crate::wire::name::Label;
@@ -17,14 +17,24 @@ use std::collections::HashSet;
 /// received.
 const MAX_ATTEMPTS: u32 = 4;
 
+/// A certificate that a tracker has issued. Not checked yet.
+#[derive(Debug)]
+pub(crate) struct Certified {
+    /// The certificate (DER).
+    pub(crate) leaf: Vec<u8>,
+    /// The certificate of the group's authority (PEM).
+    pub(crate) authority: Vec<u8>,
+    /// The bars of the group.
+    pub(crate) barred: Vec<Bar>,
+}
+
 impl Account {
-    /// Fetches a certificate for our key, issued by the group's authority. Returns this certificate
-    /// (DER) and the authority's own certificate (PEM).
+    /// Fetches a certificate for our key, issued by the group's authority.
     pub(crate) fn certify(
         &self,
         group: &Label,
         key: &MemberKey,
-    ) -> Result<(Vec<u8>, Vec<u8>), AccountError> {
+    ) -> Result<Certified, AccountError> {
         let login = self.current_login()?;
         let request = key.request(login.token.as_bytes());
         let request = request.map_err(|error| AccountError::UnusableAnswer(error.to_string()))?;
@@ -33,7 +43,15 @@ impl Account {
             request: KeyRequest(request),
         };
         match self.ask(&ask, Some(&login))? {
-            AccessAnswer::Certificate { leaf, authority } => Ok((leaf, authority)),
+            AccessAnswer::Certificate {
+                leaf,
+                authority,
+                barred,
+            } => Ok(Certified {
+                leaf,
+                authority,
+                barred,
+            }),
             _ => Err(AccountError::OtherAnswer(ask.kind())),
         }
     }

@@ -3,11 +3,11 @@
 //! Due announces to the same [`GroupTrackers`] go into one request, over a control connection that
 //! stays open. The client renews certificates before they expire.
 
-use super::{Group, Groups};
+use super::{Group, Groups, close_links_of_former_members};
 use crate::certificate::Fingerprint;
 use crate::peer::announce::Announced;
 use crate::peer::announce::{self, AnnounceOutcome, TrackerAnswer, drifting, random_part};
-use crate::peer::{Account, AccountError, Membership, Transfer};
+use crate::peer::{Account, AccountError, Membership, Transfer, Transfers};
 use crate::wire::access::{
     AccessErrorKind, AccessRefusal, AnnounceBatch, AnnounceBatchAnswer, GroupAnnounceEvent,
     SwarmAnnounce,
@@ -61,6 +61,7 @@ pub(crate) struct GroupClient {
     pub(crate) address: SocketAddr,
     pub(crate) account: Arc<Account>,
     pub(crate) groups: Arc<Groups>,
+    pub(crate) transfers: Arc<Transfers>,
 }
 
 /// The answers of the trackers for one swarm.
@@ -163,16 +164,20 @@ impl GroupClient {
     /// Makes the announces and collects the answers of all trackers.
     fn request(&self, due: &[GroupAnnounce], group: &Group) -> Result<RequestAnswer, AccountError> {
         let authority = due.first().and_then(|due| due.tracker.authority);
-        let (mut interval, mut barred) = (u32::MAX, Vec::new());
+        let mut interval = u32::MAX;
         let mut swarms: Vec<SwarmAnswer> = due.iter().map(|_| SwarmAnswer::default()).collect();
         let announces = due.iter().map(|due| (&*due.payload.transfer, due.event));
         let trouble = self.announce(&group.membership.group, announces, |answer| {
             if answer.swarms.iter().any(Result::is_ok) {
                 interval = interval.min(answer.interval.max(1));
             }
-            barred.extend(answer.barred);
+            let (addresses, bars_changed) = group.take_addresses(authority, answer);
+            if bars_changed {
+                // The check once a second would wait until all trackers have answered.
+                close_links_of_former_members(&self.transfers, &self.groups);
+            }
             let certified = group.tls(authority).is_some();
-            for ((due, swarm), result) in due.iter().zip(&mut swarms).zip(answer.swarms) {
+            for ((due, swarm), result) in due.iter().zip(&mut swarms).zip(addresses) {
                 match result {
                     Err(refused) => swarm.refused = Some(refused),
                     // Use the addresses of one tracker before the next one answers.
@@ -204,9 +209,6 @@ impl GroupClient {
         } else {
             None
         };
-        if swarms.iter().any(|swarm| swarm.is_listed) {
-            group.set_barred(&barred);
-        }
         Ok(RequestAnswer {
             swarms,
             interval: Duration::from_secs(interval.into()),

@@ -17,7 +17,7 @@ pub const MAX_FIRST_FRAME: u32 = 16 << 10;
 /// The version of the requests, the replies and their meaning. Every message carries it. A peer and
 /// a tracker of different versions refuse each other. Messages of any version are bencoded
 /// dictionaries; from version 2 on they have the key `protocol`.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// A request of a peer, with its number and its token.
 #[derive(Clone, Debug, PartialEq, Eq)]
