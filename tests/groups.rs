@@ -6,6 +6,7 @@ mod common;
 /// The tests; their files are in `tests/groups/`.
 mod groups {
     mod announces;
+    mod bars;
     mod catalogue;
     mod changed;
     mod eavesdropper;
