@@ -10,6 +10,7 @@ mod groups {
     mod catalogue;
     mod changed;
     mod eavesdropper;
+    mod export;
     mod extensions;
     mod fake_member;
     mod force;

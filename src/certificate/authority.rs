@@ -18,7 +18,7 @@ use std::fmt;
 pub const CLUSTER_AUTHORITY: &str = "pieceful cluster";
 
 pub(super) const CERTIFICATE_LABEL: &str = "CERTIFICATE";
-const KEY_LABEL: &str = "PRIVATE KEY";
+pub(super) const KEY_LABEL: &str = "PRIVATE KEY";
 
 /// An authority: its self-signed certificate, and the key that signs other certificates.
 pub struct Authority {

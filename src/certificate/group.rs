@@ -12,11 +12,10 @@ mod tests;
 use super::authority::{Authority, CERTIFICATE_LABEL, CLUSTER_AUTHORITY};
 use super::error::CertificateError;
 use super::member::{MemberKey, MemberPublicKey};
+use super::naming::{AccountId, MAX_NAME_LENGTH, member_name};
 use super::validity::{Date, Validity};
 use super::x509::{CLIENT_AUTH, CertificateParts, LeafNames, SERVER_AUTH, common_name};
-use super::{AccountId, Fingerprint, pem};
-use crate::base::hex::Hex;
-use ring::digest::{SHA256, digest};
+use super::{Fingerprint, pem};
 use rustls::RootCertStore;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::ring::default_provider;
@@ -24,7 +23,6 @@ use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,11 +32,6 @@ const ANY_TORRENT: &str = "*";
 /// The validity of a leaf begins this long before the leaf is issued. So machines whose clocks are
 /// behind accept it too.
 const BACKDATED: Duration = Duration::from_secs(3_600);
-/// Longest name, in characters (RFC 5280, appendix A.1, `ub-common-name`).
-const MAX_NAME_LENGTH: usize = 64;
-
-/// Number of SHA-256 bytes that replace the end of a name that is too long.
-const NAME_HASH_LENGTH: usize = 12;
 
 /// The authority of a group with its key. Trackers have it.
 #[derive(Debug)]
@@ -129,25 +122,6 @@ pub enum MemberError {
     /// It belongs to another key than the one given to [`GroupIdentity::new`].
     #[error("it belongs to another key")]
     OtherKey,
-}
-
-/// The name of a user in certificates. A name of up to 64 characters is used as it is. A longer one
-/// is cut, and followed by `#` and the start of the SHA-256 of the whole name, so that two long
-/// names stay different. No user name contains `#`, so a name that was cut is not the name of
-/// another user.
-pub fn member_name(user: &str) -> Cow<'_, str> {
-    if user.len() <= MAX_NAME_LENGTH {
-        return Cow::Borrowed(user);
-    }
-    let hash = digest(&SHA256, user.as_bytes());
-    let hash = hash.as_ref().get(..NAME_HASH_LENGTH).unwrap_or_default();
-    let hash = Hex(hash).to_string();
-    let positions = user.char_indices().map(|(at, _)| at);
-    let cut_at = positions
-        .take_while(|at| at + 1 + hash.len() <= MAX_NAME_LENGTH)
-        .last();
-    let (kept, _) = user.split_at(cut_at.unwrap_or(0));
-    Cow::Owned(format!("{kept}#{hash}"))
 }
 
 impl GroupAuthority {
@@ -410,6 +384,13 @@ impl GroupIdentity {
     /// The group of this member.
     pub fn group(&self) -> &GroupCertificate {
         &self.group
+    }
+
+    /// The member's certificate as text.
+    pub fn leaf_pem(&self) -> String {
+        let mut text = String::new();
+        pem::write(CERTIFICATE_LABEL, &self.leaf, &mut text);
+        text
     }
 
     pub(crate) fn leaf(&self) -> &CertificateDer<'static> {

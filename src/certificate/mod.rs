@@ -11,25 +11,23 @@
 //! its dates and its use are valid. The parser here only finds the member's name, or the reason for
 //! a refusal.
 
-mod account_id;
 mod authority;
 mod der;
 mod error;
 mod fingerprint;
 mod group;
 mod member;
+mod naming;
 mod pem;
 mod validity;
 mod x509;
 
-pub use account_id::AccountId;
 pub use authority::{Authority, CLUSTER_AUTHORITY, Identity};
 pub use error::CertificateError;
 pub use fingerprint::{Fingerprint, FingerprintError};
 #[cfg(test)]
 pub(crate) use group::testing as group_testing;
-pub use group::{
-    GroupAuthority, GroupCertificate, GroupIdentity, Member, MemberError, Use, member_name,
-};
+pub use group::{GroupAuthority, GroupCertificate, GroupIdentity, Member, MemberError, Use};
 pub use member::{KEY_REQUEST_LENGTH, KeyRequestError, MemberKey, MemberPublicKey};
+pub use naming::{AccountId, member_name};
 pub use validity::{Date, Validity};

@@ -55,6 +55,7 @@ mod zone;
 
 pub use account::{Account, AccountError, FirstUseNotice, LoggedIn, LoggedOut};
 pub use commands::closed_run::{ClosedRunProgress, Obstacle};
+pub use commands::exporting::ExportedTorrent;
 pub use commands::groups::{ListedFile, StopScope, Uploaded};
 pub use commands::new_share::NewShare;
 pub use commands::sending::Sent;

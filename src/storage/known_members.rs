@@ -213,10 +213,10 @@ mod tests {
     fn a_damaged_file_is_reported_and_not_changed() {
         let folder = tempfile::tempdir().unwrap();
         let file = KnownMembersFile::new(folder.path());
-        let of_no_group = format!("ld9:authority3:sha4:bars0:6:linked0:ee");
+        let of_no_group = "ld9:authority3:sha4:bars0:6:linked0:ee";
         let authority = Fingerprint::of(b"");
         let short_bar = format!("ld9:authority71:{authority}4:bars1:x6:linked0:ee");
-        for bytes in ["", "de", "l", "lde", "lee", &of_no_group, &short_bar] {
+        for bytes in ["", "de", "l", "lde", "lee", of_no_group, &short_bar] {
             std::fs::write(&file.path, bytes).unwrap();
             let error = file.load().unwrap_err();
             assert!(matches!(error, KnownMembersError::Damaged(_)), "{error}");

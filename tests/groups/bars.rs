@@ -6,6 +6,7 @@ use super::fake_member::{BLOCK, FakeLeech, MemberIdentity, call_tls, certify};
 use super::team::{logged_in_peer, second_login};
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{User, group_request};
+use crate::common::log::wait_for_log_line;
 use crate::common::peer::{Peer, quoted};
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::wait_until;
@@ -14,13 +15,15 @@ use pieceful::tracker::RegistryStore;
 use pieceful::tracker::registry::{
     NewAccount, Origin, PasswordHash, Refusal, Registry, Row, RowId, Stamp, Update,
 };
+use pieceful::wire::access::preferred_trackers;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-/// nik's peer shares in the group `lab`. mayank and kim are members, and have certificates.
+/// nik's peer shares in a group. mayank and kim are members, and have certificates.
 struct Lab {
     tracker: AccountTracker,
     nik: Peer,
@@ -30,18 +33,18 @@ struct Lab {
 }
 
 impl Lab {
-    fn new(arguments: &[&str]) -> Self {
+    fn new(arguments: &[&str], group: &str) -> Self {
         let tracker = AccountTracker::with(arguments);
         let mut nik = logged_in_peer(&tracker, "nik", &[]);
-        nik.run("create_group lab");
+        nik.run(&format!("create_group {group}"));
         let [mayank, kim] = ["mayank", "kim"].map(|name| {
             let mut user = tracker.user(name);
-            user.perform(group_request("join_group lab"));
-            nik.run(&format!("accept_request lab {name}"));
-            certify(&mut user, "lab").0
+            user.perform(group_request(&format!("join_group {group}")));
+            nik.run(&format!("accept_request {group} {name}"));
+            certify(&mut user, group).0
         });
         let file = tracker.sandbox.file("gift", 100_000, 1);
-        let uploaded = nik.run(&format!("upload_file lab {}", quoted(&file)));
+        let uploaded = nik.run(&format!("upload_file {group} {}", quoted(&file)));
         let info_hash = uploaded["info_hash"].as_str().unwrap().to_owned();
         Self {
             tracker,
@@ -68,8 +71,11 @@ impl Lab {
 
 /// Whether a peer sends a member a block of the share.
 fn is_served(peer: SocketAddr, info_hash: &str, member: &MemberIdentity) -> bool {
+    // A peer refuses a second link with the same peer id.
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let id = format!("member{}", CALLS.fetch_add(1, Ordering::Relaxed));
     let connection = call_tls(peer, info_hash, Some(member));
-    let mut leech = FakeLeech::greet(connection, info_hash, "member");
+    let mut leech = FakeLeech::greet(connection, info_hash, &id);
     let block = leech.as_mut().and_then(|it| it.fetch(0, 0, BLOCK as u32));
     block.is_some()
 }
@@ -79,37 +85,45 @@ fn silent_tracker() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
 }
 
-/// mayank is removed while nik's peer does not run. Of the two trackers in `order`, one is silent.
-fn assert_removed_member_is_refused(order: impl Fn(SocketAddr, SocketAddr) -> [SocketAddr; 2]) {
-    let mut lab = Lab::new(&[]);
+/// mayank is removed while nik's peer does not run. Of two trackers, the second one is silent.
+/// `asked_first` is the number of the one that receives the announces of the group first.
+fn assert_removed_member_is_refused(asked_first: u32) {
+    let mut groups = (0..).map(|number| format!("lab{number}"));
+    let is_asked_first =
+        |group: &String| preferred_trackers(&group.parse().unwrap(), [1, 2])[0] == asked_first;
+    let group = groups.find(is_asked_first).unwrap();
+    let mut lab = Lab::new(&[], &group);
     wait_until("mayank has a link", || lab.serves(&lab.mayank));
     wait_until("the link is stored", || {
         lab.tracker.sandbox.state("nik").join("members").exists()
     });
     lab.nik.end();
     let mut nik = second_login(&lab.tracker, "nik");
-    nik.perform(group_request("remove_member lab mayank"));
+    nik.perform(group_request(&format!("remove_member {group} mayank")));
     let silent = silent_tracker();
-    let [first, second] = order(lab.tracker.address(), silent.local_addr().unwrap());
-    let both = format!("{first}\n{second}\n");
+    let both = format!(
+        "{}\n{}\n",
+        lab.tracker.address(),
+        silent.local_addr().unwrap()
+    );
     fs::write(lab.tracker.sandbox.tracker_info(), both).unwrap();
     lab.nik = lab.tracker.sandbox.debug_peer("nik", &[]);
     lab.assert_only_kim_is_served();
 }
 
 #[test]
-fn after_a_restart_a_removed_member_is_refused_although_the_second_tracker_is_silent() {
-    assert_removed_member_is_refused(|tracker, silent| [tracker, silent]);
+fn after_a_restart_a_removed_member_is_refused_before_a_silent_tracker_is_asked() {
+    assert_removed_member_is_refused(1);
 }
 
 #[test]
-fn after_a_restart_a_removed_member_is_refused_although_the_first_tracker_is_silent() {
-    assert_removed_member_is_refused(|tracker, silent| [silent, tracker]);
+fn after_a_restart_a_removed_member_is_refused_while_a_silent_tracker_is_asked() {
+    assert_removed_member_is_refused(2);
 }
 
 #[test]
 fn after_a_restart_a_removed_member_is_refused_although_the_tracker_lags_behind() {
-    let mut lab = Lab::new(&[]);
+    let mut lab = Lab::new(&[], "lab");
     wait_until("mayank has a link", || lab.serves(&lab.mayank));
     let sandbox = lab.tracker.kill();
     let (data, older) = (sandbox.path("data"), sandbox.path("older"));
@@ -175,7 +189,7 @@ impl StoppedRegistry {
 
 #[test]
 fn a_member_who_left_before_1500_others_is_refused() {
-    let mut lab = Lab::new(&[]);
+    let mut lab = Lab::new(&[], "lab");
     lab.nik.end();
     let mut nik = second_login(&lab.tracker, "nik");
     nik.perform(group_request("remove_member lab mayank"));
@@ -223,7 +237,7 @@ fn earlier_namesake(registry: &Registry, user: &str) -> Row {
 
 #[test]
 fn of_two_members_with_one_name_in_their_certificates_only_the_removed_one_is_refused() {
-    let mut lab = Lab::new(&["--interval", "1"]);
+    let mut lab = Lab::new(&["--interval", "1"], "lab");
     let (sandbox, _) = lab.tracker.stop_and_dump();
     // An account of the same name arrives from another tracker. It holds the name from now on, and
     // the name of the first account gets a tag. The first account keeps its certificate.
@@ -245,5 +259,9 @@ fn of_two_members_with_one_name_in_their_certificates_only_the_removed_one_is_re
         .unwrap();
     lab.nik.run(&format!("remove_member lab {tagged}"));
     wait_until("the first mayank is refused", || !lab.serves(&lab.mayank));
+    wait_for_log_line(
+        &lab.tracker.sandbox.log("nik"),
+        &["refused: mayank is no member any more"],
+    );
     assert!(lab.serves(&second), "a member is refused for his name");
 }

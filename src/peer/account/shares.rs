@@ -1,13 +1,14 @@
 //! What a user asks trackers about the shares of groups: certificates, catalogues, announces.
 
+use super::certified::Certified;
 use super::{
     Account, AccountError, OpenAttempts, cannot_answer_now, ends_login, expect_done, new_write_id,
 };
 use crate::certificate::MemberKey;
 use crate::torrent::{Info, InfoHash};
 use crate::wire::access::{
-    AccessAnswer, AccessErrorKind, AccessRequest, AnnounceBatch, AnnounceBatchAnswer, Bar,
-    FileEntry, KeyRequest, ShortText,
+    AccessAnswer, AccessErrorKind, AccessRequest, AnnounceBatch, AnnounceBatchAnswer, FileEntry,
+    KeyRequest, ShortText,
 };
 use crate::wire::control::{InfoAssembly, InfoPart};
 use crate::wire::name::Label;
@@ -16,17 +17,6 @@ use std::collections::HashSet;
 /// The maximum number of attempts of one upload. A tracker that stops loses the parts that it has
 /// received.
 const MAX_ATTEMPTS: u32 = 4;
-
-/// A certificate that a tracker has issued. Not checked yet.
-#[derive(Debug)]
-pub(crate) struct Certified {
-    /// The certificate (DER).
-    pub(crate) leaf: Vec<u8>,
-    /// The certificate of the group's authority (PEM).
-    pub(crate) authority: Vec<u8>,
-    /// The bars of the group.
-    pub(crate) barred: Vec<Bar>,
-}
 
 impl Account {
     /// Fetches a certificate for our key, issued by the group's authority.
@@ -191,8 +181,7 @@ impl Account {
 
     /// Reports `changed` to the trackers of the group: those of its shares that the user published
     /// and whose files have changed. Returns all shares of the group whose files have changed, as
-    /// far as the trackers know, including those of other publishers. Sends nothing and returns no
-    /// shares if a tracker of the previous version has lately not understood a new request.
+    /// far as the trackers know, including those of other publishers.
     ///
     /// # Errors
     /// [`AccountError::NoFinalAnswer`] if no tracker answers; otherwise see [`AccountError`].
@@ -201,9 +190,6 @@ impl Account {
         group: &Label,
         changed: Vec<InfoHash>,
     ) -> Result<HashSet<InfoHash>, AccountError> {
-        if self.knows_old_tracker() {
-            return Ok(HashSet::new());
-        }
         let (mut all_changed, mut is_answered, mut troubles) = (HashSet::new(), false, Vec::new());
         let login = self.current_login()?;
         let ask = AccessRequest::ChangedShares {
@@ -214,12 +200,8 @@ impl Account {
             .ask_trackers_of_group(group, &ask, Some(&login.token), |answered| match answered {
                 Ok(reply) => {
                     is_answered = true;
-                    match reply.result {
-                        Ok(AccessAnswer::ChangedShares(some)) => all_changed.extend(some),
-                        Err(refused) if refused.kind == AccessErrorKind::BadRequest => {
-                            self.on_old_tracker();
-                        }
-                        _ => {}
+                    if let Ok(AccessAnswer::ChangedShares(some)) = reply.result {
+                        all_changed.extend(some);
                     }
                 }
                 Err(trouble) => troubles.push(trouble),

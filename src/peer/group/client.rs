@@ -8,12 +8,14 @@ use crate::certificate::Fingerprint;
 use crate::peer::announce::Announced;
 use crate::peer::announce::{self, AnnounceOutcome, TrackerAnswer, drifting, random_part};
 use crate::peer::{Account, AccountError, Membership, Transfer, Transfers};
+use crate::torrent::InfoHash;
 use crate::wire::access::{
     AccessErrorKind, AccessRefusal, AnnounceBatch, AnnounceBatchAnswer, GroupAnnounceEvent,
     SwarmAnnounce,
 };
 use crate::wire::name::Label;
 use crate::wire::{AnnounceEvent, CompactAddresses, PeerId};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -215,6 +217,41 @@ impl GroupClient {
             trouble,
             uncertified,
         })
+    }
+
+    /// The addresses of the peers that have a share of a group or a part of it, as the trackers of
+    /// the group know them. None if no tracker answers. If this peer does not have the share, it
+    /// asks as a peer that is about to fetch `length` bytes, and takes that back at once.
+    pub(crate) fn addresses(
+        &self,
+        group: &Label,
+        info_hash: InfoHash,
+        length: u64,
+    ) -> Vec<SocketAddr> {
+        let transfer = self.transfers.transfer(info_hash);
+        let amounts = transfer.as_ref().map(|transfer| transfer.contents(None));
+        let announce = |event| SwarmAnnounce {
+            info_hash,
+            uploaded: amounts.as_ref().map_or(0, |amounts| amounts.uploaded),
+            downloaded: amounts.as_ref().map_or(0, |amounts| amounts.downloaded),
+            left: amounts.as_ref().map_or(length, |amounts| amounts.left),
+            event,
+        };
+        let mut addresses = BTreeSet::new();
+        let mut ask = |event| {
+            let port = NonZeroU16::new(self.address.port())?;
+            let batch = AnnounceBatch::new(self.peer_id, port, vec![announce(event)])?;
+            let asked = self.account.announce(group, batch, |answer| {
+                let found = answer.swarms.iter().flatten();
+                addresses.extend(found.flat_map(CompactAddresses::iter));
+            });
+            asked.inspect_err(|error| log::debug!("{error}")).ok()
+        };
+        ask(None);
+        if transfer.is_none() {
+            ask(Some(GroupAnnounceEvent::Stopped));
+        }
+        addresses.into_iter().collect()
     }
 
     /// Sends announces of one group to its trackers, and calls `on_answer` with each answer.

@@ -37,14 +37,8 @@ impl KnownGroup {
         }
     }
 
-    /// What is to be stored. `None` if nothing is known. Forgets what has ended before `now`.
-    pub(super) fn to_stored(
-        &mut self,
-        authority: Fingerprint,
-        now: Duration,
-    ) -> Option<StoredGroup> {
-        self.bars.retain(|_, bar| bar.until > now);
-        self.linked.retain(|_, until| *until > now);
+    /// What is to be stored. `None` if nothing is known.
+    pub(super) fn to_stored(&self, authority: Fingerprint) -> Option<StoredGroup> {
         let is_empty = self.bars.is_empty() && self.linked.is_empty();
         let linked = self.linked.iter();
         (!is_empty).then(|| StoredGroup {
@@ -54,6 +48,12 @@ impl KnownGroup {
                 .map(|(&account, &until)| StoredLink { account, until })
                 .collect(),
         })
+    }
+
+    /// Forgets what has ended at the time `now`.
+    pub(super) fn forget_ended(&mut self, now: Duration) {
+        self.bars.retain(|_, bar| bar.until > now);
+        self.linked.retain(|_, until| *until > now);
     }
 
     /// Adds the bars of an answer, which are kept until the time `until`. Returns whether this has
@@ -206,7 +206,7 @@ pub(super) mod tests {
         );
         assert!(group.admit(&nik, true, NOW).unwrap());
         assert!(!group.admit(&nik, true, NOW).unwrap());
-        let stored = group.to_stored(Fingerprint::of(b""), NOW).unwrap();
+        let stored = group.to_stored(Fingerprint::of(b"")).unwrap();
         let mut group = KnownGroup::of(stored);
         assert!(group.admit(&nik, false, NOW).is_ok());
         let refused = group.admit(&uma, false, NOW);
@@ -218,7 +218,8 @@ pub(super) mod tests {
         group.add(&[bar(1, "nik", 5, false)], NOW + HOUR);
         let refused = group.admit(&nik, false, NOW);
         assert!(matches!(refused, Err(AdmissionError::Barred(_))));
-        assert_eq!(group.to_stored(Fingerprint::of(b""), later), None);
+        group.forget_ended(later);
+        assert_eq!(group.to_stored(Fingerprint::of(b"")), None);
     }
 
     #[test]

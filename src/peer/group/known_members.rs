@@ -98,9 +98,13 @@ impl KnownMembers {
             if !std::mem::take(&mut state.is_changed) {
                 return;
             }
-            let (groups, now) = (state.groups.iter_mut(), since_1970());
+            let now = since_1970();
+            for group in state.groups.values_mut() {
+                group.forget_ended(now);
+            }
+            let groups = state.groups.iter();
             groups
-                .filter_map(|(authority, group)| group.to_stored(*authority, now))
+                .filter_map(|(authority, group)| group.to_stored(*authority))
                 .collect()
         };
         let result = file.store(&stored);

@@ -1,10 +1,14 @@
-//! The id of a member's account: what certificates name beside the user.
+//! How certificates name a member: by the name of the user and the id of the account.
 
-use super::member_name;
 use crate::base::hex::{self, Hex};
 use ring::digest::{SHA256, digest};
+use std::borrow::Cow;
 use std::fmt;
 
+/// Longest name, in characters (RFC 5280, appendix A.1, `ub-common-name`).
+pub(super) const MAX_NAME_LENGTH: usize = 64;
+/// Number of SHA-256 bytes that replace the end of a name that is too long.
+const NAME_HASH_LENGTH: usize = 12;
 /// Certificates name an account by a URI: this text and 32 hex digits.
 const URI: &str = "pieceful:account:";
 /// The hashed bytes of a name begin with this, so that the hash of a name is not that of anything
@@ -15,6 +19,25 @@ const PURPOSE: &[u8] = b"pieceful member name\0";
 /// same name; this id does not.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountId(pub [u8; 16]);
+
+/// The name of a user in certificates. A name of up to 64 characters is used as it is. A longer one
+/// is cut, and followed by `#` and the start of the SHA-256 of the whole name, so that two long
+/// names stay different. No user name contains `#`, so a name that was cut is not the name of
+/// another user.
+pub fn member_name(user: &str) -> Cow<'_, str> {
+    if user.len() <= MAX_NAME_LENGTH {
+        return Cow::Borrowed(user);
+    }
+    let hash = digest(&SHA256, user.as_bytes());
+    let hash = hash.as_ref().get(..NAME_HASH_LENGTH).unwrap_or_default();
+    let hash = Hex(hash).to_string();
+    let positions = user.char_indices().map(|(at, _)| at);
+    let cut_at = positions
+        .take_while(|at| at + 1 + hash.len() <= MAX_NAME_LENGTH)
+        .last();
+    let (kept, _) = user.split_at(cut_at.unwrap_or(0));
+    Cow::Owned(format!("{kept}#{hash}"))
+}
 
 impl AccountId {
     /// The id of a user whose certificate names no account: a hash of the user's name. The previous
