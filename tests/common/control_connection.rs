@@ -126,13 +126,13 @@ impl Drop for ControlConnection {
     }
 }
 
-/// Connects from the loopback address 127.1.x.y whose last two bytes are `host`, as if from another
-/// machine.
+/// Connects from the loopback address 127.1.x.y, as if from another machine. The bytes x and y are
+/// those of `host`.
 pub(crate) fn connect_from(host: u16, to: SocketAddr) -> TcpStream {
     connect_from_network(1, host, to)
 }
 
-/// Connects from the loopback address 127.`network`.x.y whose last two bytes are `host`.
+/// Connects from the loopback address 127.`network`.x.y. The bytes x and y are those of `host`.
 pub(crate) fn connect_from_network(network: u8, host: u16, to: SocketAddr) -> TcpStream {
     let [high, low] = host.to_be_bytes();
     let (kind, flags) = (SockType::Stream, SockFlag::SOCK_CLOEXEC);
@@ -239,7 +239,7 @@ pub(crate) fn create_user_request_with_invite(user: &str, invite: Option<&str>) 
 /// which ends the group.
 pub(crate) fn group_request(typed: &str) -> AccessRequest {
     let words: Vec<&str> = typed.split(' ').collect();
-    // A group or user that exists may have a tag in its name, a new one may not.
+    // The label of an existing group or user may have a tag (`lab~1234abcd`). A new name may not.
     let parse_label = |at: usize| words[at].parse().unwrap();
     match words[0] {
         "create_group" => AccessRequest::CreateGroup {

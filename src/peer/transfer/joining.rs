@@ -168,7 +168,7 @@ impl MessageSink for Transfer {
         self.on_metadata_message(link, payload)
     }
 
-    fn on_times(&self, payload: &[u8]) {
+    fn on_modified_times(&self, payload: &[u8]) {
         self.take_times(payload);
     }
 
