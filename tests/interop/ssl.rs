@@ -1,5 +1,5 @@
-//! Shares of groups and libtorrent, as an SSL torrent: with what `export_torrent` writes, libtorrent
-//! downloads from a peer and seeds to a peer, as long as its user is a member.
+//! Shares of groups and libtorrent, as an SSL torrent: with what `export_torrent` writes,
+//! libtorrent downloads from a peer and seeds to a peer, as long as its user is a member.
 
 use super::contents::assert_same;
 use super::exchange::OtherClient;

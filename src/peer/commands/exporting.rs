@@ -11,8 +11,8 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-/// The group ffdhe2048 (RFC 7919, appendix A.1). Some clients demand Diffie-Hellman parameters for an
-/// SSL torrent, although TLS 1.3 needs none.
+/// The group ffdhe2048 (RFC 7919, appendix A.1). Some clients demand Diffie-Hellman parameters for
+/// an SSL torrent, although TLS 1.3 needs none.
 const DH_PARAMETERS: &str = "-----BEGIN DH PARAMETERS-----
 MIIBCAKCAQEA//////////+t+FRYortKmq/cViAnPTzx2LnFg84tNpWp4TZBFGQz
 +8yTnc4kmz75fS/jY2MMddj2gbICrsRhetPfHtXV/WVhJDP1H18GbtCFY2VVPe0a

@@ -15,8 +15,8 @@ use std::time::Duration;
 /// How long a certificate counts as new. A peer that rejects a new certificate is probably out of
 /// date itself.
 const NEW_FOR: Duration = Duration::from_secs(60);
-/// How long a bar is kept while this peer has no certificate that shows how long certificates of the
-/// group are valid: the usual lifetime, and an hour because clocks differ.
+/// How long a bar is kept while this peer has no certificate that shows how long certificates of
+/// the group are valid: the usual lifetime, and an hour because clocks differ.
 const USUAL_LIFE: Duration = Duration::from_secs(25 * 3_600);
 
 /// A group and one of its members, who uses this peer.

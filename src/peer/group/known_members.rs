@@ -1,7 +1,7 @@
 //! Who may have links in the groups of this peer, kept over a restart.
 //!
-//! Locks: `file` is held over the write of the file. Whoever holds it may take `state`, which is held
-//! for a look-up or a change.
+//! Locks: `file` is held over the write of the file. Whoever holds it may take `state`, which is
+//! held for a look-up or a change.
 
 use super::known_group::KnownGroup;
 use crate::certificate::{Fingerprint, Member};

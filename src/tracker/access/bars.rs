@@ -51,8 +51,8 @@ impl Bars {
         }
     }
 
-    /// The bars of the accounts that have left the group and may still have a valid certificate, and
-    /// the lifted ones of those that are members again. The latest come first; at most
+    /// The bars of the accounts that have left the group and may still have a valid certificate,
+    /// and the lifted ones of those that are members again. The latest come first; at most
     /// [`MAX_BARS`].
     pub(super) fn of(&self, group: RowId) -> Arc<[Bar]> {
         let ended_number = self
