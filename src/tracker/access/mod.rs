@@ -7,12 +7,12 @@
 
 mod attempt_queue;
 mod attempts;
+mod bars;
 mod changed_shares;
 mod code;
 mod control_connection;
 #[cfg(test)]
 mod cost;
-mod former_members;
 mod hints;
 mod idempotency;
 mod idempotent_writes;
@@ -38,10 +38,10 @@ mod uploads;
 mod views;
 
 use attempts::{AttemptRefused, PasswordAttempt, PasswordAttempts};
+use bars::Bars;
 use changed_shares::ChangedShares;
 pub use code::{INVITE_LIFETIME, InviteCode};
 pub(super) use control_connection::ControlSession;
-use former_members::FormerMembers;
 use hints::{Hints, Waiting, Watch};
 use idempotency::{IdempotencyKey, RECEIPT_LIFETIME};
 use idempotent_writes::{IdempotentWrites, once};

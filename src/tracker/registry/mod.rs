@@ -148,7 +148,7 @@ pub use secret::{
     CodeHash, GroupKey, GroupKeyError, MAX_GROUP_KEY, MAX_PASSWORD_HASH, PasswordHash,
     PasswordHashError,
 };
-pub use shares::{NewShare, ShareView};
+pub use shares::{FormerMember, NewShare, ShareView};
 pub use stamp::{Clock, Drift, MAX_DRIFT, MAX_WALL, Stamp, Version};
 pub use state::Registry;
 pub use update::{LoadError, MergeError, Stale, Update};

@@ -635,33 +635,42 @@ fn check_usage(registry: &Registry) -> Result<(), String> {
     }
 }
 
-/// Compares [`Registry::former_members_since`] with the rows, for each group, and for each time at
-/// which the last membership or request of a former member ended.
+/// Compares [`Registry::former_members_since`] with the rows, for each group, and for each time of
+/// a departure.
 pub(crate) fn check_former_members(registry: &Registry) -> Result<(), String> {
-    let mut ended: BTreeMap<(RowId, RowId), (bool, u64)> = BTreeMap::new();
+    let mut memberships: BTreeMap<(RowId, RowId), Vec<&Membership>> = BTreeMap::new();
     for row in registry.rows() {
         if let Row::Membership(row) = row {
-            let (was_accepted, last_end) = ended.entry((row.group, row.account)).or_default();
-            *was_accepted |= row.accepted.is_some();
-            let end = row.ended.as_ref().map(|end| end.version.stamp.wall());
-            *last_end = (*last_end).max(end.unwrap_or_default());
+            let rows = memberships.entry((row.group, row.account)).or_default();
+            rows.push(row);
         }
     }
-    ended.retain(|(group, account), (was_accepted, last_end)| {
-        let is_member = registry.role(*group, *account) >= GroupRole::Member;
-        *was_accepted && *last_end > 0 && !is_member
+    let departed = memberships.iter().filter_map(|(&(group, account), rows)| {
+        let ends = rows.iter().filter_map(|row| row.ended.as_ref());
+        let last_end = ends.map(|end| end.version.stamp).max()?;
+        let accepted = rows.iter().filter(|row| row.accepted.is_some());
+        let has_left = accepted
+            .clone()
+            .any(|row| row.ended.is_some() || row.created.stamp <= last_end);
+        let acceptances = accepted.filter_map(|row| row.accepted.as_ref());
+        let last_acceptance = acceptances.map(|field| field.version.stamp).max();
+        let former = FormerMember {
+            account,
+            label: registry.account_label(account),
+            at: last_acceptance.map_or(last_end, |at| at.max(last_end)),
+            is_back: registry.role(group, account) >= GroupRole::Member,
+        };
+        has_left.then_some((group, former))
     });
-    for ((group, _), (_, since)) in &ended {
-        let former = ended.iter().filter(|((other, _), _)| other == group);
-        let former = former.filter(|(_, (_, end))| end >= since);
-        let expected: BTreeSet<_> = former
-            .filter_map(|((_, account), _)| registry.account_label(*account))
-            .map(|label| label.to_string())
-            .collect();
-        let since = Duration::from_millis(*since);
+    let departed: Vec<_> = departed.collect();
+    for (group, FormerMember { at, .. }) in &departed {
+        let of_group = departed.iter().filter(|(other, _)| other == group);
+        let former = of_group.map(|(_, former)| former);
+        let mut expected: Vec<_> = former.filter(|it| it.at.wall() >= at.wall()).collect();
+        expected.sort_by_key(|former| (former.at.wall(), former.account));
+        let since = Duration::from_millis(at.wall());
         let found = registry.former_members_since(*group, since, usize::MAX);
-        let found: BTreeSet<_> = found.iter().map(ToString::to_string).collect();
-        if found != expected {
+        if !found.iter().rev().eq(expected.iter().copied()) {
             return Err(format!(
                 "former members of {group}: {found:?}, not {expected:?}"
             ));
