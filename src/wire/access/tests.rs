@@ -609,6 +609,7 @@ fn a_certificate_and_the_number_of_values_have_a_largest_length() {
         let answer = AccessAnswer::Certificate {
             leaf: vec![0; leaf],
             authority: vec![0],
+            barred: Vec::new(),
         };
         let message = AccessReplyMessage {
             id: 1,
