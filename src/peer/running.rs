@@ -206,6 +206,8 @@ impl Peer {
             watch::run(&transfers, || {
                 services.account.store_outdated_login();
                 services.groups.store_known_members();
+                // The thread `group-announce` does this too, but it may wait for a silent tracker.
+                close_links_of_former_members(&services.transfers, &services.groups);
             });
         })?;
         let services = Arc::clone(&self.services);
