@@ -34,6 +34,8 @@ pub(super) struct Index {
     pub(super) changes: Changes,
     /// What each account uses.
     pub(super) usage: UsageIndex,
+    /// The number of log-outs of each account that are kept.
+    log_outs: HashMap<RowId, u32>,
 }
 
 impl Index {
@@ -44,6 +46,7 @@ impl Index {
         if let (Some(Row::Invite(row)), None) = (before, rows.get(&id)) {
             self.invites.remove(&row.code);
         }
+        self.count_log_out(before, rows.get(&id));
         // Only invites, revocations and receipts are ever removed. Revocations and receipts are
         // listed only in `writes`.
         let Some(row) = rows.get(&id) else { return };
@@ -103,6 +106,27 @@ impl Index {
             Row::Share(row) => self.catalogue.remove(row),
             Row::Revocation(_) | Row::Receipt(_) => {}
         }
+    }
+
+    fn count_log_out(&mut self, before: Option<&Row>, after: Option<&Row>) {
+        match (before, after) {
+            (None, Some(Row::Revocation(row))) => {
+                *self.log_outs.entry(row.account).or_default() += 1;
+            }
+            (Some(Row::Revocation(row)), None) => {
+                let left = self.log_outs(row.account).saturating_sub(1);
+                match left {
+                    0 => self.log_outs.remove(&row.account),
+                    left => self.log_outs.insert(row.account, left),
+                };
+            }
+            _ => {}
+        }
+    }
+
+    /// The number of log-outs of an account that are kept.
+    pub(super) fn log_outs(&self, account: RowId) -> u32 {
+        self.log_outs.get(&account).copied().unwrap_or_default()
     }
 
     /// Removes a row from the lists of the writes that its previous state contained.

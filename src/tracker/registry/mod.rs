@@ -53,7 +53,7 @@
 //! | a name is changed | the same name is changed | the later change |
 //! | a password is changed | the same password is changed | the later change (note 2) |
 //! | a password changes, or all logins end | a log-in or token renewal | the logins end (note 2) |
-//! | a log-out | a renewal of the token | the log-out: the login and all its tokens end |
+//! | a log-out | a renewal of the token | the log-out: the login and all its tokens end (note 8) |
 //! | a request is accepted | it is accepted | both: member since the earlier acceptance |
 //! | a request is accepted | it is rejected | the rejection, even if it is earlier |
 //! | a member writes anything | that member is removed | both: the write is kept |
@@ -93,10 +93,13 @@
 //!    of this program accepted both. Each of them is then the name of one row, so neither row needs
 //!    a tag.
 //!
+//! 8. Every tracker keeps the row of the log-out until the last token that it may have made has
+//!    expired by its own clock (see `logins`). Of two expiry times the later one wins.
+//!
 //! # What is dropped
 //! Ended memberships are kept forever: they keep a removed member out, even after the restore of an
 //! old backup. Log-outs, invites and receipts expire. An expired one can be dropped when all
-//! trackers have it ([`Registry::droppable`]).
+//! trackers have it, and this one has all that they have ([`Registry::droppable`]).
 
 mod accounts;
 mod catalogue;
@@ -108,6 +111,7 @@ mod encoding;
 mod groups;
 mod id;
 mod index;
+mod logins;
 mod members;
 mod names;
 mod operator;
@@ -137,6 +141,7 @@ pub use dump::Dump;
 pub use encoding::DecodeError;
 pub use groups::{IfLastMember, NewGroup};
 pub use id::{IdError, Origin, RowId, Sequence};
+pub use logins::{LOG_OUT_LIFETIME, LOGIN_LIFETIME, Login, LoginTimeError, MAX_LOG_OUTS};
 pub use queries::{Cursor, CursorError, GroupView, MAX_PAGE, MemberView, News, Page, RequestView};
 pub use refusal::Refusal;
 pub use register::Register;

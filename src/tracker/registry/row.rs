@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// merges by its own rule. The other struct members are attributes. The id, the kind and the
 /// attributes never change, with one exception: if two trackers create the same row for one
 /// repeated command, the row takes `created`, and `key` or `expires` if it has one, from the later
-/// creation.
+/// creation. A [`Revocation`] takes them from the write with the later expiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
     /// A user who can log in.
@@ -105,9 +105,11 @@ pub struct Revocation {
     pub id: RowId,
     /// The account that was logged in.
     pub account: RowId,
-    /// The write that created the row.
+    /// The write that set `expires`: the log-out, or a later write of a tracker that must keep the
+    /// row longer.
     pub created: Version,
-    /// When the last token of the login expires, in milliseconds since 1970.
+    /// After this time no tracker accepts a token of the login, in milliseconds since 1970. The
+    /// latest time wins.
     pub expires: u64,
 }
 
@@ -279,8 +281,9 @@ impl Row {
                 ..ours
             }),
             (Self::Revocation(ours), Self::Revocation(theirs)) => {
-                let (created, expires) =
-                    (ours.created, ours.expires).max((theirs.created, theirs.expires));
+                // The later expiry wins, so that no tracker forgets the log-out too early.
+                let (expires, created) =
+                    (ours.expires, ours.created).max((theirs.expires, theirs.created));
                 Self::Revocation(Revocation {
                     created,
                     expires,

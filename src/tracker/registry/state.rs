@@ -111,7 +111,8 @@ impl Registry {
     }
 
     /// Computes the update that merges a change of another registry. Changes may arrive in any
-    /// order and more than once.
+    /// order and more than once. The update has own writes too if this tracker must keep a log-out
+    /// longer (see `logins`).
     ///
     /// # Errors
     /// [`MergeError::Rewound`] if the change has a later write of this registry's origin than this
@@ -161,6 +162,7 @@ impl Registry {
                 gaps.push(origin);
             }
         }
+        self.keep_log_outs_longer(&mut rows, &mut versions, now);
         Ok(Update {
             base_revision: self.revision,
             rows,
@@ -258,8 +260,12 @@ impl Registry {
     }
 
     /// The rows that have expired at `now` and that all other trackers have. `others` are the
-    /// version vectors of these trackers.
+    /// version vectors of these trackers. None if this registry lacks writes of another tracker:
+    /// one of them may give a row a later expiry.
     pub fn droppable(&self, now: Duration, others: &[VersionVector]) -> Vec<RowId> {
+        if !others.iter().all(|other| self.versions.includes(other)) {
+            return Vec::new();
+        }
         let is_known_to_all = |version: &Version| {
             let (origin, sequence) = (version.stamp.origin(), version.sequence);
             others.iter().all(|other| other.of(origin) >= sequence)
@@ -281,6 +287,15 @@ impl Registry {
             }
         }
         self.revision += 1;
+    }
+
+    /// The clock as it is when it has witnessed all stamps of these rows.
+    pub(super) fn clock_after(&self, rows: &[Row]) -> Clock {
+        let mut clock = self.clock.clone();
+        for version in rows.iter().flat_map(Row::versions) {
+            clock.witness(&version.stamp);
+        }
+        clock
     }
 
     /// The version of the next own write.

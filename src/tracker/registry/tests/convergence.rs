@@ -530,7 +530,8 @@ pub(crate) fn is_kept_or_overruled(registry: &Registry, version: Version, writte
     }
     let present = registry.row(written.id());
     // If two trackers created the row, a merge keeps the later creation.
-    if present.is_some_and(|present| present.created() < written.created()) {
+    let is_revocation = matches!(written, Row::Revocation(_));
+    if present.is_some_and(|present| present.created() < written.created()) && !is_revocation {
         return false;
     }
     match (present, written) {
@@ -565,7 +566,9 @@ pub(crate) fn is_kept_or_overruled(registry: &Registry, version: Version, writte
         (Some(Row::Invite(present)), Row::Invite(written)) => {
             first_writer_wins(present.used.as_ref(), written.used.as_ref(), version)
         }
-        (Some(Row::Revocation(_)), Row::Revocation(_)) => true,
+        (Some(Row::Revocation(present)), Row::Revocation(written)) => {
+            (present.expires, present.created) >= (written.expires, written.created)
+        }
         (Some(Row::Receipt(_)), Row::Receipt(_)) => true,
         (Some(present), written) => present == written,
         (None, _) => false,

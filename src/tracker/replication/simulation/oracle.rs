@@ -64,6 +64,8 @@ impl Counts {
             "disk lost with writes that only it had",
             "dropped row",
             "end of a membership",
+            "log-in",
+            "logins over days",
             "older copy put back",
             "older copy refused",
             "older copy serves",
@@ -73,6 +75,8 @@ impl Counts {
             "stall",
             "starved",
             "starved by turns",
+            "token accepted",
+            "token refused after log-out",
             "write refused while not serving",
         ];
         let of = |what| (what, self.entries.get(what).copied().unwrap_or_default());
