@@ -53,6 +53,10 @@ pub(super) const CONSOLE_COMMANDS: &[(&str, &str)] = &[
         "remove_group GROUP --yes",
         "end a group: remove all its members",
     ),
+    (
+        "remove_user USER --yes",
+        "remove an account with its shares, for good",
+    ),
     ("help", "list these commands"),
     ("quit", "end the tracker"),
     ("exit", "the same as quit"),
@@ -81,6 +85,8 @@ enum ConsoleError {
     TakesNoArguments,
     #[error("this ends the group {0} for all its members; add --yes to confirm")]
     NotConfirmed(Label),
+    #[error("this removes the user {0} and all shares of {0} for good; add --yes to confirm")]
+    RemovalNotConfirmed(Label),
     #[error(transparent)]
     Name(#[from] NameError),
     #[error(transparent)]
@@ -203,7 +209,16 @@ impl Console {
                 Ok((format!("group {group} has ended"), durability))
             }
             ["remove_group", group] => Err(ConsoleError::NotConfirmed(group.parse()?)),
-            ["end_sessions" | "remove_share" | "remove_group", ..] => Err(usage_of(words)),
+            ["remove_user", user, "--yes"] => {
+                let user = user.parse()?;
+                let durability = self.operator.remove_user(&user)?;
+                Ok((format!("user {user} is removed"), durability))
+            }
+            ["remove_user", user] => Err(ConsoleError::RemovalNotConfirmed(user.parse()?)),
+            [
+                "end_sessions" | "remove_share" | "remove_group" | "remove_user",
+                ..,
+            ] => Err(usage_of(words)),
             [
                 "status" | "users" | "groups" | "usage" | "invite" | "help" | "quit" | "exit",
                 ..,

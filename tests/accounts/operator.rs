@@ -84,6 +84,46 @@ fn the_operator_removes_shares_and_groups() {
 }
 
 #[test]
+fn the_operator_removes_a_user_for_good() {
+    let mut tracker = AccountTracker::new();
+    let [mut nik, mut olga] = ["nik", "olga"].map(|name| {
+        let mut peer = tracker.sandbox.peer(name);
+        peer.run(&format!("create_user {name} 'a password'"));
+        peer.run(&format!("login {name} 'a password'"));
+        peer
+    });
+    nik.run("create_group lab");
+    olga.run("join_group lab");
+    nik.run("accept_request lab olga");
+    let file = tracker.sandbox.file("olga/a.bin", 50_000, 1);
+    olga.run(&format!("upload_file lab {}", quoted(&file)));
+    nik.run("download_file lab a.bin");
+    nik.run("wait 60");
+    assert_eq!(
+        tracker.console("remove_user olga --yes"),
+        "user olga is removed"
+    );
+    let members = nik.run("list_members lab");
+    assert_eq!(members["members"].as_array().unwrap().len(), 1, "{members}");
+    let files = nik.run("list_files lab");
+    assert_eq!(files["files"].as_array().unwrap().len(), 0, "{files}");
+    let refused = olga.try_run("list_groups");
+    assert_eq!(refused["error"]["kind"], "account-gone", "{refused}");
+    let refused = olga.try_run("login olga 'a password'");
+    assert_eq!(refused["error"]["kind"], "login-refused", "{refused}");
+    assert_eq!(tracker.console("users"), "nik");
+    // The name is free again. Its new account has nothing of the old one.
+    let mut other = tracker.user("olga");
+    assert_eq!(other.groups().len(), 1);
+    let refused = other.ask(group_request("list_members lab")).unwrap_err();
+    assert_eq!(refused.kind.as_str(), "not-a-member");
+    // A restart changes nothing.
+    let tracker = AccountTracker::restart(tracker.kill());
+    let mut other = User::log_in(tracker.connect(), "olga");
+    assert_eq!(other.groups().len(), 1);
+}
+
+#[test]
 fn mistakes_of_the_operator_change_nothing() {
     let mut tracker = AccountTracker::new();
     let mut nik = tracker.user("nik");
@@ -100,6 +140,9 @@ fn mistakes_of_the_operator_change_nothing() {
         ("remove_group lab", "add --yes to confirm"),
         ("remove_group lab yes", "usage: remove_group GROUP --yes"),
         ("remove_group office --yes", "no group office"),
+        ("remove_user nik", "add --yes to confirm"),
+        ("remove_user nik yes", "usage: remove_user USER --yes"),
+        ("remove_user uma --yes", "no user uma"),
     ];
     for (typed, _) in mistakes {
         tracker.process.write_line(typed);

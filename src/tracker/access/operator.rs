@@ -1,5 +1,5 @@
 //! The operations of the tracker's operator: list users and groups, show the state of the cluster,
-//! create accounts and invites, set passwords, end logins, remove groups and shares.
+//! create accounts and invites, set passwords, end logins, remove users, groups and shares.
 //!
 //! In scope: the operations. Out of scope: reading the operator's input, and printing results.
 
@@ -174,6 +174,26 @@ impl OperatorAccess {
         {
             let durability = self.write(&what, |registry, now| {
                 registry.end_group_as_operator(id, REMOVED_AT_ONCE, now)
+            })?;
+            if durability == Durability::OnlyHere {
+                worst = durability;
+            }
+        }
+        Ok(worst)
+    }
+
+    /// Removes an account for good, with all its shares. It leaves all groups, and its name is free
+    /// again.
+    ///
+    /// # Errors
+    /// See [`AccessRefusal`]. Some shares may be removed already.
+    pub fn remove_user(&self, user: &Label) -> Result<Durability, AccessRefusal> {
+        let id = self.account(user)?;
+        let what = format!("{user} or shares of {user} are removed on the console");
+        let mut worst = Durability::Safe;
+        while self.store.read(|registry| registry.account(id).is_some()) {
+            let durability = self.write(&what, |registry, now| {
+                registry.remove_account_as_operator(id, REMOVED_AT_ONCE, now)
             })?;
             if durability == Durability::OnlyHere {
                 worst = durability;

@@ -140,7 +140,7 @@ impl Registry {
 
     pub(super) fn acting_account(&self, account: RowId) -> Result<&Account, Refusal> {
         match self.row(account) {
-            Some(Row::Account(account)) => Ok(account),
+            Some(Row::Account(account)) if account.removed.is_none() => Ok(account),
             _ => Err(Refusal::AccountGone),
         }
     }
@@ -168,6 +168,7 @@ impl Registry {
             name: Register::new(version, new.name),
             password: Register::new(version, new.password),
             revoked: None,
+            removed: None,
         })
     }
 }

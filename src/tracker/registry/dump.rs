@@ -40,6 +40,8 @@ pub struct AccountDump {
     pub password: String,
     /// The write that last ended all its logins.
     pub revoked: Option<String>,
+    /// The write that removed it.
+    pub removed: Option<String>,
 }
 
 /// A group.
@@ -155,6 +157,10 @@ impl Registry {
                     password: version_text(row.password.version),
                     revoked: row
                         .revoked
+                        .as_ref()
+                        .map(|field| version_text(field.version)),
+                    removed: row
+                        .removed
                         .as_ref()
                         .map(|field| version_text(field.version)),
                 }),

@@ -55,6 +55,7 @@ impl Row {
                     ),
                 ]);
                 entries.extend(row.revoked.as_ref().map(|it| ("revoked", field(it, []))));
+                entries.extend(row.removed.as_ref().map(|it| ("removed", field(it, []))));
             }
             Self::Group(row) => entries.extend([
                 ("name", field(&row.name, [row.name.value.as_str().into()])),
@@ -118,6 +119,7 @@ impl Row {
                 name: fields.register("name", |name| Ok(name.parse()?))?,
                 password: fields.register("password", |hash| Ok(PasswordHash::new(hash)?))?,
                 revoked: fields.optional_version("revoked")?,
+                removed: fields.optional_version("removed")?,
             }),
             "group" => Self::Group(Group {
                 id,

@@ -6,7 +6,7 @@
 
 use super::{
     Catalogue, Changes, CodeHash, GroupMembers, GroupName, MembershipState, NameClaims, Origin,
-    Row, RowId, Rows, Sequence, Span, UsageIndex, UserName,
+    Row, RowId, Rows, Sequence, Share, Span, UsageIndex, UserName, removal,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound::{Excluded, Included};
@@ -18,7 +18,8 @@ pub(super) struct Index {
     /// The claims of groups to their names. A group without members has ended, and has no claim.
     pub(super) group_names: NameClaims<GroupName>,
     pub(super) invites: HashMap<CodeHash, RowId>,
-    /// The shares that are not withdrawn, also those of groups that have ended.
+    /// The shares that are not withdrawn and whose publisher is not removed, also those of groups
+    /// that have ended.
     pub(super) catalogue: Catalogue,
     /// For each write, the rows that still contain it: those that it created, and those with a
     /// field whose present value is from this write.
@@ -34,6 +35,8 @@ pub(super) struct Index {
     pub(super) changes: Changes,
     /// What each account uses.
     pub(super) usage: UsageIndex,
+    /// The shares that are not withdrawn, each with its publisher before it.
+    published: BTreeSet<(RowId, RowId)>,
     /// The number of log-outs of each account that are kept.
     log_outs: HashMap<RowId, u32>,
 }
@@ -65,9 +68,14 @@ impl Index {
                 if let Some(Row::Account(before)) = before {
                     self.release_account_name(id, &before.name.value);
                 }
-                let name = &row.name;
-                self.account_names
-                    .claim(&name.value, id, name.version.stamp);
+                match row.removed {
+                    None => {
+                        let name = &row.name;
+                        self.account_names
+                            .claim(&name.value, id, name.version.stamp);
+                    }
+                    Some(_) => self.list_shares_of(rows, id),
+                }
                 let groups: Vec<RowId> = self.past_or_current_groups(id).collect();
                 for group in groups {
                     self.recompute_membership(rows, group, id);
@@ -102,10 +110,41 @@ impl Index {
             Row::Invite(row) => {
                 self.invites.insert(row.code, id);
             }
-            Row::Share(row) if row.withdrawn.is_none() => self.catalogue.add(row),
-            Row::Share(row) => self.catalogue.remove(row),
+            Row::Share(row) => {
+                let entry = (row.publisher, id);
+                match row.withdrawn {
+                    None => self.published.insert(entry),
+                    Some(_) => self.published.remove(&entry),
+                };
+                self.list_share(rows, row);
+            }
             Row::Revocation(_) | Row::Receipt(_) => {}
         }
+    }
+
+    /// Lists a share in its catalogue, or removes it: it may be withdrawn, or its publisher removed.
+    fn list_share(&mut self, rows: &Rows, share: &Share) {
+        let is_listed = share.withdrawn.is_none() && removal(rows, share.publisher).is_none();
+        match is_listed {
+            true => self.catalogue.add(share),
+            false => self.catalogue.remove(share),
+        }
+    }
+
+    fn list_shares_of(&mut self, rows: &Rows, publisher: RowId) {
+        let shares: Vec<RowId> = self.shares_of(publisher).collect();
+        for id in shares {
+            if let Some(Row::Share(share)) = rows.get(&id) {
+                self.list_share(rows, share);
+            }
+        }
+    }
+
+    /// The shares of a publisher that are not withdrawn.
+    pub(super) fn shares_of(&self, publisher: RowId) -> impl Iterator<Item = RowId> {
+        let (first, last) = (RowId([0; 16]), RowId([u8::MAX; 16]));
+        let shares = self.published.range((publisher, first)..=(publisher, last));
+        shares.map(|(_, share)| *share)
     }
 
     fn count_log_out(&mut self, before: Option<&Row>, after: Option<&Row>) {
@@ -187,11 +226,15 @@ impl Index {
         let Some(members) = self.members.get_mut(&group) else {
             return;
         };
-        let readmitted_before = members.readmission_stamp(account);
+        let stamps_of = |members: &GroupMembers| {
+            let removal = members.removal_stamp(account);
+            [members.readmission_stamp(account), removal]
+        };
+        let before = stamps_of(members);
         let state = members.recompute(rows, account);
-        let readmitted_after = members.readmission_stamp(account);
-        self.changes
-            .update_readmission((group, account), readmitted_before, readmitted_after);
+        for (before, after) in before.into_iter().zip(stamps_of(members)) {
+            self.changes.update_stamp((group, account), before, after);
+        }
         let Some(Row::Group(row)) = rows.get(&group) else {
             return;
         };

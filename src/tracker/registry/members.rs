@@ -1,6 +1,6 @@
 //! The members of one group. They are derived from the membership rows of the group, row by row.
 
-use super::{Membership, Row, RowId, Rows, Stamp, UserName};
+use super::{Membership, Row, RowId, Rows, Stamp, UserName, removal};
 use std::collections::{BTreeSet, HashMap};
 
 /// The members of a group, and the users who have asked to join it.
@@ -27,6 +27,8 @@ struct AccountRows {
     ended: Option<u64>,
     /// For a member who was a former member before, the stamp of the present acceptance.
     readmitted: Option<Stamp>,
+    /// The stamp of the removal of the account.
+    removed: Option<Stamp>,
 }
 
 /// The state of an account in a group. An account that is no member and has no open request has no
@@ -48,6 +50,11 @@ impl GroupMembers {
     /// When the account was accepted, if it is a member now and was a former member before.
     pub(super) fn readmission_stamp(&self, account: RowId) -> Option<Stamp> {
         self.accounts.get(&account)?.readmitted
+    }
+
+    /// When the account was removed.
+    pub(super) fn removal_stamp(&self, account: RowId) -> Option<Stamp> {
+        self.accounts.get(&account)?.removed
     }
 
     /// The member who was accepted first. A group that has ended has no owner.
@@ -112,12 +119,15 @@ impl GroupMembers {
         let account_rows = self.accounts.get_mut(&account)?;
         let memberships = account_rows.rows.iter();
         let memberships = memberships.filter_map(|id| membership(rows, id));
-        let state = membership_state(memberships.clone());
+        let removed = removal(rows, account).map(|version| version.stamp);
+        account_rows.removed = removed;
+        // The end of an account ends all its memberships.
+        let state = membership_state(memberships.clone()).filter(|_| removed.is_none());
         // An accepted row that is not live is a membership that has ended.
         let left_before =
             count_accepted(memberships.clone()) > count_accepted(live_rows(memberships.clone()));
         account_rows.readmitted = accepted_at(state).filter(|_| left_before);
-        let last_end = last_end_if_ever_accepted(memberships);
+        let last_end = last_end_if_ever_accepted(memberships, removed);
         let ended = last_end.filter(|_| accepted_at(state).is_none());
         if let Some(before) = std::mem::replace(&mut account_rows.ended, ended) {
             self.former.remove(&(before, account));
@@ -170,15 +180,18 @@ fn accepted_at(state: Option<MembershipState>) -> Option<Stamp> {
     }
 }
 
-/// When the last membership or request of the account ended, in milliseconds since 1970; `None` if
+/// When the last membership or request of the account ended, or the account was removed at
+/// `removed`, in milliseconds since 1970; `None` if
 /// the account was never accepted. The end may be in another row than the acceptance that it
 /// cancels.
 fn last_end_if_ever_accepted<'a>(
     rows: impl Iterator<Item = &'a Membership> + Clone,
+    removed: Option<Stamp>,
 ) -> Option<u64> {
     let was_accepted = rows.clone().any(|row| row.accepted.is_some());
     let ends = rows.filter_map(|row| row.ended.as_ref());
-    let last = ends.map(|end| end.version.stamp.wall()).max();
+    let ends = ends.map(|end| end.version.stamp).chain(removed);
+    let last = ends.map(|stamp| stamp.wall()).max();
     last.filter(|_| was_accepted)
 }
 

@@ -57,6 +57,9 @@
 //! | a request is accepted | it is accepted | both: member since the earlier acceptance |
 //! | a request is accepted | it is rejected | the rejection, even if it is earlier |
 //! | a member writes anything | that member is removed | both: the write is kept |
+//! | an account is removed | it writes anything, or is accepted anywhere | the removal (note 9) |
+//! | an account is removed | its password or name changes, or it logs in | the removal (note 9) |
+//! | an account is removed | another account gets its name | both: the name is free again |
 //! | a user stays within a quota | the same user does too | both, even beyond the quota (`usage`) |
 //! | a membership ends | a request from **before** the end gets accepted | the end (note 3) |
 //! | a membership ends | the same user asks **after** the end | the request |
@@ -95,6 +98,11 @@
 //!
 //! 8. Every tracker keeps the row of the log-out until the last token that it may have made has
 //!    expired by its own clock (see `logins`). Of two expiry times the later one wins.
+//!
+//! 9. A removed account has no name, is in no group, cannot log in, and its shares are not listed:
+//!    all this follows from its row alone, whatever other rows say. So the order in which a tracker
+//!    learns of writes does not matter. Other writes of the account are kept: members whom it has
+//!    accepted stay.
 //!
 //! # What is dropped
 //! Ended memberships are kept forever: they keep a removed member out, even after the restore of an
@@ -167,6 +175,6 @@ use index::Index;
 use members::{GroupMembers, MembershipState, live_rows, membership};
 use names::NameClaims;
 use register::merge_optional;
-use row::Rows;
+use row::{Rows, removal};
 use stamp::millis;
 use usage_index::UsageIndex;

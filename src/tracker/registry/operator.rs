@@ -50,6 +50,30 @@ impl Registry {
         self.write(version, &[], rows)
     }
 
+    /// One step of the removal of an account: withdraws shares of it. The step that withdraws the
+    /// last one also removes the account. A step changes at most `limit` rows and the account.
+    ///
+    /// # Errors
+    /// [`Refusal::AccountGone`].
+    pub fn remove_account_as_operator(
+        &self,
+        account: RowId,
+        limit: usize,
+        now: Duration,
+    ) -> Result<Update, Refusal> {
+        let version = self.next_version(now);
+        let mut account = self.acting_account(account)?.clone();
+        let mut shares = self.index.shares_of(account.id);
+        let first = shares.by_ref().take(limit);
+        let first = first.filter_map(|id| self.share_row(id));
+        let mut rows: Vec<Row> = first.map(|share| withdrawn(share, version)).collect();
+        if shares.next().is_none() {
+            account.removed = Some(Register::new(version, ()));
+            rows.push(Row::Account(account));
+        }
+        self.write(version, &[], rows)
+    }
+
     /// Whether a group has shares in its catalogue, members, or requests to join.
     pub fn has_shares_or_members(&self, group: RowId) -> bool {
         let (shares, _) = self.index.catalogue.page(group, None, 1);

@@ -44,6 +44,8 @@ pub struct Account {
     pub password: Register<PasswordHash>,
     /// The write that last ended all logins; the last writer wins.
     pub revoked: Option<Register<()>>,
+    /// The write that removed the account; the last writer wins. A removal is final.
+    pub removed: Option<Register<()>>,
 }
 
 /// A group.
@@ -172,6 +174,14 @@ pub struct Contradiction(pub RowId);
 /// All rows, by id.
 pub(super) type Rows = BTreeMap<RowId, Row>;
 
+/// The write that removed an account, if it was removed.
+pub(super) fn removal(rows: &Rows, account: RowId) -> Option<Version> {
+    match rows.get(&account) {
+        Some(Row::Account(row)) => row.removed.as_ref().map(|field| field.version),
+        _ => None,
+    }
+}
+
 impl Row {
     /// The id of the row.
     pub fn id(&self) -> RowId {
@@ -219,6 +229,7 @@ impl Row {
             Self::Account(row) => {
                 versions.extend([row.name.version, row.password.version]);
                 versions.extend(row.revoked.iter().map(|field| field.version));
+                versions.extend(row.removed.iter().map(|field| field.version));
             }
             Self::Group(row) => versions.push(row.name.version),
             Self::Membership(row) => {
@@ -261,6 +272,7 @@ impl Row {
                 name: ours.name.max(theirs.name),
                 password: ours.password.max(theirs.password),
                 revoked: merge_optional(ours.revoked, theirs.revoked, Ord::max),
+                removed: merge_optional(ours.removed, theirs.removed, Ord::max),
             }),
             (Self::Group(ours), Self::Group(theirs)) => {
                 // A peer repeats the command only until one creation is confirmed. So the confirmed

@@ -199,7 +199,7 @@ impl Registry {
     pub fn former_members_since(&self, group: RowId, since: Duration, limit: usize) -> Vec<Label> {
         let members = self.index.members.get(&group).into_iter();
         let former = members.flat_map(|members| members.former_since(millis(since)));
-        let labels = former.filter_map(|account| self.account_label(account));
+        let labels = former.filter_map(|account| self.label_of_any(account));
         labels.take(limit).collect()
     }
 

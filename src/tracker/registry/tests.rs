@@ -6,6 +6,7 @@ mod compare;
 mod conflicts;
 pub(in crate::tracker) mod convergence;
 mod receipts;
+mod removal;
 mod rules;
 mod scale;
 mod usage;

@@ -28,6 +28,7 @@ fn examples() -> Vec<Row> {
         name: written("nik".parse().unwrap()),
         password: written(PasswordHash::new("$argon2id$x").unwrap()),
         revoked: None,
+        removed: None,
     };
     let request = Membership {
         id: RowId([3; 16]),
@@ -61,6 +62,10 @@ fn examples() -> Vec<Row> {
         }))
     };
     vec![
+        Row::Account(Account {
+            removed: Some(written(())),
+            ..account_row.clone()
+        }),
         Row::Account(Account {
             revoked: Some(written(())),
             ..account_row.clone()

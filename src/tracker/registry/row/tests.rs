@@ -76,6 +76,7 @@ fn states_of_recreated_rows() -> Vec<Vec<Row>> {
                 name: register(named_at, text(named_at).parse().unwrap()),
                 password: register(created_at, PasswordHash::new(text(created_at)).unwrap()),
                 revoked: changed_at.map(|wall| register(wall, ())),
+                removed: changed_at.map(|wall| register(wall, ())),
             }));
             kinds[1].push(Row::Group(Group {
                 id,

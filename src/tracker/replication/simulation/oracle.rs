@@ -5,7 +5,7 @@ use super::Failure;
 use super::node::{Disk, Node, named_by};
 use crate::tracker::registry::tests::convergence::{
     AcknowledgedEnd, CreatedRows, check_end, check_former_members, check_name_holders,
-    is_kept_or_overruled,
+    check_removed_accounts, is_kept_or_overruled,
 };
 use crate::tracker::registry::{Change, Registry, Row, Version};
 
@@ -238,6 +238,7 @@ impl Oracle {
         }
         self.created.check_unique(first).map_err(Failure)?;
         check_former_members(first).map_err(Failure)?;
+        check_removed_accounts(first).map_err(Failure)?;
         check_name_holders(first).map_err(Failure)
     }
 }
