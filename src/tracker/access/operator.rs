@@ -8,7 +8,8 @@ use super::{
     from_write_error, no_randomness,
 };
 use crate::tracker::registry::{
-    Cursor, GroupView, Label, NewAccount, Page, Refusal, Registry, RowId, Update, Usage, UserName,
+    AuditAction, AuditView, Author, Cursor, GroupView, Label, NewAccount, Page, Refusal, Registry,
+    RowId, Update, Usage, UserName,
 };
 use crate::tracker::replication::ClusterStatus;
 use crate::tracker::store::{Durability, RegistryStore};
@@ -172,7 +173,8 @@ impl OperatorAccess {
             .store
             .read(|registry| registry.has_shares_or_members(id))
         {
-            let durability = self.write(&what, |registry, now| {
+            let done = Some((AuditAction::EndedGroup, None, Some(id)));
+            let durability = self.write_audited(&what, done, |registry, now| {
                 registry.end_group_as_operator(id, REMOVED_AT_ONCE, now)
             })?;
             if durability == Durability::OnlyHere {
@@ -192,7 +194,8 @@ impl OperatorAccess {
         let what = format!("{user} or shares of {user} are removed on the console");
         let mut worst = Durability::Safe;
         while self.store.read(|registry| registry.account(id).is_some()) {
-            let durability = self.write(&what, |registry, now| {
+            let done = Some((AuditAction::RemovedUser, Some(id), None));
+            let durability = self.write_audited(&what, done, |registry, now| {
                 registry.remove_account_as_operator(id, REMOVED_AT_ONCE, now)
             })?;
             if durability == Durability::OnlyHere {
@@ -212,9 +215,33 @@ impl OperatorAccess {
         what: &str,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<Durability, AccessRefusal> {
-        let durability = self.store.write(operation).map_err(from_write_error)?;
+        self.write_audited(what, None, operation)
+    }
+
+    /// Makes a write, with an entry in the audit log. `done` is what the operator does with it, if
+    /// its rows do not show that.
+    fn write_audited(
+        &self,
+        what: &str,
+        done: Option<(AuditAction, Option<RowId>, Option<RowId>)>,
+        operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
+    ) -> Result<Durability, AccessRefusal> {
+        let (id, author) = (self.logins.random_id()?, Author::OPERATOR);
+        let durability = self.store.write(|registry, now| {
+            let update = operation(registry, now)?;
+            Ok(match done {
+                None => registry.with_audit(update, id, author, now),
+                Some(done) => registry.with_audit_of(update, id, author, done, now),
+            })
+        });
+        let durability = durability.map_err(from_write_error)?;
         log::info!("{what}");
         Ok(durability)
+    }
+
+    /// The last entries of the audit log, at most `limit`, the oldest first.
+    pub fn audit(&self, limit: usize) -> Vec<AuditView> {
+        self.store.read(|registry| registry.audit(limit))
     }
 
     /// Creates an invite code. One account can be created with it in the next 7 days.
@@ -224,11 +251,10 @@ impl OperatorAccess {
     pub fn create_invite(&self) -> Result<(InviteCode, Durability), AccessRefusal> {
         let code = InviteCode::generate().map_err(|_| no_randomness())?;
         let id = self.logins.random_id()?;
-        let durability = self.store.write(|registry, now| {
+        let what = format!("invite {id} is created on the console");
+        let durability = self.write(&what, |registry, now| {
             registry.create_invite(id, code.hash(), now + INVITE_LIFETIME, now)
-        });
-        let durability = durability.map_err(from_write_error)?;
-        log::info!("invite {id} is created on the console");
+        })?;
         Ok((code, durability))
     }
 }

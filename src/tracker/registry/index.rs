@@ -5,8 +5,8 @@
 //! order, except for the list of what has changed since the last [`Changes::take`].
 
 use super::{
-    Catalogue, Changes, CodeHash, GroupMembers, GroupName, MembershipState, NameClaims, Origin,
-    Row, RowId, Rows, Sequence, Share, Span, UsageIndex, UserName, removal,
+    Account, AuditIndex, Catalogue, Changes, CodeHash, GroupMembers, GroupName, MembershipState,
+    NameClaims, Origin, Row, RowId, Rows, Sequence, Share, Span, UsageIndex, UserName, removal,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound::{Excluded, Included};
@@ -33,10 +33,10 @@ pub(super) struct Index {
     /// The change numbers of each group, which show a peer whether it missed a hint; and what has
     /// changed since the last [`Changes::take`].
     pub(super) changes: Changes,
+    /// The audit log.
+    pub(super) audit: AuditIndex,
     /// What each account uses.
     pub(super) usage: UsageIndex,
-    /// The shares that are not withdrawn, each with its publisher before it.
-    published: BTreeSet<(RowId, RowId)>,
     /// The number of log-outs of each account that are kept.
     log_outs: HashMap<RowId, u32>,
 }
@@ -50,8 +50,8 @@ impl Index {
             self.invites.remove(&row.code);
         }
         self.count_log_out(before, rows.get(&id));
-        // Only invites, revocations and receipts are ever removed. Revocations and receipts are
-        // listed only in `writes`.
+        self.audit.update_row(before, rows.get(&id));
+        // Only rows of kinds that expire are ever removed.
         let Some(row) = rows.get(&id) else { return };
         let owner = match row {
             Row::Membership(row) => self.owner(row.group),
@@ -64,23 +64,7 @@ impl Index {
             self.writes.entry(write).or_default().insert(id);
         }
         match row {
-            Row::Account(row) => {
-                if let Some(Row::Account(before)) = before {
-                    self.release_account_name(id, &before.name.value);
-                }
-                match row.removed {
-                    None => {
-                        let name = &row.name;
-                        self.account_names
-                            .claim(&name.value, id, name.version.stamp);
-                    }
-                    Some(_) => self.list_shares_of(rows, id),
-                }
-                let groups: Vec<RowId> = self.past_or_current_groups(id).collect();
-                for group in groups {
-                    self.recompute_membership(rows, group, id);
-                }
-            }
+            Row::Account(row) => self.update_account(rows, row, before),
             Row::Group(_) => {
                 let members = self.members.get(&id);
                 let accounts: Vec<RowId> =
@@ -111,14 +95,10 @@ impl Index {
                 self.invites.insert(row.code, id);
             }
             Row::Share(row) => {
-                let entry = (row.publisher, id);
-                match row.withdrawn {
-                    None => self.published.insert(entry),
-                    Some(_) => self.published.remove(&entry),
-                };
+                self.catalogue.note_publisher(row);
                 self.list_share(rows, row);
             }
-            Row::Revocation(_) | Row::Receipt(_) => {}
+            Row::Revocation(_) | Row::Receipt(_) | Row::Audit(_) => {}
         }
     }
 
@@ -131,20 +111,31 @@ impl Index {
         }
     }
 
+    fn update_account(&mut self, rows: &Rows, row: &Account, before: Option<&Row>) {
+        if let Some(Row::Account(before)) = before {
+            self.release_account_name(row.id, &before.name.value);
+        }
+        match row.removed {
+            None => {
+                let name = &row.name;
+                self.account_names
+                    .claim(&name.value, row.id, name.version.stamp);
+            }
+            Some(_) => self.list_shares_of(rows, row.id),
+        }
+        let groups: Vec<RowId> = self.past_or_current_groups(row.id).collect();
+        for group in groups {
+            self.recompute_membership(rows, group, row.id);
+        }
+    }
+
     fn list_shares_of(&mut self, rows: &Rows, publisher: RowId) {
-        let shares: Vec<RowId> = self.shares_of(publisher).collect();
+        let shares: Vec<RowId> = self.catalogue.of_publisher(publisher).collect();
         for id in shares {
             if let Some(Row::Share(share)) = rows.get(&id) {
                 self.list_share(rows, share);
             }
         }
-    }
-
-    /// The shares of a publisher that are not withdrawn.
-    pub(super) fn shares_of(&self, publisher: RowId) -> impl Iterator<Item = RowId> {
-        let (first, last) = (RowId([0; 16]), RowId([u8::MAX; 16]));
-        let shares = self.published.range((publisher, first)..=(publisher, last));
-        shares.map(|(_, share)| *share)
     }
 
     fn count_log_out(&mut self, before: Option<&Row>, after: Option<&Row>) {

@@ -173,7 +173,7 @@ impl Registry {
         now: Duration,
     ) {
         #[cfg(test)]
-        if super::tests::FORGETS_LOG_OUTS.get() {
+        if super::mutation::FORGETS_LOG_OUTS.get() {
             return;
         }
         let mut clock = self.clock_after(merged);

@@ -73,6 +73,7 @@
 //! | a share is published | the group ends | the end (note 4) |
 //! | a share is withdrawn | it is withdrawn | both: it is withdrawn |
 //! | an invite is redeemed | it is redeemed | both: the two accounts are kept (note 5) |
+//! | a change is made, with its entry in the audit log | any other change | both entries are kept |
 //! | a row is created, the reply is lost | it is created again | both: one row (note 6) |
 //! | a field is written, the reply is lost | it is written again | the rule of the field decides |
 //!
@@ -106,10 +107,12 @@
 //!
 //! # What is dropped
 //! Ended memberships are kept forever: they keep a removed member out, even after the restore of an
-//! old backup. Log-outs, invites and receipts expire. An expired one can be dropped when all
+//! old backup. Log-outs, invites, receipts and entries of the audit log expire. An expired one can be dropped when all
 //! trackers have it, and this one has all that they have ([`Registry::droppable`]).
 
 mod accounts;
+mod audit;
+mod audit_index;
 mod catalogue;
 mod change;
 mod changes;
@@ -121,6 +124,8 @@ mod id;
 mod index;
 mod logins;
 mod members;
+#[cfg(test)]
+pub(super) mod mutation;
 mod names;
 mod operator;
 mod queries;
@@ -141,6 +146,8 @@ mod usage_index;
 pub use crate::wire::access::{DecisionOutcome, GroupRole};
 pub use crate::wire::name::{GroupName, Label, LabelError, MAX_NAME, NameError, UserName};
 pub use accounts::NewAccount;
+pub use audit::{AUDIT_LIFETIME, AuditView, Author};
+pub use audit_index::MAX_AUDIT;
 pub use catalogue::{ShareCursor, ShareCursorError};
 pub use change::{Change, Span, VersionVector};
 pub use changes::{ChangeNumbers, Changed};
@@ -154,8 +161,8 @@ pub use queries::{Cursor, CursorError, GroupView, MAX_PAGE, MemberView, News, Pa
 pub use refusal::Refusal;
 pub use register::Register;
 pub use row::{
-    Account, Contradiction, End, EndReason, Group, Invite, Membership, Receipt, Revocation, Row,
-    Share,
+    Account, AuditAction, AuditEntry, Contradiction, End, EndReason, Group, Invite, Membership,
+    Receipt, Revocation, Row, Share,
 };
 pub use secret::{
     CodeHash, GroupKey, GroupKeyError, MAX_GROUP_KEY, MAX_PASSWORD_HASH, PasswordHash,
@@ -169,12 +176,13 @@ pub use usage::AccountQuotas;
 pub use usage_index::Usage;
 
 use crate::wire::name;
+use audit_index::AuditIndex;
 use catalogue::Catalogue;
 use changes::Changes;
 use index::Index;
 use members::{GroupMembers, MembershipState, live_rows, membership};
 use names::NameClaims;
 use register::merge_optional;
-use row::{Rows, removal};
+use row::{OPERATOR, Rows, removal};
 use stamp::millis;
 use usage_index::UsageIndex;

@@ -1,14 +1,10 @@
 //! What the operator of a tracker may do. The operator has no account, and is no member of a group.
 
 use super::{
-    End, EndReason, Label, Membership, Refusal, Register, Registry, Row, RowId, Share, Update,
-    Version,
+    End, EndReason, Label, Membership, OPERATOR, Refusal, Register, Registry, Row, RowId, Share,
+    Update, Version,
 };
 use std::time::Duration;
-
-/// Stands for the operator where a row names the account that made a change. No account has this
-/// id.
-pub(super) const OPERATOR: RowId = RowId([0; 16]);
 
 impl Registry {
     /// Removes a share from the catalogue of a group.
@@ -63,7 +59,7 @@ impl Registry {
     ) -> Result<Update, Refusal> {
         let version = self.next_version(now);
         let mut account = self.acting_account(account)?.clone();
-        let mut shares = self.index.shares_of(account.id);
+        let mut shares = self.index.catalogue.of_publisher(account.id);
         let first = shares.by_ref().take(limit);
         let first = first.filter_map(|id| self.share_row(id));
         let mut rows: Vec<Row> = first.map(|share| withdrawn(share, version)).collect();

@@ -11,9 +11,9 @@
 //! - An update is applied to the revision that it was made from, or not at all.
 
 use super::{
-    Change, ChangeNumbers, Changed, Clock, Drift, GroupMembers, Index, LoadError, Membership,
-    MergeError, Origin, Refusal, Row, RowId, Rows, Sequence, Span, Stale, Update, Version,
-    VersionVector, membership, millis,
+    Change, ChangeNumbers, Changed, Clock, Drift, GroupMembers, Index, LoadError, MAX_AUDIT,
+    Membership, MergeError, Origin, Refusal, Row, RowId, Rows, Sequence, Span, Stale, Update,
+    Version, VersionVector, membership, millis,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -200,13 +200,16 @@ impl Registry {
     }
 
     /// Whether merging the change at `now` would change no row. A row that is missing here and has
-    /// expired counts as contained: it was dropped.
+    /// expired counts as contained: it was dropped. So may an entry of the audit log be.
     pub fn contains(&self, change: &Change, now: Duration) -> bool {
         change
             .rows()
             .all(|theirs| match self.rows.get(&theirs.id()) {
                 Some(ours) => ours.clone().merge(theirs.clone()).as_ref() == Ok(ours),
-                None => theirs.expires().is_some_and(|it| it <= millis(now)),
+                None => {
+                    let is_expired = theirs.expires().is_some_and(|it| it <= millis(now));
+                    is_expired || matches!(theirs, Row::Audit(_))
+                }
             })
     }
 
@@ -259,7 +262,8 @@ impl Registry {
         (!change.is_empty()).then_some(change)
     }
 
-    /// The rows that have expired at `now` and that all other trackers have. `others` are the
+    /// The rows that have expired at `now`, or are too many entries of the audit log, and that all
+    /// other trackers have. `others` are the
     /// version vectors of these trackers. None if this registry lacks writes of another tracker:
     /// one of them may give a row a later expiry.
     pub fn droppable(&self, now: Duration, others: &[VersionVector]) -> Vec<RowId> {
@@ -270,9 +274,11 @@ impl Registry {
             let (origin, sequence) = (version.stamp.origin(), version.sequence);
             others.iter().all(|other| other.of(origin) >= sequence)
         };
+        let surplus = self.index.audit.beyond(MAX_AUDIT);
         let is_droppable = |row: &&Row| {
             let is_expired = row.expires().is_some_and(|expires| expires <= millis(now));
-            is_expired && row.versions().iter().all(is_known_to_all)
+            (is_expired || surplus.contains(&row.id()))
+                && row.versions().iter().all(is_known_to_all)
         };
         self.rows().filter(is_droppable).map(Row::id).collect()
     }

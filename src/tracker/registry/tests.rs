@@ -1,5 +1,6 @@
 //! Tests of the whole registry.
 
+mod audit;
 mod catalogue;
 mod changes;
 mod compare;
@@ -13,14 +14,7 @@ mod usage;
 
 use super::*;
 use crate::torrent::{FileName, InfoHash};
-use std::cell::Cell;
 use std::time::Duration;
-
-thread_local! {
-    /// A deliberate bug of all registries of this thread, which simulations must detect: a log-out
-    /// that arrives from another tracker is kept only as long as that tracker needs it.
-    pub(in crate::tracker) static FORGETS_LOG_OUTS: Cell<bool> = const { Cell::new(false) };
-}
 
 /// A registry with a wall clock and a source of ids.
 struct TestTracker {

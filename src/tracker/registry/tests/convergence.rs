@@ -49,6 +49,8 @@ impl Command {
             return registry.renew_receipt(receipt, expires, now);
         }
         let update = (self.operation)(registry, ids, now)?;
+        let entry = RowId((u128::from_be_bytes(receipt.0) ^ 1 << 127).to_be_bytes());
+        let update = registry.with_audit(update, entry, Author::OPERATOR, now);
         registry.with_receipt(update, receipt, expires, now)
     }
 }
@@ -602,6 +604,7 @@ pub(crate) fn is_kept_or_overruled(registry: &Registry, version: Version, writte
             (present.expires, present.created) >= (written.expires, written.created)
         }
         (Some(Row::Receipt(_)), Row::Receipt(_)) => true,
+        (Some(Row::Audit(_)), Row::Audit(_)) => true,
         (Some(Row::Share(present)), Row::Share(written)) => {
             written.withdrawn.as_ref().is_none_or(|written| {
                 let present = present.withdrawn.as_ref();

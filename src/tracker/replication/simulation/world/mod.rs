@@ -13,7 +13,7 @@ use super::super::{
 use super::node::{Node, blob};
 use super::oracle::{Oracle, Promise};
 use super::{Failure, Mutation};
-use crate::tracker::registry::tests::FORGETS_LOG_OUTS;
+use crate::tracker::registry::mutation::FORGETS_LOG_OUTS;
 use crate::tracker::registry::tests::convergence::{self, Command};
 use crate::tracker::registry::{
     Change, CodeHash, Login, NewAccount, Origin, PasswordHash, Row, RowId,
