@@ -79,8 +79,8 @@ impl IdempotentWrites {
         Ok(AccessAnswer::Done)
     }
 
-    /// Executes an operation and stores its receipt, and its entry in the audit log. Refuses if the receipt already exists. `what`
-    /// is the line for the log.
+    /// Executes an operation and stores its receipt, and its entry in the audit log. Refuses if the
+    /// receipt already exists. `what` is the line for the log.
     pub(super) fn write_once(
         &self,
         key: &IdempotencyKey,

@@ -5,9 +5,9 @@
 //! the other. What was done is derived from the rows of that write, so no operation can forget its
 //! entry. Log-ins and log-outs are not in the audit log, but in the log of their tracker.
 //!
-//! Entries expire after [`AUDIT_LIFETIME`], and there are at most about [`MAX_AUDIT`](super::MAX_AUDIT). If there are
-//! more, those of the accounts with the most entries go first, the oldest first. So nobody can
-//! flush the entries of others.
+//! Entries expire after [`AUDIT_LIFETIME`], and there are at most about
+//! [`MAX_AUDIT`](super::MAX_AUDIT). If there are more, those of the accounts with the most entries
+//! go first, the oldest first. So nobody can flush the entries of others.
 
 use super::{
     AuditAction, AuditEntry, EndReason, Label, Membership, OPERATOR, Registry, Row, RowId, Share,

@@ -1,9 +1,9 @@
 //! What has changed since the last call of `take`: for hints to members.
 //!
 //! Each group has two change numbers. One changes when a share is published, the other one when a
-//! share is withdrawn, a membership ends, a former member is accepted again, or a user is removed. They count nothing:
-//! each is the XOR of the hashes of all such writes. So trackers with the same rows have the same
-//! numbers.
+//! share is withdrawn, a membership ends, a former member is accepted again, or a user is removed.
+//! They count nothing: each is the XOR of the hashes of all such writes. So trackers with the same
+//! rows have the same numbers.
 
 use super::{Origin, Row, RowId, Stamp, Version};
 use std::collections::{BTreeSet, HashMap};

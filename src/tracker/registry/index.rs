@@ -102,7 +102,8 @@ impl Index {
         }
     }
 
-    /// Lists a share in its catalogue, or removes it: it may be withdrawn, or its publisher removed.
+    /// Lists a share in its catalogue, or removes it: it may be withdrawn, or its publisher
+    /// removed.
     fn list_share(&mut self, rows: &Rows, share: &Share) {
         let is_listed = share.withdrawn.is_none() && removal(rows, share.publisher).is_none();
         match is_listed {

@@ -107,8 +107,9 @@
 //!
 //! # What is dropped
 //! Ended memberships are kept forever: they keep a removed member out, even after the restore of an
-//! old backup. Log-outs, invites, receipts and entries of the audit log expire. An expired one can be dropped when all
-//! trackers have it, and this one has all that they have ([`Registry::droppable`]).
+//! old backup. Log-outs, invites, receipts and entries of the audit log expire. An expired one can
+//! be dropped when all trackers have it, and this one has all that they have
+//! ([`Registry::droppable`]).
 
 mod accounts;
 mod audit;

@@ -65,8 +65,8 @@ struct UnansweredCommand {
 }
 
 /// For each command, by its receipt, the rows that it created. At most one row of each kind may
-/// remain. If the name of a group meant different groups at two trackers, one membership or share in
-/// each group may remain.
+/// remain. If the name of a group meant different groups at two trackers, one membership or share
+/// in each group may remain.
 #[derive(Default)]
 pub(crate) struct CreatedRows(BTreeMap<RowId, BTreeSet<(Kind, RowId)>>);
 

@@ -1,8 +1,8 @@
 //! Clients that log in, show their tokens, and log out: also over days, while a tracker cannot be
 //! reached and a clock is wrong.
 //!
-//! The oracle is in [`World::show_token`]: a tracker that has ever had a log-out on its disk accepts
-//! no token of that login again.
+//! The oracle is in [`World::show_token`]: a tracker that has ever had a log-out on its disk
+//! accepts no token of that login again.
 
 use super::super::super::{Replica, Serving};
 use super::super::{Failure, Mutation};
@@ -42,8 +42,8 @@ impl World {
         }
     }
 
-    /// A login lives for days, while one tracker may be cut off for most of the time. A clock may be
-    /// wrong by days when the login begins, another one when it ends.
+    /// A login lives for days, while one tracker may be cut off for most of the time. A clock may
+    /// be wrong by days when the login begins, another one when it ends.
     pub(super) fn logins_over_days(&mut self) -> Result<(), Failure> {
         self.oracle.counts.note("logins over days");
         let all = self.nodes.len();
