@@ -16,6 +16,8 @@
 //! - [`LOG_OUT_LIFETIME`] is much longer than a login, because a clock can be wrong when the row is
 //!   written, and when it is dropped.
 
+#[cfg(test)]
+use super::mutation::FORGETS_LOG_OUTS;
 use super::{
     Account, Change, MAX_DRIFT, Refusal, Registry, Revocation, Row, RowId, Stamp, Update, Version,
     VersionVector, millis,
@@ -173,7 +175,7 @@ impl Registry {
         now: Duration,
     ) {
         #[cfg(test)]
-        if super::mutation::FORGETS_LOG_OUTS.get() {
+        if FORGETS_LOG_OUTS.get() {
             return;
         }
         let mut clock = self.clock_after(merged);
