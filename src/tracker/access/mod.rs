@@ -59,6 +59,6 @@ pub(super) use registrar::Registrar;
 use request_context::{CompletedRequest, RequestContext, Requester};
 pub use settings::{AccessSettings, DEFAULT_NEW_ACCOUNTS, Registration};
 use shares::GroupShares;
-use token::{Login, TOKEN_LIFETIME, TokenError, TokenKey};
+use token::{TokenError, TokenKey};
 use uploads::{InfoUploads, UploadError};
 use views::{PAGE_LENGTH, account_label, log_name};

@@ -1,6 +1,6 @@
 //! The members of one group. They are derived from the membership rows of the group, row by row.
 
-use super::{Membership, Row, RowId, Rows, Stamp, UserName};
+use super::{Membership, Row, RowId, Rows, Stamp, UserName, removal};
 use std::collections::{BTreeSet, HashMap};
 
 /// The members of a group, and the users who have asked to join it.
@@ -26,6 +26,8 @@ struct AccountRows {
     departure: Option<Departure>,
     /// For a member who was a former member before, the stamp of the present acceptance.
     readmitted: Option<Stamp>,
+    /// The stamp of the removal of the account.
+    removed: Option<Stamp>,
 }
 
 /// What followed the end of a membership of an account.
@@ -58,6 +60,11 @@ impl GroupMembers {
     /// When the account was accepted, if it is a member now and was a former member before.
     pub(super) fn readmission_stamp(&self, account: RowId) -> Option<Stamp> {
         self.accounts.get(&account)?.readmitted
+    }
+
+    /// When the account was removed.
+    pub(super) fn removal_stamp(&self, account: RowId) -> Option<Stamp> {
+        self.accounts.get(&account)?.removed
     }
 
     /// The member who was accepted first. A group that has ended has no owner.
@@ -121,12 +128,18 @@ impl GroupMembers {
         let account_rows = self.accounts.get_mut(&account)?;
         let memberships = account_rows.rows.iter();
         let memberships = memberships.filter_map(|id| membership(rows, id));
-        let state = membership_state(memberships.clone());
+        let removed = removal(rows, account).map(|version| version.stamp);
+        account_rows.removed = removed;
+        // The end of an account ends all its memberships.
+        let state = membership_state(memberships.clone()).filter(|_| removed.is_none());
         // An accepted row that is not live is a membership that has ended.
         let left_before =
             count_accepted(memberships.clone()) > count_accepted(live_rows(memberships.clone()));
         account_rows.readmitted = accepted_at(state).filter(|_| left_before);
-        let departure = last_change(memberships).filter(|_| left_before);
+        // If the account was removed, all its memberships have ended, also those that arrive later.
+        let left_before =
+            left_before || removed.is_some() && count_accepted(memberships.clone()) > 0;
+        let departure = last_change(memberships, removed).filter(|_| left_before);
         let departure = departure.map(|at| Departure {
             at,
             is_member: accepted_at(state).is_some(),
@@ -183,8 +196,12 @@ fn accepted_at(state: Option<MembershipState>) -> Option<Stamp> {
     }
 }
 
-/// The stamp of the latest end or acceptance in the rows of one account.
-fn last_change<'a>(rows: impl Iterator<Item = &'a Membership>) -> Option<Stamp> {
+/// The stamp of the latest end or acceptance in the rows of one account. The removal of the account
+/// is an end too.
+fn last_change<'a>(
+    rows: impl Iterator<Item = &'a Membership>,
+    removed: Option<Stamp>,
+) -> Option<Stamp> {
     let changes = rows.flat_map(|row| {
         let ended = row.ended.as_ref().map(|end| end.version.stamp);
         let accepted = row.accepted.as_ref();
@@ -192,7 +209,7 @@ fn last_change<'a>(rows: impl Iterator<Item = &'a Membership>) -> Option<Stamp> 
             .into_iter()
             .chain(accepted.map(|field| field.version.stamp))
     });
-    changes.max()
+    changes.chain(removed).max()
 }
 
 /// The rows of one account in one group that no end has cancelled. An end cancels its own row and

@@ -220,7 +220,7 @@ impl Registry {
         let departures = members.flat_map(|members| members.departures_since(millis(since)));
         let former = departures.map(|(account, departure)| FormerMember {
             account,
-            label: self.account_label(account),
+            label: self.label_of_any(account),
             at: departure.at,
             is_back: departure.is_member,
         });
