@@ -165,3 +165,6 @@ use register::merge_optional;
 use row::Rows;
 use stamp::millis;
 use usage_index::UsageIndex;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use encoding::fuzz;
