@@ -58,8 +58,13 @@ targets! {
     backups => crate::storage::fuzz_backup;
     /// Certificates, authorities and requests for certificates.
     certificates => crate::certificate::fuzz;
+    /// The core of a swarm, in an environment that the input chooses.
+    swarm_core => crate::swarm::fuzz;
 }
 
 fn fuzz_query(bytes: &[u8]) {
     crate::wire::fuzz_query(&String::from_utf8_lossy(bytes));
 }
+
+#[cfg(test)]
+mod tests;
