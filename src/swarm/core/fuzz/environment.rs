@@ -73,6 +73,9 @@ pub(super) struct Environment {
     pub(super) lengths: Lengths,
     /// Open connections. The core may have removed its link.
     pub(super) links: BTreeMap<LinkId, (RemotePeer, LinkActivity)>,
+    /// Links whose peers have sent at most handshakes: only these may send all their pieces as a
+    /// first message.
+    pub(super) silent: BTreeSet<LinkId>,
     /// Web seeds in use, with the blocks that they are about to send.
     pub(super) web_seeds: BTreeMap<LinkId, Vec<BlockRange>>,
     /// Addresses that are being called.
@@ -119,6 +122,7 @@ impl Environment {
             now,
             lengths,
             links: BTreeMap::new(),
+            silent: BTreeSet::new(),
             web_seeds: BTreeMap::new(),
             calls: Vec::new(),
             work: Vec::new(),

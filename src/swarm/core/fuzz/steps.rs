@@ -57,6 +57,7 @@ fn link_up(it: &mut Environment, input: &mut Input<'_>) -> Option<()> {
     let is_up = !fails && it.act(|core, now| core.on_link_up(id, remote, now)).is_ok();
     if is_up {
         it.links.insert(id, (remote, Default::default()));
+        it.silent.insert(id);
     } else if remote.outgoing {
         call_ended(it, &remote);
     }
@@ -89,7 +90,7 @@ fn message(it: &mut Environment, input: &mut Input<'_>) -> Option<()> {
         5 => ReceivedMessage::Have(it.piece(input)?),
         6 => ReceivedMessage::Pieces {
             pieces: it.pieces(input.byte()?),
-            is_first: kind & 16 != 0,
+            is_first: it.silent.contains(&id),
         },
         7 if fast => ReceivedMessage::HaveAll,
         8 => ReceivedMessage::Request(it.block(input)?),
@@ -114,6 +115,12 @@ fn message(it: &mut Environment, input: &mut Input<'_>) -> Option<()> {
         }
         _ => ReceivedMessage::Have(it.piece(input)?),
     };
+    if !matches!(
+        message,
+        ReceivedMessage::Handshake(_) | ReceivedMessage::PeerExchange(_)
+    ) {
+        it.silent.remove(&id);
+    }
     if it
         .act(|core, now| core.on_message(id, message, now))
         .is_err()
