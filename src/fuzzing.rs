@@ -1,6 +1,6 @@
 //! The targets of the fuzzer: one function for each parser of foreign bytes. See `fuzz/README.md`.
 
-/// Declares the targets, each with the function that it runs. That function lives beside the parser.
+/// Declares the targets, each with the function that it runs, which lives beside the parser.
 macro_rules! targets {
     ($($(#[$doc:meta])* $name:ident => $function:path;)*) => {
         $($(#[$doc])* pub fn $name(bytes: &[u8]) {

@@ -9,8 +9,8 @@ use std::time::Duration;
 /// An authority whose key everybody knows. The seeds of the fuzzer are certificates of this key.
 const AUTHORITY: &[u8] = include_bytes!("../../testdata/fuzz/authority.pem");
 
-/// Reads the input as PEM text, as a request for a certificate, as a certificate, and as the part of
-/// a certificate that is signed.
+/// Reads the input as PEM text, as a request for a certificate, as a certificate, and as the part
+/// of a certificate that is signed.
 pub(crate) fn fuzz(bytes: &[u8]) {
     static OURS: OnceLock<(Authority, GroupCertificate)> = OnceLock::new();
     let (authority, group) = OURS.get_or_init(|| {

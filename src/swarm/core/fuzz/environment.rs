@@ -84,7 +84,12 @@ pub(super) struct Environment {
     slots: usize,
     served: BTreeSet<LinkId>,
     next_link: u64,
+    calls_of_core: u32,
 }
+
+/// The invariants of the core are checked once in this number of calls, because that takes most of
+/// the time. Unit tests check them each time.
+const CHECK_INTERVAL: u32 = if cfg!(test) { 1 } else { 8 };
 
 impl Environment {
     /// `None` if the input is too short.
@@ -129,6 +134,7 @@ impl Environment {
             slots,
             served: BTreeSet::new(),
             next_link: 0,
+            calls_of_core: 0,
         })
     }
 
@@ -136,7 +142,10 @@ impl Environment {
     pub(super) fn act<R>(&mut self, act: impl FnOnce(&mut Core<u32>, Duration) -> R) -> R {
         let before: BTreeSet<LinkId> = self.core.links().map(|(id, _)| id).collect();
         let result = act(&mut self.core, self.now);
-        self.core.check();
+        self.calls_of_core += 1;
+        if self.calls_of_core.is_multiple_of(CHECK_INTERVAL) {
+            self.core.check();
+        }
         let effects: Vec<Effect<u32>> = self.core.take_effects().collect();
         for effect in effects {
             if let Some(id) = link_of(&effect) {
