@@ -1,4 +1,4 @@
-//! Address prefixes: which addresses count as one host.
+//! Address prefixes: which addresses count as one host, and which as one network.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -48,7 +48,7 @@ impl AddressPrefix {
 
 /// The first 16 bits of an IPv4 address, or the first 32 bits of an IPv6 address. It is easy to get
 /// many addresses of one network, and hard to get addresses of many networks: a provider usually
-/// has whole networks of this size, and a customer a part of one.
+/// has whole networks of this size, and a customer has a part of one network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AddressNetwork(IpAddr);
 

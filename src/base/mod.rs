@@ -1,6 +1,6 @@
 //! Small helpers without state that several layers share: hexadecimal text, `%`-escapes, URLs,
 //! address prefixes, zones of addresses, a keyed hash, text that is safe for a terminal, commands
-//! in messages.
+//! that messages recommend.
 
 mod address_prefix;
 mod command_text;

@@ -1,14 +1,15 @@
 //! How near an address is: on the Internet, in a private network, on this machine.
 //!
 //! A service on this machine or in a private network may trust all requests that come from there.
-//! So what others name is called only if its zone is far enough. An IPv6 address that leads to an
-//! IPv4 address has the zone of the latter.
+//! So this program connects to an address that it got from others only if the zone of the address
+//! is far enough. An IPv6 address that leads to an IPv4 address has the zone of this IPv4 address.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// How near an address is, from far to near. The last zones come last so that a caller that allows
-/// all zones up to [`Self::ThisMachine`] does not allow them.
+/// How near an address is, from far to near. [`Self::LinkLocal`] and [`Self::CloudMetadata`] are
+/// not nearer than [`Self::ThisMachine`]. These two zones come last, so that a caller that allows
+/// all zones up to `ThisMachine` does not allow them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Zone {
     /// An address in none of the other zones.
@@ -19,14 +20,14 @@ pub enum Zone {
     ThisMachine,
     /// On the local link only (RFC 3927, 4291); also addresses that name no host.
     LinkLocal,
-    /// Where a cloud provider gives secrets of the machine to every program on it. Nothing that
-    /// this program does leads there.
+    /// A service of a cloud provider, which returns secrets of the machine to every program on it.
+    /// This program sends nothing to such an address.
     CloudMetadata,
 }
 
 /// The addresses of [`Zone::CloudMetadata`], as the providers document them.
 const CLOUD_METADATA: [IpAddr; 12] = [
-    // Amazon, Google, Microsoft, Oracle, OpenStack and others; DNS of Amazon.
+    // Amazon, Google, Microsoft, Oracle, OpenStack and others; then the DNS server of Amazon.
     v4([169, 254, 169, 254]),
     v4([169, 254, 169, 253]),
     // Containers at Amazon: ECS and EKS.
@@ -68,10 +69,12 @@ impl Zone {
     pub fn of(address: IpAddr) -> Self {
         let address = match address.to_canonical() {
             IpAddr::V6(address) if is_local_nat64(address) => {
-                let inner = possible_nat64_addresses(address).into_iter();
-                // An address that begins with 0 names no host, so it is not the one.
-                let inner = inner.filter(|inner| inner.octets()[0] != 0);
-                let zones = inner.map(|inner| Self::of(inner.into()));
+                // The length of the prefix is unknown, so there are several candidates. An address
+                // that begins with 0 names no host, so it is skipped.
+                let candidates = possible_nat64_addresses(address).into_iter();
+                let candidates = candidates.filter(|candidate| candidate.octets()[0] != 0);
+                let zones = candidates.map(|candidate| Self::of(candidate.into()));
+                // The last of their zones counts, in the order of `Zone`.
                 return zones.fold(Self::PrivateNetwork, Ord::max);
             }
             IpAddr::V6(address) => destination(address),
@@ -106,8 +109,9 @@ impl Zone {
     }
 }
 
-/// Where packets to `address` arrive in the end, if the address contains an IPv4 address: by NAT64
-/// (RFC 6052, 8215), 6to4 (RFC 3056) or Teredo (RFC 4380). Otherwise the address itself.
+/// The address at which packets to `address` arrive in the end. If `address` contains an IPv4
+/// address, by NAT64 (RFC 6052), 6to4 (RFC 3056) or Teredo (RFC 4380), this is the IPv4 address.
+/// Otherwise it is `address` itself.
 fn destination(address: Ipv6Addr) -> IpAddr {
     let [a, b, c, _, _, _, g, h] = address.segments();
     let bits = address.to_bits();
@@ -120,14 +124,14 @@ fn destination(address: Ipv6Addr) -> IpAddr {
     Ipv4Addr::from_bits(inner).into()
 }
 
-/// Whether the address has the prefix `64:ff9b:1::/48` (RFC 8215), under which a network chooses
-/// how IPv4 addresses are contained.
+/// Whether the address has the prefix `64:ff9b:1::/48` (RFC 8215). A network that uses this prefix
+/// chooses which bits of an IPv6 address contain the IPv4 address.
 fn is_local_nat64(address: Ipv6Addr) -> bool {
     address.segments().starts_with(&[0x64, 0xff9b, 1])
 }
 
-/// The IPv4 addresses that an address of NAT64 contains if its prefix has 48, 56, 64 or 96 bits
-/// (RFC 6052, section 2.2).
+/// The IPv4 addresses that an address of NAT64 may contain: one for each possible length of the
+/// prefix, which is 48, 56, 64 or 96 bits (RFC 6052, section 2.2).
 fn possible_nat64_addresses(address: Ipv6Addr) -> [Ipv4Addr; 4] {
     let [_, _, _, _, _, _, g, h, _, j, k, l, m, n, o, p] = address.octets();
     [[g, h, j, k], [h, j, k, l], [j, k, l, m], [m, n, o, p]].map(Ipv4Addr::from)
@@ -147,7 +151,7 @@ fn is_site_local(address: Ipv6Addr) -> bool {
 impl fmt::Display for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Internet => "anywhere",
+            Self::Internet => "on the Internet",
             Self::PrivateNetwork => "in a private network",
             Self::ThisMachine => "on this machine",
             Self::LinkLocal => "a link-local address",

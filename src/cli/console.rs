@@ -22,10 +22,7 @@ use std::time::{Duration, Instant};
 
 /// The commands, each with its help.
 pub(super) const CONSOLE_COMMANDS: &[(&str, &str)] = &[
-    (
-        "status",
-        "show this tracker, its size, and the other trackers",
-    ),
+    ("status", "show the state of this tracker and of the others"),
     ("users", "list all users"),
     ("groups", "list all groups with their owners"),
     (
@@ -42,7 +39,7 @@ pub(super) const CONSOLE_COMMANDS: &[(&str, &str)] = &[
     ),
     (
         "set_password USER",
-        "set the password, the next line; the logins end",
+        "set a password (the next line) and end all logins",
     ),
     ("end_sessions USER", "end all logins of a user"),
     (
@@ -158,7 +155,7 @@ impl Console {
                 Vec::new()
             }
             words => {
-                let (answer, durability) = self.write(words, input)?;
+                let (answer, durability) = self.run_change(words, input)?;
                 note_if_only_here(durability, output);
                 vec![answer]
             }
@@ -169,8 +166,9 @@ impl Console {
         Ok(())
     }
 
-    /// Runs a command that changes something. Returns its answer.
-    fn write(
+    /// Runs a command that changes the registry, or returns why there is no such command. Returns
+    /// the answer of the command.
+    fn run_change(
         &self,
         words: &[&str],
         input: &InputLines,
@@ -188,7 +186,7 @@ impl Console {
             }
             ["end_sessions", name] => {
                 let user = name.parse()?;
-                let durability = self.operator.end_sessions(&user)?;
+                let durability = self.operator.end_all_logins(&user)?;
                 Ok((format!("all logins of {user} have ended"), durability))
             }
             ["remove_share", group, share] => {
@@ -264,7 +262,7 @@ impl Console {
     }
 }
 
-/// The error for wrong arguments of the command that `words` begin with.
+/// The error for wrong arguments of a command, whose name is the first of `words`.
 fn usage_of(words: &[&str]) -> ConsoleError {
     let name = words.first().copied().unwrap_or_default();
     let usages = CONSOLE_COMMANDS.iter().map(|(usage, _)| *usage);

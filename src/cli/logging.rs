@@ -2,8 +2,8 @@
 //!
 //! In scope: the format of a line (time in UTC, level, module, message), the files and their size,
 //! and how many events of one kind are written. Out of scope: which events are logged. An event
-//! that a stranger can cause names the address in the key [`SOURCE`]. An event that an operator
-//! must see at once has the key [`OPERATOR`].
+//! that a stranger can cause has the stranger's address in the key [`SOURCE`]. An event that an
+//! operator must see immediately has the key [`OPERATOR`].
 
 mod file;
 mod limit;
@@ -21,7 +21,7 @@ use std::time::{Instant, SystemTime};
 
 /// The key of an event's source, in the macros of the crate `log`.
 const SOURCE: &str = "source";
-/// The key of an event that an operator must see at once: it goes to standard error too.
+/// The key of an event that an operator must see immediately: it also goes to standard error.
 const OPERATOR: &str = "operator";
 /// Size of one file of the log in bytes, unless an option sets another one.
 pub(super) const DEFAULT_FILE_SIZE: u64 = 20 << 20;
@@ -31,11 +31,11 @@ pub(super) const DEFAULT_FILE_SIZE: u64 = 20 << 20;
 pub(super) struct LogOptions {
     /// Less serious events are not written.
     pub(super) level: LevelFilter,
-    /// Longest file in bytes. Five files are kept.
+    /// Maximum length of one file in bytes. Five files are kept.
     pub(super) file_size: u64,
 }
 
-/// The log of this process. It also exists, as the logger, until the process ends.
+/// The log of this process. The crate `log` also holds it, until the process ends.
 #[derive(Clone, Debug)]
 pub(super) struct ProcessLog(Arc<SharedLog>);
 
@@ -100,7 +100,8 @@ impl Log for ProcessLog {
         }
     }
 
-    /// Counts the events that were left out and not counted yet. Lines are never buffered.
+    /// Writes how many events were left out since the last line that says so. There is nothing else
+    /// to flush: lines are never buffered.
     fn flush(&self) {
         let mut state = lock(&self.0.state);
         let summaries = state.limit.summaries();
@@ -132,13 +133,13 @@ impl ProcessLog {
         } else if !state.has_thread {
             let log = self.clone();
             let thread = Builder::new().name("log".to_owned());
-            // Without the thread, the next event or the end of the process writes the numbers.
+            // Without the thread, the numbers are written with a later event or by `flush`.
             state.has_thread = thread.spawn(move || log.write_summaries()).is_ok();
         }
     }
 
-    /// Writes how many events were left out, at the end of each period. Runs on the thread `log`,
-    /// which ends when no event was left out.
+    /// At the end of each period, writes how many events were left out in it. Runs on the thread
+    /// `log`. The thread ends when the log counts all events that were left out.
     fn write_summaries(&self) {
         loop {
             let now = Instant::now();
@@ -174,7 +175,7 @@ fn show_to_operator(event: &Event) {
     }
 }
 
-/// Records of the crate `log` have a file and a line if its macros made them.
+/// The kind of a record. Every record that a macro of the crate `log` makes has a file and a line.
 fn kind(record: &Record<'_>) -> Kind {
     let file = record.file_static().unwrap_or_default();
     (file, record.line().unwrap_or_default())

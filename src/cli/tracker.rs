@@ -97,8 +97,8 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
     serve_cluster(options, output)
 }
 
-/// The names that the operator has chosen, and the hosts of TRACKER_INFO: requests may come before
-/// the tracker has read that file again.
+/// The names that the operator has chosen, and the hosts of TRACKER_INFO. The running tracker reads
+/// TRACKER_INFO itself, but requests may arrive before that.
 fn host_names(mut chosen: Vec<String>, info: &TrackerInfo) -> Vec<String> {
     chosen.extend(info.addresses.iter().map(|address| address.host.clone()));
     chosen

@@ -173,4 +173,20 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(started.elapsed() < Duration::from_secs(5));
     }
+
+    #[test]
+    fn a_socket_whose_other_side_reads_nothing_takes_what_it_can_and_blocks_nobody() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        let (sender, is_full) = std::sync::mpsc::channel();
+        // If a call blocks, this thread stays behind, and the test fails.
+        std::thread::spawn(move || {
+            while send_now(&stream, &[0; 64 << 10]).unwrap() > 0 {}
+            sender.send(stream).unwrap();
+        });
+        let near = is_full.recv_timeout(Duration::from_secs(20));
+        assert!(near.is_ok(), "a call does not return");
+        drop(far);
+    }
 }

@@ -182,3 +182,26 @@ fn is_about_one_connection(error: &io::Error) -> bool {
         ConnectionAborted | ConnectionReset | Interrupted
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{OnThreads, PlaceLimits};
+
+    #[test]
+    fn all_connections_that_wait_are_accepted_in_one_turn() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let serve = OnThreads::new(Duration::from_secs(60), drop);
+        let limits = PlaceLimits::fixed(100, 100);
+        let dispatcher = Dispatcher::new("test", limits, 64 << 10, Box::new(serve)).unwrap();
+        let dispatcher = Arc::new(dispatcher);
+        let mut events = EventLoop::new(Arc::clone(&dispatcher), listener).unwrap();
+        let callers: Vec<TcpStream> = (0..50)
+            .map(|_| TcpStream::connect(address).unwrap())
+            .collect();
+        events.accept();
+        assert_eq!(dispatcher.connections.count(), callers.len());
+    }
+}

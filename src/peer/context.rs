@@ -89,6 +89,16 @@ struct Start {
 /// the trackers at once.
 const START_SPREAD: Duration = Duration::from_secs(3);
 
+impl Start {
+    fn at(at: Instant) -> Self {
+        let first_announces = at + START_SPREAD.mul_f64(fastrand::f64());
+        Self {
+            at,
+            first_announces,
+        }
+    }
+}
+
 impl Context {
     pub(super) fn new(
         identity: Identity,
@@ -96,8 +106,6 @@ impl Context {
         pool: WorkerPool,
         records: Records,
     ) -> Self {
-        let at = Instant::now();
-        let first_announces = at + START_SPREAD.mul_f64(fastrand::f64());
         Self {
             identity,
             link_limits: Arc::new(link_limits),
@@ -108,10 +116,7 @@ impl Context {
             changes: Changes::default(),
             ticks: Ticks::default(),
             stop: Stop::new(),
-            start: Start {
-                at,
-                first_announces,
-            },
+            start: Start::at(Instant::now()),
             next_link: AtomicU64::new(0),
         }
     }
@@ -151,4 +156,20 @@ impl Context {
 pub(super) fn now_ms() -> u64 {
     let since = since_1970();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_that_start_together_spread_their_first_announces_over_seconds() {
+        let now = Instant::now();
+        let waits = (0..1_000).map(|_| Start::at(now).first_announces - now);
+        let waits: Vec<Duration> = waits.collect();
+        for second in 0..3 {
+            let count = waits.iter().filter(|wait| wait.as_secs() == second).count();
+            assert!((200..500).contains(&count), "{count} in second {second}");
+        }
+    }
 }

@@ -40,7 +40,7 @@ pub(super) fn run(transfers: &Transfers, store_login: impl Fn()) {
     }
 }
 
-/// Writes the records whose last change could not be written, those that can be written now.
+/// Tries again to write the records whose last change could not be written.
 fn write_outdated_records(transfers: &Transfers) {
     let records = &transfers.context.records;
     for info_hash in records.outdated() {
@@ -54,8 +54,9 @@ fn write_outdated_records(transfers: &Transfers) {
     }
 }
 
-/// Lets a download go on whose files are back or whose disk has room. One at a time, because each
-/// hashes its files on a thread of its own, and may fill the disk again.
+/// Ends the wait of one download, if its files are back or its disk has room. Others wait until the
+/// next call, because each download hashes its files on a thread of its own, and may fill the disk
+/// again.
 fn end_one_wait(transfers: &Transfers) {
     let waiting = transfers.waiting();
     waiting

@@ -42,8 +42,8 @@ pub(super) struct ZoneResolver {
 }
 
 impl ZoneResolver {
-    /// A resolver that returns only addresses for which `allows` returns `true`, and none of a
-    /// metadata service.
+    /// A resolver that returns only addresses for which `allows` returns `true`. It never returns
+    /// an address of a metadata service.
     pub(super) fn new(allows: fn(&Uri, Zone) -> bool) -> Self {
         Self {
             allows,

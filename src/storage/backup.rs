@@ -361,6 +361,14 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_is_too_long_is_refused_when_its_length_arrives() {
+        let length = u32::try_from(MAX_RECORD_LENGTH + 1).unwrap().to_be_bytes();
+        let whole = [DATABASE.as_slice(), b"b", &length].concat();
+        let error = read(&mut whole.as_slice()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
     fn every_cut_and_every_changed_byte_is_detected() {
         for whole in [backup(), database_part()] {
             for at in 0..whole.len() {

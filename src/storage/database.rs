@@ -68,7 +68,7 @@ const THIS_FORMAT: u32 = 1;
 #[derive(Debug)]
 pub struct Database {
     source: Source,
-    /// `None` from a failed commit until a retry can open the file again.
+    /// `None` after a failed commit, until a retry has opened the file again.
     inner: RwLock<Option<Arc<redb::Database>>>,
     /// The lock is held **during a commit**, so that commits run one at a time.
     commits: Mutex<Commits>,
@@ -82,16 +82,16 @@ enum Source {
     Disk(tests::Disk),
 }
 
-/// Which commits were made.
+/// The state after the last durable commit, and a commit that is to be repeated.
 #[derive(Debug)]
 struct Commits {
-    /// What the last durable commit left.
-    last: Versions,
-    /// The batch of a commit that failed. It may be durable.
+    /// The versions after the last commit that is known to be durable.
+    durable: Versions,
+    /// The batch of a commit that failed. The batch may be durable nevertheless.
     unfinished: Option<Batch>,
 }
 
-/// What tells the states of a database apart.
+/// The origin and the version vector of a database. They show in which state the database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Versions {
     origin: [u8; 16],
@@ -107,7 +107,7 @@ pub struct DatabaseContents {
     pub versions: Vec<u8>,
     /// All rows, sorted by id.
     pub rows: Vec<([u8; 16], Vec<u8>)>,
-    /// The info-hashes of all blobs, sorted.
+    /// The info-hash and the length of each blob, sorted by info-hash.
     pub blobs: Vec<([u8; 20], u32)>,
     /// Whether the database was restored from a backup and has not caught up since
     /// ([`Batch::mark_caught_up`]).
@@ -134,19 +134,19 @@ impl Database {
         // `read_and_check` has just checked the file. A second check would read every blob again.
         let opened = catch_panics(|| open_backend(FileBackend::new(file)?, false));
         let inner = opened.map_err(|fault| fault.at("open", &path))?;
-        let last = Versions {
+        let durable = Versions {
             origin: stored.origin,
             versions: stored.versions.clone(),
         };
-        Ok((Self::with(Source::File(path), inner, last), stored))
+        Ok((Self::with(Source::File(path), inner, durable), stored))
     }
 
-    fn with(source: Source, inner: redb::Database, last: Versions) -> Self {
+    fn with(source: Source, inner: redb::Database, durable: Versions) -> Self {
         Self {
             source,
             inner: RwLock::new(Some(Arc::new(inner))),
             commits: Mutex::new(Commits {
-                last,
+                durable,
                 unfinished: None,
             }),
         }
@@ -161,8 +161,8 @@ impl Database {
         read_and_check(&folder.join(DATABASE_FILE))
     }
 
-    /// Makes all changes of a batch durable, or none. After a failed commit it is unknown which of
-    /// the two, and every later commit fails until [`Database::retry`] succeeds.
+    /// Makes all changes of a batch durable, or none. After a failed commit, it is unknown whether
+    /// the changes are durable. Then every later commit fails until [`Database::retry`] succeeds.
     ///
     /// # Errors
     /// See [`DatabaseError`]. [`DatabaseError::Failed`] after an earlier failure.
@@ -175,36 +175,42 @@ impl Database {
         self.finish(&mut commits)
     }
 
-    /// Repeats the commit that failed, which has no further effect if it was durable. Opens the
-    /// file again first. Does nothing if no commit failed.
+    /// Opens the file again and repeats the commit that failed. If the changes are durable already,
+    /// repeating the commit changes nothing. Does nothing if no commit failed.
     ///
     /// # Errors
-    /// See [`DatabaseError`]. [`DatabaseError::Replaced`] if the file has another state than the
-    /// failed commit can have left.
+    /// See [`DatabaseError`]. [`DatabaseError::Replaced`] if the file has neither the state before
+    /// the failed commit nor the state after it.
     pub fn retry(&self) -> Result<(), DatabaseError> {
         self.finish(&mut lock(&self.commits))
     }
 
+    /// Writes the unfinished batch, if there is one.
     fn finish(&self, commits: &mut MutexGuard<'_, Commits>) -> Result<(), DatabaseError> {
         let Some(batch) = &commits.unfinished else {
             return Ok(());
         };
         let inner = match self.inner() {
             Ok(inner) => inner,
-            Err(_) => self.reopen(&commits.last, batch)?,
+            Err(_) => self.reopen(&commits.durable, batch)?,
         };
         let written = catch_panics(|| write_batch(&inner, batch));
         if let Err(fault) = written {
             *recover(self.inner.write()) = None;
             return Err(fault.at("write", self.path()));
         }
-        commits.last = commits.last.after(batch);
+        commits.durable = commits.durable.after(batch);
         commits.unfinished = None;
         Ok(())
     }
 
-    /// Opens the file again, after a commit of `batch` to the state `last` has failed.
-    fn reopen(&self, last: &Versions, batch: &Batch) -> Result<Arc<redb::Database>, DatabaseError> {
+    /// Opens the file again after a commit of `batch` has failed. `before` are the versions before
+    /// that commit.
+    fn reopen(
+        &self,
+        before: &Versions,
+        batch: &Batch,
+    ) -> Result<Arc<redb::Database>, DatabaseError> {
         let opened = match &self.source {
             Source::File(path) => {
                 let file = open_file(path, true)?;
@@ -218,7 +224,7 @@ impl Database {
             Ok((database, found))
         });
         let (database, found) = checked.map_err(|fault| fault.at("open", self.path()))?;
-        if found != *last && found != last.after(batch) {
+        if found != *before && found != before.after(batch) {
             return Err(DatabaseError::Replaced(self.path().to_owned()));
         }
         let database = Arc::new(database);

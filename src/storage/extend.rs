@@ -67,7 +67,8 @@ pub(super) fn move_files(
     note: NoteSteps<'_>,
 ) -> Result<(), StoreError> {
     check_before_moving(store)?;
-    // The steps are noted once, before the first file that needs them.
+    // One note does for all files: `undo_moves` looks at each wanted file. It is made before the
+    // first file that needs several steps.
     let is_noted = Cell::new(false);
     let note = |steps: RenameSteps| match is_noted.replace(true) {
         true => Ok(()),
@@ -99,9 +100,9 @@ pub(super) fn move_files(
 }
 
 /// Cleans up after `move_files` if a crash has interrupted its noted steps. Afterwards each wanted
-/// file has either its name in the partial folder or its final name, and the empty files are gone
-/// with which `move_files` reserves final names. Returns [`RecoveredRename::Unknown`] if the
-/// partial folder is not there: all files were moved, or the disk is not mounted.
+/// file has either its name in the partial folder or its final name, and the empty files that
+/// `move_files` makes to reserve final names are removed. Returns [`RecoveredRename::Unknown`] if
+/// the partial folder is not there: all files were moved, or the disk is not mounted.
 ///
 /// # Errors
 /// An error of the file system.

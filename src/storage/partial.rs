@@ -21,7 +21,8 @@ const SYNC_TOGETHER_FROM: usize = 128;
 
 /// Makes all files to be fetched, with their full length. Reserves their space on disk where that
 /// is cheap. Returns the indexes of the files that grew from 0 bytes to their full length. Checks
-/// that these fit on the disk. What the others still need is not known before they are hashed.
+/// that these files fit on the disk. How much space the other files still need is known only after
+/// they have been hashed.
 pub(super) fn make_files(store: &Store) -> Result<Vec<usize>, StoreError> {
     let layout = store.layout();
     let (mut seen, mut empty, mut needed) = (HashSet::new(), Vec::new(), 0u64);
@@ -51,8 +52,8 @@ pub(super) fn make_files(store: &Store) -> Result<Vec<usize>, StoreError> {
 }
 
 /// The space that a partial download still needs on its disk, in bytes. `missing` is the number of
-/// bytes that are to be fetched. They need none on a file system that reserves it: what is not
-/// reserved there are holes, which belong to pieces of zeros.
+/// bytes that are to be fetched. The result is 0 if the file system can reserve space cheaply: then
+/// the space is reserved, except for holes, and holes belong to pieces of zeros.
 pub fn space_needed(store: &Store, missing: u64) -> u64 {
     let folder = store.root().handle();
     if folder.is_ok_and(|folder| can_reserve_cheaply(&folder)) {

@@ -37,8 +37,8 @@ pub struct Records {
     saved: Mutex<HashMap<InfoHash, Saved>>,
     /// The records whose last change could not be written, for example because the disk was full.
     outdated: Mutex<BTreeSet<InfoHash>>,
-    /// See [`Records::lock_order`].
-    order: Mutex<()>,
+    /// See [`Records::lock_writing`].
+    writing: Mutex<()>,
 }
 
 /// What is known of a record without reading it.
@@ -99,7 +99,7 @@ impl Records {
             are_kept: !folder.is_temporary(),
             saved: Mutex::default(),
             outdated: Mutex::default(),
-            order: Mutex::default(),
+            writing: Mutex::default(),
         };
         for name in names(&opened.torrents)? {
             let hash = name
@@ -122,14 +122,15 @@ impl Records {
         &self.records
     }
 
-    /// Waits until no other thread has this lock. A thread holds it while it makes a record and
-    /// writes it, so that an older record never replaces a newer one. A thread takes it before all
-    /// other locks.
-    pub fn lock_order(&self) -> MutexGuard<'_, ()> {
-        lock(&self.order)
+    /// Waits until no other thread has this lock. A thread holds the lock while it makes a record
+    /// and writes it, so that an older record never replaces a newer one. `docs/overview.md` has
+    /// the order in which a thread takes this lock and others.
+    pub fn lock_writing(&self) -> MutexGuard<'_, ()> {
+        lock(&self.writing)
     }
 
-    /// The records whose last change could not be written. Each is one that was written before.
+    /// The records whose last change could not be written. An older version of each of them is on
+    /// disk.
     pub fn outdated(&self) -> Vec<InfoHash> {
         lock(&self.outdated).iter().copied().collect()
     }
@@ -139,7 +140,7 @@ impl Records {
         lock(&self.outdated).contains(&hash)
     }
 
-    /// The record is not to be written again: its share is gone.
+    /// The share of this record is gone. So nobody has to write the record again.
     pub fn forget_outdated(&self, hash: InfoHash) {
         lock(&self.outdated).remove(&hash);
     }
@@ -169,8 +170,8 @@ impl Records {
         let mut saved = self.lock_saved();
         let (torrent_path, torrent) = (self.torrent_path(hash), metainfo.encode());
         let sha1 = Sha1::of(&torrent);
-        // The record contains the SHA-1 of the torrent, so both are written before either gets its
-        // name.
+        // The record contains the SHA-1 of the torrent. So both files are written completely first,
+        // and only then get their names. If the disk is full, both old files stay.
         let written = prepare(&torrent_path, &torrent).and_then(|torrent| {
             let path = self.record_path(hash);
             let record = prepare(&path, &record.encode(sha1))?;
@@ -200,12 +201,12 @@ impl Records {
         Ok(())
     }
 
-    /// Notes whether the present record of a share is on disk.
+    /// Notes whether the newest record of a share is on disk now.
     fn note_written(&self, hash: InfoHash, is_written: bool, saved: &HashMap<InfoHash, Saved>) {
         let mut outdated = lock(&self.outdated);
         match is_written {
             true => outdated.remove(&hash),
-            // A first record that cannot be written does not exist.
+            // If the first record of a share cannot be written, no record of it can be outdated.
             false => saved.contains_key(&hash) && outdated.insert(hash),
         };
     }
@@ -455,6 +456,15 @@ mod tests {
             metainfo,
             record,
         }
+    }
+
+    #[test]
+    fn a_record_that_is_too_long_counts_as_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record");
+        fs::write(&path, [0; 100]).unwrap();
+        assert_eq!(read(&path, 100).unwrap(), [0; 100]);
+        assert!(matches!(read(&path, 99), Err(RecordError::Damaged { .. })));
     }
 
     #[test]

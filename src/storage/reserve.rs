@@ -1,6 +1,6 @@
-//! Space on disk: it is reserved for a download before its first byte arrives, and for a small file
-//! before the work that makes its content. After a disk was full, this module finds out whether it
-//! has room again.
+//! Reserves space on disk: for a download before its first byte arrives, and for a small file
+//! before the work that makes its content. Also finds out whether a disk that was full has room
+//! again.
 
 use super::optional::{OptionalCall, sync_file, warn_if_missing};
 use super::whole_file::with_readable_text;
@@ -17,7 +17,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Room in addition to what is needed, in bytes. File systems use some for themselves.
+/// [`has_room`] wants this many bytes more than the caller needs, because the file system uses some
+/// bytes for itself.
 const ROOM_MARGIN: u64 = 256 << 10;
 
 /// Refuses a download if the file system of `folder` has less than `needed` bytes free.
@@ -47,13 +48,15 @@ pub(super) fn check_space(folder: &File, path: &Path, needed: u64) -> Result<(),
 }
 
 /// Whether a folder, whose disk or quota was full, has room for `needed` bytes again. Returns
-/// `true` if the folder cannot be examined: then the caller writes, and the error says why.
+/// `true` if the folder cannot be examined. Then the caller tries to write, and the error of that
+/// attempt says what is wrong.
 pub fn has_room(folder: &Path, needed: u64) -> bool {
     let needed = needed.saturating_add(ROOM_MARGIN);
     if free_space(folder).is_some_and(|free| free < needed) {
         return false;
     }
-    // The free space does not say how much of a quota is left. So this writes a small file.
+    // The free space does not say how much of a quota is left. So this function writes a small
+    // file.
     let written = ReservedSpace::in_folder(folder, ROOM_MARGIN);
     !written.is_err_and(|error| is_full(error.kind()))
 }
@@ -93,13 +96,13 @@ pub struct ReservedSpace(#[expect(dead_code, reason = "open, so that it keeps it
 
 impl ReservedSpace {
     /// Fills a file that has no name, so that nothing is left if this process is killed. Writing
-    /// works on every file system; reserving without writing does not. The bytes are random: a file
-    /// system that compresses stores no zeros.
+    /// works on every file system; reserving without writing does not. The bytes are random,
+    /// because a file system that compresses uses almost no space for zeros.
     pub(super) fn in_folder(folder: &Path, length: u64) -> io::Result<Self> {
         let fill = || {
             let mut file = tempfile::tempfile_in(folder)?;
             io::copy(&mut RandomBytes.take(length), &mut file)?;
-            // Some file systems find out only now that there is no space.
+            // Some file systems notice only during a sync that there is no space.
             sync_file(&file, folder)?;
             Ok(Self(file))
         };
@@ -107,7 +110,7 @@ impl ReservedSpace {
     }
 }
 
-/// Bytes that cannot be compressed, without end.
+/// An endless source of random bytes, which cannot be compressed.
 struct RandomBytes;
 
 impl Read for RandomBytes {
@@ -139,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_has_room_if_the_bytes_fit_and_nothing_is_left_in_it() {
+    fn a_folder_has_room_if_the_bytes_fit_and_the_check_leaves_no_file_in_it() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = temporary.path();
         assert!(has_room(folder, 1) && !has_room(folder, u64::MAX));
@@ -148,13 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_of_a_probe_cannot_be_compressed() {
+    fn random_bytes_cannot_be_compressed() {
         let mut bytes = Vec::new();
         RandomBytes.take(64 << 10).read_to_end(&mut bytes).unwrap();
         assert_eq!(bytes.len(), 64 << 10);
-        let of_value = |value| bytes.iter().filter(|byte| **byte == value).count();
+        let count_of = |value| bytes.iter().filter(|byte| **byte == value).count();
         // Each of the 256 values is expected 256 times.
-        assert!((0..=u8::MAX).all(|value| (64..1024).contains(&of_value(value))));
+        assert!((0..=u8::MAX).all(|value| (64..1024).contains(&count_of(value))));
         let (first, second) = bytes.split_at(32 << 10);
         assert!(first != second);
     }

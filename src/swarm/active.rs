@@ -103,17 +103,18 @@ pub(super) struct ActivePiece {
 /// Which links may deliver a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Delivery {
-    /// Several links.
-    Shared,
-    /// One link alone: see `picker/alone.rs`. `None` until this link is chosen.
-    Alone(Option<Reservation>),
+    /// Several links may deliver it.
+    SeveralLinks,
+    /// Only one link may deliver it: see `picker/alone.rs`. `None` until this link is chosen.
+    OneLink(Option<Reservation>),
 }
 
-/// A link that alone delivers a piece.
+/// The link for which a piece is reserved. This link alone delivers the piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reservation {
     pub(super) link: LinkId,
-    /// When the link got the piece. Later by the time for which we did not read from the link.
+    /// When the piece was reserved, plus the time since then in which we did not read from the
+    /// link.
     pub(super) since: Duration,
 }
 
@@ -151,16 +152,16 @@ impl ActivePiece {
         self.delivery
     }
 
-    /// The link that alone delivers the piece, if one is chosen.
+    /// The link for which the piece is reserved, if there is one.
     pub(super) fn reservation(&self) -> Option<Reservation> {
         match self.delivery {
-            Delivery::Shared => None,
-            Delivery::Alone(reservation) => reservation,
+            Delivery::SeveralLinks => None,
+            Delivery::OneLink(reservation) => reservation,
         }
     }
 
-    /// Whether a block of the piece is kept if it arrives from `link`: no other link has the piece
-    /// alone.
+    /// Whether a block of the piece is kept if it arrives from `link`. It is not kept if the piece
+    /// is reserved for another link.
     pub(super) fn may_come_from(&self, link: LinkId) -> bool {
         self.reservation().is_none_or(|it| it.link == link)
     }
@@ -174,24 +175,25 @@ impl ActivePiece {
         self.latest_run_by == Some(link)
     }
 
-    /// From now on `link` alone delivers the piece.
-    pub(super) fn reserve(&mut self, link: LinkId, since: Duration) {
-        self.delivery = Delivery::Alone(Some(Reservation { link, since }));
+    /// Reserves the piece for `link`: from now on this link alone delivers it.
+    pub(super) fn reserve_for(&mut self, link: LinkId, since: Duration) {
+        self.delivery = Delivery::OneLink(Some(Reservation { link, since }));
     }
 
     /// Ends the reservation of the piece for `link`, if there is one. Then another link may be
-    /// chosen for the piece. Returns whether there was one.
+    /// chosen for the piece. Returns whether there was a reservation.
     pub(super) fn end_reservation(&mut self, link: LinkId) -> bool {
         let had_reservation = self.reservation().is_some_and(|it| it.link == link);
         if had_reservation {
-            self.delivery = Delivery::Alone(None);
+            self.delivery = Delivery::OneLink(None);
         }
         had_reservation
     }
 
-    /// For this long, we did not read from `link`. So this time does not count.
+    /// We did not read from the link `of` for the time `by`. So this time does not count for its
+    /// reservation, if it has one.
     pub(super) fn extend_reservation(&mut self, of: LinkId, by: Duration) {
-        if let Delivery::Alone(Some(reservation)) = &mut self.delivery
+        if let Delivery::OneLink(Some(reservation)) = &mut self.delivery
             && reservation.link == of
         {
             reservation.since += by;
@@ -352,8 +354,9 @@ impl ActivePiece {
         })
     }
 
-    /// `link` will not send this block. Returns whether this ends its reservation: if none of the
-    /// blocks is requested from the link any more, another link may be chosen for the piece.
+    /// `link` will not send this block. If the piece is reserved for the link, and no other block
+    /// of the piece is requested from it, the reservation ends. Then another link may be chosen for
+    /// the piece. Returns whether a reservation ended.
     pub(super) fn release(&mut self, link: LinkId, number: u32) -> bool {
         self.remove_request(link, number);
         self.reservation().is_some_and(|it| it.link == link)

@@ -12,7 +12,7 @@ pub const MAX_CALLS: usize = 16;
 /// Pause before a released address is called again. For example, an address is released when its
 /// peer turns out to be linked already, or to be a seed, as we are.
 const CALL_AGAIN_AFTER: Duration = Duration::from_secs(60);
-/// The largest number of members that are remembered as barred. A further one replaces the member
+/// The largest number of members that are remembered as barred. A further member replaces the one
 /// whose bar ends first.
 const MAX_BARRED_MEMBERS: usize = 1_000;
 
@@ -21,7 +21,7 @@ const MAX_BARRED_MEMBERS: usize = 1_000;
 pub struct Contacts {
     candidates: Candidates,
     hosts: Hosts,
-    /// Members that sent bad data, and until when they are barred.
+    /// The members that sent bad data, each with the time at which its bar ends.
     barred_members: HashMap<MemberId, Duration>,
     /// Addresses that are being called or were linked by a call.
     calls: HashSet<SocketAddr>,
@@ -138,9 +138,9 @@ impl Contacts {
         self.candidates.bar(address, until);
     }
 
-    /// A piece, all of which came from this peer, is bad: bars its address, and in a group the
-    /// member. Returns whether the whole host is barred now.
-    pub(super) fn on_bad_piece(
+    /// This peer is proven to have sent bad data. Bars its address until `until`, and in a group
+    /// also the member. Returns whether the whole host is barred now: see `hosts`.
+    pub(super) fn on_proven_liar(
         &mut self,
         address: SocketAddr,
         member: Option<MemberId>,
@@ -150,13 +150,13 @@ impl Contacts {
         if let Some(member) = member {
             let barred = &mut self.barred_members;
             if barred.len() >= MAX_BARRED_MEMBERS && !barred.contains_key(&member) {
-                let first = barred.iter().min_by_key(|(_, until)| **until);
-                let first = first.map(|(member, _)| *member);
-                first.and_then(|first| barred.remove(&first));
+                let first_to_end = barred.iter().min_by_key(|(_, until)| **until);
+                let first_to_end = first_to_end.map(|(member, _)| *member);
+                first_to_end.and_then(|member| barred.remove(&member));
             }
             barred.insert(member, until);
         }
-        self.hosts.on_bad_piece(address, until)
+        self.hosts.on_proven_liar(address, until)
     }
 
     /// A piece from these sources was verified.
@@ -248,4 +248,24 @@ pub struct CallFailure {
     pub reason: String,
     /// The other side hung up after our handshake.
     pub hung_up: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_barred_members_is_bounded_and_those_barred_longest_stay() {
+        let mut contacts = Contacts::new(1);
+        let member = |number: u64| MemberId([number.to_be_bytes(); 2].concat().try_into().unwrap());
+        for number in 1..=2 * MAX_BARRED_MEMBERS as u64 {
+            let address = "192.0.2.1:6881".parse().unwrap();
+            let until = Duration::from_secs(number);
+            contacts.on_proven_liar(address, Some(member(number)), until);
+        }
+        assert_eq!(contacts.barred_members.len(), MAX_BARRED_MEMBERS);
+        let last = 2 * MAX_BARRED_MEMBERS as u64;
+        assert!(contacts.is_member_barred(member(last), Duration::ZERO));
+        assert!(!contacts.is_member_barred(member(1), Duration::ZERO));
+    }
 }

@@ -142,16 +142,16 @@ impl<B: Debug> Core<B> {
         self.fetch.progress_mut().on_checked(verified);
     }
 
-    /// The download cannot go on until something is there, for this reason. Returns whether the
-    /// phase changed.
+    /// The download cannot go on. From now on, it waits for `awaited`. `reason` says why.
+    /// Returns whether the phase changed.
     pub fn wait_for(&mut self, awaited: Awaited, reason: &str, now: Duration) -> bool {
-        let served = self.phase().serves();
+        let was_serving = self.phase().serves();
         let wait = Transition::Wait(awaited, reason.to_owned());
-        let waits = self.lifecycle.change(wait, now);
-        if waits && served {
+        let has_changed = self.lifecycle.change(wait, now);
+        if has_changed && was_serving {
             self.stop(reason);
         }
-        waits
+        has_changed
     }
 
     /// What the download waited for is there: its files are to be checked. Returns whether the
@@ -425,8 +425,8 @@ impl<B: Debug> Core<B> {
     }
 
     /// A piece is verified and written. All links get a `have`. Returns whether the hashes of its
-    /// blocks would show who lied before: then the caller passes them to
-    /// [`Core::on_good_blocks`].
+    /// blocks can show who sent bad blocks of this piece in earlier attempts. If so, the caller
+    /// passes the hashes to [`Core::on_good_blocks`].
     pub fn on_piece_written(
         &mut self,
         piece: PieceIndex,
@@ -440,8 +440,8 @@ impl<B: Debug> Core<B> {
         self.evidence.has(piece)
     }
 
-    /// The hashes of the blocks of a verified piece, in order. Bars everyone who sent another block
-    /// before, and returns them.
+    /// A piece is verified. `good` has the hashes of its blocks, in order. Each source that sent a
+    /// different block in an earlier attempt is a liar. Bars the liars and returns them.
     pub fn on_good_blocks(
         &mut self,
         piece: PieceIndex,
@@ -451,29 +451,31 @@ impl<B: Debug> Core<B> {
         let liars = self.evidence.take_liars(piece, good);
         for liar in &liars {
             let links = self.peers.links().iter();
-            let of_liar = links.filter(|(_, link)| link.source() == *liar);
-            let of_liar: Vec<LinkId> = of_liar.map(|(id, _)| *id).collect();
+            let own_links = links.filter(|(_, link)| link.source() == *liar);
+            let own_links: Vec<LinkId> = own_links.map(|(id, _)| *id).collect();
             let close = |id: &LinkId| Effect::Close(*id, CloseReason::BadPiece(piece));
-            self.effects.extend(of_liar.iter().map(close));
+            self.effects.extend(own_links.iter().map(close));
             let sources = Sources::from([(liar.clone(), 0)]);
             self.fetch.on_proven_liars(&sources);
+            let until = now + BAR_TIME;
             self.peers
-                .on_bad_piece((&of_liar, liar), now + BAR_TIME, &mut self.effects);
+                .on_proven_liar((&own_links, liar), until, &mut self.effects);
         }
         liars
     }
 
-    /// All blocks of a piece that does not verify and came from several sources, in order. The
-    /// caller passes them only for a piece of one run: see `evidence`.
+    /// A piece came from several sources and does not verify. `blocks` has the hash and the
+    /// sender of each of its blocks, in order. The caller passes them only for a piece of one run:
+    /// see `evidence`.
     pub fn on_bad_blocks(&mut self, piece: PieceIndex, blocks: Vec<BlockHash>) {
         if self.phase().fetches() {
             self.evidence.add(piece, blocks);
         }
     }
 
-    /// A piece does not verify. Returns who is to blame. If that is proven, the address is barred,
-    /// even if its link has ended. In a group, the member is barred. A host with several bad ports
-    /// is barred too: see `hosts`.
+    /// A piece does not verify. Returns who is to blame. If it is proven that one peer is to blame,
+    /// its address is barred, even if its link has ended. In a group, the member is barred too. A
+    /// host is barred too if several of its ports sent bad data: see `hosts`.
     pub fn on_piece_failed(
         &mut self,
         piece: PieceIndex,
@@ -494,7 +496,7 @@ impl<B: Debug> Core<B> {
                 }
                 let until = now + BAR_TIME;
                 let effects = &mut self.effects;
-                self.peers.on_bad_piece((&[id], source), until, effects);
+                self.peers.on_proven_liar((&[id], source), until, effects);
             }
         }
         verdict

@@ -1,23 +1,22 @@
-//! Hosts that sent bad pieces.
+//! Bars hosts that sent bad data. All addresses with one [`AddressPrefix`] are one host.
 //!
-//! A bar of an address and port does not stop a peer that calls: each call may come from a new
-//! port. So a host is barred when three of its ports each sent a bad piece and none of them a
-//! verified one. Behind one address there may be many peers, and one of them is perhaps honest: a
-//! host that has sent a verified piece is not barred. Loopback addresses are never barred. All
-//! addresses with one [`AddressPrefix`] are one host.
+//! It is not enough to bar an address with its port: the peer can call us again from a new port. So
+//! the host is barred when three of its ports are proven to have sent bad data. A host from which
+//! any block was verified is not barred, because it may have many peers, some of them honest. The
+//! host of a loopback address is never barred.
 
 use crate::base::AddressPrefix;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// A host is barred when this many of its ports have sent a bad piece.
+/// A host is barred when this many of its ports have sent bad data.
 const BAD_PORTS: usize = 3;
-/// The largest number of hosts that are remembered. A further one replaces the host with the fewest
+/// The largest number of hosts that are remembered. A further host replaces the one with the fewest
 /// bad ports.
 const MAX_HOSTS: usize = 1_000;
 
-/// The hosts of one swarm that sent pieces.
+/// The hosts that sent blocks in one swarm.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
     hosts: HashMap<AddressPrefix, Host>,
@@ -25,23 +24,24 @@ pub(super) struct Hosts {
 
 #[derive(Debug, Default)]
 struct Host {
-    /// Ports that each sent a bad piece: at most [`BAD_PORTS`].
+    /// Ports that sent bad data: at most [`BAD_PORTS`].
     bad_ports: Vec<u16>,
-    has_verified: bool,
+    /// Whether a block from this host was in a piece that was verified.
+    has_verified_blocks: bool,
     barred_until: Option<Duration>,
 }
 
 impl Hosts {
-    /// A piece, all of which came from this address, is bad. Returns whether its host is barred
+    /// The peer at this address is proven to have sent bad data. Returns whether its host is barred
     /// from now on, until `until`.
-    pub(super) fn on_bad_piece(&mut self, address: SocketAddr, until: Duration) -> bool {
+    pub(super) fn on_proven_liar(&mut self, address: SocketAddr, until: Duration) -> bool {
         let Some(host) = self.host(address) else {
             return false;
         };
         if !host.bad_ports.contains(&address.port()) && host.bad_ports.len() < BAD_PORTS {
             host.bad_ports.push(address.port());
         }
-        let is_barred = host.bad_ports.len() >= BAD_PORTS && !host.has_verified;
+        let is_barred = host.bad_ports.len() >= BAD_PORTS && !host.has_verified_blocks;
         if is_barred {
             host.barred_until = Some(until);
         }
@@ -51,7 +51,7 @@ impl Hosts {
     /// A piece with blocks from this address was verified.
     pub(super) fn on_verified(&mut self, address: SocketAddr) {
         if let Some(host) = self.host(address) {
-            host.has_verified = true;
+            host.has_verified_blocks = true;
             host.barred_until = None;
         }
     }
@@ -77,9 +77,9 @@ impl Hosts {
         }
         if self.hosts.len() >= MAX_HOSTS && !self.hosts.contains_key(&prefix) {
             let hosts = self.hosts.iter();
-            let least = hosts.min_by_key(|(_, host)| host.bad_ports.len());
-            let least = least.map(|(prefix, _)| *prefix);
-            least.and_then(|prefix| self.hosts.remove(&prefix));
+            let fewest = hosts.min_by_key(|(_, host)| host.bad_ports.len());
+            let fewest = fewest.map(|(prefix, _)| *prefix);
+            fewest.and_then(|prefix| self.hosts.remove(&prefix));
         }
         Some(self.hosts.entry(prefix).or_default())
     }
@@ -99,10 +99,10 @@ mod tests {
     #[test]
     fn three_bad_ports_bar_a_host_for_a_while() {
         let mut hosts = Hosts::default();
-        let ports = ["[2001:db8::1]:1", "[2001:db8::2]:2", "[2001:db8::3]:3"].map(address);
-        let bars = [ports[0], ports[0], ports[1], ports[1], ports[2]]
-            .map(|port| hosts.on_bad_piece(port, UNTIL));
-        assert_eq!(bars, [false, false, false, false, true]);
+        let liars = ["[2001:db8::1]:1", "[2001:db8::2]:2", "[2001:db8::3]:3"].map(address);
+        let barred = [liars[0], liars[0], liars[1], liars[1], liars[2]]
+            .map(|liar| hosts.on_proven_liar(liar, UNTIL));
+        assert_eq!(barred, [false, false, false, false, true]);
         assert_eq!(
             hosts.barred_until(address("[2001:db8::9]:9"), NOW),
             Some(UNTIL)
@@ -111,7 +111,7 @@ mod tests {
             hosts.barred_until(address("[2001:db8:0:1::1]:1"), NOW),
             None
         );
-        assert_eq!(hosts.barred_until(ports[0], UNTIL), None);
+        assert_eq!(hosts.barred_until(liars[0], UNTIL), None);
         assert!(hosts.any_barred(NOW) && !hosts.any_barred(UNTIL));
     }
 
@@ -122,28 +122,28 @@ mod tests {
         for port in 1..9 {
             for ip in [[192, 0, 2, 1], [127, 0, 0, 1]] {
                 let address = SocketAddr::from((ip, port));
-                assert!(!hosts.on_bad_piece(address, UNTIL), "{address}");
+                assert!(!hosts.on_proven_liar(address, UNTIL), "{address}");
             }
         }
-        // A piece that was under way when its host was barred, and is good, ends the bar.
-        let ports = [1, 2, 3].map(|port| SocketAddr::from(([192, 0, 2, 2], port)));
-        assert!(ports.map(|port| hosts.on_bad_piece(port, UNTIL))[2]);
-        hosts.on_verified(ports[0]);
-        assert_eq!(hosts.barred_until(ports[0], NOW), None);
+        // A piece from a barred host may still be verified. That ends the bar.
+        let liars = [1, 2, 3].map(|port| SocketAddr::from(([192, 0, 2, 2], port)));
+        assert!(liars.map(|liar| hosts.on_proven_liar(liar, UNTIL))[2]);
+        hosts.on_verified(liars[0]);
+        assert_eq!(hosts.barred_until(liars[0], NOW), None);
     }
 
     #[test]
-    fn the_number_of_hosts_is_bounded_and_those_with_most_bad_ports_stay() {
+    fn the_number_of_hosts_is_bounded_and_the_hosts_with_most_bad_ports_stay() {
         let mut hosts = Hosts::default();
-        let bad = [1, 2, 3].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
-        for port in bad {
-            hosts.on_bad_piece(port, UNTIL);
+        let liars = [1, 2, 3].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
+        for liar in liars {
+            hosts.on_proven_liar(liar, UNTIL);
         }
         for number in 0..2 * MAX_HOSTS as u32 {
             let [.., high, low] = number.to_be_bytes();
             hosts.on_verified(SocketAddr::from(([10, 0, high, low], 1)));
         }
         assert_eq!(hosts.hosts.len(), MAX_HOSTS);
-        assert!(hosts.barred_until(bad[0], NOW).is_some());
+        assert!(hosts.barred_until(liars[0], NOW).is_some());
     }
 }

@@ -13,7 +13,7 @@
 //! Further invariants:
 //!
 //! - An active piece is in `open_pieces` if and only if it has blocks to request.
-//! - A piece that one link alone delivers is in `alone` until it is owned.
+//! - A piece that only one link may deliver is in `alone` until it is owned.
 //! - A block of an active piece is free, requested from one link (in endgame from two), or has
 //!   arrived.
 //! - A request is in flight at a link if and only if its block is requested from that link.
@@ -35,15 +35,16 @@ use super::active::ActivePiece;
 use super::mutation::{Mutation, is_planted};
 use super::{BlockRun, LinkId, MAX_RUN_BLOCKS};
 use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
-use alone::Asking;
+use alone::RankedLink;
 use link::PickerLink;
 use pieces::{Begun, Pieces};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A link has a piece alone, and we did not read from it: at most this time between two ticks does
-/// not count.
-const MAX_PAUSE_OF_TICK: Duration = Duration::from_secs(1);
+/// The time in which we do not read from a link does not count for the deadline of a piece that is
+/// reserved for the link. One call of [`Picker::mark_not_stalled`] extends the deadline by at most
+/// this much.
+const MAX_UNREAD_TIME: Duration = Duration::from_secs(1);
 
 /// What a block that arrived means for the download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,8 +188,8 @@ impl Picker {
         true
     }
 
-    /// The peer has every piece. Returns `false`, and costs almost nothing, if the peer had
-    /// announced every piece before: a message of five bytes must not cost a search.
+    /// The peer announced that it has every piece. Returns `false` if it had announced every piece
+    /// before. This takes almost no time: a message of five bytes must not cause a search.
     pub fn on_have_all(&mut self, id: LinkId) -> bool {
         let Some(link) = self.links.get(&id) else {
             return false;
@@ -282,7 +283,7 @@ impl Picker {
     pub fn mark_not_stalled(&mut self, id: LinkId, now: Duration) {
         if let Some(link) = self.links.get_mut(&id) {
             link.requests.mark_not_stalled(now);
-            let since_tick = now.saturating_sub(self.last_tick).min(MAX_PAUSE_OF_TICK);
+            let since_tick = now.saturating_sub(self.last_tick).min(MAX_UNREAD_TIME);
             self.pieces.extend_reservations(id, since_tick);
         }
     }
@@ -318,7 +319,7 @@ impl Picker {
             let is_late = |_, requested| now >= requested + Duration::from_millis(200);
             let links = &self.links;
             self.pieces
-                .take_late(Asking { link, links }, &is_late, free_window, out);
+                .take_late(RankedLink { link, links }, &is_late, free_window, out);
         }
         let has_large_window = window >= MAX_RUN_BLOCKS as usize / 2;
         // Each round takes free blocks of one piece, or only begins a run. The next round takes the
@@ -369,8 +370,8 @@ impl Picker {
         suits: impl Fn(&ActivePiece) -> bool,
     ) -> bool {
         let Self { pieces, links, .. } = self;
-        let asking = links.get(&id).map(|link| Asking { link, links });
-        asking.is_some_and(|asking| pieces.take_free(asking, now, count, out, suits))
+        let ranked = links.get(&id).map(|link| RankedLink { link, links });
+        ranked.is_some_and(|ranked| pieces.take_free(ranked, now, count, out, suits))
     }
 
     /// Begins a run for the link: see [`Pieces::begin_run`]. Returns whether a run was begun.
@@ -383,12 +384,12 @@ impl Picker {
     ) -> bool {
         let Self { pieces, links, .. } = self;
         let begun = match links.get(&id) {
-            Some(link) => pieces.begin_run(Asking { link, links }, in_order, now, reserve),
+            Some(link) => pieces.begin_run(RankedLink { link, links }, in_order, now, reserve),
             None => Begun::Nothing,
         };
         if let Some(link) = links.get_mut(&id) {
             match begun {
-                Begun::NothingWaits => link.set_has_no_waiting_piece(pieces.waiting_changes()),
+                Begun::NothingWaits => link.on_no_waiting_piece(pieces.waiting_changes()),
                 Begun::Piece(piece) => link.on_piece_begun(piece),
                 Begun::Nothing | Begun::Run => {}
             }
@@ -433,7 +434,7 @@ impl Picker {
             now.saturating_sub(requested) >= late_after.unwrap_or_default()
         };
         if let Some(link) = links.get(&id) {
-            pieces.take_late(Asking { link, links }, &is_late, free_window, out);
+            pieces.take_late(RankedLink { link, links }, &is_late, free_window, out);
         }
     }
 
@@ -487,10 +488,10 @@ impl Picker {
                 link.on_owned(piece);
             }
         }
-        let alone = sources.len() == 1;
+        let is_only_source = sources.len() == 1;
         for source in sources {
             if let Some(link) = self.links.get_mut(&source) {
-                link.merit.on_verified(alone);
+                link.merit.on_verified(is_only_source);
             }
         }
     }
@@ -537,8 +538,8 @@ impl Picker {
     }
 
     /// To be called in each tick. Takes requests away from links that hold pieces back: see
-    /// `alone`. Returns links and blocks, so that the requests can be cancelled. Costs nothing
-    /// while no piece has failed.
+    /// `alone`. Returns links and blocks, so that the requests can be cancelled. Takes no time as
+    /// long as no piece has failed.
     pub fn take_from_slow(&mut self, now: Duration) -> Vec<(LinkId, Vec<BlockRange>)> {
         self.last_tick = now;
         if !self.pieces.alone.any_failed {
@@ -549,7 +550,7 @@ impl Picker {
             let (piece, id) = (withdrawal.piece, withdrawal.link);
             if let Some(link) = self.links.get_mut(&id) {
                 if withdrawal.is_overdue {
-                    link.merit.on_given_up();
+                    link.merit.on_deadline_missed();
                 }
                 let blocks = link.requests.in_flight();
                 taken.push((id, blocks.filter(|block| block.piece() == piece).collect()));
@@ -569,18 +570,20 @@ impl Picker {
     }
 
     /// Whether a block from the link was in a piece that was verified.
-    pub fn has_verified(&self, id: LinkId) -> bool {
+    pub fn has_verified_blocks(&self, id: LinkId) -> bool {
         self.links
             .get(&id)
-            .is_some_and(|link| link.merit.has_verified)
+            .is_some_and(|link| link.merit.has_verified_blocks)
     }
 
-    /// How many times in a row the link did not complete a piece that it had alone.
-    pub fn given_up(&self, id: LinkId) -> u32 {
-        self.links.get(&id).map_or(0, |link| link.merit.given_up)
+    /// The number of deadlines that the link has missed in a row: see `alone`.
+    pub fn missed_deadlines(&self, id: LinkId) -> u32 {
+        self.links
+            .get(&id)
+            .map_or(0, |link| link.merit.missed_deadlines)
     }
 
-    /// Whether the link fetches only pieces that it begins itself: see `alone`.
+    /// Whether a piece has failed and the link is not cleared: see `alone`.
     #[cfg(test)]
     pub(crate) fn is_in_doubt(&self, id: LinkId) -> bool {
         let is_cleared = self
@@ -590,7 +593,7 @@ impl Picker {
         self.pieces.alone.any_failed && !is_cleared
     }
 
-    /// Whether one link alone delivers the piece.
+    /// Whether only one link may deliver the piece.
     #[cfg(test)]
     pub(crate) fn is_alone(&self, piece: PieceIndex) -> bool {
         self.pieces.alone.attempts.contains_key(&piece)

@@ -328,6 +328,17 @@ mod tests {
     }
 
     #[test]
+    fn a_link_that_is_too_long_is_refused() {
+        let of_length = |length: usize| {
+            let link = format!("magnet:?xt=urn:btih:{HASH}&dn=");
+            let link = format!("{link}{}", "x".repeat(length - link.len()));
+            link.parse::<Magnet>()
+        };
+        assert!(of_length(MAX_LINK).is_ok());
+        assert_eq!(of_length(MAX_LINK + 1), Err(MagnetError::NotMagnet));
+    }
+
+    #[test]
     fn each_bad_link_gets_its_own_error() {
         let other = HASH.replace('0', "1");
         let two = format!("magnet:?xt=urn:btih:{HASH}&xt=urn:btih:{other}");

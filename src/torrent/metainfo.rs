@@ -243,6 +243,16 @@ mod tests {
     }
 
     #[test]
+    fn the_number_of_trackers_and_web_seeds_of_a_torrent_is_bounded() {
+        let urls: String = (0..100).map(|at| format!("11:http://{at:03}/")).collect();
+        let info = "d6:lengthi0e4:name1:x12:piece lengthi1e6:pieces0:e";
+        let torrent = format!("d13:announce-listl{urls}l{urls}ee4:info{info}8:url-listl{urls}ee");
+        let metainfo = Metainfo::parse(torrent.as_bytes()).unwrap();
+        let trackers = metainfo.trackers().iter().flatten().count();
+        assert_eq!((trackers, metainfo.web_seeds().len()), (64, 64));
+    }
+
+    #[test]
     fn web_seeds_are_one_url_or_a_list_and_other_values_are_ignored() {
         for (list, urls) in [
             ("", &[][..]),

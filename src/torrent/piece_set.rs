@@ -42,9 +42,9 @@ impl PieceSet {
     pub fn full(lengths: &Lengths) -> Self {
         let pieces = lengths.pieces();
         let mut bits = vec![0xff; Self::bytes_for(pieces)];
-        let spare = bits.len() * 8 - pieces as usize;
-        if let Some(last) = bits.last_mut() {
-            *last <<= spare;
+        let spare_bits = bits.len() * 8 - pieces as usize;
+        if let Some(last_byte) = bits.last_mut() {
+            *last_byte <<= spare_bits;
         }
         Self {
             bits,
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_full_set_has_each_piece_and_no_spare_bit() {
+    fn the_full_set_has_each_piece_and_sets_no_spare_bit() {
         for pieces in [0, 1, 7, 8, 9, 16, 17] {
             let lengths = Lengths::new(pieces, 1).unwrap();
             let mut one_by_one = PieceSet::empty(&lengths);

@@ -3,8 +3,10 @@
 //! In scope: deadlines, keep-alive, pipelined requests (RFC 9112, section 9.3.2), and closing so
 //! that a refusal arrives. Out of scope: the meaning of a request.
 //!
-//! The session never blocks: requests are answered from memory, on the event thread. While a client
-//! does not read its responses, no further request is read from it.
+//! The session never blocks: requests are answered from memory, on the event thread. In one turn it
+//! answers one request. It answers the next one only when the socket has taken the whole response
+//! and has room for more. So a client that sends many requests at once delays other clients by one
+//! request at a time, and a client that does not read its responses makes no work.
 
 use super::http::{self, HttpError};
 use super::service::Service;
@@ -14,8 +16,6 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Responses to pipelined requests are gathered up to this number of bytes before they are sent.
-const PIPELINE_BUFFER: usize = 16 << 10;
 /// Maximum number of bytes that are read after the last response, so that the response is not lost
 /// when the connection closes.
 const MAX_DRAINED: usize = 256 << 10;
@@ -48,10 +48,10 @@ pub(super) struct HttpSession {
     deadlines: HttpDeadlines,
     /// The start of the tracker's time.
     epoch: Instant,
-    /// The first bytes of a request that has not arrived whole, or requests that wait until the
-    /// client reads its responses.
+    /// The first bytes of a request that has not arrived whole, or requests that wait for their
+    /// turns.
     unparsed: Vec<u8>,
-    /// Responses. The socket has taken the first `sent` bytes.
+    /// A response. The socket has taken the first `sent` bytes.
     out: Vec<u8>,
     sent: usize,
     until: Instant,
@@ -65,6 +65,11 @@ enum Stage {
     Idle,
     /// Waits for the first request of the connection, or for the rest of a request.
     Head,
+    /// Sends a response, then goes on.
+    Response,
+    /// A response has been sent, and more bytes have arrived. They are read when the socket has
+    /// room for another response.
+    NextTurn,
     /// Sends the last response, then closes.
     Last,
     /// Sends the last response although the client may have sent more. Then drains: if the
@@ -103,153 +108,117 @@ impl HttpSession {
         self.serve(bytes).unwrap_or_else(|error| self.fail(&error))
     }
 
-    /// Serves the requests in `bytes`, together with the bytes kept before. Returns what the
-    /// session waits for.
+    /// Answers the first request in the bytes kept before and `bytes`, if it is whole. Keeps the
+    /// rest. Returns what the session waits for.
     fn serve(&mut self, bytes: &[u8]) -> io::Result<Next> {
-        if self.stage == Stage::Idle {
-            self.stage = Stage::Head;
-            self.until = Instant::now() + self.deadlines.head;
+        match self.stage {
+            Stage::Idle => self.start_waiting(Stage::Head, self.deadlines.head),
+            _ => self.stage = Stage::Head,
         }
-        match self.unparsed.is_empty() {
-            true => self.respond_to(bytes),
+        let mut kept = std::mem::take(&mut self.unparsed);
+        let all = match kept.is_empty() {
+            true => bytes,
             false => {
-                let mut all = std::mem::take(&mut self.unparsed);
-                all.extend_from_slice(bytes);
-                self.respond_to(&all)
+                kept.extend_from_slice(bytes);
+                &kept
             }
-        }
-    }
-
-    fn respond_to(&mut self, bytes: &[u8]) -> io::Result<Next> {
-        if !bytes.first().is_some_and(|byte| is_http(*byte)) {
-            return Ok(Next::End);
-        }
-        let (mut rest, mut has_responded) = (bytes, false);
-        loop {
-            match http::parse(rest) {
-                Ok(Some((request, length))) => {
-                    let now = self.epoch.elapsed();
-                    self.service
-                        .respond(&request, self.from, now, &mut self.out);
-                    rest = rest.get(length..).unwrap_or_default();
-                    has_responded = true;
-                    if !request.keep_alive {
-                        self.stage = match rest.is_empty() {
-                            // With nothing unread, closing does not reset the connection.
-                            true => Stage::Last,
-                            false => Stage::LastThenDrain,
-                        };
-                        break;
-                    }
-                    if !std::mem::replace(&mut self.has_nodelay, true) {
-                        // Responses are written whole. Waiting to fill a packet would only delay
-                        // them.
-                        self.stream.set_nodelay(true)?;
-                    }
-                    if self.out.len() > PIPELINE_BUFFER && !self.flush()? {
-                        self.unparsed.extend_from_slice(rest);
-                        break;
-                    }
-                }
-                Ok(None) => {
-                    self.unparsed.extend_from_slice(rest);
-                    if has_responded {
-                        self.start_waiting();
-                    }
-                    break;
-                }
-                Err(error) => {
-                    self.refuse(error);
-                    break;
-                }
-            }
-        }
-        self.finish_turn()
-    }
-
-    /// Sends what the socket takes, and returns what the session waits for.
-    fn finish_turn(&mut self) -> io::Result<Next> {
-        let has_unsent = self.sent < self.out.len();
-        if has_unsent && !self.flush()? {
-            if self.stage == Stage::Idle {
-                // After the last byte is sent, `go_on` sets a new idle deadline. It does so only in
-                // `Stage::Head`.
-                self.stage = Stage::Head;
-            }
-            self.until = Instant::now() + self.deadlines.head;
-            return Ok(self.wait(Interest::Write));
-        }
-        self.after_responses()
-    }
-
-    fn after_responses(&mut self) -> io::Result<Next> {
-        Ok(match self.stage {
-            Stage::Last => Next::End,
-            Stage::LastThenDrain => {
-                self.stream.shutdown(Shutdown::Write)?;
-                self.stage = Stage::Draining { drained: 0 };
-                self.until = Instant::now() + DRAIN_TIMEOUT;
-                self.wait(Interest::Read)
-            }
-            Stage::Idle | Stage::Head | Stage::Draining { .. } => self.wait(Interest::Read),
-        })
-    }
-
-    /// Sets the deadline for the next request, or for the rest of one.
-    fn start_waiting(&mut self) {
-        let is_idle = self.unparsed.is_empty();
-        let (stage, limit) = match is_idle {
-            true => (Stage::Idle, self.deadlines.idle),
-            false => (Stage::Head, self.deadlines.head),
         };
-        self.stage = stage;
-        self.until = Instant::now() + limit;
+        let Some(length) = self.respond_to_first(all)? else {
+            return Ok(Next::End);
+        };
+        self.unparsed = all.get(length..).unwrap_or_default().to_vec();
+        match self.stage {
+            Stage::Head => Ok(self.wait(Interest::Read)),
+            _ => self.send(),
+        }
+    }
+
+    /// Writes the response to the request at the start of `bytes` to `out`. Returns the length of
+    /// the request: 0 if it is not whole, all bytes if it is refused, `None` if the bytes are not
+    /// HTTP.
+    fn respond_to_first(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
+        if !bytes.first().is_some_and(|byte| is_http(*byte)) {
+            return Ok(None);
+        }
+        let (request, length) = match http::parse(bytes) {
+            Ok(Some(parsed)) => parsed,
+            Ok(None) => return Ok(Some(0)),
+            Err(error) => {
+                self.refuse(error);
+                return Ok(Some(bytes.len()));
+            }
+        };
+        let now = self.epoch.elapsed();
+        self.service
+            .respond(&request, self.from, now, &mut self.out);
+        let stage = match (request.keep_alive, length == bytes.len()) {
+            (true, _) => Stage::Response,
+            // With nothing unread, closing does not reset the connection.
+            (false, true) => Stage::Last,
+            (false, false) => Stage::LastThenDrain,
+        };
+        self.start_waiting(stage, self.deadlines.head);
+        if stage == Stage::Response && !std::mem::replace(&mut self.has_nodelay, true) {
+            // Responses are written whole. Waiting to fill a packet would only delay them.
+            self.stream.set_nodelay(true)?;
+        }
+        Ok(Some(length))
     }
 
     fn refuse(&mut self, error: HttpError) {
         log::debug!("refused an HTTP request: {error}");
         error.write(&mut self.out);
-        self.stage = Stage::LastThenDrain;
+        self.start_waiting(Stage::LastThenDrain, self.deadlines.head);
     }
 
-    /// Sends what the socket takes. Returns whether it took everything.
-    fn flush(&mut self) -> io::Result<bool> {
+    /// Sends what the socket takes of the response. One deadline covers the whole response. Returns
+    /// what the session waits for.
+    fn send(&mut self) -> io::Result<Next> {
         let rest = self.out.get(self.sent..).unwrap_or_default();
         self.sent += send_now(&self.stream, rest)?;
         if self.sent < self.out.len() {
-            return Ok(false);
+            return Ok(self.wait(Interest::Write));
         }
         // A connection that waits keeps no buffer.
         self.out = Vec::new();
         self.sent = 0;
-        Ok(true)
+        Ok(match self.stage {
+            Stage::Last => Next::End,
+            Stage::LastThenDrain => {
+                self.stream.shutdown(Shutdown::Write)?;
+                self.start_waiting(Stage::Draining { drained: 0 }, DRAIN_TIMEOUT);
+                self.wait(Interest::Read)
+            }
+            _ if self.unparsed.is_empty() => {
+                self.start_waiting(Stage::Idle, self.deadlines.idle);
+                self.wait(Interest::Read)
+            }
+            _ => {
+                self.start_waiting(Stage::NextTurn, self.deadlines.head);
+                self.wait(Interest::Write)
+            }
+        })
+    }
+
+    fn start_waiting(&mut self, stage: Stage, limit: Duration) {
+        self.stage = stage;
+        self.until = Instant::now() + limit;
     }
 
     /// Goes on after the socket has become ready or a deadline has passed.
     fn go_on(&mut self, scratch: &mut [u8]) -> io::Result<Next> {
-        let has_unsent = self.sent < self.out.len();
-        if Instant::now() >= self.until {
+        let is_over = Instant::now() >= self.until;
+        match self.stage {
+            Stage::Head if is_over && !self.unparsed.is_empty() => {
+                self.refuse(HttpError::TooSlow);
+                return self.send();
+            }
             // The client does not read its responses, or the connection is only drained, or no byte
             // of a request has arrived.
-            if has_unsent || self.stage != Stage::Head || self.unparsed.is_empty() {
-                return Ok(Next::End);
-            }
-            self.refuse(HttpError::TooSlow);
-            return self.finish_turn();
-        }
-        if has_unsent {
-            if !self.flush()? {
-                // One deadline covers all unsent responses.
-                return Ok(self.wait(Interest::Write));
-            }
-            if self.stage != Stage::Head {
-                return self.after_responses();
-            }
-            self.start_waiting();
-            return match self.stage {
-                Stage::Idle => Ok(self.wait(Interest::Read)),
-                _ => self.serve(&[]),
-            };
+            _ if is_over => return Ok(Next::End),
+            Stage::NextTurn => return self.serve(&[]),
+            Stage::Response | Stage::Last | Stage::LastThenDrain => return self.send(),
+            Stage::Idle | Stage::Head | Stage::Draining { .. } => {}
         }
         let Some(received) = receive_now(&self.stream, scratch)? else {
             return Ok(self.wait(Interest::Read));
@@ -292,4 +261,66 @@ impl Session for HttpSession {
 /// Whether an HTTP request may begin with this byte.
 fn is_http(byte: u8) -> bool {
     byte.is_ascii_graphic() || matches!(byte, b'\r' | b'\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Lane, Turn};
+    use crate::tracker::quotas::SwarmLimits;
+    use crate::tracker::service::AnnouncePolicy;
+    use crate::tracker::swarms::Swarms;
+    use std::io::Read;
+    use std::net::TcpListener;
+
+    /// A session, and the socket of its client.
+    fn session() -> (HttpSession, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, from) = listener.accept().unwrap();
+        let service = Service {
+            swarms: Swarms::new(Duration::from_secs(20), SwarmLimits::default()),
+            access: AnnouncePolicy::Open,
+            store: None,
+            names: Arc::default(),
+        };
+        let session = HttpSession::new(
+            Arc::new(stream),
+            from.ip(),
+            Arc::new(service),
+            HttpDeadlines::default(),
+            Instant::now(),
+        );
+        (session, client)
+    }
+
+    /// Asserts that exactly one response has arrived since the last call.
+    fn assert_one_response(client: &mut TcpStream) {
+        let mut bytes = [0; 4 << 10];
+        let read = client.read(&mut bytes).unwrap();
+        let text = str::from_utf8(&bytes[..read]).unwrap();
+        assert!(text.starts_with("HTTP/1.1 200 OK"), "{text}");
+        assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn a_turn_answers_one_request_and_the_socket_brings_the_next_turn() {
+        let (mut session, mut client) = session();
+        let mut next = session.on_bytes("GET / HTTP/1.1\r\n\r\n".repeat(3).as_bytes());
+        let mut turn = Turn {
+            lane: Lane::Event,
+            scratch: &mut [0; 1 << 10],
+        };
+        for _ in 0..2 {
+            assert_one_response(&mut client);
+            let waits_for = match next {
+                Next::Wait(wait) => wait.interest,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(waits_for, Interest::Write);
+            next = session.advance(&mut turn);
+        }
+        assert_one_response(&mut client);
+        assert!(matches!(next, Next::Wait(wait) if wait.interest == Interest::Read));
+    }
 }

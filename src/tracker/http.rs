@@ -19,7 +19,7 @@ pub(super) struct Request<'a> {
     pub(super) path: &'a str,
     /// The part of the target after `?`.
     pub(super) query: &'a str,
-    /// The host that the request is for, perhaps with a port. Empty if the request names none.
+    /// The host that the request is for, perhaps with a port. Empty if the request names no host.
     pub(super) host: &'a str,
     /// Whether another request may follow on the connection.
     pub(super) keep_alive: bool,
@@ -97,7 +97,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, HttpEr
             }
         }
         if header.name.eq_ignore_ascii_case("host") {
-            // A name that is not text is nobody's.
+            // `?` replaces a name that is not UTF-8. No tracker has the name `?`.
             let name = str::from_utf8(header.value).unwrap_or("?");
             host.get_or_insert(name.trim());
         }
@@ -114,10 +114,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, HttpEr
         _ => return Err(HttpError::Method),
     };
     let target = request.path.unwrap_or_default();
-    // A target may be a whole URL. Then its host counts (RFC 9112, section 3.2.2).
+    // A target may be a whole URL. Then the host of the URL counts, and the field `Host` does not
+    // (RFC 9112, section 3.2.2).
     let target = match target.strip_prefix("http://") {
-        Some(rest) => {
-            let (url_host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        Some(after_scheme) => {
+            let end_of_host = after_scheme.find('/').unwrap_or(after_scheme.len());
+            let (url_host, path) = after_scheme.split_at(end_of_host);
             host = Some(url_host);
             if path.is_empty() { "/" } else { path }
         }

@@ -186,7 +186,7 @@ fn admission(wanted: Option<usize>, listed: &ListedTrackers) -> Admission {
     let addresses = Arc::clone(&listed.addresses);
     Admission::new(max_connections(wanted))
         .trusting(move |ip| addresses.contains(ip))
-        .called(&listed.names)
+        .with_names(&listed.names)
 }
 
 /// Which peers may announce in open swarms.

@@ -1,8 +1,9 @@
 //! The names by which HTTP clients may call a tracker, in the field `Host` of their requests.
 //!
-//! A web page can make a browser send requests to any address, under a host name of the page's
-//! owner (DNS rebinding), and read the answers. So a tracker answers only requests for its own
-//! names. A request for an IP address is always answered: a page cannot read that answer.
+//! By DNS rebinding, a web page can make a browser send requests to any IP address and read the
+//! answers. The `Host` of these requests is a name that belongs to the owner of the page. So a
+//! tracker answers only requests for its own names. It also answers every request for an IP
+//! address, because a page cannot read such an answer.
 
 use crate::system::lock;
 use std::collections::HashSet;
@@ -12,14 +13,14 @@ use std::sync::Mutex;
 /// The names of one tracker.
 #[derive(Debug, Default)]
 pub struct OwnNames {
-    /// In lower case.
+    /// The names that the operator has chosen, in lower case.
     chosen: HashSet<String>,
     /// The hosts of TRACKER_INFO, in lower case.
     listed: Mutex<HashSet<String>>,
 }
 
 impl OwnNames {
-    /// The names that the operator has chosen.
+    /// The names of a tracker whose operator has chosen the names `chosen`.
     pub fn new(chosen: &[String]) -> Self {
         Self {
             chosen: chosen.iter().map(|name| canonical(name)).collect(),
@@ -32,9 +33,9 @@ impl OwnNames {
         *lock(&self.listed) = hosts.map(canonical).collect();
     }
 
-    /// Whether a request with this field `Host` is answered. Old clients send no such field;
-    /// browsers always do.
-    pub(super) fn allow(&self, host: &str) -> bool {
+    /// Whether the tracker answers a request for this host. It answers requests without a host too:
+    /// only old clients send them, and browsers do not.
+    pub(super) fn allow_host(&self, host: &str) -> bool {
         let name = without_port(host);
         if name.is_empty() || is_ip_address(name) {
             return true;
@@ -44,7 +45,7 @@ impl OwnNames {
     }
 }
 
-/// A name as it is compared: without regard to case, or to a dot at its end.
+/// The form in which names are compared: in lower case, and without a dot at the end.
 fn canonical(name: &str) -> String {
     let name = name.strip_suffix('.').unwrap_or(name);
     name.to_ascii_lowercase()
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tracker_answers_to_addresses_and_to_its_own_names() {
+    fn a_tracker_answers_requests_for_addresses_and_for_its_own_names() {
         let names = OwnNames::new(&["Tracker.Example".to_owned()]);
         names.set_listed(["one.lab", "10.0.0.1"].into_iter());
         for own in [
@@ -86,7 +87,7 @@ mod tests {
             "TRACKER.example.:5000",
             "one.lab:5000",
         ] {
-            assert!(names.allow(own), "{own}");
+            assert!(names.allow_host(own), "{own}");
         }
         for other in [
             "evil.example",
@@ -97,9 +98,9 @@ mod tests {
             "two.lab",
             "localhost.evil.example",
         ] {
-            assert!(!names.allow(other), "{other}");
+            assert!(!names.allow_host(other), "{other}");
         }
         names.set_listed(["two.lab"].into_iter());
-        assert!(names.allow("two.lab") && !names.allow("one.lab"));
+        assert!(names.allow_host("two.lab") && !names.allow_host("one.lab"));
     }
 }

@@ -1,5 +1,5 @@
 //! How many connections a tracker holds open, and for whom. Each connection takes one place. The
-//! table of limits with their reasons is in `docs/tracker.md`.
+//! limits with their reasons are in `docs/limits.md`.
 
 use super::OwnNames;
 use crate::net::{PlaceLimits, descriptor_limit};
@@ -41,14 +41,14 @@ fn by_default(descriptors: usize) -> usize {
     (available - available / 8).clamp(MIN_BY_DEFAULT, MAX_BY_DEFAULT)
 }
 
-/// How many connections a tracker accepts, who may use the reserved places, and under which names
-/// HTTP clients may call the tracker.
+/// How many connections a tracker accepts, who may use the reserved places, and by which names HTTP
+/// clients may call the tracker.
 pub struct Admission {
     /// Limits of connections.
     pub limits: PlaceLimits,
     /// Which addresses may use the reserved places.
     pub trusts: TrustsAddress,
-    /// The names of the tracker.
+    /// The names by which HTTP clients may call the tracker.
     pub names: Arc<OwnNames>,
 }
 
@@ -92,7 +92,7 @@ impl Admission {
 
     /// HTTP clients may call the tracker by these names.
     #[must_use]
-    pub(super) fn called(mut self, names: &Arc<OwnNames>) -> Self {
+    pub(super) fn with_names(mut self, names: &Arc<OwnNames>) -> Self {
         self.names = Arc::clone(names);
         self
     }

@@ -36,8 +36,9 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Answers `request`, which came from `from`: appends the response to `out`. A refusal is a
-    /// `failure reason` with status 200, because clients do not read the body of any other status.
+    /// Answers `request`, which came from `from`: appends the response to `out`. A refused announce
+    /// or scrape gets a `failure reason` with status 200, because clients do not read the body of
+    /// any other status.
     pub(super) fn respond(
         &self,
         request: &Request<'_>,
@@ -45,9 +46,8 @@ impl Service {
         now: Duration,
         out: &mut Vec<u8>,
     ) {
-        let other_name = (!self.names.allow(request.host)).then(|| other_name(request.host));
-        let answer = match (request.path, other_name) {
-            // Clients show a failure reason, but not the body of another status.
+        let wrong_host = (!self.names.allow_host(request.host)).then(|| wrong_host(request.host));
+        let answer = match (request.path, wrong_host) {
             ("/announce" | "/scrape", Some(refusal)) => Err(refusal),
             (_, Some(refusal)) => {
                 let text = refusal + "\n";
@@ -171,8 +171,8 @@ impl Service {
     }
 }
 
-/// Why a request for another host is refused.
-fn other_name(host: &str) -> String {
+/// The refusal of a request for `host`, which is not a name of this tracker.
+fn wrong_host(host: &str) -> String {
     format!(
         "this tracker is not called {}: use its address, or start it with --host-name",
         escape(host)

@@ -10,7 +10,7 @@
 //! or if none confirms the write within [`PUSH_WAIT`](super::replication::PUSH_WAIT), it returns
 //! when it is durable here alone. Only its caller waits; others use the registry meanwhile. After a
 //! failed commit, memory is ahead of the disk: nothing is read, written or sent until the commit
-//! has been repeated with success. For other trackers, this tracker is disconnected meanwhile.
+//! has been repeated with success. Meanwhile this tracker has no replica connections.
 //!
 //! Locks: a thread that holds `state` may lock the queue of `saves`, the `changes` or an outbox,
 //! but not the reverse. `state` is never held over I/O or a wait.
@@ -23,7 +23,7 @@ pub use opening::OpenError;
 
 use super::Threads;
 use super::outbox::Outbox;
-use super::registry::{Changed, Refusal, Registry, Row, Sequence, Update};
+use super::registry::{Changed, Refusal, Registry, Row, RowId, Sequence, Update};
 use super::replication::{
     BATCH_BYTES, BlobRules, ClusterStatus, Copies, Effect, Moment, Replica, ReplicaConnectionId,
     ReplicaError, ReplicaSettings, Report, Serving, StartData,
@@ -59,13 +59,14 @@ pub(super) type ReplicaOutbox = Outbox<Outgoing>;
 
 /// Interval between two ticks of the replica.
 const TICK_INTERVAL: Duration = Duration::from_millis(100);
-/// With less free space on the disk, in bytes, nothing is published, so that small writes still
-/// succeed. Uploads that are under way need at most half of it.
+/// If the disk has less free space than this, in bytes, no share can be published. Uploads that are
+/// under way need at most half of this space, so the rest is left for small writes.
 const MIN_FREE_SPACE: u64 = 256 << 20;
-/// With this much free space again, in bytes, the operator is notified that there is room.
+/// When the disk had too little free space and now has this much, in bytes, the operator is
+/// notified that it has room again.
 const ENOUGH_FREE_SPACE: u64 = 320 << 20;
-/// Ticks between two looks at the free space: 10 s.
-const TICKS_PER_LOOK: u64 = 100;
+/// Number of ticks from one check of the free space to the next. These ticks take 10 s.
+const TICKS_PER_SPACE_CHECK: u64 = 100;
 /// How long a write or an answer waits for the disk.
 const DISK_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -99,7 +100,7 @@ pub enum WriteError {
     /// tracker has stopped serving.
     #[error("the tracker cannot write its database; its operator must look at its disk")]
     NotSaved,
-    /// The disk has too little free space for something to be published.
+    /// The disk has too little free space for a new share.
     #[error("the disk of the tracker has only {0} bytes free; its operator must make room")]
     LittleSpace(u64),
 }
@@ -238,7 +239,7 @@ impl RegistryStore {
         }
     }
 
-    /// Fails if the disk has too little free space for something to be published.
+    /// Fails if the disk has too little free space for a new share.
     pub(super) fn check_space(&self) -> Result<(), WriteError> {
         match self.shared.look_at_space() {
             free if free < MIN_FREE_SPACE => Err(WriteError::LittleSpace(free)),
@@ -267,6 +268,15 @@ impl RegistryStore {
     /// [`RegistryStore::close_replica_connections`].
     pub(super) fn wait_for_change(&self, limit: Duration) -> Option<Changed> {
         self.shared.changes.take(limit)
+    }
+
+    /// The members of a group want to ask again, although no row has changed.
+    pub(super) fn note_change(&self, group: RowId) {
+        let groups = [group].into();
+        self.shared.changes.push(Changed {
+            groups,
+            ..Changed::default()
+        });
     }
 
     /// Waits for this time, or until the replica connections close.
@@ -330,7 +340,8 @@ impl RegistryStore {
     /// Replaces the list of trackers.
     pub(super) fn set_listed(&self, listed: Vec<TrackerNumber>) {
         let state = self.shared.write_state();
-        // After a failed commit too: the list is passed only when it changes.
+        // After a failed commit, the replica must get the list too: the caller passes each list
+        // only once.
         self.shared
             .apply_to(state, |replica, now| replica.set_listed(listed, now));
     }
@@ -370,7 +381,8 @@ impl RegistryStore {
     pub(super) fn on_disconnected(&self, connection: ReplicaConnectionId) {
         let mut state = self.shared.write_state();
         state.connections.remove(&connection);
-        // After a failed commit too: all connections are closed then.
+        // After a failed commit, the replica must get this event too: the failure closes all
+        // connections.
         self.shared.apply_to(state, |replica, now| {
             replica.on_disconnected(connection, now)
         });
@@ -392,7 +404,7 @@ struct SharedStore {
     database: Database,
     /// The boot clock at the start.
     epoch: Duration,
-    /// Whether the operator knows that the disk has little space.
+    /// Whether the last notice to the operator about free space says that the disk has too little.
     has_little_space: AtomicBool,
 }
 
@@ -409,7 +421,7 @@ struct State {
     last_commit: u64,
     /// Whether the database was restored from a backup and has not caught up since.
     restored: bool,
-    /// Whether a commit has failed and was not repeated with success so far.
+    /// Whether a commit has failed, and no repetition of it has succeeded yet.
     failed: bool,
     /// Whether this tracker closes its connections because it ends.
     ending: bool,
@@ -424,8 +436,8 @@ impl SharedStore {
         recover(self.state.write())
     }
 
-    /// Returns the free space of the disk in bytes. Notifies the operator when it becomes too
-    /// little, and when there is enough again.
+    /// Returns the free space of the disk in bytes. Notifies the operator when the free space
+    /// becomes too little, and when it is enough again.
     fn look_at_space(&self) -> u64 {
         let free = self.database.free_space().unwrap_or(u64::MAX);
         if free < MIN_FREE_SPACE && !self.has_little_space.swap(true, Ordering::Relaxed) {
@@ -441,8 +453,8 @@ impl SharedStore {
         free
     }
 
-    /// Passes an event to the replica and performs the effects, under one lock. Does nothing while
-    /// a failed commit is repeated.
+    /// Passes an event to the replica and performs the effects, under one lock. After a failed
+    /// commit, does nothing until a repetition of it has succeeded.
     fn apply(&self, event: impl FnOnce(&mut Replica, Moment) -> Vec<Effect>) {
         let state = self.write_state();
         if !state.failed {
@@ -450,6 +462,7 @@ impl SharedStore {
         }
     }
 
+    /// Like [`SharedStore::apply`], but also passes the event on after a failed commit.
     fn apply_to(
         &self,
         mut state: RwLockWriteGuard<'_, State>,
@@ -529,15 +542,15 @@ impl SharedStore {
         });
     }
 
-    /// Calls [`Replica::tick`], and looks at the free space, until `stop`. Runs on the thread
-    /// `replica`.
+    /// Until `stop`, calls [`Replica::tick`] at each tick, and checks the free space at some ticks.
+    /// Runs on the thread `replica`.
     fn tick_until(&self, stop: &Stop) {
         for tick in 0_u64.. {
             if stop.wait(TICK_INTERVAL) {
                 return;
             }
             self.apply(Replica::tick);
-            if tick % TICKS_PER_LOOK == 0 {
+            if tick % TICKS_PER_SPACE_CHECK == 0 {
                 self.look_at_space();
             }
         }

@@ -157,6 +157,19 @@ mod tests {
     }
 
     #[test]
+    fn a_long_text_is_cut_and_a_handshake_of_too_many_values_is_refused() {
+        let long = format!("d1:v{}:{}e", 100, "ü".repeat(50));
+        let handshake = ExtensionHandshake::parse(long.as_bytes()).unwrap();
+        assert_eq!(handshake.client, Some("ü".repeat(50)));
+        let long = format!("d1:v{}:{}e", 200, "ü".repeat(100));
+        let handshake = ExtensionHandshake::parse(long.as_bytes()).unwrap();
+        assert_eq!(handshake.client, Some("ü".repeat(MAX_TEXT_CHARS)));
+        let values = |count| format!("d1:xl{}ee", "i0e".repeat(count));
+        assert!(ExtensionHandshake::parse(values(MAX_VALUES - 3).as_bytes()).is_ok());
+        assert!(ExtensionHandshake::parse(values(MAX_VALUES).as_bytes()).is_err());
+    }
+
+    #[test]
     fn a_later_handshake_changes_only_the_values_that_it_has() {
         let mut known = ExtensionHandshake::parse(b"d1:pi7e4:reqqi9e1:v1:xe").unwrap();
         known.update(ExtensionHandshake::parse(b"d1:md6:ut_pexi3eee").unwrap());

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 const KILLS: usize = 200;
 const PAIRS: usize = 4;
-/// About the number of groups that a pair has at a time.
+/// The approximate number of groups that a pair has at a time.
 const GROUPS: usize = 4;
 
 /// The roles of the two users of a pair in a group.

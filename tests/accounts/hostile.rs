@@ -228,6 +228,36 @@ fn bad_bytes_get_an_error_or_a_closed_connection() {
     assert!(is_served(&mut nik));
 }
 
+/// Sends the length of a frame, and some bytes of it. Returns whether the tracker closes the
+/// connection before the deadline of the frame.
+fn is_refused_at_its_length(connection: &ControlConnection, length: usize) -> bool {
+    let length = u32::try_from(length).unwrap().to_be_bytes();
+    send(connection, &[&length[..], b"d2:id"].concat());
+    // The deadline of a frame is 10 s.
+    let until = Instant::now() + Duration::from_secs(7);
+    let read = connection.stream.read_until(&mut [0; 100], until);
+    !matches!(read, Err(error) if error.kind() == ErrorKind::TimedOut)
+}
+
+#[test]
+fn a_frame_that_is_too_long_is_refused_when_its_length_arrives() {
+    let tracker = AccountTracker::new();
+    let stranger = tracker.connect();
+    assert!(is_refused_at_its_length(&stranger, (16 << 10) + 1));
+    let mut nik = tracker.user("nik");
+    // The first request with a token makes long frames possible.
+    assert!(is_served(&mut nik));
+    let long = request_with("create_group", vec![("group", text(&"x".repeat(20_000)))]);
+    let reply = nik.connection.exchange(&long[4..]).unwrap();
+    assert_eq!(reply.result.unwrap_err().kind.as_str(), "bad-request");
+    let mut nik = User::log_in(tracker.connect(), "nik");
+    assert!(is_served(&mut nik));
+    assert!(is_refused_at_its_length(
+        &nik.connection,
+        MAX_FRAME as usize + 1
+    ));
+}
+
 #[test]
 fn a_request_that_is_cut_off_disturbs_no_other_user() {
     let tracker = AccountTracker::new();

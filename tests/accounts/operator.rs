@@ -1,4 +1,4 @@
-//! What the operator does at the console to accounts, groups and shares of others.
+//! What the operator does at the console to accounts, groups and shares of users.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{User, group_request, login_request, password_of};
@@ -24,12 +24,12 @@ fn the_operator_sets_a_forgotten_password_and_ends_logins() {
     );
     assert_login_has_ended(&mut nik);
     let mut connection = tracker.connect();
-    let old = login_request("nik", &password_of("nik"));
-    let refused = connection.ask(None, old).unwrap_err();
+    let old_password = login_request("nik", &password_of("nik"));
+    let refused = connection.ask(None, old_password).unwrap_err();
     assert_eq!(refused.kind.as_str(), "login-refused");
-    let new = login_request("nik", &Password::new("another secret").unwrap());
-    assert!(connection.ask(None, new).is_ok());
-    // Other users are not touched.
+    let new_password = login_request("nik", &Password::new("another secret").unwrap());
+    assert!(connection.ask(None, new_password).is_ok());
+    // Nothing has changed for other users.
     olga.perform(group_request("create_group lab"));
     assert_eq!(
         tracker.console("end_sessions olga"),
@@ -62,8 +62,8 @@ fn the_operator_removes_shares_and_groups() {
     );
     let listed = nik.run("list_files lab");
     assert_eq!(listed["files"].as_array().unwrap().len(), 1, "{listed}");
-    // The publisher's peer learns of it, and stops.
-    wait_until("the removed share is not served any more", || {
+    // The publisher's peer learns that its share is removed, and stops serving it.
+    wait_until("the removed share has a `trouble`", || {
         let status = nik.run("status");
         let shares = status["shares"].as_array().unwrap().clone();
         let removed = shares.iter().find(|share| share["name"] == "b c.bin");
@@ -77,10 +77,11 @@ fn the_operator_removes_shares_and_groups() {
     assert_eq!(refused["error"]["kind"], "unknown-group", "{refused}");
     assert!(uma.groups().is_empty());
     assert_eq!(tracker.console("status").matches("0 groups").count(), 1);
-    // The name is free again, and nobody who was a member or asked is one now.
+    // The name is free again. The new group has none of the earlier members, and nobody who had
+    // asked to join.
     olga.perform(group_request("create_group lab"));
-    let members = olga.groups();
-    assert_eq!(members[0].members, 1);
+    let groups = olga.groups();
+    assert_eq!(groups[0].members, 1);
 }
 
 #[test]

@@ -16,7 +16,10 @@ fn passwords_are_typed_unseen_and_not_stored() {
     type_passwords_at_questions(&mut nik);
     type_passwords_in_lines(&mut nik);
     nik.press(CTRL_D);
-    assert!(!nik.wait().success(), "commands failed");
+    assert!(
+        !nik.wait().success(),
+        "the exit status reports failed commands"
+    );
     let screen = nik.all_text();
     assert!(!screen.contains("hidden"), "{screen}");
     let history = fs::read_to_string(tracker.sandbox.path("nik.state/history")).unwrap();

@@ -1,4 +1,5 @@
-//! How much one user and one address may have at a tracker, and the operator's view of it.
+//! The quotas of a tracker: how many accounts one address may create, and how much one user may
+//! have. The operator sees how much each user has.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{
@@ -17,6 +18,8 @@ fn kind(answer: Result<AccessAnswer, AccessRefusal>) -> String {
     }
 }
 
+/// Uploads an info dictionary, until a part of it is refused. Returns the [`kind`] of the last
+/// answer.
 fn publish(user: &mut User, group: &str, info: &[u8]) -> String {
     let request = |offset| AccessRequest::Publish {
         write: new_write(),
@@ -34,7 +37,7 @@ fn publish(user: &mut User, group: &str, info: &[u8]) -> String {
 }
 
 #[test]
-fn an_address_makes_a_limited_number_of_accounts_and_invites_do_not_count() {
+fn an_address_creates_a_limited_number_of_accounts_and_more_with_invites() {
     let mut tracker = AccountTracker::with(&["--max-new-accounts", "3"]);
     let mut connection = ControlConnection::over(connect_from(1, tracker.address())).unwrap();
     let mut create = |name: &str, invite: Option<&str>| {
@@ -51,8 +54,12 @@ fn an_address_makes_a_limited_number_of_accounts_and_invites_do_not_count() {
     assert_eq!(create("user4", Some(code)), "success");
     let mut elsewhere = ControlConnection::over(connect_from(2, tracker.address())).unwrap();
     let answer = elsewhere.ask(None, create_user_request("user5"));
-    assert_eq!(answer, Ok(AccessAnswer::Done), "another address");
-    // The operator is not limited.
+    assert_eq!(
+        answer,
+        Ok(AccessAnswer::Done),
+        "another address is limited too"
+    );
+    // The quota does not limit the operator.
     tracker.process.write_line("create_user user6");
     let password = password_of("user6");
     assert_eq!(tracker.console(password.expose()), "user user6 created");
@@ -79,7 +86,7 @@ fn a_user_has_a_limited_number_of_groups_and_shares_and_bytes_of_metadata() {
     nik.perform(group_request("create_group more"));
     let authority = group_authority(&mut nik, "lab");
     let info = |name: &str, pieces| group_info(name, (pieces, 1), name, &authority);
-    // 20 bytes for each piece.
+    // An info dictionary has 20 bytes for each piece.
     assert_eq!(publish(&mut nik, "lab", &info("large", 820)), "quota");
     assert_eq!(publish(&mut nik, "lab", &info("a", 500)), "success");
     assert_eq!(publish(&mut nik, "lab", &info("b", 500)), "quota");
@@ -87,7 +94,7 @@ fn a_user_has_a_limited_number_of_groups_and_shares_and_bytes_of_metadata() {
         assert_eq!(publish(&mut nik, "lab", &info(name, 1)), "success");
     }
     assert_eq!(publish(&mut nik, "lab", &info("e", 1)), "quota");
-    // The quotas are of one user.
+    // Each user has separate quotas.
     let mut uma = tracker.user("uma");
     uma.perform(group_request("create_group hers"));
     assert_eq!(
@@ -98,10 +105,10 @@ fn a_user_has_a_limited_number_of_groups_and_shares_and_bytes_of_metadata() {
         tracker.process.line(),
         "uma  0 B of metadata  0 shares  1 group"
     );
-    // They hold after a restart, and a withdrawn share makes room.
+    // The quotas hold after a restart too. A share that is withdrawn no longer counts.
     let line = tracker.console("usage");
-    let (user, rest) = line.split_once("  ").unwrap();
-    let (metadata, counts) = rest.split_once("  ").unwrap();
+    let (user, amounts) = line.split_once("  ").unwrap();
+    let (metadata, counts) = amounts.split_once("  ").unwrap();
     assert_eq!((user, counts), ("nik", "3 shares  2 groups"), "{line}");
     let kib = metadata.strip_suffix(" KiB of metadata").unwrap();
     assert!(
@@ -123,14 +130,14 @@ fn a_user_has_a_limited_number_of_groups_and_shares_and_bytes_of_metadata() {
 }
 
 #[test]
-fn uploads_that_trickle_keep_no_other_user_out() {
+fn unfinished_uploads_do_not_prevent_another_user_from_publishing() {
     let tracker = AccountTracker::new();
     let slow: Vec<User> = (0..8)
         .map(|number| {
             let mut user = tracker.user(&format!("slow{number}"));
             let group = format!("group{number}");
             user.perform(group_request(&format!("create_group {group}")));
-            // The first bytes of the longest dictionary.
+            // The first part of a dictionary of the maximum length.
             user.perform(AccessRequest::Publish {
                 write: new_write(),
                 group: group.parse().unwrap(),
@@ -142,7 +149,7 @@ fn uploads_that_trickle_keep_no_other_user_out() {
     let mut nik = tracker.user("nik");
     nik.perform(group_request("create_group lab"));
     let authority = group_authority(&mut nik, "lab");
-    // More than one part, so it needs a place.
+    // A dictionary of several parts. So the tracker must end one of the other uploads for it.
     let info = group_info("large", (40_000, 1), "large", &authority);
     assert!(info.len() > MAX_PART);
     assert_eq!(publish(&mut nik, "lab", &info), "success");

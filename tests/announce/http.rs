@@ -138,6 +138,35 @@ fn a_silent_client_is_disconnected_at_the_deadline_of_its_state() {
 }
 
 #[test]
+fn a_client_that_reads_no_response_is_disconnected_at_the_deadline() {
+    let quick = TrackerOptions {
+        deadlines: HttpDeadlines {
+            head: Duration::from_millis(300),
+            idle: Duration::from_secs(60),
+        },
+        ..open_options("127.0.0.1:0")
+    };
+    let tracker = Tracker::start(quick).unwrap();
+    let stream = TcpStream::connect(tracker.address()).unwrap();
+    let request = "GET / HTTP/1.1\r\n\r\n".repeat(1_000);
+    // The client sends until the buffers of both sockets are full. Later, the tracker closes the
+    // connection without having read everything, and the client gets an error.
+    stream
+        .set_write_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let sent = || (&stream).write_all(request.as_bytes());
+    let error = std::iter::repeat_with(|| sent().err())
+        .flatten()
+        .next()
+        .unwrap();
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+    assert!(
+        matches!(error.kind(), BrokenPipe | ConnectionReset),
+        "{error}"
+    );
+}
+
+#[test]
 fn bad_requests_and_bytes_that_are_not_http_end_the_connection() {
     let tracker = start_tracker();
     let lines = |count| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(count));
@@ -275,8 +304,9 @@ fn the_error_of_a_port_in_use_names_the_address() {
     );
 }
 
-/// The status line and the body of the answer to a GET request for this host.
-fn ask_as(tracker: SocketAddr, target: &str, host: &str) -> (String, String) {
+/// Sends a GET request with `host` in its field `Host`. Returns the status line and the body of the
+/// answer.
+fn get_with_host(tracker: SocketAddr, target: &str, host: &str) -> (String, String) {
     let mut stream = TcpStream::connect(tracker).unwrap();
     write!(stream, "GET {target} HTTP/1.0\r\nHost: {host}\r\n\r\n").unwrap();
     let mut answer = Vec::new();
@@ -296,17 +326,18 @@ fn a_request_for_another_host_is_refused() {
     let data = sandbox.folder("data");
     let arguments = [&arguments[..], &more, &[data.to_str().unwrap()]].concat();
     let tracker = Process::start(&sandbox.folder("home"), &arguments);
-    let status = |target: &str, host: &str| ask_as(tracker.address, target, host).0;
+    let status = |target: &str, host: &str| get_with_host(tracker.address, target, host).0;
     wait_until("the tracker has read TRACKER_INFO", || {
         status("/stats", "tracker.lab:5000") == "HTTP/1.1 200 OK"
     });
-    for own in [
+    for own_name in [
         "127.0.0.1:5000",
         "localhost",
         "files.example",
         "Files.Example.:80",
     ] {
-        assert_eq!(status("/stats", own), "HTTP/1.1 200 OK", "{own}");
+        let status = status("/stats", own_name);
+        assert_eq!(status, "HTTP/1.1 200 OK", "{own_name}");
     }
     for target in [
         "/",
@@ -315,16 +346,16 @@ fn a_request_for_another_host_is_refused() {
         "/nothing",
         "http://evil.example/stats",
     ] {
-        let (status, body) = ask_as(tracker.address, target, "evil.example");
+        let (status, body) = get_with_host(tracker.address, target, "evil.example");
         assert_eq!(status, "HTTP/1.1 421 Misdirected Request", "{target}");
         assert!(body.contains("not called evil.example"), "{body}");
     }
-    // The host of a whole URL counts, not the field.
-    let (by_url, _) = ask_as(tracker.address, "http://evil.example/stats", "127.0.0.1");
-    assert_eq!(by_url, "HTTP/1.1 421 Misdirected Request");
+    // If the target is a whole URL, its host decides, and the field `Host` is ignored.
+    let status_of_url = status("http://evil.example/stats", "127.0.0.1");
+    assert_eq!(status_of_url, "HTTP/1.1 421 Misdirected Request");
     // Clients show the reason of a refused announce only if the status is 200.
     let target = announce_target('b', 1, "");
-    let (status, body) = ask_as(tracker.address, &target, "evil.example");
+    let (status, body) = get_with_host(tracker.address, &target, "evil.example");
     assert_eq!(status, "HTTP/1.1 200 OK");
     assert!(
         body.contains("14:failure reason") && body.contains("--host-name"),

@@ -10,10 +10,10 @@ use pieceful::wire::access::{
 use pieceful::wire::password::Password;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::collections::VecDeque;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A control connection.
 pub(crate) struct ControlConnection {
@@ -75,9 +75,74 @@ impl ControlConnection {
         write_frame(&self.stream, &request.encode(), MAX_FRAME, PATIENCE).unwrap();
     }
 
+    /// Makes a request, and sends the first byte of a request for the list of groups together with
+    /// it. Returns the rest of that request. Until the rest is sent, the tracker sends no hints.
+    /// Forgets earlier hints.
+    pub(crate) fn ask_and_begin_next(&mut self, token: &Token, ask: AccessRequest) -> Vec<u8> {
+        let mut frame = |ask| {
+            self.last_id += 1;
+            let request = AccessRequestMessage {
+                id: self.last_id,
+                token: Some(token.clone()),
+                watch: self.watches,
+                ask,
+            };
+            let body = request.encode();
+            let length = u32::try_from(body.len()).unwrap();
+            [&length.to_be_bytes()[..], &body].concat()
+        };
+        let (whole, next) = (frame(ask), frame(group_request("list_groups")));
+        let (first, rest) = next.split_at(1);
+        // All bytes are in one TLS record, so the tracker gets them together.
+        let deadline = Instant::now() + PATIENCE;
+        let sent = self
+            .stream
+            .write_all_until(&[&whole, first].concat(), deadline);
+        sent.unwrap();
+        let reply = self.next_reply().unwrap();
+        assert!(reply.result.is_ok(), "{reply:?}");
+        self.hints.clear();
+        rest.to_vec()
+    }
+
+    /// Sends the rest of the request that [`Self::ask_and_begin_next`] has begun, and waits for the
+    /// reply.
+    pub(crate) fn finish_request(&mut self, rest: &[u8]) {
+        let deadline = Instant::now() + PATIENCE;
+        self.stream.write_all_until(rest, deadline).unwrap();
+        let reply = self.next_reply().unwrap();
+        assert!(reply.result.is_ok(), "{reply:?}");
+    }
+
+    /// Sends the same short request again and again, and reads no reply, until the tracker closes
+    /// the connection.
+    pub(crate) fn send_until_closed(&mut self) {
+        let request = AccessRequestMessage {
+            id: 0,
+            token: None,
+            watch: false,
+            ask: AccessRequest::Cluster,
+        };
+        let body = request.encode();
+        let length = u32::try_from(body.len()).unwrap();
+        let requests = [&length.to_be_bytes()[..], &body].concat().repeat(100);
+        let deadline = Instant::now() + PATIENCE;
+        let send = || self.stream.write_all_until(&requests, deadline);
+        while send().is_ok() {}
+        assert!(
+            Instant::now() < deadline,
+            "the tracker does not close the connection"
+        );
+    }
+
     /// Sends a frame with this body and returns the reply.
     pub(crate) fn exchange(&mut self, body: &[u8]) -> Result<AccessReplyMessage, FrameIoError> {
         write_frame(&self.stream, body, MAX_FRAME, PATIENCE)?;
+        self.next_reply()
+    }
+
+    /// Waits for the next reply. Keeps the hints that come first.
+    fn next_reply(&mut self) -> Result<AccessReplyMessage, FrameIoError> {
         loop {
             let body = self.next_frame()?;
             match Hint::decode(&body).expect("a message") {
@@ -126,25 +191,27 @@ impl Drop for ControlConnection {
     }
 }
 
-/// Connects from the loopback address 127.1.x.y whose last two bytes are `host`, as if from another
-/// machine.
+/// Connects from the loopback address 127.1.x.y, as if from another machine. The bytes x and y are
+/// those of `host`.
 pub(crate) fn connect_from(host: u16, to: SocketAddr) -> TcpStream {
     connect_from_network(1, host, to)
 }
 
-/// Connects from the loopback address 127.`network`.x.y whose last two bytes are `host`.
+/// Connects from the loopback address 127.`network`.x.y. The bytes x and y are those of `host`.
 pub(crate) fn connect_from_network(network: u8, host: u16, to: SocketAddr) -> TcpStream {
     let [high, low] = host.to_be_bytes();
+    connect_from_address(Ipv4Addr::new(127, network, high, low), to)
+}
+
+/// Connects from this address of the machine.
+pub(crate) fn connect_from_address(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
     let (kind, flags) = (SockType::Stream, SockFlag::SOCK_CLOEXEC);
     let socket = socket::socket(AddressFamily::Inet, kind, flags, None).unwrap();
     let SocketAddr::V4(to) = to else {
         panic!("{to} is not an IPv4 address")
     };
-    socket::bind(
-        socket.as_raw_fd(),
-        &SockaddrIn::new(127, network, high, low, 0),
-    )
-    .unwrap();
+    let from = SockaddrIn::from(SocketAddrV4::new(from, 0));
+    socket::bind(socket.as_raw_fd(), &from).unwrap();
     socket::connect(socket.as_raw_fd(), &SockaddrIn::from(to)).unwrap();
     TcpStream::from(socket)
 }
@@ -239,7 +306,7 @@ pub(crate) fn create_user_request_with_invite(user: &str, invite: Option<&str>) 
 /// which ends the group.
 pub(crate) fn group_request(typed: &str) -> AccessRequest {
     let words: Vec<&str> = typed.split(' ').collect();
-    // A group or user that exists may have a tag in its name, a new one may not.
+    // The label of an existing group or user may have a tag (`lab~1234abcd`). A new name may not.
     let parse_label = |at: usize| words[at].parse().unwrap();
     match words[0] {
         "create_group" => AccessRequest::CreateGroup {

@@ -13,6 +13,7 @@ pub(crate) mod group_info;
 pub(crate) mod handmade_torrent;
 pub(crate) mod http_client;
 pub(crate) mod log;
+pub(crate) mod network_namespace;
 pub(crate) mod odd_disk;
 pub(crate) mod open_swarm;
 pub(crate) mod peer;

@@ -1,4 +1,5 @@
-//! A small file system in memory. Only the processes that a test starts on it have it at its path.
+//! A small file system in memory. It is mounted in a mount namespace of its own. So only processes
+//! in this namespace find it at the path where it is mounted.
 
 use super::odd_disk::report_skipped;
 use super::peer::{Peer, quoted};
@@ -9,17 +10,18 @@ use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The file system. It exists until this is dropped and the processes on it have ended.
+/// The file system. It exists until this value is dropped and all processes in the namespace have
+/// ended.
 pub(crate) struct SmallDisk {
-    /// A process that does nothing in the mount namespace of the disk.
+    /// A process that does nothing. The mount namespace of the disk exists because of this process.
     holder: KilledOnDrop,
-    /// The folder of the disk, as this process sees it.
-    pub(crate) seen: PathBuf,
+    /// The path at which processes outside the namespace, such as the test, find the disk.
+    pub(crate) outside_path: PathBuf,
 }
 
 impl SmallDisk {
-    /// Mounts a disk at `folder`. `size` is, for example, `80m`. `None`, and a report, if no file
-    /// system can be mounted here.
+    /// Mounts a disk at `folder`. `size` is, for example, `80m`. If no file system can be mounted
+    /// here, reports that the test is skipped and returns `None`.
     pub(crate) fn mount(folder: &Path, size: &str) -> Option<Self> {
         let script = format!(
             "mount -t tmpfs -o size={size} tmpfs {} && echo mounted && exec cat",
@@ -40,12 +42,15 @@ impl SmallDisk {
             return None;
         };
         let root = PathBuf::from(format!("/proc/{}/root", holder.0.id()));
-        let seen = root.join(folder.strip_prefix("/").unwrap());
-        Some(Self { holder, seen })
+        let outside_path = root.join(folder.strip_prefix("/").unwrap());
+        Some(Self {
+            holder,
+            outside_path,
+        })
     }
 
-    /// A command that runs the binary on the disk, with `home` as its home. All paths must be
-    /// absolute.
+    /// A command that runs the binary in the namespace of the disk. `home` is the home folder. All
+    /// paths must be absolute.
     pub(crate) fn command(&self, home: &Path, arguments: &[&str]) -> Command {
         let mut enter = Command::new("nsenter");
         enter.arg(format!("--mount=/proc/{}/ns/mnt", self.holder.0.id()));
@@ -53,7 +58,7 @@ impl SmallDisk {
         prepared(enter, home, arguments)
     }
 
-    /// Starts the peer called `name` on the disk. Its log is at level `debug`.
+    /// Starts the peer with this name in the namespace of the disk. Its log is at level `debug`.
     pub(crate) fn peer(&self, sandbox: &Sandbox, name: &str) -> Peer {
         self.peer_with(sandbox, name, &[])
     }
@@ -68,36 +73,38 @@ impl SmallDisk {
         })
     }
 
-    /// Starts any process of the binary on the disk.
+    /// Starts the binary with any arguments in the namespace of the disk.
     pub(crate) fn process(&self, home: &Path, arguments: &[&str]) -> Process {
         Process::spawn(self.command(home, arguments))
     }
 
-    /// Fills the disk until `free` bytes are left.
-    pub(crate) fn fill(&self, free: u64) {
-        let system = nix::sys::statvfs::statvfs(&self.seen).unwrap();
-        let available = system.blocks_available() * system.fragment_size();
-        let mut filler = BufWriter::new(fs::File::create(self.seen.join("filler")).unwrap());
-        let pages = (available - free) >> 12;
+    /// Fills the disk until it has `free_bytes` free bytes.
+    pub(crate) fn fill(&self, free_bytes: u64) {
+        let disk = nix::sys::statvfs::statvfs(&self.outside_path).unwrap();
+        let available = disk.blocks_available() * disk.fragment_size();
+        let mut filler = BufWriter::new(fs::File::create(self.filler()).unwrap());
+        let pages = (available - free_bytes) >> 12;
         let written = (0..pages)
             .try_for_each(|_| filler.write_all(&[1; 4096]))
             .and_then(|()| filler.flush());
-        // Another process may have taken the last page meanwhile.
-        assert!(written.is_ok() || free == 0, "{written:?}");
+        // If the disk is to be full, another process may have taken its last page meanwhile.
+        assert!(written.is_ok() || free_bytes == 0, "{written:?}");
     }
 
-    /// Frees some bytes of what [`SmallDisk::fill`] has written.
+    /// Removes this number of the bytes that [`SmallDisk::fill`] has written.
     pub(crate) fn free(&self, bytes: u64) {
-        let filler = fs::File::options()
-            .write(true)
-            .open(self.seen.join("filler"));
-        let filler = filler.unwrap();
+        let filler = fs::File::options().write(true).open(self.filler()).unwrap();
         let length = filler.metadata().unwrap().len();
         filler.set_len(length - bytes).unwrap();
     }
 
-    /// Removes what [`SmallDisk::fill`] has written.
+    /// Removes all bytes that [`SmallDisk::fill`] has written.
     pub(crate) fn make_room(&self) {
-        fs::remove_file(self.seen.join("filler")).unwrap();
+        fs::remove_file(self.filler()).unwrap();
+    }
+
+    /// The file that fills the disk.
+    fn filler(&self) -> PathBuf {
+        self.outside_path.join("filler")
     }
 }

@@ -253,8 +253,10 @@ fn enter(terminal: &mut Terminal, line: &str) -> (State, Option<String>) {
         _ if line.contains("--stay") => Some("sharing "),
         _ => None,
     };
-    terminal.press(line);
-    terminal.press("\r");
+    // In one write, so that no news comes between the line and its end. News that comes before is
+    // followed by another prompt, which must not be taken for the end of the command.
+    terminal.press(&format!("{line}\r"));
+    terminal.wait_for_text(line);
     let mut output = terminal.wait_for_text("\n");
     loop {
         let signs = QUESTIONS.into_iter().chain([SHELL_PROMPT, PEER_PROMPT]);

@@ -1,5 +1,5 @@
 //! Extensions (BEP 10) in the swarm of a group: the peer names no other peer (BEP 11) and serves no
-//! metadata (BEP 9).
+//! metadata (BEP 9). A name in an extension handshake does not replace the name in the certificate.
 
 use super::fake_member::{Connection, MemberIdentity, call_tls, certify, handshake};
 use super::team::{second_login, team};
@@ -90,7 +90,7 @@ fn in_a_group_swarm_no_peer_is_named_and_no_metadata_is_served() {
 }
 
 #[test]
-fn a_link_shows_the_user_of_the_certificate_and_not_a_claimed_one() {
+fn a_link_has_the_name_in_the_certificate_and_not_the_claimed_name() {
     let tracker = AccountTracker::new();
     let [mut nik, _mayank] = team(&tracker, ["nik", "mayank"]);
     let file = tracker.sandbox.file("gift", 100_000, 1);

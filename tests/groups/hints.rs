@@ -3,6 +3,7 @@
 use super::team::{join, logged_in_peer, second_login, share_in_status, team};
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{User, group_request};
+use crate::common::log::wait_for_log_line;
 use crate::common::peer::{Peer, quoted};
 use crate::common::waiting::wait_until;
 use pieceful::net::FrameIoError;
@@ -86,6 +87,55 @@ fn members_get_hints_of_shares_and_removals_and_a_removed_member_gets_none() {
 }
 
 #[test]
+fn members_get_a_hint_when_a_publisher_reports_changed_files() {
+    let tracker = AccountTracker::with(&LONG_INTERVAL);
+    let [mut nik, _mayank] = team(&tracker, ["nik", "mayank"]);
+    let info_hash = upload(&tracker, &mut nik, "data");
+    let (mut user, numbers) = log_in_for_hints(&tracker, "mayank");
+    let mut publisher = second_login(&tracker, "nik");
+    let mut report = |changed| {
+        let group = "lab".parse().unwrap();
+        publisher.ask(AccessRequest::ChangedShares { group, changed })
+    };
+    let reported = Ok(AccessAnswer::ChangedShares(vec![info_hash]));
+    assert_eq!(report(vec![info_hash]), reported);
+    let hint = user.connection.next_hint().unwrap();
+    assert_eq!(hint.groups, numbers, "no row has changed");
+    // Neither a repeated report nor a question brings a hint. The next hint is that of an upload.
+    assert_eq!(report(vec![info_hash]), reported);
+    assert_eq!(report(Vec::new()), reported);
+    upload(&tracker, &mut nik, "more");
+    let hint = user.connection.next_hint().unwrap();
+    assert_ne!(hint.groups[0].added, numbers[0].added, "{hint:?}");
+}
+
+#[test]
+fn a_hint_that_waits_is_not_sent_to_a_former_member() {
+    let tracker = AccountTracker::with(&LONG_INTERVAL);
+    let [mut nik, _mayank, _kim] = team(&tracker, ["nik", "mayank", "kim"]);
+    let info_hash = upload(&tracker, &mut nik, "data");
+    let (mut user, _) = log_in_for_hints(&tracker, "mayank");
+    announce(&mut user, info_hash, 7001, 1);
+    let (mut member, _) = log_in_for_hints(&tracker, "kim");
+    // While mayank's connection is in the middle of a request, hints for it wait.
+    let groups = group_request("list_groups");
+    let rest = user.connection.ask_and_begin_next(&user.token, groups);
+    let mut seed = second_login(&tracker, "nik");
+    announce(&mut seed, info_hash, 7002, 0);
+    upload(&tracker, &mut nik, "more");
+    // A hint for another member shows that the tracker has queued one for each member.
+    let published = member.connection.next_hint().unwrap();
+    assert_eq!(published.groups.len(), 1, "{published:?}");
+    nik.run("remove_member lab mayank");
+    let removed = member.connection.next_hint().unwrap();
+    assert_ne!(removed.groups[0].ended, published.groups[0].ended);
+    user.connection.finish_request(&rest);
+    let hint = user.connection.next_hint().unwrap();
+    assert!(hint.groups.is_empty() && hint.swarms.is_empty(), "{hint:?}");
+    assert!(hint.has_news);
+}
+
+#[test]
 fn a_peer_that_knows_few_others_gets_a_hint_of_a_new_one() {
     let tracker = AccountTracker::with(&LONG_INTERVAL);
     let [mut nik, _mayank] = team(&tracker, ["nik", "mayank"]);
@@ -117,6 +167,16 @@ fn a_connection_whose_login_has_ended_gets_no_hint_and_closes() {
         user.connection.next_hint(),
         Err(FrameIoError::Closed)
     ));
+}
+
+#[test]
+fn a_peer_that_reads_neither_replies_nor_hints_is_disconnected() {
+    let tracker = AccountTracker::with(&LONG_INTERVAL);
+    tracker.user("nik");
+    let (mut user, _) = log_in_for_hints(&tracker, "nik");
+    user.connection.send_until_closed();
+    let log = tracker.sandbox.path("data/tracker.log");
+    wait_for_log_line(&log, &["ended: a message took longer than 10 s"]);
 }
 
 #[test]

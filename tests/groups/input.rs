@@ -196,14 +196,15 @@ fn impossible_destinations_are_refused_before_anything_is_fetched() {
     mayank.run("wait");
 }
 
-/// nik's peer, which shares a `gift` of this many bytes, and mayank's peer. On a disk of 1 MiB is
-/// the folder `small`, and mayank's peer receives at most 100 kB a second. None, and a report, if
-/// no file system can be mounted here.
+/// Returns nik's peer, mayank's peer, and a disk of 1 MiB. nik's peer shares a `gift` of `length`
+/// bytes. mayank's peer finds the disk at the folder `small`, and downloads at most 100 KiB per
+/// second. If no file system can be mounted here, reports that the test is skipped and returns
+/// `None`.
 fn gift_for_small_disk(tracker: &AccountTracker, length: usize) -> Option<(Peer, Peer, SmallDisk)> {
     let [mut nik, mayank] = team(tracker, ["nik", "mayank"]);
     let file = tracker.sandbox.file("gift", length, 1);
     nik.run(&format!("upload_file lab {}", quoted(&file)));
-    // mayank's peer starts again with a small file system at the destination.
+    // mayank's peer starts again, in the namespace of the small disk.
     drop(mayank);
     let disk = SmallDisk::mount(&tracker.sandbox.folder("small"), "1m")?;
     let mayank = disk.peer_with(&tracker.sandbox, "mayank", &["--down", "100K"]);
@@ -241,5 +242,5 @@ fn a_download_of_a_group_leaves_its_swarm_while_its_disk_is_full_and_returns_whe
     wait_until("all links have ended", || nik.run("status")["links"] == 0);
     disk.make_room();
     mayank.wait_for_state("gift", "complete");
-    assert!(fs::read(disk.seen.join("gift")).unwrap() == bytes(600_000, 1));
+    assert!(fs::read(disk.outside_path.join("gift")).unwrap() == bytes(600_000, 1));
 }

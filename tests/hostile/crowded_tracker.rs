@@ -2,15 +2,13 @@
 //! answers other callers at once, and a signal stops it.
 
 use crate::common::http_client::{HttpClient, INFO_HASH, announce_target};
-use crate::common::odd_disk::report_skipped;
-use crate::common::process::{
-    BINARY, KilledOnDrop, Process, command_with_descriptor_limit, prepared,
-};
+use crate::common::network_namespace::{in_own_network, remove_address};
+use crate::common::process::{Process, command_with_descriptor_limit};
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::{PATIENCE, wait_until};
 use nix::sys::socket::sockopt::RcvBuf;
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::process::Command;
@@ -28,18 +26,20 @@ fn connect_with_small_window(to: SocketAddr) -> TcpStream {
     TcpStream::from(socket)
 }
 
-/// Asserts that the tracker answers an announce on a new connection within a second. The quickest
-/// of five attempts counts: a busy machine may delay one.
+/// The longest time that a busy machine may need for an answer. A write that blocks, and a thread
+/// that waits for a caller, take longer.
+const AT_ONCE: Duration = Duration::from_secs(4);
+
+/// Asserts that the tracker answers five announces, each on a new connection, and each at once.
 fn assert_answers_at_once(tracker: SocketAddr) {
-    let times = [(); 5].map(|()| {
+    for _ in 0..5 {
         let begun = Instant::now();
         let mut client = HttpClient::new(tracker);
         let target = announce_target('z', 1, "&event=stopped");
         assert!(client.get(&target).has_status("200"));
-        begun.elapsed()
-    });
-    let is_quick = times.iter().any(|time| *time < Duration::from_secs(1));
-    assert!(is_quick, "{times:?}");
+        let waited = begun.elapsed();
+        assert!(waited < AT_ONCE, "{waited:?}");
+    }
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn assert_stops(tracker: Process) {
 }
 
 #[test]
-fn a_tracker_without_a_free_descriptor_stops() {
+fn a_tracker_whose_callers_took_all_descriptors_stops() {
     let sandbox = Sandbox::new();
     let data = sandbox.folder("data");
     let arguments = ["tracker", "--listen", "127.0.0.1:0", "--open", "--data"];
@@ -106,30 +106,28 @@ fn a_tracker_without_a_free_descriptor_stops() {
 }
 
 #[test]
-fn a_tracker_whose_address_is_gone_stops() {
+fn a_tracker_that_waits_without_a_free_descriptor_stops() {
     let sandbox = Sandbox::new();
-    let folder = sandbox.folder("home");
-    let mut shell = Command::new("unshare");
-    // The address exists in a network namespace that only this shell and its tracker are in.
-    let script = "ip link set lo up && ip address add 10.9.8.7/32 dev lo || exit 9; \
-        \"$0\" tracker --listen 10.9.8.7:0 --open </dev/null & \
-        read go; ip address delete 10.9.8.7/32 dev lo; kill -TERM $!; wait $!; echo ended $?";
-    shell.args(["-rn", "sh", "-c", script, BINARY]);
-    let mut command = prepared(shell, &folder, &[]);
-    command.stdin(std::process::Stdio::piped());
-    let Ok(mut child) = command.spawn() else {
-        return report_skipped("no unshare here");
-    };
-    let (mut stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let _child = KilledOnDrop(child);
-    let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
-    if !lines.next().is_some_and(|line| line.contains("10.9.8.7:")) {
-        return report_skipped("no network namespace can be made here");
-    }
-    assert!(lines.next().unwrap().starts_with("fingerprint "));
-    stdin.write_all(b"go\n").unwrap();
-    let begun = Instant::now();
-    assert_eq!(lines.next().as_deref(), Some("ended 0"));
-    let waited = begun.elapsed();
-    assert!(waited < Duration::from_secs(8), "{waited:?}");
+    let data = sandbox.folder("data");
+    let tracker = sandbox.tracker(&["--data", data.to_str().unwrap()]);
+    // An answer shows that the tracker has opened all that it needs.
+    let mut client = HttpClient::new(tracker.address);
+    assert!(client.get("/").has_status("200"));
+    drop(client);
+    let mut limit = Command::new("prlimit");
+    limit.args(["--nofile=3:", "--pid", &tracker.id().to_string()]);
+    assert!(limit.status().unwrap().success());
+    // Nobody calls, so nothing but the signal wakes the tracker.
+    assert_stops(tracker);
+}
+
+#[test]
+fn a_tracker_whose_address_is_gone_stops() {
+    in_own_network(&["10.9.8.7"], || {
+        let sandbox = Sandbox::new();
+        let arguments = ["tracker", "--listen", "10.9.8.7:0", "--open"];
+        let tracker = Process::start(&sandbox.folder("home"), &arguments);
+        remove_address("10.9.8.7");
+        assert_stops(tracker);
+    });
 }

@@ -8,14 +8,14 @@ use crate::common::waiting::wait_until;
 use std::fs;
 use std::path::Path;
 
-/// A tracker whose state folder is on a disk of 400 MiB, which only its process can see.
-struct OnSmallDisk {
+/// A tracker, and the disk of 400 MiB that has its state folder.
+struct TrackerOnSmallDisk {
     tracker: Process,
     disk: SmallDisk,
 }
 
-impl OnSmallDisk {
-    /// `None`, and a report, if no file system can be mounted here.
+impl TrackerOnSmallDisk {
+    /// If no file system can be mounted here, reports that the test is skipped and returns `None`.
     fn new(sandbox: &Sandbox) -> Option<Self> {
         let (home, data) = (sandbox.folder("home"), sandbox.folder("data"));
         let disk = SmallDisk::mount(&data, "400m")?;
@@ -27,7 +27,8 @@ impl OnSmallDisk {
     }
 }
 
-fn member(sandbox: &Sandbox) -> Peer {
+/// Starts the peer of nik, who has created the group `lab`.
+fn peer_of_group_owner(sandbox: &Sandbox) -> Peer {
     let mut nik = sandbox.peer("nik");
     nik.run("create_user nik 'a password'");
     nik.run("login nik 'a password'");
@@ -35,24 +36,25 @@ fn member(sandbox: &Sandbox) -> Peer {
     nik
 }
 
-fn upload(path: &Path) -> String {
+fn upload_command(path: &Path) -> String {
     format!("upload_file lab {}", quoted(path))
 }
 
 #[test]
 fn nothing_is_published_while_the_disk_of_the_tracker_is_almost_full() {
     let sandbox = Sandbox::new();
-    let Some(OnSmallDisk { tracker, disk }) = OnSmallDisk::new(&sandbox) else {
+    let Some(TrackerOnSmallDisk { tracker, disk }) = TrackerOnSmallDisk::new(&sandbox) else {
         return;
     };
-    let mut nik = member(&sandbox);
+    let mut nik = peer_of_group_owner(&sandbox);
     let file = sandbox.file("nik/data.bin", 100_000, 1);
     disk.fill(32 << 20);
-    nik.assert_refused(&upload(&file), "disk-full", "its operator must make room");
-    // Other changes are still made.
+    let upload = upload_command(&file);
+    nik.assert_refused(&upload, "disk-full", "its operator must make room");
+    // The tracker still makes other changes.
     nik.run("create_group office");
     disk.make_room();
-    nik.run(&upload(&file));
+    nik.run(&upload);
     tracker.signal("-TERM");
     let (status, errors) = tracker.wait();
     assert!(status.success(), "{status}");
@@ -62,12 +64,12 @@ fn nothing_is_published_while_the_disk_of_the_tracker_is_almost_full() {
 }
 
 #[test]
-fn a_tracker_alone_goes_on_when_its_full_disk_has_room() {
+fn the_only_tracker_serves_again_when_its_full_disk_has_room() {
     let sandbox = Sandbox::new();
-    let Some(OnSmallDisk { tracker, disk }) = OnSmallDisk::new(&sandbox) else {
+    let Some(TrackerOnSmallDisk { tracker, disk }) = TrackerOnSmallDisk::new(&sandbox) else {
         return;
     };
-    let mut nik = member(&sandbox);
+    let mut nik = peer_of_group_owner(&sandbox);
     disk.fill(0);
     let mut created = 0;
     let refused = loop {
@@ -84,7 +86,8 @@ fn a_tracker_alone_goes_on_when_its_full_disk_has_room() {
     wait_until("the tracker serves again", || {
         nik.try_run("list_groups")["ok"] == true
     });
-    // The change that failed may have been made, once.
+    // The tracker may have created the refused group when it repeated its commit. Then this request
+    // is refused, and otherwise it creates the group.
     let _ = nik.try_run(&format!("create_group group{created}"));
     let listed = nik.run("list_groups");
     assert_eq!(listed["groups"].as_array().unwrap().len(), created + 2);

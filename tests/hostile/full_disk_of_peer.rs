@@ -1,5 +1,5 @@
-//! A peer whose disk is full: its downloads wait and go on by themselves when there is room, and
-//! what it could not record is recorded then.
+//! A peer whose disk is full: its downloads wait. When there is room, they go on by themselves, and
+//! the peer writes the records that it could not write before.
 
 use super::disk::seed_in_two_parts;
 use crate::common::account_tracker::AccountTracker;
@@ -16,19 +16,20 @@ use std::fs;
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 
-/// The bytes of the pieces that the seed serves at first.
+/// Total length in bytes of the pieces that the seed serves first.
 const FIRST_PART: usize = 8 * 32_768;
 
-/// Makes a seed the only source of the downloads in the sandbox. It serves the first part at once,
-/// and the other pieces after the drop of the sender.
+/// Makes a seed the only source of the downloads in the sandbox. At first, the seed serves only the
+/// first part. It serves the other pieces after the returned sender is dropped.
 fn start_seed(sandbox: &Sandbox) -> Sender<()> {
     let (go, gate) = channel();
     set_only_tracker(sandbox, tracker_naming(&[seed_in_two_parts(gate)]));
     go
 }
 
-/// A download to `small/copy` that waits because its disk is full: the folder `small`, with 1 MiB.
-/// It has its first part.
+/// Starts a download to `small/copy`. The folder `small` is a disk of 1 MiB. Fills the disk when
+/// the download has its first part. Returns when the download waits for room. If no file system can
+/// be mounted here, reports that the test is skipped and returns `None`.
 fn download_on_full_disk(sandbox: &Sandbox) -> Option<(SmallDisk, Peer)> {
     let folder = sandbox.folder("small");
     let disk = SmallDisk::mount(&folder, "1m")?;
@@ -51,13 +52,14 @@ fn start_download(leech: &mut Peer, sandbox: &Sandbox, to: &Path, options: &str)
     leech.wait_for_download("share", |download| download["bytes_done"] == FIRST_PART);
 }
 
-/// Waits until the download waits for room and has no links, and returns it.
+/// Waits until the download waits for room and has no links. Returns what `show_downloads` shows of
+/// it.
 fn wait_for_full_disk(leech: &mut Peer) -> Value {
-    let waits = |download: &Value| {
+    let waits_for_room = |download: &Value| {
         let trouble = download["trouble"].as_str().unwrap_or_default();
         trouble.starts_with("waits: the disk or the quota is full, ") && download["peers"] == 0
     };
-    let download = leech.wait_for_download("share", waits);
+    let download = leech.wait_for_download("share", waits_for_room);
     assert_eq!(download["state"], "downloading", "{download}");
     let trouble = download["trouble"].as_str().unwrap();
     assert!(
@@ -72,7 +74,7 @@ fn assert_content(path: &Path) {
 }
 
 /// The number of times that the download has begun to wait.
-fn waits(log: &Path) -> usize {
+fn count_waits(log: &Path) -> usize {
     fs::read_to_string(log)
         .unwrap()
         .matches("share: waits: ")
@@ -92,16 +94,16 @@ fn a_download_waits_while_its_disk_is_full_and_completes_when_there_is_room() {
     );
     let trouble = download["trouble"].as_str().unwrap();
     assert!(trouble.contains(&needs), "{trouble}");
-    // The peer looks for room at least once, and finds too little.
+    // In the next 4 s, the peer checks at least once whether there is room. There is too little.
     disk.free(300 << 10);
     leech.assert_refused("wait 4", "not-complete", &needs);
-    assert_eq!(waits(&leech.log), 1);
+    assert_eq!(count_waits(&leech.log), 1);
     disk.make_room();
     let download = leech.wait_for_state("share", "complete");
     assert_eq!(download["trouble"], Value::Null);
     leech.run("wait");
-    assert_content(&disk.seen.join("copy"));
-    assert_eq!(waits(&leech.log), 1);
+    assert_content(&disk.outside_path.join("copy"));
+    assert_eq!(count_waits(&leech.log), 1);
 }
 
 #[test]
@@ -112,7 +114,8 @@ fn a_download_whose_disk_is_full_still_waits_after_a_restart() {
     };
     let before = leech.shown_download("share");
     leech.kill();
-    // It does not wait for an error of a write: there is nobody to download from.
+    // After the restart, the download waits for room although no write fails: there is nobody to
+    // download from.
     set_only_tracker(&sandbox, tracker_naming(&[]));
     let mut leech = disk.peer(&sandbox, "leech");
     let after = wait_for_full_disk(&mut leech);
@@ -122,7 +125,7 @@ fn a_download_whose_disk_is_full_still_waits_after_a_restart() {
     drop(start_seed(&sandbox));
     disk.make_room();
     leech.wait_for_state("share", "complete");
-    assert_content(&disk.seen.join("copy"));
+    assert_content(&disk.outside_path.join("copy"));
 }
 
 #[test]
@@ -133,21 +136,21 @@ fn a_download_that_waits_for_room_can_be_cancelled() {
     };
     leech.run("cancel share");
     assert_eq!(leech.shown_download("share"), Value::Null);
-    assert!(!disk.seen.join("copy.part").exists());
+    assert!(!disk.outside_path.join("copy.part").exists());
     // A new download is refused before it starts.
     let file = quoted(&sandbox.path("share.torrent"));
     let copy = quoted(&sandbox.path("small/copy"));
     let again = format!("download {file} {copy}");
     leech.assert_refused(&again, "storage", "bytes, only");
-    assert!(!disk.seen.join("copy.part").exists());
+    assert!(!disk.outside_path.join("copy.part").exists());
     disk.make_room();
     leech.run(&again);
     leech.wait_for_state("share", "complete");
-    assert_content(&disk.seen.join("copy"));
+    assert_content(&disk.outside_path.join("copy"));
 }
 
 #[test]
-fn a_download_waits_if_the_state_folder_is_full_when_it_replaces_a_file() {
+fn a_download_that_replaces_a_file_waits_if_the_state_folder_is_full() {
     let sandbox = Sandbox::new();
     let state = sandbox.folder("leech.state");
     let Some(disk) = SmallDisk::mount(&state, "1m") else {
@@ -175,13 +178,13 @@ fn a_download_waits_if_the_state_folder_is_full_when_it_replaces_a_file() {
 }
 
 #[test]
-fn a_download_waits_if_the_disk_turns_out_to_be_full_when_its_files_are_synced() {
+fn a_download_waits_if_the_sync_of_its_files_fails_because_the_quota_is_full() {
     let sandbox = Sandbox::new();
     let Some(disk) = OddDisk::new(&sandbox, "odd") else {
         return;
     };
     let go = start_seed(&sandbox);
-    // EDQUOT. The file system says that it has much free space.
+    // 122 is EDQUOT: the quota is full. But the file system reports much free space.
     let mut leech = disk.peer(&sandbox, "leech", "sync_file=122");
     let copy = disk.folder.join("copy");
     start_download(&mut leech, &sandbox, &copy, "");
@@ -189,9 +192,9 @@ fn a_download_waits_if_the_disk_turns_out_to_be_full_when_its_files_are_synced()
     wait_for_full_disk(&mut leech);
     leech.assert_refused("wait 4", "not-complete", "100%: waits: the disk");
     assert_eq!(
-        waits(&leech.log),
+        count_waits(&leech.log),
         1,
-        "it goes on although the quota is full"
+        "the download went on although the quota was full"
     );
     assert!(!copy.exists());
     leech.kill();
@@ -200,8 +203,8 @@ fn a_download_waits_if_the_disk_turns_out_to_be_full_when_its_files_are_synced()
     assert_content(&copy);
 }
 
-/// Writes the `.torrent` of [`TORRENT`] with a tracker.
-fn with_tracker(sandbox: &Sandbox, url: &str) -> String {
+/// Writes a `.torrent` of [`TORRENT`] that names the tracker at `url`. Returns its path in quotes.
+fn write_torrent_with_tracker(sandbox: &Sandbox, url: &str) -> String {
     let announce = format!("d8:announce{}:{url}", url.len());
     let mut torrent = TORRENT.clone();
     torrent.bytes = [announce.as_bytes(), &TORRENT.bytes[1..]].concat();
@@ -220,9 +223,12 @@ fn a_tracker_that_could_not_be_recorded_is_recorded_when_there_is_room() {
     let copy = sandbox.path("copy");
     start_download(&mut leech, &sandbox, &copy, "");
     let url = "http://127.0.0.1:1/another-tracker";
-    let (file, copy) = (with_tracker(&sandbox, url), quoted(&copy));
+    let (file, copy) = (write_torrent_with_tracker(&sandbox, url), quoted(&copy));
     let hash = leech.shown_download("share")["info_hash"].clone();
-    let record = disk.seen.join("records").join(hash.as_str().unwrap());
+    let record = disk
+        .outside_path
+        .join("records")
+        .join(hash.as_str().unwrap());
     let is_recorded = || {
         let record = fs::read(&record).unwrap();
         String::from_utf8_lossy(&record).contains(url)
@@ -252,7 +258,7 @@ fn a_login_that_could_not_be_stored_is_stored_when_there_is_room() {
     disk.fill(0);
     nik.assert_refused("login nik 'a password'", "record", "when it can");
     assert_eq!(nik.run("status")["user"], "nik");
-    let stored = disk.seen.join("session");
+    let stored = disk.outside_path.join("session");
     assert!(!stored.exists());
     disk.make_room();
     wait_until("the login is stored", || stored.exists());
@@ -261,9 +267,12 @@ fn a_login_that_could_not_be_stored_is_stored_when_there_is_room() {
     assert_eq!(nik.run("status")["user"], "nik");
 }
 
-/// A peer whose state folder is full, with a complete download of the file `a` of the torrent
-/// `set`. Also returns the tracker and the seed, and the command that downloads a file.
-fn complete_with_full_state(sandbox: &Sandbox) -> Option<(SmallDisk, Peer, Sources, String)> {
+/// Returns a disk that is full, a peer that has its state folder on this disk, the tracker and the
+/// seed of the torrent `set`, and the start of a command. The peer has downloaded the file `a` of
+/// the torrent. The command downloads another file, whose name is to be added at its end.
+fn complete_download_with_full_state_folder(
+    sandbox: &Sandbox,
+) -> Option<(SmallDisk, Peer, Sources, String)> {
     let disk = SmallDisk::mount(&sandbox.folder("leech.state"), "1m")?;
     let tracker = sandbox.tracker(&[]);
     for name in ["a", "b"] {
@@ -284,9 +293,11 @@ fn complete_with_full_state(sandbox: &Sandbox) -> Option<(SmallDisk, Peer, Sourc
 type Sources = (Process, Peer);
 
 #[test]
-fn a_complete_download_is_served_again_if_more_of_its_files_are_refused_on_a_full_disk() {
+fn a_complete_download_stays_complete_if_another_file_is_refused_because_the_disk_is_full() {
     let sandbox = Sandbox::new();
-    let Some((disk, mut leech, _sources, download)) = complete_with_full_state(&sandbox) else {
+    let Some((disk, mut leech, _sources, download)) =
+        complete_download_with_full_state_folder(&sandbox)
+    else {
         return;
     };
     leech.assert_refused(&format!("{download} b"), "record", "No space left");
@@ -302,9 +313,11 @@ fn a_complete_download_is_served_again_if_more_of_its_files_are_refused_on_a_ful
 }
 
 #[test]
-fn a_lost_download_returns_with_its_files_although_another_attempt_was_refused() {
+fn a_failed_download_completes_when_its_file_is_back_even_after_a_refused_attempt() {
     let sandbox = Sandbox::new();
-    let Some((_disk, mut leech, _sources, download)) = complete_with_full_state(&sandbox) else {
+    let Some((_disk, mut leech, _sources, download)) =
+        complete_download_with_full_state_folder(&sandbox)
+    else {
         return;
     };
     let [copy, away] = ["leech/set/a", "leech/away"].map(|path| sandbox.path(path));
@@ -318,15 +331,15 @@ fn a_lost_download_returns_with_its_files_although_another_attempt_was_refused()
 }
 
 #[test]
-fn a_record_that_cannot_be_written_does_not_keep_another_from_being_written() {
+fn a_record_that_cannot_be_written_does_not_block_the_next_record() {
     let sandbox = Sandbox::new();
     set_only_tracker(&sandbox, tracker_naming(&[]));
     let mut leech = sandbox.peer("leech");
     let mut records = Vec::new();
     for name in ["share", "other"] {
         let mut torrent = TORRENT.clone();
-        let mut parts = TORRENT.bytes.windows(7);
-        let at = parts.position(|part| part == b"5:share").unwrap();
+        let mut windows = TORRENT.bytes.windows(7);
+        let at = windows.position(|window| window == b"5:share").unwrap();
         torrent.bytes[at + 2..at + 7].copy_from_slice(name.as_bytes());
         let copy = quoted(&sandbox.path(&format!("leech/{name}")));
         let file = quoted(&torrent.write(&sandbox, &format!("{name}.torrent")));
@@ -334,16 +347,17 @@ fn a_record_that_cannot_be_written_does_not_keep_another_from_being_written() {
         let shown = leech.wait_for_state(name, "downloading");
         let hash = shown["info_hash"].as_str().unwrap();
         let record = sandbox.path("leech.state/records").join(hash);
-        // A file cannot replace a folder.
+        // The next write of the record fails, because a file cannot replace a folder.
         fs::remove_file(&record).unwrap();
         fs::create_dir(&record).unwrap();
+        // A new tracker changes the record.
         let announce = b"d8:announce20:http://127.0.0.1:1/a";
         torrent.bytes = [&announce[..], &torrent.bytes[1..]].concat();
         let file = quoted(&torrent.write(&sandbox, &format!("{name}.torrent")));
         leech.run(&format!("download {file} {copy}"));
         records.push(record);
     }
-    // The records are written in this order.
+    // The peer writes the records in the order of their names.
     records.sort();
     fs::remove_dir(&records[1]).unwrap();
     wait_until("the second record is written", || records[1].is_file());

@@ -1,5 +1,5 @@
-//! Callers that send bad blocks, at once or slowly, beside an honest seed: they delay a download
-//! only a little.
+//! Liars: peers that call a leech and send it bad blocks, with or without a pause before each
+//! block. They delay its download from an honest seed only a little.
 
 use super::lying_tracker::start_download_of;
 use crate::common::fake_peer::*;
@@ -13,17 +13,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The honest seed pauses this long for each block. So it sends about 3 MB/s.
-const PAUSE: Duration = Duration::from_millis(5);
-/// A slow liar sends one block in this time. That is too often for a stall.
-const TRICKLE: Duration = Duration::from_secs(2);
+/// The honest seed pauses this long before each block. So it sends about 3 MB/s.
+const HONEST_PAUSE: Duration = Duration::from_millis(5);
+/// A slow liar pauses this long before each block. A link stalls only after a longer pause.
+const SLOW_PAUSE: Duration = Duration::from_secs(2);
 
 fn spoiled(block: &[u8]) -> Vec<u8> {
     block.iter().map(|byte| byte ^ 1).collect()
 }
 
-/// Calls the leech, and answers each request with a bad block, after this pause. When the link has
-/// ended, calls again from a new port.
+/// Calls the leech, and answers each request with a bad block after `pause`. When the link has
+/// ended, calls again from a new port, until `ends` is set.
 fn keep_calling(
     leech: SocketAddr,
     torrent: &Torrent,
@@ -43,21 +43,22 @@ fn keep_calling(
     }
 }
 
-/// Downloads the torrent from an honest seed beside these liars: each is the pause before one of
-/// its blocks. Returns how long it took.
-fn download_beside(torrent: &Torrent, liars: &[Duration]) -> Duration {
+/// Downloads the torrent from an honest seed while liars call the leech. There is one liar for each
+/// entry of `liar_pauses`, which is the pause before each of its blocks. Returns how long the
+/// download took.
+fn time_of_download(torrent: &Torrent, liar_pauses: &[Duration]) -> Duration {
     let sandbox = Sandbox::new();
     let served = torrent.clone();
     let seed = listen(torrent, "honest", move |link, _| {
         serve(link, &served, |_, block| {
-            thread::sleep(PAUSE);
+            thread::sleep(HONEST_PAUSE);
             block.to_vec()
         });
     });
     let ends = Arc::new(AtomicBool::new(false));
     let mut leech = start_download_of(&sandbox, torrent, tracker_naming(&[seed]));
     let begun = Instant::now();
-    for (number, pause) in liars.iter().copied().enumerate() {
+    for (number, pause) in liar_pauses.iter().copied().enumerate() {
         let (torrent, address) = (torrent.clone(), leech.process.address);
         let (name, ends) = (format!("liar{number}"), Arc::clone(&ends));
         thread::spawn(move || keep_calling(address, &torrent, name, pause, &ends));
@@ -70,14 +71,13 @@ fn download_beside(torrent: &Torrent, liars: &[Duration]) -> Duration {
 }
 
 #[test]
-fn callers_that_lie_or_trickle_delay_a_download_by_less_than_its_undisturbed_time() {
+fn liars_less_than_double_the_time_of_a_download() {
     let torrent = Torrent::new("share", 24 << 20, 512 << 10, 7);
-    let undisturbed = download_beside(&torrent, &[]);
-    let at_once = Duration::ZERO;
-    let liars = [TRICKLE, TRICKLE, TRICKLE, TRICKLE, at_once, at_once];
-    let took = download_beside(&torrent, &liars);
+    let undisturbed = time_of_download(&torrent, &[]);
+    let (slow, fast) = (SLOW_PAUSE, Duration::ZERO);
+    let disturbed = time_of_download(&torrent, &[slow, slow, slow, slow, fast, fast]);
     assert!(
-        took < 2 * undisturbed,
-        "{took:?} instead of {undisturbed:?}"
+        disturbed < 2 * undisturbed,
+        "{disturbed:?} with liars, {undisturbed:?} without them"
     );
 }

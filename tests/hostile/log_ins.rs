@@ -1,5 +1,5 @@
-//! A flood of log-ins from many addresses of one network. It keeps nobody else out, and delays no
-//! request without a password.
+//! A flood of log-ins from many addresses of one network. Users of other networks can still log in
+//! soon, and requests without a password are not delayed.
 
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{
@@ -12,26 +12,29 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The connections of the flood. First come, first served would make everybody wait for as many
-/// passwords.
-const FLOOD: u16 = 400;
-/// The addresses of the flood.
+/// Number of connections of the flood. If the tracker checked passwords in the order of arrival, it
+/// would check one password of each of these connections before the password of any other user.
+const FLOOD_CONNECTIONS: u16 = 400;
+/// Number of addresses from which these connections come.
 const FLOOD_ADDRESSES: u16 = 100;
-/// The network of the flood, and two others: see [`connect_from_network`].
+/// The network of the flood: see [`connect_from_network`].
 const FLOOD_NETWORK: u8 = 2;
-const HOME: u8 = 3;
-const ELSEWHERE: u8 = 4;
+/// The network from which nik has logged in before the flood.
+const KNOWN_NETWORK: u8 = 3;
+/// A network from which nobody has logged in before the flood.
+const UNKNOWN_NETWORK: u8 = 4;
 
 fn connect(network: u8, host: u16, tracker: SocketAddr) -> ControlConnection {
     ControlConnection::over(connect_from_network(network, host, tracker)).unwrap()
 }
 
-/// Logs in again and again until `end` is set. The password is right, so nothing slows this down.
+/// Logs in again and again until `end` is set. The password is right: the tracker would slow down
+/// attempts with a wrong one.
 fn flood(number: u16, tracker: SocketAddr, answered: &AtomicUsize, end: &AtomicBool) {
     let mut connection = connect(FLOOD_NETWORK, number % FLOOD_ADDRESSES, tracker);
     while !end.load(Ordering::Relaxed) {
         let request = login_request("eve", &password_of("eve"));
-        // While the tracker ends, the connection may too.
+        // If the tracker ends, the connection ends too.
         if connection.try_ask(None, request).is_err() {
             return;
         }
@@ -48,8 +51,9 @@ impl Drop for SetOnDrop<'_> {
     }
 }
 
-/// The shortest of three times, because a busy machine may delay one.
-fn shortest(mut attempt: impl FnMut()) -> Duration {
+/// Runs `attempt` three times. Returns the shortest time that it took, because a busy machine may
+/// delay some attempts.
+fn shortest_time(mut attempt: impl FnMut()) -> Duration {
     let times = [(); 3].map(|()| {
         let start = Instant::now();
         attempt();
@@ -58,10 +62,10 @@ fn shortest(mut attempt: impl FnMut()) -> Duration {
     times.into_iter().min().unwrap()
 }
 
-/// How long it takes to log in from there.
+/// How long it takes `user` to log in from `network`.
 fn log_in_time(network: u8, user: &str, tracker: SocketAddr) -> Duration {
     let mut connection = connect(network, 1, tracker);
-    shortest(|| {
+    shortest_time(|| {
         let answer = connection.ask(None, login_request(user, &password_of(user)));
         assert!(
             matches!(answer, Ok(AccessAnswer::LoggedIn { .. })),
@@ -71,56 +75,72 @@ fn log_in_time(network: u8, user: &str, tracker: SocketAddr) -> Duration {
 }
 
 #[test]
-fn a_flood_of_log_ins_from_one_network_keeps_nobody_out() {
+fn users_of_other_networks_can_log_in_during_a_flood_of_log_ins() {
     let tracker = AccountTracker::new();
     for user in ["eve", "nik", "uma"] {
         let request = create_user_request(user);
         tracker.connect().ask(None, request).unwrap();
     }
     let address = tracker.address();
-    let mut nik = User::log_in(connect(HOME, 1, address), "nik");
+    let mut nik = User::log_in(connect(KNOWN_NETWORK, 1, address), "nik");
     let (answered, end) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let (turn, known, stranger, list) = thread::scope(|scope| {
+    let (flood_time, known_time, unknown_time, list_time) = thread::scope(|scope| {
         let _ends = SetOnDrop(&end);
-        for number in 0..FLOOD {
+        for number in 0..FLOOD_CONNECTIONS {
             let (answered, end) = (&answered, &end);
             scope.spawn(move || flood(number, address, answered, end));
         }
-        // Once as many are answered as fit, the others wait.
+        // Waits until the flood has got half as many answers as it has connections. Then the flood
+        // is under way: all its connections wait for their turns.
         let start = Instant::now();
-        while answered.load(Ordering::Relaxed) < usize::from(FLOOD) / 2 {
-            assert!(start.elapsed() < Duration::from_secs(60));
+        while answered.load(Ordering::Relaxed) < usize::from(FLOOD_CONNECTIONS) / 2 {
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "the tracker answers too few log-ins of the flood"
+            );
             thread::sleep(Duration::from_millis(10));
         }
-        let (before, start) = (answered.load(Ordering::Relaxed), Instant::now());
-        let known = log_in_time(HOME, "nik", address);
-        let stranger = log_in_time(ELSEWHERE, "uma", address);
-        let list = shortest(|| drop(nik.ask(group_request("list_groups")).unwrap()));
-        let more = answered.load(Ordering::Relaxed) - before;
+        let (answered_before, start) = (answered.load(Ordering::Relaxed), Instant::now());
+        let known_time = log_in_time(KNOWN_NETWORK, "nik", address);
+        let unknown_time = log_in_time(UNKNOWN_NETWORK, "uma", address);
+        let list_time = shortest_time(|| drop(nik.ask(group_request("list_groups")).unwrap()));
+        let new_answers = answered.load(Ordering::Relaxed) - answered_before;
         // How long each connection of the flood waits for its next answer.
-        let turn = start.elapsed() * u32::from(FLOOD) / u32::try_from(more.max(1)).unwrap();
-        (turn, known, stranger, list)
+        let new_answers = u32::try_from(new_answers.max(1)).unwrap();
+        let flood_time = start.elapsed() * u32::from(FLOOD_CONNECTIONS) / new_answers;
+        (flood_time, known_time, unknown_time, list_time)
     });
     println!(
-        "each log-in of the flood takes {turn:.1?}, one of a known user {known:.1?}, one of a \
-         stranger {stranger:.1?}, a list of groups {list:.1?}"
+        "a log-in of the flood takes {flood_time:.1?}, a log-in from a known address \
+         {known_time:.1?}, a log-in from an unknown address {unknown_time:.1?}, a list of groups \
+         {list_time:.1?}"
     );
-    assert!(known < turn / 5, "{known:?} of {turn:?}");
-    assert!(stranger < turn / 5, "{stranger:?} of {turn:?}");
-    assert!(list < turn / 10, "{list:?} of {turn:?}");
+    assert!(
+        known_time < flood_time / 5,
+        "a known address waits too long"
+    );
+    assert!(
+        unknown_time < flood_time / 5,
+        "an unknown address waits too long"
+    );
+    assert!(
+        list_time < flood_time / 10,
+        "a list of groups takes too long"
+    );
 }
 
 #[test]
-fn log_ins_that_are_sent_ahead_wait_for_their_turns_too() {
+fn log_ins_that_follow_another_request_do_not_keep_its_thread() {
     let tracker = AccountTracker::new();
     for user in ["eve", "nik"] {
         let request = create_user_request(user);
         tracker.connect().ask(None, request).unwrap();
     }
     let address = tracker.address();
-    let mut nik = User::log_in(connect(HOME, 1, address), "nik");
-    // More connections than threads of the tracker that may wait. The first request needs such a
-    // thread and no turn.
+    let mut nik = User::log_in(connect(KNOWN_NETWORK, 1, address), "nik");
+    // There are more connections here than threads of the tracker for requests that may block. The
+    // first request of each connection has no password. So it needs such a thread, but it does not
+    // wait for a turn. The log-ins after this request must not keep the thread.
     let _flood: Vec<ControlConnection> = (0..300)
         .map(|number| {
             let mut connection = connect(FLOOD_NETWORK, number % FLOOD_ADDRESSES, address);
@@ -131,6 +151,6 @@ fn log_ins_that_are_sent_ahead_wait_for_their_turns_too() {
             connection
         })
         .collect();
-    let list = shortest(|| drop(nik.ask(group_request("list_groups")).unwrap()));
-    assert!(list < Duration::from_millis(500), "{list:?}");
+    let list_time = shortest_time(|| drop(nik.ask(group_request("list_groups")).unwrap()));
+    assert!(list_time < Duration::from_millis(500), "{list_time:?}");
 }

@@ -22,7 +22,7 @@ fn lines_with(log: &Path, text: &str) -> usize {
 }
 
 #[test]
-fn one_address_gets_few_lines_and_the_rest_are_counted() {
+fn few_events_of_one_address_are_logged_and_the_others_are_counted() {
     let sandbox = Sandbox::new();
     let data = sandbox.folder("data");
     let tracker = sandbox.tracker(&["--data", data.to_str().unwrap()]);
@@ -35,7 +35,8 @@ fn one_address_gets_few_lines_and_the_rest_are_counted() {
     tracker.signal("-TERM");
     let (status, errors) = tracker.wait();
     assert!(status.success(), "{status}: {errors}");
-    // A minute may have ended in between: then as many lines as before may follow.
+    // In each minute at most 30 lines are written. If a new minute began during the calls, up to 30
+    // more lines were written.
     let tracker_log = data.join("tracker.log");
     for (log, text) in [
         (tracker_log, "the TLS handshake with 127.0.0.1"),
@@ -44,13 +45,13 @@ fn one_address_gets_few_lines_and_the_rest_are_counted() {
         let written = lines_with(&log, text);
         assert!((30..=65).contains(&written), "{written} lines");
         let counted = lines_with(&log, "more of these in the last minute; the last one: ");
-        assert!((1..=2).contains(&counted), "{counted} counts");
+        assert!((1..=2).contains(&counted), "{counted} lines with a count");
     }
 }
 
 #[test]
-fn the_files_of_a_log_have_a_largest_size() {
-    const FILE: u64 = 64 << 10;
+fn no_file_of_a_log_exceeds_the_maximum_size() {
+    const MAX_LENGTH: u64 = 64 << 10;
     let sandbox = Sandbox::new();
     let data = sandbox.folder("data");
     let arguments = ["--log", "debug", "--log-size", "64K", "--data"];
@@ -66,11 +67,11 @@ fn the_files_of_a_log_have_a_largest_size() {
         .filter(|path| path.to_str().unwrap().contains("tracker.log"))
         .collect();
     files.sort();
-    let numbered = ["", ".1", ".2", ".3", ".4"];
-    let expected = numbered.map(|number| data.join(format!("tracker.log{number}")));
+    let suffixes = ["", ".1", ".2", ".3", ".4"];
+    let expected = suffixes.map(|suffix| data.join(format!("tracker.log{suffix}")));
     assert_eq!(files, expected);
     for file in files {
         let length = fs::metadata(&file).unwrap().len();
-        assert!(length <= FILE, "{}: {length} bytes", file.display());
+        assert!(length <= MAX_LENGTH, "{}: {length} bytes", file.display());
     }
 }

@@ -1,4 +1,4 @@
-//! Builders of options, and the options of the log, which tracker and peer share.
+//! Builders of options, and the options of the log, which both tracker and peer have.
 
 use crate::cli::logging::{DEFAULT_FILE_SIZE, LogOptions};
 use crate::cli::values;
@@ -37,7 +37,7 @@ pub(super) fn log_options() -> [Arg; 2] {
         .help("Which events go to the log in the state folder: error, warn, info, debug or trace");
     let size = option("log-size", "SIZE")
         .value_parser(values::log_size)
-        .help("The longest file of the log, such as 64M; the newest five files are kept [default: 20M]");
+        .help("The maximum size of one file of the log, such as 64M; the newest five files are kept [default: 20M]");
     [level, size]
 }
 

@@ -59,7 +59,7 @@ pub(in crate::cli) struct ServiceArguments {
     pub(in crate::cli) registration: Registration,
     /// The lifetime of a member's certificate.
     pub(in crate::cli) certificate_life: Duration,
-    /// The most new accounts of one address within a day.
+    /// The most new accounts that one address may make within a day.
     pub(in crate::cli) new_accounts: u32,
     /// The most that one account may use.
     pub(in crate::cli) quotas: AccountQuotas,
@@ -67,7 +67,7 @@ pub(in crate::cli) struct ServiceArguments {
     pub(in crate::cli) limits: SwarmLimits,
     /// The most connections; `None` for as many as descriptors allow.
     pub(in crate::cli) max_connections: Option<usize>,
-    /// Names by which HTTP clients may call the tracker.
+    /// Host names that HTTP clients may use for the tracker.
     pub(in crate::cli) host_names: Vec<String>,
 }
 
@@ -178,13 +178,13 @@ fn data() -> [Arg; 6] {
     ]
 }
 
-/// The limits of accounts.
+/// The options about the number of accounts, and about what one account may use.
 fn accounts() -> [Arg; 4] {
     [
         option("max-new-accounts", "N")
             .default_value("1000")
             .value_parser(values::count(1_000_000))
-            .help("The most new accounts of one address within a day; accounts made with an invite code do not count"),
+            .help("The most new accounts that one address may make within a day; accounts made with an invite code do not count"),
         option("max-shares", "N")
             .default_value("50000")
             .value_parser(values::count(100_000_000))
@@ -192,7 +192,7 @@ fn accounts() -> [Arg; 4] {
         option("max-groups", "N")
             .default_value("1000")
             .value_parser(values::count(100_000_000))
-            .help("The most groups that one user has made and is a member of"),
+            .help("The most groups that one user has made and is still a member of"),
         option("max-metadata", "SIZE")
             .value_parser(values::metadata_size)
             .help("The most bytes of metadata of the shares of one user, such as 1G [default: 256M]"),
@@ -275,7 +275,7 @@ fn connections_and_runs() -> [Arg; 5] {
             .help("The most connections at a time [default: as many as descriptors allow, at most 65536]"),
         option("host-name", "NAME")
             .action(ArgAction::Append)
-            .help("A name by which HTTP clients may call this tracker, besides its addresses and the names in TRACKER_INFO; repeat it for more names"),
+            .help("A host name that HTTP clients may use for this tracker, besides its addresses and the names in TRACKER_INFO; repeat the option for more names"),
         option("interval", "SECONDS")
             .default_value("20")
             .value_parser(values::whole_seconds)

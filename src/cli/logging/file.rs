@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Number of files, with the one that is being written.
+/// Number of files that are kept, including the one that is being written.
 pub(super) const FILES: u32 = 5;
 
 /// A log that is bounded in size. It drops lines that it cannot write, and reports the first such
@@ -21,8 +21,9 @@ pub(super) struct RotatedFile {
     file: File,
     /// Length of the file in bytes.
     length: u64,
-    /// Longest file in bytes.
+    /// Maximum length of a file in bytes.
     max_length: u64,
+    /// Whether an error was reported since the log was last opened or reopened.
     has_failed: bool,
 }
 
@@ -39,8 +40,8 @@ impl RotatedFile {
         })
     }
 
-    /// Opens the file anew under its name, which another program has renamed. If it cannot be
-    /// opened, the log continues in the former one.
+    /// Opens a file under the name of the log, after another program has renamed the former file.
+    /// If that fails, the log continues in the former file.
     pub(super) fn reopen(&mut self) {
         match open(&self.path) {
             Ok((file, length)) => {
@@ -82,7 +83,8 @@ impl RotatedFile {
                 &numbered(&self.path, number + 1),
             )?;
         }
-        // An earlier version had no limit. Its file would take more than all files may.
+        // An earlier version of the program did not limit the log. Its file may be longer than all
+        // files together may be. Such a file is deleted.
         if self.length > self.max_length.saturating_mul(FILES.into()) {
             std::fs::remove_file(&self.path)?;
         }
@@ -106,8 +108,8 @@ impl RotatedFile {
     }
 }
 
-/// Only its owner can read the file, even if others can read the folder: the log says who shares
-/// what with whom.
+/// Opens a file for appending, or makes it. Returns the file and its length. Only the owner can
+/// read a new file, even if others can read the folder: the log says who shares what with whom.
 fn open(path: &Path) -> io::Result<(File, u64)> {
     let mut options = File::options();
     let file = options.create(true).append(true).mode(0o600).open(path)?;
@@ -139,7 +141,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn full_files_are_renamed_and_the_oldest_one_goes() {
+    fn full_files_are_renamed_and_the_oldest_one_is_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("peer.log");
         fs::write(&path, "of an earlier process\n").unwrap();
@@ -161,7 +163,7 @@ mod tests {
         let path = folder.path().join("peer.log");
         let mut log = RotatedFile::open(path.clone(), 40).unwrap();
         (0..4).for_each(|number| log.write_line(&format!("a line of 20 bytes {number}\n")));
-        // Where the new file would be is a folder.
+        // A folder has the name that the new file needs.
         fs::create_dir(folder.path().join("peer.log.new")).unwrap();
         (0..9).for_each(|_| log.write_line("a line of 20 bytes x\n"));
         assert!(log.has_failed);

@@ -3,11 +3,12 @@
 //!
 //! In scope: which event is written, and the line that counts the others. Out of scope: files and
 //! clocks. Two events are of one kind if one place in the code logs them. Some kinds name the
-//! source of an event: the address that caused it. An address has a share of its kind, so one
-//! address does not keep the events of others out of the log; ten addresses together can.
+//! source of an event: the address that caused it. One address can cause only a tenth of the
+//! written events of one kind. So one address cannot keep the events of others out of the log; ten
+//! addresses together can.
 //!
-//! Invariant: the number of entries is bounded, by the places in the code and by
-//! [`MAX_SOURCES`].
+//! Invariant: the number of entries is bounded, because the number of places in the code is, and
+//! because of [`MAX_SOURCES`].
 
 use log::Level;
 use std::collections::HashMap;
@@ -15,11 +16,12 @@ use std::time::{Duration, Instant};
 
 /// The time for which events are counted.
 const PERIOD: Duration = Duration::from_secs(60);
-/// Events of one kind in a period that are written.
-const PER_KIND: u32 = 300;
-/// Events of one kind and one source in a period that are written.
-const PER_SOURCE: u32 = 30;
-/// Sources of one kind that are counted apart. Further sources have only the limit of the kind.
+/// The maximum number of events of one kind that are written in a period.
+const MAX_PER_KIND: u32 = 300;
+/// The maximum number of events of one kind and one source that are written in a period.
+const MAX_PER_SOURCE: u32 = 30;
+/// The maximum number of sources of one kind that are counted separately. For further sources, only
+/// the limit of the kind applies.
 const MAX_SOURCES: usize = 64;
 
 /// An event that may be written to the log.
@@ -36,7 +38,7 @@ pub(super) struct Event {
 /// The place in the code that logs an event: file and line.
 pub(super) type Kind = (&'static str, u32);
 
-/// The numbers of events in the present period.
+/// How many events of each kind were logged in the present period.
 #[derive(Debug, Default)]
 pub(super) struct RateLimit {
     /// When the present period began. `None` before the first event.
@@ -47,10 +49,11 @@ pub(super) struct RateLimit {
 #[derive(Debug, Default)]
 struct Count {
     written: u32,
+    /// The number of events of each source.
     by_source: HashMap<String, u32>,
     left_out: u64,
     /// The last event that was left out.
-    last: Option<Event>,
+    last_left_out: Option<Event>,
 }
 
 impl RateLimit {
@@ -69,7 +72,7 @@ impl RateLimit {
             return true;
         }
         count.left_out += 1;
-        count.last = Some(event.clone());
+        count.last_left_out = Some(event.clone());
         false
     }
 
@@ -79,8 +82,8 @@ impl RateLimit {
         self.began.filter(|_| left_out).map(|began| began + PERIOD)
     }
 
-    /// Ends the period if it is over. Returns an event for each kind of which events were left
-    /// out: it says how many.
+    /// Ends the period if it is over. For each kind of which events were left out, returns one
+    /// event that says how many.
     pub(super) fn end_period(&mut self, now: Instant) -> Vec<Event> {
         match self.began {
             Some(began) if now.saturating_duration_since(began) >= PERIOD => self.summaries(),
@@ -100,14 +103,14 @@ impl RateLimit {
 
 impl Count {
     fn has_room(&mut self, source: Option<&str>) -> bool {
-        if self.written >= PER_KIND {
+        if self.written >= MAX_PER_KIND {
             return false;
         }
         let Some(source) = source else { return true };
         match self.by_source.get_mut(source) {
-            Some(written) => {
-                *written += 1;
-                *written <= PER_SOURCE
+            Some(count) => {
+                *count += 1;
+                *count <= MAX_PER_SOURCE
             }
             None => {
                 if self.by_source.len() < MAX_SOURCES {
@@ -120,7 +123,7 @@ impl Count {
 
     fn summary(self) -> Option<Event> {
         let number = self.left_out;
-        self.last.map(|last| Event {
+        self.last_left_out.map(|last| Event {
             message: format!(
                 "{number} more of these in the last minute; the last one: {}",
                 last.message
@@ -177,11 +180,11 @@ mod tests {
     }
 
     #[test]
-    fn many_sources_take_bounded_memory_and_share_the_limit_of_their_kind() {
+    fn many_sources_take_bounded_memory_and_together_have_the_limit_of_their_kind() {
         let (mut limit, now) = (RateLimit::default(), Instant::now());
         let sources = (0..10_000).map(|n| format!("10.0.{}.{}", n / 256, n % 256));
         let admitted = sources.filter(|it| limit.admit(now, KIND, Some(it), &event("refused")));
-        assert_eq!(admitted.count() as u32, PER_KIND);
+        assert_eq!(admitted.count() as u32, MAX_PER_KIND);
         assert_eq!(limit.kinds[&KIND].by_source.len(), MAX_SOURCES);
         assert_eq!(limit.kinds[&KIND].left_out, 9_700);
     }

@@ -53,6 +53,36 @@ fn wait_until(mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Asserts that a stop ends within a limit that is shorter than each time limit of a server.
+fn assert_stops_at_once(server: Server) {
+    let (sender, stopped) = channel();
+    // If the stop hangs, the thread stays behind, and the test fails.
+    thread::spawn(move || {
+        server.stop();
+        sender.send(()).unwrap();
+    });
+    let ended = stopped.recv_timeout(STOP_LIMIT / 2);
+    assert!(ended.is_ok(), "the server does not stop");
+}
+
+#[test]
+fn a_stop_wakes_a_server_without_connections() {
+    let server = start_echo_server(LARGE, LONG);
+    // An answer shows that the event thread runs. Then it waits, without any deadline.
+    assert!(is_echoed(&connect(&server)));
+    wait_until(|| server.connections() == 0);
+    assert_stops_at_once(server);
+}
+
+#[test]
+fn a_stop_shuts_the_sockets_of_threads_that_wait_for_a_caller() {
+    let server = start_echo_server(LARGE, LONG);
+    let caller = connect(&server);
+    assert!(is_echoed(&caller));
+    assert_stops_at_once(server);
+    assert!(!is_echoed(&caller));
+}
+
 #[test]
 fn a_connection_beyond_the_limit_is_refused_and_a_stop_closes_open_connections() {
     let server = start_echo_server(PlaceLimits::fixed(2, 2), LONG);

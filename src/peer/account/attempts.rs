@@ -211,6 +211,7 @@ mod tests {
         };
         assert!(attempts.on_reply(&two, &done));
         for kind in [
+            "full",
             "not-serving",
             "starting",
             "not-saved",

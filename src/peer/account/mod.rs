@@ -52,7 +52,7 @@ pub struct Account {
     command: Arc<RunningCommand>,
     file: LoginFile,
     login: Mutex<Option<StoredLogin>>,
-    /// Whether the file lacks the last change of the login, because it could not be written.
+    /// Whether the file lacks the last change of the login, because writing the file failed.
     is_file_outdated: AtomicBool,
     /// Whether a write was saved by one tracker only, since the last call of
     /// [`Account::take_saved_by_one_tracker`].
@@ -196,7 +196,8 @@ impl Account {
     /// # Errors
     /// [`AccountError::NotLoggedIn`] and [`AccountError::NoRandomness`]: nothing has changed.
     /// [`AccountError::Login`]: the login has ended, but its file cannot be written. The peer tries
-    /// again. If it stops before it succeeds, it may load the old token at its next start.
+    /// again. If the peer stops before the file is written, it may load the old token at its next
+    /// start.
     pub(super) fn logout(&self) -> Result<LoggedOut, AccountError> {
         let login = self.current_login()?;
         let logged_out = match self.ask_done(&AccessRequest::Logout {
@@ -339,7 +340,7 @@ impl Account {
         let is_over = matches!(&reply.result, Err(refused) if ends_login(refused.kind));
         if let Some(token) = token
             && (reply.renewed.is_some() || is_over && answered.unanimous)
-            // The answer of the tracker counts nevertheless.
+            // The answer of the tracker is returned even if the file cannot be written.
             && let Err(error) = self.replace_token(token, reply.renewed.as_ref())
         {
             log::warn!("{error}");
@@ -405,7 +406,7 @@ impl Account {
         Ok(())
     }
 
-    /// Writes the login, which the caller has locked, to its file.
+    /// Writes the login to its file. The caller has locked the login.
     fn store(&self, login: &StoredLogin) -> Result<(), LoginFileError> {
         let stored = self.file.store(login);
         self.is_file_outdated

@@ -161,13 +161,14 @@ pub(super) mod tests {
     #[test]
     fn what_counts_is_the_first_refusal_by_a_serving_tracker() {
         let kinds = [
+            "full",
             "starting",
             "not-serving",
             "session-ended",
             "not-serving",
             "busy",
         ];
-        let round = round(5, &kinds);
+        let round = round(6, &kinds);
         assert!(round.has_starting_tracker);
         let refused = round.refused.unwrap().result.unwrap_err();
         assert_eq!(refused.kind, AccessErrorKind::SessionEnded);

@@ -134,3 +134,20 @@ impl TrackerAnswer {
             .min(self.interval)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_is_longer_by_a_random_part_of_a_tenth() {
+        let interval = Duration::from_secs(100);
+        let longer: Vec<Duration> = (0..1_000).map(|_| drifting(interval) - interval).collect();
+        assert!(longer.iter().all(|it| *it <= interval / 10));
+        for part in 0..10 {
+            let count = longer.iter().filter(|it| it.as_secs() == part).count();
+            assert!((40..200).contains(&count), "{count} in part {part}");
+        }
+        assert_eq!(drifting(Duration::MAX), Duration::MAX);
+    }
+}

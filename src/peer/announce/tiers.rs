@@ -2,9 +2,9 @@
 //!
 //! BEP 12 has two interpretations. In the literal one, the peer tries the tiers in order, and the
 //! trackers of each tier in a random order. It announces only to the first tracker that answers,
-//! and moves this tracker to the front of its tier. Later it tries the trackers that failed before
-//! this one again. In the other interpretation, the peer announces to all trackers. This module
-//! uses the literal one, with these exceptions:
+//! and moves this tracker to the front of its tier. Later it again tries those trackers that come
+//! earlier in the order and that failed. In the other interpretation, the peer announces to all
+//! trackers. This module uses the literal one, with these exceptions:
 //!
 //! - A starved download ([`Tiers::extend_if_starved`]) announces to twice as many trackers, because
 //!   another tracker may know other peers. While it stays starved, the number doubles again and
@@ -114,8 +114,8 @@ impl Tiers {
         self.policy == TierPolicy::OneTracker
     }
 
-    /// Records whether the download is starved. Returns whether this call has increased the number
-    /// of trackers to announce to.
+    /// Records whether the download is starved: it wants data and receives none. Returns whether
+    /// this call has increased the number of trackers to announce to.
     pub(super) fn extend_if_starved(&mut self, is_starved: bool, now: Instant) -> bool {
         if !is_starved {
             self.starved_since = None;

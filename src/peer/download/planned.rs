@@ -207,15 +207,15 @@ pub(crate) fn enter(
     begun.map_err(PeerError::Thread)
 }
 
-/// Puts back the entry that the map had before, and resumes it if it is a transfer that had ended.
-/// The caller of [`enter`] resumes `former` itself.
+/// Puts the entry that the map had before back into the map. If it is a transfer that has not
+/// failed, resumes it. With `former`, does not resume it: the caller of [`enter`] does.
 fn put_back(transfers: &Transfers, previous: SwarmEntry, former: Option<&SwarmEntry>) {
-    // If the map has another entry meanwhile, that one stays.
+    // If the map has got another entry meanwhile, the other entry stays.
     let is_back = transfers.enter(previous.clone()).is_ok();
     let SwarmEntry::Transfer(previous) = previous else {
         return;
     };
-    // A failed transfer is still failed.
+    // A failed transfer stays failed.
     if !is_back || former.is_some() || previous.phase() != Phase::Checking {
         return;
     }

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Interval of the exchanges. They are made only while this peer fetches something or has a share
-/// with changed files.
+/// with changed files. A hint brings the next one sooner.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// How long one exchange may take. The time is limited because the same thread also makes the
 /// announces. The groups that remain come first in the next exchange.
@@ -39,6 +39,12 @@ impl ChangedFiles {
         let state = lock(&self.state);
         let mut reported = state.reported.values();
         reported.any(|info_hashes| info_hashes.contains(&info_hash))
+    }
+
+    /// The next exchange is due at this time, or earlier if it is due earlier.
+    pub(super) fn exchange_earlier(&self, at: Instant) {
+        let mut state = lock(&self.state);
+        state.next = state.next.map(|next| next.min(at));
     }
 
     /// If an exchange is due: reports the shares whose files have changed here, and receives the
@@ -152,6 +158,19 @@ mod tests {
             is_over(count.get().into())
         });
         names.into_inner().concat()
+    }
+
+    #[test]
+    fn a_hint_makes_the_next_exchange_due_earlier() {
+        let (files, now) = (ChangedFiles::default(), Instant::now());
+        let next = || lock(&files.state).next;
+        files.exchange_earlier(now);
+        assert_eq!(next(), None, "the first exchange is due at once");
+        lock(&files.state).next = Some(now + INTERVAL);
+        for (at, due) in [(1, 1), (2, 1)] {
+            files.exchange_earlier(now + Duration::from_secs(at));
+            assert_eq!(next(), Some(now + Duration::from_secs(due)));
+        }
     }
 
     #[test]

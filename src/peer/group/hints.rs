@@ -1,8 +1,8 @@
 //! What a peer does with the hints of a tracker.
 //!
-//! After a hint, the peer announces earlier, asks for news earlier, or learns addresses of new
-//! peers. A hint does not say what was withdrawn or who has left: only the announces find that out,
-//! as they would without hints.
+//! After a hint, the peer announces earlier, asks earlier for news or for shares whose files have
+//! changed, or learns addresses of new peers. A hint does not say what was withdrawn or who has
+//! left: only the announces find that out, as they would without hints.
 
 use super::GroupAnnouncer;
 use crate::peer::{Account, Membership, Transfers};
@@ -20,9 +20,9 @@ pub(crate) struct HintReader<'a> {
     account: &'a Account,
     transfers: &'a Transfers,
     announcer: &'a GroupAnnouncer,
-    /// For each membership, the last number `ended` of its group. It changes when a share is
-    /// withdrawn, or a member leaves or returns.
-    ended: HashMap<Membership, u64>,
+    /// For each membership, the last numbers `added` and `ended` of its group. The second one
+    /// changes when a share is withdrawn, or a member leaves or returns.
+    numbers: HashMap<Membership, (u64, u64)>,
 }
 
 impl<'a> HintReader<'a> {
@@ -35,7 +35,7 @@ impl<'a> HintReader<'a> {
             account,
             transfers,
             announcer,
-            ended: HashMap::new(),
+            numbers: HashMap::new(),
         }
     }
 
@@ -44,13 +44,22 @@ impl<'a> HintReader<'a> {
         let Some(user) = self.account.user() else {
             return;
         };
-        for GroupNumbers { group, ended, .. } in hint.groups {
+        for numbers in hint.groups {
+            let GroupNumbers {
+                group,
+                added,
+                ended,
+            } = numbers;
             let user = user.clone();
             let membership = Membership { user, group };
-            let former = self.ended.insert(membership.clone(), ended);
-            if former.is_some_and(|former| former != ended) {
+            let former = self.numbers.insert(membership.clone(), (added, ended));
+            if former.is_some_and(|(_, former)| former != ended) {
                 let is_affected = |other: &Membership| *other == membership;
                 self.announcer.announce_earlier(is_affected, soon());
+            }
+            if former == Some((added, ended)) {
+                // What has changed is not in the rows of the group.
+                self.announcer.changed_files().exchange_earlier(soon());
             }
         }
         for NewPeers {

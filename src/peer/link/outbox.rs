@@ -317,6 +317,22 @@ mod tests {
     }
 
     #[test]
+    fn an_outbox_whose_messages_are_not_read_is_closed() {
+        let outbox = Outbox::default();
+        let payload = [0; 1 << 10];
+        let message = PeerMessage::Extended {
+            id: 1,
+            payload: &payload,
+        };
+        for _ in 0..1_000 {
+            outbox.send([message]);
+        }
+        assert!(outbox.next(Vec::new(), None, LONG).is_none());
+        let queued = lock(&outbox.queues).bytes.len();
+        assert!(queued <= MAX_QUEUED_BYTES + 2 * payload.len(), "{queued}");
+    }
+
+    #[test]
     fn the_queue_of_blocks_is_bounded() {
         let lengths = Lengths::new(8 * 16_384, 16_384).unwrap();
         let outbox = Outbox::default();

@@ -16,7 +16,7 @@ pub(super) enum ParsedMessage<'a> {
     /// A metadata message (BEP 9).
     Metadata(&'a [u8]),
     /// Modification times of files.
-    Times(&'a [u8]),
+    ModifiedTimes(&'a [u8]),
     /// Needs no action.
     Nothing,
 }
@@ -71,7 +71,7 @@ pub(super) fn parse<'a>(
             HANDSHAKE_ID => ReceivedMessage::Handshake(ExtensionHandshake::parse(payload)?),
             METADATA_ID => return Ok(ParsedMessage::Metadata(payload)),
             PEX_ID => ReceivedMessage::PeerExchange(payload),
-            TIMES_ID => return Ok(ParsedMessage::Times(payload)),
+            TIMES_ID => return Ok(ParsedMessage::ModifiedTimes(payload)),
             // We offer no other extension.
             _ => return Ok(ParsedMessage::Nothing),
         },

@@ -117,8 +117,8 @@ impl<S: MessageSink> Reader<'_, S> {
             ParsedMessage::Metadata(payload) => {
                 Ok(self.sink.on_metadata(self.link.id(), payload)?)
             }
-            ParsedMessage::Times(payload) => {
-                self.sink.on_times(payload);
+            ParsedMessage::ModifiedTimes(payload) => {
+                self.sink.on_modified_times(payload);
                 Ok(())
             }
             ParsedMessage::Nothing => Ok(()),

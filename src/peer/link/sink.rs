@@ -26,7 +26,7 @@ pub(crate) trait MessageSink: Send + Sync {
     fn on_metadata(&self, link: LinkId, payload: &[u8]) -> Result<(), MetadataError>;
 
     /// Handles modification times of files.
-    fn on_times(&self, payload: &[u8]);
+    fn on_modified_times(&self, payload: &[u8]);
 
     /// Handles a block. Returns the buffer if the block is not needed.
     ///

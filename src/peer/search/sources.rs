@@ -253,6 +253,18 @@ mod tests {
     }
 
     #[test]
+    fn the_number_of_barred_hosts_is_bounded() {
+        let sources = MetadataSources::default();
+        for number in 0..2 * MAX_BARRED as u32 {
+            let host = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
+            sources.bar(host, NOW, NOW * 2);
+        }
+        assert_eq!(lock(&sources.state).barred.len(), MAX_BARRED);
+        sources.bar(ip("192.0.2.1"), NOW * 2, NOW * 3);
+        assert_eq!(lock(&sources.state).barred.len(), 1, "bars end");
+    }
+
+    #[test]
     fn the_end_closes_all_links_and_no_other_is_accepted() {
         let ((stream, mut other), sources) = (pair(), MetadataSources::default());
         let link = sources.enter(&stream, ip("192.0.2.1"), true, NOW).unwrap();

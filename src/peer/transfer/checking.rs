@@ -97,8 +97,7 @@ impl Transfer {
 
     /// Opens the files of a recorded transfer, verifies what is not known to be good, and begins.
     /// If the files cannot be used, a complete share becomes lost, a download waits if the disk is
-    /// full, and any other transfer fails.
-    /// Does nothing if the transfer was stopped meanwhile.
+    /// full, and any other transfer fails. Does nothing if the transfer was stopped meanwhile.
     pub(crate) fn reopen_or_fail(self: &Arc<Self>, recorded: &RecordState) {
         if self.phase() != Phase::Checking {
             return;
@@ -248,7 +247,7 @@ impl Transfer {
         download.check_files_in_place(&owned)?;
         let missing = self.missing_bytes(&owned);
         if let Err(error) = download.check_space(missing) {
-            // It does not begin, but these bytes are there and are shown.
+            // The download does not begin. Its progress shows the verified bytes nevertheless.
             let verified = all.saturating_sub(missing);
             self.decide(|core, _| core.on_checked(verified));
             return Err(error);

@@ -1,4 +1,4 @@
-//! What happens to a piece after its blocks have arrived: hash, write to the file, publish in the
+//! What happens to a piece after its blocks have arrived: hash, write to the file, enter into the
 //! owned map, send `have` messages. The workers of the pool do this.
 
 use super::transfer::Transfer;
@@ -34,7 +34,7 @@ pub(super) fn submit(transfer: &Transfer, run: BlockRun, blocks: Vec<PendingBloc
     }
 }
 
-/// Hashes and writes a run. When all runs of the piece are hashed, publishes or rejects the piece.
+/// Hashes and writes a run. When all runs of the piece are hashed, accepts or rejects the piece.
 fn finish_run(transfer: &Transfer, run: BlockRun, blocks: Vec<PendingBlock<BlockBuffer>>) {
     let held = BlocksWithWorker {
         transfer,
@@ -46,7 +46,7 @@ fn finish_run(transfer: &Transfer, run: BlockRun, blocks: Vec<PendingBlock<Block
     };
     let result = match hashed {
         Ok(Some((hash, sources))) if hash == transfer.info().piece_hash(run.piece) => {
-            publish(transfer, run, &blocks, &sources);
+            accept(transfer, run, &blocks, &sources);
             // The hashes of whole files advance now, while the blocks are in memory.
             hash_files(transfer, run, &blocks)
         }
@@ -61,7 +61,7 @@ fn finish_run(transfer: &Transfer, run: BlockRun, blocks: Vec<PendingBlock<Block
         transfer.wait_or_fail(&error);
     }
     drop(blocks);
-    // Last: a download that waits goes on only when no worker has blocks of it.
+    // This comes last: a download that waits may go on as soon as no worker has blocks of it.
     drop(held);
 }
 
@@ -147,10 +147,10 @@ fn read_back(
     Ok(())
 }
 
-/// Publishes a piece that was verified and written. From now on it is served. `blocks` are the
-/// blocks of `run`, which was hashed last. If an earlier attempt to fetch the piece failed, the
-/// hashes of its blocks show who lied.
-fn publish(
+/// Accepts a piece that was verified and written. From now on it is served. `run` is the run of the
+/// piece that was hashed last, and `blocks` are its blocks. If the blocks of an earlier attempt to
+/// fetch the piece were bad, a comparison of the hashes shows who sent bad blocks.
+fn accept(
     transfer: &Transfer,
     run: BlockRun,
     blocks: &[PendingBlock<BlockBuffer>],
@@ -164,7 +164,7 @@ fn publish(
     let liars = transfer.decide(|core, now| core.on_good_blocks(run.piece, &good, now));
     let (name, number) = (transfer.name(), run.piece.number());
     for liar in liars {
-        log::warn!("{name}: piece {number} is here now: {liar} had sent bad blocks of it");
+        log::warn!("{name}: piece {number} is verified now: {liar} had sent bad blocks of it");
     }
 }
 
@@ -188,7 +188,7 @@ fn hash_files(
 
 /// Handles a piece that does not verify: it is fetched again. If all of it came from one peer, that
 /// peer is barred. Otherwise, if the piece has only one run, the hashes of its blocks are kept.
-/// `blocks` are the blocks of `run`, which was hashed last.
+/// `run` is the run of the piece that was hashed last, and `blocks` are its blocks.
 fn reject(
     transfer: &Transfer,
     run: BlockRun,

@@ -74,8 +74,8 @@ fn admit(transfer: &Transfer, connection: PeerConnection) -> Result<Arc<Link>, L
     admitted
 }
 
-/// The number that stands for a member. A certificate names its user, and no two users of a group
-/// have the same name in their certificates.
+/// The id of a member: a hash of the user name in the certificate. No two users of a group have the
+/// same name in their certificates.
 fn member_id(member: &Member) -> MemberId {
     let mut hasher = Hasher::new();
     hasher.update(member.user.as_bytes());
@@ -177,7 +177,7 @@ impl MessageSink for Transfer {
         self.on_metadata_message(link, payload)
     }
 
-    fn on_times(&self, payload: &[u8]) {
+    fn on_modified_times(&self, payload: &[u8]) {
         self.take_times(payload);
     }
 

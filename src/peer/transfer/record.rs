@@ -11,17 +11,17 @@ impl Transfer {
     /// the record that the new one replaces.
     pub(crate) fn create_record(&self) -> Result<Option<Record>, RecordError> {
         let records = &self.context.records;
-        let _writing = records.lock_order();
+        let _writing = records.lock_writing();
         let former = records.find(self.info_hash());
         records.claim(self.info_hash(), &self.paths())?;
         records.save(&self.to_record(), &self.plan.metainfo)?;
         Ok(former)
     }
 
-    /// Undoes [`Transfer::create_record`]. `former` is what that returned.
+    /// Undoes [`Transfer::create_record`]. `former` is the record that it returned.
     pub(crate) fn undo_record(&self, former: Option<&Record>) -> Result<(), RecordError> {
         let records = &self.context.records;
-        let _writing = records.lock_order();
+        let _writing = records.lock_writing();
         match former {
             Some(former) => records.update(former),
             None => records.remove(self.info_hash()),
@@ -31,12 +31,13 @@ impl Transfer {
     /// Updates the record of the transfer. Transfers of a closed run have no record. If the record
     /// cannot be written, the thread `watch` tries again.
     pub(crate) fn update_record(&self) {
-        self.write(Self::write_record);
+        self.write_or_log(Self::write_record);
     }
 
-    /// Like [`Transfer::update_record`], with this state. The transfer is about to be resumed.
+    /// Like [`Transfer::update_record`], but records this state. The caller then resumes the
+    /// transfer.
     pub(crate) fn update_record_as(&self, state: RecordState) {
-        self.write(|transfer| {
+        self.write_or_log(|transfer| {
             let record = Record {
                 state,
                 ..transfer.to_record()
@@ -45,13 +46,13 @@ impl Transfer {
         });
     }
 
-    /// Writes the record again if its last change could not be written. While the files are being
-    /// checked, does nothing: only after that is the state known, which belongs to the change.
+    /// Writes the record again if its last change could not be written. Does nothing while the
+    /// files are being checked: the record also has the state, which is known only after the check.
     ///
     /// # Errors
-    /// It still cannot be written.
+    /// The record still cannot be written.
     pub(crate) fn update_outdated_record(&self) -> Result<(), RecordError> {
-        let _writing = self.context.records.lock_order();
+        let _writing = self.context.records.lock_writing();
         let is_outdated = self.context.records.is_outdated(self.info_hash());
         if !is_outdated || matches!(self.phase(), Phase::Checking | Phase::Retired) {
             return Ok(());
@@ -64,19 +65,20 @@ impl Transfer {
     /// Adds new trackers, web seeds and peers to the record. Whether the files are complete is
     /// known only after they are checked. Until then, the state in the record stays as it is.
     pub(super) fn record_sources(&self) {
-        self.write(|transfer| match transfer.phase() {
+        self.write_or_log(|transfer| match transfer.phase() {
             Phase::Checking => transfer.write_sources(),
             _ => transfer.write_record(),
         });
     }
 
-    /// Calls `write`, and logs its error. A transfer of a closed run has no record. The record of a
-    /// transfer that has left the map belongs to its successor.
-    fn write(&self, write: impl FnOnce(&Self) -> Result<(), RecordError>) {
+    /// Calls `write`. If it fails, logs the error. Does nothing for a transfer of a closed run,
+    /// which has no record, and for a transfer that has left the map: its record belongs to its
+    /// successor.
+    fn write_or_log(&self, write: impl FnOnce(&Self) -> Result<(), RecordError>) {
         if self.plan.is_of_closed_run {
             return;
         }
-        let _writing = self.context.records.lock_order();
+        let _writing = self.context.records.lock_writing();
         if self.phase() == Phase::Retired {
             return;
         }
@@ -85,9 +87,9 @@ impl Transfer {
         }
     }
 
-    /// Adds the sources to the record on disk. Does nothing if there is none yet, because the first
-    /// one will have the sources. Or if another change waits to be written, because both are
-    /// written together then.
+    /// Adds the sources to the record on disk. Does nothing in two cases: if there is no record
+    /// yet, because the first record will have the sources; and if another change of the record
+    /// waits to be written, because then the sources are written with that change.
     fn write_sources(&self) -> Result<(), RecordError> {
         let (named_sources, records) = (self.sources(), &self.context.records);
         if records.is_outdated(self.info_hash()) {
@@ -126,7 +128,7 @@ impl Transfer {
     /// file, the record is removed.
     pub(crate) fn record_as_stopped(&self) -> Result<(), RecordError> {
         let records = &self.context.records;
-        let _writing = records.lock_order();
+        let _writing = records.lock_writing();
         if self.plan.partial.is_none() {
             return records.remove(self.info_hash());
         }

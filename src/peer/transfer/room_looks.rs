@@ -1,21 +1,22 @@
-//! When a download whose disk was full looks for room: usually at every turn of the thread `watch`.
-//! But if it went on, verified nothing new, and its disk was full again, the file system does not
-//! say how much room there is. Then the pauses grow, because each attempt hashes all files.
+//! Decides when a download that waits for room on its disk looks whether there is room. Usually it
+//! looks whenever the thread `watch` asks. But perhaps the download went on, and its disk was full
+//! again before anything new was verified. Then the free space that the file system reports cannot
+//! be relied on. Each attempt to go on hashes all files, so the pauses between the looks grow.
 
 use std::time::Duration;
 
-/// The pause after the first attempt that brought nothing. Each later pause is twice as long.
+/// The pause after the first attempt that verified nothing new. Each later pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
-/// The longest pause. A person who made room waits for it.
+/// The longest pause. A person who has made room waits at most this long.
 const MAX_PAUSE: Duration = Duration::from_secs(600);
 
 /// The time of the next look, and what it depends on.
 #[derive(Debug, Default)]
 pub(super) struct RoomLooks {
-    /// The number of verified bytes when the disk was full before.
+    /// The number of verified bytes when the disk was last found full.
     verified: Option<u64>,
     pause: Duration,
-    next: Duration,
+    next_look: Duration,
 }
 
 impl RoomLooks {
@@ -26,12 +27,12 @@ impl RoomLooks {
             true => (self.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE),
             false => Duration::ZERO,
         };
-        self.next = now.saturating_add(self.pause);
+        self.next_look = now.saturating_add(self.pause);
     }
 
     /// Whether to look for room now.
     pub(super) fn is_due(&self, now: Duration) -> bool {
-        now >= self.next
+        now >= self.next_look
     }
 }
 
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pauses_grow_only_while_no_attempt_brings_anything() {
+    fn the_pauses_grow_only_while_no_attempt_verifies_anything_new() {
         let mut looks = RoomLooks::default();
         let now = Duration::from_secs(100);
         let mut pause_after = |verified| {

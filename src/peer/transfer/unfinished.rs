@@ -51,7 +51,7 @@ impl Transfer {
     pub(super) fn note_rename_steps(&self, steps: RenameSteps) -> Result<(), StoreError> {
         self.files.set_steps(Some(steps));
         if !self.plan.is_of_closed_run {
-            let _writing = self.context.records.lock_order();
+            let _writing = self.context.records.lock_writing();
             let updated = self.context.records.update(&self.to_record());
             updated.map_err(Box::new)?;
         }

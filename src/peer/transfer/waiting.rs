@@ -20,8 +20,8 @@ impl Transfer {
         self.wait_for(Awaited::Files, &reason);
     }
 
-    /// Handles an error that keeps the transfer from going on: a download waits if the disk is full
-    /// and fails otherwise. A closed run expects a result, so there it fails too.
+    /// Handles an error because of which the transfer cannot go on. If the disk is full, a download
+    /// waits. Otherwise, and in a closed run, it fails: a closed run expects a result.
     pub(super) fn wait_or_fail(&self, error: &StoreError) {
         if !error.is_full() || !self.plan.is_download() || self.plan.is_of_closed_run {
             return self.fail(&error.to_string());
@@ -44,7 +44,8 @@ impl Transfer {
         self.wait_for(awaited, &reason);
     }
 
-    /// Lets a download that waits go on, if what it waits for is there. Returns whether it goes on.
+    /// Ends the wait of a download, if what it waits for is there. Returns whether the download
+    /// goes on.
     pub(crate) fn end_wait_if_possible(self: &Arc<Self>) -> bool {
         let RecordKind::Download(place) = &self.plan.kind else {
             return false;
@@ -53,7 +54,7 @@ impl Transfer {
             return false;
         };
         let is_look_due = || lock(&self.files.room_looks).is_due(self.context.now());
-        // A worker that still writes has the files open.
+        // A worker that still writes has the files open. So the download also waits for workers.
         let is_written_to = self.inspect(|core| core.blocks_at_workers()) > 0;
         let is_there = match awaited {
             _ if is_written_to => false,
@@ -94,7 +95,7 @@ impl Transfer {
         }
     }
 
-    /// The bytes that the disk of the files lacks.
+    /// The number of bytes for which the disk of the files must have room.
     fn space_needed(&self, error: &StoreError) -> u64 {
         if let StoreError::NoSpace { needed, .. } = error {
             return *needed;

@@ -14,7 +14,8 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use ureq::http::Uri;
 
-/// How long a name look-up and a connection attempt may each take. A stop waits for both.
+/// How long a name look-up and a connection attempt may each take. A peer that stops waits for both
+/// to end.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a server may be silent.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -32,7 +33,7 @@ pub(crate) struct WebClient {
 }
 
 /// One agent for each zone that web seeds may be in, ordered by zone. Each connects only to its
-/// zone. [`Zone::LinkLocal`] has none: nothing is requested there.
+/// zone. The zones after [`Zone::ThisMachine`] have none: nothing is requested there.
 type Agents = [ureq::Agent; 3];
 
 /// A response that is being read.
@@ -55,7 +56,7 @@ impl WebClient {
         length: u64,
     ) -> Result<Body, WebError> {
         let mut url = url.to_owned();
-        // The URLs of the torrent may be in any zone.
+        // The URLs of the torrent may also lead to a private network or to this machine.
         let mut nearest_allowed = Zone::ThisMachine;
         for hops in 0..=MAX_REDIRECTS {
             uri(&url)?;

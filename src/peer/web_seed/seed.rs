@@ -127,3 +127,31 @@ impl WebSeed {
         self.misses >= MAX_MISSES
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn web_seed() -> WebSeed {
+        WebSeed::new(Provider::One(0), "http://a/", LinkId(1))
+    }
+
+    #[test]
+    fn a_server_may_make_us_skip_the_share_once_and_more_for_each_wanted_byte() {
+        let (mut seed, total) = (web_seed(), 1_000);
+        assert!(seed.before_skip(1_000, total).is_ok());
+        assert!(seed.before_skip(1, total).is_err());
+        seed.on_delivered(10);
+        assert!(seed.before_skip(2_559, total).is_ok());
+        assert!(seed.before_skip(1, total).is_err());
+    }
+
+    #[test]
+    fn a_server_that_lacks_a_hundred_files_in_a_row_is_dropped() {
+        let mut seed = web_seed();
+        assert!((1..MAX_MISSES).all(|_| !seed.on_missing()));
+        seed.on_delivered(1);
+        assert!((1..MAX_MISSES).all(|_| !seed.on_missing()));
+        assert!(seed.on_missing());
+    }
+}

@@ -427,7 +427,7 @@ fn all_acknowledged_commits_survive_a_crash_and_no_commit_is_partial() {
 }
 
 #[test]
-fn after_a_failed_write_every_commit_fails_until_the_first_one_is_repeated() {
+fn after_a_failed_write_every_commit_fails_until_the_failed_one_is_repeated() {
     let disk = Disk::default();
     initialize(&open_backend(disk.clone(), true).unwrap(), [1; 16]).unwrap();
     let database = database_on(&disk);
@@ -465,7 +465,7 @@ fn after_a_failed_write_every_commit_fails_until_the_first_one_is_repeated() {
 }
 
 #[test]
-fn a_disk_that_fails_anywhere_and_recovers_loses_nothing() {
+fn a_disk_that_fails_at_any_operation_and_recovers_loses_nothing() {
     let start = Disk::default();
     initialize(&open_backend(start.clone(), true).unwrap(), [1; 16]).unwrap();
     let start = start.state().synced.clone();

@@ -105,7 +105,8 @@ fn a_full_disk_is_an_error_and_the_download_can_continue() {
     let partial = download(&info, &disk.destination()).unwrap();
     let missing = 100 << 10;
     assert_eq!(space_needed(partial.store(), 900 << 10), missing);
-    // The missing bytes may be holes: then they need no space.
+    // If the download has to fetch only one byte, it needs space only for this byte. All other
+    // bytes without space on disk are holes.
     assert_eq!(space_needed(partial.store(), 1), 1);
     partial.check_space(missing).unwrap();
     assert!(!has_room(disk.path(), missing));
@@ -141,7 +142,8 @@ fn a_record_that_does_not_fit_leaves_the_old_one() {
     record.state = RecordState::Failed {
         reason: "x".repeat(2 << 20),
     };
-    // A `.torrent` with other times fits, but must not replace the one of the old record.
+    // A `.torrent` with other times fits on the disk, but must not replace the `.torrent` of the
+    // old record.
     let times = metainfo.info().files().iter().map(|_| 1).collect();
     let times = ModifiedTimes::new(times, metainfo.info());
     let changed = metainfo.clone().with_times(times);

@@ -159,8 +159,8 @@ fn without_kept_records_a_file_with_the_info_hash_in_its_name_is_continued() {
     let info = info_of_content(b"content");
     let with_hash = format!("x.{}.part", info.info_hash());
     type Prepare<'a> = &'a dyn Fn(&Path);
-    // What makes an entry with the name `with_hash`, the expected name of the partial file, and
-    // whether the download makes that file.
+    // Columns: a function that makes an entry with the name `with_hash`; the name that the partial
+    // file should get; whether the download makes that file itself.
     let table: [(Prepare<'_>, &str, bool); 8] = [
         (&|_| {}, &with_hash, true),
         (&|part| fs::write(part, "").unwrap(), &with_hash, false),

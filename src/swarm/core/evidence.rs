@@ -1,15 +1,16 @@
-//! Who sent which block of a bad piece. When the good piece is here, the hash of each block shows
-//! who lied, also if the blocks of the bad piece came from several sources.
+//! Remembers who sent which block of a bad piece. The piece is fetched again until it is verified.
+//! Then the hashes of its blocks show who lied, even if the bad piece came from several sources.
 //!
-//! Only pieces of one run are kept here: their blocks are hashed while they are in memory. The
-//! blocks of longer pieces would have to be read back, and then a bad disk would look like a liar.
+//! This module remembers only pieces of one run. Their blocks are hashed while they are in memory.
+//! The blocks of a longer piece would have to be read back from the disk. Then an honest peer would
+//! look like a liar if the disk is bad.
 
 use super::block::Source;
 use crate::torrent::{PieceIndex, Sha1};
 use std::collections::HashMap;
 
-/// The largest number of block hashes that are kept for one download. Further bad pieces are not
-/// kept.
+/// The largest number of block hashes that are remembered for one download. The blocks of further
+/// bad pieces are not remembered.
 const MAX_HASHES: usize = 16_384;
 
 /// The hash of a block, and who sent the block.
@@ -18,14 +19,15 @@ pub type BlockHash = (Sha1, Source);
 /// The block hashes of bad pieces.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
-    /// For each bad piece, the hashes of the blocks of each attempt, in the order of the blocks.
+    /// For each bad piece, a list of the failed attempts to fetch it. An attempt has the hash
+    /// and the sender of each block of the piece, in order.
     attempts: HashMap<PieceIndex, Vec<Vec<BlockHash>>>,
-    /// The number of hashes.
+    /// The number of hashes in `attempts`.
     count: usize,
 }
 
 impl Evidence {
-    /// All blocks of a piece, which is bad.
+    /// A piece is bad. `blocks` has the hash and the sender of each of its blocks, in order.
     pub(super) fn add(&mut self, piece: PieceIndex, blocks: Vec<BlockHash>) {
         if self.count + blocks.len() <= MAX_HASHES {
             self.count += blocks.len();
@@ -38,8 +40,8 @@ impl Evidence {
         self.attempts.contains_key(&piece)
     }
 
-    /// The piece is verified, and these are the hashes of its blocks. Returns who sent a bad block
-    /// of it before, each once.
+    /// The piece is verified. `good` has the hashes of its blocks, in order. Returns each source
+    /// that sent a bad block in an earlier attempt, and forgets these attempts.
     pub(super) fn take_liars(&mut self, piece: PieceIndex, good: &[Sha1]) -> Vec<Source> {
         let attempts = self.attempts.remove(&piece).unwrap_or_default();
         self.count -= attempts.iter().map(Vec::len).sum::<usize>().min(self.count);

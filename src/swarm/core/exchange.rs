@@ -52,12 +52,13 @@ pub(super) fn due_messages(
 }
 
 /// Whether we accept `address` from a peer at `sender`. A peer on another machine must not make us
-/// call a service on this machine, and a peer on the Internet none in our private network.
+/// call a service on this machine. A peer on the Internet must not make us call a service that is
+/// not on the Internet, for example one in our private network.
 pub(super) fn is_acceptable(address: SocketAddr, sender: IpAddr) -> bool {
-    let named = Zone::of(address.ip());
+    let zone = Zone::of(address.ip());
     match Zone::of(sender) {
-        Zone::Internet => named == Zone::Internet,
-        Zone::PrivateNetwork | Zone::LinkLocal | Zone::CloudMetadata => named != Zone::ThisMachine,
+        Zone::Internet => zone == Zone::Internet,
+        Zone::PrivateNetwork | Zone::LinkLocal | Zone::CloudMetadata => zone != Zone::ThisMachine,
         Zone::ThisMachine => true,
     }
 }
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_cannot_make_us_call_this_machine_or_from_the_internet_a_private_network() {
+    fn addresses_of_this_machine_and_of_private_networks_are_refused_from_outside() {
         let acceptable = |address: &str, sender: &str| {
             is_acceptable(address.parse().unwrap(), sender.parse().unwrap())
         };

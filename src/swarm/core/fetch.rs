@@ -89,7 +89,8 @@ impl<B: Debug> Fetch<B> {
         let verified = good.map(|piece| u64::from(self.lengths.length(piece)));
         self.progress.on_checked(verified.sum());
         self.assembly.replace_picker(picker);
-        // If the download has waited, its web seeds get new ids.
+        // If the download has waited before, its web seeds get new ids now. So the old ids are
+        // forgotten.
         self.web_seeds = WebSeeds::default();
     }
 
@@ -238,7 +239,8 @@ impl<B: Debug> Fetch<B> {
         }
     }
 
-    /// Takes pieces away from links that have them alone and do not complete them in time.
+    /// Takes requests away from links that hold pieces back, and cancels these requests: see
+    /// `picker/alone.rs`.
     pub(super) fn take_from_slow(
         &mut self,
         links: &BTreeMap<LinkId, Link>,
@@ -246,7 +248,7 @@ impl<B: Debug> Fetch<B> {
         effects: &mut Vec<Effect<B>>,
     ) {
         let slow = self.assembly.picker_mut().take_from_slow(now);
-        // A web seed gets no cancel: its thread asks `Core::awaits`.
+        // A web seed gets no cancel: its thread calls `Core::awaits` to see what is still needed.
         for (id, blocks) in slow.into_iter().filter(|(id, _)| links.contains_key(id)) {
             let cancels = blocks.into_iter().map(OutgoingMessage::Cancel);
             effects.extend(cancels.map(|cancel| Effect::Send(id, cancel)));

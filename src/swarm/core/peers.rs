@@ -24,9 +24,9 @@ use std::time::Duration;
 const USUAL_REQUEST_QUEUE: u32 = 250;
 /// A link over which no block moves for this long may have to make room for a new link.
 const USELESS_AFTER: Duration = Duration::from_secs(5);
-/// A link may have to make room too if it had this many pieces alone, one after the other, and
-/// completed none of them in time.
-const MAX_GIVEN_UP: u32 = 3;
+/// A link may also have to make room for a new link if it has missed this many deadlines in a row:
+/// see `picker/alone.rs`.
+const MAX_MISSED_DEADLINES: u32 = 3;
 /// A link that has been idle this long is replaced when the same peer connects again in the same
 /// direction.
 const LOST_AFTER: Duration = Duration::from_secs(10);
@@ -231,9 +231,9 @@ impl Peers {
     }
 
     /// All places are taken: closes a link over which no block has moved for a while, or that has
-    /// kept [`MAX_GIVEN_UP`] pieces back. Prefers a link whose peer has nothing that we want, then
-    /// one without verified blocks, then one whose peer wants nothing, then the one that has been
-    /// idle for longest. Returns whether it has closed a link.
+    /// missed [`MAX_MISSED_DEADLINES`] deadlines in a row. Prefers a link whose peer has nothing
+    /// that we want, then a link without verified blocks, then a link whose peer wants nothing,
+    /// then the link that has been idle for longest. Returns whether it has closed a link.
     fn make_room<B>(
         &mut self,
         picker: &mut Picker,
@@ -242,12 +242,12 @@ impl Peers {
     ) -> bool {
         let useless = self.links.iter();
         let useless = useless.filter(|(id, link)| {
-            link.idle(now) >= USELESS_AFTER || picker.given_up(**id) >= MAX_GIVEN_UP
+            link.idle(now) >= USELESS_AFTER || picker.missed_deadlines(**id) >= MAX_MISSED_DEADLINES
         });
         let chosen = useless.min_by_key(|(id, link)| {
             (
                 picker.is_interesting(**id),
-                picker.has_verified(**id),
+                picker.has_verified_blocks(**id),
                 self.choker.is_interested(**id),
                 Reverse(link.idle(now)),
             )
@@ -260,9 +260,10 @@ impl Peers {
         true
     }
 
-    /// The source with these links has sent bad blocks: bars the source until `until`, and closes
-    /// the other links of what is barred.
-    pub(super) fn on_bad_piece<B>(
+    /// `source` is proven to have sent bad blocks. Bars it until `until`. If its member or its host
+    /// is barred too, closes the other links of that member or host. The caller closes `own_links`,
+    /// the links of the source itself.
+    pub(super) fn on_proven_liar<B>(
         &mut self,
         (own_links, source): (&[LinkId], &Source),
         until: Duration,
@@ -271,7 +272,7 @@ impl Peers {
         let Source::Peer(address, member) = source else {
             return;
         };
-        let is_host_barred = self.contacts.on_bad_piece(*address, *member, until);
+        let is_host_barred = self.contacts.on_proven_liar(*address, *member, until);
         let host = AddressPrefix::of(address.ip());
         let others = self.links.iter().filter(|(id, _)| !own_links.contains(id));
         let barred = others.filter(|(_, link)| {

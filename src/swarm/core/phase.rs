@@ -27,8 +27,8 @@ use std::time::Duration;
 /// What a download waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
-    /// Its files: the download had begun and they are not there, for example because their disk is
-    /// not mounted.
+    /// Its files. The download has begun, but its files are missing, for example because their disk
+    /// is not mounted.
     Files,
     /// Room for this many bytes on the disk of its files.
     Room(u64),
@@ -41,12 +41,11 @@ pub enum Awaited {
 pub enum Phase {
     /// The files on disk are being checked. Nothing is served or fetched yet.
     Checking,
-    /// A download cannot go on by itself. Nothing is served, fetched or written until what it waits
-    /// for is there.
+    /// A download waits for something. Until that is there, nothing is served, fetched or written.
     Waiting {
-        /// What it waits for.
+        /// What the download waits for.
         awaited: Awaited,
-        /// Why, and what to do.
+        /// Why it waits, and what the user can do.
         reason: String,
     },
     /// Missing pieces are fetched, owned pieces are served.
@@ -115,7 +114,7 @@ pub(super) enum Transition {
         /// Whether the files are in their final place.
         in_place: bool,
     },
-    /// The download waits for something, for this reason.
+    /// The download has to wait for something, for this reason.
     Wait(Awaited, String),
     /// What the download waited for is there.
     EndWait,

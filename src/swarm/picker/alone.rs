@@ -1,27 +1,37 @@
-//! Pieces that are fetched from one link alone, and which link gets such a piece.
+//! Decides which pieces are fetched from one link alone, and from which link.
 //!
-//! A piece that does not verify shows which link lies only if it came from one link. So a piece
-//! that failed with several sources is fetched again from one link alone. As soon as any piece has
-//! failed, a link also fetches the pieces that it begins alone, and blocks of others' pieces only
-//! if it is *cleared*: since it was last in doubt, a piece from this link alone has verified. So a
-//! liar can spoil few pieces of others, and its own pieces prove that it lies. If no cleared link
-//! offers a piece that several links have begun, other links may go on with it.
+//! A bad piece proves that a link lies only if all blocks of the piece came from this link. So a
+//! piece that failed with several sources is *reserved* for one link when it is fetched again: this
+//! link alone delivers it.
 //!
-//! A link that has a piece alone could hold it back. So there is a deadline. Which of the links
-//! that offer a piece gets it:
+//! A link is *cleared* when a piece that came from it alone is verified. It is no longer cleared
+//! when it stalls (a web seed may stall), misses a deadline, or has sent a block of a bad piece. As
+//! soon as any piece of the download has failed, two rules hold:
 //!
-//! | [`Turn`] | link |
-//! |---|---|
-//! | `First` | cleared, and has not had the piece in this round |
-//! | `Second` | has sent verified blocks, and has not had the piece in this round |
-//! | `Third` | a *stranger* that has not had the piece in this round |
-//! | `Again` | has had the piece in this round, and has sent verified blocks |
-//! | `Late` | like `Third`, but four other links have had the piece in this round |
-//! | `Last` | a stranger that has had the piece in this round |
+//! - A piece that is begun by a link that is not cleared is reserved for this link. So the pieces
+//!   of a liar prove that it lies.
+//! - Several links may deliver any other piece. But a link that is not cleared delivers blocks of
+//!   that piece only if no better link offers the piece. Cleared links are best. Then come other
+//!   links with verified blocks, and then *strangers*: links without verified blocks. So a liar can
+//!   spoil only a few pieces of other links.
 //!
-//! A stranger is a link without verified blocks. Strangers can come without end, under new ports.
-//! So they do not keep a piece for ever from a slow link that is honest. A link gets the piece if
-//! no link with an earlier turn offers it. With a link that has had the piece, a new round begins.
+//! A link could hold a reserved piece back. So there is a deadline, after which the piece is
+//! reserved for another link. Only a link that offers the piece can get it, and the link with the
+//! best [`Rank`] gets it. The attempts to fetch a piece form *rounds*: the piece is reserved for
+//! each link at most once in a round. When a link gets the piece again, a new round begins. This
+//! table has the ranks, from the best to the worst:
+//!
+//! | rank | the link | was the piece reserved for it in this round? |
+//! |---|---|---|
+//! | `Cleared` | is cleared | no |
+//! | `Verified` | is not cleared, but has verified blocks | no |
+//! | `Stranger` | is a stranger | no, and it was reserved for fewer than four links |
+//! | `VerifiedAgain` | has verified blocks | yes |
+//! | `LateStranger` | is a stranger | no, but it was reserved for four or more links |
+//! | `StrangerAgain` | is a stranger | yes |
+//!
+//! New strangers can come without end, under new ports. `LateStranger` is worse than
+//! `VerifiedAgain`, so that strangers cannot keep a piece for ever from a slow link that is honest.
 
 use super::link::PickerLink;
 use crate::swarm::LinkId;
@@ -29,34 +39,35 @@ use crate::torrent::PieceIndex;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The shortest deadline of a link that has a piece alone.
+/// The shortest deadline of a link for which a piece is reserved.
 const SHORTEST_DEADLINE: Duration = Duration::from_secs(10);
-/// The same for a web seed, whose answer to a request for a long range may begin late.
+/// The shortest deadline of a web seed. Its answer to a request for a long range may begin late.
 const SHORTEST_WEB_SEED_DEADLINE: Duration = Duration::from_secs(60);
-/// The deadline is this many times as long as the fastest link that offers the piece needs for a
-/// piece of that length. Links with verified blocks count before others.
+/// The deadline is this factor times the time that a fast link needs for the piece: see
+/// `slow::fastest_rate`.
 const DEADLINE_FACTOR: f64 = 4.0;
-/// In each round the deadline is twice as long as in the round before, but after this many rounds
-/// it stays the same.
-const LONGER_ROUNDS: u32 = 4;
-/// After this many links had a piece in one round, strangers come last.
-const MAX_BEFORE_STRANGERS: u32 = 4;
+/// Each new round doubles the deadline, but no more than this many rounds do so.
+const MAX_DOUBLINGS: u32 = 4;
+/// When a piece was reserved for this many links in one round, further strangers get the rank
+/// [`Rank::LateStranger`].
+const STRANGERS_LATE_AFTER: u32 = 4;
 
-/// When a link gets a piece, compared with others: the smaller comes first. See the module.
+/// The rank of a link for one piece: see the table in the documentation of the module. A smaller
+/// rank is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Turn {
-    First,
-    Second,
-    Third,
-    Again,
-    Late,
-    Last,
+pub(super) enum Rank {
+    Cleared,
+    Verified,
+    Stranger,
+    VerifiedAgain,
+    LateStranger,
+    StrangerAgain,
 }
 
-/// The pieces of a download that one link alone delivers.
+/// The pieces of a download that only one link may deliver.
 #[derive(Debug, Default)]
 pub(super) struct AlonePieces {
-    /// Each such piece, from the first attempt until it is owned.
+    /// Each such piece, until it is owned.
     pub(super) attempts: BTreeMap<PieceIndex, Attempts>,
     /// Whether any piece has failed.
     pub(super) any_failed: bool,
@@ -65,40 +76,41 @@ pub(super) struct AlonePieces {
 /// The attempts so far to fetch a piece from one link alone.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
-    /// The links that had the piece in this round and did not complete it.
+    /// The links that did not complete the piece in this round. Links that have ended are removed.
     tried: Vec<LinkId>,
-    /// How many links had the piece in this round and did not complete it. Some may have ended.
-    given_up: u32,
+    /// The number of links that did not complete the piece in this round. It includes links that
+    /// have ended.
+    tried_count: u32,
     /// The number of rounds before this one.
-    rounds: u32,
+    earlier_rounds: u32,
 }
 
 impl Attempts {
-    /// The turn of a link.
-    pub(super) fn turn(&self, link: &PickerLink) -> Turn {
+    /// The rank of a link.
+    pub(super) fn rank(&self, link: &PickerLink) -> Rank {
         match self.tried.contains(&link.id) {
-            false if link.merit.is_cleared => Turn::First,
-            false if link.merit.has_verified => Turn::Second,
-            false if self.given_up < MAX_BEFORE_STRANGERS => Turn::Third,
-            false => Turn::Late,
-            true if link.merit.has_verified => Turn::Again,
-            true => Turn::Last,
+            false if link.merit.is_cleared => Rank::Cleared,
+            false if link.merit.has_verified_blocks => Rank::Verified,
+            false if self.tried_count < STRANGERS_LATE_AFTER => Rank::Stranger,
+            false => Rank::LateStranger,
+            true if link.merit.has_verified_blocks => Rank::VerifiedAgain,
+            true => Rank::StrangerAgain,
         }
     }
 
-    /// The link gets the piece.
+    /// The piece is reserved for the link.
     pub(super) fn on_reserved(&mut self, link: &PickerLink) {
         if self.tried.contains(&link.id) {
             self.tried.clear();
-            self.given_up = 0;
-            self.rounds = self.rounds.saturating_add(1);
+            self.tried_count = 0;
+            self.earlier_rounds = self.earlier_rounds.saturating_add(1);
         }
     }
 
-    /// The link had the piece and did not complete it.
+    /// The piece was reserved for the link, which did not complete it.
     pub(super) fn on_given_up(&mut self, link: LinkId) {
         self.tried.push(link);
-        self.given_up = self.given_up.saturating_add(1);
+        self.tried_count = self.tried_count.saturating_add(1);
     }
 
     /// The link has ended.
@@ -106,8 +118,9 @@ impl Attempts {
         self.tried.retain(|tried| *tried != link);
     }
 
-    /// How long a link may have the piece, whose length is `bytes`. `fastest` is the rate with
-    /// which it is compared, in bytes a second, 0 if there is none: see `slow`.
+    /// For how long the piece, whose length is `bytes`, may be reserved for a link. `fastest` is
+    /// the rate of a fast link, in bytes a second, or 0 if no rate is known: see
+    /// `slow::fastest_rate`.
     pub(super) fn deadline(&self, bytes: u32, fastest: f64, is_web_seed: bool) -> Duration {
         let shortest = match is_web_seed {
             true => SHORTEST_WEB_SEED_DEADLINE,
@@ -115,49 +128,56 @@ impl Attempts {
         };
         let seconds = DEADLINE_FACTOR * f64::from(bytes) / fastest;
         let usual = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        usual.max(shortest) * (1 << self.rounds.min(LONGER_ROUNDS))
+        usual.max(shortest) * (1 << self.earlier_rounds.min(MAX_DOUBLINGS))
     }
 }
 
-/// A link for which blocks to request are looked for, among all links.
+/// A link that is compared with all links of the download.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asking<'a> {
+pub(super) struct RankedLink<'a> {
     pub(super) link: &'a PickerLink,
+    /// All links, also `link` itself.
     pub(super) links: &'a BTreeMap<LinkId, PickerLink>,
 }
 
-impl Asking<'_> {
-    /// Whether the link may fetch blocks of a piece together with others, although some piece has
-    /// failed: the link is cleared, or no link with more merit offers the piece.
-    pub(super) fn may_share(&self, piece: PieceIndex) -> bool {
-        let merit = |link: &PickerLink| (link.merit.is_cleared, link.merit.has_verified);
+impl RankedLink<'_> {
+    /// Whether the link may deliver blocks of a piece that is not for one link alone, after some
+    /// piece of the download has failed. It may if it is cleared, or if no link with more merit
+    /// offers the piece.
+    pub(super) fn may_join(&self, piece: PieceIndex) -> bool {
+        let merit = |link: &PickerLink| (link.merit.is_cleared, link.merit.has_verified_blocks);
         let own = merit(self.link);
         self.link.merit.is_cleared || !self.others(piece).any(|other| merit(other) > own)
     }
 
-    /// Whether the link may have the piece alone now.
-    pub(super) fn may_have_alone(&self, piece: PieceIndex, attempts: &Attempts) -> bool {
-        let turn = attempts.turn(self.link);
-        !self.others(piece).any(|other| attempts.turn(other) < turn)
+    /// Whether the piece may be reserved for the link now: no link with a better rank offers it.
+    pub(super) fn may_deliver_alone(&self, piece: PieceIndex, attempts: &Attempts) -> bool {
+        let rank = attempts.rank(self.link);
+        !self.others(piece).any(|other| attempts.rank(other) < rank)
     }
 
-    /// Whether the link, which has had the piece alone for `held_for`, is to give it up: its
-    /// deadline has passed and others offer the piece, or a link with verified blocks and an
-    /// earlier turn waits for it.
+    /// Whether the link is to give up the piece that has been reserved for it for the time
+    /// `elapsed`. That is so in two cases:
+    ///
+    /// - The deadline has passed, and another link offers the piece.
+    /// - So much time has passed that a block would be late, and a better link waits for the piece:
+    ///   a link with a better rank, which is `Cleared` or `Verified`, and with no requests in
+    ///   flight.
     pub(super) fn must_give_up(
         &self,
         piece: PieceIndex,
         attempts: &Attempts,
-        held_for: Duration,
+        elapsed: Duration,
         deadline: Duration,
     ) -> bool {
-        let is_late = held_for >= self.link.requests.late_after();
-        let last = attempts.turn(self.link).min(Turn::Third);
-        let waits = |other: &PickerLink| {
-            other.requests.in_flight_count() == 0 && attempts.turn(other) < last
+        let is_late = elapsed >= self.link.requests.late_after();
+        // Only `Cleared` and `Verified` are smaller than `Stranger`.
+        let bound = attempts.rank(self.link).min(Rank::Stranger);
+        let is_better_and_waits = |other: &PickerLink| {
+            other.requests.in_flight_count() == 0 && attempts.rank(other) < bound
         };
         self.others(piece)
-            .any(|other| held_for >= deadline || is_late && waits(other))
+            .any(|other| elapsed >= deadline || is_late && is_better_and_waits(other))
     }
 
     /// The other links that offer the piece.
@@ -173,13 +193,13 @@ mod tests {
     use super::*;
     use crate::torrent::Lengths;
 
-    fn link(number: u64, has_verified: bool, is_cleared: bool) -> PickerLink {
+    fn link(number: u64, has_verified_blocks: bool, is_cleared: bool) -> PickerLink {
         let lengths = Lengths::new(16_384, 16_384).unwrap();
         let mut link = PickerLink::new(LinkId(number), &lengths, 8);
         link.merit = Merit {
-            has_verified,
+            has_verified_blocks,
             is_cleared,
-            given_up: 0,
+            missed_deadlines: 0,
         };
         link
     }
@@ -187,51 +207,62 @@ mod tests {
     #[test]
     fn strangers_without_end_do_not_keep_a_piece_from_a_slow_link() {
         let (slow, mut attempts) = (link(0, true, false), Attempts::default());
-        let mut turns_of_slow = 0;
+        let mut reserved_for_slow = 0;
         for number in 1..=100 {
-            // The slow link and a new stranger want the piece.
+            // The slow link and a new stranger offer the piece.
             let stranger = link(number, false, false);
-            let of_slow = attempts.turn(&slow) <= attempts.turn(&stranger);
-            let chosen = if of_slow { &slow } else { &stranger };
-            turns_of_slow += u32::from(of_slow);
+            let slow_gets_it = attempts.rank(&slow) <= attempts.rank(&stranger);
+            let chosen = if slow_gets_it { &slow } else { &stranger };
+            reserved_for_slow += u32::from(slow_gets_it);
             attempts.on_reserved(chosen);
             attempts.on_given_up(chosen.id);
         }
-        assert!(turns_of_slow >= 20, "{turns_of_slow}");
+        assert!(
+            reserved_for_slow >= 20,
+            "the piece is reserved for the slow link only {reserved_for_slow} times"
+        );
     }
 
     #[test]
-    fn among_strangers_alone_each_has_its_turn_before_a_new_round() {
+    fn if_all_links_are_strangers_each_gets_the_piece_before_a_new_round() {
         let mut attempts = Attempts::default();
         for number in 0..30 {
             let stranger = link(number, false, false);
             attempts.on_reserved(&stranger);
             attempts.on_given_up(stranger.id);
         }
-        assert_eq!(attempts.rounds, 0);
+        assert_eq!(attempts.earlier_rounds, 0);
         let newcomer = link(30, false, false);
-        assert!(attempts.turn(&newcomer) < attempts.turn(&link(0, false, false)));
-        assert!(attempts.turn(&newcomer) > attempts.turn(&link(31, true, false)));
+        assert!(attempts.rank(&newcomer) < attempts.rank(&link(0, false, false)));
+        assert!(attempts.rank(&newcomer) > attempts.rank(&link(31, true, false)));
     }
 
     #[test]
     fn cleared_links_come_first_and_each_link_once_in_a_round() {
-        let (cleared, doubted, stranger) = (
+        let (cleared, verified, stranger) = (
             link(1, true, true),
             link(2, true, false),
             link(3, false, false),
         );
         let mut attempts = Attempts::default();
-        let turns =
-            |attempts: &Attempts| [&cleared, &doubted, &stranger].map(|link| attempts.turn(link));
-        assert_eq!(turns(&attempts), [Turn::First, Turn::Second, Turn::Third]);
-        for link in [&cleared, &doubted, &stranger] {
+        let ranks =
+            |attempts: &Attempts| [&cleared, &verified, &stranger].map(|link| attempts.rank(link));
+        let first_ranks = [Rank::Cleared, Rank::Verified, Rank::Stranger];
+        assert_eq!(ranks(&attempts), first_ranks);
+        for link in [&cleared, &verified, &stranger] {
             attempts.on_reserved(link);
             attempts.on_given_up(link.id);
         }
-        assert_eq!(turns(&attempts), [Turn::Again, Turn::Again, Turn::Last]);
-        attempts.on_reserved(&doubted);
-        assert_eq!(turns(&attempts), [Turn::First, Turn::Second, Turn::Third]);
+        assert_eq!(
+            ranks(&attempts),
+            [
+                Rank::VerifiedAgain,
+                Rank::VerifiedAgain,
+                Rank::StrangerAgain
+            ]
+        );
+        attempts.on_reserved(&verified);
+        assert_eq!(ranks(&attempts), first_ranks);
     }
 
     #[test]

@@ -29,9 +29,9 @@ pub(super) struct PickerLink {
     /// For a web seed: the piece after the one that it began last. The search for its next piece
     /// starts there.
     pub(super) next_in_range: Option<u32>,
-    /// The [`Pieces::waiting_changes`](super::pieces::Pieces) at which a search found that the peer
-    /// has no waiting piece. While that number and the peer's pieces stay the same, no further
-    /// search can find one.
+    /// The value of [`Pieces::waiting_changes`](super::pieces::Pieces) when a search found that the
+    /// peer has no waiting piece outside `alone`. As long as this value and the pieces of the peer
+    /// stay the same, another search finds none either.
     has_no_waiting_at: Option<u64>,
     pub(super) requests: Requests,
     pub(super) merit: Merit,
@@ -40,28 +40,30 @@ pub(super) struct PickerLink {
 /// What a link has delivered so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Merit {
-    /// A block of the peer was in a piece that was verified.
-    pub(super) has_verified: bool,
-    /// A piece from the peer alone has verified since the peer was last in doubt: see `alone`.
+    /// Whether a block from the peer was in a piece that was verified.
+    pub(super) has_verified_blocks: bool,
+    /// Whether the peer is cleared: see `alone`.
     pub(super) is_cleared: bool,
-    /// How many times in a row the peer did not complete a piece that it had alone.
-    pub(super) given_up: u32,
+    /// The number of deadlines that the peer has missed in a row: see `alone`. The number begins
+    /// again at 0 when a piece that came from this peer alone is verified.
+    pub(super) missed_deadlines: u32,
 }
 
 impl Merit {
-    /// A piece with blocks of the peer was verified. `alone`: all blocks came from the peer.
-    pub(super) fn on_verified(&mut self, alone: bool) {
-        self.has_verified = true;
-        if alone {
+    /// A piece with blocks from the peer was verified. `is_only_source`: all blocks of the piece
+    /// came from this peer.
+    pub(super) fn on_verified(&mut self, is_only_source: bool) {
+        self.has_verified_blocks = true;
+        if is_only_source {
             self.is_cleared = true;
-            self.given_up = 0;
+            self.missed_deadlines = 0;
         }
     }
 
-    /// The peer did not complete a piece that it had alone.
-    pub(super) fn on_given_up(&mut self) {
+    /// The peer did not complete a piece that was reserved for it within the deadline.
+    pub(super) fn on_deadline_missed(&mut self) {
         self.is_cleared = false;
-        self.given_up = self.given_up.saturating_add(1);
+        self.missed_deadlines = self.missed_deadlines.saturating_add(1);
     }
 }
 
@@ -124,14 +126,14 @@ impl PickerLink {
         self.allowed.iter().copied()
     }
 
-    /// Whether a search has found that the peer has no waiting piece, and `waiting_changes` is
-    /// still the same.
+    /// Whether a search has found that the peer has no waiting piece outside `alone`, and
+    /// `waiting_changes` is still the same.
     pub(super) fn has_no_waiting_piece(&self, waiting_changes: u64) -> bool {
         self.has_no_waiting_at == Some(waiting_changes)
     }
 
-    /// A search has found that the peer has no waiting piece.
-    pub(super) fn set_has_no_waiting_piece(&mut self, waiting_changes: u64) {
+    /// A search has found that the peer has no waiting piece outside `alone`.
+    pub(super) fn on_no_waiting_piece(&mut self, waiting_changes: u64) {
         self.has_no_waiting_at = Some(waiting_changes);
     }
 
@@ -190,5 +192,23 @@ impl PickerLink {
             self.suggested.remove(0);
         }
         self.suggested.push(piece);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_allowed_and_of_suggested_pieces_is_bounded() {
+        let lengths = Lengths::new(1_000 * 16_384, 16_384).unwrap();
+        let mut link = PickerLink::new(LinkId(1), &lengths, 1);
+        for piece in lengths.all_pieces() {
+            link.add_allowed(piece);
+            link.add_suggested(piece);
+        }
+        assert_eq!(link.allowed.len(), MAX_KEPT_PIECES);
+        assert_eq!(link.suggested.len(), MAX_KEPT_PIECES);
+        assert_eq!(link.suggested.last(), lengths.piece(999).as_ref());
     }
 }

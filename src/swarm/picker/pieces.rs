@@ -1,7 +1,7 @@
 //! All pieces of a share: not needed, waiting to be fetched, active or owned; and which blocks to
 //! request from a link next.
 
-use super::alone::{AlonePieces, Asking, Attempts};
+use super::alone::{AlonePieces, Attempts, RankedLink};
 use super::link::PickerLink;
 use crate::swarm::LinkId;
 use crate::swarm::active::{ActivePiece, Delivery, NeededArrival, Reservation};
@@ -27,7 +27,7 @@ pub enum Verdict {
 pub(super) enum Begun {
     /// Nothing: there are no buffers, or no piece suits the link.
     Nothing,
-    /// Nothing, and the link offers no waiting piece: see [`PickerLink::has_no_waiting_piece`].
+    /// Nothing, because the peer has no waiting piece: see [`PickerLink::has_no_waiting_piece`].
     NothingWaits,
     /// A further run of a piece.
     Run,
@@ -35,8 +35,7 @@ pub(super) enum Begun {
     Piece(PieceIndex),
 }
 
-/// The largest number of waiting pieces that are considered for one link, of those that one link
-/// alone is to deliver.
+/// The largest number of pieces that one search of [`Pieces::waiting_alone`] considers.
 const MAX_CONSIDERED: usize = 64;
 
 /// All pieces of a share.
@@ -51,7 +50,7 @@ pub(super) struct Pieces {
     /// No piece before this one waits.
     first_waiting: u32,
     rarity: Rarity,
-    /// How many times a piece has begun to wait.
+    /// How many times a piece has returned to waiting.
     waiting_changes: u64,
     pub(super) active: BTreeMap<PieceIndex, ActivePiece>,
     /// Active pieces with blocks to request, in the order in which they were begun. A piece that
@@ -243,7 +242,7 @@ impl Pieces {
             .for_each(|it| it.forget(link));
     }
 
-    /// The reservation of the piece for `link` ends, because the link does not complete the piece.
+    /// `link` is to give up the piece that is reserved for it: ends the reservation.
     pub(super) fn give_up(&mut self, piece: PieceIndex, link: LinkId) {
         if let Some(active) = self.active.get_mut(&piece)
             && active.end_reservation(link)
@@ -256,7 +255,7 @@ impl Pieces {
         }
     }
 
-    /// The pieces that one link alone delivers now, with the attempts so far.
+    /// The reserved pieces, each with its reservation and the attempts so far.
     pub(super) fn reservations(
         &self,
     ) -> impl Iterator<Item = (PieceIndex, Reservation, &Attempts)> {
@@ -267,12 +266,13 @@ impl Pieces {
     }
 
     /// Whether several links may deliver an active piece.
-    pub(super) fn is_shared(&self, piece: PieceIndex) -> bool {
+    pub(super) fn is_for_several_links(&self, piece: PieceIndex) -> bool {
         let active = self.active.get(&piece);
-        active.is_some_and(|active| active.delivery() == Delivery::Shared)
+        active.is_some_and(|active| active.delivery() == Delivery::SeveralLinks)
     }
 
-    /// For this long, we did not read from the link.
+    /// We did not read from the link `of` for the time `by`. So this time does not count for its
+    /// reservations.
     pub(super) fn extend_reservations(&mut self, of: LinkId, by: Duration) {
         for piece in self.alone.attempts.keys() {
             if let Some(active) = self.active.get_mut(piece) {
@@ -300,10 +300,11 @@ impl Pieces {
     }
 
     /// Begins the next run of an open piece that the link offers. If there is none, begins a
-    /// waiting piece: see `waiting_piece`. `reserve` reserves buffers for the blocks of the run.
+    /// waiting piece: see `waiting_alone` and `waiting_piece`. `reserve` reserves buffers for the
+    /// blocks of the run.
     pub(super) fn begin_run(
         &mut self,
-        asking: Asking<'_>,
+        ranked: RankedLink<'_>,
         in_order: bool,
         now: Duration,
         reserve: &mut dyn FnMut(u32) -> bool,
@@ -313,13 +314,13 @@ impl Pieces {
         {
             self.first_waiting += 1;
         }
-        let link = asking.link;
+        let link = ranked.link;
         let mut open = self.open_pieces.iter().copied();
         let continued = open.find(|piece| {
             let active = self.active.get(piece);
             link.offers(*piece)
                 && active.is_some_and(|active| {
-                    active.next_run().is_some() && self.may_request(asking, *piece, active)
+                    active.next_run().is_some() && self.may_request(ranked, *piece, active)
                 })
         });
         if let Some(active) = continued.and_then(|piece| self.active.get_mut(&piece)) {
@@ -328,17 +329,18 @@ impl Pieces {
             }
             active.begin_run(link.id);
             let piece = active.piece();
-            self.reserve_alone(piece, link, now);
+            self.reserve_piece(piece, link, now);
             return Begun::Run;
         }
-        let found = self.waiting_alone(asking);
+        let found = self.waiting_alone(ranked);
         let found = match found {
             None if link.has_no_waiting_piece(self.waiting_changes) => return Begun::Nothing,
             None => self.waiting_piece(link, in_order),
             found => found,
         };
         let Some(piece) = found else {
-            // The search for a link that chokes us covers only a few pieces, and is not remembered.
+            // While the peer chokes us, the search covers only a few of its pieces. So the result
+            // is not remembered.
             return if link.choked {
                 Begun::Nothing
             } else {
@@ -348,9 +350,9 @@ impl Pieces {
         let is_alone = self.alone.attempts.contains_key(&piece)
             || self.alone.any_failed && !link.merit.is_cleared;
         let delivery = if is_alone {
-            Delivery::Alone(None)
+            Delivery::OneLink(None)
         } else {
-            Delivery::Shared
+            Delivery::SeveralLinks
         };
         let mut active = ActivePiece::new(piece, &self.lengths, delivery);
         if !active.next_run().is_some_and(|run| reserve(run.blocks)) {
@@ -360,34 +362,34 @@ impl Pieces {
         self.rarity.remove(piece);
         self.open_pieces.push_back(piece);
         self.active.insert(piece, active);
-        self.reserve_alone(piece, link, now);
+        self.reserve_piece(piece, link, now);
         Begun::Piece(piece)
     }
 
-    /// How many times a piece has begun to wait.
+    /// How many times a piece has returned to waiting.
     pub(super) fn waiting_changes(&self) -> u64 {
         self.waiting_changes
     }
 
     /// Whether blocks of an active piece may be requested from the link.
-    fn may_request(&self, asking: Asking<'_>, piece: PieceIndex, active: &ActivePiece) -> bool {
+    fn may_request(&self, ranked: RankedLink<'_>, piece: PieceIndex, active: &ActivePiece) -> bool {
         match active.delivery() {
-            Delivery::Shared => !self.alone.any_failed || asking.may_share(piece),
-            Delivery::Alone(Some(reservation)) => reservation.link == asking.link.id,
-            Delivery::Alone(None) => {
+            Delivery::SeveralLinks => !self.alone.any_failed || ranked.may_join(piece),
+            Delivery::OneLink(Some(reservation)) => reservation.link == ranked.link.id,
+            Delivery::OneLink(None) => {
                 let attempts = self.alone.attempts.get(&piece);
-                attempts.is_none_or(|attempts| asking.may_have_alone(piece, attempts))
+                attempts.is_none_or(|attempts| ranked.may_deliver_alone(piece, attempts))
             }
         }
     }
 
-    /// Reserves an active piece for the link, if one link alone is to deliver it and none is
-    /// chosen.
-    fn reserve_alone(&mut self, piece: PieceIndex, link: &PickerLink, now: Duration) {
+    /// Reserves an active piece for the link if only one link may deliver the piece and no link is
+    /// chosen yet.
+    fn reserve_piece(&mut self, piece: PieceIndex, link: &PickerLink, now: Duration) {
         if let Some(active) = self.active.get_mut(&piece)
-            && active.delivery() == Delivery::Alone(None)
+            && active.delivery() == Delivery::OneLink(None)
         {
-            active.reserve(link.id, now);
+            active.reserve_for(link.id, now);
             self.alone
                 .attempts
                 .entry(piece)
@@ -396,20 +398,22 @@ impl Pieces {
         }
     }
 
-    /// The first waiting piece that one link alone is to deliver, and that the link may have.
-    fn waiting_alone(&self, asking: Asking<'_>) -> Option<PieceIndex> {
+    /// The first waiting piece that only one link may deliver and for which this link may be chosen
+    /// now. Considers at most [`MAX_CONSIDERED`] pieces that the link offers.
+    fn waiting_alone(&self, ranked: RankedLink<'_>) -> Option<PieceIndex> {
         let alone = self.alone.attempts.iter();
         let offered =
-            alone.filter(|(piece, _)| self.rarity.waits(**piece) && asking.link.offers(**piece));
+            alone.filter(|(piece, _)| self.rarity.waits(**piece) && ranked.link.offers(**piece));
         let mut considered = offered.take(MAX_CONSIDERED);
-        let found = considered.find(|(piece, attempts)| asking.may_have_alone(**piece, attempts));
+        let found =
+            considered.find(|(piece, attempts)| ranked.may_deliver_alone(**piece, attempts));
         found.map(|(piece, _)| *piece)
     }
 
     /// Endgame: requests blocks again that other links have not delivered in time.
     pub(super) fn take_late(
         &mut self,
-        asking: Asking<'_>,
+        ranked: RankedLink<'_>,
         is_late: &dyn Fn(LinkId, Duration) -> bool,
         free_window: usize,
         out: &mut Vec<BlockRange>,
@@ -417,10 +421,12 @@ impl Pieces {
         let end = out.len() + free_window;
         let any_failed = self.alone.any_failed;
         for (piece, active) in &mut self.active {
-            let is_shared = active.delivery() == Delivery::Shared;
-            if is_shared && asking.link.offers(*piece) && (!any_failed || asking.may_share(*piece))
+            let is_for_several = active.delivery() == Delivery::SeveralLinks;
+            if is_for_several
+                && ranked.link.offers(*piece)
+                && (!any_failed || ranked.may_join(*piece))
             {
-                let (link, count) = (asking.link.id, end - out.len());
+                let (link, count) = (ranked.link.id, end - out.len());
                 active.take_late(link, is_late, count, &self.lengths, out);
             }
         }
@@ -430,18 +436,18 @@ impl Pieces {
     /// which `suits` is true. Returns whether there is such a piece.
     pub(super) fn take_free(
         &mut self,
-        asking: Asking<'_>,
+        ranked: RankedLink<'_>,
         now: Duration,
         count: usize,
         out: &mut Vec<BlockRange>,
         suits: impl Fn(&ActivePiece) -> bool,
     ) -> bool {
-        let link = asking.link;
+        let link = ranked.link;
         let found = self.open_pieces.iter().position(|piece| {
             let active = self.active.get(piece);
             link.offers(*piece)
                 && active.is_some_and(|active| {
-                    active.has_free() && suits(active) && self.may_request(asking, *piece, active)
+                    active.has_free() && suits(active) && self.may_request(ranked, *piece, active)
                 })
         });
         let piece =
@@ -449,7 +455,7 @@ impl Pieces {
         let Some((index, piece)) = piece else {
             return false;
         };
-        self.reserve_alone(piece, link, now);
+        self.reserve_piece(piece, link, now);
         let Some(active) = self.active.get_mut(&piece) else {
             return false;
         };
@@ -460,10 +466,14 @@ impl Pieces {
         true
     }
 
-    /// The waiting piece that a link should begin: one that the link offers, and that several links
-    /// may deliver. With `in_order`, the
-    /// first. For a web seed, the next in its range. Otherwise the one that the peer suggested most
-    /// recently, or the rarest.
+    /// Chooses the piece that a link should begin, of the waiting pieces that the link offers and
+    /// that are not in `alone`. The first rule that applies decides:
+    ///
+    /// - While the peer chokes us, the link begins the rarest piece.
+    /// - With `in_order`, it begins the first piece.
+    /// - A web seed begins the first piece after the one that it began last.
+    /// - If the peer suggests pieces, the link begins the latest suggestion.
+    /// - Otherwise the link begins the rarest piece.
     fn waiting_piece(&self, link: &PickerLink, in_order: bool) -> Option<PieceIndex> {
         let suits = |piece: &PieceIndex| {
             #[cfg(test)]
@@ -536,10 +546,10 @@ impl Pieces {
         self.active.values().for_each(ActivePiece::check);
         assert!(self.alone.attempts.keys().all(|piece| self.wants(*piece)));
         for (piece, active) in &self.active {
-            let is_alone = active.delivery() != Delivery::Shared;
+            let is_alone = active.delivery() != Delivery::SeveralLinks;
             assert!(
                 !is_alone || self.alone.attempts.contains_key(piece),
-                "{piece:?}"
+                "{piece:?} is not in `alone`"
             );
         }
     }

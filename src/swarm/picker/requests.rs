@@ -10,8 +10,8 @@ pub(super) const STALLED_AFTER: Duration = Duration::from_secs(6);
 /// Endgame: a block may be requested from a second link when both this time and [`ROUND_TRIPS`]
 /// times the delay of the first link have passed since the first request.
 const ENDGAME_AFTER: Duration = Duration::from_millis(200);
-/// After this time, a block is late in any case. Otherwise a link that takes its time with every
-/// block would never be late.
+/// A block that was requested this long ago is late, even if three round trips of its link take
+/// longer. Otherwise the blocks of a link that delays every block would never be late.
 const ALWAYS_LATE_AFTER: Duration = Duration::from_secs(3);
 /// A window holds the blocks of two round trips. So a block is not late before three round trips.
 const ROUND_TRIPS: u32 = 3;

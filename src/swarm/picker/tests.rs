@@ -305,8 +305,8 @@ fn among_seeds_pieces_come_in_order_until_a_peer_lacks_a_piece() {
 fn in_endgame_a_block_is_requested_again_only_after_three_round_trips_of_the_first_link() {
     let lengths = Lengths::new(8 * 16_384, 16_384).unwrap();
     let second = LinkId(2);
-    // In milliseconds. `late` is three times `delay`, but at least `ENDGAME_AFTER` and at most
-    // `ALWAYS_LATE_AFTER`.
+    // Both times are in milliseconds. `late` is three times `delay`, but at least `ENDGAME_AFTER`
+    // and at most `ALWAYS_LATE_AFTER`.
     for (delay, late) in [(1, 200), (60, 200), (200, 600), (2_000, 3_000)] {
         let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
         for id in [LINK, second] {
@@ -344,7 +344,7 @@ fn a_search_that_found_nothing_is_not_repeated_until_it_can_find_something() {
     first_only.insert(piece(0));
     let mut others = PieceSet::full(&lengths);
     others.remove(piece(0));
-    // Every piece is available, so a search has to look at all of them.
+    // Link 9 has all other pieces. So every piece is available, and a search looks at all of them.
     picker.add_link(LinkId(9), 8);
     picker.on_pieces(LinkId(9), others);
     let links = [LINK, LinkId(2), LinkId(3)];
@@ -368,13 +368,13 @@ fn a_search_that_found_nothing_is_not_repeated_until_it_can_find_something() {
         for id in links {
             assert!(next_blocks(&mut picker, id).is_empty());
         }
-        // A link that chokes us and unchokes us again has no other pieces than before.
+        // A peer that chokes us and then unchokes us has the same pieces as before.
         picker.on_choke(LinkId(2), false);
         picker.on_unchoke(LinkId(2));
         assert!(!picker.on_have_all(LinkId(4)), "there is no such link");
     }
     assert_eq!(picker.pieces.searched.get(), searched);
-    // Another piece of the link, and a piece that waits again, are found.
+    // A search finds a piece that the peer did not have before, and a piece that waits again.
     picker.on_have(LinkId(2), piece(7));
     assert_eq!(next_blocks(&mut picker, LinkId(2))[0].piece(), piece(7));
     picker.abandon_active();
@@ -383,7 +383,7 @@ fn a_search_that_found_nothing_is_not_repeated_until_it_can_find_something() {
 }
 
 #[test]
-fn have_all_counts_once() {
+fn a_second_have_all_changes_nothing() {
     let lengths = Lengths::new(100 * 16_384, 16_384).unwrap();
     let mut picker = Picker::new(lengths, PieceSet::empty(&lengths), 1);
     picker.add_link(LINK, 8);
@@ -393,8 +393,8 @@ fn have_all_counts_once() {
     picker.check();
 }
 
-/// A picker whose only piece, of two blocks, has failed after both links had delivered a block. No
-/// other link is known.
+/// A picker with two links and one piece of two blocks. Each link has delivered one block, and the
+/// piece has failed.
 fn picker_with_failed_piece() -> (Picker, PieceIndex) {
     let lengths = Lengths::new(2 * 16_384, 2 * 16_384).unwrap();
     let piece = lengths.piece(0).unwrap();
@@ -427,12 +427,12 @@ fn next(picker: &mut Picker, id: LinkId, now: Duration) -> Vec<BlockRange> {
 }
 
 #[test]
-fn a_link_that_holds_a_piece_back_loses_it_and_does_not_get_it_again_before_others() {
+fn a_link_that_holds_a_piece_back_must_give_it_up_and_gets_it_again_only_after_others() {
     let (mut picker, _) = picker_with_failed_piece();
     let begun = Duration::from_secs(2);
     let requested = next(&mut picker, LINK, begun);
     assert!(!requested.is_empty());
-    // It delivers a block now and then, so it does not stall.
+    // This test looks only for slow links, not for stalled links.
     let mut now = begun;
     for _ in 0..2 {
         now += STALLED_AFTER - Duration::from_secs(1);
@@ -445,7 +445,8 @@ fn a_link_that_holds_a_piece_back_loses_it_and_does_not_get_it_again_before_othe
     assert!(next(&mut picker, LINK, now).is_empty());
     assert!(!next(&mut picker, SECOND, now).is_empty());
     picker.check();
-    // The second link fails too. In the next round the deadline is twice as long.
+    // The second link does not complete the piece either. In the next round the deadline is twice
+    // as long.
     now += Duration::from_secs(10);
     assert_eq!(picker.take_from_slow(now).len(), 1);
     assert!(!next(&mut picker, LINK, now).is_empty());
@@ -458,7 +459,7 @@ fn a_link_that_holds_a_piece_back_loses_it_and_does_not_get_it_again_before_othe
 }
 
 #[test]
-fn the_only_link_keeps_its_piece_and_time_for_which_we_do_not_read_does_not_count() {
+fn the_only_link_keeps_its_piece_and_time_without_reading_does_not_count() {
     let (mut picker, _) = picker_with_failed_piece();
     let begun = Duration::from_secs(2);
     assert!(!next(&mut picker, LINK, begun).is_empty());
@@ -496,14 +497,15 @@ fn after_a_failure_links_fetch_pieces_alone_and_cleared_links_come_first() {
         }
     }
     assert_eq!(picker.on_failed(first_piece), Verdict::Unclear);
-    // A link with a window of one block gets the next block of its own piece, not of another's.
+    // The failed piece is reserved for the first link. So the second link begins another piece,
+    // which is then reserved for the second link.
     let of_first = next(&mut picker, LINK, now);
     assert_eq!(of_first[0].piece(), first_piece);
     let of_second = next(&mut picker, SECOND, now);
     assert_ne!(of_second[0].piece(), first_piece);
     picker.check();
-    // The second link delivers its piece, which verifies: the link is cleared. So it gets the
-    // piece that the first link holds as soon as it has nothing else to request.
+    // The second link alone delivers pieces, which are verified. So this link is cleared. When it
+    // has nothing else to request, it gets the piece that is reserved for the first link.
     picker.limit_window(SECOND, 100);
     picker.on_block(SECOND, of_second[0], now);
     loop {
@@ -518,11 +520,11 @@ fn after_a_failure_links_fetch_pieces_alone_and_cleared_links_come_first() {
             }
         }
     }
-    assert!(picker.has_verified(SECOND) && !picker.has_verified(LINK));
+    assert!(picker.has_verified_blocks(SECOND) && !picker.has_verified_blocks(LINK));
     assert_eq!(picker.take_from_slow(now), [], "the piece is not late yet");
     let late = now + Duration::from_millis(200);
     assert_eq!(picker.take_from_slow(late), [(LINK, of_first)]);
-    // A new link comes after the cleared one.
+    // A new link does not get the piece, because the cleared link offers it too.
     picker.add_link(third, 8);
     picker.on_pieces(third, has);
     picker.on_unchoke(third);

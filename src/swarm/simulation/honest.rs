@@ -280,7 +280,8 @@ impl HonestPeer {
         }
     }
 
-    /// A piece is hashed. `blocks` are its blocks if it has one run.
+    /// A piece is hashed. `blocks` has its blocks if the piece has only one run, and is empty
+    /// otherwise.
     fn on_hashed(
         &mut self,
         piece: PieceIndex,
@@ -292,8 +293,8 @@ impl HonestPeer {
         let mut runs = 0..BlockRun::count(&self.lengths, piece);
         if runs.all(|run| self.disk.get(&(piece, run)) == Some(&Content::Good)) {
             self.checker.on_verified(piece);
-            let shows_liars = self.core.on_piece_written(piece, sources, now);
-            if shows_liars {
+            let can_show_liars = self.core.on_piece_written(piece, sources, now);
+            if can_show_liars {
                 let good: Vec<Sha1> = blocks.iter().map(hash).collect();
                 for liar in self.core.on_good_blocks(piece, &good, now) {
                     let Source::Peer(address, _) = liar else {
@@ -449,7 +450,7 @@ impl HonestPeer {
     }
 }
 
-/// Stands for the hash of a block.
+/// A value that takes the place of the hash of a block. It shows only whether the block is good.
 fn hash(block: &PendingBlock<Content>) -> Sha1 {
     Sha1([u8::from(block.buffer == Content::Good); 20])
 }

@@ -26,8 +26,9 @@ fn assert_caught_in(mutation: Mutation, plans: impl Iterator<Item = Plan>) {
     println!("{mutation:?} is caught by simulation {}", plan.seed);
 }
 
-/// Twenty plans with a share of `pieces` pieces of 1 MiB, a downloader and `others`. They end
-/// within `bound`, and everything is checked after each event.
+/// Twenty plans with a share of `pieces` pieces of 1 MiB, a downloader and `others`. Each
+/// simulation fails if the download takes longer than `bound`. Everything is checked after each
+/// event.
 fn plans(pieces: u64, others: &[PeerPlan], bound: Duration) -> impl Iterator<Item = Plan> {
     let lengths = Lengths::new(pieces << 20, 1 << 20).unwrap();
     let downloader = PeerPlan::new(Role::Downloader);
@@ -68,8 +69,9 @@ fn a_link_that_holds_a_piece_back_is_caught() {
     let honest = PeerPlan::new(Role::Seed).with_rate(400_000);
     let liar = rogue(Misbehaviour::Lying);
     let others = [honest, trickling(1), trickling(1), liar];
-    // The honest seed alone takes 21 s.
+    // The honest seed needs 21 s to send the whole share.
     let bound = Duration::from_secs(35);
+    // Without the fault, the simulations pass.
     for plan in plans(8, &others, bound).take(2) {
         Simulation::new(&plan).run();
     }

@@ -15,19 +15,18 @@ const BETWEEN_CHOKES: u32 = 8;
 const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(400);
 /// A greedy peer sends all its requests in each interval of this length.
 const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Interval after which a caller checks whether it has a link.
-const CALL_PAUSE: Duration = Duration::from_millis(300);
+/// A lying caller checks once in each interval of this length whether it has to call again.
+const CALL_INTERVAL: Duration = Duration::from_millis(300);
 
 /// How a peer misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Misbehaviour {
     /// Its blocks are bad.
     Lying,
-    /// Its blocks are bad, and it sends one in each interval of this length.
+    /// Its blocks are bad. It sends one block in each interval of this length.
     Trickling(Duration),
-    /// Its blocks are bad. It calls peer 0, each time from another port, and does not say where it
-    /// listens. When the link has ended, it calls again.
+    /// Its blocks are bad. It calls peer 0, and calls again when the link has ended. Each call
+    /// comes from another port. It never sends the port on which it listens.
     LyingCaller,
     /// It answers no request.
     Silent,
@@ -59,7 +58,7 @@ pub(super) struct Rogue {
     /// It chokes all peers now.
     is_choking: bool,
     /// The requests that a trickling peer has not answered yet.
-    waiting: VecDeque<(ConnectionNumber, BlockRange)>,
+    unanswered: VecDeque<(ConnectionNumber, BlockRange)>,
     is_gone: bool,
 }
 
@@ -87,7 +86,7 @@ impl Rogue {
             links: BTreeSet::new(),
             sent: 0,
             is_choking: false,
-            waiting: VecDeque::new(),
+            unanswered: VecDeque::new(),
             is_gone: false,
         }
     }
@@ -103,7 +102,7 @@ impl Rogue {
                 .events
                 .after(REQUEST_INTERVAL, Event::Woken(self.number)),
             Misbehaviour::Trickling(pause) => env.events.after(pause, Event::Woken(self.number)),
-            Misbehaviour::LyingCaller => env.events.after(CALL_PAUSE, Event::Woken(self.number)),
+            Misbehaviour::LyingCaller => env.events.after(CALL_INTERVAL, Event::Woken(self.number)),
             _ => {}
         }
     }
@@ -139,7 +138,8 @@ impl Rogue {
 
     pub(super) fn on_closed(&mut self, connection: ConnectionNumber) {
         self.links.remove(&connection);
-        self.waiting.retain(|(of, _)| *of != connection);
+        self.unanswered
+            .retain(|(requester, _)| *requester != connection);
     }
 
     pub(super) fn on_packets(
@@ -158,10 +158,10 @@ impl Rogue {
                     env.send(connection, self.number, Packet::Unchoke);
                 }
                 Packet::FromCore(OutgoingMessage::Cancel(range)) => {
-                    let waiting = self.waiting.iter();
-                    let mut waiting = waiting.map(|(_, waiting)| *waiting);
-                    let answer = waiting.position(|waiting| waiting == range);
-                    if answer.and_then(|at| self.waiting.remove(at)).is_some() && uses_bep_6 {
+                    let mut unanswered = self.unanswered.iter();
+                    let position = unanswered.position(|(_, requested)| *requested == range);
+                    let dropped = position.and_then(|at| self.unanswered.remove(at));
+                    if dropped.is_some() && uses_bep_6 {
                         let reject = Packet::FromCore(OutgoingMessage::Reject(range));
                         env.send(connection, self.number, reject);
                     }
@@ -173,7 +173,7 @@ impl Rogue {
                     let refuses = match self.misbehaviour {
                         Misbehaviour::Silent => continue,
                         Misbehaviour::Trickling(_) => {
-                            self.waiting.push_back((connection, range));
+                            self.unanswered.push_back((connection, range));
                             continue;
                         }
                         Misbehaviour::Rejecting => env.rng.bool(),
@@ -230,10 +230,10 @@ impl Rogue {
                 if self.links.is_empty() {
                     env.call(self.number, 0);
                 }
-                env.events.after(CALL_PAUSE, Event::Woken(self.number));
+                env.events.after(CALL_INTERVAL, Event::Woken(self.number));
             }
             Misbehaviour::Trickling(pause) => {
-                if let Some((connection, range)) = self.waiting.pop_front() {
+                if let Some((connection, range)) = self.unanswered.pop_front() {
                     env.write(connection, self.number, |direction| {
                         direction.push_block(range)
                     });

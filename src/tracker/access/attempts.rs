@@ -3,9 +3,9 @@
 //! In scope: attempts that are under way. Each of them may still fail. For one user at one address,
 //! the number of attempts at the same time is limited to the number of failures that are still
 //! allowed without a wait. So parallel attempts allow no more guesses than attempts one after the
-//! other. Attempts above the limit wait until others end. Each of these runs already, so that is a
-//! short time. Out of scope: whose turn it is (`password_turns`), counting failures (`throttle`),
-//! and checking passwords (`passwords`).
+//! other. An attempt above the limit waits until an attempt of that user at that address ends. The
+//! wait is short, because the attempts under way run already. Out of scope: in which order attempts
+//! run (`password_turns`), counting failures (`throttle`), and checking passwords (`passwords`).
 
 use super::known_addresses::KnownAddresses;
 use super::throttle::Throttle;
@@ -80,8 +80,9 @@ impl PasswordAttempts {
         self.state().known.add(account, AddressPrefix::of(from));
     }
 
-    /// Begins an attempt on the password of `user`, who is one of `accounts`. Waits up to 10 s
-    /// while too many other attempts for this user from the same address are under way.
+    /// Begins an attempt on the password of `user`. `accounts` lists the accounts that the name may
+    /// mean. Waits up to 10 s while too many other attempts for this user from the same address are
+    /// under way.
     ///
     /// # Errors
     /// See [`AttemptRefused`]. A refused attempt does not count as a failure.

@@ -1,5 +1,5 @@
 //! The shares whose publishers report that the files have changed. From these reports, members
-//! learn why no peer serves a share.
+//! learn why no peer serves a share. A new report brings the members of the group a hint.
 //!
 //! A report is valid for a limited time, and the publisher repeats it. Reports are kept in memory,
 //! and a peer sends them to every tracker, like announces.
@@ -52,24 +52,29 @@ impl ChangedShares {
             }
             let is_own = |hash: &&InfoHash| registry.is_publisher(account, **hash);
             let own: Vec<InfoHash> = changed.iter().filter(is_own).copied().collect();
-            let mut reported = self.add(&own, now);
+            let (mut reported, is_new) = self.add(&own, now);
             reported.retain(|hash| registry.group_for_swarm(account, *hash) == Some(id));
             reported.truncate(MAX_PAGE);
-            Ok(reported)
+            Ok((reported, is_new.then_some(id)))
         };
-        let reported = self.store.read(exchange).map_err(from_refusal)?;
+        let (reported, changed_group) = self.store.read(exchange).map_err(from_refusal)?;
+        if let Some(group) = changed_group {
+            self.store.note_change(group);
+        }
         Ok(AccessAnswer::ChangedShares(reported))
     }
 
-    /// Adds reports. Returns the shares of all reports that have not expired.
-    fn add(&self, own: &[InfoHash], now: Instant) -> Vec<InfoHash> {
+    /// Adds reports. Returns the shares of all reports that have not expired, and whether one of
+    /// `own` is new.
+    fn add(&self, own: &[InfoHash], now: Instant) -> (Vec<InfoHash>, bool) {
         let mut reports = lock(&self.reports);
         reports.retain(|_, at| now.saturating_duration_since(*at) < LIFETIME);
+        let count = reports.len();
         for hash in own {
             if reports.len() < MAX_REPORTS || reports.contains_key(hash) {
                 reports.insert(*hash, now);
             }
         }
-        reports.keys().copied().collect()
+        (reports.keys().copied().collect(), reports.len() > count)
     }
 }

@@ -11,7 +11,7 @@
 
 use super::registrar::Registrar;
 use super::{
-    Decision, HashingError, MAX_TURN_WAIT, PasswordTurn, Requester, Waiting, Watch,
+    HashingError, MAX_TURN_WAIT, PasswordTurn, Requester, TurnDecision, Waiting, Watch,
     from_hashing_error, refused,
 };
 use crate::base::AddressPrefix;
@@ -53,8 +53,8 @@ pub(in crate::tracker) struct ControlSession {
     arrived: Vec<u8>,
     /// A request that waits for its turn.
     request: Option<AccessRequestMessage>,
-    /// The turn of that request, if it has a password.
-    turn: Option<PasswordTurn>,
+    /// The turn of the current request to have its password checked, if it has a password.
+    password_turn: Option<PasswordTurn>,
     /// Whether the peer has shown a valid token.
     has_login: bool,
     /// The hints for the peer, if it has asked for them.
@@ -102,7 +102,7 @@ impl ControlSession {
             handle,
             arrived: Vec::new(),
             request: None,
-            turn: None,
+            password_turn: None,
             has_login: false,
             watch: None,
             stage: Stage::Idle,
@@ -136,7 +136,7 @@ impl ControlSession {
                         return Ok(Next::End);
                     }
                 }
-                // A reply to bytes that are not a request is on its way.
+                // A reply to bytes that are not a request is being sent.
                 None if self.stage == Stage::Last => {}
                 None => match self.tls.receive(turn.scratch, &mut self.arrived)? {
                     Received::Bytes => self.on_bytes(),
@@ -155,33 +155,34 @@ impl ControlSession {
         Ok(Next::Move(Lane::Worker))
     }
 
-    /// Whether a request needs another thread, or a turn of its own: each request with a password
-    /// waits for its turn, even if it comes right after another one.
+    /// Whether a request must first wait for its turn or for another thread. Each request with a
+    /// password needs a turn of its own, even if it comes right after another such request.
     fn must_wait(&self, request: &AccessRequestMessage, lane: Lane) -> bool {
-        let lacks_turn = request.ask.has_password() && self.turn.is_none();
+        let lacks_turn = request.ask.has_password() && self.password_turn.is_none();
         can_block(&request.ask) && (lane != Lane::Patient || lacks_turn)
     }
 
-    /// Hands a request that may block over to a thread that may wait. A request with a password
-    /// first waits for its turn, without a thread. Returns `None` if a refusal was sent instead.
+    /// Passes a request to a thread that may wait, because answering the request may block. A
+    /// request with a password first waits for its turn, and occupies no thread meanwhile. Returns
+    /// `None` if the request got no turn and a refusal was sent.
     fn hand_over(
         &mut self,
         request: AccessRequestMessage,
         scratch: &mut [u8],
     ) -> Result<Option<Next>, ControlConnectionError> {
         if request.ask.has_password() {
-            let is_new = self.turn.is_none();
+            let is_new = self.password_turn.is_none();
             if !is_new && self.has_ended(scratch) {
                 return Ok(Some(Next::End));
             }
             let (registrar, from, handle) = (&self.registrar, self.from.ip(), &self.handle);
             let line_up = || registrar.line_up(&request, from, handle.clone());
-            let decision = self.turn.get_or_insert_with(line_up).decision();
+            let decision = self.password_turn.get_or_insert_with(line_up).decision();
             if is_new {
                 self.until = Instant::now() + MAX_TURN_WAIT;
             }
             match decision {
-                Some(Decision::Admitted) => {}
+                Some(TurnDecision::Admitted) => {}
                 None if Instant::now() < self.until => {
                     self.request = Some(request);
                     return Ok(Some(Next::Wait(Wait {
@@ -190,10 +191,10 @@ impl ControlSession {
                         lane: Lane::Worker,
                     })));
                 }
-                None | Some(Decision::Refused) => {
-                    self.turn = None;
+                None | Some(TurnDecision::Refused) => {
+                    self.password_turn = None;
                     let refusal = from_hashing_error(HashingError::Busy);
-                    let reply = refusal_of(request.id, refusal).encode();
+                    let reply = refusal_reply(request.id, refusal).encode();
                     return self.reply(&reply, Stage::Reply).map(|()| None);
                 }
             }
@@ -245,7 +246,7 @@ impl ControlSession {
         if !self.has_login
             && let Some(account) = self
                 .registrar
-                .account_of(request.token.as_ref(), self.from.ip())
+                .identify(request.token.as_ref(), self.from.ip())
         {
             if let Err(full) = self.handle.authenticate(Holder::Account(account.0)) {
                 let source = AddressPrefix::of(self.from.ip());
@@ -277,11 +278,11 @@ impl ControlSession {
         }
         let requester = Requester {
             from: self.from.ip(),
-            turn: self.turn.as_ref(),
+            turn: self.password_turn.as_ref(),
         };
         let watch = self.watch.as_ref();
         let reply = self.registrar.answer(request, requester, watch).encode();
-        self.turn = None;
+        self.password_turn = None;
         self.reply(&reply, Stage::Reply).map(Some)
     }
 
@@ -390,11 +391,11 @@ fn full_reply(id: u32, full: Full) -> AccessReplyMessage {
         retry_seconds: Some(full.retry_seconds),
         ..refused(AccessErrorKind::Full, full)
     };
-    refusal_of(id, refusal)
+    refusal_reply(id, refusal)
 }
 
 /// The reply that refuses the request with this id.
-fn refusal_of(id: u32, refusal: AccessRefusal) -> AccessReplyMessage {
+fn refusal_reply(id: u32, refusal: AccessRefusal) -> AccessReplyMessage {
     AccessReplyMessage {
         id,
         renewed: None,
@@ -420,5 +421,5 @@ fn bad_request_reply(body: &[u8], error: &ControlError) -> Vec<u8> {
         }
         error => (PROTOCOL, format!("this is not a request: {error}")),
     };
-    refusal_of(0, refused(AccessErrorKind::BadRequest, message)).encode_for(theirs)
+    refusal_reply(0, refused(AccessErrorKind::BadRequest, message)).encode_for(theirs)
 }

@@ -1,26 +1,30 @@
-//! The addresses at which each account has shown its password or a valid token since the start.
+//! For each account, the addresses from which its password or a valid token of it has come since
+//! the tracker started.
 //!
-//! Only somebody with the password or a token of an account changes what is known of it. So nobody
-//! can make the tracker forget the addresses of somebody else. The memory is bounded by the number
-//! of accounts.
+//! Only somebody who has the password or a token of an account can change the list of its
+//! addresses. So nobody else can make the tracker forget them. Each account has a limited number of
+//! addresses, so the number of accounts bounds the memory.
 
 use crate::base::AddressPrefix;
 use crate::tracker::registry::RowId;
 use std::collections::{HashMap, VecDeque};
 
-/// The most addresses of one account: the last ones.
+/// The maximum number of addresses of one account. A further address replaces the one that was
+/// added the longest time ago.
 const MAX_PER_ACCOUNT: usize = 8;
 
+/// The known addresses of each account. The address that was added last is at the end.
 #[derive(Debug, Default)]
 pub(super) struct KnownAddresses(HashMap<RowId, VecDeque<AddressPrefix>>);
 
 impl KnownAddresses {
-    /// Whether one of these accounts was at the address.
+    /// Whether the address is known for one of these accounts.
     pub(super) fn contains(&self, accounts: &[RowId], address: AddressPrefix) -> bool {
         let known = accounts.iter().filter_map(|account| self.0.get(account));
         known.flatten().any(|known| *known == address)
     }
 
+    /// Records that the password or a valid token of the account came from the address.
     pub(super) fn add(&mut self, account: RowId, address: AddressPrefix) {
         let known = self.0.entry(account).or_default();
         known.retain(|other| *other != address);
@@ -36,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_addresses_of_each_account_are_known() {
+    fn the_addresses_that_were_added_last_are_known_for_each_account() {
         let mut known = KnownAddresses::default();
         let (nik, uma) = (RowId([1; 16]), RowId([2; 16]));
         let address = |host| AddressPrefix::of([10, 0, 0, host].into());

@@ -54,8 +54,8 @@ impl Logins {
         self.turns.admit_all();
     }
 
-    /// A place in the line of those whose password is to be checked. `handle` is woken when its
-    /// turn comes.
+    /// Adds a request to the queue of requests whose password is to be checked. If the request has
+    /// to wait, `handle` is woken when its turn comes or when it is refused.
     pub(super) fn line_up(
         &self,
         token: Option<&Token>,
@@ -80,6 +80,7 @@ impl Logins {
         self.attempts.add_known(account, from);
     }
 
+    /// The accounts that the name `user` may mean.
     fn ids_of_candidates(&self, user: &Label) -> Vec<RowId> {
         let candidates = self.store.read(|registry| login_candidates(registry, user));
         candidates.into_iter().map(|account| account.id).collect()
@@ -208,7 +209,8 @@ impl Logins {
         Ok(AccessAnswer::LoggedIn { token, user, note })
     }
 
-    /// Begins an attempt on the password of `user`, who is one of `accounts`.
+    /// Begins an attempt on the password of `user`. `accounts` lists the accounts that the name may
+    /// mean.
     fn begin_attempt(
         &self,
         user: &Label,

@@ -49,7 +49,7 @@ use info_cache::{InfoCache, InfoPartError};
 use logins::Logins;
 use new_accounts::NewAccounts;
 pub use operator::{OperatorAccess, RegistryCounts};
-use password_turns::{Decision, MAX_TURN_WAIT, PasswordTurn, PasswordTurns};
+use password_turns::{MAX_TURN_WAIT, PasswordTurn, PasswordTurns, TurnDecision};
 use passwords::{HashingError, PasswordHasher};
 use port_checks::PortChecks;
 use refusals::{

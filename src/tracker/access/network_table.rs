@@ -1,7 +1,9 @@
-//! A table of bounded size that strangers fill, keyed by where they come from.
+//! A table of bounded size. Requests of strangers create its entries. Each key contains the address
+//! or the network that such a request came from.
 //!
-//! If the table is full, the oldest entry of the network with the most entries gives way. So
-//! somebody who has many addresses of a few networks drives out only the entries of these networks.
+//! If the table is full, a new entry replaces the oldest entry of the network with the most
+//! entries. So somebody who has many addresses in a few networks removes only entries of these
+//! networks.
 
 use crate::base::{AddressNetwork, AddressPrefix};
 use std::collections::{BTreeSet, HashMap};
@@ -63,23 +65,23 @@ impl<K: Clone + Eq + Hash + Ord + HasNetwork, V> NetworkTable<K, V> {
         self.entries.get(key)
     }
 
-    /// Sets the value of a key. If the table is too large then, an entry gives way.
+    /// Sets the value of a key. If the table then has too many entries, removes one of them.
     pub(super) fn set(&mut self, key: K, value: V, now: Duration) {
         self.remove(&key);
         self.change_keys(key.network(), |keys| keys.insert((now, key.clone())));
         self.entries.insert(key, Entry { value, set_at: now });
         if self.entries.len() > self.max_entries
-            && let Some(oldest) = self.oldest_of_largest()
+            && let Some(oldest) = self.oldest_of_largest_networks()
         {
             self.remove(&oldest);
         }
     }
 
-    /// The oldest entry of the networks with the most entries.
-    fn oldest_of_largest(&self) -> Option<K> {
+    /// The key of the oldest entry in the networks with the most entries.
+    fn oldest_of_largest_networks(&self) -> Option<K> {
         let (size, _) = self.sizes.last()?;
         let largest = self.sizes.iter().rev();
-        let largest = largest.take_while(|(other, _)| other == size);
+        let largest = largest.take_while(|(other_size, _)| other_size == size);
         let entries = largest.filter_map(|(_, network)| self.networks.get(network)?.first());
         entries.min().map(|(_, oldest)| oldest.clone())
     }
@@ -91,6 +93,7 @@ impl<K: Clone + Eq + Hash + Ord + HasNetwork, V> NetworkTable<K, V> {
         Some(entry)
     }
 
+    /// Changes the keys of a network, and updates `sizes`.
     fn change_keys(
         &mut self,
         network: AddressNetwork,
@@ -125,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_entry_of_the_network_with_the_most_entries_gives_way() {
+    fn a_new_entry_replaces_the_oldest_entry_of_the_network_with_the_most_entries() {
         let mut table = NetworkTable::new(4);
         table.set(prefix([10, 1, 0, 1]), 1, at(0));
         for host in 1..=9 {
@@ -133,25 +136,25 @@ mod tests {
         }
         assert_eq!(table.len(), 4);
         let has = |ip| table.get(&prefix(ip)).is_some();
-        assert!(has([10, 1, 0, 1]), "the oldest entry of all");
+        assert!(has([10, 1, 0, 1]), "the only entry of its network is gone");
         assert!(!has([10, 2, 0, 6]));
         assert!((7..=9).all(|host| has([10, 2, 0, host])));
-        // A newcomer of another network gets a place too.
+        // A new entry of another network replaces an entry of the largest network.
         table.set(prefix([10, 3, 0, 1]), 3, at(10));
         assert!(table.get(&prefix([10, 3, 0, 1])).is_some());
         assert!(table.get(&prefix([10, 2, 0, 7])).is_none());
     }
 
     #[test]
-    fn an_entry_that_is_set_again_is_new_and_nothing_is_left_of_a_removed_one() {
+    fn an_entry_that_is_set_again_becomes_the_newest_and_a_removed_one_leaves_nothing() {
         let mut table = NetworkTable::new(2);
         table.set(prefix([10, 1, 0, 1]), 1, at(0));
         table.set(prefix([10, 1, 0, 2]), 1, at(1));
         table.set(prefix([10, 1, 0, 1]), 2, at(2));
         table.set(prefix([10, 1, 0, 3]), 1, at(3));
         assert!(table.get(&prefix([10, 1, 0, 2])).is_none());
-        let again = table.remove(&prefix([10, 1, 0, 1])).unwrap();
-        assert_eq!((again.value, again.set_at), (2, at(2)));
+        let removed = table.remove(&prefix([10, 1, 0, 1])).unwrap();
+        assert_eq!((removed.value, removed.set_at), (2, at(2)));
         assert!(table.remove(&prefix([10, 1, 0, 3])).is_some());
         assert!(table.networks.is_empty() && table.sizes.is_empty());
     }

@@ -1,7 +1,7 @@
-//! The limit on new accounts of one address, and of one network, within a day.
+//! Limits how many accounts one address, and one network, may create within a day.
 //!
-//! An account that is made with an invite code is not counted. The counts are of this tracker since
-//! its start.
+//! An account that is created with an invite code is not counted. Each tracker counts only the
+//! accounts that it creates itself, and only since its start.
 
 use super::network_table::{Entry, NetworkTable};
 use crate::base::{AddressNetwork, AddressPrefix};
@@ -10,18 +10,18 @@ use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// A count begins with the first account, and is forgotten after this time.
+/// A count begins with its first account. It is forgotten this long after that account.
 const DAY: Duration = Duration::from_secs(86_400);
-/// A network may make this many times as many accounts as an address. One subscriber has many
-/// addresses of IPv6.
+/// The limit of a network is the limit of an address times this number. Networks need a limit of
+/// their own, because one subscriber may have many IPv6 addresses.
 const NETWORK_FACTOR: u32 = 10;
-/// The maximum number of addresses and of networks that are counted.
+/// The maximum number of addresses that have a count, and of networks that have a count.
 const MAX_ENTRIES: usize = 10_000;
 
 /// The number of new accounts of each address and of each network.
 #[derive(Debug)]
 pub(super) struct NewAccounts {
-    /// The most accounts of one address within a day.
+    /// The maximum number of accounts that one address may create within a day.
     limit: u32,
     epoch: Instant,
     counts: Mutex<Counts>,
@@ -35,15 +35,16 @@ struct Counts {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct DayCount {
+    /// When the first account was counted.
     began: Duration,
     count: u32,
 }
 
-/// The address or its network has made as many accounts as it may.
+/// The address or its network has created the maximum number of accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0} new accounts a day are the most for your address or network; try again tomorrow, or ask \
-     the tracker's operator for an invite code"
+    "your address or network may create at most {0} accounts a day; try again tomorrow, or ask the \
+     tracker's operator for an invite code"
 )]
 pub(super) struct TooManyAccounts(u32);
 
@@ -59,7 +60,10 @@ impl NewAccounts {
         }
     }
 
-    /// Counts an account that is about to be made from this address.
+    /// Counts an account that is about to be created by a request from this address.
+    ///
+    /// # Errors
+    /// See [`TooManyAccounts`]. Then the account is not counted.
     pub(super) fn count(&self, from: IpAddr) -> Result<(), TooManyAccounts> {
         self.count_at(from, self.epoch.elapsed())
     }
@@ -68,10 +72,10 @@ impl NewAccounts {
         let address = AddressPrefix::of(from);
         let network_limit = self.limit.saturating_mul(NETWORK_FACTOR);
         let mut counts = lock(&self.counts);
-        let of_address = counted(counts.addresses.get(&address), now);
-        let of_network = counted(counts.networks.get(&address.network()), now);
-        for (after, limit) in [(of_address, self.limit), (of_network, network_limit)] {
-            if after.count > limit {
+        let of_address = plus_one(counts.addresses.get(&address), now);
+        let of_network = plus_one(counts.networks.get(&address.network()), now);
+        for (of_day, limit) in [(of_address, self.limit), (of_network, network_limit)] {
+            if of_day.count > limit {
                 return Err(TooManyAccounts(limit));
             }
         }
@@ -80,22 +84,22 @@ impl NewAccounts {
         Ok(())
     }
 
-    /// Takes back the count of an account that was not made.
+    /// Undoes [`NewAccounts::count`] for an account that was not created after all.
     pub(super) fn uncount(&self, from: IpAddr) {
         let address = AddressPrefix::of(from);
         let mut counts = lock(&self.counts);
         if let Some(Entry { value, set_at }) = counts.addresses.remove(&address) {
-            counts.addresses.set(address, value.less_one(), set_at);
+            counts.addresses.set(address, value.minus_one(), set_at);
         }
         if let Some(Entry { value, set_at }) = counts.networks.remove(&address.network()) {
             let network = address.network();
-            counts.networks.set(network, value.less_one(), set_at);
+            counts.networks.set(network, value.minus_one(), set_at);
         }
     }
 }
 
 impl DayCount {
-    fn less_one(self) -> Self {
+    fn minus_one(self) -> Self {
         Self {
             count: self.count.saturating_sub(1),
             ..self
@@ -103,10 +107,10 @@ impl DayCount {
     }
 }
 
-/// A count after one more account.
-fn counted(before: Option<&Entry<DayCount>>, now: Duration) -> DayCount {
-    let of_today = before.filter(|it| now.saturating_sub(it.value.began) < DAY);
-    let DayCount { began, count } = of_today.map_or(
+/// The count after one more account. It begins again if a day has passed since it began.
+fn plus_one(before: Option<&Entry<DayCount>>, now: Duration) -> DayCount {
+    let current = before.filter(|it| now.saturating_sub(it.value.began) < DAY);
+    let DayCount { began, count } = current.map_or(
         DayCount {
             began: now,
             count: 0,
@@ -138,9 +142,9 @@ mod tests {
         assert_eq!(count("10.0.0.1", day(0)), Err(TooManyAccounts(2)));
         assert_eq!(count("10.0.0.2", day(0)), Ok(()), "another address");
         accounts.uncount(ip("10.0.0.1"));
-        assert_eq!(count("10.0.0.1", day(0)), Ok(()), "one was not made");
-        let just_before = day(1) - Duration::from_secs(1);
-        assert_eq!(count("10.0.0.1", just_before), Err(TooManyAccounts(2)));
+        assert_eq!(count("10.0.0.1", day(0)), Ok(()), "one was not created");
+        let before_next_day = day(1) - Duration::from_secs(1);
+        assert_eq!(count("10.0.0.1", before_next_day), Err(TooManyAccounts(2)));
         assert_eq!(count("10.0.0.1", day(1)), Ok(()), "the next day");
         // Twenty accounts of one IPv6 network, each from another address.
         let address = |number: u16| format!("2001:db8:{number:x}::1");

@@ -17,9 +17,9 @@ use crate::wire::password::Password;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Shares or memberships that one write ends, so that a write of a large group is not too large to
-/// be sent to another tracker.
-const REMOVED_AT_ONCE: usize = 1_000;
+/// The maximum number of shares or memberships that one write ends. Without a limit, the write for
+/// a large group would be too large to send to another tracker.
+const REMOVED_PER_WRITE: usize = 1_000;
 
 /// The size of the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,8 @@ impl OperatorAccess {
         }
     }
 
-    /// What each account uses that uses anything: first those with the most metadata.
+    /// The accounts that use anything, with what they use. The accounts with the most metadata come
+    /// first.
     pub fn usage(&self) -> Vec<(Label, Usage)> {
         let mut all: Vec<(Label, Usage)> = self.store.read(|registry| {
             let usage = registry.usage();
@@ -78,8 +79,8 @@ impl OperatorAccess {
                 .collect()
         });
         all.sort_by_cached_key(|(user, usage)| {
-            let most = (usage.metadata_bytes, usage.shares, usage.groups);
-            (std::cmp::Reverse(most), user.to_string())
+            let amounts = (usage.metadata_bytes, usage.shares, usage.groups);
+            (std::cmp::Reverse(amounts), user.to_string())
         });
         all
     }
@@ -128,7 +129,7 @@ impl OperatorAccess {
         password: &Password,
     ) -> Result<Durability, AccessRefusal> {
         check_new_password(password)?;
-        let account = self.account(user)?;
+        let account = self.account_id(user)?;
         let hash = self.logins.hash(password)?;
         self.write(
             &format!("the password of {user} is set on the console"),
@@ -140,8 +141,8 @@ impl OperatorAccess {
     ///
     /// # Errors
     /// See [`AccessRefusal`].
-    pub fn end_sessions(&self, user: &Label) -> Result<Durability, AccessRefusal> {
-        let account = self.account(user)?;
+    pub fn end_all_logins(&self, user: &Label) -> Result<Durability, AccessRefusal> {
+        let account = self.account_id(user)?;
         self.write(
             &format!("all logins of {user} are ended on the console"),
             |registry, now| registry.end_all_logins(account, now),
@@ -162,31 +163,32 @@ impl OperatorAccess {
     /// Ends a group: removes all its shares and members, and rejects all requests to join it.
     ///
     /// # Errors
-    /// See [`AccessRefusal`]. Some shares and members may be removed already.
+    /// See [`AccessRefusal`]. Some shares and members may have been removed before the error.
     pub fn remove_group(&self, group: &Label) -> Result<Durability, AccessRefusal> {
         let find = |registry: &Registry| registry.group_id(group).map_err(from_refusal);
         let id = self.store.read(find)?;
         let what = format!("shares and members of {group} are removed on the console");
-        let mut worst = Durability::Safe;
+        let mut worst_durability = Durability::Safe;
         while self
             .store
             .read(|registry| registry.has_shares_or_members(id))
         {
             let durability = self.write(&what, |registry, now| {
-                registry.end_group_as_operator(id, REMOVED_AT_ONCE, now)
+                registry.end_group_as_operator(id, REMOVED_PER_WRITE, now)
             })?;
             if durability == Durability::OnlyHere {
-                worst = durability;
+                worst_durability = durability;
             }
         }
-        Ok(worst)
+        Ok(worst_durability)
     }
 
-    fn account(&self, user: &Label) -> Result<RowId, AccessRefusal> {
+    fn account_id(&self, user: &Label) -> Result<RowId, AccessRefusal> {
         let found = self.store.read(|registry| registry.account_id(user));
         found.map_err(from_refusal)
     }
 
+    /// Makes a write. If it succeeds, logs `what`.
     fn write(
         &self,
         what: &str,

@@ -1,12 +1,12 @@
-//! Requests with a password that wait until their password is checked. A request that waits takes
-//! no thread: its connection is woken when its turn comes.
+//! A request with a password waits for its turn to have the password checked. A waiting request
+//! occupies no thread. When its turn comes, its connection is woken.
 //!
-//! In scope: the lock, and waking. Out of scope: the order (`attempt_queue`), and counting failures
-//! (`throttle`).
+//! In scope: the lock of the queue, and waking connections. Out of scope: the order
+//! (`attempt_queue`), and counting failures (`throttle`).
 //!
 //! Locks: `queue`, for a look-up or a change. Connections are woken after it is released.
 
-use super::attempt_queue::{AttemptNumber, AttemptQueue, NoPlace};
+use super::attempt_queue::{AttemptNumber, AttemptQueue, LineFull};
 use crate::base::AddressPrefix;
 use crate::net::ConnectionHandle;
 use crate::system::{lock, processors};
@@ -14,13 +14,17 @@ use std::cell::Cell;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-/// How long a request waits for its turn.
+/// The maximum time that a request waits for its turn.
 pub(super) const MAX_TURN_WAIT: Duration = Duration::from_secs(10);
-/// The most attempts that run at a time, for each processor. While one is hashed, the next one is
-/// on its way to the hashing thread.
+/// The number of attempts that may run at a time for each processor. While a thread hashes the
+/// password of one attempt, the other attempt can already put its password into the queue of the
+/// hashing threads.
 const RUNNING_PER_PROCESSOR: usize = 2;
+/// The maximum number of attempts that run at a time, even with many processors: half of the
+/// threads that may wait for something (`Lane::Patient`).
+const MAX_RUNNING: usize = 128;
 
-/// The requests that wait for their turn, and how many have it.
+/// The requests that wait for their turn, and the number of requests whose turn it is.
 #[derive(Debug)]
 pub(super) struct PasswordTurns {
     queue: Mutex<AttemptQueue<Waiter>>,
@@ -28,30 +32,27 @@ pub(super) struct PasswordTurns {
 
 #[derive(Debug)]
 struct Waiter {
-    decision: Arc<OnceLock<Decision>>,
+    decision: Arc<OnceLock<TurnDecision>>,
     handle: ConnectionHandle,
 }
 
-/// What becomes of a request that has waited.
+/// Whether a request gets its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
-    /// It is its turn.
+pub(super) enum TurnDecision {
+    /// The turn of the request has come.
     Admitted,
-    /// There is no place for it.
+    /// The request gets no turn, because its line is full.
     Refused,
 }
 
-/// Attempts that run at a time on a machine with many processors: half of the threads that may
-/// wait.
-const MAX_RUNNING: usize = 128;
-
-/// The place of one request. It ends when it is dropped, or before that by [`PasswordTurn::end`].
+/// The turn of one request: the request waits for it, has it, or does not get it. The turn ends
+/// with [`PasswordTurn::end`], and at the latest when this value is dropped.
 #[derive(Debug)]
 pub(super) struct PasswordTurn {
     turns: Arc<PasswordTurns>,
-    /// `None`: it never had a place.
+    /// The number of the request in the queue. `None`: the request never entered the queue.
     number: Option<AttemptNumber>,
-    decision: Arc<OnceLock<Decision>>,
+    decision: Arc<OnceLock<TurnDecision>>,
     has_ended: Cell<bool>,
 }
 
@@ -64,8 +65,9 @@ impl PasswordTurns {
         }
     }
 
-    /// A place for a request from `address`. Whenever its decision is made later, `handle` is
-    /// woken. `is_known`: the user was logged in at this address before.
+    /// Adds a request from `address` to the queue. If the request has to wait for the decision,
+    /// `handle` is woken after the decision. `is_known`: the user was logged in at this address
+    /// before.
     pub(super) fn line_up(
         self: &Arc<Self>,
         address: AddressPrefix,
@@ -82,11 +84,13 @@ impl PasswordTurns {
         drop(queue);
         let number = match entered {
             Ok((number, gave_way)) => {
-                gave_way.iter().for_each(|it| it.decide(Decision::Refused));
+                gave_way
+                    .iter()
+                    .for_each(|it| it.decide(TurnDecision::Refused));
                 Some(number)
             }
-            Err(NoPlace) => {
-                let _ = decision.set(Decision::Refused);
+            Err(LineFull) => {
+                let _ = decision.set(TurnDecision::Refused);
                 None
             }
         };
@@ -99,18 +103,20 @@ impl PasswordTurns {
         }
     }
 
-    /// Lets all go on that wait: the tracker stops.
+    /// Admits all requests, those that wait and those that come later: the tracker stops.
     pub(super) fn admit_all(&self) {
-        lock(&self.queue).admit_all();
+        lock(&self.queue).remove_limit();
         self.admit();
     }
 
+    /// Admits waiting requests until the maximum number runs.
     fn admit(&self) {
         loop {
             let mut queue = lock(&self.queue);
             let Some(waiter) = queue.admit() else { return };
-            // Under the lock, so that `PasswordTurn::end` sees it.
-            let _ = waiter.decision.set(Decision::Admitted);
+            // Set under the lock, so that `PasswordTurn::end` knows whether the request still
+            // waits.
+            let _ = waiter.decision.set(TurnDecision::Admitted);
             drop(queue);
             waiter.handle.notify();
         }
@@ -118,19 +124,20 @@ impl PasswordTurns {
 }
 
 impl Waiter {
-    fn decide(&self, decision: Decision) {
+    fn decide(&self, decision: TurnDecision) {
         let _ = self.decision.set(decision);
         self.handle.notify();
     }
 }
 
 impl PasswordTurn {
-    /// What becomes of the request; `None` while it waits.
-    pub(super) fn decision(&self) -> Option<Decision> {
+    /// Whether the request gets its turn. `None` while it waits.
+    pub(super) fn decision(&self) -> Option<TurnDecision> {
         self.decision.get().copied()
     }
 
-    /// The password was checked: the next request gets its turn.
+    /// Ends the turn or the wait for it. The next request gets its turn. A second call does
+    /// nothing.
     pub(super) fn end(&self) {
         if self.has_ended.replace(true) {
             return;
@@ -138,8 +145,8 @@ impl PasswordTurn {
         if let Some(number) = self.number {
             let mut queue = lock(&self.turns.queue);
             match self.decision.get() {
-                Some(Decision::Admitted) => queue.on_end(),
-                Some(Decision::Refused) => {}
+                Some(TurnDecision::Admitted) => queue.on_end(),
+                Some(TurnDecision::Refused) => {}
                 None => queue.leave(number),
             }
             drop(queue);

@@ -129,8 +129,8 @@ impl Registrar {
         is_new.then(|| self.hints.watch(login, handle.clone()))
     }
 
-    /// Answers one request. If it has a password, the requester's turn has come. `watch` is the
-    /// watch of the connection, if there is one.
+    /// Answers one request. If the request has a password, the caller has waited for its turn.
+    /// `watch` is the watch of the connection, if there is one.
     pub(super) fn answer(
         &self,
         request: AccessRequestMessage,
@@ -285,9 +285,9 @@ impl Registrar {
         })
     }
 
-    /// The account of a token that is valid, and whose login has not ended. Records that the
-    /// account was logged in at the address `from`.
-    pub(super) fn account_of(&self, token: Option<&Token>, from: IpAddr) -> Option<RowId> {
+    /// Returns the account of a token that is valid, and whose login has not ended. Records that
+    /// the account was logged in at the address `from`.
+    pub(super) fn identify(&self, token: Option<&Token>, from: IpAddr) -> Option<RowId> {
         let login = self.logins.read_token(token?).ok()?;
         self.logins.check_login(&login).ok()?;
         self.logins.add_known_address(login.account, from);

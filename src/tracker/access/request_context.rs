@@ -7,17 +7,18 @@ use crate::wire::access::{AccessAnswer, Token};
 use std::cell::Cell;
 use std::net::IpAddr;
 
-/// Where a request came from, and when its password is checked.
+/// The peer that sent a request: its address, and the turn of the request to have its password
+/// checked.
 #[derive(Clone, Copy)]
 pub(super) struct Requester<'a> {
     /// The address of the peer.
     pub(super) from: IpAddr,
-    /// The turn to check a password, if the request has one.
+    /// The turn of the request. `None` if the request has no password.
     pub(super) turn: Option<&'a PasswordTurn>,
 }
 
 impl Requester<'_> {
-    /// No password has to be checked any more for this request.
+    /// Ends the turn, if there is one: no password of the request remains to be checked or hashed.
     pub(super) fn end_turn(&self) {
         if let Some(turn) = self.turn {
             turn.end();

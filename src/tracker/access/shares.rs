@@ -338,10 +338,9 @@ impl GroupShares {
     /// Drops peers from the swarms of groups if they have been silent for too long. Adapts the
     /// interval of announces to the number of machines.
     pub(super) fn expire(&self) {
-        let machines = u32::try_from(self.hints.connections()).unwrap_or(u32::MAX);
-        let interval = INTERVAL_PER_MACHINE.saturating_mul(machines);
+        let machines = self.hints.connections();
         self.swarms
-            .set_interval(interval.min(LONGEST_INTERVAL).max(self.shortest_interval));
+            .set_interval(announce_interval(machines, self.shortest_interval));
         let dropped = self.swarms.expire(self.epoch.elapsed());
         if dropped > 0 {
             log::info!("dropped {dropped} silent peers of groups");
@@ -356,6 +355,13 @@ impl GroupShares {
         GroupAuthority::from_pem(key.expose().as_bytes())
             .map_err(|error| no_certificate(&format!("of {group} itself"), &error))
     }
+}
+
+/// The interval of announces while this number of machines is connected.
+fn announce_interval(machines: usize, shortest: Duration) -> Duration {
+    let machines = u32::try_from(machines).unwrap_or(u32::MAX);
+    let interval = INTERVAL_PER_MACHINE.saturating_mul(machines);
+    interval.min(LONGEST_INTERVAL).max(shortest)
 }
 
 /// Checks the group of a share: `share_group` is a group of the user whose catalogue has the share.
@@ -406,5 +412,17 @@ mod tests {
         ] {
             assert_eq!(no_certificate("of lab", &error).kind, kind, "{error}");
         }
+    }
+
+    #[test]
+    fn the_interval_grows_with_the_number_of_machines() {
+        let interval = |machines, shortest| {
+            let shortest = Duration::from_secs(shortest);
+            announce_interval(machines, shortest).as_secs()
+        };
+        for (machines, seconds) in [(0, 20), (2_000, 20), (12_000, 120), (usize::MAX, 600)] {
+            assert_eq!(interval(machines, 20), seconds, "{machines}");
+        }
+        assert_eq!(interval(usize::MAX, 3_600), 3_600, "the operator wants it");
     }
 }

@@ -5,18 +5,19 @@
 //! attempt of that pair or address must wait: first 1 s, then twice as long after each failure, up
 //! to 5 minutes. Names that do not exist are counted in the same way.
 //!
-//! Nobody can lock a user out by failures at another address. Failures at other addresses slow a
-//! user down only from the fiftieth on, and by at most 30 s. That is enough against guesses from
-//! many addresses. At an address where the user has logged in before, only the user's own failures
-//! there count. So neither an attack on the name nor a neighbour behind the same address keeps the
-//! user out.
+//! Nobody can lock a user out by failures at another address. The count of a user includes the
+//! failures at all addresses, but makes the user wait only from the fiftieth failure on, and at
+//! most 30 s. That is enough against guesses from many addresses. At an address where the user has
+//! logged in before, only the count of this user at this address matters. There, neither guesses
+//! from other addresses nor failures of other users at the same address make the user wait.
 //!
 //! An address is an IPv4 address or the first 64 bits of an IPv6 address, because one machine can
-//! use all addresses of such a network. At most 10,000 entries of each kind are kept. A count of an
-//! address gives way as `network_table` says, a count of a user if it is the lowest one. So
-//! failures at other addresses and for other names, however many, make no count that matters
-//! forgotten. Out of scope: attempts that are under way (`attempts`), and where users logged in
-//! before (`known_addresses`).
+//! use all addresses with the same 64 bits. At most 10,000 counts of each kind are kept. If there
+//! are too many counts of pairs or of addresses, the table removes one (see `network_table`). So
+//! failures in a few networks, however many, remove only counts of these networks. If there are too
+//! many counts of users, the lowest one is removed, and the new count begins with it. So failures
+//! for other names, however many, remove no high count. Out of scope: attempts that are under way
+//! (`attempts`), and where users logged in before (`known_addresses`).
 
 use super::network_table::{Entry, HasNetwork, NetworkTable};
 use crate::base::AddressPrefix;
@@ -25,19 +26,19 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// The number of failures from which on a pair or an address must wait.
+/// A pair or an address with at least this number of failures must wait.
 const FAILURES_BEFORE_WAIT: u32 = 5;
-/// The number of failures of one user, at all addresses together, from which on the user must wait
-/// at every address without an earlier log-in.
+/// A user with at least this number of failures, at all addresses together, must wait at every
+/// address where the user has not logged in before.
 const USER_FAILURES_BEFORE_WAIT: u32 = 50;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 const LONGEST_WAIT_PER_USER: Duration = Duration::from_secs(30);
-/// A count is forgotten after this time without a failure.
+/// A count is outdated after this time without a failure. An outdated count is not used any more.
 const FORGET_AFTER: Duration = Duration::from_secs(900);
-/// The maximum number of entries of each kind.
+/// The maximum number of counts of each kind.
 const MAX_ENTRIES: usize = 10_000;
-/// Shortest time between two searches of a full table for counts that are over.
+/// The shortest time between two removals of outdated counts from a full table.
 const CLEANING_INTERVAL: Duration = Duration::from_secs(60);
 /// Number of characters of a user name that are used as a key: the first ones.
 const KEY_CHARACTERS: usize = 100;
@@ -120,7 +121,7 @@ fn pair(user: &str, address: IpAddr) -> (String, AddressPrefix) {
 /// A count of failures, and the time of the last one.
 type Counter = Entry<u32>;
 
-/// A count for each key that comes from some address.
+/// Counts of addresses, or of pairs of user and address.
 #[derive(Debug)]
 struct Counters<K>(NetworkTable<K, u32>);
 
@@ -137,12 +138,14 @@ impl<K: Clone + Eq + Hash + Ord + HasNetwork> Counters<K> {
     }
 }
 
-/// A count for each user. If there are too many, the lowest ones give way, of these the oldest.
+/// A count for each user. If there are too many counts, the lowest one is removed. Of several
+/// lowest counts, the oldest one is removed.
 #[derive(Debug, Default)]
 struct UserCounters {
     counters: HashMap<String, Counter>,
+    /// The counts, the times of the last failures, and the users; the lowest count first.
     by_count: BTreeSet<(u32, Duration, String)>,
-    /// When the counts that are over were dropped last.
+    /// When outdated counts were last removed.
     cleaned_at: Duration,
 }
 
@@ -152,21 +155,22 @@ impl UserCounters {
         if let Some(Entry { value, set_at }) = before {
             self.by_count.remove(&(value, set_at, user.clone()));
         }
-        let evicted = match self.counters.len() >= MAX_ENTRIES {
+        let removed_count = match self.counters.len() >= MAX_ENTRIES {
             true => self.make_room(now),
             false => 0,
         };
-        let value = recent_count(before.as_ref(), now).max(evicted);
+        let value = recent_count(before.as_ref(), now).max(removed_count);
         let value = value.saturating_add(1);
         self.by_count.insert((value, now, user.clone()));
         self.counters.insert(user, Entry { value, set_at: now });
     }
 
-    /// Removes an entry if the table is still full without the counts that are over. Returns its
-    /// count: the new entry begins with it. Otherwise somebody who fails for many names could keep
-    /// all counts low.
+    /// Makes room for a new count. Removes outdated counts. If the table is still full, also
+    /// removes the lowest count and returns it; otherwise returns 0. The new count begins with the
+    /// returned one. If it began with 0, somebody who fails for many names could keep all counts
+    /// low.
     fn make_room(&mut self, now: Duration) -> u32 {
-        // A full table is looked through at most once a minute.
+        // This looks at the whole table, so it is done at most once a minute.
         if now.saturating_sub(self.cleaned_at) >= CLEANING_INTERVAL {
             self.cleaned_at = now;
             self.counters.retain(|_, counter| is_recent(counter, now));
@@ -175,9 +179,9 @@ impl UserCounters {
                 .retain(|(.., user)| counters.contains_key(user));
         }
         if self.counters.len() >= MAX_ENTRIES
-            && let Some((.., lowest)) = self.by_count.pop_first()
+            && let Some((.., lowest_user)) = self.by_count.pop_first()
         {
-            return recent_count(self.counters.remove(&lowest).as_ref(), now);
+            return recent_count(self.counters.remove(&lowest_user).as_ref(), now);
         }
         0
     }
@@ -292,7 +296,7 @@ mod tests {
             throttle.check("mayank", ip("10.2.0.1"), false, at(1)),
             Ok(())
         );
-        // At an address where the user has logged in, the user's own failures count.
+        // At an address where the user has logged in, failures for this user at this address count.
         fail(&mut throttle, 5, "nik", "10.0.0.1", at(1));
         assert!(throttle.check("nik", ip("10.0.0.1"), true, at(1)).is_err());
     }
@@ -322,11 +326,11 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_failures_of_others_make_no_count_forgotten() {
+    fn memory_is_bounded_and_failures_elsewhere_remove_no_count_that_makes_somebody_wait() {
         let mut throttle = Throttle::default();
         fail(&mut throttle, 5, "nik", "10.0.0.1", at(0));
         fail(&mut throttle, 55, "uma", "10.0.0.2", at(0));
-        // 100 networks fail for a new name at a new address each time.
+        // Failures come from 100 networks. Each failure is for a new name and from a new address.
         for number in 0..20_000u32 {
             let address = IpAddr::V4((0x0b00_0000 + ((number % 100) << 16) + number / 100).into());
             let user = format!("{number}{}", "x".repeat(5000));
@@ -351,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_that_are_over_give_way_before_lower_ones() {
+    fn outdated_counts_are_removed_before_lower_counts() {
         let mut throttle = Throttle::default();
         for number in 0..10_000 {
             let user = number.to_string();
@@ -370,7 +374,7 @@ mod tests {
             let user = number.to_string();
             fail(&mut throttle, 2, &user, "10.0.0.1", at(0));
         }
-        // Each failure drives out the lowest count. Each is from another network.
+        // Each failure for a new name removes the lowest count. Each round is from a new network.
         for number in 0..60_u32 {
             let address = IpAddr::V4((0x0b00_0000 + (number << 16)).into());
             throttle.record_failure("nik", address, at(1));

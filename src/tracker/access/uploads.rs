@@ -1,10 +1,11 @@
 //! Info dictionaries that peers upload in parts.
 //!
 //! Each account has at most one upload. So the parts of an upload may arrive over several
-//! connections, and a user with many logins takes only one place. The bytes that all uploads have
-//! promised to send are bounded, which bounds the memory. If a new upload does not fit, the slowest
-//! one gives way. So uploads that are idle or trickle keep nobody out. A dictionary that arrives in
-//! one part needs no place.
+//! connections, and a user with many logins has only one upload. An upload promises the length of
+//! its dictionary with the first part. The sum of the promised lengths is bounded, and so the
+//! memory is bounded. If a new upload does not fit, the slowest upload is dropped. So an upload
+//! that is idle or slow cannot keep a faster upload out. A dictionary that arrives in one part does
+//! not count as an upload.
 
 use crate::system::lock;
 use crate::tracker::registry::{Label, RowId};
@@ -13,15 +14,17 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// The most bytes of all uploads under way together: eight of the longest dictionaries.
+/// The maximum sum of the promised lengths of all uploads under way: enough for eight of the
+/// longest dictionaries.
 const MAX_PROMISED: u64 = 128 << 20;
 /// The maximum number of uploads under way.
 const MAX_UPLOADS: usize = 64;
-/// The fewest bytes of a part that is not the last one. A peer sends 512 KiB.
+/// The minimum length of a part that is not the last part. Our peers send parts of 512 KiB.
 const MIN_PART: usize = 64 << 10;
 /// An upload is dropped after this time without a new part.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Counts as the time of the first part, so that the rate of a new upload is known too.
+/// This time is added to the time of an upload when its rate is calculated. So a new upload, which
+/// has taken no time yet, has a rate too.
 const FIRST_PART_TIME: Duration = Duration::from_secs(1);
 
 /// The uploads under way, by account.
@@ -36,20 +39,23 @@ struct Upload {
     promised: u32,
     /// The bytes that have arrived.
     received: u32,
-    /// When the account began. Beginning again does not change it, so that it does not look fast.
+    /// When the account began to upload. If the account begins again, this time stays the same, so
+    /// that the upload does not look fast.
     began: Duration,
+    /// When the last part arrived.
     last_part: Duration,
 }
 
 /// Why a part was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UploadError {
-    /// All uploads under way are faster.
+    /// There is no room for the upload, and all other uploads are at least as fast.
     #[error("too many shares are being published at once; try again in a moment")]
     Busy,
-    /// The part has fewer than [`MIN_PART`] bytes, and is not the last one.
+    /// The part has fewer than [`MIN_PART`] bytes, and is not the last part.
     #[error(
-        "a part of an info dictionary has {0} bytes; before the last one it must have {MIN_PART}"
+        "a part of an info dictionary has {0} bytes; every part except the last one must have at \
+         least {MIN_PART}"
     )]
     Short(usize),
     /// The part does not continue the one before it.
@@ -92,9 +98,9 @@ impl InfoUploads {
         let whole = upload.assembly.add(part)?;
         if whole.is_none() {
             uploads.insert(account, upload);
-            while !fits(&uploads) {
+            while !are_within_limits(&uploads) {
                 let slowest = uploads.iter().min_by_key(|(_, upload)| upload.rate(now));
-                let slowest = slowest.map(|(slowest, _)| *slowest).unwrap_or(account);
+                let slowest = slowest.map(|(account, _)| *account).unwrap_or(account);
                 uploads.remove(&slowest);
                 if slowest == account {
                     return Err(UploadError::Busy);
@@ -106,7 +112,7 @@ impl InfoUploads {
 }
 
 impl Upload {
-    /// Bytes per second since the account began.
+    /// Bytes per second since the account began to upload.
     fn rate(&self, now: Duration) -> u64 {
         let time = now.saturating_sub(self.began) + FIRST_PART_TIME;
         let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -114,7 +120,8 @@ impl Upload {
     }
 }
 
-fn fits(uploads: &HashMap<RowId, Upload>) -> bool {
+/// Whether the number and the promised lengths of the uploads are within the limits.
+fn are_within_limits(uploads: &HashMap<RowId, Upload>) -> bool {
     let promised = uploads.values().map(|upload| u64::from(upload.promised));
     uploads.len() <= MAX_UPLOADS && promised.sum::<u64>() <= MAX_PROMISED
 }
@@ -130,18 +137,18 @@ mod tests {
         InfoPart::new(offset, total, bytes.to_vec()).unwrap()
     }
 
-    /// `parts` times the shortest part that is not the last one, of the longest dictionary.
-    fn parts(offset: u32, parts: u32) -> InfoPart {
-        part(offset, LONGEST, &vec![0; (parts * PART) as usize])
+    /// A part of the longest dictionary. Its length is `count` times [`MIN_PART`].
+    fn long_part(offset: u32, count: u32) -> InfoPart {
+        part(offset, LONGEST, &vec![0; (count * PART) as usize])
     }
 
     fn at(milliseconds: u64) -> Duration {
         Duration::from_millis(milliseconds)
     }
 
-    struct Uploading(InfoUploads);
+    struct TestUploads(InfoUploads);
 
-    impl Uploading {
+    impl TestUploads {
         fn add(
             &self,
             account: u8,
@@ -159,7 +166,7 @@ mod tests {
 
     #[test]
     fn parts_in_order_make_a_whole_and_a_first_part_restarts_the_upload() {
-        let uploads = Uploading(InfoUploads::default());
+        let uploads = TestUploads(InfoUploads::default());
         let (first, second) = (vec![b'a'; MIN_PART], vec![b'b'; MIN_PART]);
         let add = |account, part: &InfoPart| uploads.add(account, part, Duration::ZERO);
         assert_eq!(add(1, &part(0, PART + 2, &first)), Ok(None));
@@ -174,43 +181,50 @@ mod tests {
 
     #[test]
     fn the_promised_bytes_are_bounded_and_the_slowest_upload_gives_way() {
-        let uploads = Uploading(InfoUploads::default());
+        let uploads = TestUploads(InfoUploads::default());
         for account in 0..8 {
-            assert_eq!(uploads.add(account, &parts(0, 2), at(0)), Ok(None));
+            assert_eq!(uploads.add(account, &long_part(0, 2), at(0)), Ok(None));
         }
-        // Seven trickle along; one begins again and again, which does not make it fast.
+        // Seven uploads are slow. The eighth one begins again, which does not make it faster.
         for account in 0..7 {
-            let next = parts(2 * PART, 1);
+            let next = long_part(2 * PART, 1);
             assert_eq!(uploads.add(account, &next, at(2_900)), Ok(None));
         }
-        assert_eq!(uploads.add(7, &parts(0, 2), at(2_900)), Ok(None));
-        assert_eq!(uploads.add(99, &parts(0, 8), at(2_900)), Ok(None));
+        assert_eq!(uploads.add(7, &long_part(0, 2), at(2_900)), Ok(None));
+        assert_eq!(uploads.add(99, &long_part(0, 8), at(2_900)), Ok(None));
         assert!(uploads.has(99) && !uploads.has(7));
-        for offset in 1..32 {
-            let next = parts(offset * 8 * PART, 8);
+        for number in 1..32 {
+            let next = long_part(number * 8 * PART, 8);
             let added = uploads.add(99, &next, at(2_900));
-            assert_eq!(added.unwrap().is_some(), offset == 31, "{offset}");
+            assert_eq!(added.unwrap().is_some(), number == 31, "part {number}");
         }
     }
 
     #[test]
     fn an_upload_that_is_slower_than_all_others_is_refused() {
-        let uploads = Uploading(InfoUploads::default());
+        let uploads = TestUploads(InfoUploads::default());
         for account in 0..8 {
-            assert_eq!(uploads.add(account, &parts(0, 8), at(0)), Ok(None));
+            assert_eq!(uploads.add(account, &long_part(0, 8), at(0)), Ok(None));
         }
-        assert_eq!(uploads.add(99, &parts(0, 1), at(0)), Err(UploadError::Busy));
+        assert_eq!(
+            uploads.add(99, &long_part(0, 1), at(0)),
+            Err(UploadError::Busy)
+        );
         assert!((0..8).all(|account| uploads.has(account)));
         let whole = uploads.add(99, &part(0, 1, b"a"), at(0));
-        assert_eq!(whole, Ok(Some(b"a".to_vec())), "one part needs no place");
-        // After 30 s without a part an upload is gone.
-        assert_eq!(uploads.add(99, &parts(0, 1), at(30_000)), Ok(None));
-        assert!(uploads.has(99) && !uploads.has(0));
+        assert_eq!(
+            whole,
+            Ok(Some(b"a".to_vec())),
+            "a single part needs no room"
+        );
+        // An upload is dropped after 30 s without a new part.
+        assert_eq!(uploads.add(99, &long_part(0, 1), at(30_000)), Ok(None));
+        assert!(uploads.has(99) && (0..8).all(|account| !uploads.has(account)));
     }
 
     #[test]
     fn the_number_of_uploads_is_bounded() {
-        let uploads = Uploading(InfoUploads::default());
+        let uploads = TestUploads(InfoUploads::default());
         let small = |size: u32| part(0, 2 * PART, &vec![0; size as usize]);
         for account in 0..MAX_UPLOADS as u8 {
             assert_eq!(uploads.add(account, &small(PART), at(0)), Ok(None));

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 /// For each origin, the last write up to which a registry is complete.
 ///
-/// A registry is complete up to a write of an origin if it has every row that still contains this
-/// write or an earlier write of that origin.
+/// A row contains a write until later writes have replaced all fields that the write has set. A
+/// registry is complete up to write N of an origin if it has every row that contains one of the
+/// writes 1 to N of that origin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VersionVector(BTreeMap<Origin, Sequence>);
 

@@ -1,4 +1,5 @@
-//! What the operator of a tracker may do. The operator has no account, and is no member of a group.
+//! What the operator of a tracker may do. The operator has no account and is not a member of any
+//! group.
 
 use super::{
     End, EndReason, Label, Membership, Refusal, Register, Registry, Row, RowId, Share, Update,
@@ -6,7 +7,7 @@ use super::{
 };
 use std::time::Duration;
 
-/// Stands for the operator where a row names the account that made a change. No account has this
+/// The id of the operator in a row that names the account that made a change. No account has this
 /// id.
 pub(super) const OPERATOR: RowId = RowId([0; 16]);
 
@@ -27,12 +28,13 @@ impl Registry {
         self.write(version, &[], [withdrawn(share, version)])
     }
 
-    /// One step of the end of a group: removes shares from its catalogue or, if there are none,
-    /// removes members and rejects requests to join. A step changes at most `limit` rows. The group
-    /// has ended when [`Registry::has_shares_or_members`] is `false`.
+    /// Does one step of ending a group. If the catalogue of the group has shares, the step removes
+    /// shares from it. Otherwise the step removes members and rejects requests to join. A step
+    /// changes at most `limit` rows. The group has ended when [`Registry::has_shares_or_members`]
+    /// returns `false`.
     ///
     /// # Errors
-    /// None of its own.
+    /// Never.
     pub fn end_group_as_operator(
         &self,
         group: RowId,
@@ -44,8 +46,8 @@ impl Registry {
         let shares = ids.into_iter().filter_map(|id| self.share_row(id));
         let mut rows: Vec<Row> = shares.map(|share| withdrawn(share, version)).collect();
         if rows.is_empty() {
-            let live = self.live_memberships(group).take(limit);
-            rows.extend(live.map(|row| ended(row, version)));
+            let open = self.open_memberships(group).take(limit);
+            rows.extend(open.map(|row| ended(row, version)));
         }
         self.write(version, &[], rows)
     }
@@ -53,10 +55,11 @@ impl Registry {
     /// Whether a group has shares in its catalogue, members, or requests to join.
     pub fn has_shares_or_members(&self, group: RowId) -> bool {
         let (shares, _) = self.index.catalogue.page(group, None, 1);
-        !shares.is_empty() || self.live_memberships(group).next().is_some()
+        !shares.is_empty() || self.open_memberships(group).next().is_some()
     }
 
-    fn live_memberships(&self, group: RowId) -> impl Iterator<Item = &Membership> {
+    /// The memberships, and the requests to join, that have not ended.
+    fn open_memberships(&self, group: RowId) -> impl Iterator<Item = &Membership> {
         let rows = self.memberships_of_group(group);
         rows.filter(|row| row.ended.is_none())
     }

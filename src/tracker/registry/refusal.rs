@@ -89,30 +89,30 @@ pub enum Refusal {
         /// The name of the share.
         share: String,
     },
-    /// The account has as many groups as it may have.
+    /// The account has the maximum number of groups.
     #[error(
         "you have made {0} groups, the most that one user may have here; leave one, or ask the \
          tracker's operator"
     )]
     GroupQuota(u64),
-    /// The account has as many shares as it may have.
+    /// The account has the maximum number of shares.
     #[error(
         "you have published {0} shares, the most that one user may have here; withdraw one with \
          stop_share, or ask the tracker's operator"
     )]
     ShareQuota(u64),
-    /// The metadata of the account's shares would take more bytes than it may.
+    /// With the new share, the metadata of the account's shares would exceed its limit.
     #[error(
-        "the metadata of your shares takes {used} bytes, and this share needs {added} more; the \
-         most is {most} here: withdraw a share with stop_share, use longer pieces, or ask the \
-         tracker's operator"
+        "the metadata of your shares takes {used} bytes, and this share needs {added} more; one \
+         user may have at most {most} here: withdraw a share with stop_share, use longer pieces, \
+         or ask the tracker's operator"
     )]
     MetadataQuota {
-        /// The bytes of the shares so far.
+        /// The bytes of the metadata of the shares so far.
         used: u64,
-        /// The bytes of the new share.
+        /// The bytes that the metadata of the new share adds.
         added: u64,
-        /// The most bytes.
+        /// The maximum number of bytes of metadata of one account.
         most: u64,
     },
     /// Another row has this id.

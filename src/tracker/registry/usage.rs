@@ -1,12 +1,12 @@
-//! How much each account may use.
+//! Quotas: limits on what each account uses.
 //!
-//! Quotas bind only new writes at this tracker. Rows of other trackers are merged in any case, so
-//! accounts that write at two trackers that cannot reach each other may use more.
+//! Quotas bind only new writes at this tracker. Rows of other trackers are merged in any case. So
+//! an account can exceed a quota if it writes at two trackers while they cannot reach each other.
 
 use super::{Refusal, Registry, RowId, Usage};
 use crate::torrent::InfoHash;
 
-/// The most that one account may use.
+/// The limits on what one account uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountQuotas {
     /// See [`Usage::shares`].
@@ -28,8 +28,8 @@ impl Default for AccountQuotas {
 }
 
 impl Registry {
-    /// An info dictionary of this length is stored beside the registry; 0: none is stored any
-    /// longer.
+    /// Sets the length of an info dictionary that is stored beside the registry. The length is 0
+    /// if the dictionary is no longer stored.
     pub fn set_metadata_length(&mut self, info_hash: InfoHash, length: u32) {
         self.index.usage.set_length(info_hash, length);
     }
@@ -40,13 +40,14 @@ impl Registry {
         usage.copied().unwrap_or_default()
     }
 
-    /// The accounts that use anything, with what they use, in any order.
+    /// Each account that uses anything, together with what it uses. The accounts come in any
+    /// order.
     pub fn usage(&self) -> impl Iterator<Item = (RowId, Usage)> {
         let accounts = self.index.usage.accounts.iter();
         accounts.map(|(account, usage)| (*account, *usage))
     }
 
-    /// Whether an account may create one more group.
+    /// Checks that an account may create one more group.
     ///
     /// # Errors
     /// [`Refusal::GroupQuota`].
@@ -57,7 +58,8 @@ impl Registry {
         }
     }
 
-    /// Whether an account may publish one more share, with an info dictionary of this length.
+    /// Checks that an account may publish one more share. `length` is the length of its info
+    /// dictionary.
     ///
     /// # Errors
     /// [`Refusal::ShareQuota`], [`Refusal::MetadataQuota`].

@@ -1,5 +1,5 @@
-//! How much each account uses: a function of the rows, and of the lengths of the info dictionaries
-//! that are stored.
+//! How much each account uses. This follows from the rows, and from the lengths of the stored info
+//! dictionaries.
 
 use super::{Row, RowId};
 use crate::torrent::InfoHash;
@@ -8,16 +8,17 @@ use std::collections::HashMap;
 /// How much one account uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Shares that it published and that are not withdrawn. Those of ended groups count, because
-    /// the tracker keeps them.
+    /// Shares that the account published, without the withdrawn ones. Shares of groups that have
+    /// ended count too, because the tracker keeps them.
     pub shares: u64,
-    /// Groups that it created and is still a member of.
+    /// Groups that the account created, and of which it is still a member.
     pub groups: u64,
-    /// Bytes of the info dictionaries of its shares. A dictionary of several shares counts once.
+    /// Bytes of the info dictionaries of the account's shares. If several of these shares have one
+    /// dictionary, it counts once.
     pub metadata_bytes: u64,
 }
 
-/// What each account uses. It is updated with each row.
+/// What each account uses. The registry updates it with each change of a row.
 #[derive(Debug, Default)]
 pub(super) struct UsageIndex {
     /// The accounts that use anything.
@@ -25,23 +26,24 @@ pub(super) struct UsageIndex {
     dictionaries: HashMap<InfoHash, Dictionary>,
 }
 
-/// An info dictionary that is stored, or that shares name.
+/// An info dictionary. It is stored, or there are shares with its info-hash, or both.
 #[derive(Debug, Default)]
 struct Dictionary {
     /// Its length; 0 if it is not stored.
     length: u32,
-    /// The accounts with shares that name it, and the number of these shares.
+    /// The accounts that published shares with its info-hash, and how many each account published.
     publishers: Vec<(RowId, u32)>,
 }
 
-/// What a row makes an account use.
+/// What an account uses because of one row.
 enum Item {
     Group,
     Share(InfoHash),
 }
 
 impl UsageIndex {
-    /// A row was inserted, changed or removed.
+    /// Updates the index for a row that was inserted, changed or removed. `before` is the old state
+    /// of the row, `after` is its new state.
     pub(super) fn update_row(&mut self, before: Option<&Row>, after: Option<&Row>) {
         if let Some((account, item)) = before.and_then(item_of) {
             self.remove(account, item);
@@ -88,7 +90,7 @@ impl UsageIndex {
                     }
                     *shares > 0
                 });
-                self.clean(info_hash);
+                self.forget_if_unused(info_hash);
             }
         }
         if self.accounts.get(&account) == Some(&Usage::default()) {
@@ -96,26 +98,28 @@ impl UsageIndex {
         }
     }
 
-    /// An info dictionary of this length is stored; 0: none is stored any longer.
+    /// Sets the length of an info dictionary that is stored. The length is 0 if the dictionary is
+    /// no longer stored.
     pub(super) fn set_length(&mut self, info_hash: InfoHash, length: u32) {
         let dictionary = self.dictionaries.entry(info_hash).or_default();
-        let before = std::mem::replace(&mut dictionary.length, length);
+        let old_length = std::mem::replace(&mut dictionary.length, length);
         for (publisher, _) in &dictionary.publishers {
             let usage = self.accounts.entry(*publisher).or_default();
-            let others = usage.metadata_bytes.saturating_sub(before.into());
-            usage.metadata_bytes = others + u64::from(length);
+            let bytes_of_others = usage.metadata_bytes.saturating_sub(old_length.into());
+            usage.metadata_bytes = bytes_of_others + u64::from(length);
         }
-        self.clean(info_hash);
+        self.forget_if_unused(info_hash);
     }
 
-    fn clean(&mut self, info_hash: InfoHash) {
+    /// Forgets a dictionary that is not stored and that no share names.
+    fn forget_if_unused(&mut self, info_hash: InfoHash) {
         let dictionary = self.dictionaries.get(&info_hash);
         if dictionary.is_some_and(|it| it.length == 0 && it.publishers.is_empty()) {
             self.dictionaries.remove(&info_hash);
         }
     }
 
-    /// Whether a share of `account` names the dictionary.
+    /// Whether `account` published a share with this info-hash. Withdrawn shares do not count.
     pub(super) fn is_publisher(&self, account: RowId, info_hash: InfoHash) -> bool {
         let dictionary = self.dictionaries.get(&info_hash);
         let mut publishers = dictionary.into_iter().flat_map(|it| &it.publishers);
@@ -123,8 +127,9 @@ impl UsageIndex {
     }
 }
 
-/// The account that uses something because of this row, and what it uses. The membership of its
-/// creator stands for a group: nobody else is accepted by himself.
+/// The account that uses something because of this row, and what the account uses. A group counts
+/// for its creator. The row for it is the membership that the creator accepted himself: nobody else
+/// accepts himself.
 fn item_of(row: &Row) -> Option<(RowId, Item)> {
     match row {
         Row::Membership(row) => {

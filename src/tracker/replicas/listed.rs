@@ -1,5 +1,6 @@
-//! What other parts of the tracker know of TRACKER_INFO: the addresses of the trackers in it, which
-//! may use the reserved places of the port (see `net/places.rs`), and their names.
+//! What other parts of the tracker know of the trackers in TRACKER_INFO: their addresses and host
+//! names. Connections from these addresses may use the reserved places of the port (see
+//! `net/places.rs`). HTTP requests may be for these host names (see `own_names.rs`).
 
 use crate::system::lock;
 use crate::tracker::OwnNames;
@@ -7,21 +8,22 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-/// What is updated whenever TRACKER_INFO changes.
+/// The trackers in TRACKER_INFO. The thread `replicas` updates their addresses and names.
 #[derive(Debug)]
 pub(in crate::tracker) struct ListedTrackers {
     /// The number of listed trackers at the start.
-    pub(in crate::tracker) count: usize,
+    pub(in crate::tracker) initial_count: usize,
     pub(in crate::tracker) addresses: Arc<ListedAddresses>,
+    /// The names that the operator has chosen for this tracker, and the hosts of TRACKER_INFO.
     pub(in crate::tracker) names: Arc<OwnNames>,
 }
 
 impl ListedTrackers {
-    /// `count` trackers are listed at the start. `host_names` are the names that the operator has
-    /// chosen.
-    pub(in crate::tracker) fn new(count: usize, host_names: &[String]) -> Self {
+    /// `initial_count` trackers are listed at the start. `host_names` are the names of this tracker
+    /// that its operator has chosen.
+    pub(in crate::tracker) fn new(initial_count: usize, host_names: &[String]) -> Self {
         Self {
-            count,
+            initial_count,
             addresses: Arc::default(),
             names: Arc::new(OwnNames::new(host_names)),
         }

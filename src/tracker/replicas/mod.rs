@@ -148,7 +148,7 @@ pub(super) fn tracker_numbers(count: usize) -> Vec<TrackerNumber> {
 /// thread `replicas`.
 fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
     let mut calling: BTreeMap<TrackerNumber, JoinHandle<()>> = BTreeMap::new();
-    let (mut count, mut last_look_up) = (ListedCount::new(context.listed.count), None);
+    let (mut count, mut last_look_up) = (ListedCount::new(context.listed.initial_count), None);
     loop {
         // If the list cannot be read, nothing is logged here: perhaps another program is just
         // writing it. If the problem lasts, the calling threads, if there are any, log it.
@@ -158,9 +158,10 @@ fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
         if let Some(new_count) = count.on_read(listed) {
             context.store.set_listed(tracker_numbers(new_count));
         }
-        // A file that is being rewritten changes neither names nor addresses.
+        // If the number in the file is not the number that is used, another program may be writing
+        // the file now. Then the names and addresses in the file are not used.
         if let Some(info) = info.filter(|info| count.used == Some(info.addresses.len())) {
-            context.look_up_addresses(&info.addresses, &mut last_look_up);
+            context.update_names_and_addresses(&info.addresses, &mut last_look_up);
         }
         for number in tracker_numbers(count.used.unwrap_or_default()) {
             if number >= context.number || calling.contains_key(&number) {
@@ -185,12 +186,15 @@ fn follow_list(context: &Arc<CallContext>, stop: &Stop) {
     }
 }
 
-/// How many trackers are listed, by repeated readings of TRACKER_INFO. A file that another program
-/// is just rewriting is short for a moment. So a smaller number counts only if two readings in a
-/// row agree: a tracker that is dropped from the list loses its connection at once.
+/// The number of listed trackers, from repeated readings of TRACKER_INFO. While another program
+/// rewrites the file, the file may be short for a moment. If the number became smaller because of
+/// that, a tracker would lose its connection. So a smaller number is used only after two readings
+/// in a row have returned it.
 #[derive(Debug)]
 struct ListedCount {
+    /// The number that is used now.
     used: Option<usize>,
+    /// What the last reading returned: `None` if the file was unusable.
     last_read: Option<usize>,
 }
 
@@ -203,8 +207,8 @@ impl ListedCount {
         }
     }
 
-    /// Handles a reading: `None` if the file cannot be used. Returns the number that counts from
-    /// now on, if it is another one than before.
+    /// Handles what a reading returned: `None` if the file is unusable. If another number is used
+    /// from now on, returns that number.
     fn on_read(&mut self, read: Option<usize>) -> Option<usize> {
         let is_repeated = read == std::mem::replace(&mut self.last_read, read);
         let is_larger = read > self.used;
@@ -295,9 +299,9 @@ impl CallContext {
         Err(last_error)
     }
 
-    /// Looks up the addresses of the listed trackers if the list has changed, or if the last
-    /// look-up was [`LOOK_UP_INTERVAL`] ago.
-    fn look_up_addresses(
+    /// Updates the names of the listed trackers. Also looks up their addresses, if the list has
+    /// changed, or if the last look-up was [`LOOK_UP_INTERVAL`] ago.
+    fn update_names_and_addresses(
         &self,
         trackers: &[HostPort],
         last_look_up: &mut Option<(Vec<HostPort>, Instant)>,

@@ -1,5 +1,6 @@
 //! The queue of changes that are to be saved in the database. One thread takes everything that is
-//! queued and writes it in one transaction. If that fails, the thread repeats it until it succeeds.
+//! queued and writes it in one transaction. If the transaction fails, the thread repeats it until
+//! it succeeds.
 
 use crate::storage::{Batch, Database, DatabaseError};
 use crate::system::{lock, recover};
@@ -7,10 +8,11 @@ use crate::tracker::replication::Commit;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// Pause before a failed commit is repeated for the first time. Each later pause is twice as long.
-const FIRST_RETRY: Duration = Duration::from_millis(500);
-/// The longest pause before a failed commit is repeated. An operator who made room waits for it.
-const MAX_RETRY: Duration = Duration::from_secs(5);
+/// Pause between a failed commit and its first repetition. The pause doubles after each repetition.
+const FIRST_RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause between two repetitions, unless a repetition takes longer than this. The pause
+/// is short, because an operator who has made room waits for its end.
+const MAX_RETRY_PAUSE: Duration = Duration::from_secs(5);
 
 /// A change to be saved.
 #[derive(Debug)]
@@ -36,20 +38,20 @@ struct Queue {
     /// Set by [`Saves::end`]: no more changes will be queued, and [`Saves::save`] returns when
     /// `waiting` is empty.
     ended: bool,
-    /// Whether a commit has failed and was not repeated with success so far.
+    /// Whether a commit has failed, and no repetition of it has succeeded yet.
     failed: bool,
 }
 
 /// What happened to a commit.
 #[derive(Debug)]
 pub(super) enum SaveEvent<'a> {
-    /// The commit with this number is durable, and all before it.
+    /// The commit with this number is durable, and so are all earlier commits.
     Durable(u64),
-    /// A commit has failed. It is repeated.
+    /// A commit has failed. The thread repeats it from now on.
     Failed(&'a DatabaseError),
-    /// Repeating the commit has failed for another reason than before.
+    /// A repetition of the commit has failed too. Its error differs from the previous error.
     StillFailing(&'a DatabaseError),
-    /// The commit that had failed is durable.
+    /// A repetition of the commit has succeeded: the commit is durable.
     Resumed,
 }
 
@@ -75,36 +77,37 @@ impl Saves {
         recover(waited).0.durable >= commit
     }
 
-    /// Saves changes until the queue has ended. Reports each event to `on`.
-    pub(super) fn save(&self, database: &Database, mut on: impl FnMut(SaveEvent<'_>)) {
+    /// Saves changes until the queue has ended. Calls `report` with each event.
+    pub(super) fn save(&self, database: &Database, mut report: impl FnMut(SaveEvent<'_>)) {
         while let Some(saves) = self.next() {
             let (batch, last_commit) = batch(saves);
             if let Err(error) = database.commit(batch) {
                 self.set_failed(true);
-                on(SaveEvent::Failed(&error));
-                if !self.retry(database, &error, &mut on) {
+                report(SaveEvent::Failed(&error));
+                if !self.retry(database, &error, &mut report) {
                     return;
                 }
                 self.set_failed(false);
-                on(SaveEvent::Resumed);
+                report(SaveEvent::Resumed);
             }
             if let Some(last_commit) = last_commit {
-                on(SaveEvent::Durable(last_commit));
+                report(SaveEvent::Durable(last_commit));
                 self.queue().durable = last_commit;
                 self.changed.notify_all();
             }
         }
     }
 
-    /// Repeats the commit that failed with `first`, until it succeeds or the queue has ended.
-    /// Reports each other error once. Returns whether it succeeded.
+    /// Repeats the commit that failed with `first_error`, until it succeeds or the queue has ended.
+    /// Reports an error only if it differs from the previous one. Returns whether the commit
+    /// succeeded.
     fn retry(
         &self,
         database: &Database,
-        first: &DatabaseError,
-        on: &mut impl FnMut(SaveEvent<'_>),
+        first_error: &DatabaseError,
+        report: &mut impl FnMut(SaveEvent<'_>),
     ) -> bool {
-        let (mut pause, mut last_error) = (FIRST_RETRY, first.to_string());
+        let (mut pause, mut last_error) = (FIRST_RETRY_PAUSE, first_error.to_string());
         loop {
             let is_waiting = |queue: &mut Queue| !queue.ended;
             let waited = self
@@ -117,14 +120,15 @@ impl Saves {
                 Err(error) if error.to_string() == last_error => {}
                 Err(error) => {
                     last_error = error.to_string();
-                    on(SaveEvent::StillFailing(&error));
+                    report(SaveEvent::StillFailing(&error));
                 }
             }
             if is_last {
                 return false;
             }
-            // Opening a large database again takes long. Half of the time is left to others.
-            pause = MAX_RETRY.min(pause * 2).max(begun.elapsed());
+            // A repetition opens the database again, which takes long if the database is large. So
+            // the pause is at least as long as the repetition was.
+            pause = MAX_RETRY_PAUSE.min(pause * 2).max(begun.elapsed());
         }
     }
 

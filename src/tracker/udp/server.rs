@@ -47,9 +47,19 @@ impl UdpServer {
         epoch: Instant,
         stop: Stop,
     ) -> io::Result<Self> {
+        Self::start_with(socket, service, epoch, stop, RECEIVE_TIMEOUT)
+    }
+
+    fn start_with(
+        socket: UdpSocket,
+        service: Arc<Service>,
+        epoch: Instant,
+        stop: Stop,
+        receive_timeout: Duration,
+    ) -> io::Result<Self> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_| io::Error::other("the system has no random bytes"))?;
-        socket.set_read_timeout(Some(RECEIVE_TIMEOUT))?;
+        socket.set_read_timeout(Some(receive_timeout))?;
         let socket = Arc::new(socket);
         let udp = Arc::new(UdpService::new(service, key));
         let server = Self {
@@ -73,9 +83,9 @@ impl UdpServer {
     pub(in crate::tracker) fn stop(&self) {
         self.stop.stop();
         // The call returns the error "not connected", but Linux wakes all threads that read the
-        // socket. Other ways to wake them are worse. To wait also for a second descriptor, a thread
-        // needs more system calls for each datagram. A datagram that the socket sends to its own
-        // address is lost if the machine no longer has that address.
+        // socket. Like the eventfd of the TCP server, this needs neither a free descriptor nor the
+        // address. To wait for an eventfd too, a thread would need two more system calls for each
+        // datagram that it waits for.
         let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Read);
         self.threads.wait();
     }
@@ -128,4 +138,49 @@ fn is_harmless(error: &io::Error) -> bool {
             | ErrorKind::Interrupted
             | ErrorKind::ConnectionRefused
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tracker::quotas::SwarmLimits;
+    use crate::tracker::service::AnnouncePolicy;
+    use crate::tracker::swarms::Swarms;
+    use crate::wire::udp_tracker::{TransactionId, UdpRequest};
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn a_stop_wakes_threads_that_wait_for_a_datagram() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let service = Service {
+            swarms: Swarms::new(Duration::from_secs(20), SwarmLimits::default()),
+            access: AnnouncePolicy::Open,
+            store: None,
+            names: Arc::default(),
+        };
+        let (epoch, hour) = (Instant::now(), Duration::from_secs(3600));
+        let server =
+            UdpServer::start_with(socket, Arc::new(service), epoch, Stop::new(), hour).unwrap();
+        // Answers show that both threads run. Then they wait for an hour.
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        let connect = UdpRequest::Connect {
+            transaction: TransactionId(*b"tran"),
+        };
+        for _ in 0..10 * THREADS {
+            client.send_to(&connect.encode(), address).unwrap();
+            client.recv_from(&mut [0; 100]).unwrap();
+        }
+        let (sender, stopped) = channel();
+        // If the stop hangs, this thread stays behind, and the test fails.
+        std::thread::spawn(move || {
+            server.stop();
+            sender.send(()).unwrap();
+        });
+        let ended = stopped.recv_timeout(Duration::from_secs(10));
+        assert!(ended.is_ok(), "the threads do not end");
+    }
 }

@@ -169,3 +169,21 @@ pub(super) fn after_entry(after: &Option<ShortText>) -> Option<(&'static str, It
     let after = after.as_ref()?;
     Some(("after", after.as_str().into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_texts_and_lists_of_decisions_have_a_largest_length() {
+        for (length, fits) in [(256, true), (257, false)] {
+            assert_eq!(Token::new(&vec![0; length]).is_some(), fits);
+        }
+        for (length, fits) in [(320, true), (321, false)] {
+            assert_eq!(ShortText::new("x".repeat(length)).is_some(), fits);
+        }
+        for (length, fits) in [(64 << 10, true), ((64 << 10) + 1, false)] {
+            assert_eq!(SeenDecisions::new(vec![0; length]).is_some(), fits);
+        }
+    }
+}

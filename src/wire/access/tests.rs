@@ -594,6 +594,29 @@ fn malformed_announces_and_addresses_are_refused() {
 }
 
 #[test]
+fn a_certificate_and_the_number_of_values_have_a_largest_length() {
+    let reply = |leaf: usize| {
+        let answer = AccessAnswer::Certificate {
+            leaf: vec![0; leaf],
+            authority: vec![0],
+        };
+        let message = AccessReplyMessage {
+            id: 1,
+            renewed: None,
+            only_here: false,
+            result: Ok(answer),
+        };
+        AccessReplyMessage::decode(&message.encode()).map(drop)
+    };
+    assert_eq!(reply(8 << 10), Ok(()));
+    assert_eq!(reply((8 << 10) + 1), Err(ControlError::WrongValue("leaf")));
+    let values = |count| format!("l{}e", "i0e".repeat(count)).into_bytes();
+    let error = |count| AccessRequestMessage::decode(&values(count)).unwrap_err();
+    assert_eq!(error(19_999), ControlError::NoDictionary);
+    assert!(matches!(error(20_000), ControlError::Bencode(_)));
+}
+
+#[test]
 fn a_message_of_another_version_with_any_keys_gets_an_error_that_names_both_versions() {
     let other = |theirs| ControlError::OtherProtocol {
         theirs,

@@ -183,3 +183,39 @@ fn pause_of_full(retry_seconds: Option<u32>) -> Duration {
 fn longer_at_random(pause: Duration) -> Duration {
     pause.mul_f64(1.0 + fastrand::f64())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::account::round::tests::refusal;
+
+    #[test]
+    fn a_full_tracker_is_not_asked_until_the_time_that_it_names_is_over() {
+        let (mut known, full) = (KnownTracker::default(), refusal("full"));
+        assert_eq!(known.reply_while_full(), None);
+        known.on_full(&full, Some(60));
+        assert_eq!(known.reply_while_full(), Some(full.clone()));
+        assert!(known.is_avoided(), "other trackers come first");
+        known.on_served();
+        assert_eq!(known.reply_while_full(), None);
+        assert!(!known.is_avoided());
+    }
+
+    #[test]
+    fn peers_of_a_full_tracker_do_not_come_back_together() {
+        for (named, shortest, longest) in [
+            (None, 1.0, 1.5),
+            (Some(0), 1.0, 1.5),
+            (Some(10), 10.0, 15.0),
+            (Some(u32::MAX), 300.0, 450.0),
+        ] {
+            let pauses = (0..1_000).map(|_| pause_of_full(named).as_secs_f64());
+            let (first, last) = pauses.fold((f64::MAX, 0.0), |(first, last), pause| {
+                (f64::min(first, pause), f64::max(last, pause))
+            });
+            assert!(first >= shortest && last <= longest, "{first} {last}");
+            let spread = (longest - shortest) * 0.9;
+            assert!(last - first > spread, "{first} {last}");
+        }
+    }
+}

@@ -107,7 +107,8 @@ fn a_peer_is_barred_even_if_its_link_has_ended() {
     assert!(swarm.core.contacts().is_barred(address(1), swarm.now));
 }
 
-/// A caller delivers a bad piece. Its link ends. Returns why other links were closed.
+/// A peer that calls us delivers a bad piece, and then its link ends. Returns the other links that
+/// were closed, and why.
 fn deliver_bad_piece(swarm: &mut Swarm, remote: RemotePeer) -> Vec<(LinkId, CloseReason)> {
     let id = swarm.link_up_as(remote);
     swarm.announce_pieces(id, &[2]);
@@ -123,21 +124,21 @@ fn deliver_bad_piece(swarm: &mut Swarm, remote: RemotePeer) -> Vec<(LinkId, Clos
 #[test]
 fn a_member_that_sent_a_bad_piece_is_barred_at_every_address() {
     let mut swarm = Swarm::fetching();
-    let member = |number, member| RemotePeer {
+    let peer_of_member = |number, member| RemotePeer {
         member: Some(MemberId([member; 16])),
         ..incoming(number)
     };
-    let second_link = swarm.link_up_as(member(2, 7));
-    let other = swarm.link_up_as(member(3, 8));
-    let closed = deliver_bad_piece(&mut swarm, member(1, 7));
+    let second_link = swarm.link_up_as(peer_of_member(2, 7));
+    let other = swarm.link_up_as(peer_of_member(3, 8));
+    let closed = deliver_bad_piece(&mut swarm, peer_of_member(1, 7));
     assert_eq!(closed, [(second_link, CloseReason::Barred)]);
     swarm.link_down(second_link);
-    let refused = swarm.try_link_up(LinkId(4), member(4, 7)).0;
+    let refused = swarm.try_link_up(LinkId(4), peer_of_member(4, 7)).0;
     assert_eq!(refused, Err(LinkRefusal::Barred));
     swarm.link_down(other);
-    assert_eq!(swarm.try_link_up(LinkId(5), member(5, 8)).0, Ok(()));
+    assert_eq!(swarm.try_link_up(LinkId(5), peer_of_member(5, 8)).0, Ok(()));
     swarm.wait(600);
-    assert_eq!(swarm.try_link_up(LinkId(4), member(4, 7)).0, Ok(()));
+    assert_eq!(swarm.try_link_up(LinkId(4), peer_of_member(4, 7)).0, Ok(()));
 }
 
 #[test]
@@ -156,14 +157,14 @@ fn a_host_whose_three_ports_sent_bad_pieces_is_barred_at_every_port() {
     swarm.link_down(silent);
     let refused = swarm.try_link_up(LinkId(1), from_port(1, 4)).0;
     assert_eq!(refused, Err(LinkRefusal::Barred));
-    // Nor is it called.
+    // The host is not called either.
     swarm.core.contacts_mut().add(([192, 0, 2, 1], 5).into());
     assert_eq!(connects(&swarm.tick()), []);
     swarm.wait(600);
     assert_eq!(
         connects(&swarm.tick()).len(),
         1 + 3,
-        "also the addresses of the bad ports"
+        "the new address and the three bad ports are called"
     );
 }
 

@@ -232,7 +232,7 @@ fn a_good_piece_of_several_sources_does_not_end_doubt() {
 }
 
 #[test]
-fn a_web_seed_from_before_a_wait_is_no_source_after_it() {
+fn after_a_wait_the_old_web_seeds_are_no_longer_sources() {
     let mut swarm = with_web_seed(4);
     swarm.step(|core, _| core.on_web_seed_down(WEB_SEED));
     assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::HasSource);

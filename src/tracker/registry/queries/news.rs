@@ -102,9 +102,9 @@ impl Registry {
         news.collect()
     }
 
-    /// The write that made this member the owner of the group. The owner is the member who was
-    /// accepted first. So this write is the last one that ended the membership of a member who was
-    /// accepted earlier. `None` for the creator.
+    /// The write that made this member the owner of the group, `None` for the creator. The owner is
+    /// the one of the present members who was accepted first. All who were accepted earlier have
+    /// left, and the write that ended the last of these memberships made this member the owner.
     fn ownership_write(&self, group: RowId, owner: RowId) -> Option<Version> {
         let Some(MembershipState::Member(since)) = self.index.state_of(group, owner) else {
             return None;

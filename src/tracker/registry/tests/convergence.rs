@@ -620,6 +620,7 @@ fn check_usage(registry: &Registry) -> Result<(), String> {
                 expected.entry(share.publisher).or_default().shares += 1;
             }
             Row::Membership(member) if member.ended.is_none() => {
+                // The account that created a group has accepted its own membership.
                 let accepted_by = member.accepted.as_ref().map(|accepted| accepted.value);
                 if accepted_by == Some(member.account) {
                     expected.entry(member.account).or_default().groups += 1;

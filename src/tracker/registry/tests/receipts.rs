@@ -66,6 +66,8 @@ fn a_tracker_that_has_a_renewed_receipt_has_the_write() {
     .unwrap();
     let after = a.registry.receipt(RECEIPT).unwrap();
     assert!(after.created > before.created && after.expires > before.expires);
+    // The renewed receipt is a new write of the same origin. The write that it confirms must still
+    // arrive with it.
     sync(&mut a, &mut b);
     assert!(b.registry.group_id(&label("club")).is_ok());
 }

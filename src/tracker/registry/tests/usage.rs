@@ -1,4 +1,4 @@
-//! What accounts use, and the quotas.
+//! Tests of what accounts use, and of the quotas.
 
 use super::*;
 
@@ -40,12 +40,12 @@ fn usage_follows_each_operation_and_a_dictionary_counts_once() {
     publish(&mut tracker, nik, "lab", "a", 1);
     publish(&mut tracker, nik, "den", "a", 1);
     assert_eq!(tracker.registry.usage_of(nik), usage(2, 2, 100));
-    // The length of a dictionary may become known after the share.
+    // The length of a dictionary may become known after the share is published.
     publish(&mut tracker, nik, "lab", "b", 2);
     assert_eq!(tracker.registry.usage_of(nik), usage(3, 2, 100));
     tracker.registry.set_metadata_length(InfoHash([2; 20]), 7);
     assert_eq!(tracker.registry.usage_of(nik), usage(3, 2, 107));
-    // A share of another user with the same dictionary counts for that user.
+    // If another user publishes a share with the same dictionary, it counts for that user too.
     let uma = tracker.add_member(nik, "lab", "uma");
     publish(&mut tracker, uma, "lab", "c", 2);
     assert_eq!(tracker.registry.usage_of(uma), usage(1, 0, 7));
@@ -69,7 +69,7 @@ fn usage_follows_each_operation_and_a_dictionary_counts_once() {
 }
 
 #[test]
-fn rows_of_another_tracker_are_merged_beyond_the_quota_and_then_both_refuse() {
+fn rows_of_another_tracker_are_merged_beyond_the_quota_and_then_both_trackers_refuse_shares() {
     let (mut a, mut b, olga, _) = two_trackers_with_group();
     publish(&mut a, olga, "lab", "a", 1);
     publish(&mut b, olga, "lab", "b", 2);
@@ -81,13 +81,13 @@ fn rows_of_another_tracker_are_merged_beyond_the_quota_and_then_both_refuse() {
     for tracker in [&a, &b] {
         assert_eq!(tracker.registry.usage_of(olga).shares, 2);
         let hash = InfoHash([3; 20]);
-        let more = tracker.registry.check_share_quota(olga, hash, 1, &quotas);
-        assert_eq!(more, Err(Refusal::ShareQuota(1)));
+        let one_more = tracker.registry.check_share_quota(olga, hash, 1, &quotas);
+        assert_eq!(one_more, Err(Refusal::ShareQuota(1)));
     }
 }
 
 #[test]
-fn each_quota_refuses_one_more() {
+fn each_quota_refuses_what_exceeds_it() {
     let (mut tracker, nik) = tracker_with_groups();
     tracker.registry.set_metadata_length(InfoHash([1; 20]), 60);
     publish(&mut tracker, nik, "lab", "a", 1);
@@ -96,7 +96,7 @@ fn each_quota_refuses_one_more() {
         groups,
         metadata_bytes,
     };
-    let more = |hash, length, quotas: AccountQuotas| {
+    let add_share = |hash, length, quotas: AccountQuotas| {
         let hash = InfoHash([hash; 20]);
         kind_of(
             tracker
@@ -104,12 +104,13 @@ fn each_quota_refuses_one_more() {
                 .check_share_quota(nik, hash, length, &quotas),
         )
     };
-    let (roomy, group_of) = (quotas(2, 3, 100), &tracker.registry);
-    assert_eq!(kind_of(group_of.check_group_quota(nik, &roomy)), "ok");
-    let full = group_of.check_group_quota(nik, &quotas(2, 2, 100));
-    assert_eq!(full, Err(Refusal::GroupQuota(2)));
-    assert_eq!(more(2, 40, roomy), "ok");
-    assert_eq!(more(2, 41, roomy), "quota");
-    assert_eq!(more(1, 60, roomy), "ok", "the dictionary counts already");
-    assert_eq!(more(2, 1, quotas(1, 3, 100)), "quota");
+    let (room_for_one, registry) = (quotas(2, 3, 100), &tracker.registry);
+    let add_group = registry.check_group_quota(nik, &room_for_one);
+    assert_eq!(kind_of(add_group), "ok");
+    let add_group = registry.check_group_quota(nik, &quotas(2, 2, 100));
+    assert_eq!(add_group, Err(Refusal::GroupQuota(2)));
+    assert_eq!(add_share(2, 40, room_for_one), "ok");
+    assert_eq!(add_share(2, 41, room_for_one), "quota");
+    assert_eq!(add_share(1, 60, room_for_one), "ok", "counted already");
+    assert_eq!(add_share(2, 1, quotas(1, 3, 100)), "quota");
 }

@@ -166,7 +166,7 @@ fn in_a_full_swarm_silent_peers_of_the_address_with_the_most_peers_give_way() {
 }
 
 #[test]
-fn the_only_peer_of_an_address_never_gives_way_and_room_is_made_again_only_after_a_pause() {
+fn the_only_peer_of_an_address_never_gives_way_and_room_is_made_only_after_a_pause() {
     let mut singles = swarm(50, 0);
     assert!(!singles.make_room(prefix(2), LATER, |_| ()));
     let mut large = crowded(1_000, 1_000);
