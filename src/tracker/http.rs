@@ -194,7 +194,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
         let cut = parse(head.get(..cut).unwrap_or_default());
         assert_eq!(cut, Ok(None));
     }
-    super::OwnNames::default().allow(request.host);
+    super::OwnNames::default().allow_host(request.host);
     crate::wire::fuzz_query(request.query);
     respond(&request, "200 OK", b"body", &mut Vec::new());
 }

@@ -123,7 +123,9 @@ pub(crate) fn fuzz(input: &[u8]) {
                     Ok(ParsedMessage::Metadata(payload)) => {
                         let _ = MetadataMessage::parse(payload);
                     }
-                    Ok(ParsedMessage::Times(payload)) => drop(TimesMessage::parse(payload)),
+                    Ok(ParsedMessage::ModifiedTimes(payload)) => {
+                        let _ = TimesMessage::parse(payload);
+                    }
                     Ok(_) => {}
                 }
                 taken
