@@ -306,8 +306,8 @@ impl Places {
             };
             if silent_since <= listed {
                 // The entry is right, and it is the earliest one. If the server owes this
-                // connection an answer, no entry is earlier than `now`. Then no newcomer has been
-                // silent, and none gives way.
+                // connection an answer, the right time is `now`. Then all later entries have at
+                // least this time: no newcomer has been silent, and none gives way.
                 return server_waits_for(number).then_some(number);
             }
             // The connection was heard after `listed`, or the server owes it an answer: its entry

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 /// The options of a download.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DownloadOptions {
-    /// An existing folder into which the download goes, or a path that does not exist yet: the file
-    /// or folder of the download gets it. By default the current folder.
+    /// An existing folder into which the download goes, or a path that does not exist yet and that
+    /// becomes the path of the downloaded file or folder. By default the current folder.
     pub destination: Option<PathBuf>,
     /// Which files to download, and how.
     pub choice: FileChoice,

@@ -13,7 +13,8 @@ use std::sync::Mutex;
 pub(super) struct Names(Mutex<HashMap<String, usize>>);
 
 impl Names {
-    /// An entry with these names enters the map of transfers.
+    /// An entry with these names enters the map of transfers. The names are that of the share and
+    /// that of its file or folder at this peer, if it is another one.
     pub(super) fn add(&self, names: BTreeSet<String>) {
         let mut counts = lock(&self.0);
         for name in names {

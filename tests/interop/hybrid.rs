@@ -1,4 +1,5 @@
-//! Hybrid torrents (BEP 52) by libtorrent, downloaded in both directions by their version 1 part.
+//! Hybrid torrents (BEP 52) that libtorrent has made: a peer downloads from libtorrent, and
+//! libtorrent from a peer. Only the part of version 1 is used.
 
 use super::contents::{self, NAMES};
 use super::exchange::{

@@ -40,7 +40,8 @@ fn links_that_deliver_nothing_cost_hardly_any_processor_time() {
     let leech = leech(&sandbox, "leech", &LARGE);
     let connect =
         |id: &str| FakePeer::connect(leech.process.address, &LARGE, EXTENDED_AND_FAST, id);
-    // A peer that chokes the leech has every piece except the first one.
+    // The silent peers have the first piece only. So that the leech also wants all others, a peer
+    // that chokes it has these.
     let mut choking = connect("choking");
     choking.send(&bitfield_without(0..1));
     wait_until_handled(&mut choking);

@@ -79,7 +79,8 @@ impl PlannedDownload {
             Some(SwarmEntry::Search(search)) => &search.interrupt,
             Some(SwarmEntry::Transfer(_)) | None => services.command.flag(),
         };
-        // The former entry was cancelled meanwhile. A magnet search does not report this error.
+        // If the former entry was cancelled meanwhile, nothing is started. The thread of a magnet
+        // search does not report this error.
         if former.as_ref().is_some_and(SwarmEntry::has_ended) {
             return Err(PeerError::Stopping);
         }
@@ -127,7 +128,7 @@ fn inherit(transfer: &Transfer, former: &SwarmEntry) {
     let is_private = transfer.info().private();
     let candidates = former.contacts(|known| match former {
         // A private torrent calls only peers that its own tracker returned (BEP 27). So the
-        // addresses that the search found are dropped. The barred ones are kept, to stay barred.
+        // addresses that the search found are dropped. Barred addresses stay barred.
         SwarmEntry::Search(_) if is_private => known.only_barred(),
         _ => known.for_successor(),
     });
@@ -215,7 +216,8 @@ fn put_back(transfers: &Transfers, previous: SwarmEntry, former: Option<&SwarmEn
     let SwarmEntry::Transfer(previous) = previous else {
         return;
     };
-    // A failed transfer stays failed.
+    // A transfer that has ended is in the phase `Checking` again once it is back in the map. A
+    // failed one is not: it stays failed.
     if !is_back || former.is_some() || previous.phase() != Phase::Checking {
         return;
     }

@@ -33,7 +33,7 @@ pub(crate) struct WebClient {
 }
 
 /// One agent for each zone that web seeds may be in, ordered by zone. Each connects only to its
-/// zone. The zones after [`Zone::ThisMachine`] have none: nothing is requested there.
+/// zone. [`Zone::LinkLocal`] and [`Zone::CloudMetadata`] have none: nothing is requested there.
 type Agents = [ureq::Agent; 3];
 
 /// A response that is being read.

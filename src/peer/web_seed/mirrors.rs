@@ -130,9 +130,9 @@ impl Mirrors {
     }
 
     /// The servers that were not dropped. Those with the state `Works` come first. A server that
-    /// fails is used too: only a delivery makes it work again, and perhaps it can deliver nothing
-    /// but joint pieces now. Of the servers that fail, the one that failed longest ago comes first,
-    /// so that each gets its turn.
+    /// fails is asked too. Its state becomes `Works` only when it delivers something, and joint
+    /// pieces may be all that it could still deliver. Of the servers that fail, the one that failed
+    /// longest ago comes first, so that each gets its turn.
     fn usable(&self) -> Vec<usize> {
         let servers = self.servers.iter().enumerate();
         let mut usable: Vec<_> = servers

@@ -22,16 +22,16 @@ fn with_web_seed(largest_window: u32) -> Swarm {
 
 fn add_web_seed(swarm: &mut Swarm, id: LinkId, largest_window: u32) {
     let all = swarm.all_pieces();
-    let (goes_on, effects) = swarm.step(|core, _| core.on_web_seed_up(id, all, largest_window));
-    assert_eq!((goes_on, effects), (true, vec![]));
+    let (is_used, effects) = swarm.step(|core, _| core.on_web_seed_up(id, all, largest_window));
+    assert_eq!((is_used, effects), (true, vec![]));
 }
 
 /// The blocks to request next, or `None` if the web seed is not to be used any more.
 fn next_requests(swarm: &mut Swarm, id: LinkId) -> Option<Vec<BlockRange>> {
     let mut blocks = Vec::new();
-    let (goes_on, effects) = swarm.step(|core, now| core.next_for_web_seed(id, now, &mut blocks));
+    let (is_used, effects) = swarm.step(|core, now| core.next_for_web_seed(id, now, &mut blocks));
     assert_eq!(effects, []);
-    goes_on.then_some(blocks)
+    is_used.then_some(blocks)
 }
 
 fn deliver_from(swarm: &mut Swarm, id: LinkId, ranges: &[BlockRange]) -> Effects {
@@ -235,6 +235,7 @@ fn a_good_piece_of_several_sources_does_not_end_doubt() {
 fn after_a_wait_the_old_web_seeds_are_no_longer_sources() {
     let mut swarm = with_web_seed(4);
     swarm.step(|core, _| core.on_web_seed_down(WEB_SEED));
+    // It still counts as a source, because it may come up again.
     assert_eq!(swarm.core.source_status(swarm.now), SourceStatus::HasSource);
     assert!(
         swarm

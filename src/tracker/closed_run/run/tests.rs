@@ -222,7 +222,7 @@ fn owners_are_living_clients_that_have_the_file_or_are_fetching_it() {
     assert_eq!(
         owners(&mut run, 1),
         (vec![2, 3], 1),
-        "starting after the number of the client that asks"
+        "the list begins after the number of the client that asks"
     );
     run.ask(4, lookup("f"));
     run.ok(3, complete("f"));

@@ -95,7 +95,9 @@ impl World {
         let idle_millis = self.now - last;
         let elapsed = i64::try_from(idle_millis).unwrap();
         if idle_millis > MAX_IDLE_MILLIS {
-            // A built-in fault hides the pause from the replica, or makes it seem longer.
+            // After a long pause a replica restarts: it does not serve before it has asked the
+            // others. A mutation hides the pause from the replica, so that it never restarts, or
+            // makes the pause seem longer, so that it always restarts.
             match self.mutation {
                 Mutation::NeverRestart => node.uncounted += elapsed,
                 Mutation::AlwaysRestart => node.uncounted -= stall_millis(),
