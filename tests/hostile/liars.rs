@@ -71,7 +71,7 @@ fn time_of_download(torrent: &Torrent, liar_pauses: &[Duration]) -> Duration {
 }
 
 #[test]
-fn liars_less_than_double_the_time_of_a_download() {
+fn with_liars_a_download_takes_less_than_twice_as_long() {
     let torrent = Torrent::new("share", 24 << 20, 512 << 10, 7);
     let undisturbed = time_of_download(&torrent, &[]);
     let (slow, fast) = (SLOW_PAUSE, Duration::ZERO);
