@@ -17,7 +17,7 @@ pub const MAX_FIRST_FRAME: u32 = 16 << 10;
 /// The version of the requests, the replies and their meaning. Every message carries it. A peer and
 /// a tracker of different versions refuse each other. Messages of any version are bencoded
 /// dictionaries; from version 2 on they have the key `protocol`.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// A request of a peer, with its number and its token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,8 +197,7 @@ pub enum AccessRequest {
         port: NonZeroU16,
     },
     /// Reports the shares of a group that this user published and that cannot be served, because
-    /// their files have changed. The answer is [`super::AccessAnswer::ChangedShares`]. A tracker of
-    /// the previous program version does not know this request, although [`PROTOCOL`] is the same.
+    /// their files have changed. The answer is [`super::AccessAnswer::ChangedShares`].
     ChangedShares {
         /// The group.
         group: Label,
@@ -212,8 +211,6 @@ pub enum AccessRequest {
         /// list, or empty. All requests for pages of one list carry the same value.
         seen: SeenDecisions,
         /// Whether the peer also wants to know of new requests to join a group that the user owns.
-        /// A tracker of the previous program version refuses a message with this field, although
-        /// [`PROTOCOL`] is the same.
         with_requests: bool,
         /// The position where the previous page ended.
         after: Option<ShortText>,
