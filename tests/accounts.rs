@@ -12,6 +12,7 @@ mod accounts {
     mod durable;
     mod hostile;
     mod interrupts;
+    mod log_outs;
     mod login;
     mod operator;
     mod prompt;

@@ -6,9 +6,11 @@ mod common;
 /// The tests; their files are in `tests/groups/`.
 mod groups {
     mod announces;
+    mod bars;
     mod catalogue;
     mod changed;
     mod eavesdropper;
+    mod export;
     mod extensions;
     mod fake_member;
     mod force;

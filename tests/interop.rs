@@ -23,5 +23,6 @@ mod interop {
     mod partial;
     mod programs;
     mod rqbit;
+    mod ssl;
     mod transmission;
 }

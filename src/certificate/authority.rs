@@ -3,7 +3,7 @@
 use super::error::CertificateError;
 use super::validity::Validity;
 use super::x509::{
-    CLIENT_AUTH, CertificateParts, NewCertificate, SERVER_AUTH, authority_extensions,
+    CLIENT_AUTH, CertificateParts, LeafNames, NewCertificate, SERVER_AUTH, authority_extensions,
     leaf_extensions, name, sign,
 };
 use super::{Fingerprint, pem};
@@ -18,7 +18,7 @@ use std::fmt;
 pub const CLUSTER_AUTHORITY: &str = "pieceful cluster";
 
 pub(super) const CERTIFICATE_LABEL: &str = "CERTIFICATE";
-const KEY_LABEL: &str = "PRIVATE KEY";
+pub(super) const KEY_LABEL: &str = "PRIVATE KEY";
 
 /// An authority: its self-signed certificate, and the key that signs other certificates.
 pub struct Authority {
@@ -127,7 +127,12 @@ impl Authority {
         let (key, pair) = new_key()?;
         let point = pair.public_key().as_ref();
         let uses = [SERVER_AUTH, CLIENT_AUTH];
-        let leaf = self.sign_leaf(point, dns_name, dns_name, Validity::ALWAYS, &uses)?;
+        let names = LeafNames {
+            common: dns_name,
+            dns: dns_name,
+            uri: None,
+        };
+        let leaf = self.sign_leaf(point, &names, Validity::ALWAYS, &uses)?;
         Ok(Identity {
             chain: vec![leaf, self.certificate.clone()],
             key: key.into(),
@@ -162,18 +167,17 @@ impl Authority {
     pub(super) fn sign_leaf(
         &self,
         point: &[u8],
-        common_name: &str,
-        dns_name: &str,
+        names: &LeafNames<'_>,
         validity: Validity,
         uses: &[&[u8]],
     ) -> Result<CertificateDer<'static>, CertificateError> {
         let signer_point = self.pair.public_key().as_ref();
         let contents = NewCertificate {
             issuer: &self.subject,
-            subject: &name(common_name),
+            subject: &name(names.common),
             point,
             validity,
-            extensions: &leaf_extensions(point, signer_point, dns_name, uses),
+            extensions: &leaf_extensions(point, signer_point, names, uses),
         };
         sign(&self.pair, &contents)
     }

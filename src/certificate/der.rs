@@ -67,6 +67,17 @@ pub(super) fn take(tag: u8, input: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     (*found == tag).then_some((content, whole, rest))
 }
 
+/// The values in `input`, one after the other: the tag and the content of each. Ends at the first
+/// value that is damaged.
+pub(super) fn values(mut input: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        let tag = *input.first()?;
+        let (content, _, rest) = take(tag, input)?;
+        input = rest;
+        Some((tag, content))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

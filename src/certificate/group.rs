@@ -2,7 +2,7 @@
 //!
 //! A member's certificate is what libtorrent's SSL torrents require (libtorrent manual, "SSL
 //! torrents"): a leaf that the authority in the torrent's `ssl-cert` has signed directly, valid for
-//! any torrent of the group (`*`).
+//! any torrent of the group (`*`). A URI among its alternative names names the member's account.
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -12,11 +12,10 @@ mod tests;
 use super::authority::{Authority, CERTIFICATE_LABEL, CLUSTER_AUTHORITY};
 use super::error::CertificateError;
 use super::member::{MemberKey, MemberPublicKey};
+use super::naming::{AccountId, MAX_NAME_LENGTH, member_name};
 use super::validity::{Date, Validity};
-use super::x509::{CLIENT_AUTH, CertificateParts, SERVER_AUTH, common_name};
+use super::x509::{CLIENT_AUTH, CertificateParts, LeafNames, SERVER_AUTH, common_name};
 use super::{Fingerprint, pem};
-use crate::base::hex::Hex;
-use ring::digest::{SHA256, digest};
 use rustls::RootCertStore;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::ring::default_provider;
@@ -24,7 +23,6 @@ use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,11 +32,6 @@ const ANY_TORRENT: &str = "*";
 /// The validity of a leaf begins this long before the leaf is issued. So machines whose clocks are
 /// behind accept it too.
 const BACKDATED: Duration = Duration::from_secs(3_600);
-/// Longest name, in characters (RFC 5280, appendix A.1, `ub-common-name`).
-const MAX_NAME_LENGTH: usize = 64;
-
-/// Number of SHA-256 bytes that replace the end of a name that is too long.
-const NAME_HASH_LENGTH: usize = 12;
 
 /// The authority of a group with its key. Trackers have it.
 #[derive(Debug)]
@@ -60,6 +53,8 @@ pub struct Member {
     /// The user's name as [`member_name`] writes it: 1 to 64 visible ASCII characters, safe to
     /// print.
     pub user: String,
+    /// The user's account: [`AccountId::of_name`] if the certificate names none.
+    pub account: AccountId,
     /// When the certificate is valid.
     pub validity: Validity,
 }
@@ -129,25 +124,6 @@ pub enum MemberError {
     OtherKey,
 }
 
-/// The name of a user in certificates. A name of up to 64 characters is used as it is. A longer one
-/// is cut, and followed by `#` and the start of the SHA-256 of the whole name, so that two long
-/// names stay different. No user name contains `#`, so a name that was cut is not the name of
-/// another user.
-pub fn member_name(user: &str) -> Cow<'_, str> {
-    if user.len() <= MAX_NAME_LENGTH {
-        return Cow::Borrowed(user);
-    }
-    let hash = digest(&SHA256, user.as_bytes());
-    let hash = hash.as_ref().get(..NAME_HASH_LENGTH).unwrap_or_default();
-    let hash = Hex(hash).to_string();
-    let positions = user.char_indices().map(|(at, _)| at);
-    let cut_at = positions
-        .take_while(|at| at + 1 + hash.len() <= MAX_NAME_LENGTH)
-        .last();
-    let (kept, _) = user.split_at(cut_at.unwrap_or(0));
-    Cow::Owned(format!("{kept}#{hash}"))
-}
-
 impl GroupAuthority {
     /// Makes an authority with a new key. Anyone who connects to a member can see `name`, so pass
     /// an id, not the group's name.
@@ -185,7 +161,8 @@ impl GroupAuthority {
     }
 
     /// Issues a certificate (DER) for a user's key. It names the user as [`member_name`] does, and
-    /// is valid from an hour before `now` until `life` after `now`. `now` is the time since 1970.
+    /// the user's account. It is valid from an hour before `now` until `life` after `now`. `now` is
+    /// the time since 1970.
     ///
     /// # Errors
     /// [`CertificateError::Name`] if the name is empty or has anything but visible ASCII
@@ -193,16 +170,19 @@ impl GroupAuthority {
     pub fn issue(
         &self,
         user: &str,
+        account: AccountId,
         key: &MemberPublicKey,
         now: Duration,
         life: Duration,
     ) -> Result<Vec<u8>, CertificateError> {
-        self.issue_for(user, key, now, life, &[SERVER_AUTH, CLIENT_AUTH])
+        let uses = [SERVER_AUTH, CLIENT_AUTH];
+        self.issue_for(user, Some(account), key, now, life, &uses)
     }
 
     fn issue_for(
         &self,
         user: &str,
+        account: Option<AccountId>,
         key: &MemberPublicKey,
         now: Duration,
         life: Duration,
@@ -211,15 +191,18 @@ impl GroupAuthority {
         if !is_visible(user) {
             return Err(CertificateError::Name);
         }
-        let user = &*member_name(user);
+        let account = account.map(AccountId::to_uri);
+        let names = LeafNames {
+            common: &member_name(user),
+            dns: ANY_TORRENT,
+            uri: account.as_deref(),
+        };
         let (begin, end) = (now.saturating_sub(BACKDATED), now.saturating_add(life));
         let validity = Validity {
             not_before: Date::new(begin).ok_or(CertificateError::Date)?,
             not_after: Date::new(end).ok_or(CertificateError::Date)?,
         };
-        let leaf = self
-            .0
-            .sign_leaf(&key.0, user, ANY_TORRENT, validity, uses)?;
+        let leaf = self.0.sign_leaf(&key.0, &names, validity, uses)?;
         Ok(leaf.to_vec())
     }
 }
@@ -359,8 +342,10 @@ impl fmt::Debug for GroupCertificate {
 impl Member {
     fn of(parts: &CertificateParts<'_>) -> Option<Self> {
         let user = common_name(parts.subject).filter(|name| is_name(name))?;
+        let account = parts.uris().find_map(AccountId::from_uri);
         Some(Self {
             user: user.to_owned(),
+            account: account.unwrap_or_else(|| AccountId::of_name(user)),
             validity: parts.validity,
         })
     }
@@ -399,6 +384,13 @@ impl GroupIdentity {
     /// The group of this member.
     pub fn group(&self) -> &GroupCertificate {
         &self.group
+    }
+
+    /// The member's certificate as text.
+    pub fn leaf_pem(&self) -> String {
+        let mut text = String::new();
+        pem::write(CERTIFICATE_LABEL, &self.leaf, &mut text);
+        text
     }
 
     pub(crate) fn leaf(&self) -> &CertificateDer<'static> {

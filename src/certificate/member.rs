@@ -1,7 +1,8 @@
 //! A member's key pair. The private key never leaves the member's machine.
 
 use super::CertificateError;
-use super::authority::new_key;
+use super::authority::{KEY_LABEL, new_key};
+use super::pem;
 use super::x509::POINT_LENGTH;
 use ring::rand::SystemRandom;
 use ring::signature::{
@@ -67,6 +68,13 @@ impl MemberKey {
         let signature = signature.map_err(|_| CertificateError::NoRandomness)?;
         let request = [&self.point, signature.as_ref()].concat().try_into();
         request.map_err(|_| CertificateError::Key)
+    }
+
+    /// The private key as text (PKCS #8), for another program of the same person.
+    pub fn to_pem(&self) -> String {
+        let mut text = String::new();
+        pem::write(KEY_LABEL, self.pkcs8.secret_pkcs8_der(), &mut text);
+        text
     }
 
     #[cfg(test)]

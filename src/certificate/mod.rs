@@ -17,6 +17,7 @@ mod error;
 mod fingerprint;
 mod group;
 mod member;
+mod naming;
 mod pem;
 mod validity;
 mod x509;
@@ -26,8 +27,7 @@ pub use error::CertificateError;
 pub use fingerprint::{Fingerprint, FingerprintError};
 #[cfg(test)]
 pub(crate) use group::testing as group_testing;
-pub use group::{
-    GroupAuthority, GroupCertificate, GroupIdentity, Member, MemberError, Use, member_name,
-};
+pub use group::{GroupAuthority, GroupCertificate, GroupIdentity, Member, MemberError, Use};
 pub use member::{KEY_REQUEST_LENGTH, KeyRequestError, MemberKey, MemberPublicKey};
+pub use naming::{AccountId, member_name};
 pub use validity::{Date, Validity};

@@ -20,6 +20,9 @@ const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 const AUTHORITY_KEY_ID: &[u8] = &[0x55, 0x1d, 0x23];
 const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
+// Tags of alternative names (RFC 5280, section 4.2.1.6).
+const DNS_NAME: u8 = der::implicit(2);
+const URI: u8 = der::implicit(6);
 pub(super) const SERVER_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
 pub(super) const CLIENT_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02];
 
@@ -37,6 +40,16 @@ pub(super) struct NewCertificate<'a> {
     pub(super) validity: Validity,
     /// Encoded extensions, concatenated.
     pub(super) extensions: &'a [u8],
+}
+
+/// The names in a leaf certificate.
+pub(super) struct LeafNames<'a> {
+    /// The common name of the owner.
+    pub(super) common: &'a str,
+    /// The alternative name that is a DNS name.
+    pub(super) dns: &'a str,
+    /// The alternative name that is a URI.
+    pub(super) uri: Option<&'a str>,
 }
 
 /// Encodes a name with one attribute, the common name (RFC 5280, section 4.1.2.4).
@@ -115,10 +128,12 @@ pub(super) fn authority_extensions(point: &[u8]) -> Vec<u8> {
 pub(super) fn leaf_extensions(
     point: &[u8],
     signer_point: &[u8],
-    dns_name: &str,
+    names: &LeafNames<'_>,
     uses: &[&[u8]],
 ) -> Vec<u8> {
-    let names = value(der::implicit(2), &[dns_name.as_bytes()]);
+    let dns = value(DNS_NAME, &[names.dns.as_bytes()]);
+    let uri = names.uri.map(|uri| value(URI, &[uri.as_bytes()]));
+    let names = [dns, uri.unwrap_or_default()].concat();
     let uses: Vec<_> = uses.iter().map(|id| value(der::OID, &[id])).collect();
     let signer_id = value(der::implicit(0), &[&key_id(signer_point)]);
     [
@@ -191,6 +206,8 @@ pub(super) struct CertificateParts<'a> {
     pub(super) validity: Validity,
     /// The public key, an uncompressed point. `None` if it is not on P-256.
     pub(super) point: Option<&'a [u8]>,
+    /// Encoded extensions, concatenated. Empty if there are none.
+    extensions: &'a [u8],
     /// The bytes that the signature covers.
     signed: &'a [u8],
     signature: &'a [u8],
@@ -215,7 +232,10 @@ impl<'a> CertificateParts<'a> {
         let (_, issuer, rest) = der::take(der::SEQUENCE, rest)?;
         let (validity, _, rest) = der::take(der::SEQUENCE, rest)?;
         let (_, subject, rest) = der::take(der::SEQUENCE, rest)?;
-        let (_, key, _) = der::take(der::SEQUENCE, rest)?;
+        let (_, key, rest) = der::take(der::SEQUENCE, rest)?;
+        let extensions = der::take(der::explicit(3), rest)
+            .and_then(|(list, ..)| der::take(der::SEQUENCE, list))
+            .map(|(extensions, ..)| extensions);
         if version != [der::INTEGER, 1, 2] || algorithm != inner_algorithm {
             return None;
         }
@@ -228,6 +248,7 @@ impl<'a> CertificateParts<'a> {
             subject,
             validity: Validity::parse(validity)?,
             point: point.filter(|point| public_key_info(point) == key),
+            extensions: extensions.unwrap_or_default(),
             signed,
             signature,
             by_ecdsa: algorithm == signature_algorithm(),
@@ -239,6 +260,24 @@ impl<'a> CertificateParts<'a> {
         let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point);
         self.by_ecdsa && key.verify(self.signed, self.signature).is_ok()
     }
+
+    /// The alternative names that are URIs.
+    pub(super) fn uris(&self) -> impl Iterator<Item = &'a str> {
+        let names = der::values(self.extensions)
+            .find_map(|(_, extension)| alternative_names(extension))
+            .unwrap_or_default();
+        let uris = der::values(names).filter(|(tag, _)| *tag == URI);
+        uris.filter_map(|(_, uri)| std::str::from_utf8(uri).ok())
+    }
+}
+
+/// The alternative names in the content of an extension. `None` if it is another extension.
+fn alternative_names(extension: &[u8]) -> Option<&[u8]> {
+    let (id, _, rest) = der::take(der::OID, extension)?;
+    let rest = der::take(der::BOOLEAN, rest).map_or(rest, |(_, _, after_critical)| after_critical);
+    let (content, ..) = der::take(der::OCTET_STRING, rest)?;
+    let (names, ..) = der::take(der::SEQUENCE, content).filter(|_| id == SUBJECT_ALT_NAME)?;
+    Some(names)
 }
 
 /// The text of a name that [`name`] encoded. `None` for any other name.

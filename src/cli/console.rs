@@ -3,6 +3,7 @@
 //! In scope: reading commands and printing the answers. The tracker keeps running after the end of
 //! input. Out of scope: the work of the commands (`tracker::OperatorAccess`).
 
+use super::audit;
 use super::command_error::CommandError;
 use super::output::Output;
 use super::prompt::{Greeting, InputLines, NextInput};
@@ -19,6 +20,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+/// The entries that `audit` shows if no number is given.
+const DEFAULT_AUDIT: usize = 20;
 
 /// The commands, each with its help.
 pub(super) const CONSOLE_COMMANDS: &[(&str, &str)] = &[
@@ -50,6 +54,14 @@ pub(super) const CONSOLE_COMMANDS: &[(&str, &str)] = &[
         "remove_group GROUP --yes",
         "end a group: remove all its members",
     ),
+    (
+        "remove_user USER --yes",
+        "remove an account with its shares, for good",
+    ),
+    (
+        "audit [N]",
+        "show the last N changes: who, what, from where",
+    ),
     ("help", "list these commands"),
     ("quit", "end the tracker"),
     ("exit", "the same as quit"),
@@ -78,6 +90,8 @@ enum ConsoleError {
     TakesNoArguments,
     #[error("this ends the group {0} for all its members; add --yes to confirm")]
     NotConfirmed(Label),
+    #[error("this removes the user {0} and all shares of {0} for good; add --yes to confirm")]
+    RemovalNotConfirmed(Label),
     #[error(transparent)]
     Name(#[from] NameError),
     #[error(transparent)]
@@ -144,6 +158,11 @@ impl Console {
                 lines.collect()
             }
             ["usage"] => self.operator.usage().iter().map(usage_line).collect(),
+            ["audit"] => self.audit_lines(DEFAULT_AUDIT),
+            ["audit", count] => match count.parse() {
+                Ok(count) => self.audit_lines(count),
+                Err(_) => return Err(usage_of(&words)),
+            },
             ["help"] => {
                 let commands = CONSOLE_COMMANDS.iter();
                 let lines = commands.map(|(usage, what)| format!("{usage:24}  {what}"));
@@ -201,7 +220,16 @@ impl Console {
                 Ok((format!("group {group} has ended"), durability))
             }
             ["remove_group", group] => Err(ConsoleError::NotConfirmed(group.parse()?)),
-            ["end_sessions" | "remove_share" | "remove_group", ..] => Err(usage_of(words)),
+            ["remove_user", user, "--yes"] => {
+                let user = user.parse()?;
+                let durability = self.operator.remove_user(&user)?;
+                Ok((format!("user {user} is removed"), durability))
+            }
+            ["remove_user", user] => Err(ConsoleError::RemovalNotConfirmed(user.parse()?)),
+            [
+                "end_sessions" | "remove_share" | "remove_group" | "remove_user" | "audit",
+                ..,
+            ] => Err(usage_of(words)),
             [
                 "status" | "users" | "groups" | "usage" | "invite" | "help" | "quit" | "exit",
                 ..,
@@ -243,6 +271,10 @@ impl Console {
             format!("{user} has another password; all logins of {user} have ended"),
             durability,
         ))
+    }
+
+    fn audit_lines(&self, count: usize) -> Vec<String> {
+        self.operator.audit(count).iter().map(audit::line).collect()
     }
 
     fn status_line(&self, started: Instant) -> String {

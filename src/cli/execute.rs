@@ -287,6 +287,14 @@ impl<'a> CommandRunner<'a> {
                 self.on_started(&started);
                 Ok(CommandOutcome::Started(started))
             }
+            FileCommand::Export {
+                group,
+                name,
+                folder,
+            } => {
+                let exported = self.peer.export_torrent(&group, &name, &folder)?;
+                Ok(CommandOutcome::Exported(exported))
+            }
             FileCommand::Stop { group, name, scope } => {
                 let withdrawn = match group {
                     Some(group) => self.peer.stop_share(&group, &name, scope)?,

@@ -8,6 +8,7 @@ mod value;
 use super::command_error::CommandError;
 use super::commands::{CommandEntry, entries};
 use super::outcome::{AccountOutcome, CommandOutcome};
+use super::render::time;
 use crate::peer::{
     DamagedRecord, DownloadState, DownloadStatus, Finding, LinkStatus, NewShare, Sent, ShareStatus,
     TrackerStatus, Uploaded,
@@ -126,6 +127,19 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("empty_folders", empty_folders(share)),
         ],
         CommandOutcome::Files(files) => vec![("files", list(files, file))],
+        CommandOutcome::Exported(exported) => vec![
+            ("name", plain(&*exported.name)),
+            ("info_hash", plain(exported.info_hash.to_string())),
+            ("torrent", plain(exported.torrent.to_string_lossy())),
+            ("certificate", plain(exported.certificate.to_string_lossy())),
+            ("key", plain(exported.key.to_string_lossy())),
+            ("dh", plain(exported.dh.to_string_lossy())),
+            ("valid_until", plain(time(exported.valid_until))),
+            (
+                "peers",
+                list(&exported.peers, |peer| plain(peer.to_string())),
+            ),
+        ],
         CommandOutcome::StoppedShare(name, withdrawn) => {
             vec![("name", plain(&**name)), ("withdrawn", plain(*withdrawn))]
         }

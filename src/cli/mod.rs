@@ -5,6 +5,7 @@
 
 mod account;
 mod arguments;
+mod audit;
 mod command_error;
 mod commands;
 mod completion;

@@ -1,7 +1,9 @@
 //! The results of commands, before they are printed as text (`render`) or as JSON (`json`).
 
 use super::commands::CommandEntry;
-use crate::peer::{DownloadStatus, LinkStatus, ListedFile, Sent, Started, Status, Uploaded};
+use crate::peer::{
+    DownloadStatus, ExportedTorrent, LinkStatus, ListedFile, Sent, Started, Status, Uploaded,
+};
 use crate::wire::access::{DecisionEntry, GroupEntry, MemberEntry, RequestEntry};
 use crate::wire::name::Label;
 
@@ -30,6 +32,8 @@ pub(super) enum CommandOutcome {
     Uploaded(Uploaded),
     /// `list_files`.
     Files(Vec<ListedFile>),
+    /// `export_torrent`.
+    Exported(ExportedTorrent),
     /// `stop_share`: the name, and whether the share was removed from the catalogue.
     StoppedShare(String, bool),
     /// `quit`.

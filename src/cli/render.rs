@@ -73,6 +73,7 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome) -> Vec<String> {
         CommandOutcome::Files(files) => {
             lines_of(files, account::file_line, "the group shares nothing")
         }
+        CommandOutcome::Exported(exported) => account::exported_lines(exported),
         CommandOutcome::StoppedShare(name, withdrawn) => vec![format!(
             "stopped sharing {}{}",
             escape(name),

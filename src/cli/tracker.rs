@@ -41,6 +41,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
     let (data, port) = (arguments.data.clone(), address.port);
     match &arguments.maintenance {
         Some(MaintenanceTask::Dump) => return maintenance::dump(data, port, output),
+        Some(MaintenanceTask::Audit) => return maintenance::audit(data, port, output),
         Some(MaintenanceTask::Backup(file)) => {
             return maintenance::backup(data, port, arguments.cluster.file, file, output);
         }

@@ -160,10 +160,11 @@ impl Call {
             return link::initiate_handshake(context, socket, self.address, info_hash, None);
         };
         let group = self.services.groups.of(membership);
-        let tls = group.tls(transfer.authority());
+        let authority = transfer.authority();
+        let tls = group.tls(authority);
         let access = GroupAccess {
             tls: tls.ok_or(CallError::NoCertificate)?,
-            is_barred: &|user| group.is_barred(user),
+            admit: &|member| group.admit(authority, member),
         };
         let called =
             link::initiate_handshake(context, socket, self.address, info_hash, Some(access));

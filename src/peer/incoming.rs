@@ -69,13 +69,14 @@ impl ServedSwarms for Services {
         let entry = entry.ok_or(AdmissionError::NotServed(info_hash))?;
         let membership = match &entry {
             SwarmEntry::Search(_) => None,
-            SwarmEntry::Transfer(transfer) => transfer.plan.group.as_ref(),
+            SwarmEntry::Transfer(transfer) => {
+                let membership = transfer.plan.group.as_ref();
+                membership.map(|membership| (membership, transfer.authority()))
+            }
         };
         match (membership, member) {
-            (Some(membership), Some(member))
-                if self.groups.of(membership).is_barred(&member.user) =>
-            {
-                Err(AdmissionError::Barred(member.user.clone()))
+            (Some((membership, authority)), Some(member)) => {
+                self.groups.of(membership).admit(authority, member)
             }
             _ => Ok(()),
         }

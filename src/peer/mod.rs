@@ -55,6 +55,7 @@ mod zone;
 
 pub use account::{Account, AccountError, FirstUseNotice, LoggedIn, LoggedOut};
 pub use commands::closed_run::{ClosedRunProgress, Obstacle};
+pub use commands::exporting::ExportedTorrent;
 pub use commands::groups::{ListedFile, StopScope, Uploaded};
 pub use commands::new_share::NewShare;
 pub use commands::sending::Sent;
@@ -73,6 +74,7 @@ pub use status::{
 pub use trust::{FirstUse, Trust, TrustError};
 
 // Shared inside this module. Its files refer to these items as `super::X` or `crate::peer::X`.
+use account::Certified;
 use announce::Announcer;
 use buffers::{BlockBuffer, BufferPool, Reservation};
 use calls::Calls;
@@ -81,12 +83,12 @@ use download::already::{accept_existing, entry_exists_error};
 use download::place::{absolute_destination, check_same_kind, place, place_of, read_torrent};
 use download::planned::{OpenedFiles, PlannedDownload, enter, whole_at};
 use download::recorded_place::{RecordedPlace, check_nothing_inside, check_unused};
-use group::{GroupAnnouncer, Groups};
+use group::{GroupAnnouncer, Groups, KnownMembers};
 use limits::Throttle;
 use link::{
-    EndReason, IO_STACK, Link, LinkResources, LinkStream, MAX_WINDOW, METADATA_ID, MessageReader,
-    MessageSink, PEX_ID, PeerConnection, ReadError, ReadTimeouts, TIMES_ID, Upcoming, UploadSource,
-    extension_handshake,
+    AdmissionError, EndReason, IO_STACK, Link, LinkResources, LinkStream, MAX_WINDOW, METADATA_ID,
+    MessageReader, MessageSink, PEX_ID, PeerConnection, ReadError, ReadTimeouts, TIMES_ID,
+    Upcoming, UploadSource, extension_handshake,
 };
 use running_command::RunningCommand;
 use search::MagnetSearch;

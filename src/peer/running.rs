@@ -2,8 +2,8 @@
 
 use super::{
     Account, Announcer, Calls, CommandGuard, Context, DamagedRecord, Deadlines, FirstUseNotice,
-    Groups, IO_STACK, Identity, Limits, LinkLimits, PeerError, RunningCommand, Services, Sockets,
-    SwarmEntry, Transfers, WaitNotice, announce, group::HintReader,
+    Groups, IO_STACK, Identity, KnownMembers, Limits, LinkLimits, PeerError, RunningCommand,
+    Services, Sockets, SwarmEntry, Transfers, WaitNotice, announce, group::HintReader,
     group::close_links_of_former_members, incoming, restore::Restored, restore::restore, tick,
     watch,
 };
@@ -203,7 +203,12 @@ impl Peer {
         tasks.spawn("tick", move || tick::run(&services, &calls))?;
         let (transfers, services) = (Arc::clone(&self.transfers), Arc::clone(&self.services));
         tasks.spawn("watch", move || {
-            watch::run(&transfers, || services.account.store_outdated_login());
+            watch::run(&transfers, || {
+                services.account.store_outdated_login();
+                services.groups.store_known_members();
+                // The thread `group-announce` does this too, but it may wait for a silent tracker.
+                close_links_of_former_members(&services.transfers, &services.groups);
+            });
         })?;
         let services = Arc::clone(&self.services);
         // Not joined: the thread may wait for a silent tracker, and it holds nothing that the stop
@@ -253,6 +258,7 @@ fn compose(
 ) -> Result<(Arc<Services>, StateFolder), PeerError> {
     let records = Records::open(&options.folder)?;
     let info = options.tracker_info.clone();
+    let known_members = KnownMembers::open(options.folder.path());
     let command = Arc::new(RunningCommand::default());
     let (folder, first_use) = (options.folder.path(), options.first_use);
     let account = Account::open(info, folder, first_use, Arc::clone(&command));
@@ -265,13 +271,14 @@ fn compose(
         address,
         name: options.name,
     };
+    let key = MemberKey::generate().map_err(PeerError::Key)?;
     let link_limits = LinkLimits::new(options.max_peers, options.limits, options.deadlines);
     let context = Arc::new(Context::new(identity, link_limits, pool, records));
     let services = Arc::new(Services {
         transfers: Arc::new(Transfers::new(Arc::clone(&context))),
         context,
         account: Arc::new(account),
-        groups: Arc::new(Groups::new(MemberKey::generate().map_err(PeerError::Key)?)),
+        groups: Arc::new(Groups::new(key, known_members)),
         announcer: Arc::new(Announcer::new(options.tracker_info, address.ip())),
         group_announcer: Arc::default(),
         web: Arc::default(),

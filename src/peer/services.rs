@@ -48,6 +48,7 @@ impl Services {
             address: self.context.identity.address,
             account: Arc::clone(&self.account),
             groups: Arc::clone(&self.groups),
+            transfers: Arc::clone(&self.transfers),
         }
     }
 }

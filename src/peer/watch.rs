@@ -5,7 +5,8 @@
 //! disk has room.
 //!
 //! The thread also writes what could not be written before, perhaps because the disk was full: the
-//! records of transfers, and the login.
+//! records of transfers, and the login. It writes what is known of the members of groups, and ends
+//! links of former members.
 //!
 //! `transfer::lost` decides what happens to a share with changed or missing files. Downloads in
 //! progress are not checked: this peer writes their files itself, and a piece counts as downloaded
@@ -23,15 +24,15 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// Files per check. The next check continues after them.
 const FILES_PER_CHECK: usize = 2_000;
 
-/// Runs until the peer stops. `store_login` writes the login, if its last change could not be
-/// written.
-pub(super) fn run(transfers: &Transfers, store_login: impl Fn()) {
+/// Runs until the peer stops. `check_accounts` is called at each check: it stores the login and what
+/// is known of members if their files lack the last changes, and ends links of former members.
+pub(super) fn run(transfers: &Transfers, check_accounts: impl Fn()) {
     let mut next = None;
     let quiet_check = QuietCheck::default();
     loop {
         let stops = transfers.context.stop.wait(INTERVAL);
         write_outdated_records(transfers);
-        store_login();
+        check_accounts();
         if stops {
             return;
         }

@@ -61,8 +61,11 @@ const VERSIONS: &str = "versions";
 const RESTORED: &str = "restored";
 /// The value for [`KIND`].
 const REGISTRY: &[u8] = b"pieceful registry";
-/// The value for [`FORMAT`], big-endian.
-const THIS_FORMAT: u32 = 1;
+/// The value for [`FORMAT`], big-endian. Each commit sets it, so that an earlier version of the
+/// program refuses a database only if it cannot read all of it.
+const THIS_FORMAT: u32 = 2;
+/// The format of earlier versions. It has fewer kinds of rows and fields.
+const PREVIOUS_FORMAT: u32 = 1;
 
 /// A tracker's database, open for writing.
 #[derive(Debug)]
@@ -432,6 +435,7 @@ fn write_batch(database: &redb::Database, batch: &Batch) -> Result<(), Fault> {
             };
         }
         let mut about = transaction.open_table(ABOUT)?;
+        about.insert(FORMAT, THIS_FORMAT.to_be_bytes().as_slice())?;
         if let Some(versions) = &batch.versions {
             about.insert(VERSIONS, versions.as_slice())?;
         }
@@ -491,7 +495,7 @@ fn read_versions(database: &redb::Database) -> Result<Versions, Fault> {
     }
     let format = <[u8; 4]>::try_from(value(FORMAT)?).map_err(|_| Fault::Foreign)?;
     match u32::from_be_bytes(format) {
-        THIS_FORMAT => {}
+        THIS_FORMAT | PREVIOUS_FORMAT => {}
         format => return Err(Fault::Format(format)),
     }
     Ok(Versions {

@@ -1,5 +1,5 @@
 //! A file that a person named and that is written whole, such as a `.torrent`. Others may read it,
-//! as far as the umask allows: people pass a `.torrent` on.
+//! as far as the umask allows: people pass a `.torrent` on. Nobody else may read a private key.
 
 use super::reserve::ReservedSpace;
 use super::whole_file::{parent_of, place_new, with_readable_text};
@@ -27,7 +27,16 @@ pub fn check_output(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         Ok(_) | Err(_) => {}
     }
-    create_temporary(path).map(drop)
+    create_temporary(path, Readers::Anybody).map(drop)
+}
+
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers {
+    /// Anybody, as far as the umask allows.
+    Anybody,
+    /// Only its owner: mode 0600.
+    Owner,
 }
 
 /// Reserves the space for a file of `length` bytes at `path`, before hours of work. Drop the result
@@ -46,7 +55,20 @@ pub fn reserve_output(path: &Path, length: u64) -> io::Result<ReservedSpace> {
 /// See [`check_output`]. The disk is full. `AlreadyExists` if a file has this path and `replaces`
 /// is not set.
 pub fn write_output(path: &Path, bytes: &[u8], replaces: bool) -> io::Result<()> {
-    let mut file = create_temporary(path)?;
+    write_output_for(Readers::Anybody, path, bytes, replaces)
+}
+
+/// Like [`write_output`], for these readers.
+///
+/// # Errors
+/// See [`write_output`].
+pub fn write_output_for(
+    readers: Readers,
+    path: &Path,
+    bytes: &[u8],
+    replaces: bool,
+) -> io::Result<()> {
+    let mut file = create_temporary(path, readers)?;
     file.write_all(bytes).map_err(with_readable_text)?;
     let placed = match replaces {
         true => file.persist(path).map(drop).map_err(|error| error.error),
@@ -55,11 +77,15 @@ pub fn write_output(path: &Path, bytes: &[u8], replaces: bool) -> io::Result<()>
     placed.map_err(with_readable_text)
 }
 
-fn create_temporary(path: &Path) -> io::Result<NamedTempFile> {
+fn create_temporary(path: &Path, readers: Readers) -> io::Result<NamedTempFile> {
     let folder = parent_of(path);
+    let mode = match readers {
+        Readers::Anybody => 0o666,
+        Readers::Owner => 0o600,
+    };
     let made = tempfile::Builder::new()
         .prefix(".torrent-")
-        .permissions(Permissions::from_mode(0o666))
+        .permissions(Permissions::from_mode(mode))
         .tempfile_in(folder);
     made.map_err(|error| match error.kind() {
         ErrorKind::NotFound if !folder.exists() => {

@@ -52,7 +52,7 @@ fn the_console_shows_the_state_and_creates_accounts_and_invites() {
 fn assert_help_names_each_command(tracker: &mut AccountTracker) {
     let first_line = tracker.console("help");
     assert!(first_line.starts_with("status"), "{first_line}");
-    let commands: Vec<String> = (0..12).map(|_| tracker.process.line()).collect();
+    let commands: Vec<String> = (0..14).map(|_| tracker.process.line()).collect();
     for name in [
         "users",
         "groups",
@@ -62,6 +62,8 @@ fn assert_help_names_each_command(tracker: &mut AccountTracker) {
         "end_sessions USER",
         "remove_share GROUP NAME",
         "remove_group GROUP --yes",
+        "remove_user USER --yes",
+        "audit [N]",
         "invite",
         "help",
         "quit",

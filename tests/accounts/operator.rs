@@ -3,8 +3,10 @@
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{User, group_request, login_request, password_of};
 use crate::common::peer::quoted;
+use crate::common::process::run;
 use crate::common::waiting::wait_until;
 use pieceful::wire::password::Password;
+use serde_json::{Value, json};
 
 /// Asserts that the login of this user has ended.
 fn assert_login_has_ended(user: &mut User) {
@@ -85,6 +87,102 @@ fn the_operator_removes_shares_and_groups() {
 }
 
 #[test]
+fn the_operator_removes_a_user_for_good() {
+    let mut tracker = AccountTracker::new();
+    let [mut nik, mut olga] = ["nik", "olga"].map(|name| {
+        let mut peer = tracker.sandbox.peer(name);
+        peer.run(&format!("create_user {name} 'a password'"));
+        peer.run(&format!("login {name} 'a password'"));
+        peer
+    });
+    nik.run("create_group lab");
+    olga.run("join_group lab");
+    nik.run("accept_request lab olga");
+    let file = tracker.sandbox.file("olga/a.bin", 50_000, 1);
+    olga.run(&format!("upload_file lab {}", quoted(&file)));
+    nik.run("download_file lab a.bin");
+    nik.run("wait 60");
+    assert_eq!(
+        tracker.console("remove_user olga --yes"),
+        "user olga is removed"
+    );
+    let members = nik.run("list_members lab");
+    assert_eq!(members["members"].as_array().unwrap().len(), 1, "{members}");
+    let files = nik.run("list_files lab");
+    assert_eq!(files["files"].as_array().unwrap().len(), 0, "{files}");
+    let refused = olga.try_run("list_groups");
+    assert_eq!(refused["error"]["kind"], "account-gone", "{refused}");
+    let refused = olga.try_run("login olga 'a password'");
+    assert_eq!(refused["error"]["kind"], "login-refused", "{refused}");
+    assert_eq!(tracker.console("users"), "nik");
+    // The name is free again. Its new account has nothing of the old one.
+    let mut other = tracker.user("olga");
+    assert_eq!(other.groups().len(), 1);
+    let refused = other.ask(group_request("list_members lab")).unwrap_err();
+    assert_eq!(refused.kind.as_str(), "not-a-member");
+    // A restart changes nothing.
+    let tracker = AccountTracker::restart(tracker.kill());
+    let mut other = User::log_in(tracker.connect(), "olga");
+    assert_eq!(other.groups().len(), 1);
+}
+
+#[test]
+fn the_audit_log_says_who_did_what_and_from_where() {
+    let mut tracker = AccountTracker::new();
+    let mut nik = tracker.user("nik");
+    let mut olga = tracker.user("olga");
+    nik.perform(group_request("create_group lab"));
+    olga.perform(group_request("join_group lab"));
+    nik.perform(group_request("accept_request lab olga"));
+    nik.perform(group_request("remove_member lab olga"));
+    assert_eq!(
+        tracker.console("end_sessions olga"),
+        "all logins of olga have ended"
+    );
+    let expected = [
+        ("nik", "made-user", json!(null), json!(null)),
+        ("olga", "made-user", json!(null), json!(null)),
+        ("nik", "made-group", json!(null), json!("lab")),
+        ("nik", "accepted", json!("olga"), json!("lab")),
+        ("nik", "removed-member", json!("olga"), json!("lab")),
+        ("the operator", "ended-logins", json!("olga"), json!(null)),
+    ];
+    tracker.process.write_line("audit 2");
+    let shown: Vec<String> = (0..2).map(|_| tracker.process.line()).collect();
+    assert!(
+        shown[0].contains("  nik removed olga from lab  from 127.0.0.1"),
+        "{shown:?}"
+    );
+    assert!(
+        shown[1].ends_with("  the operator ended all logins of olga"),
+        "{shown:?}"
+    );
+    let (sandbox, _) = tracker.stop_and_dump();
+    let data = sandbox.path("data");
+    let arguments = ["tracker", "--data", data.to_str().unwrap(), "--audit"];
+    let exported = run(&sandbox.folder("audit"), &arguments, "");
+    assert_eq!(exported.code, Some(0), "{exported:?}");
+    let lines: Vec<Value> = exported
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), expected.len(), "{lines:?}");
+    for (line, (who, action, subject, group)) in lines.iter().zip(expected) {
+        assert_eq!(line["who"], who, "{line}");
+        assert_eq!(line["action"], action, "{line}");
+        assert_eq!(line["subject"], subject, "{line}");
+        assert_eq!(line["group"], group, "{line}");
+        let from = match who {
+            "the operator" => json!(null),
+            _ => json!("127.0.0.1"),
+        };
+        assert_eq!(line["from"], from, "{line}");
+        assert!(line["time"].as_str().unwrap().ends_with('Z'), "{line}");
+    }
+}
+
+#[test]
 fn mistakes_of_the_operator_change_nothing() {
     let mut tracker = AccountTracker::new();
     let mut nik = tracker.user("nik");
@@ -101,6 +199,10 @@ fn mistakes_of_the_operator_change_nothing() {
         ("remove_group lab", "add --yes to confirm"),
         ("remove_group lab yes", "usage: remove_group GROUP --yes"),
         ("remove_group office --yes", "no group office"),
+        ("remove_user nik", "add --yes to confirm"),
+        ("remove_user nik yes", "usage: remove_user USER --yes"),
+        ("remove_user uma --yes", "no user uma"),
+        ("audit all", "usage: audit [N]"),
     ];
     for (typed, _) in mistakes {
         tracker.process.write_line(typed);

@@ -214,7 +214,7 @@ impl Typist {
                 return line.replace(command, &address);
             }
         }
-        let needs_no_address = ["--listen", "--backup", "--dump", "--check"]
+        let needs_no_address = ["--listen", "--backup", "--dump", "--audit", "--check"]
             .iter()
             .any(|option| line.contains(option));
         if let Some(word) = word_after("pieceful tracker")

@@ -59,7 +59,9 @@ pub(crate) fn certify(user: &mut User, group: &str) -> (MemberIdentity, GroupCer
         request: KeyRequest(request),
     };
     match user.ask(ask) {
-        Ok(AccessAnswer::Certificate { leaf, authority }) => {
+        Ok(AccessAnswer::Certificate {
+            leaf, authority, ..
+        }) => {
             let authority = GroupCertificate::from_pem(&authority).unwrap();
             (MemberIdentity { leaf, pkcs8 }, authority)
         }

@@ -13,7 +13,7 @@ use crate::common::control_connection::{
 use crate::common::log::wait_for_log_line;
 use crate::common::peer::{Peer, quoted};
 use crate::common::waiting::wait_until;
-use pieceful::certificate::{Authority, GroupAuthority};
+use pieceful::certificate::{AccountId, Authority, GroupAuthority};
 use pieceful::wire::access::AccessRequest;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
@@ -95,7 +95,10 @@ fn issued_by_cluster(tracker: &AccountTracker) -> MemberIdentity {
     let cluster = GroupAuthority::from_pem(&pem).unwrap();
     let (pkcs8, public) = generate_key_pair();
     let day = Duration::from_secs(86_400);
-    let leaf = cluster.issue("mayank", &public, now(), day).unwrap();
+    let account = AccountId::of_name("mayank");
+    let leaf = cluster
+        .issue("mayank", account, &public, now(), day)
+        .unwrap();
     MemberIdentity { leaf, pkcs8 }
 }
 

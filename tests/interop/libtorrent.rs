@@ -9,6 +9,7 @@ use super::exchange::{
 use super::programs::{DISK, PATIENCE, Program, are_installed, command, python, wait_for_answer};
 use crate::common::peer::Peer;
 use crate::common::process::KilledOnDrop;
+use crate::common::sandbox::Sandbox;
 use pieceful::torrent::Metainfo;
 use serde_json::{Value, json};
 use std::fs::{self, File};
@@ -31,7 +32,11 @@ pub(crate) struct Libtorrent {
 
 impl Libtorrent {
     pub(crate) fn start(swarm: &Swarm, settings: &Value) -> Self {
-        let mut command = command(python(), &swarm.sandbox.folder("libtorrent"));
+        Self::start_in(&swarm.sandbox, settings)
+    }
+
+    pub(crate) fn start_in(sandbox: &Sandbox, settings: &Value) -> Self {
+        let mut command = command(python(), &sandbox.folder("libtorrent"));
         command
             .args(["-W", "ignore", "-B", SCRIPT])
             .arg(settings.to_string());

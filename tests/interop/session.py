@@ -80,13 +80,15 @@ class Session:
 
     def add(self, command):
         """Adds a torrent. Files in its folder are checked, or taken as complete if `assume_complete`.
-        `limit` is the download rate in bytes a second."""
+        `limit` is the download rate in bytes a second. An SSL torrent needs `certificate` and `key`."""
         parameters = lt.load_torrent_file(command["torrent"])
         parameters.save_path = command["folder"]
         parameters.download_limit = command.get("limit", -1)
         if command.get("assume_complete"):
             parameters.flags |= lt.torrent_flags.seed_mode
         handle = self.session.add_torrent(parameters)
+        if "certificate" in command:
+            handle.set_ssl_certificate(command["certificate"], command["key"], command.get("dh", ""))
         self.torrents.append(handle)
         return {"info_hash": str(handle.info_hashes().v1)}
 

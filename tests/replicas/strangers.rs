@@ -10,7 +10,7 @@ use pieceful::net::{
     write_frame,
 };
 use pieceful::tracker::registry::{
-    NewAccount, Origin, PasswordHash, Registry, RowId, VersionVector,
+    Change, NewAccount, Origin, PasswordHash, Registry, Row, RowId, VersionVector,
 };
 use pieceful::wire::access::MAX_FRAME;
 use pieceful::wire::replica::{Encoded, PROTOCOL, ReplicaMessage, TrackerNumber};
@@ -83,6 +83,19 @@ impl FakeReplica {
                 self.send(&ReplicaMessage::Pong { echo, clock });
             }
         }
+    }
+
+    /// Pulls what the tracker has and `registry` lacks.
+    fn pull_into(&self, registry: &mut Registry) {
+        let known = versions(registry.version_vector());
+        self.send(&ReplicaMessage::Pull { id: 1, known });
+        let change = self.read_until(Duration::ZERO, |message| match message {
+            ReplicaMessage::Changes { change, .. } => Some(change.clone().unwrap()),
+            _ => None,
+        });
+        let change = Change::decode(change.unwrap().as_bytes()).unwrap();
+        let update = registry.merge(&change, since_1970()).unwrap();
+        registry.apply(update).unwrap();
     }
 
     /// Reads messages until the connection ends. Panics if it stays open.
@@ -242,6 +255,36 @@ fn pull_and_push_account(fake: &FakeReplica, registry: &mut Registry) {
         _ => None,
     });
     assert_eq!(confirmed, Some(1));
+}
+
+#[test]
+fn a_log_out_that_arrives_days_later_is_kept_by_the_clock_of_the_tracker_that_learns_of_it() {
+    let pair = tracker_alone();
+    let mut nik = pair.user(1, "nik");
+    let mut registry = Registry::new(Origin([9; 16]));
+    let fake = FakeReplica::connect_as(&pair, 2, &registry);
+    fake.pull_into(&mut registry);
+    // The other tracker made the log-out four days ago, and could not reach this one.
+    let [account, login] = [1, 17].map(|at| {
+        let id = nik.token.as_bytes()[at..at + 16].try_into().unwrap();
+        RowId(id)
+    });
+    let now = since_1970();
+    let ended = now - Duration::from_secs(100 * 3600);
+    let update = registry.log_out(account, login, ended, ended).unwrap();
+    fake.send(&ReplicaMessage::Push {
+        id: 1,
+        change: Encoded::new(update.change().unwrap().encode()).unwrap(),
+    });
+    registry.apply(update).unwrap();
+    wait_until("the login to end", || {
+        let asked = nik.ask(group_request("list_groups"));
+        asked.is_err_and(|refused| refused.kind.as_str() == "session-ended")
+    });
+    fake.pull_into(&mut registry);
+    let kept = registry.row(login).and_then(Row::expires).unwrap();
+    let last_token = now + Duration::from_secs(12 * 3600);
+    assert!(u128::from(kept) >= last_token.as_millis(), "{kept}");
 }
 
 #[test]

@@ -4,6 +4,8 @@ use super::*;
 use std::time::SystemTime;
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+/// The account in all certificates.
+pub(crate) const ACCOUNT: AccountId = AccountId([7; 16]);
 
 /// The time since 1970.
 pub(crate) fn now() -> Duration {
@@ -31,7 +33,7 @@ pub(crate) fn key() -> (MemberKey, MemberPublicKey) {
 /// A member's certificate as a tracker issues it at the time `now`.
 pub(crate) fn issued(authority: &GroupAuthority, user: &str, now: Duration) -> LeafWithKey {
     let (key, public) = key();
-    let leaf = authority.issue(user, &public, now, DAY).unwrap();
+    let leaf = authority.issue(user, ACCOUNT, &public, now, DAY).unwrap();
     LeafWithKey { leaf, key }
 }
 
@@ -42,7 +44,7 @@ pub(crate) fn issued_for(authority: &GroupAuthority, usage: Use) -> LeafWithKey 
         Use::Client => [CLIENT_AUTH],
         Use::Server => [SERVER_AUTH],
     };
-    let leaf = authority.issue_for("eve", &public, now(), DAY, &uses);
+    let leaf = authority.issue_for("eve", Some(ACCOUNT), &public, now(), DAY, &uses);
     let leaf = leaf.unwrap();
     LeafWithKey { leaf, key }
 }
@@ -69,6 +71,7 @@ pub(crate) fn pretender(group: &GroupAuthority, shown: LeafWithKey) -> GroupIden
         key: Arc::new(shown.key.pkcs8().clone_key()),
         member: Member {
             user: "eve".into(),
+            account: ACCOUNT,
             validity: Validity::ALWAYS,
         },
     }

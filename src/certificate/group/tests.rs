@@ -32,6 +32,27 @@ fn a_certificate_is_accepted_for_both_uses_while_it_is_valid() {
 }
 
 #[test]
+fn a_certificate_names_the_account_and_one_of_the_previous_version_stands_for_its_name() {
+    let (ours, (_, public)) = (group(), key());
+    let check = |leaf: &[u8]| {
+        let group = ours.certificate().unwrap();
+        group.check(leaf, Use::Server, ISSUED_AT).unwrap()
+    };
+    let long = "x".repeat(70);
+    for user in ["nik", &long] {
+        let LeafWithKey { leaf, .. } = issued(&ours, user, ISSUED_AT);
+        let member = check(&leaf);
+        assert_eq!(
+            (&*member.user, member.account),
+            (&*member_name(user), ACCOUNT)
+        );
+        let uses = [SERVER_AUTH, CLIENT_AUTH];
+        let unnamed = ours.issue_for(user, None, &public, ISSUED_AT, DAY, &uses);
+        assert_eq!(check(&unnamed.unwrap()).account, AccountId::of_name(user));
+    }
+}
+
+#[test]
 fn each_kind_of_wrong_certificate_is_refused_with_its_own_reason() {
     let ours = group();
     let refusal = |shown: &LeafWithKey, usage| {
@@ -107,18 +128,27 @@ fn invalid_names_and_dates_are_not_issued() {
     let (ours, (_, public)) = (group(), key());
     let long = format!("{}\n", "x".repeat(64));
     for bad in ["", "a b", "a\n", "ä", &long] {
-        let error = ours.issue(bad, &public, ISSUED_AT, DAY).unwrap_err();
+        let error = ours
+            .issue(bad, ACCOUNT, &public, ISSUED_AT, DAY)
+            .unwrap_err();
         assert_eq!(error, CertificateError::Name, "{bad:?}");
         assert!(GroupAuthority::generate(bad).is_err());
     }
     assert!(GroupAuthority::generate(&"x".repeat(65)).is_err());
-    assert!(ours.issue(&"x".repeat(64), &public, ISSUED_AT, DAY).is_ok());
+    let longest = "x".repeat(64);
+    assert!(
+        ours.issue(&longest, ACCOUNT, &public, ISSUED_AT, DAY)
+            .is_ok()
+    );
     let error = ours
-        .issue("x", &public, ISSUED_AT, Duration::MAX)
+        .issue("x", ACCOUNT, &public, ISSUED_AT, Duration::MAX)
         .unwrap_err();
     assert_eq!(error, CertificateError::Date);
     // There is no date before 1970, so the certificate is valid from 1970 on.
-    assert!(ours.issue("x", &public, Duration::ZERO, DAY).is_ok());
+    assert!(
+        ours.issue("x", ACCOUNT, &public, Duration::ZERO, DAY)
+            .is_ok()
+    );
 }
 
 #[test]
@@ -210,6 +240,7 @@ fn openssl_reads_and_verifies_members_certificates() {
     for part in [
         "CN = alice",
         "DNS:*",
+        "URI:pieceful:account:07070707",
         "TLS Web Client Authentication",
         "prime256v1",
     ] {

@@ -76,6 +76,8 @@ pub(in crate::cli) struct ServiceArguments {
 pub(in crate::cli) enum MaintenanceTask {
     /// Print the registry of a stopped tracker.
     Dump,
+    /// Print the audit log of a stopped tracker.
+    Audit,
     /// Write a backup of a running tracker to this file.
     Backup(PathBuf),
     /// Compare the registries of two stopped trackers.
@@ -113,6 +115,7 @@ const HELP: &str = "Examples:\n  \
     pieceful tracker --data DIR                 with the state in DIR\n  \
     pieceful tracker --data DIR --backup FILE   back up the running tracker of DIR\n  \
     pieceful tracker --data DIR --dump          print the registry of a stopped tracker as JSON\n  \
+    pieceful tracker --data DIR --audit         print who did what, as JSON lines\n  \
     pieceful tracker --check DIR DIR            compare two stopped trackers\n  \
     pieceful tracker --expect 3                 a closed run: an experiment with three clients\n\n\
     A running tracker reads commands from standard input: status, users, groups, usage, create_user USER, invite, help, quit.\n\n\
@@ -154,8 +157,11 @@ fn address_and_service() -> [Arg; 8] {
 }
 
 /// The options about the tracker's data.
-fn data() -> [Arg; 6] {
+fn data() -> [Arg; 7] {
     [
+        flag("audit")
+            .conflicts_with_all(["expect", "open", "dump", "backup", "restore", "alone", "check"])
+            .help("Print the audit log of a stopped tracker, one JSON object per line, and exit"),
         flag("dump")
             .conflicts_with_all(["expect", "open"])
             .help("Print all accounts, groups and shares of a stopped tracker as JSON, without secrets, and exit"),
@@ -357,6 +363,9 @@ fn maintenance(matches: &ArgMatches) -> Option<MaintenanceTask> {
         .cloned();
     if let (Some(first), Some(second)) = (folders.next(), folders.next()) {
         return Some(MaintenanceTask::Check(first, second));
+    }
+    if matches.get_flag("audit") {
+        return Some(MaintenanceTask::Audit);
     }
     if matches.get_flag("dump") {
         return Some(MaintenanceTask::Dump);

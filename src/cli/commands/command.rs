@@ -70,6 +70,12 @@ pub(in crate::cli) enum FileCommand {
         /// Whether another file or folder at the destination is replaced.
         force: bool,
     },
+    /// Write what another client needs to join the swarm of a share.
+    Export {
+        group: Label,
+        name: String,
+        folder: PathBuf,
+    },
     /// Stop sharing.
     Stop {
         /// `None` for a share of an open swarm.
@@ -88,7 +94,8 @@ impl Command {
             Self::File(
                 FileCommand::Upload { group, .. }
                 | FileCommand::List(group)
-                | FileCommand::Download { group, .. },
+                | FileCommand::Download { group, .. }
+                | FileCommand::Export { group, .. },
             ) => Some(group.to_string()),
             Self::File(FileCommand::Stop { group, .. }) => group.as_ref().map(Label::to_string),
             _ => None,

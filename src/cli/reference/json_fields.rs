@@ -10,8 +10,8 @@ use super::assert_documented;
 use super::document::items;
 use crate::cli::command_error::CommandError;
 use crate::peer::{
-    Check, ControlStatus, DamagedRecord, DownloadState, DownloadStatus, Finding, LinkStatus,
-    ListedFile, NewShare, Sent, ShareStatus, Started, Status, TakenOver, TrackerState,
+    Check, ControlStatus, DamagedRecord, DownloadState, DownloadStatus, ExportedTorrent, Finding,
+    LinkStatus, ListedFile, NewShare, Sent, ShareStatus, Started, Status, TakenOver, TrackerState,
     TrackerStatus, Uploaded, Verdict,
 };
 use crate::torrent::InfoHash;
@@ -40,6 +40,7 @@ fn commands(outcome: &CommandOutcome) -> &'static [&'static str] {
         CommandOutcome::Help(_) => &["help"],
         CommandOutcome::Uploaded(_) => &["upload_file"],
         CommandOutcome::Files(_) => &["list_files"],
+        CommandOutcome::Exported(_) => &["export_torrent"],
         CommandOutcome::StoppedShare(..) => &["stop_share"],
         CommandOutcome::Quit => &["quit"],
         CommandOutcome::Account(outcome) => match outcome {
@@ -87,6 +88,16 @@ fn samples() -> Vec<CommandOutcome> {
             again: false,
         }),
         CommandOutcome::Files(files()),
+        CommandOutcome::Exported(ExportedTorrent {
+            name: "x".into(),
+            info_hash: HASH,
+            torrent: "/x.torrent".into(),
+            certificate: "/x.crt".into(),
+            key: "/x.key".into(),
+            dh: "/x.dh".into(),
+            valid_until: 1,
+            peers: vec!["127.0.0.1:6881".parse().unwrap()],
+        }),
         CommandOutcome::StoppedShare("x".into(), true),
         CommandOutcome::Quit,
     ];

@@ -4,12 +4,14 @@ use super::list::lines_of;
 use crate::base::{command_text, escape};
 use crate::cli::outcome::AccountOutcome;
 use crate::cli::units::{counted, size};
-use crate::peer::ListedFile;
+use crate::peer::{ExportedTorrent, ListedFile};
 use crate::wire::access::{
     DecisionEntry, DecisionOutcome, GroupEntry, GroupRole, MemberEntry, RequestEntry,
 };
 use crate::wire::name::Label;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// The lines of a result.
@@ -117,6 +119,27 @@ fn member_line(member: &MemberEntry) -> String {
 
 fn request_line(request: &RequestEntry) -> String {
     format!("{}  asked {}", request.name, time(request.asked_at))
+}
+
+pub(super) fn exported_lines(exported: &ExportedTorrent) -> Vec<String> {
+    let path = |path: &Path| escape(&path.to_string_lossy()).into_owned();
+    let peers: Vec<String> = exported.peers.iter().map(SocketAddr::to_string).collect();
+    vec![
+        format!(
+            "exported {}  info-hash {}  valid until {}",
+            escape(&exported.name),
+            exported.info_hash,
+            time(exported.valid_until)
+        ),
+        format!("torrent {}", path(&exported.torrent)),
+        format!("certificate {}", path(&exported.certificate)),
+        format!("key {}", path(&exported.key)),
+        format!("DH parameters {}", path(&exported.dh)),
+        match peers.is_empty() {
+            true => "no peer has the share now".to_owned(),
+            false => format!("peers {}", peers.join(" ")),
+        },
+    ]
 }
 
 /// A time in milliseconds since 1970 as RFC 3339 text: whole seconds, UTC. A dash if the time is

@@ -1,7 +1,9 @@
-//! Commands that work on the data of a tracker and do not run one: dump, backup, comparison.
+//! Commands that work on the data of a tracker and do not run one: dump, audit log, backup,
+//! comparison.
 
 use crate::base::escape;
 use crate::certificate::Authority;
+use crate::cli::audit;
 use crate::cli::exit::{EarlyExit, Exit, early_failure};
 use crate::cli::output::Output;
 use crate::cli::state_folder;
@@ -21,6 +23,15 @@ pub(super) fn dump(data: Option<PathBuf>, port: u16, output: &Output) -> Result<
     let (registry, _) = read_registry(&folder(data, port)?)?;
     let text = serde_json::to_string_pretty(&registry.dump()).map_err(early_failure)?;
     output.result(&text);
+    Ok(Exit::Success)
+}
+
+/// Prints the audit log of a stopped tracker, one JSON object per line.
+pub(super) fn audit(data: Option<PathBuf>, port: u16, output: &Output) -> Result<Exit, EarlyExit> {
+    let (registry, _) = read_registry(&folder(data, port)?)?;
+    for entry in registry.audit(usize::MAX) {
+        output.result(&audit::object(&entry).to_string());
+    }
     Ok(Exit::Success)
 }
 

@@ -4,8 +4,8 @@ use super::{Account, AccountError, new_write_id};
 use crate::storage::StoredLogin;
 use crate::system::lock;
 use crate::wire::access::{
-    AccessAnswer, AccessErrorKind, AccessRequest, DecisionEntry, GroupEntry, MemberEntry,
-    RequestEntry, SeenDecisions,
+    AccessAnswer, AccessRequest, DecisionEntry, GroupEntry, MemberEntry, RequestEntry,
+    SeenDecisions,
 };
 use crate::wire::name::{GroupName, Label};
 
@@ -120,17 +120,7 @@ impl Account {
     pub fn news(&self) -> Result<Vec<DecisionEntry>, AccountError> {
         let seen_before = lock(&self.login).as_ref().map(|login| login.seen.clone());
         let seen_before = seen_before.unwrap_or_default();
-        let asks_for_requests = !self.knows_old_tracker();
-        let (news, now_seen) = match self.news_pages(&seen_before, asks_for_requests) {
-            Err(AccountError::Refused(refused))
-                if asks_for_requests && refused.kind == AccessErrorKind::BadRequest =>
-            {
-                // This tracker has the previous version, which sends no news about requests.
-                self.on_old_tracker();
-                self.news_pages(&seen_before, false)?
-            }
-            answer => answer?,
-        };
+        let (news, now_seen) = self.news_pages(&seen_before)?;
         for entry in &news {
             let user = entry.user.as_ref().map(|user| format!(" {user}"));
             let (group, outcome) = (&entry.group, entry.outcome.as_str());
@@ -156,11 +146,10 @@ impl Account {
     }
 
     /// All pages of the news that is not in `seen_before`, and the value of `seen_before` for the
-    /// next call. `with_requests`: whether to include the requests to join groups.
+    /// next call.
     fn news_pages(
         &self,
         seen_before: &SeenDecisions,
-        with_requests: bool,
     ) -> Result<(Vec<DecisionEntry>, Option<SeenDecisions>), AccountError> {
         // Only the `seen` of the first page is stored. So a decision made between two pages is
         // returned next time.
@@ -168,7 +157,7 @@ impl Account {
         let news = self.pages(
             |after| AccessRequest::ListDecisions {
                 seen: seen_before.clone(),
-                with_requests,
+                with_requests: true,
                 after,
             },
             |answer| match answer {

@@ -5,9 +5,10 @@
 //! tracker decides.
 //!
 //! Locks: `login` is held while its file is written, so that changes stay in order. It is never
-//! held during a request. `old_tracker_until` is held for a look-up or a change.
+//! held during a request.
 
 mod attempts;
+mod certified;
 mod connection;
 mod error;
 mod groups;
@@ -19,6 +20,7 @@ mod shares;
 mod trackers;
 
 use super::{ControlStatus, RunningCommand};
+pub(super) use certified::Certified;
 pub use error::AccountError;
 pub(super) use inspection::{Inspection, inspect};
 pub use trackers::FirstUseNotice;
@@ -37,12 +39,7 @@ use round::{Round, RoundReply, cannot_answer_now, ends_login};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 use trackers::{AskedTracker, ClusterTrackers};
-
-/// When a tracker did not understand a request that is new in this version, the peer sends no such
-/// request for this time.
-const OLD_TRACKER_PAUSE: Duration = Duration::from_secs(600);
 
 /// The user of a peer.
 #[derive(Debug)]
@@ -57,9 +54,6 @@ pub struct Account {
     /// Whether a write was saved by one tracker only, since the last call of
     /// [`Account::take_saved_by_one_tracker`].
     saved_by_one_tracker: AtomicBool,
-    /// A tracker of the previous version was found. Until this time, the peer sends no request that
-    /// such a tracker does not understand.
-    old_tracker_until: Mutex<Option<Instant>>,
     /// Whether a tracker has hinted at news for the user, since the last call of
     /// [`Account::take_news_hint`].
     has_news: AtomicBool,
@@ -112,7 +106,6 @@ impl Account {
             login: Mutex::new(login),
             is_file_outdated: AtomicBool::new(false),
             saved_by_one_tracker: AtomicBool::new(false),
-            old_tracker_until: Mutex::new(None),
             has_news: AtomicBool::new(false),
         })
     }
@@ -369,16 +362,6 @@ impl Account {
                 false => AccountError::Interrupted,
             })
         })
-    }
-
-    /// Whether a tracker has lately not understood a request that is new in this version.
-    fn knows_old_tracker(&self) -> bool {
-        lock(&self.old_tracker_until).is_some_and(|until| Instant::now() < until)
-    }
-
-    /// A tracker did not understand a request that is new in this version.
-    fn on_old_tracker(&self) {
-        *lock(&self.old_tracker_until) = Some(Instant::now() + OLD_TRACKER_PAUSE);
     }
 
     /// A copy of the login of this peer, if somebody is logged in.

@@ -1,5 +1,6 @@
 //! What a user asks trackers about the shares of groups: certificates, catalogues, announces.
 
+use super::certified::Certified;
 use super::{
     Account, AccountError, OpenAttempts, cannot_answer_now, ends_login, expect_done, new_write_id,
 };
@@ -18,13 +19,12 @@ use std::collections::HashSet;
 const MAX_ATTEMPTS: u32 = 4;
 
 impl Account {
-    /// Fetches a certificate for our key, issued by the group's authority. Returns this certificate
-    /// (DER) and the authority's own certificate (PEM).
+    /// Fetches a certificate for our key, issued by the group's authority.
     pub(crate) fn certify(
         &self,
         group: &Label,
         key: &MemberKey,
-    ) -> Result<(Vec<u8>, Vec<u8>), AccountError> {
+    ) -> Result<Certified, AccountError> {
         let login = self.current_login()?;
         let request = key.request(login.token.as_bytes());
         let request = request.map_err(|error| AccountError::UnusableAnswer(error.to_string()))?;
@@ -33,7 +33,15 @@ impl Account {
             request: KeyRequest(request),
         };
         match self.ask(&ask, Some(&login))? {
-            AccessAnswer::Certificate { leaf, authority } => Ok((leaf, authority)),
+            AccessAnswer::Certificate {
+                leaf,
+                authority,
+                barred,
+            } => Ok(Certified {
+                leaf,
+                authority,
+                barred,
+            }),
             _ => Err(AccountError::OtherAnswer(ask.kind())),
         }
     }
@@ -173,8 +181,7 @@ impl Account {
 
     /// Reports `changed` to the trackers of the group: those of its shares that the user published
     /// and whose files have changed. Returns all shares of the group whose files have changed, as
-    /// far as the trackers know, including those of other publishers. Sends nothing and returns no
-    /// shares if a tracker of the previous version has lately not understood a new request.
+    /// far as the trackers know, including those of other publishers.
     ///
     /// # Errors
     /// [`AccountError::NoFinalAnswer`] if no tracker answers; otherwise see [`AccountError`].
@@ -183,9 +190,6 @@ impl Account {
         group: &Label,
         changed: Vec<InfoHash>,
     ) -> Result<HashSet<InfoHash>, AccountError> {
-        if self.knows_old_tracker() {
-            return Ok(HashSet::new());
-        }
         let (mut all_changed, mut is_answered, mut troubles) = (HashSet::new(), false, Vec::new());
         let login = self.current_login()?;
         let ask = AccessRequest::ChangedShares {
@@ -196,12 +200,8 @@ impl Account {
             .ask_trackers_of_group(group, &ask, Some(&login.token), |answered| match answered {
                 Ok(reply) => {
                     is_answered = true;
-                    match reply.result {
-                        Ok(AccessAnswer::ChangedShares(some)) => all_changed.extend(some),
-                        Err(refused) if refused.kind == AccessErrorKind::BadRequest => {
-                            self.on_old_tracker();
-                        }
-                        _ => {}
+                    if let Ok(AccessAnswer::ChangedShares(some)) = reply.result {
+                        all_changed.extend(some);
                     }
                 }
                 Err(trouble) => troubles.push(trouble),

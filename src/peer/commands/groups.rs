@@ -359,7 +359,7 @@ impl Peer {
 
     /// The user who is logged in, as a member of `group`. Only a tracker can check whether the user
     /// is a member.
-    fn membership(&self, group: &Label) -> Result<Membership, AccountError> {
+    pub(super) fn membership(&self, group: &Label) -> Result<Membership, AccountError> {
         let user = self.account().user().ok_or(AccountError::NotLoggedIn)?;
         let group = group.clone();
         Ok(Membership { user, group })

@@ -3,17 +3,19 @@
 //! Due announces to the same [`GroupTrackers`] go into one request, over a control connection that
 //! stays open. The client renews certificates before they expire.
 
-use super::{Group, Groups};
+use super::{Group, Groups, close_links_of_former_members};
 use crate::certificate::Fingerprint;
 use crate::peer::announce::Announced;
 use crate::peer::announce::{self, AnnounceOutcome, TrackerAnswer, drifting, random_part};
-use crate::peer::{Account, AccountError, Membership, Transfer};
+use crate::peer::{Account, AccountError, Membership, Transfer, Transfers};
+use crate::torrent::InfoHash;
 use crate::wire::access::{
     AccessErrorKind, AccessRefusal, AnnounceBatch, AnnounceBatchAnswer, GroupAnnounceEvent,
     SwarmAnnounce,
 };
 use crate::wire::name::Label;
 use crate::wire::{AnnounceEvent, CompactAddresses, PeerId};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -61,6 +63,7 @@ pub(crate) struct GroupClient {
     pub(crate) address: SocketAddr,
     pub(crate) account: Arc<Account>,
     pub(crate) groups: Arc<Groups>,
+    pub(crate) transfers: Arc<Transfers>,
 }
 
 /// The answers of the trackers for one swarm.
@@ -163,16 +166,20 @@ impl GroupClient {
     /// Makes the announces and collects the answers of all trackers.
     fn request(&self, due: &[GroupAnnounce], group: &Group) -> Result<RequestAnswer, AccountError> {
         let authority = due.first().and_then(|due| due.tracker.authority);
-        let (mut interval, mut barred) = (u32::MAX, Vec::new());
+        let mut interval = u32::MAX;
         let mut swarms: Vec<SwarmAnswer> = due.iter().map(|_| SwarmAnswer::default()).collect();
         let announces = due.iter().map(|due| (&*due.payload.transfer, due.event));
         let trouble = self.announce(&group.membership.group, announces, |answer| {
             if answer.swarms.iter().any(Result::is_ok) {
                 interval = interval.min(answer.interval.max(1));
             }
-            barred.extend(answer.barred);
+            let (addresses, bars_changed) = group.take_addresses(authority, answer);
+            if bars_changed {
+                // The check once a second would wait until all trackers have answered.
+                close_links_of_former_members(&self.transfers, &self.groups);
+            }
             let certified = group.tls(authority).is_some();
-            for ((due, swarm), result) in due.iter().zip(&mut swarms).zip(answer.swarms) {
+            for ((due, swarm), result) in due.iter().zip(&mut swarms).zip(addresses) {
                 match result {
                     Err(refused) => swarm.refused = Some(refused),
                     // Use the addresses of one tracker before the next one answers.
@@ -204,15 +211,47 @@ impl GroupClient {
         } else {
             None
         };
-        if swarms.iter().any(|swarm| swarm.is_listed) {
-            group.set_barred(&barred);
-        }
         Ok(RequestAnswer {
             swarms,
             interval: Duration::from_secs(interval.into()),
             trouble,
             uncertified,
         })
+    }
+
+    /// The addresses of the peers that have a share of a group or a part of it, as the trackers of
+    /// the group know them. None if no tracker answers. If this peer does not have the share, it
+    /// asks as a peer that is about to fetch `length` bytes, and takes that back at once.
+    pub(crate) fn addresses(
+        &self,
+        group: &Label,
+        info_hash: InfoHash,
+        length: u64,
+    ) -> Vec<SocketAddr> {
+        let transfer = self.transfers.transfer(info_hash);
+        let amounts = transfer.as_ref().map(|transfer| transfer.contents(None));
+        let announce = |event| SwarmAnnounce {
+            info_hash,
+            uploaded: amounts.as_ref().map_or(0, |amounts| amounts.uploaded),
+            downloaded: amounts.as_ref().map_or(0, |amounts| amounts.downloaded),
+            left: amounts.as_ref().map_or(length, |amounts| amounts.left),
+            event,
+        };
+        let mut addresses = BTreeSet::new();
+        let mut ask = |event| {
+            let port = NonZeroU16::new(self.address.port())?;
+            let batch = AnnounceBatch::new(self.peer_id, port, vec![announce(event)])?;
+            let asked = self.account.announce(group, batch, |answer| {
+                let found = answer.swarms.iter().flatten();
+                addresses.extend(found.flat_map(CompactAddresses::iter));
+            });
+            asked.inspect_err(|error| log::debug!("{error}")).ok()
+        };
+        ask(None);
+        if transfer.is_none() {
+            ask(Some(GroupAnnounceEvent::Stopped));
+        }
+        addresses.into_iter().collect()
     }
 
     /// Sends announces of one group to its trackers, and calls `on_answer` with each answer.

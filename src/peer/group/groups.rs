@@ -1,23 +1,29 @@
-//! The certificates that this peer shows to other members of each group, and the users that it
-//! refuses.
+//! The certificates that this peer shows to other members of each group, and the members that it
+//! admits.
 
-use crate::certificate::{Fingerprint, GroupCertificate, GroupIdentity, MemberKey, member_name};
+use super::KnownMembers;
+use crate::certificate::{Fingerprint, GroupCertificate, GroupIdentity, Member, MemberKey};
 use crate::net::GroupTls;
-use crate::peer::{Account, AccountError, Membership};
+use crate::peer::{Account, AccountError, AdmissionError, Certified, Membership};
 use crate::system::{lock, since_1970};
-use crate::wire::name::Label;
-use std::collections::{HashMap, HashSet};
+use crate::wire::CompactAddresses;
+use crate::wire::access::{AccessRefusal, AnnounceBatchAnswer};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How long a certificate counts as new. A peer that rejects a new certificate is probably out of
 /// date itself.
 const NEW_FOR: Duration = Duration::from_secs(60);
+/// How long a bar is kept while this peer has no certificate that shows how long certificates of
+/// the group are valid: the usual lifetime, and an hour because clocks differ.
+const USUAL_LIFE: Duration = Duration::from_secs(25 * 3_600);
 
 /// A group and one of its members, who uses this peer.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) membership: Membership,
+    known: Arc<KnownMembers>,
     state: Mutex<State>,
 }
 
@@ -26,11 +32,13 @@ struct State {
     tls: Option<CertifiedTls>,
     /// When another certificate is to be fetched, since 1970.
     renew_at: Duration,
-    barred: HashSet<String>,
+    /// The authority of the group whose announce a tracker has answered, since there is a
+    /// certificate.
+    answered: Option<Fingerprint>,
 }
 
 /// TLS with the certificate that other members see, and the authority that issued it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct CertifiedTls {
     tls: GroupTls,
     authority: Fingerprint,
@@ -48,14 +56,33 @@ impl Group {
         certified.map(|certified| certified.tls.clone())
     }
 
-    /// Whether links to this user are refused.
-    pub(crate) fn is_barred(&self, user: &str) -> bool {
-        lock(&self.state).barred.contains(user)
+    /// Checks whether a member may have a link in a share of this authority, and remembers that it
+    /// has one.
+    ///
+    /// # Errors
+    /// [`AdmissionError::Barred`]; [`AdmissionError::Unknown`] if no tracker has answered yet, and
+    /// the member had no link before.
+    pub(crate) fn admit(
+        &self,
+        authority: Option<Fingerprint>,
+        member: &Member,
+    ) -> Result<(), AdmissionError> {
+        let unknown = || AdmissionError::Unknown(member.user.clone());
+        let authority = authority.ok_or_else(unknown)?;
+        let is_answered = lock(&self.state).answered == Some(authority);
+        self.known.admit(authority, member, is_answered)
+    }
+
+    /// Whether a member may have no links any more in a share of this authority.
+    pub(super) fn is_barred(&self, authority: Option<Fingerprint>, member: &Member) -> bool {
+        authority.is_some_and(|authority| self.known.is_barred(authority, member))
     }
 
     /// Drops the certificate, until another one is fetched.
     pub(crate) fn suspend(&self) {
-        lock(&self.state).tls = None;
+        let mut state = lock(&self.state);
+        state.tls = None;
+        state.answered = None;
     }
 
     /// Makes the next announce fetch another certificate, because the present certificate may be
@@ -69,11 +96,26 @@ impl Group {
         }
     }
 
-    pub(super) fn set_barred(&self, users: &[Label]) {
-        // Names in the form that certificates use.
-        let users = users.iter().map(|user| user.to_string());
-        let users = users.map(|user| member_name(&user).into_owned());
-        lock(&self.state).barred = users.collect();
+    /// Applies the bars in the answer to an announce of shares of this authority. Only then returns
+    /// the addresses in it, so that no barred member is called or admitted. Also returns whether
+    /// the bars have changed anything.
+    pub(super) fn take_addresses(
+        &self,
+        authority: Option<Fingerprint>,
+        answer: AnnounceBatchAnswer,
+    ) -> (Vec<Result<CompactAddresses, AccessRefusal>>, bool) {
+        let mut is_changed = false;
+        // An answer that refuses everything has no bars.
+        if answer.swarms.iter().any(Result::is_ok)
+            && let Some(authority) = authority
+        {
+            let identity = lock(&self.state).tls.clone().map(|certified| certified.tls);
+            let life = identity.map_or(USUAL_LIFE, |tls| span(tls.identity().member()));
+            let until = since_1970().saturating_add(life);
+            is_changed = self.known.add_bars(authority, &answer.barred, until);
+            lock(&self.state).answered = Some(authority);
+        }
+        (answer.swarms, is_changed)
     }
 
     pub(super) fn needs_certificate(&self) -> bool {
@@ -87,13 +129,15 @@ impl Group {
 pub(crate) struct Groups {
     /// Made at each start. Only its public half leaves the process.
     key: MemberKey,
+    known: Arc<KnownMembers>,
     groups: Mutex<HashMap<Membership, Arc<Group>>>,
 }
 
 impl Groups {
-    pub(crate) fn new(key: MemberKey) -> Self {
+    pub(crate) fn new(key: MemberKey, known: KnownMembers) -> Self {
         Self {
             key,
+            known: Arc::new(known),
             groups: Mutex::default(),
         }
     }
@@ -104,6 +148,7 @@ impl Groups {
         let group = groups.entry(membership.clone()).or_insert_with(|| {
             Arc::new(Group {
                 membership: membership.clone(),
+                known: Arc::clone(&self.known),
                 state: Mutex::default(),
             })
         });
@@ -116,6 +161,11 @@ impl Groups {
         groups.values().cloned().collect()
     }
 
+    /// Stores what is known of members, if it has changed.
+    pub(crate) fn store_known_members(&self) {
+        self.known.store();
+    }
+
     /// Fetches a certificate for this peer's key, and stores it in `group`. Returns another
     /// certificate: that of the group's authority.
     pub(crate) fn certify(
@@ -123,7 +173,11 @@ impl Groups {
         account: &Account,
         group: &Group,
     ) -> Result<GroupCertificate, AccountError> {
-        let (leaf, authority) = account.certify(&group.membership.group, &self.key)?;
+        let Certified {
+            leaf,
+            authority,
+            barred,
+        } = account.certify(&group.membership.group, &self.key)?;
         let unusable = |what: String| AccountError::UnusableAnswer(what);
         let certificate =
             GroupCertificate::from_pem(&authority).map_err(|error| unusable(error.to_string()))?;
@@ -133,6 +187,10 @@ impl Groups {
         let validity = identity.member().validity;
         let end = validity.not_after.since_1970();
         let tls = GroupTls::new(identity).map_err(|error| unusable(error.to_string()))?;
+        // The bars apply before anybody can be admitted.
+        let until = fetched_at.saturating_add(span(tls.identity().member()));
+        self.known
+            .add_bars(certificate.fingerprint(), &barred, until);
         let mut state = lock(&group.state);
         // A quarter of the certificate's lifetime is left to retry when a tracker does not answer.
         state.renew_at = fetched_at + end.saturating_sub(fetched_at) * 3 / 4;
@@ -149,5 +207,73 @@ impl Groups {
             end.saturating_sub(fetched_at).as_secs()
         );
         Ok(certificate)
+    }
+}
+
+/// How long a certificate is valid, and with it all certificates of its group. It begins an hour
+/// before it is issued, which is the time by which clocks may differ.
+fn span(member: &Member) -> Duration {
+    let (begin, end) = (member.validity.not_before, member.validity.not_after);
+    end.since_1970().saturating_sub(begin.since_1970())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::known_group::tests::{bar, member};
+    use super::*;
+    use crate::wire::access::Bar;
+
+    #[test]
+    fn the_bars_of_an_answer_apply_before_its_addresses_are_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || {
+            let key = MemberKey::generate().unwrap();
+            Groups::new(key, KnownMembers::open(folder.path()))
+        };
+        let (group, authority) = (Fingerprint::of(b"group"), Some(Fingerprint::of(b"group")));
+        let membership = Membership {
+            user: "nik".parse().unwrap(),
+            group: "lab".parse().unwrap(),
+        };
+        let (eve, uma) = (
+            member(1, "eve", since_1970()),
+            member(2, "uma", since_1970()),
+        );
+        let answer = |barred: Vec<Bar>| AnnounceBatchAnswer {
+            swarms: vec![Ok(CompactAddresses::default())],
+            interval: 20,
+            barred,
+            placement: None,
+        };
+        let first = open().of(&membership);
+        for member in [&eve, &uma] {
+            let refused = first.admit(authority, member);
+            assert!(matches!(refused, Err(AdmissionError::Unknown(_))));
+        }
+        let (addresses, is_changed) =
+            first.take_addresses(authority, answer(vec![bar(1, "eve", 5, false)]));
+        assert_eq!((addresses.len(), is_changed), (1, true));
+        assert!(first.is_barred(authority, &eve));
+        assert!(matches!(
+            first.admit(authority, &eve),
+            Err(AdmissionError::Barred(_))
+        ));
+        assert!(first.admit(authority, &uma).is_ok());
+        first.known.store();
+        // After a restart, and with a tracker that does not know of the bar.
+        let second = open().of(&membership);
+        assert!(second.admit(authority, &uma).is_ok());
+        for answered in [false, true] {
+            let refused = second.admit(authority, &eve);
+            assert!(
+                matches!(refused, Err(AdmissionError::Barred(_))),
+                "{answered}"
+            );
+            second.take_addresses(authority, answer(Vec::new()));
+        }
+        // Another group of the same name has other members.
+        let other = Some(Fingerprint::of(b"later group"));
+        assert_ne!(other, Some(group));
+        assert!(!second.is_barred(other, &eve));
     }
 }

@@ -16,7 +16,7 @@ pub(crate) fn close_links_of_former_members(transfers: &Transfers, groups: &Grou
             let Some(member) = link.member() else {
                 continue;
             };
-            if group.is_barred(&member.user) {
+            if group.is_barred(transfer.authority(), member) {
                 link.close(format!(
                     "{} is no longer a member of the group",
                     member.user

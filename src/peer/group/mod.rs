@@ -1,7 +1,7 @@
 //! The groups whose shares this peer has.
 //!
-//! `groups` holds the certificates, and the users to whom links are refused. `announcer` runs the
-//! thread that announces. `client` makes announces and acts on the answers. `changed_files` reports
+//! `groups` holds the certificates, `known_members` who may have links. `announcer` runs the thread
+//! that announces. `client` makes announces and acts on the answers. `changed_files` reports
 //! shares whose files have changed here, and learns which shares other publishers have reported.
 //! `hints` acts on hints of a tracker. `members` ends links to former members. Out of scope: when
 //! an announce is due (`crate::peer::announce`), commands, the handshakes (`net`), and what a
@@ -12,6 +12,8 @@ mod changed_files;
 mod client;
 mod groups;
 mod hints;
+mod known_group;
+mod known_members;
 mod members;
 
 pub(super) use announcer::{GroupAnnouncer, MemberAnnouncer};
@@ -19,4 +21,5 @@ use changed_files::ChangedFiles;
 pub(super) use client::GroupClient;
 pub(super) use groups::{Group, Groups};
 pub(super) use hints::HintReader;
+pub(super) use known_members::KnownMembers;
 pub(super) use members::close_links_of_former_members;

@@ -35,8 +35,8 @@ pub(crate) struct PeerConnection {
 /// What a call into a group swarm needs.
 pub(crate) struct GroupAccess<'a> {
     pub(crate) tls: GroupTls,
-    /// Whether a user has left the group or was removed from it.
-    pub(crate) is_barred: &'a dyn Fn(&str) -> bool,
+    /// Checks whether a member may have a link.
+    pub(crate) admit: &'a dyn Fn(&Member) -> Result<(), AdmissionError>,
 }
 
 /// Why a call failed.
@@ -55,8 +55,8 @@ pub(crate) enum CallError {
     HungUp,
     #[error("it answered for another swarm")]
     OtherSwarm,
-    #[error("{0} is no member any more")]
-    Barred(String),
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
     /// This peer has no TLS configuration for the group at present.
     #[error("no member of the group is logged in here")]
     NoCertificate,
@@ -77,11 +77,9 @@ pub(crate) fn initiate_handshake(
     let our_handshake = context.handshake(info_hash).encode();
     let mut answer = [0; HANDSHAKE_LENGTH];
     let (stream, member) = match access {
-        Some(GroupAccess { tls, is_barred }) => {
+        Some(GroupAccess { tls, admit }) => {
             let member_connection = tls.connect(Arc::clone(&socket), info_hash, limit)?;
-            if is_barred(&member_connection.member.user) {
-                return Err(CallError::Barred(member_connection.member.user));
-            }
+            admit(&member_connection.member)?;
             member_connection.exchange(&our_handshake, &mut answer, limit)?;
             let (tls, member) = (Box::new(member_connection.stream), member_connection.member);
             (LinkStream::Group { tls, socket }, Some(member))
@@ -132,13 +130,15 @@ pub(crate) trait ServedSwarms {
     ) -> Result<(), AdmissionError>;
 }
 
-/// Why a caller that speaks the protocol is refused.
+/// Why a peer that speaks the protocol is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdmissionError {
     #[error("asks for {0}, which is not served here")]
     NotServed(InfoHash),
     #[error("refused: {0} is no member any more")]
     Barred(String),
+    #[error("refused: {0} had no link here before, and no tracker has said yet who is a member")]
+    Unknown(String),
 }
 
 /// Why the handshake with a caller failed.
@@ -253,7 +253,9 @@ fn accept_member(
     let handshake = exchange_inside_tls(context, served, &member_connection, limit);
     let handshake = handshake.map_err(|error| match error {
         // This error names the user already.
-        error @ AcceptError::Admission(AdmissionError::Barred(_)) => error,
+        error @ AcceptError::Admission(AdmissionError::Barred(_) | AdmissionError::Unknown(_)) => {
+            error
+        }
         error => AcceptError::OfMember {
             user: member_connection.member.user.clone(),
             error: Box::new(error),

@@ -4,7 +4,6 @@
 use super::effects::SwarmState;
 use super::transfer::Transfer;
 use crate::base::AddressPrefix;
-use crate::certificate::Member;
 use crate::peer::{
     BlockBuffer, EndReason, Link, LinkResources, MessageSink, PeerConnection, UploadSource, link,
 };
@@ -12,7 +11,7 @@ use crate::storage::Store;
 use crate::swarm::{
     LinkId, LinkRefusal, MemberId, ProtocolViolation, ReceivedMessage, RemotePeer, UnrequestedBlock,
 };
-use crate::torrent::{BlockRange, Hasher, PieceIndex};
+use crate::torrent::{BlockRange, PieceIndex};
 use crate::wire::metadata::MetadataError;
 use crate::wire::peer::PeerMessage;
 use std::net::SocketAddr;
@@ -49,7 +48,10 @@ fn admit(transfer: &Transfer, connection: PeerConnection) -> Result<Arc<Link>, L
         peer_id: connection.handshake.peer_id,
         fast: connection.handshake.fast,
         extensions: connection.handshake.extensions,
-        member: connection.member.as_ref().map(member_id),
+        member: connection
+            .member
+            .as_ref()
+            .map(|member| MemberId(member.account.0)),
     };
     let (stream, member) = (connection.stream, connection.member);
     let (admitted, deferred) = transfer.with_swarm(|SwarmState { core, links, .. }, now| {
@@ -72,17 +74,6 @@ fn admit(transfer: &Transfer, connection: PeerConnection) -> Result<Arc<Link>, L
     });
     deferred.carry_out(transfer);
     admitted
-}
-
-/// The id of a member: a hash of the user name in the certificate. No two users of a group have the
-/// same name in their certificates.
-fn member_id(member: &Member) -> MemberId {
-    let mut hasher = Hasher::new();
-    hasher.update(member.user.as_bytes());
-    let mut id = [0; 16];
-    let hash = hasher.finish();
-    id.copy_from_slice(&hash.0[..16]);
-    MemberId(id)
 }
 
 /// Sends the first messages of a link: our pieces (BEP 3), the extension handshake (BEP 10), and

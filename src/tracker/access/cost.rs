@@ -1,14 +1,14 @@
 //! Measures the processor time of an announce in groups of few and of many members: the time to
 //! decode and answer the request, and to encode the reply. `benches/README.md` has figures.
 
-use super::{AccessSettings, Login, Registrar, Registration, Requester};
+use super::{AccessSettings, Registrar, Registration, Requester};
 use crate::certificate::Authority;
 use crate::storage::{Batch, Database};
 use crate::system::since_1970;
 use crate::torrent::{FileName, InfoHash};
 use crate::tracker::registry::{
-    AccountQuotas, GroupKey, Label, NewAccount, NewGroup, NewShare, Origin, PasswordHash, Refusal,
-    Registry, RowId, Update,
+    AccountQuotas, GroupKey, Label, Login, NewAccount, NewGroup, NewShare, Origin, PasswordHash,
+    Refusal, Registry, RowId, Update,
 };
 use crate::tracker::store::{RegistryStore, StoreOptions};
 use crate::wire::PeerId;

@@ -13,12 +13,12 @@
 //!
 //! Locks: `state`, for a look-up or a change. Connections are woken after it is released.
 
-use super::{Login, Logins};
+use super::Logins;
 use crate::net::ConnectionHandle;
 use crate::system::lock;
 use crate::torrent::InfoHash;
 use crate::tracker::Threads;
-use crate::tracker::registry::{Changed, GroupRole, Registry, RowId};
+use crate::tracker::registry::{Changed, GroupRole, Login, Registry, RowId};
 use crate::tracker::store::RegistryStore;
 use crate::wire::access::{GroupNumbers, Hint, MAX_HINTED, MAX_NEW_PEERS, NewPeers};
 use crate::wire::control::MAX_PAGE;

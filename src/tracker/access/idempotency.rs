@@ -48,6 +48,19 @@ impl IdempotencyKey {
         self.id(b"receipt", &[])
     }
 
+    /// The id of the entry in the audit log.
+    pub(super) fn audit(&self) -> RowId {
+        self.id(b"audit", &[])
+    }
+
+    /// The account that makes the write. It may be the one that the write creates.
+    pub(super) fn author(&self) -> RowId {
+        match self.owner {
+            KeyOwner::Account(account) => account,
+            KeyOwner::Name(_) => self.account(),
+        }
+    }
+
     /// The id of the account that the write creates.
     pub(super) fn account(&self) -> RowId {
         self.id(b"account", &[])
@@ -102,6 +115,7 @@ mod tests {
         let all = |key: &IdempotencyKey| {
             [
                 key.receipt(),
+                key.audit(),
                 key.account(),
                 key.group(b"lab"),
                 key.group(b"club"),

@@ -5,7 +5,7 @@
 use super::{IdempotencyKey, RECEIPT_LIFETIME, RequestContext, from_write_error, log_name};
 use crate::base::AddressPrefix;
 use crate::torrent::Info;
-use crate::tracker::registry::{Refusal, Registry, Update};
+use crate::tracker::registry::{Author, Refusal, Registry, Update};
 use crate::tracker::store::{Durability, RegistryStore, WriteError};
 use crate::wire::access::{AccessAnswer, AccessRefusal};
 use std::net::IpAddr;
@@ -79,8 +79,8 @@ impl IdempotentWrites {
         Ok(AccessAnswer::Done)
     }
 
-    /// Executes an operation and stores its receipt. Refuses if the receipt already exists. `what`
-    /// is the line for the log.
+    /// Executes an operation and stores its receipt, and its entry in the audit log. Refuses if the
+    /// receipt already exists. `what` is the line for the log.
     pub(super) fn write_once(
         &self,
         key: &IdempotencyKey,
@@ -95,6 +95,11 @@ impl IdempotentWrites {
             // because the same command may have arrived over another connection meanwhile.
             registry.check_not_yet_written(receipt)?;
             let update = operation(registry, now)?;
+            let author = Author {
+                account: Some(key.author()),
+                from: Some(from),
+            };
+            let update = registry.with_audit(update, key.audit(), author, now);
             registry.with_receipt(update, receipt, now + RECEIPT_LIFETIME, now)
         });
         let durability = result.map_err(from_write_error)?;

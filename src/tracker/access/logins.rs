@@ -1,7 +1,7 @@
 //! Log-ins, passwords and tokens.
 
 use super::{
-    AttemptRefused, HashingError, IdempotencyKey, IdempotentWrites, Login, PasswordAttempt,
+    AttemptRefused, HashingError, IdempotencyKey, IdempotentWrites, PasswordAttempt,
     PasswordAttempts, PasswordHasher, PasswordTurn, PasswordTurns, RequestContext, Requester,
     TokenError, TokenKey, account_label, check_new_password, from_hashing_error, from_refusal,
     no_randomness, refused,
@@ -10,7 +10,9 @@ use crate::base::AddressPrefix;
 use crate::certificate::Authority;
 use crate::net::ConnectionHandle;
 use crate::system::since_1970;
-use crate::tracker::registry::{Account, PasswordHash, Refusal, Registry, RowId, Stamp, UserName};
+use crate::tracker::registry::{
+    Account, Login, PasswordHash, Refusal, Registry, RowId, Stamp, UserName,
+};
 use crate::tracker::store::RegistryStore;
 use crate::wire::access::{AccessAnswer, AccessErrorKind, AccessRefusal, AccessRequest, Token};
 use crate::wire::control::TextLine;
@@ -86,9 +88,14 @@ impl Logins {
         candidates.into_iter().map(|account| account.id).collect()
     }
 
-    /// The login in a token, if this cluster signed the token and it has not expired.
+    /// The login in a token, if this cluster signed the token and its times allow its use now.
     pub(super) fn read_token(&self, token: &Token) -> Result<Login, TokenError> {
         self.tokens.read(token.as_bytes(), since_1970())
+    }
+
+    /// The login in a token, if this cluster signed the token. For a log-out.
+    pub(super) fn read_token_of_any_time(&self, token: &Token) -> Result<Login, TokenError> {
+        self.tokens.read_any_time(token.as_bytes())
     }
 
     /// Checks in the registry that a login has not ended. Its credential is not a secret, but a

@@ -7,12 +7,12 @@
 
 mod attempt_queue;
 mod attempts;
+mod bars;
 mod changed_shares;
 mod code;
 mod control_connection;
 #[cfg(test)]
 mod cost;
-mod former_members;
 mod hints;
 mod idempotency;
 mod idempotent_writes;
@@ -38,10 +38,10 @@ mod uploads;
 mod views;
 
 use attempts::{AttemptRefused, PasswordAttempt, PasswordAttempts};
+use bars::Bars;
 use changed_shares::ChangedShares;
 pub use code::{INVITE_LIFETIME, InviteCode};
 pub(super) use control_connection::ControlSession;
-use former_members::FormerMembers;
 use hints::{Hints, Waiting, Watch};
 use idempotency::{IdempotencyKey, RECEIPT_LIFETIME};
 use idempotent_writes::{IdempotentWrites, once};
@@ -59,6 +59,6 @@ pub(super) use registrar::Registrar;
 use request_context::{CompletedRequest, RequestContext, Requester};
 pub use settings::{AccessSettings, DEFAULT_NEW_ACCOUNTS, Registration};
 use shares::GroupShares;
-use token::{Login, TOKEN_LIFETIME, TokenError, TokenKey};
+use token::{TokenError, TokenKey};
 use uploads::{InfoUploads, UploadError};
 use views::{PAGE_LENGTH, account_label, log_name};

@@ -1,5 +1,5 @@
 //! The operations of the tracker's operator: list users and groups, show the state of the cluster,
-//! create accounts and invites, set passwords, end logins, remove groups and shares.
+//! create accounts and invites, set passwords, end logins, remove users, groups and shares.
 //!
 //! In scope: the operations. Out of scope: reading the operator's input, and printing results.
 
@@ -8,7 +8,8 @@ use super::{
     from_write_error, no_randomness,
 };
 use crate::tracker::registry::{
-    Cursor, GroupView, Label, NewAccount, Page, Refusal, Registry, RowId, Update, Usage, UserName,
+    AuditAction, AuditView, Author, Cursor, GroupView, Label, NewAccount, Page, Refusal, Registry,
+    RowId, Update, Usage, UserName,
 };
 use crate::tracker::replication::ClusterStatus;
 use crate::tracker::store::{Durability, RegistryStore};
@@ -173,8 +174,30 @@ impl OperatorAccess {
             .store
             .read(|registry| registry.has_shares_or_members(id))
         {
-            let durability = self.write(&what, |registry, now| {
+            let done = Some((AuditAction::EndedGroup, None, Some(id)));
+            let durability = self.write_audited(&what, done, |registry, now| {
                 registry.end_group_as_operator(id, REMOVED_PER_WRITE, now)
+            })?;
+            if durability == Durability::OnlyHere {
+                worst_durability = durability;
+            }
+        }
+        Ok(worst_durability)
+    }
+
+    /// Removes an account for good, with all its shares. It leaves all groups, and its name is free
+    /// again.
+    ///
+    /// # Errors
+    /// See [`AccessRefusal`]. Some shares may be removed already.
+    pub fn remove_user(&self, user: &Label) -> Result<Durability, AccessRefusal> {
+        let id = self.account_id(user)?;
+        let what = format!("{user} or shares of {user} are removed on the console");
+        let mut worst_durability = Durability::Safe;
+        while self.store.read(|registry| registry.account(id).is_some()) {
+            let done = Some((AuditAction::RemovedUser, Some(id), None));
+            let durability = self.write_audited(&what, done, |registry, now| {
+                registry.remove_account_as_operator(id, REMOVED_PER_WRITE, now)
             })?;
             if durability == Durability::OnlyHere {
                 worst_durability = durability;
@@ -194,9 +217,33 @@ impl OperatorAccess {
         what: &str,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<Durability, AccessRefusal> {
-        let durability = self.store.write(operation).map_err(from_write_error)?;
+        self.write_audited(what, None, operation)
+    }
+
+    /// Makes a write, with an entry in the audit log. `done` is what the operator does with it, if
+    /// its rows do not show that.
+    fn write_audited(
+        &self,
+        what: &str,
+        done: Option<(AuditAction, Option<RowId>, Option<RowId>)>,
+        operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
+    ) -> Result<Durability, AccessRefusal> {
+        let (id, author) = (self.logins.random_id()?, Author::OPERATOR);
+        let durability = self.store.write(|registry, now| {
+            let update = operation(registry, now)?;
+            Ok(match done {
+                None => registry.with_audit(update, id, author, now),
+                Some(done) => registry.with_audit_of(update, id, author, done, now),
+            })
+        });
+        let durability = durability.map_err(from_write_error)?;
         log::info!("{what}");
         Ok(durability)
+    }
+
+    /// The last entries of the audit log, at most `limit`, the oldest first.
+    pub fn audit(&self, limit: usize) -> Vec<AuditView> {
+        self.store.read(|registry| registry.audit(limit))
     }
 
     /// Creates an invite code. One account can be created with it in the next 7 days.
@@ -206,11 +253,10 @@ impl OperatorAccess {
     pub fn create_invite(&self) -> Result<(InviteCode, Durability), AccessRefusal> {
         let code = InviteCode::generate().map_err(|_| no_randomness())?;
         let id = self.logins.random_id()?;
-        let durability = self.store.write(|registry, now| {
+        let what = format!("invite {id} is created on the console");
+        let durability = self.write(&what, |registry, now| {
             registry.create_invite(id, code.hash(), now + INVITE_LIFETIME, now)
-        });
-        let durability = durability.map_err(from_write_error)?;
-        log::info!("invite {id} is created on the console");
+        })?;
         Ok((code, durability))
     }
 }

@@ -10,8 +10,8 @@ use super::views::{self, PAGE_LENGTH, log_name};
 use super::{
     AccessSettings, ChangedShares, CompletedRequest, GroupShares, Hints, IdempotencyKey,
     IdempotentWrites, InviteCode, Logins, NewAccounts, OperatorAccess, PasswordTurn, PortChecks,
-    Registration, RequestContext, Requester, TOKEN_LIFETIME, Watch, check_new_password,
-    from_refusal, from_write_error, no_randomness, once, refused,
+    Registration, RequestContext, Requester, Watch, check_new_password, from_refusal,
+    from_write_error, no_randomness, once, refused,
 };
 use crate::base::AddressPrefix;
 use crate::certificate::{Authority, GroupAuthority};
@@ -171,7 +171,7 @@ impl Registrar {
 
     /// The token of a login.
     #[cfg(test)]
-    pub(super) fn sign(&self, login: &super::Login) -> Token {
+    pub(super) fn sign(&self, login: &crate::tracker::registry::Login) -> Token {
         self.logins.sign(login).unwrap()
     }
 
@@ -242,7 +242,10 @@ impl Registrar {
                 "you are not logged in; use login USER",
             )
         })?;
-        let login = self.logins.read_token(&token);
+        let login = match ask {
+            AccessRequest::Logout { .. } => self.logins.read_token_of_any_time(&token),
+            _ => self.logins.read_token(&token),
+        };
         let login = login.map_err(|error| refused(AccessErrorKind::SessionEnded, error))?;
         let context = RequestContext::new(&login, &token, requester);
         let Some(write) = ask.write_id() else {
@@ -315,9 +318,9 @@ impl Registrar {
         let writes = &self.writes;
         match ask {
             AccessRequest::Logout { .. } => {
-                let login = context.login.id;
+                let login = context.login;
                 writes.write(context, key, "logs out", |registry, now| {
-                    registry.log_out(account, login, now + TOKEN_LIFETIME, now)
+                    registry.log_out(account, login.id, login.log_out_expiry(now), now)
                 })
             }
             AccessRequest::ChangePassword { old, new, .. } => {

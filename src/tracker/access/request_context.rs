@@ -1,7 +1,7 @@
 //! The context of a request, and its result.
 
 use super::password_turns::PasswordTurn;
-use super::token::Login;
+use crate::tracker::registry::Login;
 use crate::tracker::store::Durability;
 use crate::wire::access::{AccessAnswer, Token};
 use std::cell::Cell;

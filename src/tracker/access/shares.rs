@@ -4,12 +4,14 @@
 //! catalogue (`registry`), and the links between members, which do not pass through a tracker.
 
 use super::{
-    FormerMembers, Hints, IdempotencyKey, IdempotentWrites, InfoCache, InfoPartError, InfoUploads,
+    Bars, Hints, IdempotencyKey, IdempotentWrites, InfoCache, InfoPartError, InfoUploads,
     PAGE_LENGTH, RequestContext, UploadError, Watch, account_label, from_refusal, from_write_error,
     no_randomness, refused, views::parse_cursor,
 };
 use crate::base::AddressPrefix;
-use crate::certificate::{CertificateError, GroupAuthority, GroupCertificate, MemberPublicKey};
+use crate::certificate::{
+    AccountId, CertificateError, GroupAuthority, GroupCertificate, MemberPublicKey,
+};
 use crate::system::since_1970;
 use crate::torrent::Info;
 use crate::tracker::announcing::AnswerFamilies;
@@ -49,7 +51,7 @@ pub(super) struct GroupShares {
     writes: IdempotentWrites,
     uploads: InfoUploads,
     info_cache: InfoCache,
-    former_members: FormerMembers,
+    bars: Bars,
     /// The swarms of groups, separate from the open swarms that are announced over HTTP and UDP.
     swarms: Swarms,
     hints: Arc<Hints>,
@@ -73,7 +75,7 @@ impl GroupShares {
             writes: IdempotentWrites::new(Arc::clone(&store)),
             uploads: InfoUploads::default(),
             info_cache: InfoCache::default(),
-            former_members: FormerMembers::new(Arc::clone(&store), certificate_lifetime),
+            bars: Bars::new(Arc::clone(&store), certificate_lifetime),
             swarms: Swarms::new(announce_interval, SwarmLimits::for_groups()),
             hints,
             shortest_interval: announce_interval,
@@ -92,14 +94,17 @@ impl GroupShares {
     ) -> Result<AccessAnswer, AccessRefusal> {
         let account = context.login.account;
         let authority = self.authority(account, group)?;
+        let group_id = self.store.read(|registry| registry.group_id(group));
+        let group_id = group_id.map_err(from_refusal)?;
         let user = account_label(&self.store, account)?.to_string();
         // The signature in the request covers the token, so that another user who has the request
         // cannot use it.
         let key = MemberPublicKey::from_request(&request.0, context.token.as_bytes());
         let key = key.map_err(|error| refused(AccessErrorKind::BadRequest, error))?;
         let unusable = |error| no_certificate(&format!("for {user} of {group}"), &error);
+        let (id, now) = (AccountId(account.0), since_1970());
         let leaf = authority
-            .issue(&user, &key, since_1970(), self.certificate_lifetime)
+            .issue(&user, id, &key, now, self.certificate_lifetime)
             .map_err(unusable)?;
         let certificate = authority.certificate().map_err(unusable)?;
         let source = AddressPrefix::of(context.from);
@@ -107,6 +112,7 @@ impl GroupShares {
         Ok(AccessAnswer::Certificate {
             leaf,
             authority: certificate.to_pem().into_bytes(),
+            barred: self.bars.of(group_id).to_vec(),
         })
     }
 
@@ -251,11 +257,11 @@ impl GroupShares {
             Ok(addresses)
         });
         let swarms = swarms.collect();
-        let barred = group.map_or_else(Vec::new, |group| self.former_members.of(group));
+        let barred = group.map(|group| self.bars.of(group).to_vec());
         Ok(AccessAnswer::Peers(AnnounceBatchAnswer {
             swarms,
             interval,
-            barred,
+            barred: barred.unwrap_or_default(),
             placement: group.and_then(|group| self.placement(group)),
         }))
     }

@@ -7,34 +7,15 @@
 //! since 1970. A token does not show whether its login was ended early: the registry knows that.
 
 use crate::certificate::Authority;
-use crate::tracker::registry::{Origin, RowId, Stamp};
+use crate::tracker::registry::{Login, LoginTimeError, Origin, RowId, Stamp};
 use ring::hmac::{HMAC_SHA256, Key, sign, verify};
 use std::time::Duration;
-
-/// How long a token is valid.
-pub(super) const TOKEN_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 
 /// The label of the key derivation. All trackers of a cluster must use the same one.
 const LABEL: &str = "pieceful session token v1";
 const FORMAT: u8 = 1;
 const SIGNATURE_BYTES: usize = 32;
 const TOKEN_BYTES: usize = 1 + 16 + 16 + 8 + 4 + 16 + 8 + 8 + SIGNATURE_BYTES;
-
-/// The content of a token. Times are since 1970.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Login {
-    /// The account that is logged in.
-    pub(super) account: RowId,
-    /// The id of the login. Renewals keep it.
-    pub(super) id: RowId,
-    /// The credential of the account at the time of the log-in: a stamp that changes when the
-    /// password changes or all logins of the account are ended (see `Account::credential`).
-    pub(super) credential: Stamp,
-    /// When this token was issued.
-    pub(super) issued: Duration,
-    /// When this token expires.
-    pub(super) expires: Duration,
-}
 
 /// Why a token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,33 +26,9 @@ pub(super) enum TokenError {
     /// This cluster did not sign it.
     #[error("the login token is of another cluster; log in again")]
     Forged,
-    /// It has expired.
-    #[error("the login has expired; log in again")]
-    Expired,
-}
-
-impl Login {
-    /// A login for [`TOKEN_LIFETIME`] from `now` on. A new login needs a random id.
-    pub(super) fn begin(account: RowId, id: RowId, credential: Stamp, now: Duration) -> Self {
-        Self {
-            account,
-            id,
-            credential,
-            issued: now,
-            expires: now.saturating_add(TOKEN_LIFETIME),
-        }
-    }
-
-    /// The same login for another [`TOKEN_LIFETIME`].
-    #[must_use]
-    pub(super) fn renewed(&self, now: Duration) -> Self {
-        Self::begin(self.account, self.id, self.credential, now)
-    }
-
-    /// Whether the token should be renewed, because a quarter of its lifetime is over.
-    pub(super) fn is_renewal_due(&self, now: Duration) -> bool {
-        now >= self.issued.saturating_add(TOKEN_LIFETIME / 4)
-    }
+    /// Its times do not allow its use now.
+    #[error(transparent)]
+    Time(#[from] LoginTimeError),
 }
 
 /// The key that signs tokens.
@@ -100,11 +57,23 @@ impl TokenKey {
         token
     }
 
-    /// The login in a token, if this cluster signed the token and it has not expired at `now`.
+    /// The login in a token, if this cluster signed the token and its times allow its use at
+    /// `now`.
     ///
     /// # Errors
     /// See [`TokenError`].
     pub(super) fn read(&self, token: &[u8], now: Duration) -> Result<Login, TokenError> {
+        let login = self.read_any_time(token)?;
+        login.check_times(now)?;
+        Ok(login)
+    }
+
+    /// The login in a token, if this cluster signed the token. For a log-out: a token that is not
+    /// valid now may become valid later, or have been renewed.
+    ///
+    /// # Errors
+    /// [`TokenError::Malformed`], [`TokenError::Forged`].
+    pub(super) fn read_any_time(&self, token: &[u8]) -> Result<Login, TokenError> {
         if token.len() != TOKEN_BYTES {
             return Err(TokenError::Malformed);
         }
@@ -112,11 +81,7 @@ impl TokenKey {
             .split_last_chunk::<SIGNATURE_BYTES>()
             .ok_or(TokenError::Malformed)?;
         verify(&self.0, content, signature).map_err(|_| TokenError::Forged)?;
-        let login = parse(content).ok_or(TokenError::Malformed)?;
-        if now >= login.expires {
-            return Err(TokenError::Expired);
-        }
-        Ok(login)
+        parse(content).ok_or(TokenError::Malformed)
     }
 }
 
@@ -147,6 +112,7 @@ fn millis(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tracker::registry::{LOGIN_LIFETIME, MAX_DRIFT};
 
     const NOW: Duration = Duration::from_millis(1_800_000_000_123);
 
@@ -167,11 +133,29 @@ mod tests {
         let token = signer.sign(&login());
         assert_eq!(token.len(), 109);
         assert_eq!(reader.read(&token, NOW), Ok(login()));
-        let last_moment = NOW + TOKEN_LIFETIME - Duration::from_millis(1);
+        let last_moment = NOW + LOGIN_LIFETIME - Duration::from_millis(1);
         assert_eq!(reader.read(&token, last_moment), Ok(login()));
-        let too_late = reader.read(&token, NOW + TOKEN_LIFETIME);
-        assert_eq!(too_late, Err(TokenError::Expired));
+        let too_late = reader.read(&token, NOW + LOGIN_LIFETIME);
+        assert_eq!(too_late, Err(LoginTimeError::Expired.into()));
         assert_eq!(key().read(&token, NOW), Err(TokenError::Forged));
+    }
+
+    #[test]
+    fn a_token_from_the_future_or_for_too_long_is_valid_only_for_a_log_out() {
+        let key = key();
+        let from_future = key.sign(&login());
+        let just_early = NOW.checked_sub(MAX_DRIFT).unwrap();
+        assert_eq!(key.read(&from_future, just_early), Ok(login()));
+        let too_early = just_early.checked_sub(Duration::from_millis(1)).unwrap();
+        assert_eq!(
+            key.read(&from_future, too_early),
+            Err(LoginTimeError::FromFuture.into())
+        );
+        let expires = login().expires + Duration::from_millis(1);
+        let long = Login { expires, ..login() };
+        let too_long = key.read(&key.sign(&long), NOW);
+        assert_eq!(too_long, Err(LoginTimeError::TooLong.into()));
+        assert_eq!(key.read_any_time(&from_future), Ok(login()));
     }
 
     #[test]
@@ -194,12 +178,12 @@ mod tests {
     #[test]
     fn a_token_is_renewed_after_a_quarter_of_its_lifetime() {
         let begun = login();
-        let quarter = NOW + TOKEN_LIFETIME / 4;
+        let quarter = NOW + LOGIN_LIFETIME / 4;
         assert!(!begun.is_renewal_due(quarter - Duration::from_millis(1)));
         assert!(begun.is_renewal_due(quarter));
         let renewed = begun.renewed(quarter);
         assert_eq!(renewed.id, begun.id);
-        assert_eq!(renewed.expires, quarter + TOKEN_LIFETIME);
+        assert_eq!(renewed.expires, quarter + LOGIN_LIFETIME);
         assert!(!renewed.is_renewal_due(quarter));
     }
 }

@@ -1,8 +1,8 @@
-//! Operations on accounts, logins and invites.
+//! Operations on accounts and invites.
 
 use super::{
-    Account, CodeHash, Invite, Label, PasswordHash, Refusal, Register, Registry, Revocation, Row,
-    RowId, Stamp, Update, UserName, Version, millis,
+    Account, CodeHash, Invite, Label, PasswordHash, Refusal, Register, Registry, Row, RowId,
+    Update, UserName, Version, millis,
 };
 use std::time::Duration;
 
@@ -115,32 +115,6 @@ impl Registry {
         self.write(version, &[], [Row::Account(account)])
     }
 
-    /// Ends one login of an account. `expires` (since 1970) must not be earlier than the expiry of
-    /// the last token of the login.
-    ///
-    /// # Errors
-    /// [`Refusal::AccountGone`]; [`Refusal::LoginEnded`] if the login has already ended.
-    pub fn log_out(
-        &self,
-        account: RowId,
-        login: RowId,
-        expires: Duration,
-        now: Duration,
-    ) -> Result<Update, Refusal> {
-        self.acting_account(account)?;
-        if matches!(self.row(login), Some(Row::Revocation(_))) {
-            return Err(Refusal::LoginEnded);
-        }
-        let version = self.next_version(now);
-        let revocation = Revocation {
-            id: login,
-            account,
-            created: version,
-            expires: millis(expires),
-        };
-        self.write(version, &[login], [Row::Revocation(revocation)])
-    }
-
     /// Renames an account that lost its name: two trackers that were disconnected gave one name to
     /// two accounts, and the other account holds it.
     ///
@@ -164,28 +138,9 @@ impl Registry {
         self.write(version, &[], [Row::Account(account)])
     }
 
-    /// Returns the account if nothing has ended a login that began under `credential` (see
-    /// [`Account::credential`]). Does not check whether the token of the login has expired.
-    ///
-    /// # Errors
-    /// [`Refusal::AccountGone`], [`Refusal::LoginEnded`].
-    pub fn check_login(
-        &self,
-        account: RowId,
-        login: RowId,
-        credential: Stamp,
-    ) -> Result<&Account, Refusal> {
-        let account = self.acting_account(account)?;
-        let ended = matches!(self.row(login), Some(Row::Revocation(_)));
-        if ended || account.credential() != credential {
-            return Err(Refusal::LoginEnded);
-        }
-        Ok(account)
-    }
-
     pub(super) fn acting_account(&self, account: RowId) -> Result<&Account, Refusal> {
         match self.row(account) {
-            Some(Row::Account(account)) => Ok(account),
+            Some(Row::Account(account)) if account.removed.is_none() => Ok(account),
             _ => Err(Refusal::AccountGone),
         }
     }
@@ -213,6 +168,7 @@ impl Registry {
             name: Register::new(version, new.name),
             password: Register::new(version, new.password),
             revoked: None,
+            removed: None,
         })
     }
 }

@@ -49,6 +49,9 @@ impl FromStr for ShareCursor {
 pub(super) struct Catalogue {
     groups: HashMap<RowId, NameClaims<FileName>>,
     swarms: HashMap<InfoHash, BTreeSet<RowId>>,
+    /// The shares that are not withdrawn, each with its publisher before it: also those that are
+    /// not listed, because the publisher was removed.
+    publishers: BTreeSet<(RowId, RowId)>,
 }
 
 impl Catalogue {
@@ -69,6 +72,24 @@ impl Catalogue {
                 self.swarms.remove(&share.info_hash);
             }
         }
+    }
+
+    /// Records whose share it is, or forgets it if the share is withdrawn.
+    pub(super) fn note_publisher(&mut self, share: &Share) {
+        let entry = (share.publisher, share.id);
+        match share.withdrawn {
+            None => self.publishers.insert(entry),
+            Some(_) => self.publishers.remove(&entry),
+        };
+    }
+
+    /// The shares of a publisher that are not withdrawn.
+    pub(super) fn of_publisher(&self, publisher: RowId) -> impl Iterator<Item = RowId> {
+        let (first, last) = (RowId([0; 16]), RowId([u8::MAX; 16]));
+        let shares = self
+            .publishers
+            .range((publisher, first)..=(publisher, last));
+        shares.map(|(_, share)| *share)
     }
 
     /// The name of a share in the catalogue.

@@ -1,9 +1,9 @@
 //! What has changed since the last call of `take`: for hints to members.
 //!
 //! Each group has two change numbers. One changes when a share is published, the other one when a
-//! share is withdrawn, a membership ends, or a former member is accepted again. They count nothing:
-//! each is the XOR of the hashes of all such writes. So trackers with the same rows have the same
-//! numbers.
+//! share is withdrawn, a membership ends, a former member is accepted again, or a user is removed.
+//! They count nothing: each is the XOR of the hashes of all such writes. So trackers with the same
+//! rows have the same numbers.
 
 use super::{Origin, Row, RowId, Stamp, Version};
 use std::collections::{BTreeSet, HashMap};
@@ -91,10 +91,11 @@ impl Changes {
         }
     }
 
-    /// Updates the numbers when the stamp at which a former member was accepted again
-    /// (`GroupMembers::readmission_stamp`) changes from `before` to `after`. Then the other members
-    /// must learn that they may send data to this member again.
-    pub(super) fn update_readmission(
+    /// Updates the numbers when a stamp of an account in a group changes from `before` to `after`:
+    /// the stamp at which a former member was accepted again (`GroupMembers::readmission_stamp`),
+    /// or at which the account was removed (`GroupMembers::removal_stamp`). Then the other members
+    /// must learn that they may send data to this member again, or no longer.
+    pub(super) fn update_stamp(
         &mut self,
         (group, account): (RowId, RowId),
         before: Option<Stamp>,
@@ -109,6 +110,7 @@ impl Changes {
             numbers.ended ^= hash(account, stamp.origin(), number);
         }
         self.changed.groups.insert(group);
+        self.changed.accounts.insert(account);
     }
 }
 

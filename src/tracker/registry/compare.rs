@@ -1,7 +1,7 @@
 //! The differences between two registries, for an operator who has the data of two stopped
 //! trackers.
 
-use super::{Registry, Row};
+use super::{MAX_AUDIT, Registry, Row};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,6 +79,12 @@ impl Registry {
             let (Some((_, first)), Some((_, second))) = (first, second) else {
                 let row = self.row_of_id_text(id).or_else(|| other.row_of_id_text(id));
                 let expiry = row.and_then(Row::expires);
+                // Each tracker drops entries that are too many at a time of its own.
+                let counts = [self, other].map(|registry| registry.index.audit.count());
+                let is_full = counts.iter().any(|count| *count >= MAX_AUDIT);
+                if is_full && matches!(row, Some(Row::Audit(_))) {
+                    continue;
+                }
                 if expiry.is_none_or(|expiry| u128::from(expiry) > now.as_millis()) {
                     add_difference(match first {
                         Some(_) => DifferenceDetail::OnlyFirst,
@@ -133,6 +139,7 @@ fn dumped_rows(registry: &Registry) -> BTreeMap<String, (&'static str, Map<Strin
     add_rows(&mut all, "invite", &dump.invites);
     add_rows(&mut all, "share", &dump.shares);
     add_rows(&mut all, "receipt", &dump.receipts);
+    add_rows(&mut all, "audit entry", &dump.audit);
     all
 }
 

@@ -2,7 +2,7 @@
 //! registries with the same rows have equal dumps.
 
 use super::row::End;
-use super::{GroupRole, Register, Registry, Row, RowId, Version};
+use super::{Account, AuditEntry, GroupRole, Register, Registry, Row, RowId, Version};
 use serde::Serialize;
 
 /// The contents of a registry without its secrets. A write is shown as
@@ -23,6 +23,8 @@ pub struct Dump {
     pub shares: Vec<ShareDump>,
     /// Receipts, by id.
     pub receipts: Vec<ReceiptDump>,
+    /// Entries of the audit log, by id.
+    pub audit: Vec<AuditDump>,
 }
 
 /// An account.
@@ -40,6 +42,8 @@ pub struct AccountDump {
     pub password: String,
     /// The write that last ended all its logins.
     pub revoked: Option<String>,
+    /// The write that removed it.
+    pub removed: Option<String>,
 }
 
 /// A group.
@@ -137,6 +141,27 @@ pub struct ReceiptDump {
     pub expires: u64,
 }
 
+/// An entry of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditDump {
+    /// Its id.
+    pub id: String,
+    /// The write that it describes.
+    pub created: String,
+    /// When it can be dropped, in milliseconds since 1970.
+    pub expires: u64,
+    /// The account that did it; all zero for the operator.
+    pub who: String,
+    /// What was done.
+    pub action: &'static str,
+    /// The account, share or invite that it was done to.
+    pub subject: Option<String>,
+    /// The group.
+    pub group: Option<String>,
+    /// The address of the peer that asked for it.
+    pub from: Option<String>,
+}
+
 impl Registry {
     /// Everything except the secrets.
     pub fn dump(&self) -> Dump {
@@ -144,20 +169,10 @@ impl Registry {
         for row in self.rows() {
             let (id, created) = (row.id().to_string(), version_text(row.created()));
             match row {
-                Row::Account(row) => dump.accounts.push(AccountDump {
-                    id,
-                    label: index
-                        .account_names
-                        .label(&row.name.value, row.id)
-                        .to_string(),
-                    created,
-                    named: version_text(row.name.version),
-                    password: version_text(row.password.version),
-                    revoked: row
-                        .revoked
-                        .as_ref()
-                        .map(|field| version_text(field.version)),
-                }),
+                Row::Account(row) => {
+                    let label = index.account_names.label(&row.name.value, row.id);
+                    dump.accounts.push(account_dump(row, label.to_string()));
+                }
                 Row::Group(row) => dump.groups.push(GroupDump {
                     id,
                     label: index.group_names.label(&row.name.value, row.id).to_string(),
@@ -192,6 +207,7 @@ impl Registry {
                     created,
                     expires: row.expires,
                 }),
+                Row::Audit(row) => dump.audit.push(audit_dump(row)),
                 Row::Share(row) => dump.shares.push(ShareDump {
                     id,
                     group: row.group.to_string(),
@@ -205,6 +221,32 @@ impl Registry {
             }
         }
         dump
+    }
+}
+
+fn account_dump(row: &Account, label: String) -> AccountDump {
+    let version = |field: &Register<()>| version_text(field.version);
+    AccountDump {
+        id: row.id.to_string(),
+        label,
+        created: version_text(row.created),
+        named: version_text(row.name.version),
+        password: version_text(row.password.version),
+        revoked: row.revoked.as_ref().map(version),
+        removed: row.removed.as_ref().map(version),
+    }
+}
+
+fn audit_dump(row: &AuditEntry) -> AuditDump {
+    AuditDump {
+        id: row.id.to_string(),
+        created: version_text(row.created),
+        expires: row.expires,
+        who: row.who.to_string(),
+        action: row.action.as_str(),
+        subject: row.subject.map(|id| id.to_string()),
+        group: row.group.map(|id| id.to_string()),
+        from: row.from.map(|from| from.to_string()),
     }
 }
 

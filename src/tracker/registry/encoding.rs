@@ -17,8 +17,9 @@ mod fields;
 pub use error::DecodeError;
 
 use super::{
-    Account, Change, CodeHash, End, Group, GroupKey, Invite, Membership, Origin, PasswordHash,
-    Receipt, Register, Revocation, Row, RowId, Sequence, Share, Span, Version, VersionVector,
+    Account, AuditAction, AuditEntry, Change, CodeHash, End, Group, GroupKey, Invite, Membership,
+    Origin, PasswordHash, Receipt, Register, Revocation, Row, RowId, Sequence, Share, Span,
+    Version, VersionVector,
 };
 use crate::bencode::{Item, KeyOrder, Value};
 use crate::torrent::{FileName, InfoHash};
@@ -55,6 +56,7 @@ impl Row {
                     ),
                 ]);
                 entries.extend(row.revoked.as_ref().map(|it| ("revoked", field(it, []))));
+                entries.extend(row.removed.as_ref().map(|it| ("removed", field(it, []))));
             }
             Self::Group(row) => entries.extend([
                 ("name", field(&row.name, [row.name.value.as_str().into()])),
@@ -88,6 +90,7 @@ impl Row {
                 entries.extend(row.used.as_ref().map(|it| ("used", account_field(it))));
             }
             Self::Receipt(row) => entries.push(("expires", row.expires.into())),
+            Self::Audit(row) => entries.extend(audit_entries(row)),
             Self::Share(row) => {
                 entries.extend([
                     ("group", Item::from(&row.group.0[..])),
@@ -118,6 +121,7 @@ impl Row {
                 name: fields.register("name", |name| Ok(name.parse()?))?,
                 password: fields.register("password", |hash| Ok(PasswordHash::new(hash)?))?,
                 revoked: fields.optional_version("revoked")?,
+                removed: fields.optional_version("removed")?,
             }),
             "group" => Self::Group(Group {
                 id,
@@ -151,6 +155,7 @@ impl Row {
                 created,
                 expires: fields.number("expires")?,
             }),
+            "audit" => Self::Audit(read_audit(id, created, &mut fields)?),
             "share" => Self::Share(Share {
                 id,
                 group: RowId(fields.array("group")?),
@@ -260,6 +265,39 @@ impl VersionVector {
         }
         Ok(vector)
     }
+}
+
+fn audit_entries(row: &AuditEntry) -> Vec<(&'static str, Item<'_>)> {
+    let mut entries = vec![
+        ("expires", row.expires.into()),
+        ("who", Item::from(&row.who.0[..])),
+        ("action", row.action.as_str().into()),
+    ];
+    let subject = row.subject.as_ref();
+    entries.extend(subject.map(|id| ("subject", Item::from(&id.0[..]))));
+    let group = row.group.as_ref();
+    entries.extend(group.map(|id| ("group", Item::from(&id.0[..]))));
+    let from = row.from.map(|from| from.to_string().into_bytes());
+    entries.extend(from.map(|from| ("from", from.into())));
+    entries
+}
+
+fn read_audit(
+    id: RowId,
+    created: Version,
+    fields: &mut FieldReader<'_>,
+) -> Result<AuditEntry, DecodeError> {
+    let action = AuditAction::parse(fields.text("action")?);
+    Ok(AuditEntry {
+        id,
+        created,
+        expires: fields.number("expires")?,
+        who: RowId(fields.array("who")?),
+        action: action.ok_or(DecodeError::WrongValue("action"))?,
+        subject: fields.optional_array("subject")?.map(RowId),
+        group: fields.optional_array("group")?.map(RowId),
+        from: fields.optional_address("from")?,
+    })
 }
 
 fn read_sequence(value: &Value<'_>) -> Option<Sequence> {

@@ -5,8 +5,8 @@
 //! order, except for the list of what has changed since the last [`Changes::take`].
 
 use super::{
-    Catalogue, Changes, CodeHash, GroupMembers, GroupName, MembershipState, NameClaims, Origin,
-    Row, RowId, Rows, Sequence, Span, UsageIndex, UserName,
+    Account, AuditIndex, Catalogue, Changes, CodeHash, GroupMembers, GroupName, MembershipState,
+    NameClaims, Origin, Row, RowId, Rows, Sequence, Share, Span, UsageIndex, UserName, removal,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound::{Excluded, Included};
@@ -18,7 +18,8 @@ pub(super) struct Index {
     /// The claims of groups to their names. A group without members has ended, and has no claim.
     pub(super) group_names: NameClaims<GroupName>,
     pub(super) invites: HashMap<CodeHash, RowId>,
-    /// The shares that are not withdrawn, also those of groups that have ended.
+    /// The shares that are not withdrawn and whose publisher is not removed, also those of groups
+    /// that have ended.
     pub(super) catalogue: Catalogue,
     /// For each write, the rows that still contain it: those that it created, and those with a
     /// field whose present value is from this write.
@@ -32,8 +33,12 @@ pub(super) struct Index {
     /// The change numbers of each group, which show a peer whether it missed a hint; and what has
     /// changed since the last [`Changes::take`].
     pub(super) changes: Changes,
+    /// The audit log.
+    pub(super) audit: AuditIndex,
     /// What each account uses.
     pub(super) usage: UsageIndex,
+    /// The number of log-outs of each account that are kept.
+    log_outs: HashMap<RowId, u32>,
 }
 
 impl Index {
@@ -44,8 +49,9 @@ impl Index {
         if let (Some(Row::Invite(row)), None) = (before, rows.get(&id)) {
             self.invites.remove(&row.code);
         }
-        // Only invites, revocations and receipts are ever removed. Revocations and receipts are
-        // listed only in `writes`.
+        self.count_log_out(before, rows.get(&id));
+        self.audit.update_row(before, rows.get(&id));
+        // Only rows of kinds that expire are ever removed.
         let Some(row) = rows.get(&id) else { return };
         let owner = match row {
             Row::Membership(row) => self.owner(row.group),
@@ -58,18 +64,7 @@ impl Index {
             self.writes.entry(write).or_default().insert(id);
         }
         match row {
-            Row::Account(row) => {
-                if let Some(Row::Account(before)) = before {
-                    self.release_account_name(id, &before.name.value);
-                }
-                let name = &row.name;
-                self.account_names
-                    .claim(&name.value, id, name.version.stamp);
-                let groups: Vec<RowId> = self.past_or_current_groups(id).collect();
-                for group in groups {
-                    self.recompute_membership(rows, group, id);
-                }
-            }
+            Row::Account(row) => self.update_account(rows, row, before),
             Row::Group(_) => {
                 let members = self.members.get(&id);
                 let accounts: Vec<RowId> =
@@ -99,10 +94,70 @@ impl Index {
             Row::Invite(row) => {
                 self.invites.insert(row.code, id);
             }
-            Row::Share(row) if row.withdrawn.is_none() => self.catalogue.add(row),
-            Row::Share(row) => self.catalogue.remove(row),
-            Row::Revocation(_) | Row::Receipt(_) => {}
+            Row::Share(row) => {
+                self.catalogue.note_publisher(row);
+                self.list_share(rows, row);
+            }
+            Row::Revocation(_) | Row::Receipt(_) | Row::Audit(_) => {}
         }
+    }
+
+    /// Lists a share in its catalogue, or removes it: it may be withdrawn, or its publisher
+    /// removed.
+    fn list_share(&mut self, rows: &Rows, share: &Share) {
+        let is_listed = share.withdrawn.is_none() && removal(rows, share.publisher).is_none();
+        match is_listed {
+            true => self.catalogue.add(share),
+            false => self.catalogue.remove(share),
+        }
+    }
+
+    fn update_account(&mut self, rows: &Rows, row: &Account, before: Option<&Row>) {
+        if let Some(Row::Account(before)) = before {
+            self.release_account_name(row.id, &before.name.value);
+        }
+        match row.removed {
+            None => {
+                let name = &row.name;
+                self.account_names
+                    .claim(&name.value, row.id, name.version.stamp);
+            }
+            Some(_) => self.list_shares_of(rows, row.id),
+        }
+        let groups: Vec<RowId> = self.past_or_current_groups(row.id).collect();
+        for group in groups {
+            self.recompute_membership(rows, group, row.id);
+        }
+    }
+
+    fn list_shares_of(&mut self, rows: &Rows, publisher: RowId) {
+        let shares: Vec<RowId> = self.catalogue.of_publisher(publisher).collect();
+        for id in shares {
+            if let Some(Row::Share(share)) = rows.get(&id) {
+                self.list_share(rows, share);
+            }
+        }
+    }
+
+    fn count_log_out(&mut self, before: Option<&Row>, after: Option<&Row>) {
+        match (before, after) {
+            (None, Some(Row::Revocation(row))) => {
+                *self.log_outs.entry(row.account).or_default() += 1;
+            }
+            (Some(Row::Revocation(row)), None) => {
+                let left = self.log_outs(row.account).saturating_sub(1);
+                match left {
+                    0 => self.log_outs.remove(&row.account),
+                    left => self.log_outs.insert(row.account, left),
+                };
+            }
+            _ => {}
+        }
+    }
+
+    /// The number of log-outs of an account that are kept.
+    pub(super) fn log_outs(&self, account: RowId) -> u32 {
+        self.log_outs.get(&account).copied().unwrap_or_default()
     }
 
     /// Removes a row from the lists of the writes that its previous state contained.
@@ -163,11 +218,15 @@ impl Index {
         let Some(members) = self.members.get_mut(&group) else {
             return;
         };
-        let readmitted_before = members.readmission_stamp(account);
+        let stamps_of = |members: &GroupMembers| {
+            let removal = members.removal_stamp(account);
+            [members.readmission_stamp(account), removal]
+        };
+        let before = stamps_of(members);
         let state = members.recompute(rows, account);
-        let readmitted_after = members.readmission_stamp(account);
-        self.changes
-            .update_readmission((group, account), readmitted_before, readmitted_after);
+        for (before, after) in before.into_iter().zip(stamps_of(members)) {
+            self.changes.update_stamp((group, account), before, after);
+        }
         let Some(Row::Group(row)) = rows.get(&group) else {
             return;
         };

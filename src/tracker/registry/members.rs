@@ -1,6 +1,6 @@
 //! The members of one group. They are derived from the membership rows of the group, row by row.
 
-use super::{Membership, Row, RowId, Rows, Stamp, UserName};
+use super::{Membership, Row, RowId, Rows, Stamp, UserName, removal};
 use std::collections::{BTreeSet, HashMap};
 
 /// The members of a group, and the users who have asked to join it.
@@ -13,9 +13,9 @@ pub(super) struct GroupMembers {
     pub(super) members: BTreeSet<(UserName, RowId)>,
     /// Users with an open request, by name. A user is missing here until the account is known.
     pub(super) requests: BTreeSet<(UserName, RowId)>,
-    /// Accounts that were members and are not members now, by the time at which their last
-    /// membership or request ended, in milliseconds since 1970.
-    former: BTreeSet<(u64, RowId)>,
+    /// Accounts with a membership that has ended, by the time of their [`Departure`], in
+    /// milliseconds since 1970.
+    departed: BTreeSet<(u64, RowId)>,
 }
 
 /// All membership rows of one account in one group.
@@ -23,10 +23,22 @@ pub(super) struct GroupMembers {
 struct AccountRows {
     rows: BTreeSet<RowId>,
     state: Option<MembershipState>,
-    /// For a former member, the time at which its last membership or request ended.
-    ended: Option<u64>,
+    departure: Option<Departure>,
     /// For a member who was a former member before, the stamp of the present acceptance.
     readmitted: Option<Stamp>,
+    /// The stamp of the removal of the account.
+    removed: Option<Stamp>,
+}
+
+/// What followed the end of a membership of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Departure {
+    /// The latest end or acceptance in the rows of the account. As trackers merge rows, it only
+    /// grows. So of two departures that trackers report, the one with the later stamp is based on
+    /// newer rows.
+    pub(super) at: Stamp,
+    /// Whether the account is a member again.
+    pub(super) is_member: bool,
 }
 
 /// The state of an account in a group. An account that is no member and has no open request has no
@@ -48,6 +60,11 @@ impl GroupMembers {
     /// When the account was accepted, if it is a member now and was a former member before.
     pub(super) fn readmission_stamp(&self, account: RowId) -> Option<Stamp> {
         self.accounts.get(&account)?.readmitted
+    }
+
+    /// When the account was removed.
+    pub(super) fn removal_stamp(&self, account: RowId) -> Option<Stamp> {
+        self.accounts.get(&account)?.removed
     }
 
     /// The member who was accepted first. A group that has ended has no owner.
@@ -85,12 +102,11 @@ impl GroupMembers {
             .flat_map(|account_rows| &account_rows.rows)
     }
 
-    /// The former members whose last membership or request ended at `since` (in milliseconds since
-    /// 1970) or later. The latest end comes first. The cost of this does not depend on the size of
-    /// the group.
-    pub(super) fn former_since(&self, since: u64) -> impl Iterator<Item = RowId> {
-        let ended = self.former.range((since, RowId([0; 16]))..);
-        ended.rev().map(|(_, account)| *account)
+    /// The departures with a stamp of the wall time `since` (in milliseconds since 1970) or later,
+    /// the latest first. The cost of this does not depend on the size of the group.
+    pub(super) fn departures_since(&self, since: u64) -> impl Iterator<Item = (RowId, Departure)> {
+        let departed = self.departed.range((since, RowId([0; 16]))..).rev();
+        departed.filter_map(|(_, account)| Some((*account, self.accounts.get(account)?.departure?)))
     }
 
     /// Adds a row of an account. The caller must call [`GroupMembers::recompute`] afterwards.
@@ -107,22 +123,32 @@ impl GroupMembers {
     }
 
     /// Computes the state of an account from its rows, and updates all lists of members, requests
-    /// and former members. Returns the state.
+    /// and departures. Returns the state.
     pub(super) fn recompute(&mut self, rows: &Rows, account: RowId) -> Option<MembershipState> {
         let account_rows = self.accounts.get_mut(&account)?;
         let memberships = account_rows.rows.iter();
         let memberships = memberships.filter_map(|id| membership(rows, id));
-        let state = membership_state(memberships.clone());
+        let removed = removal(rows, account).map(|version| version.stamp);
+        account_rows.removed = removed;
+        // The end of an account ends all its memberships.
+        let state = membership_state(memberships.clone()).filter(|_| removed.is_none());
         // An accepted row that is not live is a membership that has ended.
         let left_before =
             count_accepted(memberships.clone()) > count_accepted(live_rows(memberships.clone()));
         account_rows.readmitted = accepted_at(state).filter(|_| left_before);
-        let last_end = last_end_if_ever_accepted(memberships);
-        let ended = last_end.filter(|_| accepted_at(state).is_none());
-        if let Some(before) = std::mem::replace(&mut account_rows.ended, ended) {
-            self.former.remove(&(before, account));
+        // If the account was removed, all its memberships have ended, also those that arrive later.
+        let left_before =
+            left_before || removed.is_some() && count_accepted(memberships.clone()) > 0;
+        let departure = last_change(memberships, removed).filter(|_| left_before);
+        let departure = departure.map(|at| Departure {
+            at,
+            is_member: accepted_at(state).is_some(),
+        });
+        if let Some(before) = std::mem::replace(&mut account_rows.departure, departure) {
+            self.departed.remove(&(before.at.wall(), account));
         }
-        self.former.extend(ended.map(|ended| (ended, account)));
+        self.departed
+            .extend(departure.map(|departure| (departure.at.wall(), account)));
         if let Some(MembershipState::Member(since)) = account_rows.state {
             self.seniority.remove(&(since, account));
         }
@@ -170,16 +196,20 @@ fn accepted_at(state: Option<MembershipState>) -> Option<Stamp> {
     }
 }
 
-/// When the last membership or request of the account ended, in milliseconds since 1970; `None` if
-/// the account was never accepted. The end may be in another row than the acceptance that it
-/// cancels.
-fn last_end_if_ever_accepted<'a>(
-    rows: impl Iterator<Item = &'a Membership> + Clone,
-) -> Option<u64> {
-    let was_accepted = rows.clone().any(|row| row.accepted.is_some());
-    let ends = rows.filter_map(|row| row.ended.as_ref());
-    let last = ends.map(|end| end.version.stamp.wall()).max();
-    last.filter(|_| was_accepted)
+/// The stamp of the latest end or acceptance in the rows of one account. The removal of the account
+/// is an end too.
+fn last_change<'a>(
+    rows: impl Iterator<Item = &'a Membership>,
+    removed: Option<Stamp>,
+) -> Option<Stamp> {
+    let changes = rows.flat_map(|row| {
+        let ended = row.ended.as_ref().map(|end| end.version.stamp);
+        let accepted = row.accepted.as_ref();
+        ended
+            .into_iter()
+            .chain(accepted.map(|field| field.version.stamp))
+    });
+    changes.chain(removed).max()
 }
 
 /// The rows of one account in one group that no end has cancelled. An end cancels its own row and

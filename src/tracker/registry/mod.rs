@@ -53,10 +53,13 @@
 //! | a name is changed | the same name is changed | the later change |
 //! | a password is changed | the same password is changed | the later change (note 2) |
 //! | a password changes, or all logins end | a log-in or token renewal | the logins end (note 2) |
-//! | a log-out | a renewal of the token | the log-out: the login and all its tokens end |
+//! | a log-out | a renewal of the token | the log-out: the login and all its tokens end (note 8) |
 //! | a request is accepted | it is accepted | both: member since the earlier acceptance |
 //! | a request is accepted | it is rejected | the rejection, even if it is earlier |
 //! | a member writes anything | that member is removed | both: the write is kept |
+//! | an account is removed | it writes anything, or is accepted anywhere | the removal (note 9) |
+//! | an account is removed | its password or name changes, or it logs in | the removal (note 9) |
+//! | an account is removed | another account gets its name | both: the name is free again |
 //! | a user stays within a quota | the same user does too | both, even beyond the quota (`usage`) |
 //! | a membership ends | a request from **before** the end gets accepted | the end (note 3) |
 //! | a membership ends | the same user asks **after** the end | the request |
@@ -70,6 +73,7 @@
 //! | a share is published | the group ends | the end (note 4) |
 //! | a share is withdrawn | it is withdrawn | both: it is withdrawn |
 //! | an invite is redeemed | it is redeemed | both: the two accounts are kept (note 5) |
+//! | a change is made, with its entry in the audit log | any other change | both entries are kept |
 //! | a row is created, the reply is lost | it is created again | both: one row (note 6) |
 //! | a field is written, the reply is lost | it is written again | the rule of the field decides |
 //!
@@ -93,12 +97,23 @@
 //!    of this program accepted both. Each of them is then the name of one row, so neither row needs
 //!    a tag.
 //!
+//! 8. Every tracker keeps the row of the log-out until the last token that it may have made has
+//!    expired by its own clock (see `logins`). Of two expiry times the later one wins.
+//!
+//! 9. A removed account has no name, is in no group, cannot log in, and its shares are not listed:
+//!    all this follows from its row alone, whatever other rows say. So the order in which a tracker
+//!    learns of writes does not matter. Other writes of the account are kept: members whom it has
+//!    accepted stay.
+//!
 //! # What is dropped
 //! Ended memberships are kept forever: they keep a removed member out, even after the restore of an
-//! old backup. Log-outs, invites and receipts expire. An expired one can be dropped when all
-//! trackers have it ([`Registry::droppable`]).
+//! old backup. Log-outs, invites, receipts and entries of the audit log expire. An expired one can
+//! be dropped when all trackers have it, and this one has all that they have
+//! ([`Registry::droppable`]).
 
 mod accounts;
+mod audit;
+mod audit_index;
 mod catalogue;
 mod change;
 mod changes;
@@ -108,7 +123,10 @@ mod encoding;
 mod groups;
 mod id;
 mod index;
+mod logins;
 mod members;
+#[cfg(test)]
+pub(super) mod mutation;
 mod names;
 mod operator;
 mod queries;
@@ -129,6 +147,8 @@ mod usage_index;
 pub use crate::wire::access::{DecisionOutcome, GroupRole};
 pub use crate::wire::name::{GroupName, Label, LabelError, MAX_NAME, NameError, UserName};
 pub use accounts::NewAccount;
+pub use audit::{AUDIT_LIFETIME, AuditView, Author};
+pub use audit_index::MAX_AUDIT;
 pub use catalogue::{ShareCursor, ShareCursorError};
 pub use change::{Change, Span, VersionVector};
 pub use changes::{ChangeNumbers, Changed};
@@ -137,18 +157,19 @@ pub use dump::Dump;
 pub use encoding::DecodeError;
 pub use groups::{IfLastMember, NewGroup};
 pub use id::{IdError, Origin, RowId, Sequence};
+pub use logins::{LOG_OUT_LIFETIME, LOGIN_LIFETIME, Login, LoginTimeError, MAX_LOG_OUTS};
 pub use queries::{Cursor, CursorError, GroupView, MAX_PAGE, MemberView, News, Page, RequestView};
 pub use refusal::Refusal;
 pub use register::Register;
 pub use row::{
-    Account, Contradiction, End, EndReason, Group, Invite, Membership, Receipt, Revocation, Row,
-    Share,
+    Account, AuditAction, AuditEntry, Contradiction, End, EndReason, Group, Invite, Membership,
+    Receipt, Revocation, Row, Share,
 };
 pub use secret::{
     CodeHash, GroupKey, GroupKeyError, MAX_GROUP_KEY, MAX_PASSWORD_HASH, PasswordHash,
     PasswordHashError,
 };
-pub use shares::{NewShare, ShareView};
+pub use shares::{FormerMember, NewShare, ShareView};
 pub use stamp::{Clock, Drift, MAX_DRIFT, MAX_WALL, Stamp, Version};
 pub use state::Registry;
 pub use update::{LoadError, MergeError, Stale, Update};
@@ -156,12 +177,13 @@ pub use usage::AccountQuotas;
 pub use usage_index::Usage;
 
 use crate::wire::name;
+use audit_index::AuditIndex;
 use catalogue::Catalogue;
 use changes::Changes;
 use index::Index;
 use members::{GroupMembers, MembershipState, live_rows, membership};
 use names::NameClaims;
 use register::merge_optional;
-use row::Rows;
+use row::{OPERATOR, Rows, removal};
 use stamp::millis;
 use usage_index::UsageIndex;

@@ -2,14 +2,10 @@
 //! group.
 
 use super::{
-    End, EndReason, Label, Membership, Refusal, Register, Registry, Row, RowId, Share, Update,
-    Version,
+    End, EndReason, Label, Membership, OPERATOR, Refusal, Register, Registry, Row, RowId, Share,
+    Update, Version,
 };
 use std::time::Duration;
-
-/// The id of the operator in a row that names the account that made a change. No account has this
-/// id.
-pub(super) const OPERATOR: RowId = RowId([0; 16]);
 
 impl Registry {
     /// Removes a share from the catalogue of a group.
@@ -48,6 +44,30 @@ impl Registry {
         if rows.is_empty() {
             let open = self.open_memberships(group).take(limit);
             rows.extend(open.map(|row| ended(row, version)));
+        }
+        self.write(version, &[], rows)
+    }
+
+    /// One step of the removal of an account: withdraws shares of it. The step that withdraws the
+    /// last one also removes the account. A step changes at most `limit` rows and the account.
+    ///
+    /// # Errors
+    /// [`Refusal::AccountGone`].
+    pub fn remove_account_as_operator(
+        &self,
+        account: RowId,
+        limit: usize,
+        now: Duration,
+    ) -> Result<Update, Refusal> {
+        let version = self.next_version(now);
+        let mut account = self.acting_account(account)?.clone();
+        let mut shares = self.index.catalogue.of_publisher(account.id);
+        let first = shares.by_ref().take(limit);
+        let first = first.filter_map(|id| self.share_row(id));
+        let mut rows: Vec<Row> = first.map(|share| withdrawn(share, version)).collect();
+        if shares.next().is_none() {
+            account.removed = Some(Register::new(version, ()));
+            rows.push(Row::Account(account));
         }
         self.write(version, &[], rows)
     }

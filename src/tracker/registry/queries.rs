@@ -75,6 +75,14 @@ impl Registry {
             .collect()
     }
 
+    /// The name of an account that may be removed, with a tag if another account holds the name.
+    pub fn label_of_any(&self, id: RowId) -> Option<Label> {
+        match self.row(id) {
+            Some(Row::Account(row)) => Some(self.index.account_names.label(&row.name.value, id)),
+            _ => None,
+        }
+    }
+
     /// The name of an account, with a tag if another account holds the name.
     pub fn account_label(&self, id: RowId) -> Option<Label> {
         let account = self.account(id)?;

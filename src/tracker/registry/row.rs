@@ -6,12 +6,13 @@ use super::{
 };
 use crate::torrent::{FileName, InfoHash};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// A row of the registry. Its fields are the struct members that are a [`Register`]. Each field
 /// merges by its own rule. The other struct members are attributes. The id, the kind and the
 /// attributes never change, with one exception: if two trackers create the same row for one
 /// repeated command, the row takes `created`, and `key` or `expires` if it has one, from the later
-/// creation.
+/// creation. A [`Revocation`] takes them from the write with the later expiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
     /// A user who can log in.
@@ -28,6 +29,8 @@ pub enum Row {
     Share(Share),
     /// States that a write was made, so that it is not made again.
     Receipt(Receipt),
+    /// Who did something, and from where.
+    Audit(AuditEntry),
 }
 
 /// A user who can log in.
@@ -44,6 +47,8 @@ pub struct Account {
     pub password: Register<PasswordHash>,
     /// The write that last ended all logins; the last writer wins.
     pub revoked: Option<Register<()>>,
+    /// The write that removed the account; the last writer wins. A removal is final.
+    pub removed: Option<Register<()>>,
 }
 
 /// A group.
@@ -105,9 +110,11 @@ pub struct Revocation {
     pub id: RowId,
     /// The account that was logged in.
     pub account: RowId,
-    /// The write that created the row.
+    /// The write that set `expires`: the log-out, or a later write of a tracker that must keep the
+    /// row longer.
     pub created: Version,
-    /// When the last token of the login expires, in milliseconds since 1970.
+    /// After this time no tracker accepts a token of the login, in milliseconds since 1970. The
+    /// latest time wins.
     pub expires: u64,
 }
 
@@ -160,6 +167,60 @@ pub struct Receipt {
     pub expires: u64,
 }
 
+/// An entry of the audit log. It is stored and sent together with the rows of the write that it
+/// describes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AuditEntry {
+    /// The id of the row: random, or derived from a write id.
+    pub id: RowId,
+    /// The write that it describes. If a command was repeated: the later one.
+    pub created: Version,
+    /// When the entry expires, in milliseconds since 1970.
+    pub expires: u64,
+    /// The account that did it. All zero: the operator of a tracker.
+    pub who: RowId,
+    /// What was done.
+    pub action: AuditAction,
+    /// The account, share or invite that it was done to.
+    pub subject: Option<RowId>,
+    /// The group.
+    pub group: Option<RowId>,
+    /// The address of the peer that asked for it.
+    pub from: Option<IpAddr>,
+}
+
+/// What was done. If a write does several things, the first one in this list is the one that the
+/// audit log names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AuditAction {
+    /// The operator removed a user.
+    RemovedUser,
+    /// The operator ended a group.
+    EndedGroup,
+    /// A user was created.
+    MadeUser,
+    /// A user or the operator changed a password.
+    ChangedPassword,
+    /// All logins of a user were ended.
+    EndedLogins,
+    /// The operator made an invite.
+    MadeInvite,
+    /// A group was created.
+    MadeGroup,
+    /// The owner of a group accepted a user.
+    Accepted,
+    /// The owner of a group rejected a user.
+    Rejected,
+    /// The owner of a group removed a member.
+    RemovedMember,
+    /// A member left a group.
+    Left,
+    /// A member published a share.
+    Published,
+    /// A share was withdrawn.
+    Withdrew,
+}
+
 /// Two rows have the same id but different kinds or attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -169,6 +230,18 @@ pub struct Contradiction(pub RowId);
 
 /// All rows, by id.
 pub(super) type Rows = BTreeMap<RowId, Row>;
+
+/// Stands for the operator where a row names the account that made a change. No account has this
+/// id.
+pub(super) const OPERATOR: RowId = RowId([0; 16]);
+
+/// The write that removed an account, if it was removed.
+pub(super) fn removal(rows: &Rows, account: RowId) -> Option<Version> {
+    match rows.get(&account) {
+        Some(Row::Account(row)) => row.removed.as_ref().map(|field| field.version),
+        _ => None,
+    }
+}
 
 impl Row {
     /// The id of the row.
@@ -181,6 +254,7 @@ impl Row {
             Self::Invite(row) => row.id,
             Self::Share(row) => row.id,
             Self::Receipt(row) => row.id,
+            Self::Audit(row) => row.id,
         }
     }
 
@@ -194,6 +268,7 @@ impl Row {
             Self::Invite(_) => "invite",
             Self::Share(_) => "share",
             Self::Receipt(_) => "receipt",
+            Self::Audit(_) => "audit",
         }
     }
 
@@ -207,6 +282,7 @@ impl Row {
             Self::Invite(row) => row.created,
             Self::Share(row) => row.created,
             Self::Receipt(row) => row.created,
+            Self::Audit(row) => row.created,
         }
     }
 
@@ -217,13 +293,14 @@ impl Row {
             Self::Account(row) => {
                 versions.extend([row.name.version, row.password.version]);
                 versions.extend(row.revoked.iter().map(|field| field.version));
+                versions.extend(row.removed.iter().map(|field| field.version));
             }
             Self::Group(row) => versions.push(row.name.version),
             Self::Membership(row) => {
                 versions.extend(row.accepted.iter().map(|field| field.version));
                 versions.extend(row.ended.iter().map(|field| field.version));
             }
-            Self::Revocation(_) | Self::Receipt(_) => {}
+            Self::Revocation(_) | Self::Receipt(_) | Self::Audit(_) => {}
             Self::Invite(row) => versions.extend(row.used.iter().map(|field| field.version)),
             Self::Share(row) => versions.extend(row.withdrawn.iter().map(|field| field.version)),
         }
@@ -238,6 +315,7 @@ impl Row {
             Self::Revocation(row) => Some(row.expires),
             Self::Invite(row) => Some(row.expires),
             Self::Receipt(row) => Some(row.expires),
+            Self::Audit(row) => Some(row.expires),
             Self::Account(_) | Self::Group(_) | Self::Membership(_) | Self::Share(_) => None,
         }
     }
@@ -259,6 +337,7 @@ impl Row {
                 name: ours.name.max(theirs.name),
                 password: ours.password.max(theirs.password),
                 revoked: merge_optional(ours.revoked, theirs.revoked, Ord::max),
+                removed: merge_optional(ours.removed, theirs.removed, Ord::max),
             }),
             (Self::Group(ours), Self::Group(theirs)) => {
                 // A peer repeats the command only until one creation is confirmed. So the confirmed
@@ -279,8 +358,9 @@ impl Row {
                 ..ours
             }),
             (Self::Revocation(ours), Self::Revocation(theirs)) => {
-                let (created, expires) =
-                    (ours.created, ours.expires).max((theirs.created, theirs.expires));
+                // The later expiry wins, so that no tracker forgets the log-out too early.
+                let (expires, created) =
+                    (ours.expires, ours.created).max((theirs.expires, theirs.created));
                 Self::Revocation(Revocation {
                     created,
                     expires,
@@ -304,6 +384,10 @@ impl Row {
                     created,
                     expires,
                 })
+            }
+            (Self::Audit(ours), Self::Audit(theirs)) => {
+                let is_ours = (ours.created, &ours) >= (theirs.created, &theirs);
+                Self::Audit(if is_ours { ours } else { theirs })
             }
             _ => return Err(contradiction),
         })
@@ -337,6 +421,49 @@ impl Account {
     pub fn credential(&self) -> Stamp {
         let revoked = self.revoked.iter().map(|field| field.version.stamp);
         revoked.fold(self.password.version.stamp, Stamp::max)
+    }
+}
+
+impl AuditAction {
+    const ALL: [Self; 13] = [
+        Self::RemovedUser,
+        Self::EndedGroup,
+        Self::MadeUser,
+        Self::ChangedPassword,
+        Self::EndedLogins,
+        Self::MadeInvite,
+        Self::MadeGroup,
+        Self::Accepted,
+        Self::Rejected,
+        Self::RemovedMember,
+        Self::Left,
+        Self::Published,
+        Self::Withdrew,
+    ];
+
+    /// Its name in rows and exports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RemovedUser => "removed-user",
+            Self::EndedGroup => "ended-group",
+            Self::MadeUser => "made-user",
+            Self::ChangedPassword => "changed-password",
+            Self::EndedLogins => "ended-logins",
+            Self::MadeInvite => "made-invite",
+            Self::MadeGroup => "made-group",
+            Self::Accepted => "accepted",
+            Self::Rejected => "rejected",
+            Self::RemovedMember => "removed-member",
+            Self::Left => "left",
+            Self::Published => "published",
+            Self::Withdrew => "withdrew",
+        }
+    }
+
+    /// The inverse of [`AuditAction::as_str`].
+    pub fn parse(word: &str) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|action| action.as_str() == word)
     }
 }
 

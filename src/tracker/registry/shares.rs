@@ -35,6 +35,20 @@ pub struct ShareView {
     pub at: Stamp,
 }
 
+/// An account that has left a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormerMember {
+    /// The account.
+    pub account: RowId,
+    /// Its name; `None` until the account has arrived from another tracker.
+    pub label: Option<Label>,
+    /// The latest end or acceptance of a membership of the account in the group. The end of a
+    /// request counts too.
+    pub at: Stamp,
+    /// Whether the account is a member again.
+    pub is_back: bool,
+}
+
 impl Registry {
     /// Adds a share to the catalogue of a group.
     ///
@@ -194,14 +208,24 @@ impl Registry {
         })
     }
 
-    /// The names of the accounts that were members of a group and are not members now, and whose
-    /// last membership or request ended at the time `since` (counted from 1970) or later. At most
-    /// `limit` names. The latest end comes first.
-    pub fn former_members_since(&self, group: RowId, since: Duration, limit: usize) -> Vec<Label> {
+    /// The accounts that have left a group, also those that are members again, if their latest end
+    /// or acceptance was at the time `since` (counted from 1970) or later. At most `limit`
+    /// accounts, the latest first.
+    pub fn former_members_since(
+        &self,
+        group: RowId,
+        since: Duration,
+        limit: usize,
+    ) -> Vec<FormerMember> {
         let members = self.index.members.get(&group).into_iter();
-        let former = members.flat_map(|members| members.former_since(millis(since)));
-        let labels = former.filter_map(|account| self.account_label(account));
-        labels.take(limit).collect()
+        let departures = members.flat_map(|members| members.departures_since(millis(since)));
+        let former = departures.map(|(account, departure)| FormerMember {
+            account,
+            label: self.label_of_any(account),
+            at: departure.at,
+            is_back: departure.is_member,
+        });
+        former.take(limit).collect()
     }
 
     /// The key of a group's authority. Only members may ask.

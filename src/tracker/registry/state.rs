@@ -11,9 +11,9 @@
 //! - An update is applied to the revision that it was made from, or not at all.
 
 use super::{
-    Change, ChangeNumbers, Changed, Clock, Drift, GroupMembers, Index, LoadError, Membership,
-    MergeError, Origin, Refusal, Row, RowId, Rows, Sequence, Span, Stale, Update, Version,
-    VersionVector, membership, millis,
+    Change, ChangeNumbers, Changed, Clock, Drift, GroupMembers, Index, LoadError, MAX_AUDIT,
+    Membership, MergeError, Origin, Refusal, Row, RowId, Rows, Sequence, Span, Stale, Update,
+    Version, VersionVector, membership, millis,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -111,7 +111,8 @@ impl Registry {
     }
 
     /// Computes the update that merges a change of another registry. Changes may arrive in any
-    /// order and more than once.
+    /// order and more than once. The update has own writes too if this tracker must keep a log-out
+    /// longer (see `logins`).
     ///
     /// # Errors
     /// [`MergeError::Rewound`] if the change has a later write of this registry's origin than this
@@ -161,6 +162,7 @@ impl Registry {
                 gaps.push(origin);
             }
         }
+        self.keep_log_outs_longer(&mut rows, &mut versions, now);
         Ok(Update {
             base_revision: self.revision,
             rows,
@@ -198,13 +200,16 @@ impl Registry {
     }
 
     /// Whether merging the change at `now` would change no row. A row that is missing here and has
-    /// expired counts as contained: it was dropped.
+    /// expired counts as contained: it was dropped. So may an entry of the audit log be.
     pub fn contains(&self, change: &Change, now: Duration) -> bool {
         change
             .rows()
             .all(|theirs| match self.rows.get(&theirs.id()) {
                 Some(ours) => ours.clone().merge(theirs.clone()).as_ref() == Ok(ours),
-                None => theirs.expires().is_some_and(|it| it <= millis(now)),
+                None => {
+                    let is_expired = theirs.expires().is_some_and(|it| it <= millis(now));
+                    is_expired || matches!(theirs, Row::Audit(_))
+                }
             })
     }
 
@@ -257,16 +262,23 @@ impl Registry {
         (!change.is_empty()).then_some(change)
     }
 
-    /// The rows that have expired at `now` and that all other trackers have. `others` are the
-    /// version vectors of these trackers.
+    /// The rows that have expired at `now`, or are too many entries of the audit log, and that all
+    /// other trackers have. `others` are the
+    /// version vectors of these trackers. None if this registry lacks writes of another tracker:
+    /// one of them may give a row a later expiry.
     pub fn droppable(&self, now: Duration, others: &[VersionVector]) -> Vec<RowId> {
+        if !others.iter().all(|other| self.versions.includes(other)) {
+            return Vec::new();
+        }
         let is_known_to_all = |version: &Version| {
             let (origin, sequence) = (version.stamp.origin(), version.sequence);
             others.iter().all(|other| other.of(origin) >= sequence)
         };
+        let surplus = self.index.audit.beyond(MAX_AUDIT);
         let is_droppable = |row: &&Row| {
             let is_expired = row.expires().is_some_and(|expires| expires <= millis(now));
-            is_expired && row.versions().iter().all(is_known_to_all)
+            (is_expired || surplus.contains(&row.id()))
+                && row.versions().iter().all(is_known_to_all)
         };
         self.rows().filter(is_droppable).map(Row::id).collect()
     }
@@ -281,6 +293,15 @@ impl Registry {
             }
         }
         self.revision += 1;
+    }
+
+    /// The clock as it is when it has witnessed all stamps of these rows.
+    pub(super) fn clock_after(&self, rows: &[Row]) -> Clock {
+        let mut clock = self.clock.clone();
+        for version in rows.iter().flat_map(Row::versions) {
+            clock.witness(&version.stamp);
+        }
+        clock
     }
 
     /// The version of the next own write.

@@ -1,11 +1,13 @@
 //! Tests of the whole registry.
 
+mod audit;
 mod catalogue;
 mod changes;
 mod compare;
 mod conflicts;
 pub(in crate::tracker) mod convergence;
 mod receipts;
+mod removal;
 mod rules;
 mod scale;
 mod usage;

@@ -701,6 +701,9 @@ impl Replica {
         change: &Change,
         now: Moment,
     ) {
+        if self.registry.must_keep_log_outs_longer(change, now.wall) {
+            self.settle_origin();
+        }
         match self.registry.merge(change, now.wall) {
             Ok(update) => {
                 if let Some(drift) = update.drift() {
@@ -803,10 +806,19 @@ impl Replica {
         if !self.lifecycle.may_serve(&self.others, ours, now) {
             return;
         }
-        // The stored data may be an older copy: other trackers may know writes of this origin that
-        // are not known here. That is ruled out if all have reported. Otherwise new writes get a
-        // fresh origin, under which no write exists. This is decided once, before this process
-        // serves for the first time: while it runs, its data cannot be replaced by an older copy.
+        self.settle_origin();
+        self.lifecycle = Lifecycle::Serving;
+        self.effects.report(Report::Serves);
+    }
+
+    /// Makes sure that own writes get numbers that no other tracker knows. Must be called before
+    /// the first own write.
+    ///
+    /// The stored data may be an older copy: other trackers may know writes of this origin that are
+    /// not known here. That is ruled out if all have reported. Otherwise new writes get a fresh
+    /// origin, under which no write exists. This is decided once, before the first own write of
+    /// this process: while it runs, its data cannot be replaced by an older copy.
+    fn settle_origin(&mut self) {
         let all_have_reported = self.others.all_have_reported();
         if let Some(spare) = self.origin.spare.take().filter(|_| !all_have_reported) {
             self.registry.change_origin(spare);
@@ -815,8 +827,6 @@ impl Replica {
             // The other trackers know this one by its old origin.
             self.close_all_connections();
         }
-        self.lifecycle = Lifecycle::Serving;
-        self.effects.report(Report::Serves);
     }
 
     /// Begins an event at `now`. If this tracker paused before the event, reports the pause. A long

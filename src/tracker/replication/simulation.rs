@@ -3,10 +3,12 @@
 //! Two to five trackers run on a network that loses, delays, repeats and reorders messages and is
 //! cut in one or both directions. Disks lose what was not synced, or everything. Clocks are wrong
 //! and jump. Backups are restored, older copies of a disk are put back, and processes are starved
-//! and crash, while clients request operations of every kind. A starved tracker gets no processor
-//! for up to half a minute; often all trackers are starved by turns. When all faults have ended,
-//! every tracker must hold the same rows and blobs, every acknowledged write must be present or
-//! overruled by the conflict table of the registry, and no removed user may be a member again.
+//! and crash, while clients request operations of every kind. Logins live for days, are renewed and
+//! logged out. A starved tracker gets no processor for up to half a minute; often all trackers are
+//! starved by turns. When all faults have ended, every tracker must hold the same rows and blobs,
+//! every acknowledged write must be present or overruled by the conflict table of the registry, and
+//! no removed user may be a member again. At no time may a tracker accept a login that was logged
+//! out there.
 //!
 //! A seed determines a schedule: all faults and requests, and their times. If a schedule fails, its
 //! seed is printed. `PIECEFUL_SEED=N cargo test --lib replication::simulation::schedules --
@@ -41,6 +43,10 @@ enum Mutation {
     NeverRestart,
     /// A tracker takes every pause for a long one, so every pause makes it start again.
     AlwaysRestart,
+    /// A tracker keeps a log-out of another tracker only as long as that tracker needs it.
+    ForgetLogOuts,
+    /// A tracker accepts tokens that were issued in its future.
+    AcceptTokensFromTheFuture,
 }
 
 /// Why a schedule failed.
@@ -67,6 +73,15 @@ fn run(seed: u64, mutation: Mutation, trace: bool) -> Result<World, Failure> {
     Ok(world)
 }
 
+/// Runs one short schedule of logins over days.
+fn run_logins(seed: u64, mutation: Mutation) -> Result<World, Failure> {
+    let mut world = World::new(seed, mutation, false);
+    world.run_logins()?;
+    world.heal()?;
+    world.check()?;
+    Ok(world)
+}
+
 fn number_from_env(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().expect("a number"))
@@ -86,6 +101,15 @@ fn schedules() {
             panic!(
                 "schedule {seed}: {failure}\nreplay: PIECEFUL_SEED={seed} cargo test --lib replication::simulation::schedules -- --nocapture"
             );
+        }
+    }
+}
+
+#[test]
+fn schedules_of_logins() {
+    for seed in 0..400 {
+        if let Err(failure) = run_logins(seed, Mutation::None) {
+            panic!("schedule {seed} of logins: {failure}");
         }
     }
 }
@@ -149,6 +173,21 @@ fn the_simulation_detects_a_tracker_that_serves_old_data_after_a_long_pause() {
 fn the_simulation_detects_a_tracker_that_leaves_service_after_a_short_pause() {
     let caught = count_caught(Mutation::AlwaysRestart, 300);
     assert!(caught > 10, "caught in {caught} of 300 schedules");
+}
+
+#[test]
+fn the_simulation_detects_log_outs_that_are_forgotten() {
+    let caught = (0..300).filter(|seed| run_logins(*seed, Mutation::ForgetLogOuts).is_err());
+    let caught = caught.count();
+    assert!(caught > 10, "caught in {caught} of 300 schedules");
+}
+
+#[test]
+fn the_simulation_detects_tokens_from_the_future_that_are_accepted() {
+    let mutation = Mutation::AcceptTokensFromTheFuture;
+    let caught = (0..600).filter(|seed| run_logins(*seed, mutation).is_err());
+    let caught = caught.count();
+    assert!(caught > 3, "caught in {caught} of 600 schedules");
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Announces to the swarms of groups. They have the content of a BEP 3 announce, but are sent over
 //! a control connection, with the token of a login.
 
+use super::bar::{Bar, bars_item, read_bars};
 use super::refused::AccessRefusal;
 use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
-use crate::wire::control::{ControlError, MAX_PAGE, MessageFields, read_parsed};
-use crate::wire::name::Label;
+use crate::wire::control::{ControlError, MAX_PAGE, MessageFields};
 use crate::wire::{CompactAddresses, PeerId};
 use std::num::NonZeroU16;
 
@@ -58,8 +58,8 @@ pub struct AnnounceBatchAnswer {
     pub swarms: Vec<Result<CompactAddresses, AccessRefusal>>,
     /// Seconds until the next announce. 0 if every announce was refused.
     pub interval: u32,
-    /// Former members whose certificates may still be valid. A peer must not have links with them.
-    pub barred: Vec<Label>,
+    /// The bars of the group, at most [`MAX_BARS`](super::MAX_BARS), the latest first.
+    pub barred: Vec<Bar>,
     /// Where the group is announced. `None` if the cluster has at most
     /// [`TRACKERS_OF_GROUP`](super::TRACKERS_OF_GROUP) trackers: then the group is announced at
     /// each of them.
@@ -178,8 +178,7 @@ impl GroupAnnounceEvent {
 
 impl AnnounceBatchAnswer {
     pub(super) fn put<'a>(&'a self, entries: &mut Vec<(&'static str, Item<'a>)>) {
-        let barred = self.barred.iter().map(|user| user.to_string().into());
-        entries.push(("barred", Item::List(barred.collect())));
+        entries.push(("barred", bars_item(&self.barred)));
         entries.push(("interval", self.interval.into()));
         let swarms = self.swarms.iter().map(|swarm| match swarm {
             Ok(addresses) => Item::dictionary(address_entries(addresses)),
@@ -210,7 +209,7 @@ impl AnnounceBatchAnswer {
                 Ok(swarm)
             })?,
             interval: fields.number("interval")?,
-            barred: fields.list("barred", |user| read_parsed(user, "barred"))?,
+            barred: fields.read_by("barred", read_bars)?,
         })
     }
 }

@@ -17,6 +17,7 @@
 //! closed run are in [`crate::wire::control`].
 
 mod announce;
+mod bar;
 mod cluster;
 mod entry;
 mod error;
@@ -34,6 +35,7 @@ pub use super::control::{MAX_FRAME, MAX_PAGE, SAME_VERSION};
 pub use announce::{
     AnnounceBatch, AnnounceBatchAnswer, GroupAnnounceEvent, MAX_ANNOUNCES, Placement, SwarmAnnounce,
 };
+pub use bar::{Bar, MAX_BARS};
 pub use cluster::{ClusterView, ReplicaView};
 pub use entry::{
     DecisionEntry, DecisionOutcome, FileEntry, GroupEntry, GroupRole, MemberEntry, RequestEntry,

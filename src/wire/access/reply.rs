@@ -1,6 +1,7 @@
 //! The replies of a tracker.
 
 use super::announce::AnnounceBatchAnswer;
+use super::bar::{Bar, bars_item, read_bars};
 use super::cluster::ClusterView;
 use super::entry::{DecisionEntry, FileEntry, GroupEntry, ListEntry, MemberEntry, RequestEntry};
 use super::fields::{self, SeenDecisions, ShortText, Token};
@@ -58,6 +59,9 @@ pub enum AccessAnswer {
         /// The certificate of the group's authority (PEM), the same as in the torrents of the
         /// group.
         authority: Vec<u8>,
+        /// The bars of the group, as in [`AnnounceBatchAnswer`]. So a peer that can have links
+        /// knows whom it must refuse.
+        barred: Vec<Bar>,
     },
     /// A page of the catalogue of a group.
     Files(ListPage<FileEntry>),
@@ -134,8 +138,13 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::Groups(page)) => put_page(page, &mut entries),
             Ok(AccessAnswer::Members(page)) => put_page(page, &mut entries),
             Ok(AccessAnswer::Requests(page)) => put_page(page, &mut entries),
-            Ok(AccessAnswer::Certificate { leaf, authority }) => entries.extend([
+            Ok(AccessAnswer::Certificate {
+                leaf,
+                authority,
+                barred,
+            }) => entries.extend([
                 ("authority", Item::from(authority.as_slice())),
+                ("barred", bars_item(barred)),
                 ("leaf", Item::from(leaf.as_slice())),
             ]),
             Ok(AccessAnswer::Files(page)) => put_page(page, &mut entries),
@@ -186,6 +195,7 @@ impl AccessReplyMessage {
             "certificate" => Ok(AccessAnswer::Certificate {
                 leaf: fields.bytes("leaf", MAX_CERTIFICATE)?,
                 authority: fields.bytes("authority", MAX_CERTIFICATE)?,
+                barred: fields.read_by("barred", read_bars)?,
             }),
             FileEntry::KIND => Ok(AccessAnswer::Files(read_page(&mut fields)?)),
             "metainfo" => Ok(AccessAnswer::Metainfo(fields.info_part()?)),

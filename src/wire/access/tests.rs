@@ -1,4 +1,5 @@
 use super::*;
+use crate::certificate::AccountId;
 use crate::torrent::InfoHash;
 use crate::wire::control::{ControlError, InfoPart, TextLine};
 use crate::wire::name::Label;
@@ -30,6 +31,15 @@ fn announces(count: usize) -> AnnounceBatch {
     };
     let (id, port) = (PeerId([b'p'; 20]), NonZeroU16::new(6881).unwrap());
     AnnounceBatch::new(id, port, vec![announce; count]).unwrap()
+}
+
+fn eves_bar() -> Bar {
+    Bar {
+        account: AccountId([b'e'; 16]),
+        stand_in: AccountId([b'n'; 16]),
+        at: 258,
+        is_lifted: true,
+    }
 }
 
 const WRITE: WriteId = WriteId([b'w'; 16]);
@@ -263,8 +273,9 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
             Ok(AccessAnswer::Certificate {
                 leaf: vec![1],
                 authority: b"pem".to_vec(),
+                barred: Vec::new(),
             }),
-            b"d9:authority3:pem2:idi7e4:leaf1:\x018:protocoli3e4:type11:certificatee",
+            b"d9:authority3:pem6:barred0:2:idi7e4:leaf1:\x018:protocoli3e4:type11:certificatee",
         ),
         (
             Ok(AccessAnswer::Files(page(vec![FileEntry {
@@ -295,10 +306,10 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
                     }),
                 ],
                 interval: 20,
-                barred: vec![label("eve")],
+                barred: vec![eves_bar()],
                 placement: None,
             })),
-            b"d6:barredl3:evee2:idi7e8:intervali20e8:protocoli3e6:swarmsld9:addresses6:\x01\x02\x03\x04\x01\x02ed4:kind16:not-in-catalogue7:message2:noee4:type5:peerse",
+            b"d6:barred41:eeeeeeeeeeeeeeeennnnnnnnnnnnnnnn\0\0\0\0\0\0\x01\x02\x012:idi7e8:intervali20e8:protocoli3e6:swarmsld9:addresses6:\x01\x02\x03\x04\x01\x02ed4:kind16:not-in-catalogue7:message2:noee4:type5:peerse",
         ),
         (
             Ok(AccessAnswer::Peers(AnnounceBatchAnswer {
@@ -310,7 +321,7 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
                     trackers_of_group: vec![3, 1],
                 }),
             })),
-            b"d6:barredle2:idi7e8:intervali20e8:protocoli3e6:swarmsldee7:trackeri2e8:trackersli3ei1ee4:type5:peerse",
+            b"d6:barred0:2:idi7e8:intervali20e8:protocoli3e6:swarmsldee7:trackeri2e8:trackersli3ei1ee4:type5:peerse",
         ),
         (
             Ok(AccessAnswer::Cluster(ClusterView {
@@ -517,7 +528,7 @@ fn each_kind_of_bad_message_has_its_own_error() {
 }
 
 #[test]
-fn a_full_announce_request_and_a_full_answer_fit_into_half_a_frame() {
+fn a_full_announce_request_fits_into_half_a_frame_and_a_full_answer_into_one() {
     let (id, port) = (PeerId([b'p'; 20]), NonZeroU16::MIN);
     let announce = announces(1).swarms()[0].clone();
     for count in [0, MAX_ANNOUNCES + 1] {
@@ -538,7 +549,6 @@ fn a_full_announce_request_and_a_full_answer_fit_into_half_a_frame() {
     let wrong = Err(ControlError::WrongValue("swarms"));
     assert_eq!(AccessRequestMessage::decode(empty), wrong);
     let address = "[2001:db8::1]:6881".parse().unwrap();
-    let user = format!("{}~00ab12ff", "x".repeat(64));
     let reply = AccessReplyMessage {
         id: 7,
         renewed: None,
@@ -546,12 +556,12 @@ fn a_full_announce_request_and_a_full_answer_fit_into_half_a_frame() {
         result: Ok(AccessAnswer::Peers(AnnounceBatchAnswer {
             swarms: vec![Ok(vec![address; 50].into_iter().collect()); MAX_ANNOUNCES],
             interval: 20,
-            barred: vec![label(&user); MAX_PAGE],
+            barred: vec![eves_bar(); MAX_BARS],
             placement: None,
         })),
     };
     let bytes = reply.encode();
-    assert!(bytes.len() < half_a_frame, "{}", bytes.len());
+    assert!(bytes.len() < 2 * half_a_frame, "{}", bytes.len());
     assert_eq!(AccessReplyMessage::decode(&bytes), Ok(reply));
 }
 
@@ -576,7 +586,7 @@ fn malformed_announces_and_addresses_are_refused() {
         assert_eq!(with_swarms(&swarms), wrong, "{swarms:?}");
     }
     let with_addresses = |addresses: &[u8]| {
-        let mut bytes = b"d6:barredle2:idi7e8:intervali20e8:protocoli3e6:swarmsld".to_vec();
+        let mut bytes = b"d6:barred0:2:idi7e8:intervali20e8:protocoli3e6:swarmsld".to_vec();
         bytes.extend(addresses);
         bytes.extend(b"ee4:type5:peerse");
         AccessReplyMessage::decode(&bytes).map(drop)
@@ -599,6 +609,7 @@ fn a_certificate_and_the_number_of_values_have_a_largest_length() {
         let answer = AccessAnswer::Certificate {
             leaf: vec![0; leaf],
             authority: vec![0],
+            barred: Vec::new(),
         };
         let message = AccessReplyMessage {
             id: 1,
@@ -626,6 +637,7 @@ fn a_message_of_another_version_with_any_keys_gets_an_error_that_names_both_vers
     for (bytes, theirs) in [
         (&b"d2:idi7e4:type7:clustere"[..], 1),
         (b"d2:idi7e8:protocoli1e4:type7:clustere", 1),
+        (b"d2:idi7e8:protocoli2e4:type7:clustere", 2),
         (b"d8:protocoli7e8:surpriselee", 7),
     ] {
         assert_eq!(AccessRequestMessage::decode(bytes), Err(other(theirs)));

@@ -250,6 +250,28 @@ pub(super) static FILES: &[CommandEntry] = &[
         },
     },
     CommandEntry {
+        name: "export_torrent",
+        arguments: &[
+            required("G", ArgumentKind::Group),
+            required("NAME", ArgumentKind::Share),
+            required("FOLDER", ArgumentKind::Path),
+        ],
+        options: &[],
+        summary: "write a torrent, a key and a certificate for another client",
+        details: "With these files, a client that knows SSL torrents, such as one with libtorrent, downloads and serves the \
+                  share as you, until the certificate ends; the command prints when. It writes NAME.torrent, NAME.crt, NAME.key and NAME.dh \
+                  into FOLDER, and replaces only files of its own for the same share. The client must be given the addresses \
+                  of peers that the command prints. Who has NAME.key can act as you in the swarms of the group.\n\
+                  Example: export_torrent lab disk.img /home/nik/client",
+        read: |words| {
+            Ok(Command::File(FileCommand::Export {
+                group: words.name(0)?,
+                name: words.word(1)?.to_owned(),
+                folder: words.path(2)?,
+            }))
+        },
+    },
+    CommandEntry {
         name: "stop_share",
         arguments: &[
             required("G", ArgumentKind::Group),

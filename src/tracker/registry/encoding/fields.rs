@@ -7,6 +7,7 @@ use super::super::row::{End, EndReason};
 use super::super::stamp::{Stamp, Version};
 use super::error::DecodeError;
 use crate::bencode::{Dictionary, Value};
+use std::net::IpAddr;
 
 pub(super) struct FieldReader<'a> {
     entries: &'a Dictionary<'a>,
@@ -37,6 +38,29 @@ impl<'a> FieldReader<'a> {
         key: &'static str,
     ) -> Result<[u8; N], DecodeError> {
         array(self.value(key)?, key)
+    }
+
+    /// Bytes that may be missing.
+    pub(super) fn optional_array<const N: usize>(
+        &mut self,
+        key: &'static str,
+    ) -> Result<Option<[u8; N]>, DecodeError> {
+        let value = self.optional(key);
+        value.map(|value| array(value, key)).transpose()
+    }
+
+    /// An IP address in its one canonical spelling. It may be missing.
+    pub(super) fn optional_address(
+        &mut self,
+        key: &'static str,
+    ) -> Result<Option<IpAddr>, DecodeError> {
+        let Some(value) = self.optional(key) else {
+            return Ok(None);
+        };
+        let text = value.text().unwrap_or_default();
+        let address = text.parse::<IpAddr>().ok();
+        let address = address.filter(|address| address.to_string() == text);
+        address.map(Some).ok_or(DecodeError::WrongValue(key))
     }
 
     pub(super) fn version(&mut self, key: &'static str) -> Result<Version, DecodeError> {

@@ -6,6 +6,7 @@ use crate::tracker::registry::register::Register;
 use crate::tracker::registry::row::EndReason;
 use crate::tracker::registry::stamp::{MAX_WALL, Stamp};
 use proptest::prelude::*;
+use std::net::IpAddr;
 
 fn at(wall: u64, sequence: u64) -> Version {
     Version {
@@ -28,6 +29,7 @@ fn examples() -> Vec<Row> {
         name: written("nik".parse().unwrap()),
         password: written(PasswordHash::new("$argon2id$x").unwrap()),
         revoked: None,
+        removed: None,
     };
     let request = Membership {
         id: RowId([3; 16]),
@@ -60,7 +62,28 @@ fn examples() -> Vec<Row> {
             by: account,
         }))
     };
+    let audit = AuditEntry {
+        id: RowId([11; 16]),
+        created,
+        expires: 99,
+        who: account,
+        action: AuditAction::Published,
+        subject: Some(RowId([4; 16])),
+        group: Some(group),
+        from: Some(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])),
+    };
     vec![
+        Row::Audit(audit.clone()),
+        Row::Audit(AuditEntry {
+            subject: None,
+            group: None,
+            from: None,
+            ..audit
+        }),
+        Row::Account(Account {
+            removed: Some(written(())),
+            ..account_row.clone()
+        }),
         Row::Account(Account {
             revoked: Some(written(())),
             ..account_row.clone()

@@ -113,8 +113,17 @@ impl Registry {
             let accepted = row.accepted.as_ref();
             row.account != owner && accepted.is_some_and(|it| it.version.stamp < since)
         });
-        rows.filter_map(|row| Some(row.ended.as_ref()?.version))
-            .max()
+        rows.filter_map(|row| self.departure(row)).max()
+    }
+
+    /// The write that ended a membership or removed its account.
+    fn departure(&self, row: &Membership) -> Option<Version> {
+        let removed = match self.row(row.account) {
+            Some(Row::Account(account)) => account.removed.as_ref(),
+            _ => None,
+        };
+        let ended = row.ended.as_ref().map(|field| field.version);
+        ended.max(removed.map(|field| field.version))
     }
 
     fn group_name(&self, id: RowId) -> Option<&GroupName> {
@@ -136,21 +145,18 @@ impl Registry {
             // The creator of a group is accepted by itself. No other user decided this.
             return (by != account).then_some((DecisionOutcome::Accepted, accepted));
         }
-        let last_end = |rows: &mut dyn Iterator<Item = &Membership>| {
-            rows.filter_map(|row| row.ended.as_ref())
-                .map(|ended| (ended.version, ended.value.reason))
-                .max()
-        };
         if live.next().is_some() {
             // The request is open. Without an owner, the group has ended.
             if self.owner(group).is_some() {
                 return None;
             }
-            let all = &mut self.memberships_of_group(group);
-            let (version, _) = last_end(all)?;
+            let all = self.memberships_of_group(group);
+            let version = all.filter_map(|row| self.departure(row)).max()?;
             return Some((DecisionOutcome::GroupEnded, version));
         }
-        match last_end(&mut { rows })? {
+        let ends = rows.filter_map(|row| row.ended.as_ref());
+        let last_end = ends.map(|ended| (ended.version, ended.value.reason)).max();
+        match last_end? {
             (version, EndReason::Rejected) => Some((DecisionOutcome::Rejected, version)),
             (version, EndReason::Removed) => Some((DecisionOutcome::Removed, version)),
             (_, EndReason::Left) => None,

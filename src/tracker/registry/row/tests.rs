@@ -76,6 +76,7 @@ fn states_of_recreated_rows() -> Vec<Vec<Row>> {
                 name: register(named_at, text(named_at).parse().unwrap()),
                 password: register(created_at, PasswordHash::new(text(created_at)).unwrap()),
                 revoked: changed_at.map(|wall| register(wall, ())),
+                removed: changed_at.map(|wall| register(wall, ())),
             }));
             kinds[1].push(Row::Group(Group {
                 id,
@@ -129,7 +130,12 @@ fn of_two_creations_of_one_row_the_later_one_is_kept() {
             for b in &states {
                 let both = merge(a, b);
                 assert_eq!(both, merge(b, a));
-                let later = if a.created() > b.created() { a } else { b };
+                let is_a_later = match (a, b) {
+                    // Of two log-outs the one that is kept longer wins.
+                    (Row::Revocation(a), Row::Revocation(b)) => a.expires > b.expires,
+                    _ => a.created() > b.created(),
+                };
+                let later = if is_a_later { a } else { b };
                 assert_eq!(both.created(), later.created());
                 if let (Row::Group(both), Row::Group(later)) = (&both, later) {
                     assert_eq!(both.key, later.key);

@@ -178,7 +178,8 @@ fn a_log_out_at_one_tracker_ends_the_login_at_the_other() {
     sync(&mut a, &mut b);
     let (login, now) = (a.next_id(), a.next_time());
     let credential = a.registry.account(nik).unwrap().credential();
-    a.apply(a.registry.log_out(nik, login, now * 2, now))
+    let expires = now + LOG_OUT_LIFETIME;
+    a.apply(a.registry.log_out(nik, login, expires, now))
         .unwrap();
     assert_eq!(
         kind_of(b.registry.check_login(nik, login, credential)),
@@ -448,7 +449,7 @@ fn an_expired_row_that_all_trackers_have_is_dropped_and_does_not_return() {
     let nik = a.create_user("nik").unwrap();
     sync(&mut a, &mut b);
     let (login, now) = (a.next_id(), a.next_time());
-    let expires = now + Duration::from_secs(60);
+    let expires = now + LOG_OUT_LIFETIME;
     a.apply(a.registry.log_out(nik, login, expires, now))
         .unwrap();
     let droppable = |a: &TestTracker, b: &TestTracker, at| {
@@ -464,6 +465,59 @@ fn an_expired_row_that_all_trackers_have_is_dropped_and_does_not_return() {
     assert!(a.registry.row(login).is_none() && a.registry.row(nik).is_some());
     a.pull(&b);
     assert!(a.registry.row(login).is_none());
+}
+
+#[test]
+fn a_log_out_is_kept_by_the_clock_of_each_tracker_that_learns_of_it() {
+    let (mut a, mut b) = (TestTracker::new(1), TestTracker::new(2));
+    let nik = a.create_user("nik").unwrap();
+    sync(&mut a, &mut b);
+    let (login, now) = (a.next_id(), a.next_time());
+    let credential = a.registry.account(nik).unwrap().credential();
+    let expires = now + LOGIN_LIFETIME + MAX_DRIFT;
+    a.apply(a.registry.log_out(nik, login, expires, now))
+        .unwrap();
+    // Four days later b has renewed the login a moment before it learns of the log-out.
+    b.now += 100 * 3_600_000;
+    let renewed = Login::begin(nik, login, credential, Duration::from_millis(b.now));
+    b.pull(&a);
+    let expiry = |tracker: &TestTracker| tracker.registry.row(login).and_then(Row::expires);
+    let kept = Duration::from_millis(expiry(&b).unwrap());
+    assert!(kept >= renewed.expires + MAX_DRIFT, "{kept:?}");
+    // The row of a has expired, and b has it. But a lacks the write of b.
+    let others = [b.registry.version_vector().clone()];
+    assert_eq!(a.registry.droppable(expires, &others), []);
+    a.pull(&b);
+    assert_eq!(expiry(&a), expiry(&b));
+    assert_eq!(a.registry.droppable(renewed.expires, &others), []);
+    assert_eq!(a.registry.droppable(kept, &others), [login]);
+    // A tracker that learns of it in time makes no write.
+    let mut c = TestTracker::new(3);
+    c.now = b.now;
+    c.pull(&a);
+    assert_eq!(c.registry.version_vector(), a.registry.version_vector());
+    sync(&mut a, &mut b);
+}
+
+#[test]
+fn an_account_with_too_many_log_outs_is_logged_out_everywhere_instead() {
+    let mut a = TestTracker::new(1);
+    let nik = a.create_user("nik").unwrap();
+    let log_out = |a: &mut TestTracker| {
+        let (login, now) = (a.next_id(), a.next_time());
+        let update = a.registry.log_out(nik, login, now + LOG_OUT_LIFETIME, now);
+        a.apply(update).unwrap();
+    };
+    let credential = |a: &TestTracker| a.registry.account(nik).unwrap().credential();
+    let before = credential(&a);
+    for _ in 0..MAX_LOG_OUTS {
+        log_out(&mut a);
+    }
+    let rows = a.registry.rows().count();
+    assert_eq!(credential(&a), before);
+    log_out(&mut a);
+    assert!(credential(&a) > before);
+    assert_eq!(a.registry.rows().count(), rows);
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub(super) struct Disk {
     pub(super) rows: BTreeMap<RowId, Row>,
     pub(super) versions: VersionVector,
     pub(super) blobs: BTreeSet<InfoHash>,
+    /// The logins whose log-outs were ever stored, also those that were dropped since.
+    pub(super) log_outs: BTreeSet<RowId>,
     /// Whether it is an older copy: another disk may hold later writes of this origin.
     pub(super) is_older_copy: bool,
 }
@@ -29,6 +31,7 @@ impl Disk {
             rows: BTreeMap::new(),
             versions: VersionVector::new(),
             blobs: BTreeSet::new(),
+            log_outs: BTreeSet::new(),
             is_older_copy: false,
         }
     }
@@ -37,6 +40,11 @@ impl Disk {
         for id in commit.dropped_rows {
             self.rows.remove(&id);
         }
+        let log_outs = commit.rows.iter().filter_map(|row| match row {
+            Row::Revocation(row) => Some(row.id),
+            _ => None,
+        });
+        self.log_outs.extend(log_outs);
         self.rows
             .extend(commit.rows.into_iter().map(|row| (row.id(), row)));
         self.versions = commit.versions;

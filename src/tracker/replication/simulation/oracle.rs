@@ -5,7 +5,7 @@ use super::Failure;
 use super::node::{Disk, Node, named_by};
 use crate::tracker::registry::tests::convergence::{
     AcknowledgedEnd, CreatedRows, check_end, check_former_members, check_name_holders,
-    is_kept_or_overruled,
+    check_removed_accounts, is_kept_or_overruled,
 };
 use crate::tracker::registry::{Change, Registry, Row, Version};
 
@@ -64,6 +64,8 @@ impl Counts {
             "disk lost with writes that only it had",
             "dropped row",
             "end of a membership",
+            "log-in",
+            "logins over days",
             "older copy put back",
             "older copy refused",
             "older copy serves",
@@ -73,6 +75,8 @@ impl Counts {
             "stall",
             "starved",
             "starved by turns",
+            "token accepted",
+            "token refused after log-out",
             "write refused while not serving",
         ];
         let of = |what| (what, self.entries.get(what).copied().unwrap_or_default());
@@ -234,6 +238,7 @@ impl Oracle {
         }
         self.created.check_unique(first).map_err(Failure)?;
         check_former_members(first).map_err(Failure)?;
+        check_removed_accounts(first).map_err(Failure)?;
         check_name_holders(first).map_err(Failure)
     }
 }

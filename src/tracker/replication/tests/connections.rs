@@ -30,9 +30,10 @@ fn unlisted_trackers_and_other_protocol_versions_are_rejected_and_reported_once(
             number: number(tracker),
         },
     };
-    // Each entry is a protocol version and the number of a tracker. Only version 1 is supported.
-    // Tracker 3 is not listed, and tracker 1 is `a` itself.
-    let hellos = [(1, 3), (1, 3), (1, 1), (2, 2), (2, 2)];
+    // Each entry is a protocol version and the number of a tracker. Tracker 3 is not listed, and
+    // tracker 1 is `a` itself.
+    let (this, other) = (PROTOCOL, PROTOCOL + 1);
+    let hellos = [(this, 3), (this, 3), (this, 1), (other, 2), (other, 2)];
     for (connection, (protocol, tracker)) in hellos.into_iter().enumerate() {
         let connection = connection as u64;
         a.open(connection);

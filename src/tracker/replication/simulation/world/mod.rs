@@ -2,6 +2,7 @@
 
 mod clients;
 mod disasters;
+mod logins;
 mod network;
 mod starvation;
 
@@ -12,8 +13,11 @@ use super::super::{
 use super::node::{Node, blob};
 use super::oracle::{Oracle, Promise};
 use super::{Failure, Mutation};
+use crate::tracker::registry::mutation::FORGETS_LOG_OUTS;
 use crate::tracker::registry::tests::convergence::{self, Command};
-use crate::tracker::registry::{Change, CodeHash, NewAccount, Origin, PasswordHash, Row, RowId};
+use crate::tracker::registry::{
+    Change, CodeHash, Login, NewAccount, Origin, PasswordHash, Row, RowId,
+};
 use crate::wire::replica::{Encoded, ReplicaMessage};
 use fastrand::Rng;
 use std::collections::{BTreeMap, VecDeque};
@@ -80,6 +84,8 @@ pub(crate) struct World {
     days: u32,
     /// Requests that got no answer and will be repeated.
     unanswered: Vec<Unanswered>,
+    /// Tokens that clients have received. Anybody may have copied them.
+    tokens: Vec<Login>,
     mutation: Mutation,
     trace: bool,
     pub(super) oracle: Oracle,
@@ -87,6 +93,7 @@ pub(crate) struct World {
 
 impl World {
     pub(super) fn new(seed: u64, mutation: Mutation, trace: bool) -> Self {
+        FORGETS_LOG_OUTS.set(mutation == Mutation::ForgetLogOuts);
         let mut rng = Rng::with_seed(seed);
         let count = *rng.choice(&[2, 2, 2, 2, 2, 3, 3, 3, 4, 5]).unwrap_or(&2);
         let mut world = Self {
@@ -105,6 +112,7 @@ impl World {
             faults_ended: false,
             days: 0,
             unanswered: Vec::new(),
+            tokens: Vec::new(),
             mutation,
             trace,
             oracle: Oracle::default(),
@@ -160,6 +168,8 @@ impl World {
                     self.starve(at, millis);
                 }
                 25 => self.starve_by_turns()?,
+                26 if self.rng.bool() => self.logins_over_days()?,
+                27..=29 => self.use_a_login(at)?,
                 14 if self.rng.u8(..6) == 0 => {
                     self.wall += 30 * HOUR_MILLIS;
                     self.days += 1;

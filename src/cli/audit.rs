@@ -1,0 +1,48 @@
+//! How entries of the audit log are shown: as lines on the console, and as JSON.
+
+use crate::base::escape;
+use crate::tracker::registry::{AuditAction, AuditView};
+use serde_json::{Value, json};
+use std::time::{Duration, SystemTime};
+
+/// A line for the operator: when, who, what, and from where.
+pub(super) fn line(entry: &AuditView) -> String {
+    let subject = entry.subject.as_deref().unwrap_or(&entry.who);
+    let group = entry.group.as_deref().unwrap_or_default();
+    let done = match entry.action {
+        AuditAction::RemovedUser => format!("removed the user {subject}"),
+        AuditAction::EndedGroup => format!("ended the group {group}"),
+        AuditAction::MadeUser => format!("created the user {subject}"),
+        AuditAction::ChangedPassword => format!("changed the password of {subject}"),
+        AuditAction::EndedLogins => format!("ended all logins of {subject}"),
+        AuditAction::MadeInvite => "made an invite".to_owned(),
+        AuditAction::MadeGroup => format!("created the group {group}"),
+        AuditAction::Accepted => format!("accepted {subject} into {group}"),
+        AuditAction::Rejected => format!("rejected {subject} for {group}"),
+        AuditAction::RemovedMember => format!("removed {subject} from {group}"),
+        AuditAction::Left => format!("left {group}"),
+        AuditAction::Published => format!("published {subject} in {group}"),
+        AuditAction::Withdrew => format!("withdrew {subject} from {group}"),
+    };
+    let from = entry.from.map(|from| format!("  from {from}"));
+    let (time, from) = (time_of(entry), from.unwrap_or_default());
+    escape(&format!("{time}  {} {done}{from}", entry.who)).into_owned()
+}
+
+/// An object for programs. Names are as they are now; `from` is null on the console.
+pub(super) fn object(entry: &AuditView) -> Value {
+    json!({
+        "time": time_of(entry),
+        "who": entry.who,
+        "action": entry.action.as_str(),
+        "subject": entry.subject,
+        "group": entry.group,
+        "from": entry.from,
+    })
+}
+
+/// The time in UTC, as in logs.
+fn time_of(entry: &AuditView) -> String {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(entry.at.wall());
+    humantime::format_rfc3339_millis(time).to_string()
+}

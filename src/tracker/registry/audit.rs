@@ -1,0 +1,190 @@
+//! The audit log: who did what, and from where. It is a part of the registry, so all trackers have
+//! the same one.
+//!
+//! An entry is a row of the same write as the change that it describes: a tracker that has one has
+//! the other. What was done is derived from the rows of that write, so no operation can forget its
+//! entry. Log-ins and log-outs are not in the audit log, but in the log of their tracker.
+//!
+//! Entries expire after [`AUDIT_LIFETIME`], and there are at most about
+//! [`MAX_AUDIT`](super::MAX_AUDIT). If there are more, those of the accounts with the most entries
+//! go first, the oldest first. So nobody can flush the entries of others.
+
+use super::{
+    AuditAction, AuditEntry, EndReason, Label, Membership, OPERATOR, Registry, Row, RowId, Share,
+    Stamp, Update, Version, millis,
+};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// How long an entry is kept.
+pub const AUDIT_LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// Who makes a write, and from where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Author {
+    /// The account; `None`: the operator of a tracker.
+    pub account: Option<RowId>,
+    /// The address of the peer; `None` on the console of a tracker.
+    pub from: Option<IpAddr>,
+}
+
+impl Author {
+    /// The operator, on the console.
+    pub const OPERATOR: Self = Self {
+        account: None,
+        from: None,
+    };
+}
+
+/// An entry, with names instead of ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditView {
+    /// When it was done.
+    pub at: Stamp,
+    /// Who did it. `the operator` is no name of a user.
+    pub who: String,
+    /// What was done.
+    pub action: AuditAction,
+    /// The user or share that it was done to. `None` for an action on a whole group, or by a user
+    /// to himself.
+    pub subject: Option<String>,
+    /// The group.
+    pub group: Option<String>,
+    /// The address of the peer that asked for it.
+    pub from: Option<IpAddr>,
+}
+
+/// What a write has done.
+type Done = (AuditAction, Option<RowId>, Option<RowId>);
+
+impl Registry {
+    /// Adds an entry of the audit log to `write`, which this tracker must have made at `now` from
+    /// the present revision of the registry. Adds none if the write does nothing that the audit log
+    /// lists. `id` is a new id: random, or derived from a write id.
+    #[must_use]
+    pub fn with_audit(&self, write: Update, id: RowId, author: Author, now: Duration) -> Update {
+        match self.done_by(&write) {
+            Some(done) => self.with_audit_of(write, id, author, done, now),
+            None => write,
+        }
+    }
+
+    /// Like [`Registry::with_audit`], for a write of many rows that is a step of one action on a
+    /// group or account.
+    #[must_use]
+    pub fn with_audit_of(
+        &self,
+        mut write: Update,
+        id: RowId,
+        author: Author,
+        (action, subject, group): Done,
+        now: Duration,
+    ) -> Update {
+        let entry = Row::Audit(AuditEntry {
+            id,
+            created: self.next_version(now),
+            expires: millis(now.saturating_add(AUDIT_LIFETIME)),
+            who: author.account.unwrap_or(OPERATOR),
+            action,
+            subject,
+            group,
+            from: author.from,
+        });
+        if let Some(change) = &mut write.change {
+            change.rows.insert(id, entry.clone());
+            write.rows.push(entry);
+        }
+        write
+    }
+
+    /// What an own write does that is not applied yet, if the audit log lists it.
+    fn done_by(&self, write: &Update) -> Option<Done> {
+        let origin = self.origin();
+        let sequence = write.versions.of(origin);
+        let is_new =
+            |version: Version| version.stamp.origin() == origin && version.sequence == sequence;
+        let rows = write.rows.iter();
+        let done = rows.filter_map(|row| match row {
+            Row::Account(row) if row.removed.as_ref().is_some_and(|it| is_new(it.version)) => {
+                Some((AuditAction::RemovedUser, Some(row.id), None))
+            }
+            Row::Account(row) if is_new(row.created) => {
+                Some((AuditAction::MadeUser, Some(row.id), None))
+            }
+            Row::Account(row) if is_new(row.password.version) => {
+                Some((AuditAction::ChangedPassword, Some(row.id), None))
+            }
+            Row::Account(row) if row.revoked.as_ref().is_some_and(|it| is_new(it.version)) => {
+                Some((AuditAction::EndedLogins, Some(row.id), None))
+            }
+            Row::Group(row) if is_new(row.created) => {
+                Some((AuditAction::MadeGroup, None, Some(row.id)))
+            }
+            Row::Membership(row) => done_to_member(row, is_new),
+            Row::Share(row) => done_to_share(row, is_new),
+            Row::Invite(row) if is_new(row.created) => {
+                Some((AuditAction::MadeInvite, Some(row.id), None))
+            }
+            _ => None,
+        });
+        done.min()
+    }
+
+    /// The last entries of the audit log, at most `limit`, the oldest first.
+    pub fn audit(&self, limit: usize) -> Vec<AuditView> {
+        let entries = self.index.audit.by_author.values().flatten();
+        let entries: BTreeSet<_> = entries.copied().collect();
+        let skipped = entries.len().saturating_sub(limit);
+        let ids = entries.into_iter().skip(skipped);
+        ids.filter_map(|(_, id)| match self.row(id)? {
+            Row::Audit(entry) => Some(self.audit_view(entry)),
+            _ => None,
+        })
+        .collect()
+    }
+
+    fn audit_view(&self, entry: &AuditEntry) -> AuditView {
+        let user = |id| self.label_of_any(id).map(|label: Label| label.to_string());
+        let subject = entry.subject.filter(|subject| *subject != entry.who);
+        AuditView {
+            at: entry.created.stamp,
+            who: match entry.who {
+                OPERATOR => "the operator".to_owned(),
+                who => user(who).unwrap_or_else(|| who.to_string()),
+            },
+            action: entry.action,
+            subject: subject.map(|id| match self.row(id) {
+                Some(Row::Share(share)) => share.name.as_str().to_owned(),
+                _ => user(id).unwrap_or_else(|| id.to_string()),
+            }),
+            group: entry.group.map(|id| {
+                let label = self.group_label(id).map(|label| label.to_string());
+                label.unwrap_or_else(|| id.to_string())
+            }),
+            from: entry.from,
+        }
+    }
+}
+
+fn done_to_member(row: &Membership, is_new: impl Fn(Version) -> bool) -> Option<Done> {
+    let action = match (&row.ended, &row.accepted) {
+        (Some(ended), _) if is_new(ended.version) => match ended.value.reason {
+            EndReason::Rejected => AuditAction::Rejected,
+            EndReason::Left => AuditAction::Left,
+            EndReason::Removed => AuditAction::RemovedMember,
+        },
+        (None, Some(accepted)) if is_new(accepted.version) => AuditAction::Accepted,
+        _ => return None,
+    };
+    Some((action, Some(row.account), Some(row.group)))
+}
+
+fn done_to_share(row: &Share, is_new: impl Fn(Version) -> bool) -> Option<Done> {
+    let action = match &row.withdrawn {
+        None if is_new(row.created) => AuditAction::Published,
+        Some(withdrawn) if is_new(withdrawn.version) => AuditAction::Withdrew,
+        _ => return None,
+    };
+    Some((action, Some(row.id), Some(row.group)))
+}

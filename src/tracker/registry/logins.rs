@@ -1,0 +1,204 @@
+//! Logins: when their tokens are valid, and how a log-out ends them for good.
+//!
+//! A login begins with a token. Each renewal makes another token of the same login. A log-out adds
+//! one row, a [`Revocation`], which ends all tokens of the login at every tracker that has the row.
+//! So the row must exist at a tracker as long as this tracker would accept any token of the login:
+//!
+//! - A tracker refuses tokens that were issued more than [`MAX_DRIFT`] in its future. So all tokens
+//!   that it can accept or make now expire within [`MAX_DRIFT`] and [`LOGIN_LIFETIME`].
+//! - A tracker that learns of a log-out may have renewed the login a moment before, because it
+//!   could not reach the others. If the row expires too early for that, by the clock of this
+//!   tracker, the tracker writes a later expiry, in the same step ([`Registry::merge`]).
+//! - A tracker drops the row only when all trackers have it, and it has all that they have
+//!   ([`Registry::droppable`]): so also each later expiry.
+//! - Some tokens are of a time when a clock was ahead. A log-out with such a token is accepted
+//!   although the token is not, and its row lives until that token has expired.
+//! - [`LOG_OUT_LIFETIME`] is much longer than a login, because a clock can be wrong when the row is
+//!   written, and when it is dropped.
+
+#[cfg(test)]
+use super::mutation::FORGETS_LOG_OUTS;
+use super::{
+    Account, Change, MAX_DRIFT, Refusal, Registry, Revocation, Row, RowId, Stamp, Update, Version,
+    VersionVector, millis,
+};
+use std::time::Duration;
+
+/// How long a token is valid.
+pub const LOGIN_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+/// How long the row of a log-out is kept at least.
+pub const LOG_OUT_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The log-outs of one account that are kept. The next log-out ends all its logins instead.
+pub const MAX_LOG_OUTS: u32 = 1_000;
+
+/// The content of a token. Times are since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The account that is logged in.
+    pub account: RowId,
+    /// The id of the login. Renewals keep it.
+    pub id: RowId,
+    /// The credential of the account at the time of the log-in: a stamp that changes when the
+    /// password changes or all logins of the account are ended (see [`Account::credential`]).
+    pub credential: Stamp,
+    /// When this token was issued.
+    pub issued: Duration,
+    /// When this token expires.
+    pub expires: Duration,
+}
+
+/// Why a token is not valid now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoginTimeError {
+    /// It has expired.
+    #[error("the login has expired; log in again")]
+    Expired,
+    /// It was issued more than [`MAX_DRIFT`] in the future.
+    #[error(
+        "the login is of a time in the future, so the clock of a tracker is or was wrong; log in \
+         again"
+    )]
+    FromFuture,
+    /// It is valid for longer than [`LOGIN_LIFETIME`].
+    #[error("the login is valid for longer than logins are; log in again")]
+    TooLong,
+}
+
+impl Login {
+    /// A login for [`LOGIN_LIFETIME`] from `now` on. A new login needs a random id.
+    pub fn begin(account: RowId, id: RowId, credential: Stamp, now: Duration) -> Self {
+        Self {
+            account,
+            id,
+            credential,
+            issued: now,
+            expires: now.saturating_add(LOGIN_LIFETIME),
+        }
+    }
+
+    /// The same login for another [`LOGIN_LIFETIME`].
+    #[must_use]
+    pub fn renewed(&self, now: Duration) -> Self {
+        Self::begin(self.account, self.id, self.credential, now)
+    }
+
+    /// Whether the token should be renewed, because a quarter of its lifetime is over.
+    pub fn is_renewal_due(&self, now: Duration) -> bool {
+        now >= self.issued.saturating_add(LOGIN_LIFETIME / 4)
+    }
+
+    /// Whether the times of the token allow its use at `now`. Does not check whether the login was
+    /// ended early: [`Registry::check_login`] does.
+    ///
+    /// # Errors
+    /// See [`LoginTimeError`].
+    pub fn check_times(&self, now: Duration) -> Result<(), LoginTimeError> {
+        if now >= self.expires {
+            return Err(LoginTimeError::Expired);
+        }
+        if self.issued > now.saturating_add(MAX_DRIFT) {
+            return Err(LoginTimeError::FromFuture);
+        }
+        if self.expires.saturating_sub(self.issued) > LOGIN_LIFETIME {
+            return Err(LoginTimeError::TooLong);
+        }
+        Ok(())
+    }
+
+    /// When the row of a log-out that is made with this token at `now` expires.
+    pub fn log_out_expiry(&self, now: Duration) -> Duration {
+        now.max(self.issued).saturating_add(LOG_OUT_LIFETIME)
+    }
+}
+
+impl Registry {
+    /// Ends one login of an account. If [`MAX_LOG_OUTS`] of its log-outs are kept, all its logins
+    /// end instead. The row expires at `expires` (since 1970, see [`Login::log_out_expiry`]).
+    ///
+    /// # Errors
+    /// [`Refusal::AccountGone`]; [`Refusal::LoginEnded`] if the login has already ended.
+    pub fn log_out(
+        &self,
+        account: RowId,
+        login: RowId,
+        expires: Duration,
+        now: Duration,
+    ) -> Result<Update, Refusal> {
+        self.acting_account(account)?;
+        if matches!(self.row(login), Some(Row::Revocation(_))) {
+            return Err(Refusal::LoginEnded);
+        }
+        if self.index.log_outs(account) >= MAX_LOG_OUTS {
+            return self.end_all_logins(account, now);
+        }
+        let version = self.next_version(now);
+        let revocation = Revocation {
+            id: login,
+            account,
+            created: version,
+            expires: millis(expires),
+        };
+        self.write(version, &[login], [Row::Revocation(revocation)])
+    }
+
+    /// Returns the account if nothing has ended a login that began under `credential` (see
+    /// [`Account::credential`]). Does not check whether the token of the login has expired.
+    ///
+    /// # Errors
+    /// [`Refusal::AccountGone`], [`Refusal::LoginEnded`].
+    pub fn check_login(
+        &self,
+        account: RowId,
+        login: RowId,
+        credential: Stamp,
+    ) -> Result<&Account, Refusal> {
+        let account = self.acting_account(account)?;
+        let ended = matches!(self.row(login), Some(Row::Revocation(_)));
+        if ended || account.credential() != credential {
+            return Err(Refusal::LoginEnded);
+        }
+        Ok(account)
+    }
+
+    /// Whether the change has log-outs that are new here and that this tracker must keep longer. A
+    /// merge then makes own writes.
+    pub fn must_keep_log_outs_longer(&self, change: &Change, now: Duration) -> bool {
+        change.rows().any(|row| self.is_new_and_short(row, now))
+    }
+
+    /// Gives a later expiry to the log-outs among the merged rows that are new here and expire too
+    /// early. Each is a write of its own, which other trackers learn of when they next catch up.
+    pub(super) fn keep_log_outs_longer(
+        &self,
+        merged: &mut [Row],
+        versions: &mut VersionVector,
+        now: Duration,
+    ) {
+        #[cfg(test)]
+        if FORGETS_LOG_OUTS.get() {
+            return;
+        }
+        let mut clock = self.clock_after(merged);
+        for row in merged {
+            if !self.is_new_and_short(row, now) {
+                continue;
+            }
+            if let Row::Revocation(row) = row {
+                let origin = self.origin();
+                let sequence = versions.of(origin).next();
+                let stamp = clock.next(now);
+                clock.witness(&stamp);
+                versions.note(origin, sequence);
+                row.created = Version { stamp, sequence };
+                row.expires = millis(now.saturating_add(LOGIN_LIFETIME + 2 * MAX_DRIFT));
+            }
+        }
+    }
+
+    /// Whether a row is a log-out that is not here yet, and that may expire before a token that
+    /// this tracker has made or accepted.
+    fn is_new_and_short(&self, row: &Row, now: Duration) -> bool {
+        let needed = millis(now.saturating_add(LOGIN_LIFETIME + MAX_DRIFT));
+        matches!(row, Row::Revocation(row) if row.expires < needed && self.row(row.id).is_none())
+    }
+}

@@ -1,0 +1,9 @@
+//! A fault that tests plant, to show that the simulation catches it.
+
+use std::cell::Cell;
+
+thread_local! {
+    /// In this thread, a log-out that arrives from another tracker is kept only as long as that
+    /// tracker needs it.
+    pub(in crate::tracker) static FORGETS_LOG_OUTS: Cell<bool> = const { Cell::new(false) };
+}

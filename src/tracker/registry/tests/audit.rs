@@ -1,0 +1,115 @@
+//! The audit log: what gets an entry, conflicts, and the bound on their number.
+
+use super::*;
+
+impl TestTracker {
+    /// Applies an update with its entry in the audit log.
+    fn apply_audited(
+        &mut self,
+        update: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
+        account: Option<RowId>,
+    ) {
+        let (id, now) = (self.next_id(), self.next_time());
+        let from = account.map(|_| [127, 0, 0, 1].into());
+        let author = Author { account, from };
+        let update = update(&self.registry, now).unwrap();
+        let update = self.registry.with_audit(update, id, author, now);
+        self.apply(Ok(update)).unwrap();
+    }
+
+    fn audit(&self) -> Vec<String> {
+        let entries = self.registry.audit(usize::MAX);
+        let text = |entry: AuditView| {
+            let [subject, group] = [entry.subject, entry.group].map(Option::unwrap_or_default);
+            let action = entry.action.as_str();
+            format!("{} {action} {subject} {group}", entry.who)
+        };
+        entries.into_iter().map(text).collect()
+    }
+}
+
+#[test]
+fn both_sides_of_a_split_have_each_entry_once() {
+    let (mut a, mut b, olga, _) = two_trackers_with_group();
+    let nik = a.create_user("nik").unwrap();
+    let vera = a.create_user("vera").unwrap();
+    a.request(nik, "lab").unwrap();
+    sync(&mut a, &mut b);
+    let lab = label("lab");
+    a.apply_audited(
+        |it, now| it.accept(olga, &lab, &label("nik"), now),
+        Some(olga),
+    );
+    b.now += 60_000;
+    b.apply_audited(|it, now| it.end_all_logins(nik, now), None);
+    a.now += 120_000;
+    a.apply_audited(
+        |it, now| it.remove_member(olga, &lab, &label("nik"), now),
+        Some(olga),
+    );
+    // A request gets no entry, because it changes nothing yet.
+    let id = b.next_id();
+    b.apply_audited(
+        |it, now| it.request_membership(vera, &lab, id, now),
+        Some(vera),
+    );
+    sync(&mut a, &mut b);
+    let expected = [
+        "olga accepted nik lab",
+        "the operator ended-logins nik ",
+        "olga removed-member nik lab",
+    ];
+    assert_eq!(a.audit(), expected);
+    assert_eq!(b.audit(), expected);
+    assert_eq!(a.registry.audit(1).len(), 1);
+    assert_eq!(a.registry.audit(1)[0].action, AuditAction::RemovedMember);
+}
+
+#[test]
+fn a_repeated_command_has_one_entry() {
+    let (mut a, mut b, olga, _) = two_trackers_with_group();
+    let (id, entry) = (a.next_id(), a.next_id());
+    for tracker in [&mut a, &mut b] {
+        let now = tracker.next_time();
+        let new = NewShare {
+            id,
+            name: FileName::new("a.bin").unwrap(),
+            info_hash: InfoHash([1; 20]),
+            length: 7,
+        };
+        let update = tracker.registry.publish(olga, &label("lab"), new, now);
+        let author = Author {
+            account: Some(olga),
+            from: Some([127, 0, 0, tracker.registry.origin().0[0]].into()),
+        };
+        let update = tracker
+            .registry
+            .with_audit(update.unwrap(), entry, author, now);
+        tracker.apply(Ok(update)).unwrap();
+    }
+    sync(&mut a, &mut b);
+    assert_eq!(a.audit(), ["olga published a.bin lab"]);
+}
+
+#[test]
+fn entries_beyond_the_bound_are_dropped_and_nobody_flushes_those_of_others() {
+    let mut a = TestTracker::new(1);
+    let nik = a.create_user("nik").unwrap();
+    let olga = a.create_user("olga").unwrap();
+    a.apply_audited(|it, now| it.end_all_logins(olga, now), Some(olga));
+    let first = a.registry.version_vector().clone();
+    for _ in 0..MAX_AUDIT {
+        a.apply_audited(|it, now| it.end_all_logins(nik, now), Some(nik));
+    }
+    let now = Duration::from_millis(a.now);
+    assert_eq!(a.registry.droppable(now, &[first]), [], "others lack them");
+    let dropped = a.registry.droppable(now, &[]);
+    assert_eq!(dropped.len(), 1);
+    a.registry.drop_rows(&dropped);
+    let left = a.audit();
+    assert_eq!(left.len(), MAX_AUDIT);
+    assert_eq!(left[0], "olga ended-logins  ");
+    assert_eq!(a.registry.droppable(now, &[]), []);
+    let expired = now + AUDIT_LIFETIME;
+    assert_eq!(a.registry.droppable(expired, &[]).len(), MAX_AUDIT);
+}

@@ -1,0 +1,184 @@
+//! Clients that log in, show their tokens, and log out: also over days, while a tracker cannot be
+//! reached and a clock is wrong.
+//!
+//! The oracle is in [`World::show_token`]: a tracker that has ever had a log-out on its disk
+//! accepts no token of that login again.
+
+use super::super::super::{Replica, Serving};
+use super::super::{Failure, Mutation};
+use super::{HOUR_MILLIS, World};
+use crate::tracker::registry::{LOGIN_LIFETIME, Login, LoginTimeError, MAX_DRIFT, Registry};
+
+/// Milliseconds after which a tracker serves again whose clock was set forward.
+const RESTART_MILLIS: u64 = 3_000;
+/// Milliseconds in which every tracker collects garbage.
+const GC_MILLIS: u64 = 62_000;
+/// The tokens that clients keep.
+const MAX_TOKENS: usize = 12;
+/// How wrong a clock is at most, in hours.
+const WRONG_HOURS: i64 = 200;
+
+impl World {
+    /// Runs the part of a short simulation in which only logins and clocks are at fault.
+    pub(in super::super) fn run_logins(&mut self) -> Result<(), Failure> {
+        self.pass(RESTART_MILLIS)?;
+        for at in 0..self.nodes.len() {
+            self.request_operation(at)?;
+            self.pass(RESTART_MILLIS)?;
+        }
+        self.logins_over_days()
+    }
+
+    /// A client logs in, shows a token or logs out at a tracker.
+    pub(super) fn use_a_login(&mut self, at: usize) -> Result<(), Failure> {
+        let token = self.rng.choice(&self.tokens).copied();
+        match (self.rng.u8(..5), token) {
+            (0, _) | (_, None) => {
+                self.log_in(at);
+                Ok(())
+            }
+            (1, Some(token)) => self.log_out(at, token),
+            (_, Some(token)) => self.show_token(at, token),
+        }
+    }
+
+    /// A login lives for days, while one tracker may be cut off for most of the time. A clock may
+    /// be wrong by days when the login begins, another one when it ends.
+    pub(super) fn logins_over_days(&mut self) -> Result<(), Failure> {
+        self.oracle.counts.note("logins over days");
+        let all = self.nodes.len();
+        let at = self.rng.usize(..all);
+        let cut_off = self.rng.usize(..all);
+        self.with_wrong_clock(at, |world| {
+            world.log_in(at);
+            Ok(())
+        })?;
+        let is_cut_off = self.rng.bool();
+        for other in (0..all).filter(|other| is_cut_off && *other != cut_off) {
+            (self.blocked[cut_off][other], self.blocked[other][cut_off]) = (true, true);
+        }
+        self.pass(RESTART_MILLIS)?;
+        self.show_all_tokens()?;
+        let leaver = (cut_off + self.rng.usize(1..all)) % all;
+        self.with_wrong_clock(leaver, |world| match world.tokens.last().copied() {
+            Some(token) => world.log_out(leaver, token),
+            None => Ok(()),
+        })?;
+        for _ in 0..self.rng.u8(4..10) {
+            self.pass_hours()?;
+            self.show_all_tokens()?;
+        }
+        self.blocked = Default::default();
+        self.pass(GC_MILLIS)?;
+        self.show_all_tokens()
+    }
+
+    /// Does something while the clock of a tracker is right, or wrong by days.
+    fn with_wrong_clock(
+        &mut self,
+        at: usize,
+        action: impl FnOnce(&mut Self) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let right = self.nodes[at].skew;
+        let offsets = [0, 0, WRONG_HOURS, -WRONG_HOURS];
+        let hours = *self.rng.choice(&offsets).unwrap_or(&0);
+        self.nodes[at].skew += hours * HOUR_MILLIS;
+        self.pass(RESTART_MILLIS)?;
+        let done = action(self);
+        self.nodes[at].skew = right;
+        self.pass(RESTART_MILLIS)?;
+        done
+    }
+
+    /// Some hours pass, fewer than a login lasts.
+    fn pass_hours(&mut self) -> Result<(), Failure> {
+        self.days += 1;
+        self.wall += self.rng.i64(5..11) * HOUR_MILLIS;
+        self.pass(RESTART_MILLIS)
+    }
+
+    fn show_all_tokens(&mut self) -> Result<(), Failure> {
+        for at in 0..self.nodes.len() {
+            for token in self.tokens.clone() {
+                self.show_token(at, token)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn log_in(&mut self, at: usize) {
+        let (id, wall) = (self.new_id(), self.clock_of(at).wall);
+        let Some(registry) = self.registry_for_clients(at) else {
+            return;
+        };
+        let accounts = registry.accounts(None, 9).items;
+        let account = accounts.first().and_then(|(id, _)| registry.account(*id));
+        let Some(account) = account else { return };
+        let token = Login::begin(account.id, id, account.credential(), wall);
+        self.add_token(token);
+        self.oracle.counts.note("log-in");
+    }
+
+    /// Adds a token. If there are too many, drops the one that expires first.
+    fn add_token(&mut self, token: Login) {
+        self.tokens.push(token);
+        if self.tokens.len() > MAX_TOKENS {
+            let oldest = self
+                .tokens
+                .iter()
+                .min_by_key(|token| token.expires)
+                .copied();
+            self.tokens.retain(|token| Some(*token) != oldest);
+        }
+    }
+
+    /// A client shows a token. If the tracker accepts it, the tracker may renew it.
+    fn show_token(&mut self, at: usize, token: Login) -> Result<(), Failure> {
+        let wall = self.clock_of(at).wall;
+        let Some(registry) = self.registry_for_clients(at) else {
+            return Ok(());
+        };
+        let is_in_time = match token.check_times(wall) {
+            Err(LoginTimeError::FromFuture) => self.mutation == Mutation::AcceptTokensFromTheFuture,
+            result => result.is_ok(),
+        };
+        let ended = registry.check_login(token.account, token.id, token.credential);
+        let was_logged_out = self.nodes[at].disk.log_outs.contains(&token.id);
+        match (is_in_time && ended.is_ok(), was_logged_out) {
+            (true, true) => {
+                return Err(Failure(format!(
+                    "tracker {at} accepts {token:?}, which was logged out there"
+                )));
+            }
+            (true, false) => {
+                self.oracle.counts.note("token accepted");
+                if token.is_renewal_due(wall) || self.rng.u8(..4) == 0 {
+                    self.add_token(token.renewed(wall));
+                }
+            }
+            (false, true) if is_in_time => self.oracle.counts.note("token refused after log-out"),
+            (false, _) => {}
+        }
+        Ok(())
+    }
+
+    /// A client logs out, with a token that may not be valid.
+    fn log_out(&mut self, at: usize, token: Login) -> Result<(), Failure> {
+        let wall = self.clock_of(at).wall;
+        // The shortest time that is enough while clocks are right, so that rows are dropped here.
+        let lifetime = LOGIN_LIFETIME + MAX_DRIFT;
+        let expires = wall.max(token.issued) + lifetime;
+        self.write(at, |_, registry| {
+            registry.check_login(token.account, token.id, token.credential)?;
+            registry.log_out(token.account, token.id, expires, wall)
+        })
+    }
+
+    /// The registry of a tracker, if the tracker answers clients now.
+    fn registry_for_clients(&self, at: usize) -> Option<&Registry> {
+        let node = &self.nodes[at];
+        let replica = node.replica.as_ref()?;
+        let answers = node.starved_until <= self.now && replica.serving() == Serving::Yes;
+        answers.then(|| Replica::registry(replica))
+    }
+}
