@@ -454,5 +454,10 @@ impl From<Vec<u8>> for Item<'_> {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+mod fuzz;
+#[cfg(any(test, fuzzing))]
+pub(crate) use fuzz::fuzz;
+
 #[cfg(test)]
 mod tests;

@@ -26,7 +26,7 @@
 //! locks.
 #![warn(unreachable_pub)]
 #![cfg_attr(
-    not(test),
+    not(any(test, fuzzing)),
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
@@ -34,6 +34,8 @@ pub mod base;
 pub mod bencode;
 pub mod certificate;
 pub mod cli;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod net;
 pub mod peer;
 pub mod scenario;

@@ -1,11 +1,13 @@
 //! URLs as people and other programs write them.
 
 use super::percent::escape_byte;
+use std::ops::Range;
 
 /// A URL as it is requested, repaired as browsers do (WHATWG URL Standard, "URL parsing"). Spaces
 /// and control characters at both ends, tabs and line ends anywhere, and the fragment are dropped.
-/// Bytes that a URL cannot contain are escaped. The scheme becomes lower case. A dot at the end of
-/// the host name is dropped too: not every resolver accepts it.
+/// Bytes that a URL cannot contain are escaped. The scheme becomes lower case. Dots at the end of
+/// the host name are dropped too: not every resolver accepts one. A repaired URL is repaired no
+/// further.
 pub fn repaired(url: impl AsRef<[u8]>) -> String {
     let url = url.as_ref();
     let is_blank = |byte: &u8| *byte <= b' ';
@@ -29,15 +31,14 @@ pub fn repaired(url: impl AsRef<[u8]>) -> String {
     {
         scheme.make_ascii_lowercase();
     }
-    if let Some(dot) = dot_after_host(&out) {
-        out.remove(dot);
+    if let Some(dots) = dots_after_host(&out) {
+        out.replace_range(dots, "");
     }
     out
 }
 
-/// The position of the dot at the end of the host name. `None` if the name does not end with a dot,
-/// or is only a dot.
-fn dot_after_host(url: &str) -> Option<usize> {
+/// The position of the dots at the end of the host name. `None` if the name has no other letters.
+fn dots_after_host(url: &str) -> Option<Range<usize>> {
     let start = url.find("://")? + 3;
     let rest = url.get(start..)?;
     let authority = rest.split(['/', '?']).next()?;
@@ -45,8 +46,11 @@ fn dot_after_host(url: &str) -> Option<usize> {
         .trim_end_matches(|end: char| end.is_ascii_digit())
         .strip_suffix(':');
     let host = without_port.unwrap_or(authority);
-    let dot = host.strip_suffix('.')?.len();
-    (dot > 0).then_some(start + dot)
+    let name = host.trim_end_matches('.');
+    let without_user = name.rsplit_once('@').map_or(name, |(_, name)| name);
+    // A name with a colon is a malformed one, with a second port, or an IPv6 address.
+    let is_name = !without_user.contains(':') || without_user.ends_with(']');
+    (is_name && !name.is_empty()).then_some(start + name.len()..start + host.len())
 }
 
 /// The scheme of an absolute URL. `None` for a path, even if it contains `://`.
@@ -94,6 +98,9 @@ mod tests {
             ("http://a.b.?c", "http://a.b?c"),
             ("http://1.2.3.4:5", "http://1.2.3.4:5"),
             ("http://./", "http://./"),
+            ("http://a..:80/", "http://a:80/"),
+            ("http://a.:80.:80", "http://a.:80.:80"),
+            ("http://u:p@[::1].", "http://u:p@[::1]"),
             ("Path", "Path"),
             (" \n", ""),
         ] {

@@ -156,6 +156,13 @@ impl Authority {
         &self.certificate
     }
 
+    /// Signs any bytes.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn fuzz_sign(&self, bytes: &[u8]) -> Vec<u8> {
+        let signature = self.pair.sign(&SystemRandom::new(), bytes);
+        signature.expect("random numbers").as_ref().to_vec()
+    }
+
     /// The authority's own key, in the type of a member's key.
     #[cfg(test)]
     pub(super) fn member_key(&self) -> super::MemberKey {

@@ -15,6 +15,8 @@ mod authority;
 mod der;
 mod error;
 mod fingerprint;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod group;
 mod member;
 mod naming;
@@ -31,3 +33,6 @@ pub use group::{GroupAuthority, GroupCertificate, GroupIdentity, Member, MemberE
 pub use member::{KEY_REQUEST_LENGTH, KeyRequestError, MemberKey, MemberPublicKey};
 pub use naming::{AccountId, member_name};
 pub use validity::{Date, Validity};
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use fuzz::fuzz;

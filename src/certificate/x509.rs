@@ -82,7 +82,7 @@ fn key_id(point: &[u8]) -> Vec<u8> {
     hash.as_ref().iter().take(20).copied().collect()
 }
 
-fn signature_algorithm() -> Vec<u8> {
+pub(super) fn signature_algorithm() -> Vec<u8> {
     value(der::SEQUENCE, &[&value(der::OID, &[ECDSA_WITH_SHA256])])
 }
 

@@ -99,3 +99,6 @@ use transfer::{Membership, OpenFiles, Transfer, TransferPlan, download_state, ru
 use transfers::{SwarmEntry, Transfers};
 use web_seed::WebClient;
 use zone::{ForbiddenZone, ZoneResolver};
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::{link::fuzz as fuzz_link, web_seed::fuzz as fuzz_web_seed};

@@ -242,6 +242,18 @@ fn excerpt(line: &[u8]) -> String {
     String::from_utf8_lossy(line).chars().take(60).collect()
 }
 
+/// The fuzz function of the parser. Each owned file has an info dictionary, as
+/// [`OwnedFile::info`] says.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(text: &[u8]) {
+    match Scenario::parse(text) {
+        Err(error) => assert!(error.line <= text.split(|byte| *byte == b'\n').count() + 1),
+        Ok(scenario) => scenario.owned.iter().for_each(|owned| {
+            owned.info().expect("an info dictionary");
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

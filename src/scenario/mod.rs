@@ -14,3 +14,6 @@ pub use file_names::{BadFileName, client_number, output_name};
 pub use input_file::{MAX_SEGMENTS, Scenario, ScenarioDefect, ScenarioError};
 pub use owned_file::{EMPTY_FILE_PIECE, OwnedFile};
 pub use run::{ClientRunError, ClientTask, run};
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use input_file::fuzz;

@@ -269,6 +269,26 @@ impl<'a> BackupReader<'a> {
     }
 }
 
+/// The fuzz function of the reader. Reads the input as it is. Then reads a backup with right
+/// checksums: its first part has the bytes before the first line end as records, its second part
+/// has the others.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(input: &[u8]) {
+    let _ = read(&mut &*input);
+    let at = input.iter().position(|byte| *byte == b'\n');
+    let (first, second) = input.split_at(at.unwrap_or(0));
+    let part = |first_line: &[u8], records: &[u8]| {
+        let part = [first_line, records].concat();
+        let sum = ring::digest::digest(&SHA256, &part);
+        [&part, &b"e\0\0\0\x20"[..], sum.as_ref()].concat()
+    };
+    let whole = [part(CLUSTER, first), part(DATABASE, second)].concat();
+    if let Ok(Some(_)) = read(&mut &*whole) {
+        let cut = whole.get(..whole.len() - 1).unwrap_or_default();
+        assert!(read(&mut &*cut).is_err());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

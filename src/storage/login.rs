@@ -144,6 +144,14 @@ fn read_earlier_user(value: &Value<'_>) -> Option<(Label, SeenDecisions)> {
     }
 }
 
+/// The fuzz function of the decoder: what is written is read back.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(bytes: &[u8]) {
+    if let Some(login) = decode(bytes) {
+        assert_eq!(decode(&encode(&login)), Some(login));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -115,6 +115,9 @@ pub use swarms_file::SwarmsFile;
 pub use unfinished_record::UnfinishedRecord;
 pub use verify::verify;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::{backup::fuzz as fuzz_backup, record_codec::fuzz as fuzz_records};
+
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -168,3 +168,21 @@ pub(super) fn path_item(path: &Path) -> Item<'_> {
 pub(super) fn read_path(value: &Value<'_>) -> Option<PathBuf> {
     Some(PathBuf::from(OsStr::from_bytes(value.bytes()?)))
 }
+
+/// The fuzz function of all records, and of the login: decodes the input, and the input with the
+/// right checksum after it. What is written is read back.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let path = Path::new("");
+    super::login::fuzz(bytes);
+    for bytes in [bytes, &[bytes, &Sha1::of(bytes).0].concat()] {
+        if let Ok((record, torrent)) = super::Record::decode(bytes, path) {
+            let again = super::Record::decode(&record.encode(torrent), path);
+            assert_eq!(again.expect("a record"), (record, torrent));
+        }
+        if let Ok(record) = super::MagnetRecord::decode(bytes, path) {
+            let again = super::MagnetRecord::decode(&record.encode(), path);
+            assert_eq!(again.expect("a record"), record);
+        }
+    }
+}

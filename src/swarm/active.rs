@@ -365,13 +365,13 @@ impl ActivePiece {
     }
 
     /// Whether the piece has blocks that may be requested and are not.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn has_unrequested(&self) -> bool {
         self.has_free() || self.next_run().is_some()
     }
 
     /// Number of requests for blocks of the piece.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn request_count(&self) -> usize {
         let blocks = self.runs.iter().flatten();
         let requested = blocks.map(|block| match block {
@@ -382,7 +382,7 @@ impl ActivePiece {
     }
 
     /// The blocks that are requested from a link.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn requested_from(&self, link: LinkId, lengths: &Lengths) -> Vec<BlockRange> {
         let blocks = self.runs.iter().flatten().enumerate();
         let requested = blocks.filter(|(_, block)| {
@@ -393,7 +393,7 @@ impl ActivePiece {
     }
 
     /// The runs that were begun and lack blocks.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn unfinished_runs(&self) -> Vec<BlockRun> {
         let begun = self.runs.iter().take(self.begun as usize).enumerate();
         let unfinished = begun.filter(|(_, run)| run.iter().any(|it| *it != BlockState::Arrived));
@@ -407,7 +407,7 @@ impl ActivePiece {
 
     /// Panics if a count is wrong, or if a block was requested or has arrived in a run that was not
     /// begun.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn check(&self) {
         let is_free = |block: &&BlockState| **block == BlockState::Free;
         let (begun, later) = self.runs.split_at(self.begun as usize);

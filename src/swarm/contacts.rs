@@ -215,8 +215,9 @@ impl Contacts {
         self.candidates.next_due()
     }
 
-    /// Addresses to call now, so that links and calls together take at most `places`. `links` is
-    /// the number of links, and `linked_calls` the number of calls that have become links.
+    /// Addresses to call now, so that links and calls together take at most `places`. An address is
+    /// not called while an earlier call of it goes on. `links` is the number of links, and
+    /// `linked_calls` the number of calls that have become links.
     pub fn next_calls(
         &mut self,
         (links, linked_calls): (usize, usize),
@@ -234,8 +235,10 @@ impl Contacts {
                 self.candidates.bar(address, until);
                 continue;
             }
-            self.calls.insert(address);
-            calls.push(address);
+            // If an earlier call has not ended yet, the address waits for `on_call_ended`.
+            if self.calls.insert(address) {
+                calls.push(address);
+            }
         }
         calls
     }

@@ -18,6 +18,8 @@ mod effect;
 mod evidence;
 mod exchange;
 mod fetch;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod link;
 mod message;
 mod peers;
@@ -32,6 +34,8 @@ pub use block::{MemberId, PendingBlock, Source, Sources, add_sources};
 pub use config::{CheckResult, SwarmConfig};
 pub use effect::{CloseReason, Effect, OutgoingMessage};
 pub use evidence::BlockHash;
+#[cfg(any(test, fuzzing))]
+pub(crate) use fuzz::fuzz;
 pub use link::{Link, LinkActivity, RemotePeer};
 pub use message::{ProtocolViolation, ReceivedMessage, UnrequestedBlock};
 pub use peers::LinkRefusal;
@@ -697,7 +701,7 @@ impl<B: Debug> Core<B> {
     }
 
     /// Panics if an invariant does not hold.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn check(&self) {
         let peers = self.links().map(|(_, link)| link.remote().peer_id.0);
         let peers: std::collections::BTreeSet<[u8; 20]> = peers.collect();

@@ -44,3 +44,6 @@ pub use picker::{Arrival, Picker, PieceOrder, Verdict};
 pub use rate::Rate;
 pub use token_bucket::{MAX_RATE_LIMIT, MIN_RATE_LIMIT, TokenBucket};
 pub use window::Window;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::core::fuzz;

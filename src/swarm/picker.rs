@@ -628,7 +628,7 @@ impl Picker {
     }
 
     /// Panics if an invariant of the module documentation does not hold.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn check(&self) {
         let links: Vec<&PickerLink> = self.links.values().collect();
         self.pieces.check(&links);
@@ -652,7 +652,7 @@ impl Picker {
     }
 
     /// The requests in flight at a link, in order.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn in_flight(&self, id: LinkId) -> Vec<BlockRange> {
         let link = self.links.get(&id);
         let mut blocks: Vec<BlockRange> =
@@ -662,7 +662,7 @@ impl Picker {
     }
 
     /// The runs that were begun and lack blocks.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn unfinished_runs(&self) -> Vec<BlockRun> {
         let active = self.pieces.active.values();
         active.flat_map(|active| active.unfinished_runs()).collect()

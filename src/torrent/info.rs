@@ -280,6 +280,33 @@ fn check_conflicts(files: &[FileEntry]) -> Result<(), MetainfoError> {
     Ok(())
 }
 
+/// The fuzz function of the reader: the files lie one after the other, and the pieces cover them.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(raw: &[u8]) {
+    let Ok(info) = Info::parse(raw) else {
+        return;
+    };
+    assert_eq!(info.raw(), raw);
+    let mut end = 0;
+    for (number, file) in info.files().iter().enumerate() {
+        assert_eq!(file.offset, end);
+        end += file.length;
+        let mut pieces = info.pieces_of_file(number);
+        let first = pieces.next();
+        let last = pieces.next_back().or(first);
+        let ends = [(first, file.offset), (last, end.saturating_sub(1))];
+        for (piece, at) in ends {
+            assert_eq!(piece.is_some(), file.length > 0);
+            let holds = |piece| {
+                let start = info.lengths().offset(piece);
+                (start..start + u64::from(info.lengths().length(piece))).contains(&at)
+            };
+            assert!(piece.is_none_or(holds));
+        }
+    }
+    assert_eq!(info.lengths().total(), end);
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{LengthsError, MAX_METAINFO, Metainfo};

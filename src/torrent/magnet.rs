@@ -226,6 +226,23 @@ fn unescape(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// The fuzz function of the parser: a link that is written is read back, unless it became too long.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let Some(magnet) = str::from_utf8(bytes)
+        .ok()
+        .and_then(|link| link.parse::<Magnet>().ok())
+    else {
+        return;
+    };
+    let written = magnet.to_string();
+    if written.len() <= MAX_LINK {
+        assert_eq!(written.parse().as_ref(), Ok(&magnet));
+    }
+    let (merged, _) = magnet.merged(&magnet);
+    assert_eq!(merged, magnet);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

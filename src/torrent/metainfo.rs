@@ -191,6 +191,24 @@ pub fn is_tracker_url(url: &str) -> bool {
     url::scheme(url).is_some_and(|scheme| matches!(scheme, "http" | "https" | "udp"))
 }
 
+/// The fuzz function of the reader: what is written is read back.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    super::info::fuzz(bytes);
+    let Ok(metainfo) = Metainfo::parse(bytes) else {
+        return;
+    };
+    super::info::fuzz(metainfo.info().raw());
+    let again = Metainfo::parse(&metainfo.encode()).expect("what was written");
+    assert_eq!(again.info(), metainfo.info());
+    assert_eq!(again.times(), metainfo.times());
+    assert_eq!(again.web_seeds(), metainfo.web_seeds());
+    let mut urls = metainfo.trackers().iter().flatten();
+    if urls.any(|url| is_tracker_url(url)) {
+        assert_eq!(again.trackers(), metainfo.trackers());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{InfoHash, Sha1, new_info::tests::folder};

@@ -37,3 +37,6 @@ pub use piece_set::{BitfieldError, PieceSet};
 pub use selection::{NothingChosen, Selection};
 pub use sources::NamedSources;
 pub use web_seed::{FilePart, file_parts, web_seed_url};
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::{magnet::fuzz as fuzz_magnet, metainfo::fuzz as fuzz_metainfo};

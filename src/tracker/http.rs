@@ -177,6 +177,28 @@ pub(super) fn respond_as(
     }
 }
 
+/// The fuzz function of the parser. A head is read in the same way however much follows it, and is
+/// incomplete if it is cut off.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let parsed = parse(bytes);
+    let Ok(Some((request, length))) = parsed else {
+        if let Err(error) = parsed {
+            error.write(&mut Vec::new());
+        }
+        return;
+    };
+    let head = bytes.get(..length).unwrap_or_default();
+    assert_eq!(parse(head), Ok(Some((request, length))));
+    for cut in (0..length).step_by(length / 32 + 1).chain([length - 1]) {
+        let cut = parse(head.get(..cut).unwrap_or_default());
+        assert_eq!(cut, Ok(None));
+    }
+    super::OwnNames::default().allow_host(request.host);
+    crate::wire::fuzz_query(request.query);
+    respond(&request, "200 OK", b"body", &mut Vec::new());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -68,3 +68,6 @@ use threads::Threads;
 pub use totals::Stats;
 use totals::Totals;
 use udp::UdpServer;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::{http::fuzz as fuzz_http, saved::fuzz as fuzz_saved};

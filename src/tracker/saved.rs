@@ -271,6 +271,28 @@ fn read_address(ip: IpAddr, reader: &mut Reader<'_>) -> Option<TimedAddress> {
     })
 }
 
+/// The fuzz function of the parser: the input as it is, and with the right checksum after it. What
+/// is written is read back.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let sum = digest(&SHA256, bytes);
+    for bytes in [bytes, &[bytes, sum.as_ref()].concat()] {
+        let Ok(saved) = SavedSwarms::parse(bytes) else {
+            continue;
+        };
+        let key = saved.id_key.unwrap_or(SipKey::from_bytes([0; 16]));
+        let swarms = saved.swarms.iter().cloned();
+        let again = SavedSwarms::parse(&SavedSwarms::encode(saved.wall_clock, key, swarms));
+        assert_eq!(
+            again,
+            Ok(SavedSwarms {
+                id_key: Some(key),
+                ..saved
+            })
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

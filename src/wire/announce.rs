@@ -303,6 +303,14 @@ fn is_digits(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// The fuzz function of the parser: what is written is read back.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(query: &str) {
+    if let Ok(request) = AnnounceRequest::parse(query) {
+        assert_eq!(AnnounceRequest::parse(&request.to_query()), Ok(request));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

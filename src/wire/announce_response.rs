@@ -172,3 +172,32 @@ impl AnnounceResponse {
         })
     }
 }
+
+/// The fuzz function of the parser: what is written is read back. Encoding puts IPv4 peers first,
+/// drops ids from compact peers, and has no names.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(bytes: &[u8]) {
+    let Ok(mut response) = AnnounceResponse::parse(bytes) else {
+        return;
+    };
+    response.named_peers.clear();
+    let again = AnnounceResponse::parse(&response.encode(PeerListFormat::Dictionaries));
+    // What was made printable may be cut again.
+    let again = again.map(|again| AnnounceResponse {
+        warning: response.warning.clone(),
+        ..again
+    });
+    assert_eq!(again.as_ref(), Ok(&response));
+    let compact = AnnounceResponse::parse(&response.encode(PeerListFormat::Compact));
+    let (v4, v6): (Vec<_>, Vec<_>) = response
+        .peers
+        .iter()
+        .map(|peer| peer.address)
+        .partition(|address| address.is_ipv4());
+    let addresses = compact
+        .expect("a response")
+        .peers
+        .into_iter()
+        .map(|peer| peer.address);
+    assert_eq!(addresses.collect::<Vec<_>>(), [v4, v6].concat());
+}

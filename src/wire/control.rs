@@ -21,6 +21,23 @@ mod fields;
 mod limits;
 mod line;
 mod parts;
+/// The fuzz function of control and operator frames: each message has one encoding.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    super::frame::fuzz(bytes, MAX_FRAME, |body| {
+        super::access::fuzz(body);
+        if let Ok(message) = RunRequestMessage::decode(body) {
+            assert_eq!(message.encode(), body);
+        }
+        if let Ok(notice) = RunNotice::decode(body) {
+            assert_eq!(notice.encode(), body);
+        }
+        if let Ok(message) = super::operator::OperatorMessage::decode(body) {
+            assert_eq!(message.encode(), body);
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests;
 

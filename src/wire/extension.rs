@@ -114,6 +114,25 @@ impl ExtensionHandshake {
     }
 }
 
+/// The fuzz function of the parser: what is written is read back, and the same handshake again
+/// changes nothing.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(payload: &[u8]) {
+    if let Ok(handshake) = ExtensionHandshake::parse(payload) {
+        let again = ExtensionHandshake::parse(&handshake.encode());
+        assert_eq!(again.as_ref(), Ok(&handshake));
+        let mut updated = handshake.clone();
+        updated.update(handshake.clone());
+        assert_eq!(updated, handshake);
+    }
+    if let Some(times) = super::times::TimesMessage::parse(payload) {
+        assert_eq!(
+            super::times::TimesMessage::parse(&times.encode()),
+            Some(times)
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

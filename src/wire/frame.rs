@@ -65,6 +65,21 @@ pub fn encode(body: &[u8], cap: u32, out: &mut Vec<u8>) -> Result<(), FrameError
     }
 }
 
+/// The fuzz function of the decoder: passes the body of each frame to `read`, and the whole input,
+/// as if it were a body.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(input: &[u8], cap: u32, read: impl Fn(&[u8])) {
+    read(input);
+    let mut rest = input;
+    while let Ok(Some((body, after))) = decode(rest, cap) {
+        let mut frame = Vec::new();
+        encode(body, cap, &mut frame).expect("it was decoded");
+        assert_eq!([&frame, after].concat(), rest);
+        read(body);
+        rest = after;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

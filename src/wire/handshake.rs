@@ -71,6 +71,14 @@ impl Handshake {
     }
 }
 
+/// The fuzz function of the parser. Reserved bits that we do not know are not kept.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8; HANDSHAKE_LENGTH]) {
+    if let Ok(handshake) = Handshake::parse(bytes) {
+        assert_eq!(Handshake::parse(&handshake.encode()), Ok(handshake));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -196,6 +196,44 @@ impl MetadataAssembly {
     }
 }
 
+/// The fuzz function of the parser and of the assembly. The input is a list of payloads of at most
+/// 255 bytes, each after its length. All are answers of one peer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(mut bytes: &[u8]) {
+    let mut assembly: Option<MetadataAssembly> = None;
+    while let Some((length, rest)) = bytes.split_first() {
+        let (payload, rest) = rest.split_at(rest.len().min((*length).into()));
+        bytes = rest;
+        let Ok(Some(message)) = MetadataMessage::parse(payload) else {
+            continue;
+        };
+        assert_eq!(MetadataMessage::parse(&message.encode()), Ok(Some(message)));
+        let MetadataMessage::Data {
+            piece,
+            total,
+            bytes,
+        } = message
+        else {
+            continue;
+        };
+        if assembly.is_none() {
+            assembly = MetadataAssembly::new(total).ok();
+        }
+        let Some(assembly) = &mut assembly else {
+            continue;
+        };
+        assembly.next_request();
+        // A whole piece can be longer than a payload here.
+        let whole = [bytes, &[0; METADATA_PIECE_LENGTH]].concat();
+        let sizes = [bytes.len(), METADATA_PIECE_LENGTH];
+        for part in sizes.into_iter().filter_map(|size| whole.get(..size)) {
+            if let Ok(Some(metadata)) = assembly.add(piece, part) {
+                assert_eq!(metadata.len(), assembly.size as usize);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,3 +35,9 @@ pub mod pex;
 pub mod replica;
 pub mod times;
 pub mod udp_tracker;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::{
+    scrape::{fuzz as fuzz_responses, fuzz_query},
+    tracker_info::fuzz as fuzz_tracker_info,
+};

@@ -278,6 +278,44 @@ fn put(out: &mut Vec<u8>, id: u8, numbers: &[u32], bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// The fuzz function of the decoder. A stream may be cut anywhere: with fewer bytes, a message is
+/// incomplete, and its beginning never decodes as something else.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(mut bytes: &[u8]) {
+    const MAX_BITFIELD: usize = 32;
+    while let Ok(decoded) = decode(bytes, MAX_BITFIELD) {
+        let taken = match decoded {
+            Decoded::Incomplete(needed) => {
+                assert!(needed > bytes.len());
+                return;
+            }
+            Decoded::Message(message, length) => {
+                let mut encoded = Vec::new();
+                message.encode_into(&mut encoded);
+                assert_eq!(Some(&*encoded), bytes.get(..length));
+                length
+            }
+            Decoded::PieceHeader(block) => {
+                assert_eq!(
+                    Some(&piece_header(block)[..]),
+                    bytes.get(..PIECE_HEADER_LENGTH)
+                );
+                PIECE_HEADER_LENGTH + block.length as usize
+            }
+            Decoded::Unknown(length) => length,
+        };
+        let header = matches!(decoded, Decoded::PieceHeader(_) | Decoded::Unknown(_));
+        let needed = if header { 5 } else { taken };
+        for cut in (0..needed.min(64)).chain([needed.saturating_sub(1)]) {
+            match decode(bytes.get(..cut).unwrap_or_default(), MAX_BITFIELD) {
+                Ok(Decoded::Incomplete(needed)) => assert!(needed > cut && needed <= taken),
+                other => panic!("{cut} bytes decode as {other:?}, all as {decoded:?}"),
+            }
+        }
+        bytes = bytes.get(taken..).unwrap_or_default();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -106,6 +106,15 @@ fn contacts<'a>(
     Ok(bytes.chunks(size).take(MAX_READ).filter_map(read_canonical))
 }
 
+/// The fuzz function of the parser: what is written is read back.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(payload: &[u8]) {
+    if let Ok(message) = PexMessage::parse(payload) {
+        assert!(message.added.len() <= MAX_READ && message.dropped.len() <= MAX_READ);
+        assert_eq!(PexMessage::parse(&message.encode()), Ok(message));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

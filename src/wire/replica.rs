@@ -13,6 +13,18 @@
 //! Out of scope: the order of the messages and what follows from them (see `tracker::replication`),
 //! TLS, sockets and time.
 
+/// The fuzz function of replica frames: each message has one encoding.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    super::frame::fuzz(bytes, MAX_FRAME, |body| {
+        match ReplicaMessage::decode(body) {
+            // The other fields of this message are not read.
+            Ok(ReplicaMessage::OtherHello { .. }) | Err(_) => {}
+            Ok(message) => assert_eq!(message.encode(), body),
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests;
 

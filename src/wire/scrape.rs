@@ -155,6 +155,24 @@ impl ScrapeResponse {
     }
 }
 
+/// The fuzz function of the queries of announces and scrapes.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_query(query: &str) {
+    super::announce::fuzz(query);
+    if let Ok(request) = ScrapeRequest::parse(query) {
+        assert_eq!(ScrapeRequest::parse(&request.to_query()), Ok(request));
+    }
+}
+
+/// The fuzz function of the answers of HTTP trackers.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    super::announce_response::fuzz(bytes);
+    if let Ok(response) = ScrapeResponse::parse(bytes) {
+        assert_eq!(ScrapeResponse::parse(&response.encode()), Ok(response));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

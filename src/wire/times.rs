@@ -30,7 +30,7 @@ impl TimesMessage {
             })
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         [&self.first.to_be_bytes()[..], &encode_times(&self.times)].concat()
     }
 

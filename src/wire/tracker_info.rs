@@ -178,6 +178,19 @@ fn is_host_name(host: &str) -> bool {
         })
 }
 
+/// The fuzz function of the parser: what is written is read back.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let Ok(info) = String::from_utf8_lossy(bytes).parse::<TrackerInfo>() else {
+        return;
+    };
+    let mut text: String = info.addresses.iter().map(|at| format!("{at}\n")).collect();
+    if let Some(fingerprint) = info.fingerprint {
+        text += &format!("fingerprint {fingerprint}");
+    }
+    assert_eq!(text.parse(), Ok(info));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

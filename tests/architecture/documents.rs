@@ -14,7 +14,7 @@ const WIDTH: usize = 100;
 /// The document and the heading with the tables of threads.
 const THREADS: (&str, &str) = ("docs/overview.md", "## Threads");
 /// Folders at the top of the repository that a path in a document may begin with.
-const TOP: [&str; 6] = ["src", "tests", "docs", "benches", "testdata", ".ci"];
+const TOP: [&str; 7] = ["src", "tests", "docs", "benches", "testdata", "fuzz", ".ci"];
 
 /// One document.
 struct Document {
@@ -27,9 +27,9 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The Markdown files at the top of the repository and in `docs/`.
+/// The Markdown files at the top of the repository, in `docs/` and in `fuzz/`.
 fn read() -> Vec<Document> {
-    let folders = ["", "docs/"];
+    let folders = ["", "docs/", "fuzz/"];
     let paths = folders.iter().flat_map(|folder| {
         let entries = fs::read_dir(root().join(folder)).unwrap();
         entries.map(move |entry| format!("{folder}{}", entry.unwrap().file_name().display()))

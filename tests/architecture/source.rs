@@ -95,13 +95,14 @@ fn parse(file: &str, text: &str) -> Vec<Item> {
         .items
 }
 
-/// Whether an item is compiled for tests alone.
+/// Whether an item is compiled for tests, and perhaps for the fuzzer, alone.
 pub(crate) fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let path = attribute.path();
         let is_cfg_test = || {
             let list = attribute.meta.require_list();
-            list.is_ok_and(|list| list.tokens.to_string() == "test")
+            let tokens = list.map_or_else(|_| String::new(), |list| list.tokens.to_string());
+            matches!(&*tokens, "test" | "any (test , fuzzing)")
         };
         path.is_ident("test") || path.is_ident("cfg") && is_cfg_test()
     })

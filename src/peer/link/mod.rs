@@ -31,6 +31,8 @@ pub(super) use handshake::{
 };
 pub(super) use message_reader::{MessageReader, ReadError, ReadTimeouts, Upcoming};
 use outbox::{NextOutput, Outbox};
+#[cfg(any(test, fuzzing))]
+pub(crate) use parse::fuzz;
 pub(super) use reader::{LinkResources, run};
 pub(super) use sink::{MessageSink, UploadSource};
 pub(super) use state::Link;

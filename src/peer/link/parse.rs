@@ -79,3 +79,59 @@ pub(super) fn parse<'a>(
         PeerMessage::Piece { .. } => return Ok(ParsedMessage::Nothing),
     }))
 }
+
+/// The fuzz function of everything that arrives over a link. The input is a handshake and then
+/// messages; without a handshake, its first byte says which extensions were agreed.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(input: &[u8]) {
+    use crate::wire::{PeerId, handshake, metadata::MetadataMessage, peer, times::TimesMessage};
+    let (fast, extensions, mut bytes) = match input.split_first_chunk() {
+        Some((head, rest)) if input.first() == Some(&handshake::HANDSHAKE_FIRST_BYTE) => {
+            handshake::fuzz(head);
+            match handshake::Handshake::parse(head) {
+                Ok(it) => (it.fast, it.extensions, rest),
+                Err(_) => return,
+            }
+        }
+        _ => match input.split_first() {
+            Some((flags, rest)) => (flags & 1 != 0, flags & 2 != 0, rest),
+            None => return,
+        },
+    };
+    peer::fuzz(bytes);
+    let remote = RemotePeer {
+        address: ([192, 0, 2, 1], 1).into(),
+        outgoing: false,
+        peer_id: PeerId([1; 20]),
+        fast,
+        extensions,
+        member: None,
+    };
+    let lengths = Lengths::new(10 * (1 << 15) - 5, 1 << 15).expect("ten pieces");
+    let mut is_first = true;
+    while let Ok(decoded) = peer::decode(bytes, 2) {
+        let taken = match decoded {
+            peer::Decoded::Incomplete(_) => return,
+            peer::Decoded::Unknown(taken) => taken,
+            peer::Decoded::PieceHeader(block) => {
+                let _ = lengths.range(block.index, block.begin, block.length);
+                peer::PIECE_HEADER_LENGTH + block.length as usize
+            }
+            peer::Decoded::Message(message, taken) => {
+                match parse(message, &remote, &lengths, is_first) {
+                    Err(_) => return,
+                    Ok(ParsedMessage::Metadata(payload)) => {
+                        let _ = MetadataMessage::parse(payload);
+                    }
+                    Ok(ParsedMessage::ModifiedTimes(payload)) => {
+                        let _ = TimesMessage::parse(payload);
+                    }
+                    Ok(_) => {}
+                }
+                taken
+            }
+        };
+        is_first = false;
+        bytes = bytes.get(taken..).unwrap_or_default();
+    }
+}

@@ -14,6 +14,8 @@ mod seed;
 
 use super::Transfer;
 pub(super) use client::WebClient;
+#[cfg(any(test, fuzzing))]
+pub(crate) use response::fuzz;
 
 use crate::base::url;
 use crate::swarm::WebSeedTrust;

@@ -127,6 +127,33 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
+/// The fuzz function. The input is the head of a response, and then the URL that was asked for.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let mut found = [httparse::EMPTY_HEADER; 16];
+    let mut head = httparse::Response::new(&mut found);
+    let Ok(httparse::Status::Complete(length)) = head.parse(bytes) else {
+        return;
+    };
+    let mut headers = HeaderMap::new();
+    for header in &*head.headers {
+        let name = ureq::http::HeaderName::from_bytes(header.name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(header.value)) {
+            headers.append(name, value);
+        }
+    }
+    let _ = full_body_end(&headers, 100);
+    if let Ok((first, after)) = range_bounds(&headers, 10, 20, 100) {
+        assert!(first == 10 && first < after && after <= 20);
+    }
+    let url = url::repaired(bytes.get(length..).unwrap_or_default());
+    if uri(&url).is_ok()
+        && let Ok(target) = redirected(&url, &headers)
+    {
+        let _ = uri(&target);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -209,7 +209,7 @@ impl<B> Assembly<B> {
     }
 
     /// Panics if an invariant does not hold.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn check(&self) {
         self.picker.check();
         let begun = self.picker.unfinished_runs();

@@ -370,7 +370,7 @@ impl<B: Debug> Fetch<B> {
     }
 
     /// Panics if an invariant does not hold.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn check(&self) {
         self.assembly.check();
     }

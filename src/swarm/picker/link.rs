@@ -96,7 +96,7 @@ impl PickerLink {
     }
 
     /// The number of the peer's pieces that are wanted here.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn wanted(&self) -> u32 {
         self.wanted
     }

@@ -508,7 +508,7 @@ impl Pieces {
 
     /// Panics unless each wanted piece is either waiting or active, no other piece is, and all
     /// counts are right.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn check(&self, links: &[&PickerLink]) {
         let mut missing = 0;
         for piece in self.lengths.all_pieces() {
@@ -555,7 +555,7 @@ impl Pieces {
     }
 
     /// The blocks that are requested from a link.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn requested_from(&self, link: LinkId) -> Vec<BlockRange> {
         let active = self.active.values();
         let requested = active.flat_map(|active| active.requested_from(link, &self.lengths));

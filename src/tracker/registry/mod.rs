@@ -187,3 +187,6 @@ use register::merge_optional;
 use row::{OPERATOR, Rows, removal};
 use stamp::millis;
 use usage_index::UsageIndex;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use encoding::fuzz;

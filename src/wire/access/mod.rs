@@ -51,3 +51,17 @@ pub use refused::AccessRefusal;
 pub use rendezvous::{TRACKERS_OF_GROUP, preferred_trackers};
 pub use reply::{AccessAnswer, AccessReplyMessage, ListPage};
 pub use request::{AccessRequest, AccessRequestMessage, MAX_FIRST_FRAME, PROTOCOL};
+
+/// The fuzz function of the messages: each has one encoding.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(body: &[u8]) {
+    if let Ok(message) = AccessRequestMessage::decode(body) {
+        assert_eq!(message.encode(), body);
+    }
+    if let Ok(reply) = AccessReplyMessage::decode(body) {
+        assert_eq!(reply.encode(), body);
+    }
+    if let Ok(Some(hint)) = Hint::decode(body) {
+        assert_eq!(hint.encode(), body);
+    }
+}

@@ -11,6 +11,8 @@ mod ids;
 mod request;
 mod response;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::{request::fuzz as fuzz_request, response::fuzz as fuzz_response};
 pub use ids::{AddressFamily, ConnectionId, NO_CONNECTION, TransactionId};
 pub use request::{MAX_UDP_SCRAPE, UdpRequest, UdpRequestError, UdpRequestHeader};
 pub use response::{MAX_DATAGRAM, UdpAnnounceResponse, UdpResponse, UdpResponseError};

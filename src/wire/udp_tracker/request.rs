@@ -305,6 +305,18 @@ fn encode_url_data(data: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// The fuzz function of the parser. Options and the IP address that a client names are not kept,
+/// so only what is written is compared.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(datagram: &[u8]) {
+    let header = UdpRequestHeader::parse(datagram);
+    if let Ok(request) = UdpRequest::parse(datagram) {
+        let transaction = header.map(|header| header.transaction);
+        assert_eq!(transaction, Some(request.transaction()));
+        assert_eq!(UdpRequest::parse(&request.encode()), Ok(request));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -230,6 +230,25 @@ fn read_swarm_counts(fields: &mut DatagramFields<'_>) -> Option<SwarmCounts> {
     Some(counts)
 }
 
+/// The fuzz function of the parser, for both address families. What is written is read back, if it
+/// fits into a datagram and needs no escapes.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(datagram: &[u8]) {
+    for family in [AddressFamily::V4, AddressFamily::V6] {
+        let Ok(response) = UdpResponse::parse(datagram, family) else {
+            continue;
+        };
+        if let UdpResponse::Announce { announced, .. } = &response {
+            assert!(announced.clone().into_response().peers.len() <= announced.peers.len());
+        }
+        let mut again = Vec::new();
+        response.encode_into(family, &mut again);
+        if again == datagram {
+            assert_eq!(UdpResponse::parse(&again, family), Ok(response));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
