@@ -5,11 +5,11 @@
 //! (`control_connection`), and what a peer does with a hint.
 //!
 //! What waits for a connection is ids of groups, each with a flag for reports of changed files
-//! ([`GroupNumbers::has_reports`]), a flag that there is news for the user ([`Hint::has_news`]), and
-//! a few addresses of new peers for each of a limited number of swarms. The change numbers of the
-//! groups, and whether the user is still a member, are read from the registry when the hint is sent.
-//! So what waits is bounded, and a peer that reads slowly gets one later hint instead of many, with
-//! the same contents.
+//! ([`GroupNumbers::has_reports`]), a flag that there is news for the user ([`Hint::has_news`]),
+//! and a few addresses of new peers for each of a limited number of swarms. The change numbers of
+//! the groups, and whether the user is still a member, are read from the registry when the hint is
+//! sent. So what waits is bounded, and a peer that reads slowly gets one later hint instead of
+//! many, with the same contents.
 //!
 //! Locks: `state`, for a look-up or a change. Connections are woken after it is released.
 
