@@ -125,8 +125,10 @@ impl Places {
     }
 
     /// Gives a place to a new connection. Returns the connection that gives way and must be closed.
-    /// `server_waits_for` returns whether the server waits for the remote side of a connection. A
-    /// connection to which the server owes an answer does not give way.
+    /// `server_waits_for` returns whether the server waits for the remote side of a connection: for
+    /// its bytes, or for it to read. A connection does not give way while a thread works for it, or
+    /// while its request waits for a turn. But it may give way before the remote side has read the
+    /// answers to earlier requests, even if later ones have arrived.
     ///
     /// # Errors
     /// All places for the connection are taken, and no other connection can give way.

@@ -4,21 +4,29 @@
 //! that a refusal arrives. Out of scope: the meaning of a request.
 //!
 //! The session never blocks: requests are answered from memory, on the event thread. In one turn it
-//! answers one request. It answers the next one only when the socket has taken the whole response
-//! and has room for more. So a client that sends many requests at once delays other clients by one
-//! request at a time, and a client that does not read its responses makes no work.
+//! answers a few requests. It answers the next ones only when the socket has taken all responses
+//! and has room for more. So a client that sends many requests at once delays other clients by a
+//! few requests at a time. A client that does not read its responses makes work for as many
+//! responses as its socket takes, and for one more turn.
 
 use super::http::{self, HttpError};
 use super::service::Service;
 use crate::net::{Interest, Lane, Next, Session, Turn, Wait, receive_now, send_now};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
 use std::net::{IpAddr, Shutdown, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Maximum number of bytes that are read after the last response, so that the response is not lost
 /// when the connection closes.
 const MAX_DRAINED: usize = 256 << 10;
+/// The most requests of one connection that are answered in one turn. A turn for each request would
+/// cost more than the answer.
+const MAX_IN_A_TURN: usize = 16;
+/// A turn answers no further request when its responses have this many bytes.
+const TURN_BYTES: usize = 16 << 10;
 /// How long the reading of these bytes may take.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -51,11 +59,11 @@ pub(super) struct HttpSession {
     /// The first bytes of a request that has not arrived whole, or requests that wait for their
     /// turns.
     unparsed: Vec<u8>,
-    /// A response. The socket has taken the first `sent` bytes.
+    /// The responses of one turn. The socket has taken the first `sent` bytes.
     out: Vec<u8>,
     sent: usize,
     until: Instant,
-    has_nodelay: bool,
+    has_answered: bool,
     stage: Stage,
 }
 
@@ -65,9 +73,9 @@ enum Stage {
     Idle,
     /// Waits for the first request of the connection, or for the rest of a request.
     Head,
-    /// Sends a response, then goes on.
+    /// Sends responses, then goes on.
     Response,
-    /// A response has been sent, and more bytes have arrived. They are read when the socket has
+    /// Responses have been sent, and more bytes have arrived. They are read when the socket has
     /// room for another response.
     NextTurn,
     /// Sends the last response, then closes.
@@ -98,7 +106,7 @@ impl HttpSession {
             out: Vec::new(),
             sent: 0,
             until: Instant::now() + deadlines.head,
-            has_nodelay: false,
+            has_answered: false,
             stage: Stage::Head,
         }
     }
@@ -108,8 +116,8 @@ impl HttpSession {
         self.serve(bytes).unwrap_or_else(|error| self.fail(&error))
     }
 
-    /// Answers the first request in the bytes kept before and `bytes`, if it is whole. Keeps the
-    /// rest. Returns what the session waits for.
+    /// Answers the first requests in the bytes kept before and `bytes`, if they are whole. Keeps
+    /// the rest. Returns what the session waits for.
     fn serve(&mut self, bytes: &[u8]) -> io::Result<Next> {
         match self.stage {
             Stage::Idle => self.start_waiting(Stage::Head, self.deadlines.head),
@@ -123,29 +131,36 @@ impl HttpSession {
                 &kept
             }
         };
-        let Some(length) = self.respond_to_first(all)? else {
+        // Later bytes that are not HTTP are refused like a malformed request: the client must get
+        // the answers to its earlier requests.
+        if !self.has_answered && !all.first().is_some_and(|byte| is_http(*byte)) {
             return Ok(Next::End);
-        };
-        self.unparsed = all.get(length..).unwrap_or_default().to_vec();
+        }
+        let mut rest = all;
+        for _ in 0..MAX_IN_A_TURN {
+            let length = self.respond_to_first(rest)?;
+            rest = rest.get(length..).unwrap_or_default();
+            let has_room = self.out.len() < TURN_BYTES;
+            if length == 0 || rest.is_empty() || self.stage != Stage::Response || !has_room {
+                break;
+            }
+        }
+        self.unparsed = rest.to_vec();
         match self.stage {
             Stage::Head => Ok(self.wait(Interest::Read)),
             _ => self.send(),
         }
     }
 
-    /// Writes the response to the request at the start of `bytes` to `out`. Returns the length of
-    /// the request: 0 if it is not whole, all bytes if it is refused, `None` if the bytes are not
-    /// HTTP.
-    fn respond_to_first(&mut self, bytes: &[u8]) -> io::Result<Option<usize>> {
-        if !bytes.first().is_some_and(|byte| is_http(*byte)) {
-            return Ok(None);
-        }
+    /// Appends the response to the request at the start of `bytes` to `out`. Returns the length of
+    /// the request: 0 if it is not whole, all bytes if it is refused.
+    fn respond_to_first(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let (request, length) = match http::parse(bytes) {
             Ok(Some(parsed)) => parsed,
-            Ok(None) => return Ok(Some(0)),
+            Ok(None) => return Ok(0),
             Err(error) => {
                 self.refuse(error);
-                return Ok(Some(bytes.len()));
+                return Ok(bytes.len());
             }
         };
         let now = self.epoch.elapsed();
@@ -158,11 +173,11 @@ impl HttpSession {
             (false, false) => Stage::LastThenDrain,
         };
         self.start_waiting(stage, self.deadlines.head);
-        if stage == Stage::Response && !std::mem::replace(&mut self.has_nodelay, true) {
+        if !std::mem::replace(&mut self.has_answered, true) && stage == Stage::Response {
             // Responses are written whole. Waiting to fill a packet would only delay them.
             self.stream.set_nodelay(true)?;
         }
-        Ok(Some(length))
+        Ok(length)
     }
 
     fn refuse(&mut self, error: HttpError) {
@@ -171,8 +186,8 @@ impl HttpSession {
         self.start_waiting(Stage::LastThenDrain, self.deadlines.head);
     }
 
-    /// Sends what the socket takes of the response. One deadline covers the whole response. Returns
-    /// what the session waits for.
+    /// Sends what the socket takes of the responses. One deadline covers all responses of a turn.
+    /// Returns what the session waits for.
     fn send(&mut self) -> io::Result<Next> {
         let rest = self.out.get(self.sent..).unwrap_or_default();
         self.sent += send_now(&self.stream, rest)?;
@@ -213,6 +228,8 @@ impl HttpSession {
                 self.refuse(HttpError::TooSlow);
                 return self.send();
             }
+            // The tracker is late, not the client.
+            Stage::NextTurn if is_over && is_writable(&self.stream) => return self.serve(&[]),
             // The client does not read its responses, or the connection is only drained, or no byte
             // of a request has arrived.
             _ if is_over => return Ok(Next::End),
@@ -263,6 +280,12 @@ fn is_http(byte: u8) -> bool {
     byte.is_ascii_graphic() || matches!(byte, b'\r' | b'\n')
 }
 
+/// Whether the socket has room for a response now.
+fn is_writable(stream: &TcpStream) -> bool {
+    let mut watched = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut watched, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,6 +300,9 @@ mod tests {
     fn session() -> (HttpSession, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
         let (stream, from) = listener.accept().unwrap();
         let service = Service {
             swarms: Swarms::new(Duration::from_secs(20), SwarmLimits::default()),
@@ -294,33 +320,94 @@ mod tests {
         (session, client)
     }
 
-    /// Asserts that exactly one response has arrived since the last call.
-    fn assert_one_response(client: &mut TcpStream) {
-        let mut bytes = [0; 4 << 10];
-        let read = client.read(&mut bytes).unwrap();
-        let text = str::from_utf8(&bytes[..read]).unwrap();
-        assert!(text.starts_with("HTTP/1.1 200 OK"), "{text}");
-        assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{text}");
+    /// Receives this many responses `200 OK`, and asserts that no more have arrived.
+    fn assert_responses(client: &mut TcpStream, count: usize) {
+        let (mut text, mut bytes) = (String::new(), [0; 64 << 10]);
+        while text.matches("HTTP/1.1 200 OK").count() < count || !text.ends_with('\n') {
+            let read = client.read(&mut bytes).unwrap();
+            text += str::from_utf8(&bytes[..read]).unwrap();
+        }
+        assert_eq!(text.matches("HTTP/1.1 ").count(), count, "{text}");
+    }
+
+    fn advance(session: &mut HttpSession) -> Next {
+        session.advance(&mut Turn {
+            lane: Lane::Event,
+            scratch: &mut [0; 1 << 10],
+        })
+    }
+
+    fn waits_for(next: Next) -> Interest {
+        match next {
+            Next::Wait(wait) => wait.interest,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const REQUEST: &str = "GET / HTTP/1.1\r\n\r\n";
+
+    #[test]
+    fn a_turn_answers_few_requests_and_the_socket_brings_the_next_turn() {
+        let (mut session, mut client) = session();
+        let requests = REQUEST.repeat(2 * MAX_IN_A_TURN + 1);
+        let next = session.on_bytes(requests.as_bytes());
+        assert_responses(&mut client, MAX_IN_A_TURN);
+        assert_eq!(waits_for(next), Interest::Write);
+        let next = advance(&mut session);
+        assert_responses(&mut client, MAX_IN_A_TURN);
+        assert_eq!(waits_for(next), Interest::Write);
+        let next = advance(&mut session);
+        assert_responses(&mut client, 1);
+        assert_eq!(waits_for(next), Interest::Read);
     }
 
     #[test]
-    fn a_turn_answers_one_request_and_the_socket_brings_the_next_turn() {
+    fn a_turn_ends_when_its_responses_are_long() {
         let (mut session, mut client) = session();
-        let mut next = session.on_bytes("GET / HTTP/1.1\r\n\r\n".repeat(3).as_bytes());
-        let mut turn = Turn {
-            lane: Lane::Event,
-            scratch: &mut [0; 1 << 10],
-        };
-        for _ in 0..2 {
-            assert_one_response(&mut client);
-            let waits_for = match next {
-                Next::Wait(wait) => wait.interest,
-                other => panic!("{other:?}"),
-            };
-            assert_eq!(waits_for, Interest::Write);
-            next = session.advance(&mut turn);
-        }
-        assert_one_response(&mut client);
-        assert!(matches!(next, Next::Wait(wait) if wait.interest == Interest::Read));
+        session.out = vec![b'\n'; TURN_BYTES];
+        let next = session.on_bytes(REQUEST.repeat(2).as_bytes());
+        assert_responses(&mut client, 1);
+        assert_eq!(waits_for(next), Interest::Write);
+    }
+
+    #[test]
+    fn a_late_turn_is_taken_if_the_client_has_read_its_responses() {
+        let (mut session, mut client) = session();
+        session.on_bytes(REQUEST.repeat(MAX_IN_A_TURN + 1).as_bytes());
+        assert_responses(&mut client, MAX_IN_A_TURN);
+        session.until = Instant::now();
+        assert_eq!(waits_for(advance(&mut session)), Interest::Read);
+        assert_responses(&mut client, 1);
+    }
+
+    #[test]
+    fn a_late_turn_ends_the_connection_of_a_client_that_reads_nothing() {
+        let (mut session, _client) = session();
+        let next = session.on_bytes(REQUEST.repeat(MAX_IN_A_TURN + 1).as_bytes());
+        assert_eq!(waits_for(next), Interest::Write);
+        while send_now(&session.stream, &[0; 64 << 10]).unwrap() > 0 {}
+        session.until = Instant::now();
+        assert!(matches!(advance(&mut session), Next::End));
+    }
+
+    #[test]
+    fn bytes_that_are_not_http_are_refused_after_the_answers_to_earlier_requests() {
+        let (mut session, mut client) = session();
+        let bytes = [REQUEST.as_bytes(), b"\x16\x03\x01"].concat();
+        assert_eq!(waits_for(session.on_bytes(&bytes)), Interest::Read);
+        let mut text = String::new();
+        client.read_to_string(&mut text).unwrap();
+        let statuses = text.matches("HTTP/1.1 ").count();
+        assert!(
+            text.starts_with("HTTP/1.1 200 OK") && statuses == 2,
+            "{text}"
+        );
+        assert!(text.contains("HTTP/1.1 400 Bad Request"), "{text}");
+    }
+
+    #[test]
+    fn a_connection_that_begins_with_other_bytes_ends_without_an_answer() {
+        let (mut session, _client) = session();
+        assert!(matches!(session.on_bytes(b"\x13BitTorrent"), Next::End));
     }
 }

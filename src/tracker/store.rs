@@ -270,11 +270,10 @@ impl RegistryStore {
         self.shared.changes.take(limit)
     }
 
-    /// The members of a group want to ask again, although no row has changed.
-    pub(super) fn note_change(&self, group: RowId) {
-        let groups = [group].into();
+    /// Publishers have newly reported changed files in these groups. Their members get a hint.
+    pub(super) fn note_reports(&self, groups: BTreeSet<RowId>) {
         self.shared.changes.push(Changed {
-            groups,
+            reports: groups,
             ..Changed::default()
         });
     }

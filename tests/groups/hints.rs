@@ -100,13 +100,36 @@ fn members_get_a_hint_when_a_publisher_reports_changed_files() {
     let reported = Ok(AccessAnswer::ChangedShares(vec![info_hash]));
     assert_eq!(report(vec![info_hash]), reported);
     let hint = user.connection.next_hint().unwrap();
-    assert_eq!(hint.groups, numbers, "no row has changed");
+    let with_reports = GroupNumbers {
+        has_reports: true,
+        ..numbers[0].clone()
+    };
+    assert_eq!(hint.groups, [with_reports], "no row has changed");
     // Neither a repeated report nor a question brings a hint. The next hint is that of an upload.
     assert_eq!(report(vec![info_hash]), reported);
     assert_eq!(report(Vec::new()), reported);
     upload(&tracker, &mut nik, "more");
     let hint = user.connection.next_hint().unwrap();
     assert_ne!(hint.groups[0].added, numbers[0].added, "{hint:?}");
+    assert!(!hint.groups[0].has_reports, "{hint:?}");
+}
+
+#[test]
+fn a_report_that_names_another_group_brings_a_hint_to_the_members_of_the_shares_group() {
+    let tracker = AccountTracker::with(&LONG_INTERVAL);
+    let [mut nik, _mayank] = team(&tracker, ["nik", "mayank"]);
+    nik.run("create_group den");
+    let info_hash = upload(&tracker, &mut nik, "data");
+    let (mut user, numbers) = log_in_for_hints(&tracker, "mayank");
+    let ask = AccessRequest::ChangedShares {
+        group: "den".parse().unwrap(),
+        changed: vec![info_hash],
+    };
+    let answer = second_login(&tracker, "nik").ask(ask);
+    assert_eq!(answer, Ok(AccessAnswer::ChangedShares(Vec::new())));
+    let hint = user.connection.next_hint().unwrap();
+    assert_eq!(hint.groups[0].group, numbers[0].group);
+    assert!(hint.groups[0].has_reports, "{hint:?}");
 }
 
 #[test]
@@ -114,21 +137,23 @@ fn a_hint_that_waits_is_not_sent_to_a_former_member() {
     let tracker = AccountTracker::with(&LONG_INTERVAL);
     let [mut nik, _mayank, _kim] = team(&tracker, ["nik", "mayank", "kim"]);
     let info_hash = upload(&tracker, &mut nik, "data");
+    upload(&tracker, &mut nik, "more");
+    let mut seed = second_login(&tracker, "nik");
     let (mut user, _) = log_in_for_hints(&tracker, "mayank");
     announce(&mut user, info_hash, 7001, 1);
     let (mut member, _) = log_in_for_hints(&tracker, "kim");
-    // While mayank's connection is in the middle of a request, hints for it wait.
+    // While mayank's connection is in the middle of a request, hints for it wait. The tracker
+    // closes such a connection after 10 s.
     let groups = group_request("list_groups");
     let rest = user.connection.ask_and_begin_next(&user.token, groups);
-    let mut seed = second_login(&tracker, "nik");
     announce(&mut seed, info_hash, 7002, 0);
-    upload(&tracker, &mut nik, "more");
+    nik.run("stop_share lab more");
     // A hint for another member shows that the tracker has queued one for each member.
-    let published = member.connection.next_hint().unwrap();
-    assert_eq!(published.groups.len(), 1, "{published:?}");
+    let withdrawn = member.connection.next_hint().unwrap();
+    assert_eq!(withdrawn.groups.len(), 1, "{withdrawn:?}");
     nik.run("remove_member lab mayank");
     let removed = member.connection.next_hint().unwrap();
-    assert_ne!(removed.groups[0].ended, published.groups[0].ended);
+    assert_ne!(removed.groups[0].ended, withdrawn.groups[0].ended);
     user.connection.finish_request(&rest);
     let hint = user.connection.next_hint().unwrap();
     assert!(hint.groups.is_empty() && hint.swarms.is_empty(), "{hint:?}");

@@ -315,3 +315,82 @@ impl std::fmt::Debug for Stage {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{connect_tls, testing};
+    use super::*;
+    use std::net::{Shutdown, TcpListener};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    const LONG: Duration = Duration::from_secs(60);
+    /// So many bytes that TLS does not take all of them at the end of the handshake.
+    const MANY: usize = 40_000;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (near, listener.accept().unwrap().0)
+    }
+
+    fn read_record(mut socket: &TcpStream) -> Vec<u8> {
+        let mut record = vec![0; 5];
+        socket.read_exact(&mut record).unwrap();
+        let length = u16::from_be_bytes([record[3], record[4]]);
+        record.resize(5 + usize::from(length), 0);
+        socket.read_exact(&mut record[5..]).unwrap();
+        record
+    }
+
+    /// The server side of a handshake that gets its last bytes together with `early`. The server's
+    /// own socket brings no bytes: the test reads what the client sends, and passes it on.
+    fn accept_with(early: &[u8]) -> NonblockingTls {
+        let (client, far) = pair();
+        let (ours, from_server) = pair();
+        let (mut to_client, mut from_server) = (far.try_clone().unwrap(), from_server);
+        thread::spawn(move || io::copy(&mut from_server, &mut to_client));
+        thread::scope(|scope| {
+            let client = Arc::new(client);
+            scope.spawn(move || {
+                let (tls, _) = connect_tls(Arc::clone(&client), None, LONG).unwrap();
+                tls.write_all_until(early, Instant::now() + LONG).unwrap();
+                client.shutdown(Shutdown::Write).unwrap();
+            });
+            let mut handshake = TlsHandshake::new(Arc::new(testing::server()), Arc::new(ours));
+            let mut scratch = [0; 1 << 10];
+            let progress = handshake.advance(&read_record(&far), &mut scratch);
+            let is_waiting = matches!(progress, Ok(HandshakeProgress::Waits(Interest::Read)));
+            assert!(is_waiting, "{progress:?}");
+            let mut rest = Vec::new();
+            (&far).read_to_end(&mut rest).unwrap();
+            match handshake.advance(&rest, &mut scratch).unwrap() {
+                HandshakeProgress::Done(tls, _) => *tls,
+                waits => panic!("{waits:?}"),
+            }
+        })
+    }
+
+    #[test]
+    fn bytes_that_arrive_with_the_end_of_the_handshake_are_received() {
+        for early in [vec![b'e'; 10], vec![b'e'; MANY]] {
+            let (mut tls, mut plaintext) = (accept_with(&early), Vec::new());
+            while plaintext.len() < early.len() {
+                let received = tls.receive(&mut [0; 1 << 10], &mut plaintext);
+                assert_eq!(received.unwrap(), Received::Bytes);
+            }
+            assert_eq!(plaintext, early);
+        }
+    }
+
+    #[test]
+    fn bytes_that_arrive_with_the_end_of_the_handshake_are_in_the_stream() {
+        for early in [vec![b'e'; 10], vec![b'e'; MANY]] {
+            let (stream, mut bytes) = (accept_with(&early).into_stream(), vec![0; early.len()]);
+            // The socket brings nothing, so lost bytes would make this read wait until the end.
+            let deadline = Instant::now() + Duration::from_secs(10);
+            stream.read_exact_until(&mut bytes, deadline).unwrap();
+            assert_eq!(bytes, early);
+        }
+    }
+}

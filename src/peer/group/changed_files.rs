@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 /// Interval of the exchanges. They are made only while this peer fetches something or has a share
 /// with changed files. A hint brings the next one sooner.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// The shortest pause between two exchanges, even if hints arrive.
+const MIN_PAUSE: Duration = Duration::from_secs(2);
 /// How long one exchange may take. The time is limited because the same thread also makes the
 /// announces. The groups that remain come first in the next exchange.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -27,8 +29,10 @@ pub(crate) struct ChangedFiles {
 struct State {
     /// By group, as the trackers last answered.
     reported: BTreeMap<Membership, HashSet<InfoHash>>,
-    /// When the next exchange is due. `None` before the first exchange.
-    next: Option<Instant>,
+    /// When the last exchange ended. `None` before the first exchange.
+    ended: Option<Instant>,
+    /// Since the last exchange began, a hint has asked for another one at this time.
+    hinted: Option<Instant>,
     /// The group about which trackers were asked most recently.
     last_asked: Option<Membership>,
 }
@@ -41,31 +45,58 @@ impl ChangedFiles {
         reported.any(|info_hashes| info_hashes.contains(&info_hash))
     }
 
-    /// The next exchange is due at this time, or earlier if it is due earlier.
+    /// A hint asks for an exchange at this time. If an exchange is under way, another one follows
+    /// it. [`MIN_PAUSE`] may delay the exchange.
     pub(super) fn exchange_earlier(&self, at: Instant) {
         let mut state = lock(&self.state);
-        state.next = state.next.map(|next| next.min(at));
+        state.hinted = Some(state.hinted.map_or(at, |hinted| hinted.min(at)));
     }
 
     /// If an exchange is due: reports the shares whose files have changed here, and receives the
     /// list of those whose publishers have reported changed files.
     pub(crate) fn exchange_if_due(&self, account: &Account, transfers: &Transfers) {
         let begun = Instant::now();
-        let mut state = lock(&self.state).clone();
-        if state.next.is_some_and(|next| begun < next) {
+        let Some(mut state) = self.begin(begun) else {
             return;
-        }
+        };
         state.exchange(
             concerned_groups(account, transfers),
             |membership, changed| account.changed_shares(&membership.group, changed),
             || begun.elapsed() >= TIME_LIMIT,
         );
-        state.next = Some(Instant::now() + INTERVAL);
-        *lock(&self.state) = state;
+        self.end(state, Instant::now());
+    }
+
+    /// If an exchange is due, returns the state with which it begins.
+    fn begin(&self, now: Instant) -> Option<State> {
+        let mut state = lock(&self.state);
+        if state.next().is_some_and(|next| now < next) {
+            return None;
+        }
+        state.hinted = None;
+        Some(state.clone())
+    }
+
+    /// Stores the state after an exchange. Keeps a hint that arrived during the exchange.
+    fn end(&self, after: State, now: Instant) {
+        let mut state = lock(&self.state);
+        *state = State {
+            ended: Some(now),
+            hinted: state.hinted,
+            ..after
+        };
     }
 }
 
 impl State {
+    /// When the next exchange is due. `None` if it is due now.
+    fn next(&self) -> Option<Instant> {
+        let ended = self.ended?;
+        let regular = ended + INTERVAL;
+        let hinted = self.hinted.map(|at| at.max(ended + MIN_PAUSE));
+        Some(hinted.map_or(regular, |at| at.min(regular)))
+    }
+
     /// Asks the trackers about one group after the other, beginning after `last_asked`. Ends when
     /// the time is over, or at the first failure. A failure usually means that no tracker answers,
     /// so none would answer about the next group either.
@@ -161,16 +192,29 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_makes_the_next_exchange_due_earlier() {
-        let (files, now) = (ChangedFiles::default(), Instant::now());
-        let next = || lock(&files.state).next;
-        files.exchange_earlier(now);
-        assert_eq!(next(), None, "the first exchange is due at once");
-        lock(&files.state).next = Some(now + INTERVAL);
-        for (at, due) in [(1, 1), (2, 1)] {
-            files.exchange_earlier(now + Duration::from_secs(at));
-            assert_eq!(next(), Some(now + Duration::from_secs(due)));
+    fn a_hint_makes_the_next_exchange_due_earlier_but_not_at_once() {
+        let (files, begun) = (ChangedFiles::default(), Instant::now());
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        let next = || lock(&files.state).next();
+        files.exchange_earlier(after(9));
+        let state = files.begin(begun).unwrap();
+        files.end(state, begun);
+        assert_eq!(next(), Some(after(5)), "the hint came before the exchange");
+        for (at, due) in [(9, 5), (4, 4), (3, 3), (4, 3), (1, 2)] {
+            files.exchange_earlier(after(at));
+            assert_eq!(next(), Some(after(due)), "hint for {at} s");
         }
+        assert!(files.begin(after(1)).is_none());
+        assert!(files.begin(after(2)).is_some());
+    }
+
+    #[test]
+    fn a_hint_during_an_exchange_makes_the_next_one_due_earlier() {
+        let (files, begun) = (ChangedFiles::default(), Instant::now());
+        let state = files.begin(begun).unwrap();
+        files.exchange_earlier(begun);
+        files.end(state, begun);
+        assert_eq!(lock(&files.state).next(), Some(begun + MIN_PAUSE));
     }
 
     #[test]

@@ -14,15 +14,26 @@ use std::time::{Duration, Instant};
 /// the same moment.
 const SPREAD: Duration = Duration::from_millis(500);
 
-/// Acts on hints, and remembers the change numbers of groups.
+/// Acts on hints.
 #[derive(Debug)]
 pub(crate) struct HintReader<'a> {
     account: &'a Account,
     transfers: &'a Transfers,
     announcer: &'a GroupAnnouncer,
-    /// For each membership, the last numbers `added` and `ended` of its group. The second one
-    /// changes when a share is withdrawn, or a member leaves or returns.
-    numbers: HashMap<Membership, (u64, u64)>,
+    numbers: KnownNumbers,
+}
+
+/// For each membership, the last number [`GroupNumbers::ended`], from any tracker.
+#[derive(Debug, Default)]
+struct KnownNumbers(HashMap<Membership, u64>);
+
+/// What the peer does after a hint about a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Reaction {
+    /// It announces the shares of the group, to learn which ones were withdrawn and who has left.
+    announces: bool,
+    /// It asks for the shares whose files have changed.
+    asks_for_reports: bool,
 }
 
 impl<'a> HintReader<'a> {
@@ -35,7 +46,7 @@ impl<'a> HintReader<'a> {
             account,
             transfers,
             announcer,
-            numbers: HashMap::new(),
+            numbers: KnownNumbers::default(),
         }
     }
 
@@ -45,20 +56,16 @@ impl<'a> HintReader<'a> {
             return;
         };
         for numbers in hint.groups {
-            let GroupNumbers {
-                group,
-                added,
-                ended,
-            } = numbers;
-            let user = user.clone();
-            let membership = Membership { user, group };
-            let former = self.numbers.insert(membership.clone(), (added, ended));
-            if former.is_some_and(|(_, former)| former != ended) {
+            let membership = Membership {
+                user: user.clone(),
+                group: numbers.group.clone(),
+            };
+            let reaction = self.numbers.on_group(&membership, &numbers);
+            if reaction.announces {
                 let is_affected = |other: &Membership| *other == membership;
                 self.announcer.announce_earlier(is_affected, soon());
             }
-            if former == Some((added, ended)) {
-                // What has changed is not in the rows of the group.
+            if reaction.asks_for_reports {
                 self.announcer.changed_files().exchange_earlier(soon());
             }
         }
@@ -84,7 +91,67 @@ impl<'a> HintReader<'a> {
     }
 }
 
+impl KnownNumbers {
+    fn on_group(&mut self, membership: &Membership, numbers: &GroupNumbers) -> Reaction {
+        let former = self.0.insert(membership.clone(), numbers.ended);
+        Reaction {
+            announces: former.is_some_and(|former| former != numbers.ended),
+            asks_for_reports: numbers.has_reports,
+        }
+    }
+}
+
 /// A moment within [`SPREAD`].
 fn soon() -> Instant {
     Instant::now() + SPREAD.mul_f64(fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the peer does after hints of its trackers. Each hint has the numbers `added` and
+    /// `ended`, and whether there are new reports. Each result is `announces, asks_for_reports`.
+    fn reactions(hints: &[(u64, u64, bool)]) -> Vec<(bool, bool)> {
+        let mut known = KnownNumbers::default();
+        let membership = Membership {
+            group: "lab".parse().unwrap(),
+            user: "nik".parse().unwrap(),
+        };
+        let reaction = |&(added, ended, has_reports): &(u64, u64, bool)| {
+            let numbers = GroupNumbers {
+                group: membership.group.clone(),
+                added,
+                ended,
+                has_reports,
+            };
+            let reaction = known.on_group(&membership, &numbers);
+            (reaction.announces, reaction.asks_for_reports)
+        };
+        hints.iter().map(reaction).collect()
+    }
+
+    #[test]
+    fn an_ended_share_brings_an_announce_and_a_new_share_does_not() {
+        let hints = [(1, 1, false), (2, 1, false), (2, 2, false)];
+        let expected = [(false, false), (false, false), (true, false)];
+        assert_eq!(reactions(&hints), expected);
+    }
+
+    #[test]
+    fn the_same_change_from_another_tracker_brings_nothing() {
+        // First the watches of two trackers begin. Then both send a hint of each change.
+        let hints = [(1, 1), (1, 1), (2, 1), (2, 1), (2, 2), (2, 2)];
+        let expected = [false, false, false, false, true, false];
+        let hints = hints.map(|(added, ended)| (added, ended, false));
+        let expected = expected.map(|announces| (announces, false));
+        assert_eq!(reactions(&hints), expected);
+    }
+
+    #[test]
+    fn reports_of_changed_files_bring_a_question_whatever_the_numbers_are() {
+        let hints = [(1, 1, true), (1, 1, true), (2, 1, true), (2, 2, true)];
+        let expected = [(false, true), (false, true), (false, true), (true, true)];
+        assert_eq!(reactions(&hints), expected);
+    }
 }

@@ -4,11 +4,12 @@
 //! In scope: who gets which hint, and how much waits for each connection. Out of scope: sending
 //! (`control_connection`), and what a peer does with a hint.
 //!
-//! What waits for a connection is ids of groups, a flag that there is news for the user
-//! ([`Hint::has_news`]), and a few addresses of new peers for each of a limited number of swarms.
-//! The change numbers of the groups ([`GroupNumbers`]), and whether the user is still a member, are
-//! read from the registry when the hint is sent. So what waits is bounded,
-//! and a peer that reads slowly gets one later hint instead of many, with the same contents.
+//! What waits for a connection is ids of groups, each with a flag for reports of changed files
+//! ([`GroupNumbers::has_reports`]), a flag that there is news for the user ([`Hint::has_news`]),
+//! and a few addresses of new peers for each of a limited number of swarms. The change numbers of
+//! the groups, and whether the user is still a member, are read from the registry when the hint is
+//! sent. So what waits is bounded, and a peer that reads slowly gets one later hint instead of
+//! many, with the same contents.
 //!
 //! Locks: `state`, for a look-up or a change. Connections are woken after it is released.
 
@@ -65,8 +66,9 @@ struct State {
 struct Watching {
     account: RowId,
     handle: ConnectionHandle,
-    /// The changed groups that the next hint will name.
-    groups: BTreeSet<RowId>,
+    /// The changed groups that the next hint will name, and for each of them whether the hint will
+    /// say that there are new reports: see [`GroupNumbers::has_reports`].
+    groups: BTreeMap<RowId, bool>,
     /// For each swarm, the addresses of new peers that the next hint will contain.
     swarms: BTreeMap<InfoHash, Vec<SocketAddr>>,
     /// Whether the next hint will say that there is news for the user: see [`Hint::has_news`].
@@ -129,7 +131,7 @@ impl Hints {
     pub(super) fn watch(self: &Arc<Self>, login: Login, handle: ConnectionHandle) -> Watch {
         let groups = self.store.read(|registry| {
             let groups = registry.groups_of(login.account, None, MAX_PAGE).items;
-            groups.into_iter().map(|group| group.id).collect()
+            groups.into_iter().map(|group| (group.id, false)).collect()
         });
         let mut state = lock(&self.state);
         state.last_id += 1;
@@ -161,9 +163,10 @@ impl Hints {
     /// Adds hints about these changes. Returns the number of connections that get one.
     fn on_changed(&self, changed: &Changed) -> usize {
         let mut woken = Vec::new();
-        for group in &changed.groups {
+        for group in changed.groups.union(&changed.reports) {
+            let has_reports = changed.reports.contains(group);
             let members = self.store.read(|registry| registry.member_ids(*group));
-            let add = |watching: &mut Watching| watching.groups.insert(*group);
+            let add = |watching: &mut Watching| watching.add_group(*group, has_reports);
             lock(&self.state).add(&members, add, &mut woken);
         }
         let accounts: Vec<RowId> = changed.accounts.iter().copied().collect();
@@ -239,6 +242,16 @@ impl fmt::Debug for Hints {
     }
 }
 
+impl Watching {
+    /// The next hint will name this group. Returns whether this is new.
+    fn add_group(&mut self, group: RowId, has_reports: bool) -> bool {
+        match self.groups.get_mut(&group) {
+            Some(known) => has_reports && !std::mem::replace(known, true),
+            None => self.groups.insert(group, has_reports).is_none(),
+        }
+    }
+}
+
 impl State {
     /// Calls `add` for each connection of these accounts. `add` returns whether it added something
     /// that did not wait before. If so, the connection's handle is pushed to `woken`.
@@ -289,7 +302,7 @@ impl Watch {
             };
             let mut groups = std::mem::take(&mut watching.groups);
             if groups.len() > MAX_HINTED
-                && let Some(first) = groups.iter().nth(MAX_HINTED).copied()
+                && let Some(first) = groups.keys().nth(MAX_HINTED).copied()
             {
                 watching.groups = groups.split_off(&first);
             }
@@ -343,13 +356,18 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// The change numbers of a group, if the account is a member.
-fn group_numbers(registry: &Registry, group: RowId, account: RowId) -> Option<GroupNumbers> {
+/// What a hint says about a group, if the account is a member.
+fn group_numbers(
+    registry: &Registry,
+    (group, has_reports): (RowId, bool),
+    account: RowId,
+) -> Option<GroupNumbers> {
     let is_member = registry.role(group, account) >= GroupRole::Member;
     let numbers = registry.change_numbers(group);
     Some(GroupNumbers {
         group: registry.group_label(group).filter(|_| is_member)?,
         added: numbers.added,
         ended: numbers.ended,
+        has_reports,
     })
 }

@@ -31,8 +31,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The announce interval is at least this time multiplied by the number of connected machines, but
-/// at most [`LONGEST_INTERVAL`]. So the machines that only serve send a tracker at most 100
-/// requests with announces a second.
+/// at most [`LONGEST_INTERVAL`]. So up to 60,000 machines that only serve, each in one group, send
+/// a tracker at most 100 requests with announces a second.
 const INTERVAL_PER_MACHINE: Duration = Duration::from_millis(10);
 /// The longest announce interval. It is shorter than the time after which the tracker closes a
 /// silent connection.

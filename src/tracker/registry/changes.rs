@@ -26,18 +26,21 @@ pub struct Changed {
     pub groups: BTreeSet<RowId>,
     /// Accounts for which there may be news.
     pub accounts: BTreeSet<RowId>,
+    /// Groups in which a publisher has newly reported changed files. No row changes by a report.
+    pub reports: BTreeSet<RowId>,
 }
 
 impl Changed {
     /// Whether nothing has changed.
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.accounts.is_empty()
+        self.groups.is_empty() && self.accounts.is_empty() && self.reports.is_empty()
     }
 
-    /// Adds the groups and accounts of `other`.
+    /// Adds what has changed in `other`.
     pub fn extend(&mut self, other: Self) {
         self.groups.extend(other.groups);
         self.accounts.extend(other.accounts);
+        self.reports.extend(other.reports);
     }
 }
 

@@ -186,7 +186,8 @@ impl Registry {
         groups.collect()
     }
 
-    fn groups_of_swarm(&self, info_hash: &InfoHash) -> impl Iterator<Item = RowId> {
+    /// The groups that list the swarm.
+    pub fn groups_of_swarm(&self, info_hash: &InfoHash) -> impl Iterator<Item = RowId> {
         let shares = self.index.catalogue.of_swarm(info_hash);
         shares.filter_map(|id| Some(self.share_row(id)?.group))
     }

@@ -162,7 +162,7 @@ mod tests {
         let (epoch, hour) = (Instant::now(), Duration::from_secs(3600));
         let server =
             UdpServer::start_with(socket, Arc::new(service), epoch, Stop::new(), hour).unwrap();
-        // Answers show that both threads run. Then they wait for an hour.
+        // After this number of answers, usually both threads run. Then they wait for an hour.
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         client
             .set_read_timeout(Some(Duration::from_secs(60)))

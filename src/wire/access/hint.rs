@@ -40,6 +40,9 @@ pub struct GroupNumbers {
     pub added: u64,
     /// This number changes when a share is withdrawn, or a member leaves or returns.
     pub ended: u64,
+    /// Whether a publisher has newly reported that the files of a share have changed. The numbers
+    /// do not change then.
+    pub has_reports: bool,
 }
 
 /// New peers of a swarm.
@@ -101,11 +104,13 @@ impl Hint {
 
 impl GroupNumbers {
     fn item(&self) -> Item<'_> {
-        Item::dictionary([
+        let reports = self.has_reports.then(|| ("reports", 1u32.into()));
+        let numbers = [
             ("added", Item::from(self.added)),
             ("ended", self.ended.into()),
             ("group", self.group.to_string().into()),
-        ])
+        ];
+        Item::dictionary(numbers.into_iter().chain(reports))
     }
 
     fn read(value: &Value<'_>) -> Result<Self, ControlError> {
@@ -114,6 +119,7 @@ impl GroupNumbers {
             group: fields.parsed("group")?,
             added: fields.u63("added")?,
             ended: fields.u63("ended")?,
+            has_reports: fields.optional_flag("reports")?,
         };
         fields.check_all_read("group")?;
         Ok(numbers)
@@ -159,6 +165,7 @@ mod tests {
             group: group.parse().unwrap(),
             added: 1,
             ended: 2,
+            has_reports: false,
         }
     }
 
@@ -181,8 +188,19 @@ mod tests {
             swarms: vec![new_peers("1.2.3.4:258", 1)],
             has_news: true,
         };
-        let cases: [(Hint, &[u8]); 3] = [
+        let with_reports = Hint {
+            groups: vec![GroupNumbers {
+                has_reports: true,
+                ..numbers("lab")
+            }],
+            ..Hint::default()
+        };
+        let cases: [(Hint, &[u8]); 4] = [
             (Hint::default(), b"d4:type4:hinte"),
+            (
+                with_reports,
+                b"d6:groupsld5:addedi1e5:endedi2e5:group3:lab7:reportsi1eee4:type4:hinte",
+            ),
             (with_news, b"d4:newsi1e4:type4:hinte"),
             (
                 with_all,
@@ -223,6 +241,7 @@ mod tests {
                 GroupNumbers {
                     added: (1 << 63) - 1,
                     ended: (1 << 63) - 1,
+                    has_reports: true,
                     ..numbers(&group)
                 };
                 MAX_HINTED
