@@ -4,6 +4,7 @@
 use super::{FileError, whole_file};
 use crate::bencode::{Item, KeyOrder, Value};
 use crate::certificate::{AccountId, Fingerprint};
+use crate::wire::access::BarTime;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,9 +12,9 @@ use std::time::Duration;
 const FILE_NAME: &str = "members";
 /// Longest accepted file, in bytes.
 const MAX_FILE_LENGTH: u64 = 64 << 20;
-/// Bytes of one bar in the file: 16 of the account; 8 each of `at` and of the seconds of `until`,
+/// Bytes of one bar in the file: 16 of the account; 8 of the wall time and 4 of the counter of `at`,
 /// big-endian; 1 of `is_lifted`.
-const BAR_LENGTH: usize = 33;
+const BAR_LENGTH: usize = 29;
 /// Bytes of one former link in the file: 16 of the account, 8 of the seconds of `until`.
 const LINK_LENGTH: usize = 24;
 
@@ -34,11 +35,9 @@ pub struct StoredBar {
     /// The account.
     pub account: AccountId,
     /// [`Bar::at`](crate::wire::access::Bar::at).
-    pub at: u64,
+    pub at: BarTime,
     /// Whether the account is a member again.
     pub is_lifted: bool,
-    /// Until when the bar is kept, since 1970. The file has whole seconds.
-    pub until: Duration,
 }
 
 /// An account with which this peer had a link.
@@ -134,8 +133,8 @@ fn read_records<T, const N: usize>(
 impl StoredBar {
     fn to_bytes(self) -> [u8; BAR_LENGTH] {
         let mut bytes = [0; BAR_LENGTH];
-        let numbers = [self.at, self.until.as_secs()].map(u64::to_be_bytes);
-        let fields = self.account.0.iter().chain(numbers.as_flattened());
+        let (wall, counter) = (self.at.wall.to_be_bytes(), self.at.counter.to_be_bytes());
+        let fields = self.account.0.iter().chain(&wall).chain(&counter);
         let is_lifted = [u8::from(self.is_lifted)];
         for (to, from) in bytes.iter_mut().zip(fields.chain(&is_lifted)) {
             *to = *from;
@@ -145,13 +144,15 @@ impl StoredBar {
 
     fn read(bytes: &[u8; BAR_LENGTH]) -> Option<Self> {
         let (account, rest) = bytes.split_first_chunk()?;
-        let (at, rest) = rest.split_first_chunk()?;
-        let (until, rest) = rest.split_first_chunk()?;
+        let (wall, rest) = rest.split_first_chunk()?;
+        let (counter, rest) = rest.split_first_chunk()?;
         Some(Self {
             account: AccountId(*account),
-            at: u64::from_be_bytes(*at),
+            at: BarTime {
+                wall: u64::from_be_bytes(*wall),
+                counter: u32::from_be_bytes(*counter),
+            },
             is_lifted: rest == [1],
-            until: Duration::from_secs(u64::from_be_bytes(*until)),
         })
     }
 }
@@ -191,9 +192,11 @@ mod tests {
             bars: [false, true]
                 .map(|is_lifted| StoredBar {
                     account: AccountId([number; 16]),
-                    at: 1 << 40,
+                    at: BarTime {
+                        wall: 1 << 40,
+                        counter: 1 << 20,
+                    },
                     is_lifted,
-                    until,
                 })
                 .to_vec(),
             linked: vec![StoredLink {

@@ -134,8 +134,8 @@ fn after_a_restart_a_removed_member_is_refused_although_the_tracker_lags_behind(
     let members = lab.tracker.sandbox.state("nik").join("members");
     wait_until("the bar is stored", || {
         let stored = fs::read(&members).unwrap_or_default();
-        // Two bars of 33 bytes: one for the account, one for its name.
-        stored.windows(9).any(|bytes| bytes == b"4:bars66:")
+        // Two bars of 29 bytes: one for the account, one for its name.
+        stored.windows(9).any(|bytes| bytes == b"4:bars58:")
     });
     // The peer and the tracker die.
     lab.nik.process.kill();

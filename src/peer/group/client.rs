@@ -173,25 +173,26 @@ impl GroupClient {
             if answer.swarms.iter().any(Result::is_ok) {
                 interval = interval.min(answer.interval.max(1));
             }
-            let (addresses, bars_changed) = group.take_addresses(authority, answer);
+            let certified = group.tls(authority).is_some();
+            let bars_changed = group.take_answer(authority, answer, |results| {
+                for ((due, swarm), result) in due.iter().zip(&mut swarms).zip(results) {
+                    match result {
+                        Err(refused) => swarm.refused = Some(refused),
+                        // Use the addresses of one tracker before the next one answers.
+                        Ok(addresses) if certified && !sends_stopped(due) => {
+                            swarm.is_listed = true;
+                            due.payload.transfer.add_peers(addresses.iter().collect());
+                        }
+                        Ok(addresses) => {
+                            swarm.is_listed = true;
+                            swarm.addresses.extend(addresses.iter());
+                        }
+                    }
+                }
+            });
             if bars_changed {
                 // The check once a second would wait until all trackers have answered.
                 close_links_of_former_members(&self.transfers, &self.groups);
-            }
-            let certified = group.tls(authority).is_some();
-            for ((due, swarm), result) in due.iter().zip(&mut swarms).zip(addresses) {
-                match result {
-                    Err(refused) => swarm.refused = Some(refused),
-                    // Use the addresses of one tracker before the next one answers.
-                    Ok(addresses) if certified && !sends_stopped(due) => {
-                        swarm.is_listed = true;
-                        due.payload.transfer.add_peers(addresses.iter().collect());
-                    }
-                    Ok(addresses) => {
-                        swarm.is_listed = true;
-                        swarm.addresses.extend(addresses.iter());
-                    }
-                }
             }
         })?;
         let mut announced = due.iter().zip(&swarms);

@@ -12,7 +12,6 @@ use crate::wire::access::Bar;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::Duration;
 
 /// What is known of the members of all groups.
 #[derive(Debug)]
@@ -53,12 +52,12 @@ impl KnownMembers {
         }
     }
 
-    /// Adds the bars of an answer, and stores them. They are kept until the time `until`, since
-    /// 1970. Returns whether they have changed anything.
-    pub(super) fn add_bars(&self, group: Fingerprint, bars: &[Bar], until: Duration) -> bool {
+    /// Adds the bars of an answer, and stores them. Returns whether they have changed anything.
+    pub(super) fn add_bars(&self, group: Fingerprint, bars: &[Bar]) -> bool {
         let is_changed = {
             let mut state = lock(&self.state);
-            let is_changed = state.groups.entry(group).or_default().add(bars, until);
+            let group = state.groups.entry(group).or_default();
+            let is_changed = group.add(bars, since_1970());
             state.is_changed |= is_changed;
             is_changed
         };
