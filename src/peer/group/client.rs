@@ -221,7 +221,7 @@ impl GroupClient {
     }
 
     /// The addresses of the peers that have a share of a group or a part of it, as the trackers of
-    /// the group know them. None if no tracker answers. If this peer does not have the share, it
+    /// the group know them. None if no tracker answers. If this peer does not serve the share, it
     /// asks as a peer that is about to fetch `length` bytes, and takes that back at once.
     pub(crate) fn addresses(
         &self,
@@ -230,7 +230,12 @@ impl GroupClient {
         length: u64,
     ) -> Vec<SocketAddr> {
         let transfer = self.transfers.transfer(info_hash);
-        let amounts = transfer.as_ref().map(|transfer| transfer.contents(None));
+        let served = || {
+            transfer
+                .as_ref()
+                .filter(|transfer| transfer.phase().serves())
+        };
+        let amounts = served().map(|transfer| transfer.contents(None));
         let announce = |event| SwarmAnnounce {
             info_hash,
             uploaded: amounts.as_ref().map_or(0, |amounts| amounts.uploaded),
@@ -248,8 +253,9 @@ impl GroupClient {
             });
             asked.inspect_err(|error| log::debug!("{error}")).ok()
         };
-        ask(None);
-        if transfer.is_none() {
+        let is_answered = ask(None).is_some();
+        // A transfer that is not served is not announced, so nothing else would take this back.
+        if is_answered && served().is_none() {
             ask(Some(GroupAnnounceEvent::Stopped));
         }
         addresses.into_iter().collect()

@@ -102,15 +102,15 @@ impl Group {
         answer: AnnounceBatchAnswer,
         use_swarms: impl FnOnce(Vec<Result<CompactAddresses, AccessRefusal>>),
     ) -> bool {
-        let mut is_changed = false;
+        let AnnounceBatchAnswer { swarms, barred, .. } = answer;
         // A tracker that does not know any of the shares does not know their group either.
-        if !answer.swarms.iter().all(is_not_in_catalogue)
-            && let Some(authority) = authority
-        {
-            is_changed = self.known.add_bars(authority, &answer.barred);
+        let knows_group = !swarms.iter().all(is_not_in_catalogue);
+        let mut is_changed = false;
+        if let Some(authority) = authority.filter(|_| knows_group) {
+            is_changed = self.known.add_bars(authority, &barred);
             lock(&self.state).answered = Some(authority);
         }
-        use_swarms(answer.swarms);
+        use_swarms(swarms);
         is_changed
     }
 
@@ -221,7 +221,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = || {
             let key = MemberKey::generate().unwrap();
-            Groups::new(key, KnownMembers::open(folder.path()))
+            Groups::new(key, KnownMembers::open(folder.path()).unwrap())
         };
         let (group, authority) = (Fingerprint::of(b"group"), Some(Fingerprint::of(b"group")));
         let membership = Membership {

@@ -43,9 +43,9 @@ impl Bars {
         }
     }
 
-    /// The bars of the accounts that have left the group within [`BAR_LIFE`], and the lifted ones of
-    /// those that are members again. The latest come first; at most [`MAX_BARS`]: if more have left,
-    /// the certificates of those that left first are the likeliest to have ended.
+    /// The bars of the accounts that have left the group within [`BAR_LIFE`], and the lifted ones
+    /// of those that are members again. The latest come first; at most [`MAX_BARS`]: if more have
+    /// left, the certificates of those that left first are the likeliest to have ended.
     pub(super) fn of(&self, group: RowId) -> Arc<[Bar]> {
         let ended_number = self
             .store

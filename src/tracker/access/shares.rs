@@ -368,8 +368,8 @@ fn announce_interval(machines: usize, shortest: Duration) -> Duration {
 }
 
 /// Makes the announces of one request. Each comes with its share's group: a group of the user whose
-/// catalogue has the share. Returns the group of the request, also if `announce` refuses all swarms,
-/// because a member needs its bars then too; and the results.
+/// catalogue has the share. Returns the results, and the group of the request, also if `announce`
+/// refuses all swarms: a member needs the bars of the group then too.
 fn announce_each<T>(
     swarms: impl Iterator<Item = (T, Option<RowId>)>,
     mut announce: impl FnMut(T) -> Result<CompactAddresses, AccessRefusal>,

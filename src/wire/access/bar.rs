@@ -34,8 +34,8 @@ pub struct Bar {
     pub account: AccountId,
     /// [`AccountId::of_name`] of the account's present name, for certificates that name no account.
     pub stand_in: AccountId,
-    /// When the account left or came back. Of the bars of one account, the latest one counts. Of two
-    /// with the same time, the one that is not lifted counts.
+    /// When the account left or came back. Of the bars of one account, the latest one counts. Of
+    /// two with the same time, the one that is not lifted counts.
     pub at: BarTime,
     /// Whether the account is a member again.
     pub is_lifted: bool,
