@@ -262,8 +262,8 @@ impl GroupCertificate {
     }
 
     /// Whether this is the text ([`GroupIdentity::leaf_pem`]) of a certificate that the group's
-    /// authority has issued, which may have expired since; and, if there is a `key`, whether that is
-    /// the text ([`MemberKey::to_pem`]) of the key of this certificate.
+    /// authority has issued, which may have expired since; and, if there is a `key`, whether that
+    /// is the text ([`MemberKey::to_pem`]) of the key of this certificate.
     pub fn has_issued(&self, leaf: &[u8], key: Option<&[u8]>) -> bool {
         let is_text = |label: &str, der: &[u8], text: &[u8]| {
             let mut written = String::new();
