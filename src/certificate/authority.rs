@@ -206,7 +206,7 @@ pub(super) fn new_key() -> Result<(PrivatePkcs8KeyDer<'static>, EcdsaKeyPair), C
     Ok((key.as_ref().to_vec().into(), pair))
 }
 
-fn key_pair(pkcs8: &[u8]) -> Option<EcdsaKeyPair> {
+pub(super) fn key_pair(pkcs8: &[u8]) -> Option<EcdsaKeyPair> {
     let random = SystemRandom::new();
     EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8, &random).ok()
 }

@@ -9,13 +9,14 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use super::authority::{Authority, CERTIFICATE_LABEL, CLUSTER_AUTHORITY};
+use super::authority::{Authority, CERTIFICATE_LABEL, CLUSTER_AUTHORITY, KEY_LABEL, key_pair};
 use super::error::CertificateError;
 use super::member::{MemberKey, MemberPublicKey};
 use super::naming::{AccountId, MAX_NAME_LENGTH, member_name};
 use super::validity::{Date, Validity};
 use super::x509::{CLIENT_AUTH, CertificateParts, LeafNames, SERVER_AUTH, common_name};
 use super::{Fingerprint, pem};
+use ring::signature::KeyPair;
 use rustls::RootCertStore;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::ring::default_provider;
@@ -258,6 +259,33 @@ impl GroupCertificate {
     /// The fingerprint of the certificate.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.der)
+    }
+
+    /// Whether this is the text ([`GroupIdentity::leaf_pem`]) of a certificate that the group's
+    /// authority has issued, which may have expired since; and, if there is a `key`, whether that
+    /// is the text ([`MemberKey::to_pem`]) of the key of this certificate.
+    pub fn has_issued(&self, leaf: &[u8], key: Option<&[u8]>) -> bool {
+        let is_text = |label: &str, der: &[u8], text: &[u8]| {
+            let mut written = String::new();
+            pem::write(label, der, &mut written);
+            written.as_bytes() == text
+        };
+        let Ok(der) = CertificateDer::from_pem_slice(leaf) else {
+            return false;
+        };
+        let Some(parts) = CertificateParts::parse(&der) else {
+            return false;
+        };
+        let begin = parts.validity.not_before.since_1970();
+        let is_issued = self.check(&der, Use::Client, begin).is_ok();
+        let has_key = |text: &[u8]| {
+            PrivatePkcs8KeyDer::from_pem_slice(text).is_ok_and(|key| {
+                let pair = key_pair(key.secret_pkcs8_der());
+                let point = pair.as_ref().map(|pair| pair.public_key().as_ref());
+                point == parts.point && is_text(KEY_LABEL, key.secret_pkcs8_der(), text)
+            })
+        };
+        is_issued && is_text(CERTIFICATE_LABEL, &der, leaf) && key.is_none_or(has_key)
     }
 
     /// Checks a certificate that the other side presents in the role `usage`, and returns the

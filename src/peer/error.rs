@@ -2,7 +2,7 @@
 
 use super::AccountError;
 use crate::certificate::CertificateError;
-use crate::storage::{CreateError, RecordError, StoreError};
+use crate::storage::{CreateError, KnownMembersError, RecordError, StoreError};
 use crate::system::cause;
 use crate::torrent::{MagnetError, MetainfoError, NothingChosen};
 use std::io;
@@ -63,6 +63,9 @@ pub enum PeerError {
     /// The result of a command cannot be recorded in the state folder.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// What the peer knows of members of its groups cannot be read.
+    #[error(transparent)]
+    KnownMembers(#[from] KnownMembersError),
     /// The same content is already shared or being downloaded.
     #[error("{name} is already {what} here: {}{advice}", path.display())]
     Already {
@@ -165,7 +168,7 @@ impl PeerError {
             Self::NoTracker(_) => "no-tracker",
             Self::Create(_) => "create",
             Self::Store(_) | Self::FilesMissing(_) => "storage",
-            Self::Record(_) => "record",
+            Self::Record(_) | Self::KnownMembers(_) => "record",
             Self::Already { .. } => "already",
             Self::NoSuchDownload(_) | Self::Complete(..) => "no-such-download",
             Self::NoSuchShare(_) => "no-such-share",

@@ -258,7 +258,7 @@ fn compose(
 ) -> Result<(Arc<Services>, StateFolder), PeerError> {
     let records = Records::open(&options.folder)?;
     let info = options.tracker_info.clone();
-    let known_members = KnownMembers::open(options.folder.path());
+    let known_members = KnownMembers::open(options.folder.path())?;
     let command = Arc::new(RunningCommand::default());
     let (folder, first_use) = (options.folder.path(), options.first_use);
     let account = Account::open(info, folder, first_use, Arc::clone(&command));

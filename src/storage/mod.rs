@@ -98,7 +98,7 @@ pub use layout::FileLayout;
 pub use login::{LoginFile, LoginFileError, StoredLogin};
 pub use magnet_record::MagnetRecord;
 pub use optional::sync_folder;
-pub use output_file::{Readers, check_output, reserve_output, write_output, write_output_for};
+pub use output_file::{PreparedOutput, Readers, check_output, reserve_output, write_output};
 pub use partial::space_needed;
 pub use partial_root::RecordedFiles;
 pub use parts_file::remove_parts_file;

@@ -6,7 +6,7 @@ use super::whole_file::{parent_of, place_new, with_readable_text};
 use std::fs::Permissions;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 /// Checks that [`write_output`] can write the file, before hours of work.
@@ -55,26 +55,44 @@ pub fn reserve_output(path: &Path, length: u64) -> io::Result<ReservedSpace> {
 /// See [`check_output`]. The disk is full. `AlreadyExists` if a file has this path and `replaces`
 /// is not set.
 pub fn write_output(path: &Path, bytes: &[u8], replaces: bool) -> io::Result<()> {
-    write_output_for(Readers::Anybody, path, bytes, replaces)
+    PreparedOutput::new(Readers::Anybody, path, bytes)?.place(replaces)
 }
 
-/// Like [`write_output`], for these readers.
-///
-/// # Errors
-/// See [`write_output`].
-pub fn write_output_for(
-    readers: Readers,
-    path: &Path,
-    bytes: &[u8],
-    replaces: bool,
-) -> io::Result<()> {
-    let mut file = create_temporary(path, readers)?;
-    file.write_all(bytes).map_err(with_readable_text)?;
-    let placed = match replaces {
-        true => file.persist(path).map(drop).map_err(|error| error.error),
-        false => place_new(file, path),
-    };
-    placed.map_err(with_readable_text)
+/// A file that is written, but has a temporary name beside its final one. It is deleted when this
+/// is dropped.
+#[derive(Debug)]
+pub struct PreparedOutput {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+impl PreparedOutput {
+    /// Writes the file for `path`.
+    ///
+    /// # Errors
+    /// See [`check_output`]. The disk is full.
+    pub fn new(readers: Readers, path: &Path, bytes: &[u8]) -> io::Result<Self> {
+        let mut file = create_temporary(path, readers)?;
+        file.write_all(bytes).map_err(with_readable_text)?;
+        let path = path.to_owned();
+        Ok(Self { file, path })
+    }
+
+    /// Gives the file its final name. It takes the place of another file only if `replaces` is set.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if a file has the path and `replaces` is not set.
+    pub fn place(self, replaces: bool) -> io::Result<()> {
+        let placed = match replaces {
+            true => self
+                .file
+                .persist(&self.path)
+                .map(drop)
+                .map_err(|error| error.error),
+            false => place_new(self.file, &self.path),
+        };
+        placed.map_err(with_readable_text)
+    }
 }
 
 fn create_temporary(path: &Path, readers: Readers) -> io::Result<NamedTempFile> {

@@ -9,6 +9,7 @@ use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{User, group_request};
 use crate::common::log::wait_for_log_line;
 use crate::common::peer::{Peer, quoted};
+use crate::common::waiting::wait_until;
 use serde_json::{Value, json};
 use std::fs;
 use std::net::SocketAddr;
@@ -51,6 +52,10 @@ impl Lab {
         }
         lab.nik
             .run(&format!("upload_file lab {}", quoted(&lab.gift)));
+        // An export names the peers that the trackers know.
+        wait_until("the share has a seed", || {
+            lab.mayank.run("list_files lab")["files"][0]["complete"] == 1
+        });
         lab
     }
 

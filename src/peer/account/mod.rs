@@ -364,6 +364,21 @@ impl Account {
         })
     }
 
+    /// Runs `work`, which asks trackers. An interruption of the running command ends the wait for
+    /// it. `work` then goes on by itself.
+    ///
+    /// # Errors
+    /// [`AccountError::Interrupted`], [`AccountError::Thread`].
+    pub(crate) fn wait_for<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, AccountError> {
+        let result = self.command.wait_for(work, || None);
+        result
+            .map_err(AccountError::Thread)?
+            .ok_or(AccountError::Interrupted)
+    }
+
     /// A copy of the login of this peer, if somebody is logged in.
     fn current_login(&self) -> Result<Login, AccountError> {
         let stored = lock(&self.login);

@@ -2,6 +2,7 @@
 
 pub(super) mod closed_run;
 mod downloads;
+mod export_files;
 pub(super) mod exporting;
 pub(super) mod groups;
 pub(super) mod new_share;

@@ -173,25 +173,26 @@ impl GroupClient {
             if answer.swarms.iter().any(Result::is_ok) {
                 interval = interval.min(answer.interval.max(1));
             }
-            let (addresses, bars_changed) = group.take_addresses(authority, answer);
+            let certified = group.tls(authority).is_some();
+            let bars_changed = group.take_answer(authority, answer, |results| {
+                for ((due, swarm), result) in due.iter().zip(&mut swarms).zip(results) {
+                    match result {
+                        Err(refused) => swarm.refused = Some(refused),
+                        // Use the addresses of one tracker before the next one answers.
+                        Ok(addresses) if certified && !sends_stopped(due) => {
+                            swarm.is_listed = true;
+                            due.payload.transfer.add_peers(addresses.iter().collect());
+                        }
+                        Ok(addresses) => {
+                            swarm.is_listed = true;
+                            swarm.addresses.extend(addresses.iter());
+                        }
+                    }
+                }
+            });
             if bars_changed {
                 // The check once a second would wait until all trackers have answered.
                 close_links_of_former_members(&self.transfers, &self.groups);
-            }
-            let certified = group.tls(authority).is_some();
-            for ((due, swarm), result) in due.iter().zip(&mut swarms).zip(addresses) {
-                match result {
-                    Err(refused) => swarm.refused = Some(refused),
-                    // Use the addresses of one tracker before the next one answers.
-                    Ok(addresses) if certified && !sends_stopped(due) => {
-                        swarm.is_listed = true;
-                        due.payload.transfer.add_peers(addresses.iter().collect());
-                    }
-                    Ok(addresses) => {
-                        swarm.is_listed = true;
-                        swarm.addresses.extend(addresses.iter());
-                    }
-                }
             }
         })?;
         let mut announced = due.iter().zip(&swarms);
@@ -220,7 +221,7 @@ impl GroupClient {
     }
 
     /// The addresses of the peers that have a share of a group or a part of it, as the trackers of
-    /// the group know them. None if no tracker answers. If this peer does not have the share, it
+    /// the group know them. None if no tracker answers. If this peer does not serve the share, it
     /// asks as a peer that is about to fetch `length` bytes, and takes that back at once.
     pub(crate) fn addresses(
         &self,
@@ -229,7 +230,12 @@ impl GroupClient {
         length: u64,
     ) -> Vec<SocketAddr> {
         let transfer = self.transfers.transfer(info_hash);
-        let amounts = transfer.as_ref().map(|transfer| transfer.contents(None));
+        let served = || {
+            transfer
+                .as_ref()
+                .filter(|transfer| transfer.phase().serves())
+        };
+        let amounts = served().map(|transfer| transfer.contents(None));
         let announce = |event| SwarmAnnounce {
             info_hash,
             uploaded: amounts.as_ref().map_or(0, |amounts| amounts.uploaded),
@@ -247,8 +253,9 @@ impl GroupClient {
             });
             asked.inspect_err(|error| log::debug!("{error}")).ok()
         };
-        ask(None);
-        if transfer.is_none() {
+        let is_answered = ask(None).is_some();
+        // A transfer that is not served is not announced, so nothing else would take this back.
+        if is_answered && served().is_none() {
             ask(Some(GroupAnnounceEvent::Stopped));
         }
         addresses.into_iter().collect()

@@ -7,7 +7,7 @@ use crate::net::GroupTls;
 use crate::peer::{Account, AccountError, AdmissionError, Certified, Membership};
 use crate::system::{lock, since_1970};
 use crate::wire::CompactAddresses;
-use crate::wire::access::{AccessRefusal, AnnounceBatchAnswer};
+use crate::wire::access::{AccessErrorKind, AccessRefusal, AnnounceBatchAnswer};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,9 +15,6 @@ use std::time::Duration;
 /// How long a certificate counts as new. A peer that rejects a new certificate is probably out of
 /// date itself.
 const NEW_FOR: Duration = Duration::from_secs(60);
-/// How long a bar is kept while this peer has no certificate that shows how long certificates of
-/// the group are valid: the usual lifetime, and an hour because clocks differ.
-const USUAL_LIFE: Duration = Duration::from_secs(25 * 3_600);
 
 /// A group and one of its members, who uses this peer.
 #[derive(Debug)]
@@ -96,26 +93,25 @@ impl Group {
         }
     }
 
-    /// Applies the bars in the answer to an announce of shares of this authority. Only then returns
-    /// the addresses in it, so that no barred member is called or admitted. Also returns whether
+    /// Applies the bars in the answer to an announce of shares of this authority. Only then passes
+    /// the results to `use_swarms`, so that no barred member is called or admitted. Returns whether
     /// the bars have changed anything.
-    pub(super) fn take_addresses(
+    pub(super) fn take_answer(
         &self,
         authority: Option<Fingerprint>,
         answer: AnnounceBatchAnswer,
-    ) -> (Vec<Result<CompactAddresses, AccessRefusal>>, bool) {
+        use_swarms: impl FnOnce(Vec<Result<CompactAddresses, AccessRefusal>>),
+    ) -> bool {
+        let AnnounceBatchAnswer { swarms, barred, .. } = answer;
+        // A tracker that does not know any of the shares does not know their group either.
+        let knows_group = !swarms.iter().all(is_not_in_catalogue);
         let mut is_changed = false;
-        // An answer that refuses everything has no bars.
-        if answer.swarms.iter().any(Result::is_ok)
-            && let Some(authority) = authority
-        {
-            let identity = lock(&self.state).tls.clone().map(|certified| certified.tls);
-            let life = identity.map_or(USUAL_LIFE, |tls| span(tls.identity().member()));
-            let until = since_1970().saturating_add(life);
-            is_changed = self.known.add_bars(authority, &answer.barred, until);
+        if let Some(authority) = authority.filter(|_| knows_group) {
+            is_changed = self.known.add_bars(authority, &barred);
             lock(&self.state).answered = Some(authority);
         }
-        (answer.swarms, is_changed)
+        use_swarms(swarms);
+        is_changed
     }
 
     pub(super) fn needs_certificate(&self) -> bool {
@@ -188,9 +184,7 @@ impl Groups {
         let end = validity.not_after.since_1970();
         let tls = GroupTls::new(identity).map_err(|error| unusable(error.to_string()))?;
         // The bars apply before anybody can be admitted.
-        let until = fetched_at.saturating_add(span(tls.identity().member()));
-        self.known
-            .add_bars(certificate.fingerprint(), &barred, until);
+        self.known.add_bars(certificate.fingerprint(), &barred);
         let mut state = lock(&group.state);
         // A quarter of the certificate's lifetime is left to retry when a tracker does not answer.
         state.renew_at = fetched_at + end.saturating_sub(fetched_at) * 3 / 4;
@@ -210,11 +204,9 @@ impl Groups {
     }
 }
 
-/// How long a certificate is valid, and with it all certificates of its group. It begins an hour
-/// before it is issued, which is the time by which clocks may differ.
-fn span(member: &Member) -> Duration {
-    let (begin, end) = (member.validity.not_before, member.validity.not_after);
-    end.since_1970().saturating_sub(begin.since_1970())
+fn is_not_in_catalogue<T>(result: &Result<T, AccessRefusal>) -> bool {
+    let refused = result.as_ref().err();
+    refused.is_some_and(|refused| refused.kind == AccessErrorKind::NotInCatalogue)
 }
 
 #[cfg(test)]
@@ -222,13 +214,14 @@ mod tests {
     use super::super::known_group::tests::{bar, member};
     use super::*;
     use crate::wire::access::Bar;
+    use crate::wire::control::TextLine;
 
     #[test]
     fn the_bars_of_an_answer_apply_before_its_addresses_are_used() {
         let folder = tempfile::tempdir().unwrap();
         let open = || {
             let key = MemberKey::generate().unwrap();
-            Groups::new(key, KnownMembers::open(folder.path()))
+            Groups::new(key, KnownMembers::open(folder.path()).unwrap())
         };
         let (group, authority) = (Fingerprint::of(b"group"), Some(Fingerprint::of(b"group")));
         let membership = Membership {
@@ -239,21 +232,34 @@ mod tests {
             member(1, "eve", since_1970()),
             member(2, "uma", since_1970()),
         );
-        let answer = |barred: Vec<Bar>| AnnounceBatchAnswer {
-            swarms: vec![Ok(CompactAddresses::default())],
+        let answer = |result, barred: Vec<Bar>| AnnounceBatchAnswer {
+            swarms: vec![result],
             interval: 20,
             barred,
             placement: None,
         };
+        let refused = |kind| {
+            Err(AccessRefusal {
+                kind,
+                message: TextLine::new("no"),
+                retry_seconds: None,
+            })
+        };
         let first = open().of(&membership);
+        let unknown = answer(refused(AccessErrorKind::NotInCatalogue), Vec::new());
+        assert!(!first.take_answer(authority, unknown, drop));
         for member in [&eve, &uma] {
             let refused = first.admit(authority, member);
             assert!(matches!(refused, Err(AdmissionError::Unknown(_))));
         }
-        let (addresses, is_changed) =
-            first.take_addresses(authority, answer(vec![bar(1, "eve", 5, false)]));
-        assert_eq!((addresses.len(), is_changed), (1, true));
-        assert!(first.is_barred(authority, &eve));
+        // A full swarm says nothing about the bars.
+        let full = refused(AccessErrorKind::Busy);
+        let bars = vec![bar(1, "eve", since_1970(), 0, false)];
+        let is_changed = first.take_answer(authority, answer(full, bars), |swarms| {
+            assert_eq!(swarms.len(), 1);
+            assert!(first.is_barred(authority, &eve));
+        });
+        assert!(is_changed);
         assert!(matches!(
             first.admit(authority, &eve),
             Err(AdmissionError::Barred(_))
@@ -269,7 +275,8 @@ mod tests {
                 matches!(refused, Err(AdmissionError::Barred(_))),
                 "{answered}"
             );
-            second.take_addresses(authority, answer(Vec::new()));
+            let empty = answer(Ok(CompactAddresses::default()), Vec::new());
+            second.take_answer(authority, empty, drop);
         }
         // Another group of the same name has other members.
         let other = Some(Fingerprint::of(b"later group"));

@@ -6,13 +6,12 @@
 use super::known_group::KnownGroup;
 use crate::certificate::{Fingerprint, Member};
 use crate::peer::AdmissionError;
-use crate::storage::{KnownMembersFile, StoredGroup};
+use crate::storage::{KnownMembersError, KnownMembersFile, StoredGroup};
 use crate::system::{lock, since_1970};
 use crate::wire::access::Bar;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::Duration;
 
 /// What is known of the members of all groups.
 #[derive(Debug)]
@@ -32,14 +31,26 @@ struct State {
 }
 
 impl KnownMembers {
-    /// What the state folder has. If its file cannot be read, nothing is known: before the first
-    /// answer of a tracker, nobody gets in.
-    pub(crate) fn open(folder: &Path) -> Self {
+    /// What the state folder has. A damaged file is set aside, and then nothing is known: before
+    /// the first answer of a tracker, nobody gets in.
+    ///
+    /// # Errors
+    /// The file cannot be read or set aside, or another version of this program wrote it. It is not
+    /// changed: it may know of a removal that no tracker knows.
+    pub(crate) fn open(folder: &Path) -> Result<Self, KnownMembersError> {
         let file = KnownMembersFile::new(folder);
-        let stored = file.load().unwrap_or_else(|error| {
-            log::warn!("which members had links, and who has left, is not known: {error}");
-            Vec::new()
-        });
+        let stored = match file.load() {
+            Err(error @ KnownMembersError::Damaged(_)) => {
+                let aside = file.set_aside()?;
+                log::warn!(
+                    "{error}: it is now {}. Until trackers answer, nobody knows who has left the \
+                     groups",
+                    aside.display()
+                );
+                Vec::new()
+            }
+            stored => stored?,
+        };
         let groups = stored.into_iter();
         let state = State {
             groups: groups
@@ -47,18 +58,18 @@ impl KnownMembers {
                 .collect(),
             ..State::default()
         };
-        Self {
+        Ok(Self {
             state: Mutex::new(state),
             file: Mutex::new(file),
-        }
+        })
     }
 
-    /// Adds the bars of an answer, and stores them. They are kept until the time `until`, since
-    /// 1970. Returns whether they have changed anything.
-    pub(super) fn add_bars(&self, group: Fingerprint, bars: &[Bar], until: Duration) -> bool {
+    /// Adds the bars of an answer, and stores them. Returns whether they have changed anything.
+    pub(super) fn add_bars(&self, group: Fingerprint, bars: &[Bar]) -> bool {
         let is_changed = {
             let mut state = lock(&self.state);
-            let is_changed = state.groups.entry(group).or_default().add(bars, until);
+            let group = state.groups.entry(group).or_default();
+            let is_changed = group.add(bars, since_1970());
             state.is_changed |= is_changed;
             is_changed
         };
@@ -111,10 +122,41 @@ impl KnownMembers {
         let mut state = lock(&self.state);
         state.is_changed |= result.is_err();
         let had_failed = std::mem::replace(&mut state.has_failed, result.is_err());
-        if let Err(error) = result
-            && !had_failed
-        {
-            log::warn!("a restart may forget which members have left: {error}");
+        match result {
+            Err(error) if !had_failed => {
+                log::warn!("a restart may forget which members have left: {error}");
+            }
+            Ok(left_out) if left_out > 0 => {
+                log::warn!("a restart will forget which members have left {left_out} groups");
+            }
+            Ok(_) | Err(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_damaged_file_is_set_aside_and_an_unreadable_one_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("members"), "d6:groupsle7:versioni2ee").unwrap();
+        let error = KnownMembers::open(folder.path()).unwrap_err();
+        assert!(matches!(
+            error,
+            KnownMembersError::Version { version: 2, .. }
+        ));
+        fs::write(at("members"), "letter").unwrap();
+        KnownMembers::open(folder.path()).unwrap();
+        assert_eq!(fs::read(at("members.damaged")).unwrap(), b"letter");
+        assert!(!at("members").exists());
+        // Reading a folder fails.
+        fs::create_dir(at("members")).unwrap();
+        let error = KnownMembers::open(folder.path()).unwrap_err();
+        assert!(matches!(error, KnownMembersError::Io(_)), "{error}");
+        assert!(at("members").is_dir());
     }
 }

@@ -5,30 +5,23 @@
 
 use crate::certificate::AccountId;
 use crate::system::{lock, since_1970};
-use crate::tracker::registry::{FormerMember, RowId};
+use crate::tracker::registry::{FormerMember, Registry, RowId};
 use crate::tracker::store::RegistryStore;
-use crate::wire::access::{Bar, MAX_BARS};
+use crate::wire::access::{BAR_LIFE, Bar, BarTime, MAX_BARS};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// A bar is reported for the lifetime of a certificate, and for this time longer, because
-/// clocks differ.
-const CLOCK_MARGIN: Duration = Duration::from_secs(3600);
 /// Time after which the bars of a group are looked up again, even if the group's number
 /// `ended` has not changed.
 const LOOK_UP_AFTER: Duration = Duration::from_secs(1);
 /// The most groups whose looked-up bars are kept.
 const MAX_GROUPS: usize = 1_000;
-/// Bits of the counter of a stamp in [`Bar::at`]. The wall time fits into the others.
-const COUNTER_BITS: u32 = 15;
 
 /// The bars of groups.
 #[derive(Debug)]
 pub(super) struct Bars {
     store: Arc<RegistryStore>,
-    /// How long the certificate of a member is valid.
-    certificate_lifetime: Duration,
     groups: Mutex<HashMap<RowId, LookedUp>>,
 }
 
@@ -43,17 +36,16 @@ struct LookedUp {
 }
 
 impl Bars {
-    pub(super) fn new(store: Arc<RegistryStore>, certificate_lifetime: Duration) -> Self {
+    pub(super) fn new(store: Arc<RegistryStore>) -> Self {
         Self {
             store,
-            certificate_lifetime,
             groups: Mutex::default(),
         }
     }
 
-    /// The bars of the accounts that have left the group and may still have a valid certificate,
-    /// and the lifted ones of those that are members again. The latest come first; at most
-    /// [`MAX_BARS`].
+    /// The bars of the accounts that have left the group within [`BAR_LIFE`], and the lifted ones
+    /// of those that are members again. The latest come first; at most [`MAX_BARS`]: if more have
+    /// left, the certificates of those that left first are the likeliest to have ended.
     pub(super) fn of(&self, group: RowId) -> Arc<[Bar]> {
         let ended_number = self
             .store
@@ -75,9 +67,8 @@ impl Bars {
             bars: Arc::clone(&bars),
         };
         groups = lock(&self.groups);
-        if groups.len() >= MAX_GROUPS {
-            groups.retain(|_, looked_up| is_fresh(looked_up));
-        }
+        // Old ones would only take memory.
+        groups.retain(|_, looked_up| is_fresh(looked_up));
         if groups.len() < MAX_GROUPS {
             groups.insert(group, looked_up);
         }
@@ -85,22 +76,27 @@ impl Bars {
     }
 
     fn look_up(&self, group: RowId) -> Arc<[Bar]> {
-        let left_since = since_1970().saturating_sub(self.certificate_lifetime + CLOCK_MARGIN);
-        let former = self
-            .store
-            .read(|registry| registry.former_members_since(group, left_since, MAX_BARS));
-        former.into_iter().map(bar_of).collect()
+        let now = since_1970();
+        self.store.read(|registry| bars_at(registry, group, now))
     }
+}
+
+/// The bars of a group at the time `now`.
+fn bars_at(registry: &Registry, group: RowId, now: Duration) -> Arc<[Bar]> {
+    let former = registry.former_members_since(group, now.saturating_sub(BAR_LIFE), MAX_BARS);
+    former.into_iter().map(bar_of).collect()
 }
 
 fn bar_of(former: FormerMember) -> Bar {
     let account = AccountId(former.account.0);
     let label = former.label.map(|label| label.to_string());
-    let counter = u64::from(former.at.counter());
     Bar {
         account,
         stand_in: label.map_or(account, |label| AccountId::of_name(&label)),
-        at: former.at.wall() << COUNTER_BITS | counter.min((1 << COUNTER_BITS) - 1),
+        at: BarTime {
+            wall: former.at.wall(),
+            counter: former.at.counter(),
+        },
         is_lifted: former.is_back,
     }
 }
@@ -108,10 +104,13 @@ fn bar_of(former: FormerMember) -> Bar {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tracker::registry::{MAX_WALL, Origin, Stamp};
+    use crate::tracker::registry::{
+        GroupKey, Label, MAX_WALL, NewAccount, NewGroup, Origin, PasswordHash, Refusal, Stamp,
+        Update,
+    };
 
     #[test]
-    fn a_later_departure_has_the_larger_number() {
+    fn a_later_departure_has_the_larger_time() {
         let at = |wall, counter| {
             let former = FormerMember {
                 account: RowId([1; 16]),
@@ -121,13 +120,59 @@ mod tests {
             };
             bar_of(former).at
         };
-        let numbers = [
+        let times = [
             at(1, 0),
-            at(1, 1),
+            at(1, 40_000),
+            at(1, 40_001),
             at(2, 0),
-            at(MAX_WALL, 0),
             at(MAX_WALL, u32::MAX),
         ];
-        assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+        assert!(times.is_sorted_by(|one, next| one < next), "{times:?}");
+    }
+
+    #[test]
+    fn a_departure_is_reported_for_seven_days_although_certificates_last_a_day() {
+        let mut registry = Registry::new(Origin([1; 16]));
+        let left_at = Duration::from_secs(1_800_000_000);
+        let (lab, uma): (Label, Label) = ("lab".parse().unwrap(), "uma".parse().unwrap());
+        let [nik, uma_id, group] = [1, 2, 3].map(|number| RowId([number; 16]));
+        let mut apply = |operation: &dyn Fn(&Registry) -> Result<Update, Refusal>| {
+            let update = operation(&registry).unwrap();
+            registry.apply(update).unwrap();
+        };
+        for (id, name) in [(nik, "nik"), (uma_id, "uma")] {
+            apply(&|registry| {
+                let new = NewAccount {
+                    id,
+                    name: name.parse().unwrap(),
+                    password: PasswordHash::new("hash").unwrap(),
+                };
+                registry.create_account(new, left_at)
+            });
+        }
+        apply(&|registry| {
+            let new = NewGroup {
+                id: group,
+                membership: RowId([4; 16]),
+                name: "lab".parse().unwrap(),
+                key: GroupKey::new("key").unwrap(),
+            };
+            registry.create_group(nik, new, left_at)
+        });
+        apply(&|it| it.request_membership(uma_id, &lab, RowId([5; 16]), left_at));
+        apply(&|it| it.accept(nik, &lab, &uma, left_at));
+        apply(&|it| it.remove_member(nik, &lab, &uma, left_at));
+        let second = Duration::from_secs(1);
+        let last = left_at + BAR_LIFE - second;
+        let reported = bars_at(&registry, group, last);
+        let [bar] = &*reported else {
+            panic!("{reported:?}")
+        };
+        assert_eq!((bar.account.0, bar.is_lifted), (uma_id.0, false));
+        // A peer keeps the bar as long as trackers report it.
+        assert!(bar.at.end() > last);
+        let late = left_at + BAR_LIFE + second;
+        assert!(bars_at(&registry, group, late).is_empty());
+        assert!(bar.at.end() < late);
     }
 }

@@ -75,7 +75,7 @@ impl GroupShares {
             writes: IdempotentWrites::new(Arc::clone(&store)),
             uploads: InfoUploads::default(),
             info_cache: InfoCache::default(),
-            bars: Bars::new(Arc::clone(&store), certificate_lifetime),
+            bars: Bars::new(Arc::clone(&store)),
             swarms: Swarms::new(announce_interval, SwarmLimits::for_groups()),
             hints,
             shortest_interval: announce_interval,
@@ -246,17 +246,14 @@ impl GroupShares {
             let swarms = announces.swarms().iter();
             registry.groups_for_swarms(account, swarms.map(|it| it.info_hash))
         });
-        let (mut group, mut interval) = (None, 0);
+        let mut interval = 0;
         let swarms = announces.swarms().iter().zip(groups);
-        let swarms = swarms.map(|(announce, share_group)| {
-            let share_group = check_share_group(share_group, group)?;
+        let (group, swarms) = announce_each(swarms, |announce| {
             let (announced, addresses) = self.announce_one(context, announces, announce)?;
             self.hint_about(address, watch, announce, addresses.len());
-            group = Some(share_group);
             interval = u32::try_from(announced.interval.as_secs()).unwrap_or(u32::MAX);
             Ok(addresses)
         });
-        let swarms = swarms.collect();
         let barred = group.map(|group| self.bars.of(group).to_vec());
         Ok(AccessAnswer::Peers(AnnounceBatchAnswer {
             swarms,
@@ -370,6 +367,22 @@ fn announce_interval(machines: usize, shortest: Duration) -> Duration {
     interval.min(LONGEST_INTERVAL).max(shortest)
 }
 
+/// Makes the announces of one request. Each comes with its share's group: a group of the user whose
+/// catalogue has the share. Returns the results, and the group of the request, also if `announce`
+/// refuses all swarms: a member needs the bars of the group then too.
+fn announce_each<T>(
+    swarms: impl Iterator<Item = (T, Option<RowId>)>,
+    mut announce: impl FnMut(T) -> Result<CompactAddresses, AccessRefusal>,
+) -> (Option<RowId>, Vec<Result<CompactAddresses, AccessRefusal>>) {
+    let mut group = None;
+    let results = swarms.map(|(swarm, share_group)| {
+        group = Some(check_share_group(share_group, group)?);
+        announce(swarm)
+    });
+    let results = results.collect();
+    (group, results)
+}
+
 /// Checks the group of a share: `share_group` is a group of the user whose catalogue has the share.
 /// Refuses if there is no such group, or if an earlier share of the request has another group,
 /// `first`. Otherwise returns `share_group`.
@@ -418,6 +431,26 @@ mod tests {
         ] {
             assert_eq!(no_certificate("of lab", &error).kind, kind, "{error}");
         }
+    }
+
+    #[test]
+    fn a_request_whose_swarms_are_all_refused_has_a_group_unless_no_catalogue_has_its_shares() {
+        let lab = RowId([1; 16]);
+        let full = || refused(AccessErrorKind::Busy, "the swarm is full");
+        let other = RowId([2; 16]);
+        let swarms = [None, Some(lab), Some(lab), Some(other)].map(|group| ((), group));
+        let (group, results) = announce_each(swarms.into_iter(), |()| Err(full()));
+        let kinds = results.into_iter().map(|result| result.unwrap_err().kind);
+        let expected = [
+            AccessErrorKind::NotInCatalogue,
+            AccessErrorKind::Busy,
+            AccessErrorKind::Busy,
+            AccessErrorKind::BadRequest,
+        ];
+        assert!(kinds.eq(expected));
+        assert_eq!(group, Some(lab));
+        let (group, _) = announce_each([((), None)].into_iter(), |()| Err(full()));
+        assert_eq!(group, None);
     }
 
     #[test]

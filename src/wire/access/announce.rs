@@ -58,7 +58,8 @@ pub struct AnnounceBatchAnswer {
     pub swarms: Vec<Result<CompactAddresses, AccessRefusal>>,
     /// Seconds until the next announce. 0 if every announce was refused.
     pub interval: u32,
-    /// The bars of the group, at most [`MAX_BARS`](super::MAX_BARS), the latest first.
+    /// The bars of the group, at most [`MAX_BARS`](super::MAX_BARS), the latest first. None if no
+    /// group of the user has any of the shares.
     pub barred: Vec<Bar>,
     /// Where the group is announced. `None` if the cluster has at most
     /// [`TRACKERS_OF_GROUP`](super::TRACKERS_OF_GROUP) trackers: then the group is announced at

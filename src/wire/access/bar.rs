@@ -3,34 +3,57 @@
 use crate::bencode::{Item, Value};
 use crate::certificate::AccountId;
 use crate::wire::control::ControlError;
+use std::time::Duration;
 
 /// The most bars in one answer. With them and with the addresses of all its swarms, an answer still
 /// fits into a frame.
 pub const MAX_BARS: usize = 20_000;
-/// Bytes of one bar in a message: 16 each of `account` and `stand_in`, 8 of `at`, big-endian, and 1
-/// of `is_lifted`.
-const BAR_LENGTH: usize = 41;
+/// How long trackers report a bar, and peers keep it, from [`Bar::at`] on. A certificate lasts at
+/// most a day and begins an hour early. The other days are for a tracker that did not know yet that
+/// the member had left, and certified him. Both sides count from the same time, so that a peer does
+/// not keep a bar when no tracker reports any more that it is lifted.
+pub const BAR_LIFE: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// Bytes of one bar in a message: 16 each of `account` and `stand_in`, 8 of the wall time and 4 of
+/// the counter of `at`, big-endian, and 1 of `is_lifted`.
+const BAR_LENGTH: usize = 45;
 
-/// An account that was a member of a group. Until its certificates have expired, a peer must have
-/// no links with it, unless the bar is lifted.
+/// When a membership ended or began. A later time is larger, whichever tracker sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BarTime {
+    /// Milliseconds since 1970.
+    pub wall: u64,
+    /// Orders the times of one millisecond.
+    pub counter: u32,
+}
+
+/// An account that was a member of a group. For [`BAR_LIFE`], a peer must have no links with it,
+/// unless the bar is lifted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bar {
     /// The account.
     pub account: AccountId,
     /// [`AccountId::of_name`] of the account's present name, for certificates that name no account.
     pub stand_in: AccountId,
-    /// Orders the bars of one account, whichever tracker sends them: the one with the largest
-    /// number counts. Of two with the same number, the one that is not lifted counts.
-    pub at: u64,
+    /// When the account left or came back. Of the bars of one account, the latest one counts. Of
+    /// two with the same time, the one that is not lifted counts.
+    pub at: BarTime,
     /// Whether the account is a member again.
     pub is_lifted: bool,
+}
+
+impl BarTime {
+    /// The end of a bar of this time, since 1970.
+    pub fn end(self) -> Duration {
+        Duration::from_millis(self.wall).saturating_add(BAR_LIFE)
+    }
 }
 
 impl Bar {
     fn to_bytes(self) -> [u8; BAR_LENGTH] {
         let mut bytes = [0; BAR_LENGTH];
-        let at = self.at.to_be_bytes();
-        let fields = self.account.0.iter().chain(&self.stand_in.0).chain(&at);
+        let (wall, counter) = (self.at.wall.to_be_bytes(), self.at.counter.to_be_bytes());
+        let accounts = self.account.0.iter().chain(&self.stand_in.0);
+        let fields = accounts.chain(&wall).chain(&counter);
         let is_lifted = u8::from(self.is_lifted);
         for (to, from) in bytes.iter_mut().zip(fields.chain([&is_lifted])) {
             *to = *from;
@@ -41,11 +64,15 @@ impl Bar {
     fn read(bytes: &[u8; BAR_LENGTH]) -> Option<Self> {
         let (account, rest) = bytes.split_first_chunk()?;
         let (stand_in, rest) = rest.split_first_chunk()?;
-        let (at, rest) = rest.split_first_chunk()?;
+        let (wall, rest) = rest.split_first_chunk()?;
+        let (counter, rest) = rest.split_first_chunk()?;
         Some(Self {
             account: AccountId(*account),
             stand_in: AccountId(*stand_in),
-            at: u64::from_be_bytes(*at),
+            at: BarTime {
+                wall: u64::from_be_bytes(*wall),
+                counter: u32::from_be_bytes(*counter),
+            },
             is_lifted: match rest {
                 [0] => false,
                 [1] => true,
@@ -77,7 +104,10 @@ mod tests {
         let bar = |is_lifted| Bar {
             account: AccountId([1; 16]),
             stand_in: AccountId([2; 16]),
-            at: 3 << 60,
+            at: BarTime {
+                wall: 3 << 60,
+                counter: u32::MAX - 1,
+            },
             is_lifted,
         };
         let read = |bytes: Vec<u8>| {

@@ -35,7 +35,7 @@ pub use super::control::{MAX_FRAME, MAX_PAGE, SAME_VERSION};
 pub use announce::{
     AnnounceBatch, AnnounceBatchAnswer, GroupAnnounceEvent, MAX_ANNOUNCES, Placement, SwarmAnnounce,
 };
-pub use bar::{Bar, MAX_BARS};
+pub use bar::{BAR_LIFE, Bar, BarTime, MAX_BARS};
 pub use cluster::{ClusterView, ReplicaView};
 pub use entry::{
     DecisionEntry, DecisionOutcome, FileEntry, GroupEntry, GroupRole, MemberEntry, RequestEntry,

@@ -37,7 +37,10 @@ fn eves_bar() -> Bar {
     Bar {
         account: AccountId([b'e'; 16]),
         stand_in: AccountId([b'n'; 16]),
-        at: 258,
+        at: BarTime {
+            wall: 258,
+            counter: 1,
+        },
         is_lifted: true,
     }
 }
@@ -309,7 +312,7 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
                 barred: vec![eves_bar()],
                 placement: None,
             })),
-            b"d6:barred41:eeeeeeeeeeeeeeeennnnnnnnnnnnnnnn\0\0\0\0\0\0\x01\x02\x012:idi7e8:intervali20e8:protocoli3e6:swarmsld9:addresses6:\x01\x02\x03\x04\x01\x02ed4:kind16:not-in-catalogue7:message2:noee4:type5:peerse",
+            b"d6:barred45:eeeeeeeeeeeeeeeennnnnnnnnnnnnnnn\0\0\0\0\0\0\x01\x02\0\0\0\x01\x012:idi7e8:intervali20e8:protocoli3e6:swarmsld9:addresses6:\x01\x02\x03\x04\x01\x02ed4:kind16:not-in-catalogue7:message2:noee4:type5:peerse",
         ),
         (
             Ok(AccessAnswer::Peers(AnnounceBatchAnswer {

@@ -261,7 +261,8 @@ pub(super) static FILES: &[CommandEntry] = &[
         details: "With these files, a client that knows SSL torrents, such as one with libtorrent, downloads and serves the \
                   share as you, until the certificate ends; the command prints when. It writes NAME.torrent, NAME.crt, NAME.key and NAME.dh \
                   into FOLDER, and replaces only files of its own for the same share. The client must be given the addresses \
-                  of peers that the command prints. Who has NAME.key can act as you in the swarms of the group.\n\
+                  of peers that the command prints. It knows nothing of removed members. Who has NAME.key can act as you in the \
+                  swarms of the group.\n\
                   Example: export_torrent lab disk.img /home/nik/client",
         read: |words| {
             Ok(Command::File(FileCommand::Export {
