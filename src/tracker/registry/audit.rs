@@ -13,6 +13,7 @@ use super::{
     AuditAction, AuditEntry, EndReason, Label, Membership, OPERATOR, Registry, Row, RowId, Share,
     Stamp, Update, Version, millis,
 };
+use ring::digest::{Context, SHA256};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -61,11 +62,12 @@ type Done = (AuditAction, Option<RowId>, Option<RowId>);
 impl Registry {
     /// Adds an entry of the audit log to `write`, which this tracker must have made at `now` from
     /// the present revision of the registry. Adds none if the write does nothing that the audit log
-    /// lists. `id` is a new id: random, or derived from a write id.
+    /// lists. The id of the entry is derived from `seed` (random, or derived from a write id) and
+    /// from what is done.
     #[must_use]
-    pub fn with_audit(&self, write: Update, id: RowId, author: Author, now: Duration) -> Update {
+    pub fn with_audit(&self, write: Update, seed: RowId, author: Author, now: Duration) -> Update {
         match self.done_by(&write) {
-            Some(done) => self.with_audit_of(write, id, author, done, now),
+            Some(done) => self.with_audit_of(write, seed, author, done, now),
             None => write,
         }
     }
@@ -76,14 +78,17 @@ impl Registry {
     pub fn with_audit_of(
         &self,
         mut write: Update,
-        id: RowId,
+        seed: RowId,
         author: Author,
-        (action, subject, group): Done,
+        done: Done,
         now: Duration,
     ) -> Update {
+        let created = self.next_version(now);
+        let id = self.entry_id(seed, done, created);
+        let (action, subject, group) = done;
         let entry = Row::Audit(AuditEntry {
             id,
-            created: self.next_version(now),
+            created,
             expires: millis(now.saturating_add(AUDIT_LIFETIME)),
             who: author.account.unwrap_or(OPERATOR),
             action,
@@ -96,6 +101,27 @@ impl Registry {
             write.rows.push(entry);
         }
         write
+    }
+
+    /// The id of a new entry. All trackers derive the same id if they carry out the same command.
+    /// Another action gets another id, and so does the same action if an entry here has the id
+    /// already. So nobody can replace an entry by using a write id again.
+    fn entry_id(&self, seed: RowId, (action, subject, group): Done, created: Version) -> RowId {
+        let mut hash = Context::new(&SHA256);
+        hash.update(b"pieceful audit v1");
+        hash.update(&seed.0);
+        for part in [subject, group] {
+            hash.update(&[u8::from(part.is_some())]);
+            hash.update(&part.map_or([0; 16], |id| id.0));
+        }
+        hash.update(action.as_str().as_bytes());
+        let id = id_of(hash.clone());
+        if self.row(id).is_none() {
+            return id;
+        }
+        hash.update(&created.sequence.number().to_be_bytes());
+        hash.update(&created.stamp.origin().0);
+        id_of(hash)
     }
 
     /// What an own write does that is not applied yet, if the audit log lists it.
@@ -165,6 +191,12 @@ impl Registry {
             from: entry.from,
         }
     }
+}
+
+/// The first 16 bytes of the hash.
+fn id_of(hash: Context) -> RowId {
+    let id = hash.finish().as_ref().first_chunk().copied();
+    RowId(id.unwrap_or_default())
 }
 
 fn done_to_member(row: &Membership, is_new: impl Fn(Version) -> bool) -> Option<Done> {

@@ -92,6 +92,45 @@ fn a_repeated_command_has_one_entry() {
 }
 
 #[test]
+fn a_write_id_that_is_used_again_replaces_no_entry() {
+    let (mut a, mut b, olga, _) = two_trackers_with_group();
+    let nik_id = a.add_member(olga, "lab", "nik");
+    a.add_member(olga, "lab", "uma");
+    sync(&mut a, &mut b);
+    let (seed, receipt) = (a.next_id(), a.next_id());
+    let remove = |tracker: &mut TestTracker, who: &str| {
+        let now = tracker.next_time();
+        let it = &tracker.registry;
+        let update = it.remove_member(olga, &label("lab"), &label(who), now);
+        let (account, from) = (Some(olga), None);
+        let update = it.with_audit(update.unwrap(), seed, Author { account, from }, now);
+        let update = it.with_receipt(update, receipt, now, now);
+        tracker.apply(update).unwrap();
+    };
+    // Two commands under one write id, at trackers that do not know of each other's write.
+    remove(&mut a, "nik");
+    remove(&mut b, "uma");
+    sync(&mut a, &mut b);
+    let [nik, uma] = ["nik", "uma"].map(|who| format!("olga removed-member {who} lab"));
+    for tracker in [&a, &b] {
+        let mut entries = tracker.audit();
+        entries.sort();
+        assert_eq!(entries, [nik.clone(), uma.clone()]);
+    }
+    // The same command again, when its receipt has expired and was dropped.
+    a.request(nik_id, "lab").unwrap();
+    a.accept(olga, "lab", "nik").unwrap();
+    a.registry.drop_rows(&[receipt]);
+    remove(&mut a, "nik");
+    sync(&mut a, &mut b);
+    for tracker in [&a, &b] {
+        let entries = tracker.audit();
+        assert_eq!(entries.iter().filter(|it| **it == nik).count(), 2);
+        assert_eq!(entries.len(), 3);
+    }
+}
+
+#[test]
 fn entries_beyond_the_bound_are_dropped_and_nobody_flushes_those_of_others() {
     let mut a = TestTracker::new(1);
     let nik = a.create_user("nik").unwrap();
