@@ -53,12 +53,20 @@ pub enum LoginTimeError {
     /// It has expired.
     #[error("the login has expired; log in again")]
     Expired,
-    /// It was issued more than [`MAX_DRIFT`] in the future.
+    /// It was issued more than [`MAX_DRIFT`] in the future, but at most [`LOGIN_LIFETIME`]. The
+    /// clock of this tracker may be the wrong one, so another tracker, or this one later, may
+    /// accept it.
     #[error(
-        "the login is of a time in the future, so the clock of a tracker is or was wrong; log in \
-         again"
+        "the login is of a time in the future, so the clock of a tracker is or was wrong; tell the \
+         operator"
     )]
     FromFuture,
+    /// It was issued more than [`LOGIN_LIFETIME`] in the future.
+    #[error(
+        "the login is of a time far in the future, so the clock of a tracker is or was wrong; log \
+         in again"
+    )]
+    FromFarFuture,
     /// It is valid for longer than [`LOGIN_LIFETIME`].
     #[error("the login is valid for longer than logins are; log in again")]
     TooLong,
@@ -95,6 +103,9 @@ impl Login {
     pub fn check_times(&self, now: Duration) -> Result<(), LoginTimeError> {
         if now >= self.expires {
             return Err(LoginTimeError::Expired);
+        }
+        if self.issued > now.saturating_add(LOGIN_LIFETIME) {
+            return Err(LoginTimeError::FromFarFuture);
         }
         if self.issued > now.saturating_add(MAX_DRIFT) {
             return Err(LoginTimeError::FromFuture);
