@@ -317,12 +317,7 @@ impl Registrar {
         let account = context.login.account;
         let writes = &self.writes;
         match ask {
-            AccessRequest::Logout { .. } => {
-                let login = context.login;
-                writes.write(context, key, "logs out", |registry, now| {
-                    registry.log_out(account, login.id, login.log_out_expiry(now), now)
-                })
-            }
+            AccessRequest::Logout { .. } => self.logins.log_out(writes, context, key),
             AccessRequest::ChangePassword { old, new, .. } => {
                 self.logins.change_password(writes, context, key, old, new)
             }

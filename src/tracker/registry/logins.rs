@@ -28,8 +28,9 @@ use std::time::Duration;
 pub const LOGIN_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 /// How long the row of a log-out is kept at least.
 pub const LOG_OUT_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
-/// The log-outs of one account that are kept. The next log-out ends all its logins instead.
-pub const MAX_LOG_OUTS: u32 = 1_000;
+/// The log-outs of one account that count (see [`Registry::has_too_many_log_outs`]). The next
+/// log-out ends all its logins instead.
+pub const MAX_LOG_OUTS: usize = 50_000;
 
 /// The content of a token. Times are since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,8 +124,8 @@ impl Login {
 }
 
 impl Registry {
-    /// Ends one login of an account. If [`MAX_LOG_OUTS`] of its log-outs are kept, all its logins
-    /// end instead. The row expires at `expires` (since 1970, see [`Login::log_out_expiry`]).
+    /// Ends one login of an account, or all its logins if it [has too many
+    /// log-outs](Self::has_too_many_log_outs). The row expires at `expires` (since 1970, see [`Login::log_out_expiry`]).
     ///
     /// # Errors
     /// [`Refusal::AccountGone`]; [`Refusal::LoginEnded`] if the login has already ended.
@@ -139,7 +140,7 @@ impl Registry {
         if matches!(self.row(login), Some(Row::Revocation(_))) {
             return Err(Refusal::LoginEnded);
         }
-        if self.index.log_outs(account) >= MAX_LOG_OUTS {
+        if self.has_too_many_log_outs(account, now) {
             return self.end_all_logins(account, now);
         }
         let version = self.next_version(now);
@@ -150,6 +151,22 @@ impl Registry {
             expires: millis(expires),
         };
         self.write(version, &[login], [Row::Revocation(revocation)])
+    }
+
+    /// Whether an account has [`MAX_LOG_OUTS`] log-outs. Those that have expired do not count, nor
+    /// those of before the last end of all its logins: no token of such a login is valid.
+    pub fn has_too_many_log_outs(&self, account: RowId, now: Duration) -> bool {
+        let kept = self.index.log_outs(account);
+        // In the usual case no row is looked at.
+        let Some(ids) = kept.filter(|ids| ids.len() >= MAX_LOG_OUTS) else {
+            return false;
+        };
+        let credential = self.account(account).map(Account::credential);
+        let counts = |id: &&RowId| {
+            matches!(self.row(**id), Some(Row::Revocation(row))
+                if row.expires > millis(now) && Some(row.created.stamp) > credential)
+        };
+        ids.iter().filter(counts).count() >= MAX_LOG_OUTS
     }
 
     /// Returns the account if nothing has ended a login that began under `credential` (see
@@ -201,7 +218,7 @@ impl Registry {
                 clock.witness(&stamp);
                 versions.note(origin, sequence);
                 row.created = Version { stamp, sequence };
-                row.expires = millis(now.saturating_add(LOGIN_LIFETIME + 2 * MAX_DRIFT));
+                row.expires = millis(now.saturating_add(LOG_OUT_LIFETIME));
             }
         }
     }

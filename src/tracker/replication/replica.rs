@@ -337,7 +337,10 @@ impl Replica {
                     other.serving = serving;
                 }
                 match VersionVector::decode(versions.as_bytes()) {
-                    Ok(versions) => self.on_versions(other, &versions),
+                    Ok(versions) => {
+                        self.others.on_whole_versions(other, &versions);
+                        self.on_versions(other, &versions);
+                    }
                     Err(error) => self.reject(connection, Some(other), error.to_string()),
                 }
             }
@@ -433,6 +436,7 @@ impl Replica {
             serving,
         };
         self.others.on_hello(connection, &hello, current, now);
+        self.others.on_whole_versions(number, &versions);
         self.on_versions(number, &versions);
         self.ping(now);
     }
