@@ -12,8 +12,8 @@
 
 use super::{
     Change, ChangeNumbers, Changed, Clock, Drift, GroupMembers, Index, LoadError, MAX_AUDIT,
-    Membership, MergeError, Origin, Refusal, Row, RowId, Rows, Sequence, Span, Stale, Update,
-    Version, VersionVector, membership, millis,
+    Membership, MergeError, Origin, Refusal, Row, RowId, Rows, Sequence, Share, Span, Stale,
+    Update, Version, VersionVector, membership, millis, removal,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -281,6 +281,16 @@ impl Registry {
                 && row.versions().iter().all(is_known_to_all)
         };
         self.rows().filter(is_droppable).map(Row::id).collect()
+    }
+
+    /// Whether the row is a share whose publisher was removed: by this registry or by `change`.
+    pub fn is_of_removed_publisher(&self, row: &Row, change: &Change) -> bool {
+        let Row::Share(Share { publisher, .. }) = row else {
+            return false;
+        };
+        [&self.rows, &change.rows]
+            .iter()
+            .any(|rows| removal(rows, *publisher).is_some())
     }
 
     /// Drops rows that [`Registry::droppable`] returned. The caller also deletes them from the

@@ -503,7 +503,8 @@ impl Replica {
         }
         let versions = self.registry.version_vector();
         let is_known = versions.includes(&their_versions);
-        let can_merge = change.leaves_no_gap(versions) && self.blobs.to_fetch(change).is_empty();
+        let can_merge = change.leaves_no_gap(versions)
+            && self.blobs.to_fetch(change, &self.registry).is_empty();
         if is_known {
             if !self.registry.contains(change, now.wall) {
                 let reason = "it sent a different write under a known number, so two trackers write under one origin";
@@ -658,7 +659,7 @@ impl Replica {
     /// fetched.
     fn merge_staged_if_complete(&mut self, now: Moment) {
         let staged = self.catch_up.fully_staged();
-        if !staged.is_some_and(|it| self.blobs.to_fetch(&it.staged).is_empty()) {
+        if !staged.is_some_and(|it| self.blobs.to_fetch(&it.staged, &self.registry).is_empty()) {
             return;
         }
         let Some(caught_up) = self.catch_up.ongoing.take() else {
@@ -684,7 +685,10 @@ impl Replica {
             return;
         }
         let for_catch_up = self.catch_up.fully_staged().and_then(|it| {
-            let first = self.blobs.to_fetch(&it.staged).pop_first()?;
+            let first = self
+                .blobs
+                .to_fetch(&it.staged, &self.registry)
+                .pop_first()?;
             Some((it.other, it.connection, first))
         });
         let for_registry = || self.others.blob_source(&self.blobs.missing, now);
@@ -743,7 +747,8 @@ impl Replica {
         // The update was made from the present state, so it cannot be stale.
         let applied = self.registry.apply(update);
         debug_assert_eq!(applied, Ok(()));
-        self.blobs.add(&rows, blobs.iter().map(|(hash, _)| *hash));
+        let new = blobs.iter().map(|(hash, _)| *hash);
+        self.blobs.add(&rows, new, &self.registry);
         for (info_hash, blob) in &blobs {
             let length = u32::try_from(blob.len()).unwrap_or(u32::MAX);
             self.registry.set_metadata_length(*info_hash, length);
