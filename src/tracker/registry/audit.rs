@@ -5,9 +5,10 @@
 //! the other. What was done is derived from the rows of that write, so no operation can forget its
 //! entry. Log-ins and log-outs are not in the audit log, but in the log of their tracker.
 //!
-//! Entries expire after [`AUDIT_LIFETIME`], and there are at most about
+//! Entries expire after [`AUDIT_LIFETIME`], and a garbage collection leaves at most
 //! [`MAX_AUDIT`](super::MAX_AUDIT). If there are more, those of the accounts with the most entries
-//! go first, the oldest first. So nobody can flush the entries of others.
+//! go first, the oldest first. So one user cannot flush the entries of others. But a user can push
+//! out his own with about as many writes, and many accounts together can push out those of others.
 
 use super::{
     AuditAction, AuditEntry, EndReason, Label, Membership, OPERATOR, Registry, Row, RowId, Share,

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{
-    Change, Changed, Drift, MergeError, Origin, Refusal, Registry, Row, Sequence, Update,
+    Change, Changed, Drift, MergeError, Origin, Refusal, Registry, Row, RowId, Sequence, Update,
     VersionVector,
 };
 use crate::wire::control::InfoPart;
@@ -778,22 +778,24 @@ impl Replica {
         self.effects.commit(commit)
     }
 
-    /// Deletes expired rows that all trackers have, unless a clock is known to be wrong. Deletes
-    /// blobs that no row names, unless a catch-up is running.
+    /// Deletes surplus entries of the audit log. Deletes expired rows that all trackers have, unless
+    /// a clock is known to be wrong. Deletes blobs that no row names, unless a catch-up is running.
     fn collect_garbage(&mut self, now: Moment) {
         if self.lifecycle.is_halted() {
             return;
         }
+        let mut dropped_rows = self.registry.surplus_audit();
         if let Some(all_versions) = self.others.all_versions_if_clocks_agree() {
             let before = now.wall.saturating_sub(EXPIRED_ROW_GRACE);
-            let dropped_rows = self.registry.droppable(before, &all_versions);
-            if !dropped_rows.is_empty() {
-                self.registry.drop_rows(&dropped_rows);
-                self.commit(Commit {
-                    dropped_rows,
-                    ..Commit::default()
-                });
-            }
+            dropped_rows.extend(self.registry.droppable(before, &all_versions));
+        }
+        if !dropped_rows.is_empty() {
+            let dropped_rows: Vec<RowId> = dropped_rows.into_iter().collect();
+            self.registry.drop_rows(&dropped_rows);
+            self.commit(Commit {
+                dropped_rows,
+                ..Commit::default()
+            });
         }
         if self.catch_up.ongoing.is_some() {
             return;
