@@ -12,7 +12,7 @@
 
 use super::{
     AuditAction, AuditEntry, EndReason, Label, Membership, OPERATOR, Registry, Row, RowId, Share,
-    Stamp, Update, Version, millis,
+    Update, Version, millis, tag_of,
 };
 use ring::digest::{Context, SHA256};
 use std::collections::BTreeSet;
@@ -39,20 +39,27 @@ impl Author {
     };
 }
 
-/// An entry, with names instead of ids.
+/// An entry, with names. The name of a removed account has a tag, because another account may have
+/// the name now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditView {
-    /// When it was done.
-    pub at: Stamp,
+    /// When it was done, since 1970, by the clock of the tracker that did it.
+    pub at: Duration,
     /// Who did it. `the operator` is no name of a user.
     pub who: String,
+    /// The account of who did it; `None`: the operator.
+    pub who_id: Option<RowId>,
     /// What was done.
     pub action: AuditAction,
     /// The user or share that it was done to. `None` for an action on a whole group, or by a user
     /// to himself.
     pub subject: Option<String>,
+    /// The id of `subject`.
+    pub subject_id: Option<RowId>,
     /// The group.
     pub group: Option<String>,
+    /// The id of `group`.
+    pub group_id: Option<RowId>,
     /// The address of the peer that asked for it.
     pub from: Option<IpAddr>,
 }
@@ -171,11 +178,23 @@ impl Registry {
         .collect()
     }
 
+    fn tagged_if_removed(&self, account: RowId) -> Option<Label> {
+        let label = self.label_of_any(account)?;
+        Some(match self.account(account) {
+            Some(_) => label,
+            None => label.tagged(tag_of(account)),
+        })
+    }
+
     fn audit_view(&self, entry: &AuditEntry) -> AuditView {
-        let user = |id| self.label_of_any(id).map(|label: Label| label.to_string());
+        let user = |id| self.tagged_if_removed(id).map(|label| label.to_string());
         let subject = entry.subject.filter(|subject| *subject != entry.who);
         AuditView {
-            at: entry.created.stamp,
+            // The stamp may be later: it is later than all stamps before it.
+            at: Duration::from_millis(entry.expires).saturating_sub(AUDIT_LIFETIME),
+            who_id: (entry.who != OPERATOR).then_some(entry.who),
+            subject_id: subject,
+            group_id: entry.group,
             who: match entry.who {
                 OPERATOR => "the operator".to_owned(),
                 who => user(who).unwrap_or_else(|| who.to_string()),

@@ -182,7 +182,7 @@ use catalogue::Catalogue;
 use changes::Changes;
 use index::Index;
 use members::{GroupMembers, MembershipState, live_rows, membership};
-use names::NameClaims;
+use names::{NameClaims, tag_of};
 use register::merge_optional;
 use row::{OPERATOR, Rows, removal};
 use stamp::millis;

@@ -131,6 +131,43 @@ fn a_write_id_that_is_used_again_replaces_no_entry() {
 }
 
 #[test]
+fn the_time_of_an_entry_is_that_of_the_clock_and_its_order_that_of_the_writes() {
+    let mut a = TestTracker::new(1);
+    let nik = a.create_user("nik").unwrap();
+    let year = 365 * 24 * 3_600_000;
+    a.now += year;
+    a.apply_audited(|it, now| it.end_all_logins(nik, now), None);
+    // The clock is right again. Stamps go on from the latest one.
+    a.now -= year;
+    a.apply_audited(|it, now| it.end_all_logins(nik, now), Some(nik));
+    let now = Duration::from_millis(a.now);
+    let entries = a.registry.audit(9);
+    let who: Vec<_> = entries.iter().map(|it| it.who_id).collect();
+    assert_eq!(who, [None, Some(nik)]);
+    assert!(entries[0].at > now + Duration::from_millis(year / 2));
+    assert!(entries[1].at <= now, "{entries:?}");
+}
+
+#[test]
+fn a_removed_user_is_told_apart_from_the_next_one_of_that_name() {
+    let mut a = TestTracker::new(1);
+    let first = a.create_user("nik").unwrap();
+    a.apply_audited(|it, now| it.end_all_logins(first, now), None);
+    a.apply_audited(|it, now| it.remove_account_as_operator(first, 9, now), None);
+    let second = a.create_user("nik").unwrap();
+    a.apply_audited(|it, now| it.end_all_logins(second, now), None);
+    let entries = a.registry.audit(9);
+    let ids: Vec<_> = entries.iter().map(|it| it.subject_id).collect();
+    assert_eq!(ids, [Some(first), Some(first), Some(second)]);
+    let names: Vec<_> = entries.into_iter().filter_map(|it| it.subject).collect();
+    assert_eq!(names[0], names[1]);
+    assert!(
+        names[0].starts_with("nik~") && names[2] == "nik",
+        "{names:?}"
+    );
+}
+
+#[test]
 fn entries_beyond_the_bound_are_dropped_and_nobody_flushes_those_of_others() {
     let mut a = TestTracker::new(1);
     let nik = a.create_user("nik").unwrap();
