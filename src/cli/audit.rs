@@ -22,6 +22,7 @@ pub(super) fn line(entry: &AuditView) -> String {
         AuditAction::RemovedMember => format!("removed {subject} from {group}"),
         AuditAction::Left => format!("left {group}"),
         AuditAction::Published => format!("published {subject} in {group}"),
+        AuditAction::Withdrew if entry.group.is_none() => format!("withdrew shares of {subject}"),
         AuditAction::Withdrew => format!("withdrew {subject} from {group}"),
     };
     let from = entry.from.map(|from| format!("  from {from}"));
