@@ -160,7 +160,8 @@ fn address_and_service() -> [Arg; 8] {
 fn data() -> [Arg; 7] {
     [
         flag("audit")
-            .conflicts_with_all(["expect", "open", "dump", "backup", "restore", "alone", "check"])
+            .conflicts_with_all(["expect", "open", "dump", "backup", "restore", "alone"])
+            .conflicts_with_all(["new-cluster", "check"])
             .help("Print the audit log of a stopped tracker, one JSON object per line, and exit"),
         flag("dump")
             .conflicts_with_all(["expect", "open"])
