@@ -465,7 +465,12 @@ mod tests {
         let restored = tracker("tracker info.txt 2 --data d --restore f --alone");
         assert_eq!((restored.restore, restored.alone), (Some("f".into()), true));
         assert!(tracker("tracker --new-cluster").cluster.wants_new);
-        for bad in ["--check a", "--dump --backup f", "--backup f --restore f"] {
+        for bad in [
+            "--check a",
+            "--dump --backup f",
+            "--backup f --restore f",
+            "--audit --new-cluster",
+        ] {
             assert!(parse(&format!("tracker {bad}")).is_err(), "{bad}");
         }
         for bad in ["0", "x", "-1", ""] {

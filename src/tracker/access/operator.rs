@@ -8,8 +8,8 @@ use super::{
     from_write_error, no_randomness,
 };
 use crate::tracker::registry::{
-    AuditAction, AuditView, Author, Cursor, GroupView, Label, NewAccount, Page, Refusal, Registry,
-    RowId, Update, Usage, UserName,
+    AuditAction, AuditView, Author, Cursor, Done, GroupView, Label, NewAccount, Page, Refusal,
+    Registry, RowId, Update, Usage, UserName, removal_step,
 };
 use crate::tracker::replication::ClusterStatus;
 use crate::tracker::store::{Durability, RegistryStore};
@@ -194,15 +194,7 @@ impl OperatorAccess {
         let id = self.account_id(user)?;
         let what = format!("{user} or shares of {user} are removed on the console");
         let mut worst_durability = Durability::Safe;
-        // The steps before the last one withdraw shares and leave the account.
-        let done = |update: &Update| {
-            let is_last = update.rows().iter().any(|row| row.id() == id);
-            let action = match is_last {
-                true => AuditAction::RemovedUser,
-                false => AuditAction::Withdrew,
-            };
-            Some((action, Some(id), None))
-        };
+        let done = |step: &Update| Some(removal_step(step, id));
         while self.store.read(|registry| registry.account(id).is_some()) {
             let step = self.write_audited(&what, done, |registry, now| {
                 registry.remove_account_as_operator(id, REMOVED_PER_WRITE, now)
@@ -238,7 +230,7 @@ impl OperatorAccess {
     fn write_audited(
         &self,
         what: &str,
-        done: impl FnOnce(&Update) -> Option<(AuditAction, Option<RowId>, Option<RowId>)>,
+        done: impl FnOnce(&Update) -> Option<Done>,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<Durability, AccessRefusal> {
         let (id, author) = (self.logins.random_id()?, Author::OPERATOR);

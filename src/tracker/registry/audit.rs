@@ -64,8 +64,8 @@ pub struct AuditView {
     pub from: Option<IpAddr>,
 }
 
-/// What a write has done.
-type Done = (AuditAction, Option<RowId>, Option<RowId>);
+/// What a write has done: the action, its subject and its group.
+pub type Done = (AuditAction, Option<RowId>, Option<RowId>);
 
 impl Registry {
     /// Adds an entry of the audit log to `write`, which this tracker must have made at `now` from

@@ -120,6 +120,8 @@ fn an_account_with_many_shares_is_removed_in_steps() {
         let now = a.next_time();
         let step = a.registry.remove_account_as_operator(olga, 2, now);
         assert!(step.as_ref().unwrap().rows().len() <= 3);
+        let (action, ..) = removal_step(step.as_ref().unwrap(), olga);
+        assert_eq!(action == AuditAction::Withdrew, is_there);
         a.apply(step).unwrap();
         assert_eq!(a.registry.account(olga).is_some(), is_there);
     }
