@@ -30,8 +30,8 @@ pub(super) fn line(entry: &AuditView) -> String {
     escape(&format!("{time}  {} {done}{from}", entry.who)).into_owned()
 }
 
-/// An object for programs. Names are as they are now, ids never change; `who_id` and `from` are null
-/// on the console.
+/// An object for programs. Names are as they are now, and ids never change. `who_id` and `from` are
+/// null on the console.
 pub(super) fn object(entry: &AuditView) -> Value {
     json!({
         "time": time_of(entry),

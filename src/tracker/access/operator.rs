@@ -225,8 +225,8 @@ impl OperatorAccess {
         self.write_audited(what, |_| None, operation)
     }
 
-    /// Makes a write, with an entry in the audit log. `done` returns what the operator does with it,
-    /// if its rows do not show that.
+    /// Makes a write, with an entry in the audit log. `done` returns what the operator does with
+    /// it, if its rows do not show that.
     fn write_audited(
         &self,
         what: &str,

@@ -125,7 +125,8 @@ impl Login {
 
 impl Registry {
     /// Ends one login of an account, or all its logins if it [has too many
-    /// log-outs](Self::has_too_many_log_outs). The row expires at `expires` (since 1970, see [`Login::log_out_expiry`]).
+    /// log-outs](Self::has_too_many_log_outs). The row expires at `expires` (since 1970, see
+    /// [`Login::log_out_expiry`]).
     ///
     /// # Errors
     /// [`Refusal::AccountGone`]; [`Refusal::LoginEnded`] if the login has already ended.

@@ -296,8 +296,8 @@ impl Registry {
             .any(|rows| removal(rows, *publisher).is_some())
     }
 
-    /// Drops rows that [`Registry::droppable`] or [`Registry::surplus_audit`] returned. The caller also deletes them from the
-    /// disk. Rows of kinds that do not expire are kept.
+    /// Drops rows that [`Registry::droppable`] or [`Registry::surplus_audit`] returned. The caller
+    /// also deletes them from the disk. Rows of kinds that do not expire are kept.
     pub fn drop_rows(&mut self, ids: &[RowId]) {
         for id in ids {
             if self.rows.get(id).and_then(Row::expires).is_some() {
