@@ -778,8 +778,8 @@ impl Replica {
         self.effects.commit(commit)
     }
 
-    /// Deletes surplus entries of the audit log. Deletes expired rows that all trackers have,
-    /// unless a clock is known to be wrong. Deletes blobs that no row names, unless a catch-up runs.
+    /// Deletes surplus entries of the audit log, expired rows that all trackers have (unless a
+    /// clock is known to be wrong), and blobs that no row names (unless a catch-up runs).
     fn collect_garbage(&mut self, now: Moment) {
         if self.lifecycle.is_halted() {
             return;
