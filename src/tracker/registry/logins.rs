@@ -219,7 +219,7 @@ impl Registry {
                 clock.witness(&stamp);
                 versions.note(origin, sequence);
                 row.created = Version { stamp, sequence };
-                row.expires = millis(now.saturating_add(LOG_OUT_LIFETIME));
+                row.expires = millis(now.saturating_add(LOGIN_LIFETIME + 2 * MAX_DRIFT));
             }
         }
     }
