@@ -1,9 +1,9 @@
 //! How entries of the audit log are shown: as lines on the console, and as JSON.
 
 use crate::base::escape;
-use crate::tracker::registry::{AuditAction, AuditView};
+use crate::tracker::registry::{AuditAction, AuditView, RowId};
 use serde_json::{Value, json};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// A line for the operator: when, who, what, and from where.
 pub(super) fn line(entry: &AuditView) -> String {
@@ -22,6 +22,7 @@ pub(super) fn line(entry: &AuditView) -> String {
         AuditAction::RemovedMember => format!("removed {subject} from {group}"),
         AuditAction::Left => format!("left {group}"),
         AuditAction::Published => format!("published {subject} in {group}"),
+        AuditAction::Withdrew if entry.group.is_none() => format!("withdrew shares of {subject}"),
         AuditAction::Withdrew => format!("withdrew {subject} from {group}"),
     };
     let from = entry.from.map(|from| format!("  from {from}"));
@@ -29,20 +30,28 @@ pub(super) fn line(entry: &AuditView) -> String {
     escape(&format!("{time}  {} {done}{from}", entry.who)).into_owned()
 }
 
-/// An object for programs. Names are as they are now; `from` is null on the console.
+/// An object for programs. Names are as they are now, and ids never change. `who_id` and `from` are
+/// null on the console.
 pub(super) fn object(entry: &AuditView) -> Value {
     json!({
         "time": time_of(entry),
         "who": entry.who,
+        "who_id": id_text(entry.who_id),
         "action": entry.action.as_str(),
         "subject": entry.subject,
+        "subject_id": id_text(entry.subject_id),
         "group": entry.group,
+        "group_id": id_text(entry.group_id),
         "from": entry.from,
     })
 }
 
+fn id_text(id: Option<RowId>) -> Option<String> {
+    id.map(|id| id.to_string())
+}
+
 /// The time in UTC, as in logs.
 fn time_of(entry: &AuditView) -> String {
-    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(entry.at.wall());
+    let time = SystemTime::UNIX_EPOCH + entry.at;
     humantime::format_rfc3339_millis(time).to_string()
 }

@@ -11,7 +11,7 @@
 //! bytes of this part).
 //!
 //! The operator's command writes the part with the key, and the tracker sends the part with the
-//! database. A backup of the previous version has no part with the key.
+//! database. The first version of backups has no part with the key.
 
 use super::{Batch, FileError};
 use ring::digest::{Context, Digest, SHA256};
@@ -20,16 +20,20 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// The first line of the part with the database.
-const DATABASE: &[u8; 18] = b"pieceful backup 1\n";
+const DATABASE: &[u8; 18] = b"pieceful backup 3\n";
+/// The same in backups of earlier versions, which know fewer kinds of rows. They cannot read the
+/// rows of this version, so they must refuse its first line.
+const EARLIER_DATABASE: &[u8; 18] = b"pieceful backup 1\n";
 /// The first line of the part with the key.
 const CLUSTER: &[u8; 18] = b"pieceful backup 2\n";
+const FIRST_LINES: [&[u8; 18]; 3] = [DATABASE, EARLIER_DATABASE, CLUSTER];
 /// The maximum content of a record in bytes: a blob of 16 MiB, its info-hash, and some room.
 const MAX_RECORD_LENGTH: usize = (16 << 20) + 1024;
 
 /// A backup that was read.
 #[derive(Debug)]
 pub struct Backup {
-    /// The cluster's certificate and key as PEM. `None` in a backup of the previous version.
+    /// The cluster's certificate and key as PEM. `None` in a backup of the first version.
     pub(super) cluster: Option<Vec<u8>>,
     /// The contents of the database.
     pub(super) batch: Batch,
@@ -137,7 +141,7 @@ pub fn check_backup_name(path: &Path) -> Result<(), BackupError> {
     let mut first_line = [0; DATABASE.len()];
     let mut file = File::open(path).map_err(read_error)?;
     match file.read_exact(&mut first_line) {
-        Ok(()) if [DATABASE, CLUSTER].contains(&&first_line) => Ok(()),
+        Ok(()) if FIRST_LINES.contains(&&first_line) => Ok(()),
         Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(read_error(error).into()),
         Ok(()) | Err(_) => Err(taken()),
     }
@@ -149,16 +153,13 @@ pub(super) fn read(from: &mut dyn Read) -> io::Result<Option<Backup>> {
     let mut beginning = Vec::new();
     let length = u64::try_from(DATABASE.len()).unwrap_or(u64::MAX);
     (&mut *from).take(length).read_to_end(&mut beginning)?;
-    if ![DATABASE, CLUSTER]
-        .iter()
-        .any(|line| line.starts_with(&beginning))
-    {
+    if !FIRST_LINES.iter().any(|line| line.starts_with(&beginning)) {
         return Ok(None);
     }
     let from = &mut beginning.chain(from);
     let mut first_line = [0; DATABASE.len()];
     let mut reader = BackupReader::begin(from, &mut first_line)?;
-    if first_line == *DATABASE {
+    if is_database(&first_line) {
         let batch = reader.read_database()?;
         let cluster = None;
         return Ok(Some(Backup { cluster, batch }));
@@ -168,11 +169,15 @@ pub(super) fn read(from: &mut dyn Read) -> io::Result<Option<Backup>> {
     }
     let cluster = Some(reader.read_cluster()?);
     let mut reader = BackupReader::begin(from, &mut first_line)?;
-    if first_line != *DATABASE {
+    if !is_database(&first_line) {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let batch = reader.read_database()?;
     Ok(Some(Backup { cluster, batch }))
+}
+
+fn is_database(first_line: &[u8; 18]) -> bool {
+    [DATABASE, EARLIER_DATABASE].contains(&first_line)
 }
 
 fn split<const N: usize>(bytes: &[u8]) -> io::Result<([u8; N], &[u8])> {
@@ -293,10 +298,14 @@ pub(crate) fn fuzz(input: &[u8]) {
 mod tests {
     use super::*;
 
-    /// The part with the database. A backup of the previous version is only this part.
+    /// The part with the database. A backup of the first version is only this part.
     fn database_part() -> Vec<u8> {
+        database_part_of(DATABASE)
+    }
+
+    fn database_part_of(first_line: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut writer = BackupWriter::begin(&mut out).unwrap();
+        let mut writer = BackupWriter::begin_part(&mut out, first_line).unwrap();
         writer.write_versions(b"v1").unwrap();
         writer.write_row(&[1; 16], b"one").unwrap();
         writer.write_row(&[2; 16], b"").unwrap();
@@ -318,7 +327,17 @@ mod tests {
         expected.put_row([1; 16], b"one".to_vec());
         expected.put_row([2; 16], Vec::new());
         expected.put_blob([3; 20], vec![7; 1000]);
-        for (bytes, key) in [(backup(), Some(b"key".to_vec())), (database_part(), None)] {
+        let mut cluster = Vec::new();
+        write_cluster(&mut cluster, "key").unwrap();
+        let first_version = database_part_of(EARLIER_DATABASE);
+        let second_version = [cluster, first_version.clone()].concat();
+        let key = Some(b"key".to_vec());
+        for (bytes, key) in [
+            (backup(), key.clone()),
+            (database_part(), None),
+            (second_version, key),
+            (first_version, None),
+        ] {
             let read = read(&mut bytes.as_slice()).unwrap().unwrap();
             assert!(read.batch == expected);
             assert_eq!(read.cluster, key);
@@ -350,10 +369,12 @@ mod tests {
 
     #[test]
     fn a_file_of_another_format_is_no_backup_and_a_cut_off_first_line_is_a_damaged_backup() {
-        for other in ["my thesis", "a thesis of many words", "pieceful backup 3\n"] {
+        for other in ["my thesis", "a thesis of many words", "pieceful backup 4\n"] {
             let read = read(&mut other.as_bytes()).unwrap();
             assert!(read.is_none(), "{other:?}");
         }
+        // Earlier versions refuse this first line.
+        assert!(database_part().starts_with(b"pieceful backup 3\n"));
         for cut in [0, 1, DATABASE.len() - 1, DATABASE.len()] {
             let error = read(&mut &DATABASE[..cut]).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{cut}");

@@ -4,6 +4,7 @@
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::group_request;
 use pieceful::certificate::Authority;
+use pieceful::storage::LoginFile;
 use pieceful::wire::access::{AccessAnswer, AccessRequest, Token};
 use ring::hmac;
 use serde_json::Value;
@@ -46,6 +47,7 @@ fn a_token_from_the_future_or_for_too_long_is_refused() {
     for (ahead, lifetime, expected) in [
         (0, 12 * HOUR, "success"),
         (30_000, 12 * HOUR, "success"),
+        (2 * HOUR, 12 * HOUR, "not-serving"),
         (200 * HOUR, 12 * HOUR, "session-ended"),
         (0, 12 * HOUR + 1, "session-ended"),
         (0, 0, "session-ended"),
@@ -57,6 +59,29 @@ fn a_token_from_the_future_or_for_too_long_is_refused() {
             "{ahead} {lifetime}"
         );
     }
+}
+
+#[test]
+fn a_peer_keeps_its_login_when_the_clock_of_its_tracker_was_set_back() {
+    let tracker = AccountTracker::new();
+    let mut peer = tracker.sandbox.peer("nik");
+    peer.run("create_user nik pw-of-nik");
+    peer.run("login nik pw-of-nik");
+    peer.process.kill();
+    let file = LoginFile::new(&tracker.sandbox.state("nik"));
+    let mut stored = file.load().unwrap().unwrap();
+    let right = stored.token.take().unwrap();
+    // The same as a clock that was set back by two hours.
+    let ahead = token_at(&tracker, &right, 2 * HOUR, 12 * HOUR);
+    stored.token = Some(ahead.clone());
+    file.store(&stored).unwrap();
+    let mut peer = tracker.sandbox.peer("nik");
+    let refused = peer.try_run("list_groups");
+    assert_eq!(refused["error"]["kind"], "not-serving", "{refused}");
+    assert_eq!(peer.run("status")["user"], "nik");
+    peer.process.kill();
+    let kept = file.load().unwrap().unwrap().token;
+    assert_eq!(kept, Some(ahead));
 }
 
 #[test]

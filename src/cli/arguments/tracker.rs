@@ -160,7 +160,8 @@ fn address_and_service() -> [Arg; 8] {
 fn data() -> [Arg; 7] {
     [
         flag("audit")
-            .conflicts_with_all(["expect", "open", "dump", "backup", "restore", "alone", "check"])
+            .conflicts_with_all(["expect", "open", "dump", "backup", "restore", "alone"])
+            .conflicts_with_all(["new-cluster", "check"])
             .help("Print the audit log of a stopped tracker, one JSON object per line, and exit"),
         flag("dump")
             .conflicts_with_all(["expect", "open"])
@@ -464,7 +465,12 @@ mod tests {
         let restored = tracker("tracker info.txt 2 --data d --restore f --alone");
         assert_eq!((restored.restore, restored.alone), (Some("f".into()), true));
         assert!(tracker("tracker --new-cluster").cluster.wants_new);
-        for bad in ["--check a", "--dump --backup f", "--backup f --restore f"] {
+        for bad in [
+            "--check a",
+            "--dump --backup f",
+            "--backup f --restore f",
+            "--audit --new-cluster",
+        ] {
             assert!(parse(&format!("tracker {bad}")).is_err(), "{bad}");
         }
         for bad in ["0", "x", "-1", ""] {

@@ -12,7 +12,7 @@ use crate::net::reachable_address;
 use crate::storage::{DATABASE_FILE, RunningTracker, StateFolder, StateKind, wait_for_cluster};
 use crate::system::since_1970;
 use crate::torrent::InfoHash;
-use crate::tracker::registry::Registry;
+use crate::tracker::registry::{Change, Registry, Row};
 use crate::tracker::{RegistryStore, blob_named_by, fetch_backup};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -76,11 +76,14 @@ pub(super) fn check(first: &Path, second: &Path, output: &Output) -> Result<Exit
         .collect();
     let blob_line =
         |place| move |hash: &InfoHash| format!("info dictionary {hash}: in the {place} only");
-    // Blobs of removed shares do not count: each tracker drops them at a time of its own.
-    let named_by_rows: BTreeSet<InfoHash> = registry_1
-        .rows()
-        .chain(registry_2.rows())
-        .filter_map(blob_named_by)
+    // Blobs of removed shares and users do not count: each tracker drops them at a time of its own.
+    let nothing = Change::default();
+    let named_by_rows: BTreeSet<InfoHash> = [&registry_1, &registry_2]
+        .iter()
+        .flat_map(|registry| {
+            let counts = |row: &&Row| !registry.is_of_removed_publisher(row, &nothing);
+            registry.rows().filter(counts).filter_map(blob_named_by)
+        })
         .collect();
     let only = |blobs: &BTreeSet<InfoHash>, others: &BTreeSet<InfoHash>| -> BTreeSet<InfoHash> {
         let missing = blobs.difference(others).copied();

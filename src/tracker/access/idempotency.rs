@@ -48,7 +48,7 @@ impl IdempotencyKey {
         self.id(b"receipt", &[])
     }
 
-    /// The id of the entry in the audit log.
+    /// The seed of the id of the entry in the audit log.
     pub(super) fn audit(&self) -> RowId {
         self.id(b"audit", &[])
     }

@@ -4,14 +4,14 @@ use super::{
     AttemptRefused, HashingError, IdempotencyKey, IdempotentWrites, PasswordAttempt,
     PasswordAttempts, PasswordHasher, PasswordTurn, PasswordTurns, RequestContext, Requester,
     TokenError, TokenKey, account_label, check_new_password, from_hashing_error, from_refusal,
-    no_randomness, refused,
+    log_name, no_randomness, refused,
 };
 use crate::base::AddressPrefix;
 use crate::certificate::Authority;
 use crate::net::ConnectionHandle;
 use crate::system::since_1970;
 use crate::tracker::registry::{
-    Account, Login, PasswordHash, Refusal, Registry, RowId, Stamp, UserName,
+    Account, Login, MAX_LOG_OUTS, PasswordHash, Refusal, Registry, RowId, Stamp, UserName,
 };
 use crate::tracker::store::RegistryStore;
 use crate::wire::access::{AccessAnswer, AccessErrorKind, AccessRefusal, AccessRequest, Token};
@@ -19,6 +19,7 @@ use crate::wire::control::TextLine;
 use crate::wire::name::Label;
 use crate::wire::password::Password;
 use ring::rand::{SecureRandom, SystemRandom};
+use std::cell::Cell;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -142,6 +143,27 @@ impl Logins {
         let source = AddressPrefix::of(from);
         log::info!(source:%; "{user} at {from} logs in");
         self.begin_login(account.id, account.credential())
+    }
+
+    pub(super) fn log_out(
+        &self,
+        writes: &IdempotentWrites,
+        context: &RequestContext<'_>,
+        key: &IdempotencyKey,
+    ) -> Result<AccessAnswer, AccessRefusal> {
+        let (login, ends_all) = (context.login, Cell::new(false));
+        let answer = writes.write(context, key, "logs out", |registry, now| {
+            ends_all.set(registry.has_too_many_log_outs(login.account, now));
+            registry.log_out(login.account, login.id, login.log_out_expiry(now), now)
+        })?;
+        if ends_all.get() {
+            let user = log_name(&self.store, login.account);
+            log::warn!(
+                "all logins of {user} have ended, because that user has logged out {MAX_LOG_OUTS} \
+                 times within a month"
+            );
+        }
+        Ok(answer)
     }
 
     pub(super) fn change_password(

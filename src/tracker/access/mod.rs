@@ -53,7 +53,8 @@ use password_turns::{MAX_TURN_WAIT, PasswordTurn, PasswordTurns, TurnDecision};
 use passwords::{HashingError, PasswordHasher};
 use port_checks::PortChecks;
 use refusals::{
-    check_new_password, from_hashing_error, from_refusal, from_write_error, no_randomness, refused,
+    check_new_password, from_hashing_error, from_refusal, from_token_error, from_write_error,
+    no_randomness, refused,
 };
 pub(super) use registrar::Registrar;
 use request_context::{CompletedRequest, RequestContext, Requester};

@@ -8,12 +8,12 @@ use super::{
     from_write_error, no_randomness,
 };
 use crate::tracker::registry::{
-    AuditAction, AuditView, Author, Cursor, GroupView, Label, NewAccount, Page, Refusal, Registry,
-    RowId, Update, Usage, UserName,
+    AuditAction, AuditView, Author, Cursor, Done, GroupView, Label, NewAccount, Page, Refusal,
+    Registry, RowId, Update, Usage, UserName, removal_step,
 };
 use crate::tracker::replication::ClusterStatus;
 use crate::tracker::store::{Durability, RegistryStore};
-use crate::wire::access::AccessRefusal;
+use crate::wire::access::{AccessErrorKind, AccessRefusal};
 use crate::wire::password::Password;
 use std::sync::Arc;
 use std::time::Duration;
@@ -174,7 +174,7 @@ impl OperatorAccess {
             .store
             .read(|registry| registry.has_shares_or_members(id))
         {
-            let done = Some((AuditAction::EndedGroup, None, Some(id)));
+            let done = |_: &Update| Some((AuditAction::EndedGroup, None, Some(id)));
             let durability = self.write_audited(&what, done, |registry, now| {
                 registry.end_group_as_operator(id, REMOVED_PER_WRITE, now)
             })?;
@@ -194,11 +194,16 @@ impl OperatorAccess {
         let id = self.account_id(user)?;
         let what = format!("{user} or shares of {user} are removed on the console");
         let mut worst_durability = Durability::Safe;
+        let done = |step: &Update| Some(removal_step(step, id));
         while self.store.read(|registry| registry.account(id).is_some()) {
-            let done = Some((AuditAction::RemovedUser, Some(id), None));
-            let durability = self.write_audited(&what, done, |registry, now| {
+            let step = self.write_audited(&what, done, |registry, now| {
                 registry.remove_account_as_operator(id, REMOVED_PER_WRITE, now)
-            })?;
+            });
+            let durability = match step {
+                // Another operator has removed the account meanwhile.
+                Err(refused) if refused.kind == AccessErrorKind::AccountGone => break,
+                step => step?,
+            };
             if durability == Durability::OnlyHere {
                 worst_durability = durability;
             }
@@ -217,21 +222,21 @@ impl OperatorAccess {
         what: &str,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<Durability, AccessRefusal> {
-        self.write_audited(what, None, operation)
+        self.write_audited(what, |_| None, operation)
     }
 
-    /// Makes a write, with an entry in the audit log. `done` is what the operator does with it, if
-    /// its rows do not show that.
+    /// Makes a write, with an entry in the audit log. `done` returns what the operator does with
+    /// it, if its rows do not show that.
     fn write_audited(
         &self,
         what: &str,
-        done: Option<(AuditAction, Option<RowId>, Option<RowId>)>,
+        done: impl FnOnce(&Update) -> Option<Done>,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<Durability, AccessRefusal> {
         let (id, author) = (self.logins.random_id()?, Author::OPERATOR);
         let durability = self.store.write(|registry, now| {
             let update = operation(registry, now)?;
-            Ok(match done {
+            Ok(match done(&update) {
                 None => registry.with_audit(update, id, author, now),
                 Some(done) => registry.with_audit_of(update, id, author, done, now),
             })

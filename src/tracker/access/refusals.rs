@@ -1,7 +1,8 @@
 //! Refusals as the tracker sends them: a kind, and one line of text for the user.
 
+use super::TokenError;
 use super::passwords::HashingError;
-use crate::tracker::registry::Refusal;
+use crate::tracker::registry::{LoginTimeError, Refusal};
 use crate::tracker::replication::{ReplicaError, Serving};
 use crate::tracker::store::WriteError;
 use crate::wire::access::{AccessErrorKind, AccessRefusal};
@@ -42,6 +43,16 @@ pub(super) fn from_write_error(error: WriteError) -> AccessRefusal {
              again, check whether the change was made",
         ),
     }
+}
+
+/// Converts the error of a token to the refusal that is sent. If the token may become valid, the
+/// refusal does not end the login: a clock that is set back must not log out all peers.
+pub(super) fn from_token_error(error: TokenError) -> AccessRefusal {
+    let kind = match error {
+        TokenError::Time(LoginTimeError::FromFuture) => AccessErrorKind::NotServing,
+        _ => AccessErrorKind::SessionEnded,
+    };
+    refused(kind, error)
 }
 
 /// Checks a password that an account is to get. Peers check it too, with an error kind of their

@@ -11,7 +11,7 @@ use super::{
     AccessSettings, ChangedShares, CompletedRequest, GroupShares, Hints, IdempotencyKey,
     IdempotentWrites, InviteCode, Logins, NewAccounts, OperatorAccess, PasswordTurn, PortChecks,
     Registration, RequestContext, Requester, Watch, check_new_password, from_refusal,
-    from_write_error, no_randomness, once, refused,
+    from_token_error, from_write_error, no_randomness, once, refused,
 };
 use crate::base::AddressPrefix;
 use crate::certificate::{Authority, GroupAuthority};
@@ -246,7 +246,7 @@ impl Registrar {
             AccessRequest::Logout { .. } => self.logins.read_token_of_any_time(&token),
             _ => self.logins.read_token(&token),
         };
-        let login = login.map_err(|error| refused(AccessErrorKind::SessionEnded, error))?;
+        let login = login.map_err(from_token_error)?;
         let context = RequestContext::new(&login, &token, requester);
         let Some(write) = ask.write_id() else {
             return self.complete(&context, false, || self.answer_read(&context, ask, watch));
@@ -317,12 +317,7 @@ impl Registrar {
         let account = context.login.account;
         let writes = &self.writes;
         match ask {
-            AccessRequest::Logout { .. } => {
-                let login = context.login;
-                writes.write(context, key, "logs out", |registry, now| {
-                    registry.log_out(account, login.id, login.log_out_expiry(now), now)
-                })
-            }
+            AccessRequest::Logout { .. } => self.logins.log_out(writes, context, key),
             AccessRequest::ChangePassword { old, new, .. } => {
                 self.logins.change_password(writes, context, key, old, new)
             }

@@ -5,14 +5,16 @@
 //! the other. What was done is derived from the rows of that write, so no operation can forget its
 //! entry. Log-ins and log-outs are not in the audit log, but in the log of their tracker.
 //!
-//! Entries expire after [`AUDIT_LIFETIME`], and there are at most about
+//! Entries expire after [`AUDIT_LIFETIME`], and a garbage collection leaves at most
 //! [`MAX_AUDIT`](super::MAX_AUDIT). If there are more, those of the accounts with the most entries
-//! go first, the oldest first. So nobody can flush the entries of others.
+//! go first, the oldest first. So one user cannot flush the entries of others. But a user can push
+//! out his own with about as many writes, and many accounts together can push out those of others.
 
 use super::{
     AuditAction, AuditEntry, EndReason, Label, Membership, OPERATOR, Registry, Row, RowId, Share,
-    Stamp, Update, Version, millis,
+    Update, Version, millis, tag_of,
 };
+use ring::digest::{Context, SHA256};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -37,35 +39,43 @@ impl Author {
     };
 }
 
-/// An entry, with names instead of ids.
+/// An entry, with names. The name of a removed account has a tag, because another account may have
+/// the name now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditView {
-    /// When it was done.
-    pub at: Stamp,
+    /// When it was done, since 1970, by the clock of the tracker that did it.
+    pub at: Duration,
     /// Who did it. `the operator` is no name of a user.
     pub who: String,
+    /// The account of who did it; `None`: the operator.
+    pub who_id: Option<RowId>,
     /// What was done.
     pub action: AuditAction,
     /// The user or share that it was done to. `None` for an action on a whole group, or by a user
     /// to himself.
     pub subject: Option<String>,
+    /// The id of `subject`.
+    pub subject_id: Option<RowId>,
     /// The group.
     pub group: Option<String>,
+    /// The id of `group`.
+    pub group_id: Option<RowId>,
     /// The address of the peer that asked for it.
     pub from: Option<IpAddr>,
 }
 
-/// What a write has done.
-type Done = (AuditAction, Option<RowId>, Option<RowId>);
+/// What a write has done: the action, its subject and its group.
+pub type Done = (AuditAction, Option<RowId>, Option<RowId>);
 
 impl Registry {
     /// Adds an entry of the audit log to `write`, which this tracker must have made at `now` from
     /// the present revision of the registry. Adds none if the write does nothing that the audit log
-    /// lists. `id` is a new id: random, or derived from a write id.
+    /// lists. The id of the entry is derived from `seed` (random, or derived from a write id) and
+    /// from what is done.
     #[must_use]
-    pub fn with_audit(&self, write: Update, id: RowId, author: Author, now: Duration) -> Update {
+    pub fn with_audit(&self, write: Update, seed: RowId, author: Author, now: Duration) -> Update {
         match self.done_by(&write) {
-            Some(done) => self.with_audit_of(write, id, author, done, now),
+            Some(done) => self.with_audit_of(write, seed, author, done, now),
             None => write,
         }
     }
@@ -76,14 +86,17 @@ impl Registry {
     pub fn with_audit_of(
         &self,
         mut write: Update,
-        id: RowId,
+        seed: RowId,
         author: Author,
-        (action, subject, group): Done,
+        done: Done,
         now: Duration,
     ) -> Update {
+        let created = self.next_version(now);
+        let id = self.entry_id(seed, done, created);
+        let (action, subject, group) = done;
         let entry = Row::Audit(AuditEntry {
             id,
-            created: self.next_version(now),
+            created,
             expires: millis(now.saturating_add(AUDIT_LIFETIME)),
             who: author.account.unwrap_or(OPERATOR),
             action,
@@ -96,6 +109,27 @@ impl Registry {
             write.rows.push(entry);
         }
         write
+    }
+
+    /// The id of a new entry. All trackers derive the same id if they carry out the same command.
+    /// Another action gets another id, and so does the same action if an entry here has the id
+    /// already. So nobody can replace an entry by using a write id again.
+    fn entry_id(&self, seed: RowId, (action, subject, group): Done, created: Version) -> RowId {
+        let mut hash = Context::new(&SHA256);
+        hash.update(b"pieceful audit v1");
+        hash.update(&seed.0);
+        for part in [subject, group] {
+            hash.update(&[u8::from(part.is_some())]);
+            hash.update(&part.map_or([0; 16], |id| id.0));
+        }
+        hash.update(action.as_str().as_bytes());
+        let id = id_of(hash.clone());
+        if self.row(id).is_none() {
+            return id;
+        }
+        hash.update(&created.sequence.number().to_be_bytes());
+        hash.update(&created.stamp.origin().0);
+        id_of(hash)
     }
 
     /// What an own write does that is not applied yet, if the audit log lists it.
@@ -144,11 +178,23 @@ impl Registry {
         .collect()
     }
 
+    fn tagged_if_removed(&self, account: RowId) -> Option<Label> {
+        let label = self.label_of_any(account)?;
+        Some(match self.account(account) {
+            Some(_) => label,
+            None => label.tagged(tag_of(account)),
+        })
+    }
+
     fn audit_view(&self, entry: &AuditEntry) -> AuditView {
-        let user = |id| self.label_of_any(id).map(|label: Label| label.to_string());
+        let user = |id| self.tagged_if_removed(id).map(|label| label.to_string());
         let subject = entry.subject.filter(|subject| *subject != entry.who);
         AuditView {
-            at: entry.created.stamp,
+            // The stamp may be later: it is later than all stamps before it.
+            at: Duration::from_millis(entry.expires).saturating_sub(AUDIT_LIFETIME),
+            who_id: (entry.who != OPERATOR).then_some(entry.who),
+            subject_id: subject,
+            group_id: entry.group,
             who: match entry.who {
                 OPERATOR => "the operator".to_owned(),
                 who => user(who).unwrap_or_else(|| who.to_string()),
@@ -165,6 +211,12 @@ impl Registry {
             from: entry.from,
         }
     }
+}
+
+/// The first 16 bytes of the hash.
+fn id_of(hash: Context) -> RowId {
+    let id = hash.finish().as_ref().first_chunk().copied();
+    RowId(id.unwrap_or_default())
 }
 
 fn done_to_member(row: &Membership, is_new: impl Fn(Version) -> bool) -> Option<Done> {

@@ -30,11 +30,6 @@ impl AuditIndex {
         }
     }
 
-    /// The number of entries.
-    pub(super) fn count(&self) -> usize {
-        self.count
-    }
-
     /// The entries to drop so that at most `limit` are left.
     pub(super) fn beyond(&self, limit: usize) -> BTreeSet<RowId> {
         let mut beyond = BTreeSet::new();

@@ -1,7 +1,7 @@
 //! The differences between two registries, for an operator who has the data of two stopped
 //! trackers.
 
-use super::{MAX_AUDIT, Registry, Row};
+use super::{Registry, Row};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,7 +55,8 @@ impl fmt::Display for Difference {
 
 impl Registry {
     /// All differences to another registry. A row that only one registry has does not count if the
-    /// row has expired at `now`: the other registry may have dropped it.
+    /// row has expired at `now`: the other registry may have dropped it. Nor does an entry of the
+    /// audit log: each tracker drops entries that are too many at a time of its own.
     pub fn differences(&self, other: &Self, now: Duration) -> Vec<Difference> {
         let (ours, theirs) = (dumped_rows(self), dumped_rows(other));
         let ids: BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
@@ -79,10 +80,7 @@ impl Registry {
             let (Some((_, first)), Some((_, second))) = (first, second) else {
                 let row = self.row_of_id_text(id).or_else(|| other.row_of_id_text(id));
                 let expiry = row.and_then(Row::expires);
-                // Each tracker drops entries that are too many at a time of its own.
-                let counts = [self, other].map(|registry| registry.index.audit.count());
-                let is_full = counts.iter().any(|count| *count >= MAX_AUDIT);
-                if is_full && matches!(row, Some(Row::Audit(_))) {
+                if matches!(row, Some(Row::Audit(_))) {
                     continue;
                 }
                 if expiry.is_none_or(|expiry| u128::from(expiry) > now.as_millis()) {

@@ -8,7 +8,7 @@ use super::{
     Account, AuditIndex, Catalogue, Changes, CodeHash, GroupMembers, GroupName, MembershipState,
     NameClaims, Origin, Row, RowId, Rows, Sequence, Share, Span, UsageIndex, UserName, removal,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound::{Excluded, Included};
 
 #[derive(Debug, Default)]
@@ -37,8 +37,8 @@ pub(super) struct Index {
     pub(super) audit: AuditIndex,
     /// What each account uses.
     pub(super) usage: UsageIndex,
-    /// The number of log-outs of each account that are kept.
-    log_outs: HashMap<RowId, u32>,
+    /// The log-outs of each account that are kept.
+    log_outs: HashMap<RowId, HashSet<RowId>>,
 }
 
 impl Index {
@@ -49,7 +49,7 @@ impl Index {
         if let (Some(Row::Invite(row)), None) = (before, rows.get(&id)) {
             self.invites.remove(&row.code);
         }
-        self.count_log_out(before, rows.get(&id));
+        self.update_log_out(before, rows.get(&id));
         self.audit.update_row(before, rows.get(&id));
         // Only rows of kinds that expire are ever removed.
         let Some(row) = rows.get(&id) else { return };
@@ -139,25 +139,26 @@ impl Index {
         }
     }
 
-    fn count_log_out(&mut self, before: Option<&Row>, after: Option<&Row>) {
+    fn update_log_out(&mut self, before: Option<&Row>, after: Option<&Row>) {
         match (before, after) {
             (None, Some(Row::Revocation(row))) => {
-                *self.log_outs.entry(row.account).or_default() += 1;
+                self.log_outs.entry(row.account).or_default().insert(row.id);
             }
             (Some(Row::Revocation(row)), None) => {
-                let left = self.log_outs(row.account).saturating_sub(1);
-                match left {
-                    0 => self.log_outs.remove(&row.account),
-                    left => self.log_outs.insert(row.account, left),
-                };
+                if let Some(kept) = self.log_outs.get_mut(&row.account) {
+                    kept.remove(&row.id);
+                    if kept.is_empty() {
+                        self.log_outs.remove(&row.account);
+                    }
+                }
             }
             _ => {}
         }
     }
 
-    /// The number of log-outs of an account that are kept.
-    pub(super) fn log_outs(&self, account: RowId) -> u32 {
-        self.log_outs.get(&account).copied().unwrap_or_default()
+    /// The log-outs of an account that are kept.
+    pub(super) fn log_outs(&self, account: RowId) -> Option<&HashSet<RowId>> {
+        self.log_outs.get(&account)
     }
 
     /// Removes a row from the lists of the writes that its previous state contained.

@@ -28,8 +28,9 @@ use std::time::Duration;
 pub const LOGIN_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 /// How long the row of a log-out is kept at least.
 pub const LOG_OUT_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
-/// The log-outs of one account that are kept. The next log-out ends all its logins instead.
-pub const MAX_LOG_OUTS: u32 = 1_000;
+/// The log-outs of one account that count (see [`Registry::has_too_many_log_outs`]). The next
+/// log-out ends all its logins instead.
+pub const MAX_LOG_OUTS: usize = 50_000;
 
 /// The content of a token. Times are since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,12 +54,20 @@ pub enum LoginTimeError {
     /// It has expired.
     #[error("the login has expired; log in again")]
     Expired,
-    /// It was issued more than [`MAX_DRIFT`] in the future.
+    /// It was issued more than [`MAX_DRIFT`] in the future, but at most [`LOGIN_LIFETIME`]. The
+    /// clock of this tracker may be the wrong one, so another tracker, or this one later, may
+    /// accept it.
     #[error(
-        "the login is of a time in the future, so the clock of a tracker is or was wrong; log in \
-         again"
+        "the login is of a time in the future, so the clock of a tracker is or was wrong; tell the \
+         operator"
     )]
     FromFuture,
+    /// It was issued more than [`LOGIN_LIFETIME`] in the future.
+    #[error(
+        "the login is of a time far in the future, so the clock of a tracker is or was wrong; log \
+         in again"
+    )]
+    FromFarFuture,
     /// It is valid for longer than [`LOGIN_LIFETIME`].
     #[error("the login is valid for longer than logins are; log in again")]
     TooLong,
@@ -96,6 +105,9 @@ impl Login {
         if now >= self.expires {
             return Err(LoginTimeError::Expired);
         }
+        if self.issued > now.saturating_add(LOGIN_LIFETIME) {
+            return Err(LoginTimeError::FromFarFuture);
+        }
         if self.issued > now.saturating_add(MAX_DRIFT) {
             return Err(LoginTimeError::FromFuture);
         }
@@ -112,8 +124,9 @@ impl Login {
 }
 
 impl Registry {
-    /// Ends one login of an account. If [`MAX_LOG_OUTS`] of its log-outs are kept, all its logins
-    /// end instead. The row expires at `expires` (since 1970, see [`Login::log_out_expiry`]).
+    /// Ends one login of an account, or all its logins if it [has too many
+    /// log-outs](Self::has_too_many_log_outs). The row expires at `expires` (since 1970, see
+    /// [`Login::log_out_expiry`]).
     ///
     /// # Errors
     /// [`Refusal::AccountGone`]; [`Refusal::LoginEnded`] if the login has already ended.
@@ -128,7 +141,7 @@ impl Registry {
         if matches!(self.row(login), Some(Row::Revocation(_))) {
             return Err(Refusal::LoginEnded);
         }
-        if self.index.log_outs(account) >= MAX_LOG_OUTS {
+        if self.has_too_many_log_outs(account, now) {
             return self.end_all_logins(account, now);
         }
         let version = self.next_version(now);
@@ -139,6 +152,22 @@ impl Registry {
             expires: millis(expires),
         };
         self.write(version, &[login], [Row::Revocation(revocation)])
+    }
+
+    /// Whether an account has [`MAX_LOG_OUTS`] log-outs. Those that have expired do not count, nor
+    /// those of before the last end of all its logins: no token of such a login is valid.
+    pub fn has_too_many_log_outs(&self, account: RowId, now: Duration) -> bool {
+        let kept = self.index.log_outs(account);
+        // In the usual case no row is looked at.
+        let Some(ids) = kept.filter(|ids| ids.len() >= MAX_LOG_OUTS) else {
+            return false;
+        };
+        let credential = self.account(account).map(Account::credential);
+        let counts = |id: &&RowId| {
+            matches!(self.row(**id), Some(Row::Revocation(row))
+                if row.expires > millis(now) && Some(row.created.stamp) > credential)
+        };
+        ids.iter().filter(counts).count() >= MAX_LOG_OUTS
     }
 
     /// Returns the account if nothing has ended a login that began under `credential` (see

@@ -117,7 +117,7 @@ where
 }
 
 /// The tag of a row in a label: the first 4 bytes of its id.
-fn tag_of(id: RowId) -> [u8; 4] {
+pub(super) fn tag_of(id: RowId) -> [u8; 4] {
     let [a, b, c, d, ..] = id.0;
     [a, b, c, d]
 }

@@ -2,10 +2,21 @@
 //! group.
 
 use super::{
-    End, EndReason, Label, Membership, OPERATOR, Refusal, Register, Registry, Row, RowId, Share,
-    Update, Version,
+    AuditAction, Done, End, EndReason, Label, Membership, OPERATOR, Refusal, Register, Registry,
+    Row, RowId, Share, Update, Version,
 };
 use std::time::Duration;
+
+/// What a step of [`Registry::remove_account_as_operator`] does, for the audit log: the last one
+/// removes the account, the others only withdraw shares of it.
+pub fn removal_step(step: &Update, account: RowId) -> Done {
+    let is_last = step.rows().iter().any(|row| row.id() == account);
+    let action = match is_last {
+        true => AuditAction::RemovedUser,
+        false => AuditAction::Withdrew,
+    };
+    (action, Some(account), None)
+}
 
 impl Registry {
     /// Removes a share from the catalogue of a group.

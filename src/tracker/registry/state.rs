@@ -12,8 +12,8 @@
 
 use super::{
     Change, ChangeNumbers, Changed, Clock, Drift, GroupMembers, Index, LoadError, MAX_AUDIT,
-    Membership, MergeError, Origin, Refusal, Row, RowId, Rows, Sequence, Span, Stale, Update,
-    Version, VersionVector, membership, millis,
+    Membership, MergeError, Origin, Refusal, Row, RowId, Rows, Sequence, Share, Span, Stale,
+    Update, Version, VersionVector, membership, millis, removal,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -262,8 +262,13 @@ impl Registry {
         (!change.is_empty()).then_some(change)
     }
 
-    /// The rows that have expired at `now`, or are too many entries of the audit log, and that all
-    /// other trackers have. `others` are the
+    /// The entries of the audit log that are too many. They may be dropped at any time, also if
+    /// other trackers lack them: the number of entries must have a bound whatever happens.
+    pub fn surplus_audit(&self) -> BTreeSet<RowId> {
+        self.index.audit.beyond(MAX_AUDIT)
+    }
+
+    /// The rows that have expired at `now` and that all other trackers have. `others` are the
     /// version vectors of these trackers. None if this registry lacks writes of another tracker:
     /// one of them may give a row a later expiry.
     pub fn droppable(&self, now: Duration, others: &[VersionVector]) -> Vec<RowId> {
@@ -274,17 +279,25 @@ impl Registry {
             let (origin, sequence) = (version.stamp.origin(), version.sequence);
             others.iter().all(|other| other.of(origin) >= sequence)
         };
-        let surplus = self.index.audit.beyond(MAX_AUDIT);
         let is_droppable = |row: &&Row| {
             let is_expired = row.expires().is_some_and(|expires| expires <= millis(now));
-            (is_expired || surplus.contains(&row.id()))
-                && row.versions().iter().all(is_known_to_all)
+            is_expired && row.versions().iter().all(is_known_to_all)
         };
         self.rows().filter(is_droppable).map(Row::id).collect()
     }
 
-    /// Drops rows that [`Registry::droppable`] returned. The caller also deletes them from the
-    /// disk. Rows of kinds that do not expire are kept.
+    /// Whether the row is a share whose publisher was removed: by this registry or by `change`.
+    pub fn is_of_removed_publisher(&self, row: &Row, change: &Change) -> bool {
+        let Row::Share(Share { publisher, .. }) = row else {
+            return false;
+        };
+        [&self.rows, &change.rows]
+            .iter()
+            .any(|rows| removal(rows, *publisher).is_some())
+    }
+
+    /// Drops rows that [`Registry::droppable`] or [`Registry::surplus_audit`] returned. The caller
+    /// also deletes them from the disk. Rows of kinds that do not expire are kept.
     pub fn drop_rows(&mut self, ids: &[RowId]) {
         for id in ids {
             if self.rows.get(id).and_then(Row::expires).is_some() {

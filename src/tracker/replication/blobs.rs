@@ -68,14 +68,16 @@ impl BlobFetcher {
             unnamed: BTreeSet::new(),
             fetch: None,
         };
-        fetcher.add(registry.rows(), []);
+        fetcher.add(registry.rows(), [], registry);
         fetcher
     }
 
     /// Blobs that a change names and that are neither stored nor known to be missing.
-    pub(super) fn to_fetch(&self, change: &Change) -> BTreeSet<InfoHash> {
-        let named = change.rows().filter_map(self.rules.named_by);
-        named
+    pub(super) fn to_fetch(&self, change: &Change, registry: &Registry) -> BTreeSet<InfoHash> {
+        let rows = change.rows();
+        let counts = |row: &&Row| !registry.is_of_removed_publisher(row, change);
+        rows.filter(counts)
+            .filter_map(self.rules.named_by)
             .filter(|blob| !self.stored.contains(blob) && !self.missing.contains(blob))
             .collect()
     }
@@ -91,17 +93,30 @@ impl BlobFetcher {
         named.find(|blob| !self.stored.contains(blob) && !is_new(blob))
     }
 
-    /// The blobs `new` are stored here now. The blobs that `rows` name and that are not stored are
-    /// missing.
+    /// The blobs `new` are stored here now. The blobs that `rows` of the registry name and that are
+    /// not stored are missing.
     pub(super) fn add<'a>(
         &mut self,
         rows: impl IntoIterator<Item = &'a Row>,
         new: impl IntoIterator<Item = InfoHash>,
+        registry: &Registry,
     ) {
         self.stored.extend(new);
-        let named = rows.into_iter().filter_map(self.rules.named_by);
-        let missing = named.filter(|blob| !self.stored.contains(blob));
+        let named = self.named(rows, registry);
+        let missing: Vec<_> = named.filter(|it| !self.stored.contains(it)).collect();
         self.missing.extend(missing);
+    }
+
+    /// The blobs that rows of the registry name. A share of a removed publisher names none.
+    fn named<'a>(
+        &self,
+        rows: impl IntoIterator<Item = &'a Row>,
+        registry: &Registry,
+    ) -> impl Iterator<Item = InfoHash> {
+        let nothing = Change::default();
+        let rows = rows.into_iter();
+        rows.filter(move |row| !registry.is_of_removed_publisher(row, &nothing))
+            .filter_map(self.rules.named_by)
     }
 
     pub(super) fn start_fetch(
@@ -187,8 +202,8 @@ impl BlobFetcher {
     /// garbage collection. So a blob that was fetched before its rows stays for at least one
     /// interval.
     pub(super) fn drop_unnamed(&mut self, registry: &Registry) -> Vec<InfoHash> {
-        let rows = registry.rows();
-        let named: BTreeSet<InfoHash> = rows.filter_map(self.rules.named_by).collect();
+        let named: BTreeSet<InfoHash> = self.named(registry.rows(), registry).collect();
+        self.missing.retain(|blob| named.contains(blob));
         let unnamed: BTreeSet<InfoHash> = self.stored.difference(&named).copied().collect();
         let gone: Vec<InfoHash> = unnamed.intersection(&self.unnamed).copied().collect();
         self.unnamed = unnamed;

@@ -45,6 +45,9 @@ pub(super) struct OtherReplica {
     /// Its version vector as last reported. `None` until it reports one after its last hello and
     /// after the last stall of this tracker.
     pub(super) versions: Option<VersionVector>,
+    /// All that it had at one moment, as its last hello or ping reported it. `versions` may have a
+    /// write that it merged, and lack the write that it made itself in the same commit.
+    whole_versions: Option<VersionVector>,
     /// Whether it serves clients, as last reported.
     pub(super) serving: bool,
     /// Time of its last message other than a hello.
@@ -224,6 +227,7 @@ impl OtherReplicas {
         other.paused_until = now.elapsed;
         // What an earlier process of that tracker knew does not count.
         other.versions = None;
+        other.whole_versions = None;
         if let Some(connection) = self.connections.get_mut(&connection) {
             connection.tracker = Some(hello.number);
         }
@@ -253,6 +257,13 @@ impl OtherReplicas {
             effects.report(Report::InSync { other: number });
         }
         Some(known)
+    }
+
+    /// A tracker has reported all that it has, in a hello or ping.
+    pub(super) fn on_whole_versions(&mut self, number: TrackerNumber, versions: &VersionVector) {
+        if let Some(other) = self.listed.get_mut(&number) {
+            other.whole_versions.get_or_insert_default().join(versions);
+        }
     }
 
     /// Reports what is wrong with a tracker, unless its last reported trouble had the same reason.
@@ -443,15 +454,15 @@ impl OtherReplicas {
         }
     }
 
-    /// The version vectors of all listed trackers, if all have reported and no clock is known to be
-    /// wrong.
+    /// The version vectors of all listed trackers, each as of one moment, if all have reported and
+    /// no clock is known to be wrong.
     pub(super) fn all_versions_if_clocks_agree(&self) -> Option<Vec<VersionVector>> {
         let without_clock_trouble = self
             .listed
             .values()
             .filter(|other| !other.clock_trouble_reported);
         let versions: Vec<_> = without_clock_trouble
-            .map_while(|other| other.versions.clone())
+            .map_while(|other| other.whole_versions.clone())
             .collect();
         (versions.len() == self.listed.len()).then_some(versions)
     }
@@ -482,9 +493,9 @@ impl OtherReplicas {
 
     /// Forgets all version vectors: they date from before this tracker stalled.
     pub(super) fn forget_versions(&mut self) {
-        self.listed
-            .values_mut()
-            .for_each(|other| other.versions = None);
+        for other in self.listed.values_mut() {
+            (other.versions, other.whole_versions) = (None, None);
+        }
     }
 
     /// Removes all connections and returns them. Does not report that their trackers are lost.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::torrent::InfoHash;
 use crate::tracker::registry::{
-    Change, Changed, Drift, MergeError, Origin, Refusal, Registry, Row, Sequence, Update,
+    Change, Changed, Drift, MergeError, Origin, Refusal, Registry, Row, RowId, Sequence, Update,
     VersionVector,
 };
 use crate::wire::control::InfoPart;
@@ -337,7 +337,10 @@ impl Replica {
                     other.serving = serving;
                 }
                 match VersionVector::decode(versions.as_bytes()) {
-                    Ok(versions) => self.on_versions(other, &versions),
+                    Ok(versions) => {
+                        self.others.on_whole_versions(other, &versions);
+                        self.on_versions(other, &versions);
+                    }
                     Err(error) => self.reject(connection, Some(other), error.to_string()),
                 }
             }
@@ -433,6 +436,7 @@ impl Replica {
             serving,
         };
         self.others.on_hello(connection, &hello, current, now);
+        self.others.on_whole_versions(number, &versions);
         self.on_versions(number, &versions);
         self.ping(now);
     }
@@ -499,7 +503,8 @@ impl Replica {
         }
         let versions = self.registry.version_vector();
         let is_known = versions.includes(&their_versions);
-        let can_merge = change.leaves_no_gap(versions) && self.blobs.to_fetch(change).is_empty();
+        let can_merge = change.leaves_no_gap(versions)
+            && self.blobs.to_fetch(change, &self.registry).is_empty();
         if is_known {
             if !self.registry.contains(change, now.wall) {
                 let reason = "it sent a different write under a known number, so two trackers write under one origin";
@@ -654,7 +659,7 @@ impl Replica {
     /// fetched.
     fn merge_staged_if_complete(&mut self, now: Moment) {
         let staged = self.catch_up.fully_staged();
-        if !staged.is_some_and(|it| self.blobs.to_fetch(&it.staged).is_empty()) {
+        if !staged.is_some_and(|it| self.blobs.to_fetch(&it.staged, &self.registry).is_empty()) {
             return;
         }
         let Some(caught_up) = self.catch_up.ongoing.take() else {
@@ -680,7 +685,10 @@ impl Replica {
             return;
         }
         let for_catch_up = self.catch_up.fully_staged().and_then(|it| {
-            let first = self.blobs.to_fetch(&it.staged).pop_first()?;
+            let first = self
+                .blobs
+                .to_fetch(&it.staged, &self.registry)
+                .pop_first()?;
             Some((it.other, it.connection, first))
         });
         let for_registry = || self.others.blob_source(&self.blobs.missing, now);
@@ -739,7 +747,8 @@ impl Replica {
         // The update was made from the present state, so it cannot be stale.
         let applied = self.registry.apply(update);
         debug_assert_eq!(applied, Ok(()));
-        self.blobs.add(&rows, blobs.iter().map(|(hash, _)| *hash));
+        let new = blobs.iter().map(|(hash, _)| *hash);
+        self.blobs.add(&rows, new, &self.registry);
         for (info_hash, blob) in &blobs {
             let length = u32::try_from(blob.len()).unwrap_or(u32::MAX);
             self.registry.set_metadata_length(*info_hash, length);
@@ -769,22 +778,24 @@ impl Replica {
         self.effects.commit(commit)
     }
 
-    /// Deletes expired rows that all trackers have, unless a clock is known to be wrong. Deletes
-    /// blobs that no row names, unless a catch-up is running.
+    /// Deletes surplus entries of the audit log, expired rows that all trackers have (unless a
+    /// clock is known to be wrong), and blobs that no row names (unless a catch-up runs).
     fn collect_garbage(&mut self, now: Moment) {
         if self.lifecycle.is_halted() {
             return;
         }
+        let mut dropped_rows = self.registry.surplus_audit();
         if let Some(all_versions) = self.others.all_versions_if_clocks_agree() {
             let before = now.wall.saturating_sub(EXPIRED_ROW_GRACE);
-            let dropped_rows = self.registry.droppable(before, &all_versions);
-            if !dropped_rows.is_empty() {
-                self.registry.drop_rows(&dropped_rows);
-                self.commit(Commit {
-                    dropped_rows,
-                    ..Commit::default()
-                });
-            }
+            dropped_rows.extend(self.registry.droppable(before, &all_versions));
+        }
+        if !dropped_rows.is_empty() {
+            let dropped_rows: Vec<RowId> = dropped_rows.into_iter().collect();
+            self.registry.drop_rows(&dropped_rows);
+            self.commit(Commit {
+                dropped_rows,
+                ..Commit::default()
+            });
         }
         if self.catch_up.ongoing.is_some() {
             return;

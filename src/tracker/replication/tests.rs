@@ -32,6 +32,7 @@ fn settings(own: u32) -> ReplicaSettings {
         blobs: BlobRules {
             named_by: |row| match row {
                 Row::Group(row) if row.name.value.as_str() == "blob" => Some(BLOB),
+                Row::Share(row) => Some(row.info_hash),
                 _ => None,
             },
             is_valid: |_, bytes| bytes.iter().all(|byte| *byte == 7),

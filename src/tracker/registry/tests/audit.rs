@@ -92,23 +92,98 @@ fn a_repeated_command_has_one_entry() {
 }
 
 #[test]
+fn a_write_id_that_is_used_again_replaces_no_entry() {
+    let (mut a, mut b, olga, _) = two_trackers_with_group();
+    let nik_id = a.add_member(olga, "lab", "nik");
+    a.add_member(olga, "lab", "uma");
+    sync(&mut a, &mut b);
+    let (seed, receipt) = (a.next_id(), a.next_id());
+    let remove = |tracker: &mut TestTracker, who: &str| {
+        let now = tracker.next_time();
+        let it = &tracker.registry;
+        let update = it.remove_member(olga, &label("lab"), &label(who), now);
+        let (account, from) = (Some(olga), None);
+        let update = it.with_audit(update.unwrap(), seed, Author { account, from }, now);
+        let update = it.with_receipt(update, receipt, now, now);
+        tracker.apply(update).unwrap();
+    };
+    // Two commands under one write id, at trackers that do not know of each other's write.
+    remove(&mut a, "nik");
+    remove(&mut b, "uma");
+    sync(&mut a, &mut b);
+    let [nik, uma] = ["nik", "uma"].map(|who| format!("olga removed-member {who} lab"));
+    for tracker in [&a, &b] {
+        let mut entries = tracker.audit();
+        entries.sort();
+        assert_eq!(entries, [nik.clone(), uma.clone()]);
+    }
+    // The same command again, when its receipt has expired and was dropped.
+    a.request(nik_id, "lab").unwrap();
+    a.accept(olga, "lab", "nik").unwrap();
+    a.registry.drop_rows(&[receipt]);
+    remove(&mut a, "nik");
+    sync(&mut a, &mut b);
+    for tracker in [&a, &b] {
+        let entries = tracker.audit();
+        assert_eq!(entries.iter().filter(|it| **it == nik).count(), 2);
+        assert_eq!(entries.len(), 3);
+    }
+}
+
+#[test]
+fn the_time_of_an_entry_is_that_of_the_clock_and_its_order_that_of_the_writes() {
+    let mut a = TestTracker::new(1);
+    let nik = a.create_user("nik").unwrap();
+    let year = 365 * 24 * 3_600_000;
+    a.now += year;
+    a.apply_audited(|it, now| it.end_all_logins(nik, now), None);
+    // The clock is right again. Stamps go on from the latest one.
+    a.now -= year;
+    a.apply_audited(|it, now| it.end_all_logins(nik, now), Some(nik));
+    let now = Duration::from_millis(a.now);
+    let entries = a.registry.audit(9);
+    let who: Vec<_> = entries.iter().map(|it| it.who_id).collect();
+    assert_eq!(who, [None, Some(nik)]);
+    assert!(entries[0].at > now + Duration::from_millis(year / 2));
+    assert!(entries[1].at <= now, "{entries:?}");
+}
+
+#[test]
+fn a_removed_user_is_told_apart_from_the_next_one_of_that_name() {
+    let mut a = TestTracker::new(1);
+    let first = a.create_user("nik").unwrap();
+    a.apply_audited(|it, now| it.end_all_logins(first, now), None);
+    a.apply_audited(|it, now| it.remove_account_as_operator(first, 9, now), None);
+    let second = a.create_user("nik").unwrap();
+    a.apply_audited(|it, now| it.end_all_logins(second, now), None);
+    let entries = a.registry.audit(9);
+    let ids: Vec<_> = entries.iter().map(|it| it.subject_id).collect();
+    assert_eq!(ids, [Some(first), Some(first), Some(second)]);
+    let names: Vec<_> = entries.into_iter().filter_map(|it| it.subject).collect();
+    assert_eq!(names[0], names[1]);
+    assert!(
+        names[0].starts_with("nik~") && names[2] == "nik",
+        "{names:?}"
+    );
+}
+
+#[test]
 fn entries_beyond_the_bound_are_dropped_and_nobody_flushes_those_of_others() {
     let mut a = TestTracker::new(1);
     let nik = a.create_user("nik").unwrap();
     let olga = a.create_user("olga").unwrap();
     a.apply_audited(|it, now| it.end_all_logins(olga, now), Some(olga));
-    let first = a.registry.version_vector().clone();
     for _ in 0..MAX_AUDIT {
         a.apply_audited(|it, now| it.end_all_logins(nik, now), Some(nik));
     }
-    let now = Duration::from_millis(a.now);
-    assert_eq!(a.registry.droppable(now, &[first]), [], "others lack them");
-    let dropped = a.registry.droppable(now, &[]);
+    let dropped: Vec<RowId> = a.registry.surplus_audit().into_iter().collect();
     assert_eq!(dropped.len(), 1);
     a.registry.drop_rows(&dropped);
     let left = a.audit();
     assert_eq!(left.len(), MAX_AUDIT);
     assert_eq!(left[0], "olga ended-logins  ");
+    assert!(a.registry.surplus_audit().is_empty());
+    let now = Duration::from_millis(a.now);
     assert_eq!(a.registry.droppable(now, &[]), []);
     let expired = now + AUDIT_LIFETIME;
     assert_eq!(a.registry.droppable(expired, &[]).len(), MAX_AUDIT);

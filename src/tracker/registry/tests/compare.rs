@@ -55,6 +55,20 @@ fn an_expired_row_that_only_one_registry_has_is_not_reported() {
 }
 
 #[test]
+fn an_entry_of_the_audit_log_that_only_one_registry_has_is_not_reported() {
+    let (mut a, b, olga, _) = two_trackers_with_group();
+    let (id, now) = (a.next_id(), a.next_time());
+    let update = a.registry.end_all_logins(olga, now).unwrap();
+    let update = a.registry.with_audit(update, id, Author::OPERATOR, now);
+    a.apply(Ok(update)).unwrap();
+    let lines = difference_lines(&a, &b, now).join("\n");
+    assert!(
+        lines.contains("account olga") && !lines.contains("audit"),
+        "{lines}"
+    );
+}
+
+#[test]
 fn a_different_secret_is_reported_but_not_shown() {
     let mut a = TestTracker::new(1);
     let nik = a.create_user("nik").unwrap();

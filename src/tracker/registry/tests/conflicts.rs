@@ -515,9 +515,18 @@ fn an_account_with_too_many_log_outs_is_logged_out_everywhere_instead() {
     }
     let rows = a.registry.rows().count();
     assert_eq!(credential(&a), before);
+    let has_too_many = |a: &TestTracker, passed| {
+        let now = Duration::from_millis(a.now) + passed;
+        a.registry.has_too_many_log_outs(nik, now)
+    };
+    assert!(has_too_many(&a, Duration::ZERO));
+    assert!(!has_too_many(&a, LOG_OUT_LIFETIME), "they have expired");
     log_out(&mut a);
     assert!(credential(&a) > before);
     assert_eq!(a.registry.rows().count(), rows);
+    // The log-outs of before do not count any longer.
+    log_out(&mut a);
+    assert_eq!(a.registry.rows().count(), rows + 1);
 }
 
 #[test]

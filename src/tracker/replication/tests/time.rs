@@ -1,7 +1,8 @@
 //! Clocks and expiry.
 
 use super::*;
-use crate::tracker::registry::LOG_OUT_LIFETIME;
+use crate::torrent::FileName;
+use crate::tracker::registry::{LOG_OUT_LIFETIME, NewShare};
 
 #[test]
 fn a_clock_that_is_hours_ahead_is_reported_once_and_its_correction_is_reported_too() {
@@ -71,6 +72,79 @@ fn expired_rows_are_deleted_a_day_later_if_all_trackers_have_them_and_no_clock_i
     assert!(a.disk.last().unwrap().dropped_rows == [login]);
     b.advance(GC_INTERVAL);
     assert!(!has(&b), "each tracker deletes by itself");
+}
+
+#[test]
+fn a_log_out_is_not_deleted_before_the_report_of_a_tracker_that_keeps_it_longer() {
+    let (mut a, mut b) = pair();
+    a.create_account("olga").unwrap();
+    exchange_messages(&mut a, &mut b);
+    let actor = a.replica.registry().rows().next().unwrap().id();
+    let login = a.new_id();
+    // It was written by a clock that was far behind. So it has expired here, and b keeps it longer.
+    let end = a.now.wall - EXPIRED_ROW_GRACE;
+    a.write(Vec::new(), |registry, now| {
+        registry.log_out(actor, login, end, now)
+    })
+    .unwrap();
+    for (connection, message) in std::mem::take(&mut a.sent) {
+        b.receive(connection, message);
+    }
+    assert_eq!(b.sent_kinds(), ["pushed"]);
+    for (connection, message) in std::mem::take(&mut b.sent) {
+        a.receive(connection, message);
+    }
+    a.advance(GC_INTERVAL);
+    b.advance(GC_INTERVAL);
+    a.close(1);
+    b.close(1);
+    connect(&mut a, &mut b, 2);
+    for tracker in [&mut a, &mut b] {
+        tracker.advance(GC_INTERVAL);
+        let row = tracker.replica.registry().row(login).and_then(Row::expires);
+        let needed = tracker.now.wall;
+        assert!(row.is_some_and(|expires| u128::from(expires) > needed.as_millis()));
+    }
+}
+
+#[test]
+fn a_share_of_a_removed_user_keeps_no_blob() {
+    let (mut a, mut b) = pair();
+    a.create_account("olga").unwrap();
+    a.create_group_naming_blob(vec![(BLOB, vec![7])]).unwrap();
+    exchange_messages(&mut a, &mut b);
+    a.close(1);
+    b.close(1);
+    let olga = "olga".parse().unwrap();
+    let olga = a.replica.registry().account_id(&olga).unwrap();
+    a.write(Vec::new(), |registry, now| {
+        registry.remove_account_as_operator(olga, 9, now)
+    })
+    .unwrap();
+    let info_hash = InfoHash([8; 20]);
+    let new = NewShare {
+        id: b.new_id(),
+        name: FileName::new("a.bin").unwrap(),
+        info_hash,
+        length: 1,
+    };
+    b.write(vec![(info_hash, vec![7])], |registry, now| {
+        registry.publish(olga, &"blob".parse().unwrap(), new, now)
+    })
+    .unwrap();
+    connect(&mut a, &mut b, 2);
+    a.advance(PING_INTERVAL);
+    b.advance(PING_INTERVAL);
+    exchange_messages(&mut a, &mut b);
+    assert_eq!(
+        a.replica.registry().version_vector(),
+        b.replica.registry().version_vector()
+    );
+    assert!(!a.replica.blobs.stored.contains(&info_hash));
+    assert!(a.replica.blobs.missing.is_empty());
+    assert!(b.replica.blobs.stored.contains(&info_hash));
+    b.advance(GC_INTERVAL * 2);
+    assert!(!b.replica.blobs.stored.contains(&info_hash));
 }
 
 #[test]
