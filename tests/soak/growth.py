@@ -4,11 +4,13 @@ import os
 import statistics
 import time
 
-# Samples of a process that has just started, or has just lost its connections, say little.
+# Samples of a process that has just started say little, in seconds.
 WARM_UP = 30
+# The users have as many shares as they keep after this time, in seconds.
+FILLING = 180
 # Growth within these bounds is noise: a factor, and an addend in the unit of the figure.
 FACTOR = 1.25
-ADDEND = {"threads": 8, "descriptors": 24, "memory": 12.0}
+ADDEND = {"threads": 8, "descriptors": 24, "memory": 12}
 
 
 class Growth:
@@ -33,13 +35,15 @@ class Growth:
             self.samples.append((now - self.begun, role, figures))
 
     def report(self):
-        """Returns a table of the first and the last third, and the names of what has grown."""
+        """Returns a table of the first and the last third, and the names of what has grown. The time
+        in which the users fill their catalogue does not count."""
         end = self.samples[-1][0] if self.samples else 0.0
+        third = (end - FILLING) / 3
         lines, grown = ["| what | first third | last third |", "|---|---|---|"], []
-        for role in ("tracker", "peer"):
+        for role in ("tracker", "peer") if third > 0 else ():
             for what in ADDEND:
-                first = median(self.samples, role, what, 0, end / 3)
-                last = median(self.samples, role, what, end * 2 / 3, end)
+                first = median(self.samples, role, what, FILLING, FILLING + third)
+                last = median(self.samples, role, what, end - third, end)
                 lines.append(f"| {what} of a {role} | {first:.0f} | {last:.0f} |")
                 if last > first * FACTOR + ADDEND[what]:
                     grown.append(f"{what} of a {role}: {first:.0f} to {last:.0f}")
