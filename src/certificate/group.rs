@@ -30,9 +30,9 @@ use std::time::Duration;
 
 /// The DNS name of leaves that are valid for every torrent of their group.
 const ANY_TORRENT: &str = "*";
-/// The validity of a leaf begins this long before the leaf is issued. So machines whose clocks are
-/// behind accept it too.
-const BACKDATED: Duration = Duration::from_secs(3_600);
+/// The validity of a leaf begins this long before the leaf is issued. So it is accepted although the
+/// clock of the tracker is ahead, or that of a machine behind. An earlier begin gives nobody access.
+const BACKDATED: Duration = Duration::from_secs(24 * 3_600);
 
 /// The authority of a group with its key. Trackers have it.
 #[derive(Debug)]
@@ -162,7 +162,7 @@ impl GroupAuthority {
     }
 
     /// Issues a certificate (DER) for a user's key. It names the user as [`member_name`] does, and
-    /// the user's account. It is valid from an hour before `now` until `life` after `now`. `now` is
+    /// the user's account. It is valid from a day before `now` until `life` after `now`. `now` is
     /// the time since 1970.
     ///
     /// # Errors

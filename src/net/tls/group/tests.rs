@@ -206,7 +206,7 @@ fn certificates_of_non_members(
         ),
         (
             "it is not valid before",
-            eve(ours, now() + DAY),
+            eve(ours, now() + 2 * DAY),
             TlsRefusal::Dates,
         ),
         (
