@@ -274,7 +274,7 @@ fn missing(limits: &[Limit], source: &Constants, exceptions: &[(&str, &str)]) ->
 }
 
 /// The names of all tests of this checkout, with and without the last parts of their modules.
-fn tests() -> BTreeSet<String> {
+pub(crate) fn tests() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for folder in ["src", "tests"] {
         for path in files(&root().join(folder)) {

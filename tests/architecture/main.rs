@@ -2,14 +2,15 @@
 //!
 //! `source` parses the files and `imports` finds which file uses which. `circles`, `sizes` and
 //! `writes` find violations. Exceptions are listed here, each with its reason. `planted` tests that
-//! violations are found. `documents` checks the documents, and `limits` the page of all limits with
-//! the values that `constants` reads.
+//! violations are found. `documents` checks the documents, `limits` the page of all limits with the
+//! values that `constants` reads, and `mutations` the patches that take defences out.
 
 mod circles;
 mod constants;
 mod documents;
 mod imports;
 mod limits;
+mod mutations;
 mod planted;
 mod sizes;
 mod source;
