@@ -24,8 +24,8 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// Files per check. The next check continues after them.
 const FILES_PER_CHECK: usize = 2_000;
 
-/// Runs until the peer stops. `check_accounts` is called at each check: it stores the login and what
-/// is known of members if their files lack the last changes, and ends links of former members.
+/// Runs until the peer stops. `check_accounts` is called at each check: it stores the login and
+/// what is known of members if their files lack the last changes, and ends links of former members.
 pub(super) fn run(transfers: &Transfers, check_accounts: impl Fn()) {
     let mut next = None;
     let quiet_check = QuietCheck::default();

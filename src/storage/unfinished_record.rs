@@ -23,8 +23,8 @@ pub struct UnfinishedRecord {
 
 impl UnfinishedRecord {
     /// The entries of the record. The key of `extends` is `widens`, as in existing records. Of the
-    /// steps of a rename, `replacing` has the inode number of the new file, and `replaced` says that
-    /// all steps are done.
+    /// steps of a rename, `replacing` has the inode number of the new file, and `replaced` says
+    /// that all steps are done.
     pub(super) fn entries<'a>(&'a self) -> impl Iterator<Item = (&'static str, Item<'a>)> {
         let flag = |set: bool, key| set.then(|| (key, Item::from(1u32)));
         let name = |(key, name): (&'static str, Option<&'a String>)| {

@@ -47,8 +47,9 @@
 //!    - A tracker that begins to serve before every other tracker has reported cannot know whether
 //!      it has an older copy. It takes a new origin, which is made durable before the tracker's
 //!      first write. The same holds for a tracker that does not serve yet and must keep a log-out
-//!      longer than the tracker that made it (see `registry::logins`). It catches up with later writes of its old origin as with those of any other
-//!      origin. A single tracker keeps its origin.
+//!      longer than the tracker that made it (see `registry::logins`). It catches up with later
+//!      writes of its old origin as with those of any other origin. A single tracker keeps its
+//!      origin.
 //!    - **A stalled tracker starts again**, unless it is the only one. A tracker has stalled if no
 //!      event came for [`STALL_LIMIT`] by one of its clocks, or if another tracker gave up the
 //!      connection to it during a shorter pause. The others may have gone on without it, and its
@@ -59,8 +60,9 @@
 //!      ran.
 //! 7. **Expired rows** are deleted when they expired at least [`EXPIRED_ROW_GRACE`] ago, every
 //!    listed tracker has reported, since this tracker last started, that it has them, this tracker
-//!    has all writes that they have reported, and no clock is known to be wrong. Blobs that no row has named for [`GC_INTERVAL`] are deleted too. If
-//!    rows of another tracker still name such a blob, that tracker has the blob itself.
+//!    has all writes that they have reported, and no clock is known to be wrong. Blobs that no row
+//!    has named for [`GC_INTERVAL`] are deleted too. If rows of another tracker still name such a
+//!    blob, that tracker has the blob itself.
 //!
 //! # How it is driven
 //! One lock guards the replica. The caller makes each call, and hands on the returned effects in
