@@ -30,8 +30,9 @@ use std::time::Duration;
 
 /// The DNS name of leaves that are valid for every torrent of their group.
 const ANY_TORRENT: &str = "*";
-/// The validity of a leaf begins this long before the leaf is issued. So it is accepted although the
-/// clock of the tracker is ahead, or that of a machine behind. An earlier begin gives nobody access.
+/// The validity of a leaf begins this long before the leaf is issued. So it is accepted although
+/// the clock of the tracker is ahead, or that of a machine behind. An earlier begin gives nobody
+/// access.
 const BACKDATED: Duration = Duration::from_secs(24 * 3_600);
 
 /// The authority of a group with its key. Trackers have it.
