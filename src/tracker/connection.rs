@@ -228,8 +228,11 @@ impl HttpSession {
                 self.refuse(HttpError::TooSlow);
                 return self.send();
             }
-            // The tracker is late, not the client.
-            Stage::NextTurn if is_over && is_writable(&self.stream) => return self.serve(&[]),
+            // The tracker is late, not the client: what the client has begun to send gets its time.
+            Stage::NextTurn if is_over && is_writable(&self.stream) => {
+                self.start_waiting(Stage::NextTurn, self.deadlines.head);
+                return self.serve(&[]);
+            }
             // The client does not read its responses, or the connection is only drained, or no byte
             // of a request has arrived.
             _ if is_over => return Ok(Next::End),

@@ -328,7 +328,8 @@ fn account_field(register: &Register<RowId>) -> Item<'_> {
 }
 
 /// The fuzz function of rows, version vectors and changes: each has one encoding. Two changes one
-/// after the other are merged in both orders, which makes no difference.
+/// after the other are merged in both orders, which makes no difference. The log-outs whose life
+/// this tracker has extended are left out: the time of this write depends on the order.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz(bytes: &[u8]) {
     if let Ok(row) = Row::decode(bytes) {
@@ -357,7 +358,9 @@ pub(crate) fn fuzz(bytes: &[u8]) {
             change.advance(&mut known);
             assert_ne!(known, before, "catching up never ends");
         }
-        Some(registry.rows().cloned().collect::<Vec<_>>())
+        let is_extended_here = |row: &Row| matches!(row, Row::Revocation(row) if row.created.stamp.origin() == registry.origin());
+        let rows = registry.rows().filter(|row| !is_extended_here(row));
+        Some(rows.cloned().collect::<Vec<_>>())
     };
     let (one, other) = (merged([&first, &second]), merged([&second, &first]));
     if let (Some(one), Some(other)) = (one, other) {
