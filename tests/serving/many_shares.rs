@@ -29,7 +29,7 @@ fn shares_that_nobody_asks_for_cost_hardly_any_processor_time() {
         || {
             thread::sleep(Duration::from_millis(500));
             let used = processor_time(id);
-            let is_quiet = used - former < Duration::from_millis(100);
+            let is_quiet = used - former < Duration::from_millis(5);
             former = used;
             is_quiet.then_some(())
         },
