@@ -190,7 +190,7 @@ fn read_records<T, const N: usize>(
 }
 
 impl StoredGroup {
-    /// The group has at most so many bytes in the file.
+    /// The maximum number of bytes that the group takes in the file.
     fn length(&self) -> usize {
         let records = self.bars.len() * BAR_LENGTH + self.linked.len() * LINK_LENGTH;
         records + GROUP_OVERHEAD

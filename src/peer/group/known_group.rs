@@ -37,7 +37,7 @@ impl KnownGroup {
         }
     }
 
-    /// What is to be stored. `None` if nothing is known.
+    /// The bars and links to store. `None` if there are none.
     pub(super) fn to_stored(&self, authority: Fingerprint) -> Option<StoredGroup> {
         let is_empty = self.bars.is_empty() && self.linked.is_empty();
         let linked = self.linked.iter();
@@ -157,7 +157,7 @@ pub(super) mod tests {
         }
     }
 
-    /// The bar of a departure so many milliseconds after `since`.
+    /// The bar of a departure `later` milliseconds after `since`.
     pub(in crate::peer::group) fn bar(
         number: u8,
         user: &str,
@@ -174,7 +174,7 @@ pub(super) mod tests {
         }
     }
 
-    /// The bar of nik, who left so many milliseconds after [`NOW`].
+    /// The bar of nik, who left `later` milliseconds after [`NOW`].
     fn niks_bar(later: u64, is_lifted: bool) -> Bar {
         bar(1, "nik", NOW, later, is_lifted)
     }

@@ -31,8 +31,8 @@ struct State {
 }
 
 impl KnownMembers {
-    /// What the state folder has. A damaged file is set aside, and then nothing is known: before
-    /// the first answer of a tracker, nobody gets in.
+    /// Reads the file of the state folder. A damaged file is set aside. Then the peer knows no bars
+    /// and no earlier links, and admits nobody before the first answer of a tracker.
     ///
     /// # Errors
     /// The file cannot be read or set aside, or another version of this program wrote it. It is not

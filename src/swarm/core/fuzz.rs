@@ -6,6 +6,9 @@
 //! requested is offered; what is served is owned; the number of served peers is that of the slots.
 
 mod environment;
+
+#[cfg(test)]
+pub(super) use environment::link_of;
 mod steps;
 
 use environment::{Environment, Input};

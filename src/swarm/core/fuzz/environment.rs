@@ -210,7 +210,8 @@ impl Environment {
     }
 }
 
-fn link_of(effect: &Effect<u32>) -> Option<LinkId> {
+/// The link that an effect concerns.
+pub(in crate::swarm::core) fn link_of(effect: &Effect<u32>) -> Option<LinkId> {
     match effect {
         Effect::Send(id, _)
         | Effect::SendExtended { link: id, .. }
@@ -220,6 +221,13 @@ fn link_of(effect: &Effect<u32>) -> Option<LinkId> {
         | Effect::Serve(id, _)
         | Effect::Stalled(id)
         | Effect::Close(id, _) => Some(*id),
-        _ => None,
+        Effect::SendHaves(_)
+        | Effect::Connect(_)
+        | Effect::Hash(..)
+        | Effect::Announce(_)
+        | Effect::Offer(_)
+        | Effect::Withhold
+        | Effect::Complete
+        | Effect::Failed(_) => None,
     }
 }

@@ -1,5 +1,7 @@
 //! Helpers that read effects.
 
+pub(super) use super::super::fuzz::link_of;
+
 use crate::swarm::LinkId;
 use crate::swarm::core::{CloseReason, Effect, OutgoingMessage};
 use crate::torrent::BlockRange;
@@ -44,28 +46,6 @@ pub(super) fn closed(effects: &Effects) -> Vec<(LinkId, CloseReason)> {
         _ => None,
     });
     closed.collect()
-}
-
-/// The link that an effect concerns.
-pub(super) fn link_of(effect: &Effect<u32>) -> Option<LinkId> {
-    match effect {
-        Effect::Send(id, _)
-        | Effect::SendExtended { link: id, .. }
-        | Effect::SendUploadOnly(id)
-        | Effect::Choke(id)
-        | Effect::Unchoke(id)
-        | Effect::Serve(id, _)
-        | Effect::Stalled(id)
-        | Effect::Close(id, _) => Some(*id),
-        Effect::SendHaves(_)
-        | Effect::Connect(_)
-        | Effect::Hash(..)
-        | Effect::Announce(_)
-        | Effect::Offer(_)
-        | Effect::Withhold
-        | Effect::Complete
-        | Effect::Failed(_) => None,
-    }
 }
 
 /// The names of the effects. If you add an effect, add its name here. Write a test in which the
