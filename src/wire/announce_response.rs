@@ -173,8 +173,8 @@ impl AnnounceResponse {
     }
 }
 
-/// The fuzz function of the parser: what is written is read back. Encoding puts IPv4 peers first,
-/// drops ids from compact peers, and has no names.
+/// The fuzz function of the parser: what is written is read back. Encoding leaves out the peers
+/// with host names. The compact format also leaves out the ids of peers, and puts IPv4 peers first.
 #[cfg(any(test, fuzzing))]
 pub(super) fn fuzz(bytes: &[u8]) {
     let Ok(mut response) = AnnounceResponse::parse(bytes) else {
@@ -182,7 +182,8 @@ pub(super) fn fuzz(bytes: &[u8]) {
     };
     response.named_peers.clear();
     let again = AnnounceResponse::parse(&response.encode(PeerListFormat::Dictionaries));
-    // What was made printable may be cut again.
+    // `printable` cuts a text, and then escapes it, which may make it longer. So the second parse
+    // may cut it once more.
     let again = again.map(|again| AnnounceResponse {
         warning: response.warning.clone(),
         ..again

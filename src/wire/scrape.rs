@@ -1,8 +1,8 @@
 //! Scrapes (BEP 48): the number of seeds and leeches of swarms.
 //!
 //! In scope: query string to request and back, response to bytes and back. Out of scope: a scrape
-//! without info-hashes, which asks for all swarms. A tracker does not list its swarms to strangers,
-//! so such a scrape is refused.
+//! without info-hashes, which asks for all swarms. Strangers must not learn which swarms a tracker
+//! has, so such a scrape is refused.
 
 use super::ResponseError;
 use super::announce_response::{number, parse_response};

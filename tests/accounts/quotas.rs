@@ -57,7 +57,7 @@ fn an_address_creates_a_limited_number_of_accounts_and_more_with_invites() {
     assert_eq!(
         answer,
         Ok(AccessAnswer::Done),
-        "another address is limited too"
+        "the quota of one address limits no other address"
     );
     // The quota does not limit the operator.
     tracker.process.write_line("create_user user6");
@@ -149,7 +149,8 @@ fn unfinished_uploads_do_not_prevent_another_user_from_publishing() {
     let mut nik = tracker.user("nik");
     nik.perform(group_request("create_group lab"));
     let authority = group_authority(&mut nik, "lab");
-    // A dictionary of several parts. So the tracker must end one of the other uploads for it.
+    // The eight uploads have promised all the bytes that unfinished uploads may have together. This
+    // dictionary has several parts, so the tracker must end one of these uploads to make room.
     let info = group_info("large", (40_000, 1), "large", &authority);
     assert!(info.len() > MAX_PART);
     assert_eq!(publish(&mut nik, "lab", &info), "success");

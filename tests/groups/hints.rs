@@ -19,8 +19,8 @@ use std::num::NonZeroU16;
 /// An announce interval in seconds that is longer than any test.
 const LONG_INTERVAL: [&str; 2] = ["--interval", "3600"];
 
-/// Logs `name` in on a connection that gets hints. Returns the user and the numbers of the user's
-/// groups.
+/// Logs `name` in on a connection that gets hints. Returns the user, and the change numbers of the
+/// user's groups.
 fn log_in_for_hints(tracker: &AccountTracker, name: &str) -> (User, Vec<GroupNumbers>) {
     let mut user = second_login(tracker, name);
     user.connection.ask_for_hints();
@@ -81,9 +81,10 @@ fn members_get_hints_of_shares_and_removals_and_a_removed_member_gets_none() {
     let removed = user.connection.next_hint().unwrap();
     assert!(removed.has_news && removed.groups.is_empty(), "{removed:?}");
     upload(&tracker, &mut nik, "more");
+    // This request brings the next hint. It must not report the share `more`.
     mayank.run("join_group lab");
     let asked = user.connection.next_hint().unwrap();
-    assert!(asked.groups.is_empty(), "a former member hears of a share");
+    assert!(asked.groups.is_empty(), "a former member hears of no share");
 }
 
 #[test]
@@ -105,7 +106,8 @@ fn members_get_a_hint_when_a_publisher_reports_changed_files() {
         ..numbers[0].clone()
     };
     assert_eq!(hint.groups, [with_reports], "no row has changed");
-    // Neither a repeated report nor a question brings a hint. The next hint is that of an upload.
+    // Neither a repeated report nor a report of no share (which only asks for the reports of
+    // others) brings a hint. The next hint is that of an upload.
     assert_eq!(report(vec![info_hash]), reported);
     assert_eq!(report(Vec::new()), reported);
     upload(&tracker, &mut nik, "more");
@@ -115,7 +117,7 @@ fn members_get_a_hint_when_a_publisher_reports_changed_files() {
 }
 
 #[test]
-fn a_report_that_names_another_group_brings_a_hint_to_the_members_of_the_shares_group() {
+fn a_report_that_names_another_group_brings_a_hint_to_the_members_of_the_group_of_the_share() {
     let tracker = AccountTracker::with(&LONG_INTERVAL);
     let [mut nik, _mayank] = team(&tracker, ["nik", "mayank"]);
     nik.run("create_group den");

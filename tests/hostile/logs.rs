@@ -35,8 +35,9 @@ fn few_events_of_one_address_are_logged_and_the_others_are_counted() {
     tracker.signal("-TERM");
     let (status, errors) = tracker.wait();
     assert!(status.success(), "{status}: {errors}");
-    // In each minute at most 30 lines are written. If a new minute began during the calls, up to 30
-    // more lines were written.
+    // In each minute, at most 30 lines are written, and one line that counts the others. If a new
+    // minute began during the calls, there are up to 60 lines and two such counts. A few other
+    // lines contain the text too.
     let tracker_log = data.join("tracker.log");
     for (log, text) in [
         (tracker_log, "the TLS handshake with 127.0.0.1"),

@@ -119,13 +119,13 @@ fn wrong_pieces() -> Vec<Breach> {
             "have of piece 20 of 20",
             EXTENDED_AND_FAST,
             message_of(4, &[20]),
-            "have for piece 20, which the share lacks",
+            "have for piece 20, but the share has no such piece",
         ),
         (
             "have of the largest number",
             EXTENDED_AND_FAST,
             message_of(4, &[u32::MAX]),
-            "have for piece 4294967295, which the share lacks",
+            "have for piece 4294967295, but the share has no such piece",
         ),
         (
             "have all without BEP 6",
@@ -143,13 +143,13 @@ fn wrong_pieces() -> Vec<Breach> {
             "suggest of a piece that does not exist",
             EXTENDED_AND_FAST,
             message_of(13, &[20]),
-            "suggest for piece 20, which the share lacks",
+            "suggest for piece 20, but the share has no such piece",
         ),
         (
             "allowed fast of a piece that does not exist",
             EXTENDED_AND_FAST,
             message_of(17, &[u32::MAX]),
-            "allowed fast for piece 4294967295, which the share lacks",
+            "allowed fast for piece 4294967295, but the share has no such piece",
         ),
     ]
 }

@@ -119,7 +119,7 @@ fn a_write_whose_connection_is_closed_is_not_executed() {
 }
 
 #[test]
-fn trackers_that_are_starved_by_turns_go_on_serving() {
+fn trackers_that_are_starved_in_turn_go_on_serving() {
     let mut pair = Pair::new();
     let mut nik = pair.peer("nik", 1);
     create_and_log_in(&mut nik, "nik");

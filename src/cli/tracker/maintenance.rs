@@ -81,8 +81,8 @@ pub(super) fn check(first: &Path, second: &Path, output: &Output) -> Result<Exit
     let named_by_rows: BTreeSet<InfoHash> = [&registry_1, &registry_2]
         .iter()
         .flat_map(|registry| {
-            let counts = |row: &&Row| !registry.is_of_removed_publisher(row, &nothing);
-            registry.rows().filter(counts).filter_map(blob_named_by)
+            let needs_blob = |row: &&Row| !registry.is_of_removed_publisher(row, &nothing);
+            registry.rows().filter(needs_blob).filter_map(blob_named_by)
         })
         .collect();
     let only = |blobs: &BTreeSet<InfoHash>, others: &BTreeSet<InfoHash>| -> BTreeSet<InfoHash> {

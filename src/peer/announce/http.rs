@@ -129,9 +129,10 @@ fn exchange(
 }
 
 /// The failure for an HTTP status that is not a success. The body may have a reason, as a
-/// dictionary or as plain text. A server error with neither a reason nor a time to ask again may
-/// come from a gateway that works again soon. So it does not count as `Refused` by the tracker, but
-/// as `Final`: no other address of the tracker in this family is worth an attempt now.
+/// dictionary or as plain text. A server error with neither a reason nor a time for the next
+/// request may come from a proxy in front of the tracker, which may work again soon. So it does not
+/// count as `Refused` by the tracker, but as `Final`: no other address of the tracker in this
+/// family is worth an attempt now.
 fn failure_of_status(response: &Response<ureq::Body>, body: &[u8]) -> AnnounceFailure {
     let status = response.status();
     let wait = header(response, "retry-after").and_then(|seconds| seconds.parse().ok());

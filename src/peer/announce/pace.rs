@@ -12,14 +12,14 @@ pub(crate) struct Pace {
     pub(crate) retry: (Duration, Duration),
     /// The delay before sending an event that came up during another announce.
     pub(crate) event_delay: Duration,
-    /// The longest pause after a failure while an event is to be sent to a tracker that lists the
-    /// swarm.
+    /// The longest pause after a failure while an event is to be sent to a tracker that lists this
+    /// peer in the swarm.
     pub(crate) event_retry: Duration,
     /// The maximum number of swarms that one request announces.
     pub(crate) batch: usize,
 }
 
-/// The answer of a tracker that lists the swarm.
+/// The answer of a tracker that lists this peer in the swarm.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TrackerAnswer {
     /// The interval that the tracker asks for.
@@ -33,7 +33,7 @@ pub(crate) struct TrackerAnswer {
 /// How an announce ended.
 #[derive(Clone, Debug)]
 pub(crate) enum AnnounceOutcome {
-    /// The tracker lists the swarm.
+    /// The tracker lists this peer in the swarm.
     Answered(TrackerAnswer),
     /// The announce failed. The next attempt follows after the pause for failures.
     Failed {
@@ -43,14 +43,15 @@ pub(crate) enum AnnounceOutcome {
         /// The fraction by which the pause is extended, see [`random_part`].
         longer_by: f64,
     },
-    /// The tracker refused the announce. If it has listed the swarm before, it may still do so.
+    /// The tracker refused the announce. If it listed this peer in the swarm before, it may still
+    /// do so.
     Refused {
         trouble: String,
         /// The pause that the tracker asks for. Without one, the pause grows with each refusal.
         retry: Option<Duration>,
     },
-    /// The tracker no longer lists the swarm, for example because the user is not logged in.
-    /// `started` is sent after `pause`.
+    /// The tracker no longer lists this peer in the swarm, for example because the user is not
+    /// logged in. `started` is sent after `pause`.
     Unlisted {
         pause: Duration,
         /// What to report to a person, if there is anything new.

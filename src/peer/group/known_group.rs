@@ -11,7 +11,7 @@ use crate::wire::access::{Bar, BarTime, MAX_BARS};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// The most bars that are kept: a full answer has two for each account.
+/// The most entries of `bars`: each bar of a full answer makes up to two of them.
 const MAX_KEPT_BARS: usize = 2 * MAX_BARS;
 /// The most accounts with earlier links that are kept.
 const MAX_LINKED: usize = 10_000;
@@ -19,8 +19,8 @@ const MAX_LINKED: usize = 10_000;
 /// What is known of the members of one group.
 #[derive(Debug, Default)]
 pub(super) struct KnownGroup {
-    /// One for each account. For certificates that name no account, also one for the
-    /// [`Bar::stand_in`] of each account.
+    /// Each bar has an entry under its account, and one under its [`Bar::stand_in`], for
+    /// certificates that name no account.
     bars: HashMap<AccountId, StoredBar>,
     /// The accounts that had links, and when the certificate that they showed ends.
     linked: HashMap<AccountId, Duration>,

@@ -16,8 +16,9 @@ pub(crate) enum EndReason {
     Read(#[from] ReadError),
     #[error("bad bitfield: {0}")]
     Bitfield(#[from] BitfieldError),
-    #[error("{0} for piece {1}, which the share lacks")]
-    NoPiece(&'static str, u32),
+    /// A message names a piece number that is too large for the share.
+    #[error("{message} for piece {piece}, but the share has no such piece")]
+    NoPiece { message: &'static str, piece: u32 },
     #[error("bad block: {0}")]
     Block(#[from] BlockError),
     #[error("a block that was not asked for: piece {}, bytes {}+{}", .0.index, .0.begin, .0.length)]

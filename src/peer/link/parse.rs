@@ -32,7 +32,10 @@ pub(super) fn parse<'a>(
     lengths: &Lengths,
     is_first: bool,
 ) -> Result<ParsedMessage<'a>, EndReason> {
-    let piece = |name, index| lengths.piece(index).ok_or(EndReason::NoPiece(name, index));
+    let piece = |message, piece| {
+        let found = lengths.piece(piece);
+        found.ok_or(EndReason::NoPiece { message, piece })
+    };
     let block =
         |request: UncheckedBlock| lengths.range(request.index, request.begin, request.length);
     let pieces_of_remote = |pieces| ReceivedMessage::Pieces { pieces, is_first };

@@ -35,8 +35,8 @@ const SOCKET_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a client may take to close its side of the connection after the tracker has closed its
 /// own side.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the tracker waits for clients that have not connected yet, so that they get the reason,
-/// if a conflict (two owners with different content under one name) has ended the run.
+/// If a conflict (two owners with different content under one name) ends the run, the tracker waits
+/// this long for clients that have not connected yet, to report the conflict to them.
 const LATE_CLIENT_WAIT: Duration = Duration::from_secs(10);
 /// The longest time between two ticks. A new connection does not wake the thread that ticks, so
 /// this is much shorter than the time that a new connection has for its hello.

@@ -163,11 +163,11 @@ impl Registry {
             return false;
         };
         let credential = self.account(account).map(Account::credential);
-        let counts = |id: &&RowId| {
+        let is_counted = |id: &&RowId| {
             matches!(self.row(**id), Some(Row::Revocation(row))
                 if row.expires > millis(now) && Some(row.created.stamp) > credential)
         };
-        ids.iter().filter(counts).count() >= MAX_LOG_OUTS
+        ids.iter().filter(is_counted).count() >= MAX_LOG_OUTS
     }
 
     /// Returns the account if nothing has ended a login that began under `credential` (see

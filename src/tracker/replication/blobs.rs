@@ -72,11 +72,12 @@ impl BlobFetcher {
         fetcher
     }
 
-    /// Blobs that a change names and that are neither stored nor known to be missing.
+    /// Blobs that a change names and that are neither stored nor known to be missing. A share of a
+    /// removed publisher needs no blob.
     pub(super) fn to_fetch(&self, change: &Change, registry: &Registry) -> BTreeSet<InfoHash> {
         let rows = change.rows();
-        let counts = |row: &&Row| !registry.is_of_removed_publisher(row, change);
-        rows.filter(counts)
+        let needs_blob = |row: &&Row| !registry.is_of_removed_publisher(row, change);
+        rows.filter(needs_blob)
             .filter_map(self.rules.named_by)
             .filter(|blob| !self.stored.contains(blob) && !self.missing.contains(blob))
             .collect()
@@ -93,8 +94,8 @@ impl BlobFetcher {
         named.find(|blob| !self.stored.contains(blob) && !is_new(blob))
     }
 
-    /// The blobs `new` are stored here now. The blobs that `rows` of the registry name and that are
-    /// not stored are missing.
+    /// Notes that the blobs `new` are stored here now. If one of `rows`, which are rows of the
+    /// registry, names a blob that is not stored, notes that this blob is missing.
     pub(super) fn add<'a>(
         &mut self,
         rows: impl IntoIterator<Item = &'a Row>,
@@ -107,7 +108,8 @@ impl BlobFetcher {
         self.missing.extend(missing);
     }
 
-    /// The blobs that rows of the registry name. A share of a removed publisher names none.
+    /// The blobs that are named by `rows`, which are rows of the registry. A share of a removed
+    /// publisher needs no blob.
     fn named<'a>(
         &self,
         rows: impl IntoIterator<Item = &'a Row>,

@@ -5,10 +5,10 @@
 //! and jump. Backups are restored, older copies of a disk are put back, and processes are starved
 //! and crash, while clients request operations of every kind. Logins live for days, are renewed and
 //! logged out. A starved tracker gets no processor for up to half a minute; often all trackers are
-//! starved by turns. When all faults have ended, every tracker must hold the same rows and blobs,
-//! every acknowledged write must be present or overruled by the conflict table of the registry, and
-//! no removed user may be a member again. At no time may a tracker accept a login that was logged
-//! out there.
+//! starved, one after another. When all faults have ended, every tracker must hold the same rows
+//! and blobs, every acknowledged write must be present or overruled by the conflict table of the
+//! registry, and no removed user may be a member again. At no time may a tracker accept a login
+//! that was logged out there.
 //!
 //! A seed determines a schedule: all faults and requests, and their times. If a schedule fails, its
 //! seed is printed. `PIECEFUL_SEED=N cargo test --lib replication::simulation::schedules --
@@ -73,7 +73,7 @@ fn run(seed: u64, mutation: Mutation, trace: bool) -> Result<World, Failure> {
     Ok(world)
 }
 
-/// Runs one short schedule of logins over days.
+/// Runs one short schedule of logins that are used for days.
 fn run_logins(seed: u64, mutation: Mutation) -> Result<World, Failure> {
     let mut world = World::new(seed, mutation, false);
     world.run_logins()?;

@@ -8,10 +8,10 @@ use std::time::Duration;
 /// The most bars in one answer. With them and with the addresses of all its swarms, an answer still
 /// fits into a frame.
 pub const MAX_BARS: usize = 20_000;
-/// How long trackers report a bar, and peers keep it, from [`Bar::at`] on. A certificate lasts at
-/// most a day and begins an hour early. The other days are for a tracker that did not know yet that
-/// the member had left, and certified him. Both sides count from the same time, so that a peer does
-/// not keep a bar when no tracker reports any more that it is lifted.
+/// How long trackers report a bar, and peers keep it, from [`Bar::at`] on. A certificate ends
+/// at most a day after it was issued. The other days are for a tracker that did not know yet that
+/// the member had left, and certified him. Both sides count from the same time. Otherwise a peer
+/// could keep a bar when trackers no longer report that it is lifted.
 pub const BAR_LIFE: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// Bytes of one bar in a message: 16 each of `account` and `stand_in`, 8 of the wall time and 4 of
 /// the counter of `at`, big-endian, and 1 of `is_lifted`.
@@ -32,7 +32,8 @@ pub struct BarTime {
 pub struct Bar {
     /// The account.
     pub account: AccountId,
-    /// [`AccountId::of_name`] of the account's present name, for certificates that name no account.
+    /// [`AccountId::of_name`] of the account's present name. A certificate that names no account
+    /// has this id.
     pub stand_in: AccountId,
     /// When the account left or came back. Of the bars of one account, the latest one counts. Of
     /// two with the same time, the one that is not lifted counts.

@@ -110,7 +110,7 @@ impl Steps {
     }
 
     /// The state, in capitals if an event is pending, with `?` if it is unknown whether the tracker
-    /// lists the swarm; and the number of seconds until an announce is due.
+    /// lists this peer in the swarm; and the number of seconds until an announce is due.
     fn state_text(&self) -> String {
         let Some(task) = self.schedule.task(SWARM, &"t") else {
             return "gone".to_owned();
@@ -265,8 +265,8 @@ fn transitions_while_suspended() {
         "begin take suspend",
         &[
             ("", "suspended in progress"),
-            // The announce began before the task was suspended. The tracker lists the swarm now, so
-            // `stopped` must follow.
+            // The announce began before the task was suspended. The tracker lists this peer in the
+            // swarm now, so `stopped` must follow.
             ("ok", "stopping 0"),
             ("fail", "suspended never"),
             ("unlisted", "suspended never"),

@@ -1,4 +1,5 @@
-//! Clients that make requests, and repeat those that got no answer.
+//! Clients that make requests, and repeat those that got no answer. Some trackers are *starved*:
+//! they get no processor for a while, so a request waits.
 
 use super::super::super::{Replica, ReplicaError};
 use super::super::node::{blob, named_by};
@@ -121,7 +122,7 @@ impl World {
         self.write_unless_starved(at, Some(receipt), run, expected)
     }
 
-    /// Makes a write that has no receipt at a tracker, unless the tracker is starved.
+    /// The tracker `at` makes a write without a receipt, unless it is starved.
     pub(super) fn write(
         &mut self,
         at: usize,
@@ -131,10 +132,9 @@ impl World {
         result.map(drop)
     }
 
-    /// Makes a write at a tracker, unless the tracker is starved, that is, gets no processor now.
-    /// `receipt` is the id of the receipt of the write, if it has one. [`World::execute_command`]
-    /// explains `expected`. Returns the number and the promise of the write, or `None` if the
-    /// tracker made no write.
+    /// The tracker `at` makes a write, unless it is starved. `receipt` is the id of the receipt of
+    /// the write, if it has one. [`World::execute_command`] explains `expected`. Returns the number
+    /// and the promise of the write, or `None` if the tracker made no write.
     pub(super) fn write_unless_starved(
         &mut self,
         at: usize,

@@ -45,7 +45,7 @@ impl World {
     /// A login lives for days, while one tracker may be cut off for most of the time. A clock may
     /// be wrong by days when the login begins, another one when it ends.
     pub(super) fn logins_over_days(&mut self) -> Result<(), Failure> {
-        self.oracle.counts.note("logins over days");
+        self.oracle.counts.note("logins used for days");
         let all = self.nodes.len();
         let at = self.rng.usize(..all);
         let cut_off = self.rng.usize(..all);

@@ -33,7 +33,7 @@ const SETTLE_MILLIS: u64 = 60_000;
 
 /// An event for one generation of a tracker. It is ignored if the tracker has crashed meanwhile.
 enum Event {
-    /// A request that waited for a starved tracker.
+    /// A request that waited for a starved tracker: one that got no processor.
     Request {
         command: Command,
         ids: (RowId, RowId),
@@ -167,13 +167,13 @@ impl World {
                     let millis = self.rng.u64(..7_000);
                     self.starve(at, millis);
                 }
-                25 => self.starve_by_turns()?,
+                25 => self.starve_in_turn()?,
                 26 if self.rng.bool() => self.logins_over_days()?,
                 27..=29 => self.use_a_login(at)?,
                 14 if self.rng.u8(..6) == 0 => {
                     self.wall += 30 * HOUR_MILLIS;
                     self.days += 1;
-                    self.oracle.counts.note("day");
+                    self.oracle.counts.note("clocks set 30 hours ahead");
                 }
                 15 => {
                     self.crash(at);

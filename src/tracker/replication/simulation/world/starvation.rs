@@ -1,5 +1,5 @@
-//! Trackers that get no processor for a while: which requests wait for such a tracker, and how it
-//! must behave afterwards.
+//! Starved trackers: they get no processor for a while. Which requests wait for such a tracker, and
+//! how it must behave afterwards.
 
 use super::super::super::{STALL_LIMIT, Serving};
 use super::super::{Failure, Mutation};
@@ -27,14 +27,16 @@ impl World {
         let node = &mut self.nodes[at];
         if node.replica.is_some() && node.starved_until <= self.now {
             node.starved_until = self.now + millis;
-            self.oracle.counts.note("starved");
+            self.oracle.counts.note("tracker without a processor");
             self.log_step(|| format!("{at} gets no processor for {millis} ms"));
         }
     }
 
-    /// Each tracker in turn gets no processor for a while. Clients make requests meanwhile.
-    pub(super) fn starve_by_turns(&mut self) -> Result<(), Failure> {
-        self.oracle.counts.note("starved by turns");
+    /// One tracker after another gets no processor for a while. Clients make requests meanwhile.
+    pub(super) fn starve_in_turn(&mut self) -> Result<(), Failure> {
+        self.oracle
+            .counts
+            .note("trackers without a processor, one after another");
         for _ in 0..self.rng.u8(1..4) {
             for at in 0..self.nodes.len() {
                 let millis = match self.rng.u8(..4) {
@@ -65,7 +67,7 @@ impl World {
     ) {
         self.oracle
             .counts
-            .note("request waited for a paused tracker");
+            .note("request waited for a tracker without a processor");
         let (now, generation) = (self.now, self.nodes[at].generation);
         let gives_up = self.nodes[at].starved_until - now >= CLIENT_TIMEOUT_MILLIS;
         if gives_up && command.is_repeatable {
