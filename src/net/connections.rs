@@ -260,7 +260,8 @@ impl Connections {
         None
     }
 
-    /// A session leaves the event thread: its socket is not watched until it waits again.
+    /// A session leaves the event thread, or runs again later: its socket is not watched until it
+    /// waits again.
     pub(super) fn leave_event_thread(&self, number: u64) {
         if let Some(slot) = self.table().slots.get_mut(&number) {
             self.disarm(slot, number);

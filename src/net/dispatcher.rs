@@ -130,8 +130,13 @@ impl Dispatcher {
         }
     }
 
-    /// Runs a session on this thread, until it waits, ends or goes on elsewhere.
-    pub(super) fn run(self: &Arc<Self>, ready: ReadySession, scratch: &mut [u8]) {
+    /// Runs a session on this thread, until it waits, ends, goes on elsewhere, or has used up its
+    /// turn. In the last case, returns the session: it is to run again [later](Next::Later).
+    pub(super) fn run(
+        self: &Arc<Self>,
+        ready: ReadySession,
+        scratch: &mut [u8],
+    ) -> Option<ReadySession> {
         let ReadySession {
             number,
             mut session,
@@ -147,13 +152,22 @@ impl Dispatcher {
             match next {
                 Next::Wait(wait) => match self.connections.put_back(number, session, wait) {
                     Some(notified) => session = notified,
-                    None => return,
+                    None => return None,
                 },
                 Next::Move(lane) => {
                     if turn.lane == Lane::Event {
                         self.connections.leave_event_thread(number);
                     }
-                    return self.submit(ReadySession {
+                    self.submit(ReadySession {
+                        number,
+                        session,
+                        lane,
+                    });
+                    return None;
+                }
+                Next::Later => {
+                    self.connections.leave_event_thread(number);
+                    return Some(ReadySession {
                         number,
                         session,
                         lane,
@@ -161,11 +175,13 @@ impl Dispatcher {
                 }
                 Next::Thread(job) => {
                     drop(session);
-                    return self.give_thread(number, job);
+                    self.give_thread(number, job);
+                    return None;
                 }
                 Next::End => {
                     drop(session);
-                    return self.connections.remove(number);
+                    self.connections.remove(number);
+                    return None;
                 }
             }
         }
@@ -180,7 +196,11 @@ impl Dispatcher {
         let dispatcher = Arc::clone(self);
         let submitted = workers.submit(ready, || {
             let mut scratch = vec![0; SCRATCH_BYTES];
-            move |ready| dispatcher.run(ready, &mut scratch)
+            move |ready| {
+                if let Some(later) = dispatcher.run(ready, &mut scratch) {
+                    dispatcher.submit(later);
+                }
+            }
         });
         if let Err((error, tasks)) = submitted {
             log::warn!("{}: closed {} connections: {error}", self.name, tasks.len());

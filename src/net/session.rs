@@ -41,6 +41,9 @@ pub enum Next {
     Wait(Wait),
     /// It goes on at once, on this lane.
     Move(Lane),
+    /// It could go on at once, but has used up its turn. It goes on on the same lane, after the
+    /// connections that are ready now.
+    Later,
     /// The rest of the connection is served on a thread of its own, which may wait.
     Thread(Job),
     /// The connection closes.
@@ -55,6 +58,7 @@ impl fmt::Debug for Next {
         match self {
             Self::Wait(wait) => wait.fmt(f),
             Self::Move(lane) => lane.fmt(f),
+            Self::Later => f.write_str("Later"),
             Self::Thread(_) => f.write_str("Thread"),
             Self::End => f.write_str("End"),
         }

@@ -4,10 +4,10 @@
 //! that a refusal arrives. Out of scope: the meaning of a request.
 //!
 //! The session never blocks: requests are answered from memory, on the event thread. In one turn it
-//! answers a few requests. It answers the next ones only when the socket has taken all responses
-//! and has room for more. So a client that sends many requests at once delays other clients by a
-//! few requests at a time. A client that does not read its responses makes work for as many
-//! responses as its socket takes, and for one more turn.
+//! answers a few requests. It answers the next ones after the clients that are ready now, and only
+//! when the socket has taken all responses and has room for more. So clients that send many
+//! requests at once hardly delay the first request of another client. A client that does not read
+//! its responses makes work for as many responses as its socket takes, and for one more turn.
 
 use super::http::{self, HttpError};
 use super::service::Service;
@@ -75,8 +75,8 @@ enum Stage {
     Head,
     /// Sends responses, then goes on.
     Response,
-    /// Responses have been sent, and more bytes have arrived. They are read when the socket has
-    /// room for another response.
+    /// Responses have been sent, and more requests have arrived. They are answered in a later turn,
+    /// when the socket has room for another response.
     NextTurn,
     /// Sends the last response, then closes.
     Last,
@@ -210,7 +210,7 @@ impl HttpSession {
             }
             _ => {
                 self.start_waiting(Stage::NextTurn, self.deadlines.head);
-                self.wait(Interest::Write)
+                Next::Later
             }
         })
     }
@@ -228,15 +228,16 @@ impl HttpSession {
                 self.refuse(HttpError::TooSlow);
                 return self.send();
             }
-            // The tracker is late, not the client: what the client has begun to send gets its time.
-            Stage::NextTurn if is_over && is_writable(&self.stream) => {
+            // If the time is over, the tracker is late, not the client: what the client has begun
+            // to send gets its time.
+            Stage::NextTurn if is_writable(&self.stream) => {
                 self.start_waiting(Stage::NextTurn, self.deadlines.head);
                 return self.serve(&[]);
             }
             // The client does not read its responses, or the connection is only drained, or no byte
             // of a request has arrived.
             _ if is_over => return Ok(Next::End),
-            Stage::NextTurn => return self.serve(&[]),
+            Stage::NextTurn => return Ok(self.wait(Interest::Write)),
             Stage::Response | Stage::Last | Stage::LastThenDrain => return self.send(),
             Stage::Idle | Stage::Head | Stage::Draining { .. } => {}
         }
@@ -350,15 +351,15 @@ mod tests {
     const REQUEST: &str = "GET / HTTP/1.1\r\n\r\n";
 
     #[test]
-    fn a_turn_answers_few_requests_and_the_socket_brings_the_next_turn() {
+    fn a_turn_answers_few_requests_and_the_others_have_later_turns() {
         let (mut session, mut client) = session();
         let requests = REQUEST.repeat(2 * MAX_IN_A_TURN + 1);
         let next = session.on_bytes(requests.as_bytes());
         assert_responses(&mut client, MAX_IN_A_TURN);
-        assert_eq!(waits_for(next), Interest::Write);
+        assert!(matches!(next, Next::Later));
         let next = advance(&mut session);
         assert_responses(&mut client, MAX_IN_A_TURN);
-        assert_eq!(waits_for(next), Interest::Write);
+        assert!(matches!(next, Next::Later));
         let next = advance(&mut session);
         assert_responses(&mut client, 1);
         assert_eq!(waits_for(next), Interest::Read);
@@ -370,7 +371,7 @@ mod tests {
         session.out = vec![b'\n'; TURN_BYTES];
         let next = session.on_bytes(REQUEST.repeat(2).as_bytes());
         assert_responses(&mut client, 1);
-        assert_eq!(waits_for(next), Interest::Write);
+        assert!(matches!(next, Next::Later));
     }
 
     #[test]
@@ -386,9 +387,9 @@ mod tests {
     #[test]
     fn a_late_turn_ends_the_connection_of_a_client_that_reads_nothing() {
         let (mut session, _client) = session();
-        let next = session.on_bytes(REQUEST.repeat(MAX_IN_A_TURN + 1).as_bytes());
-        assert_eq!(waits_for(next), Interest::Write);
+        session.on_bytes(REQUEST.repeat(MAX_IN_A_TURN + 1).as_bytes());
         while send_now(&session.stream, &[0; 64 << 10]).unwrap() > 0 {}
+        assert_eq!(waits_for(advance(&mut session)), Interest::Write);
         session.until = Instant::now();
         assert!(matches!(advance(&mut session), Next::End));
     }
