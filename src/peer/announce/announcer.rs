@@ -10,7 +10,7 @@ use super::plan::{AnnouncePlan, AnnounceResult, OpenAnnounce, SwarmAtTracker};
 use super::udp::{self, UdpTrackers};
 use super::{
     AnnounceFailure, AnnounceNotice, AnnounceSource, Announced, Context, IN_PROGRESS_WAIT,
-    TierPolicy, TrackerInfoFile, TrackerStatus, Trackers, drifting, finals, random_part,
+    TierPolicy, TrackerInfoFile, TrackerStatus, Trackers, finals, random_part,
 };
 use crate::base::url::without_user;
 use crate::system::{lock, recover};
@@ -255,10 +255,6 @@ impl Announcer {
         outcome: Result<AnnounceResponse, AnnounceFailure>,
     ) -> AnnounceResult {
         let lacks_peers = due.payload.swarm.lacks_peers();
-        let outcome = outcome.map(|response| AnnounceResponse {
-            interval: drifting(response.interval),
-            ..response
-        });
         let longer_by = random_part();
         let result =
             self.change(|plan, now| plan.settle(due, outcome, lacks_peers, longer_by, now));

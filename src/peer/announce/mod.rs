@@ -28,7 +28,7 @@ pub(super) use announced::Announced;
 pub(super) use announcer::{Announcer, THREADS};
 pub(super) use http::{AUTHORITIES_VARIABLE, guarded, trusted_tls};
 pub(super) use pace::{
-    AnnounceNotice, AnnounceOutcome, IN_PROGRESS_WAIT, Pace, TrackerAnswer, drifting, random_part,
+    AnnounceNotice, AnnounceOutcome, IN_PROGRESS_WAIT, Pace, TrackerAnswer, random_part,
 };
 pub(super) use schedule::{DueAnnounce, Schedule};
 pub(super) use tiers::TierPolicy;

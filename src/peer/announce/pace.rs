@@ -28,6 +28,10 @@ pub(crate) struct TrackerAnswer {
     pub(crate) min_interval: Option<Duration>,
     /// Not part of the answer: whether the download has no peer to request from.
     pub(crate) lacks_peers: bool,
+    /// Not part of the answer: a random number from 0 to 1. The pause before the next announce is
+    /// longer by a tenth of this fraction of the pause. So peers that announce at the same moment
+    /// drift apart.
+    pub(crate) longer_by: f64,
 }
 
 /// How an announce ended.
@@ -74,6 +78,8 @@ pub(crate) enum AnnounceNotice {
 
 /// How long the final announces wait for announces in progress.
 pub(crate) const IN_PROGRESS_WAIT: Duration = Duration::from_secs(1);
+/// The largest part of a pause between two announces by which the pause is extended at random.
+const DRIFT: f64 = 0.1;
 /// The pause after the first refusal, and the longest one. The pause doubles with each refusal.
 const REFUSAL_PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 
@@ -81,12 +87,6 @@ const REFUSAL_PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::f
 /// peers at the same moment, and their next attempts must not meet.
 pub(crate) fn random_part() -> f64 {
     fastrand::f64()
-}
-
-/// An interval that is longer by a random fraction, up to a tenth. Peers that announce at the same
-/// moment drift apart.
-pub(crate) fn drifting(interval: Duration) -> Duration {
-    interval.saturating_add(interval.mul_f64(random_part() / 10.0))
 }
 
 impl Pace {
@@ -123,10 +123,11 @@ impl TrackerAnswer {
 
     /// When the next announce is due.
     pub(super) fn due(&self, pace: &Pace, now: Instant) -> Instant {
-        now + match self.lacks_peers {
+        let pause = match self.lacks_peers {
             true => self.shortest().max(pace.without_peers).min(self.interval),
             false => self.interval,
-        }
+        };
+        now + pause.mul_f64(1.0 + self.longer_by.clamp(0.0, 1.0) * DRIFT)
     }
 
     fn shortest(&self) -> Duration {
@@ -140,15 +141,40 @@ impl TrackerAnswer {
 mod tests {
     use super::*;
 
+    const PACE: Pace = Pace {
+        without_peers: Duration::from_secs(5),
+        retry: (Duration::from_secs(1), Duration::from_secs(60)),
+        event_delay: Duration::ZERO,
+        event_retry: Duration::from_secs(60),
+        batch: 1,
+    };
+
     #[test]
-    fn an_interval_is_longer_by_a_random_part_of_a_tenth() {
-        let interval = Duration::from_secs(100);
-        let longer: Vec<Duration> = (0..1_000).map(|_| drifting(interval) - interval).collect();
-        assert!(longer.iter().all(|it| *it <= interval / 10));
-        for part in 0..10 {
-            let count = longer.iter().filter(|it| it.as_secs() == part).count();
-            assert!((40..200).contains(&count), "{count} in part {part}");
+    fn every_pause_between_announces_is_longer_by_a_random_part_of_a_tenth() {
+        let now = Instant::now();
+        let pause = |lacks_peers, longer_by| {
+            let answer = TrackerAnswer {
+                interval: Duration::from_secs(100),
+                min_interval: Some(Duration::ZERO),
+                lacks_peers,
+                longer_by,
+            };
+            answer.due(&PACE, now) - now
+        };
+        assert_eq!(pause(false, 0.0), Duration::from_secs(100));
+        assert_eq!(pause(false, 1.0), Duration::from_secs(110));
+        // A download without peers announces every 5 s: these announces drift apart too.
+        assert_eq!(pause(true, 0.0), Duration::from_secs(5));
+        assert_eq!(pause(true, 1.0), Duration::from_millis(5_500));
+    }
+
+    #[test]
+    fn random_parts_are_spread_evenly() {
+        let parts: Vec<f64> = (0..1_000).map(|_| random_part() * 10.0).collect();
+        for tenth in 0..10 {
+            let is_in = |part: &&f64| (f64::from(tenth)..f64::from(tenth + 1)).contains(*part);
+            let count = parts.iter().filter(is_in).count();
+            assert!((40..200).contains(&count), "{count} in tenth {tenth}");
         }
-        assert_eq!(drifting(Duration::MAX), Duration::MAX);
     }
 }

@@ -235,8 +235,9 @@ impl AnnouncePlan {
         stays
     }
 
-    /// Handles the outcome of an announce. `longer_by` is the fraction by which the pause after a
-    /// failure is extended.
+    /// Handles the outcome of an announce. `longer_by` is a random number from 0 to 1, which
+    /// extends the pause before the next announce: see [`AnnounceOutcome::Failed`] and
+    /// [`TrackerAnswer`].
     pub(super) fn settle(
         &mut self,
         due: &OpenAnnounce,
@@ -267,6 +268,7 @@ impl AnnouncePlan {
                     interval,
                     min_interval: response.min_interval,
                     lacks_peers,
+                    longer_by,
                 };
                 if peer_update != PeerUpdate::Ignore {
                     let peers = response.peers.into_iter();

@@ -6,7 +6,7 @@
 use super::{Group, Groups, close_links_of_former_members};
 use crate::certificate::Fingerprint;
 use crate::peer::announce::Announced;
-use crate::peer::announce::{self, AnnounceOutcome, TrackerAnswer, drifting, random_part};
+use crate::peer::announce::{self, AnnounceOutcome, TrackerAnswer, random_part};
 use crate::peer::{Account, AccountError, Membership, Transfer, Transfers};
 use crate::torrent::InfoHash;
 use crate::wire::access::{
@@ -90,12 +90,13 @@ impl GroupClient {
     /// Makes the announces, fetches a certificate if needed, and acts on the answers. All
     /// announces in `due` have the same [`GroupTrackers`].
     pub(super) fn announce_due(&self, due: &[GroupAnnounce]) -> Vec<AnnounceOutcome> {
-        // After a failure, all swarms of one request wait equally long, so that they are announced
-        // together again.
+        // All swarms of one request wait equally long, so that they are announced together again.
         let shared_part = random_part();
         let mut outcomes = self.outcomes(due);
         for outcome in &mut outcomes {
-            if let AnnounceOutcome::Failed { longer_by, .. } = outcome {
+            if let AnnounceOutcome::Answered(TrackerAnswer { longer_by, .. })
+            | AnnounceOutcome::Failed { longer_by, .. } = outcome
+            {
                 *longer_by = shared_part;
             }
         }
@@ -128,15 +129,15 @@ impl GroupClient {
             Ok(answers) => answers,
             Err(error) => return all(outcome_of_error(group, &error)),
         };
-        let interval = drifting(answers.interval);
         let listed = |fetches, lacks_peers| {
             AnnounceOutcome::Answered(TrackerAnswer {
                 interval: match fetches {
-                    true => interval.min(MAX_FETCHING_INTERVAL),
-                    false => interval,
+                    true => answers.interval.min(MAX_FETCHING_INTERVAL),
+                    false => answers.interval,
                 },
                 min_interval: Some(Duration::ZERO),
                 lacks_peers,
+                longer_by: 0.0,
             })
         };
         let outcomes = due.iter().zip(answers.swarms).map(|(due, swarm)| {

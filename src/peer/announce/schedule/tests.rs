@@ -25,6 +25,7 @@ const ANSWER: TrackerAnswer = TrackerAnswer {
     interval: Duration::from_secs(100),
     min_interval: Some(Duration::from_secs(30)),
     lacks_peers: false,
+    longer_by: 0.0,
 };
 
 struct Steps {
