@@ -30,10 +30,9 @@ mod tests;
 mod web_seeds;
 
 pub use assembly::Budget;
-pub use block::{MemberId, PendingBlock, Source, Sources, add_sources};
+pub use block::{BlockHash, HashedPiece, MemberId, PendingBlock, Source, Sources, add_sources};
 pub use config::{CheckResult, SwarmConfig};
 pub use effect::{CloseReason, Effect, OutgoingMessage};
-pub use evidence::BlockHash;
 #[cfg(any(test, fuzzing))]
 pub(crate) use fuzz::fuzz;
 pub use link::{Link, LinkActivity, RemotePeer};
@@ -399,10 +398,22 @@ impl<B: Debug> Core<B> {
 
     // Workers.
 
-    /// A worker has written one run of a piece that has several. Returns the hasher if the worker
-    /// is to hash the run. Otherwise the run waits on disk for its turn.
-    pub fn on_run_written(&mut self, run: BlockRun, blocks: &[PendingBlock<B>]) -> Option<Hasher> {
-        self.fetch.on_run_written(run, blocks)
+    /// Whether the blocks of pieces that have several runs are to be hashed, because a piece of
+    /// this download was bad.
+    pub fn wants_block_hashes(&self) -> bool {
+        self.evidence.is_wanted()
+    }
+
+    /// A worker has written one run of a piece that has several. `hashes` has the hashes of its
+    /// blocks, or is empty: see [`Core::wants_block_hashes`]. Returns the hasher if the worker is
+    /// to hash the run. Otherwise the run waits on disk for its turn.
+    pub fn on_run_written(
+        &mut self,
+        run: BlockRun,
+        blocks: &[PendingBlock<B>],
+        hashes: &[Sha1],
+    ) -> Option<Hasher> {
+        self.fetch.on_run_written(run, blocks, hashes)
     }
 
     /// A worker has hashed the runs before `next`. Returns the hasher if the worker is to read
@@ -411,9 +422,9 @@ impl<B: Debug> Core<B> {
         self.fetch.on_earlier_runs_hashed(next, hasher)
     }
 
-    /// The last run of a piece that has several was hashed. Returns the sources of the piece, or
+    /// The last run of a piece that has several was hashed. Returns what is known of the piece, or
     /// `None` if the piece was given up.
-    pub fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<Sources> {
+    pub fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<HashedPiece> {
         self.fetch.on_piece_hashed(piece)
     }
 
@@ -465,8 +476,7 @@ impl<B: Debug> Core<B> {
     }
 
     /// A piece came from several sources and does not verify. `blocks` has the hash and the
-    /// sender of each of its blocks, in order. The caller passes them only for a piece of one run:
-    /// see `evidence`.
+    /// sender of each of its blocks, in order.
     pub fn on_bad_blocks(&mut self, piece: PieceIndex, blocks: Vec<BlockHash>) {
         if self.phase().fetches() {
             self.evidence.add(piece, blocks);
@@ -482,6 +492,7 @@ impl<B: Debug> Core<B> {
         sources: &Sources,
         now: Duration,
     ) -> Verdict {
+        self.evidence.on_bad_piece();
         let verdict = self.fetch.on_piece_failed(piece, sources);
         if let Verdict::Proven(id) = verdict {
             if self.peers.links().contains_key(&id) {

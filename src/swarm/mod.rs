@@ -33,10 +33,10 @@ pub use candidates::{Candidates, MAX_CANDIDATES};
 pub use choke::{ChokeChange, Choker, PeerTraffic, UploadSlots};
 pub use contacts::{CallFailure, Contacts, MAX_CALLS};
 pub use core::{
-    Awaited, BlockHash, Budget, CheckResult, CloseReason, Core, Effect, Link, LinkActivity,
-    LinkRefusal, MemberId, OutgoingMessage, PendingBlock, Phase, Progress, ProtocolViolation,
-    ReceivedMessage, RemotePeer, Source, SourceStatus, Sources, SwarmConfig, UnrequestedBlock,
-    WebSeedTrust, add_sources,
+    Awaited, BlockHash, Budget, CheckResult, CloseReason, Core, Effect, HashedPiece, Link,
+    LinkActivity, LinkRefusal, MemberId, OutgoingMessage, PendingBlock, Phase, Progress,
+    ProtocolViolation, ReceivedMessage, RemotePeer, Source, SourceStatus, Sources, SwarmConfig,
+    UnrequestedBlock, WebSeedTrust, add_sources,
 };
 pub use link_id::LinkId;
 pub use peer_exchange::{ContactChanges, PeerExchange, TooOften};

@@ -4,7 +4,7 @@
 use super::transfer::Transfer;
 use crate::peer::{BlockBuffer, UploadSource};
 use crate::storage::{CachedBlocks, Download, Store, StoreError};
-use crate::swarm::{BlockHash, BlockRun, PendingBlock, Sources, Verdict, add_sources};
+use crate::swarm::{BlockHash, BlockRun, HashedPiece, PendingBlock, Sources, Verdict, add_sources};
 use crate::torrent::{Hasher, Sha1};
 
 /// The number of bytes read at a time when a run is read back. A run is read back if it was written
@@ -45,13 +45,13 @@ fn finish_run(transfer: &Transfer, run: BlockRun, blocks: Vec<PendingBlock<Block
         _ => Ok(None),
     };
     let result = match hashed {
-        Ok(Some((hash, sources))) if hash == transfer.info().piece_hash(run.piece) => {
-            accept(transfer, run, &blocks, &sources);
+        Ok(Some((hash, hashed))) if hash == transfer.info().piece_hash(run.piece) => {
+            accept(transfer, run, &blocks, hashed);
             // The hashes of whole files advance now, while the blocks are in memory.
             hash_files(transfer, run, &blocks)
         }
-        Ok(Some((_, sources))) => {
-            reject(transfer, run, &blocks, &sources);
+        Ok(Some((_, hashed))) => {
+            reject(transfer, run, &blocks, hashed);
             Ok(())
         }
         Ok(None) => Ok(()),
@@ -65,14 +65,14 @@ fn finish_run(transfer: &Transfer, run: BlockRun, blocks: Vec<PendingBlock<Block
     drop(held);
 }
 
-/// Writes a run. If this completes the hash of its piece, returns the hash and the sources of the
+/// Writes a run. If this completes the hash of its piece, returns the hash and what is known of the
 /// piece.
 fn hash_and_write(
     transfer: &Transfer,
     download: &Download,
     run: BlockRun,
     blocks: &[PendingBlock<BlockBuffer>],
-) -> Result<Option<(Sha1, Sources)>, StoreError> {
+) -> Result<Option<(Sha1, HashedPiece)>, StoreError> {
     let lengths = transfer.info().lengths();
     let slices: Vec<&[u8]> = blocks.iter().map(|block| &*block.buffer).collect();
     let offset = run.offset(lengths);
@@ -86,10 +86,16 @@ fn hash_and_write(
         }
         let mut sources = Sources::new();
         add_sources(&mut sources, blocks);
-        return Ok(Some((hash, sources)));
+        // The blocks are still in memory, and are hashed only if their hashes are needed.
+        let blocks = Vec::new();
+        return Ok(Some((hash, HashedPiece { sources, blocks })));
     }
+    let hashes: Vec<Sha1> = match transfer.decide(|core, _| core.wants_block_hashes()) {
+        true => slices.iter().map(|block| Sha1::of(block)).collect(),
+        false => Vec::new(),
+    };
     download.write(offset, &slices)?;
-    let hasher = transfer.decide(|core, _| core.on_run_written(run, blocks));
+    let hasher = transfer.decide(|core, _| core.on_run_written(run, blocks, &hashes));
     // Without the hasher, this run waits on disk until the runs before it have been hashed.
     let Some(mut hasher) = hasher else {
         return Ok(None);
@@ -104,14 +110,14 @@ fn hash_following_runs(
     store: &Store,
     run: BlockRun,
     mut hasher: Hasher,
-) -> Result<Option<(Sha1, Sources)>, StoreError> {
+) -> Result<Option<(Sha1, HashedPiece)>, StoreError> {
     let (lengths, piece) = (transfer.info().lengths(), run.piece);
     let mut number = run.number;
     loop {
         number += 1;
         if number == BlockRun::count(lengths, piece) {
-            let sources = transfer.decide(|core, _| core.on_piece_hashed(piece));
-            return Ok(sources.map(|sources| (hasher.finish(), sources)));
+            let hashed = transfer.decide(|core, _| core.on_piece_hashed(piece));
+            return Ok(hashed.map(|hashed| (hasher.finish(), hashed)));
         }
         let next = BlockRun::numbered(lengths, piece, number);
         let returned = transfer.decide(|core, _| core.on_earlier_runs_hashed(next, hasher));
@@ -154,13 +160,15 @@ fn accept(
     transfer: &Transfer,
     run: BlockRun,
     blocks: &[PendingBlock<BlockBuffer>],
-    sources: &Sources,
+    hashed: HashedPiece,
 ) {
+    let sources = &hashed.sources;
     let shows_liars = transfer.decide(|core, now| core.on_piece_written(run.piece, sources, now));
-    if !shows_liars || !run.is_whole_piece(transfer.info().lengths()) {
+    if !shows_liars {
         return;
     }
-    let good: Vec<Sha1> = blocks.iter().map(|it| Sha1::of(&it.buffer)).collect();
+    let good = block_hashes(transfer, run, blocks, hashed);
+    let good: Vec<Sha1> = good.into_iter().map(|(hash, _)| hash).collect();
     let liars = transfer.decide(|core, now| core.on_good_blocks(run.piece, &good, now));
     let (name, number) = (transfer.name(), run.piece.number());
     for liar in liars {
@@ -187,15 +195,16 @@ fn hash_files(
 }
 
 /// Handles a piece that does not verify: it is fetched again. If all of it came from one peer, that
-/// peer is barred. Otherwise, if the piece has only one run, the hashes of its blocks are kept.
-/// `run` is the run of the piece that was hashed last, and `blocks` are its blocks.
+/// peer is barred. Otherwise the hashes of its blocks are kept, if they are known. `run` is the run
+/// of the piece that was hashed last, and `blocks` are its blocks.
 fn reject(
     transfer: &Transfer,
     run: BlockRun,
     blocks: &[PendingBlock<BlockBuffer>],
-    sources: &Sources,
+    hashed: HashedPiece,
 ) {
     let piece = run.piece;
+    let sources = &hashed.sources;
     let verdict = transfer.decide(|core, now| core.on_piece_failed(piece, sources, now));
     let what = match verdict {
         Verdict::Proven(_) => "all of it came from one peer",
@@ -203,10 +212,23 @@ fn reject(
     };
     let (name, number) = (transfer.name(), piece.number());
     log::warn!("{name}: piece {number} does not verify; {what}");
-    if verdict == Verdict::Unclear && run.is_whole_piece(transfer.info().lengths()) {
-        let blocks = blocks.iter();
-        let hashes = blocks.map(|block| (Sha1::of(&block.buffer), block.source.clone()));
-        let hashes: Vec<BlockHash> = hashes.collect();
+    if verdict == Verdict::Unclear {
+        let hashes = block_hashes(transfer, run, blocks, hashed);
         transfer.decide(|core, _| core.on_bad_blocks(piece, hashes));
     }
+}
+
+/// The hash and the sender of each block of a piece. Empty if they are not known. `run` is the run
+/// of the piece that was hashed last, and `blocks` are its blocks.
+fn block_hashes(
+    transfer: &Transfer,
+    run: BlockRun,
+    blocks: &[PendingBlock<BlockBuffer>],
+    hashed: HashedPiece,
+) -> Vec<BlockHash> {
+    if !run.is_whole_piece(transfer.info().lengths()) {
+        return hashed.blocks;
+    }
+    let hash = |block: &PendingBlock<BlockBuffer>| (Sha1::of(&block.buffer), block.source.clone());
+    blocks.iter().map(hash).collect()
 }

@@ -6,11 +6,12 @@
 //! arrived. So the number of reserved buffers is the number of all blocks of unfinished runs, plus
 //! the number of blocks that workers have.
 
-use super::block::{PendingBlock, PieceHash, Sources};
+use super::block::{HashedPiece, PendingBlock, PieceHash};
+use super::evidence::MAX_HASHES;
 #[cfg(test)]
 use crate::swarm::mutation::{Mutation, is_planted};
 use crate::swarm::{Arrival, BlockRun, LinkId, Picker, Verdict};
-use crate::torrent::{BlockRange, Hasher, Lengths, PieceIndex};
+use crate::torrent::{BlockRange, Hasher, Lengths, PieceIndex, Sha1};
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::time::Duration;
@@ -138,14 +139,19 @@ impl<B> Assembly<B> {
         BlockOutcome::Kept { cancel, completed }
     }
 
-    /// A worker has written one run of a piece that has several runs. Returns the hasher if the
-    /// worker is to hash the run.
+    /// A worker has written one run of a piece that has several runs. `hashes` has the hashes of
+    /// its blocks, or is empty. Returns the hasher if the worker is to hash the run.
     pub(super) fn on_run_written(
         &mut self,
         run: BlockRun,
         blocks: &[PendingBlock<B>],
+        hashes: &[Sha1],
     ) -> Option<Hasher> {
+        let kept: usize = self.hashes.values().map(PieceHash::kept).sum();
         let hash = self.hashes.entry(run.piece).or_insert_with(PieceHash::new);
+        if !hashes.is_empty() && kept + hashes.len() <= MAX_HASHES {
+            hash.keep(run.number, blocks, hashes);
+        }
         hash.on_written(run.number, blocks)
     }
 
@@ -160,11 +166,11 @@ impl<B> Assembly<B> {
         hash.on_hashed(next.number, hasher)
     }
 
-    /// All runs of a piece that has several are hashed. Returns the sources of the piece, or `None`
-    /// if it was given up.
-    pub(super) fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<Sources> {
-        let hash = self.hashes.remove(&piece);
-        hash.map(PieceHash::into_sources)
+    /// All runs of a piece that has several are hashed. Returns what is known of the piece, or
+    /// `None` if it was given up.
+    pub(super) fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<HashedPiece> {
+        let hash = self.hashes.remove(&piece)?;
+        Some(hash.into_hashed(BlockRun::count(&self.lengths, piece)))
     }
 
     /// A piece does not verify.

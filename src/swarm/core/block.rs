@@ -1,8 +1,8 @@
 //! Blocks that have arrived and are not verified yet, with their sources.
 
 use crate::swarm::LinkId;
-use crate::torrent::Hasher;
-use std::collections::{BTreeSet, HashMap};
+use crate::torrent::{Hasher, Sha1};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -51,6 +51,18 @@ pub fn add_sources<B>(sources: &mut Sources, blocks: &[PendingBlock<B>]) {
     }
 }
 
+/// The hash of a block, and who sent the block.
+pub type BlockHash = (Sha1, Source);
+
+/// A piece whose runs are all hashed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HashedPiece {
+    /// How many bytes of the piece each source sent.
+    pub sources: Sources,
+    /// The hash and the sender of each block, in order. Empty if they were not kept.
+    pub blocks: Vec<BlockHash>,
+}
+
 /// The hash of a piece that has several runs. The runs arrive in any order and are hashed in order.
 #[derive(Debug)]
 pub(super) struct PieceHash {
@@ -61,6 +73,8 @@ pub(super) struct PieceHash {
     /// Runs that were written before their turn.
     waiting: BTreeSet<u32>,
     sources: Sources,
+    /// The hashes of the blocks of each run that was written, if they are kept.
+    blocks: BTreeMap<u32, Vec<BlockHash>>,
 }
 
 impl PieceHash {
@@ -71,7 +85,20 @@ impl PieceHash {
             next: 0,
             waiting: BTreeSet::new(),
             sources: Sources::new(),
+            blocks: BTreeMap::new(),
         }
+    }
+
+    /// The number of block hashes that are kept.
+    pub(super) fn kept(&self) -> usize {
+        self.blocks.values().map(Vec::len).sum()
+    }
+
+    /// Keeps the hashes of the blocks of a run, in order.
+    pub(super) fn keep<B>(&mut self, run: u32, blocks: &[PendingBlock<B>], hashes: &[Sha1]) {
+        let senders = blocks.iter().map(|block| block.source.clone());
+        let kept = hashes.iter().copied().zip(senders).collect();
+        self.blocks.insert(run, kept);
     }
 
     /// A run was written. Returns the hasher if it is this run's turn and no worker has the hasher.
@@ -97,8 +124,15 @@ impl PieceHash {
         None
     }
 
-    /// How many bytes of the piece each source sent.
-    pub(super) fn into_sources(self) -> Sources {
-        self.sources
+    /// The result, once all runs of the piece are hashed. `runs` is their number.
+    pub(super) fn into_hashed(self, runs: u32) -> HashedPiece {
+        let blocks = match self.blocks.len() == runs as usize {
+            true => self.blocks.into_values().flatten().collect(),
+            false => Vec::new(),
+        };
+        HashedPiece {
+            sources: self.sources,
+            blocks,
+        }
     }
 }

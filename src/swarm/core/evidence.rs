@@ -1,20 +1,19 @@
 //! Remembers who sent which block of a bad piece. The piece is fetched again until it is verified.
 //! Then the hashes of its blocks show who lied, even if the bad piece came from several sources.
 //!
-//! This module remembers only pieces of one run. Their blocks are hashed while they are in memory.
-//! The blocks of a longer piece would have to be read back from the disk. Then an honest peer would
-//! look like a liar if the disk is bad.
+//! Blocks are hashed while they are in memory. If they were read back from the disk, an honest peer
+//! would look like a liar when the disk is bad. The blocks of a piece of one run are still in
+//! memory when the piece turns out to be bad. Those of a longer piece are not. So its blocks are
+//! hashed before the run that they belong to is written, from the first bad piece of the download
+//! on. Before that, hashing each byte twice would only cost time.
 
-use super::block::Source;
+use super::block::{BlockHash, Source};
 use crate::torrent::{PieceIndex, Sha1};
 use std::collections::HashMap;
 
 /// The largest number of block hashes that are remembered for one download. The blocks of further
 /// bad pieces are not remembered.
-const MAX_HASHES: usize = 16_384;
-
-/// The hash of a block, and who sent the block.
-pub type BlockHash = (Sha1, Source);
+pub(super) const MAX_HASHES: usize = 16_384;
 
 /// The block hashes of bad pieces.
 #[derive(Debug, Default)]
@@ -24,12 +23,25 @@ pub(super) struct Evidence {
     attempts: HashMap<PieceIndex, Vec<Vec<BlockHash>>>,
     /// The number of hashes in `attempts`.
     count: usize,
+    /// Whether a piece of the download was bad.
+    is_wanted: bool,
 }
 
 impl Evidence {
-    /// A piece is bad. `blocks` has the hash and the sender of each of its blocks, in order.
+    /// A piece of the download is bad.
+    pub(super) fn on_bad_piece(&mut self) {
+        self.is_wanted = true;
+    }
+
+    /// Whether the blocks of long pieces are to be hashed before they are written.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.is_wanted
+    }
+
+    /// A piece is bad. `blocks` has the hash and the sender of each of its blocks, in order. It is
+    /// empty if they are not known.
     pub(super) fn add(&mut self, piece: PieceIndex, blocks: Vec<BlockHash>) {
-        if self.count + blocks.len() <= MAX_HASHES {
+        if !blocks.is_empty() && self.count + blocks.len() <= MAX_HASHES {
             self.count += blocks.len();
             self.attempts.entry(piece).or_default().push(blocks);
         }

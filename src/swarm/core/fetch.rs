@@ -1,7 +1,7 @@
 //! The fetching half of a core: requests to links and web seeds, and blocks that arrive.
 
 use super::assembly::{Assembly, BlockOutcome, Budget};
-use super::block::{PendingBlock, Source, Sources};
+use super::block::{HashedPiece, PendingBlock, Source, Sources};
 use super::effect::{CloseReason, Effect, OutgoingMessage};
 use super::link::Link;
 use super::message::UnrequestedBlock;
@@ -10,7 +10,7 @@ use super::web_seeds::{WebSeedTrust, WebSeeds};
 #[cfg(test)]
 use crate::swarm::mutation::{Mutation, is_planted};
 use crate::swarm::{BlockRun, LinkId, Picker, Verdict};
-use crate::torrent::{BlockRange, Hasher, Lengths, PieceIndex, PieceSet};
+use crate::torrent::{BlockRange, Hasher, Lengths, PieceIndex, PieceSet, Sha1};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;
@@ -281,8 +281,9 @@ impl<B: Debug> Fetch<B> {
         &mut self,
         run: BlockRun,
         blocks: &[PendingBlock<B>],
+        hashes: &[Sha1],
     ) -> Option<Hasher> {
-        self.assembly.on_run_written(run, blocks)
+        self.assembly.on_run_written(run, blocks, hashes)
     }
 
     pub(super) fn on_earlier_runs_hashed(
@@ -293,7 +294,7 @@ impl<B: Debug> Fetch<B> {
         self.assembly.on_earlier_runs_hashed(next, hasher)
     }
 
-    pub(super) fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<Sources> {
+    pub(super) fn on_piece_hashed(&mut self, piece: PieceIndex) -> Option<HashedPiece> {
         self.assembly.on_piece_hashed(piece)
     }
 

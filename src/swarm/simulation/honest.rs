@@ -7,7 +7,7 @@ use super::environment::Environment;
 use super::events::{Event, HashJob};
 use super::network::{ConnectionNumber, Network, Packet, PeerNumber};
 use crate::swarm::{
-    BlockRun, Budget, CheckResult, Core, Effect, LinkId, LinkRefusal, OutgoingMessage,
+    BlockRun, Budget, CheckResult, Core, Effect, HashedPiece, LinkId, LinkRefusal, OutgoingMessage,
     PendingBlock, Phase, ReceivedMessage, RemotePeer, Source, Sources, SwarmConfig, Verdict,
     add_sources,
 };
@@ -240,7 +240,7 @@ impl HonestPeer {
     /// A worker has finished a step: it has written the run of its job, or hashed a run.
     pub(super) fn on_worker(&mut self, mut job: HashJob, env: &mut Environment) {
         let run = job.run;
-        let mut sources_of_hashed_piece = None;
+        let mut hashed_piece = None;
         let next = match job.hashing.take() {
             _ if !self.core.phase().fetches() => None,
             None => {
@@ -250,15 +250,21 @@ impl HonestPeer {
                 if run.is_whole_piece(&self.lengths) {
                     let mut sources = Sources::new();
                     add_sources(&mut sources, &job.blocks);
-                    sources_of_hashed_piece = Some(sources);
+                    let senders = job.blocks.iter().map(|block| block.source.clone());
+                    let blocks = job.blocks.iter().map(hash).zip(senders).collect();
+                    hashed_piece = Some(HashedPiece { sources, blocks });
                     None
                 } else {
-                    let hasher = self.core.on_run_written(run, &job.blocks);
+                    let hashes: Vec<Sha1> = match self.core.wants_block_hashes() {
+                        true => job.blocks.iter().map(hash).collect(),
+                        false => Vec::new(),
+                    };
+                    let hasher = self.core.on_run_written(run, &job.blocks, &hashes);
                     hasher.map(|hasher| (hasher, run.number + 1))
                 }
             }
             Some((_, hashed)) if hashed == BlockRun::count(&self.lengths, run.piece) => {
-                sources_of_hashed_piece = self.core.on_piece_hashed(run.piece);
+                hashed_piece = self.core.on_piece_hashed(run.piece);
                 None
             }
             Some((hasher, hashed)) => {
@@ -273,29 +279,20 @@ impl HonestPeer {
         }
         self.core.on_worker_done(run.blocks, env.events.now());
         self.carry_out_effects(env);
-        if let Some(sources) = sources_of_hashed_piece {
-            let is_whole = run.is_whole_piece(&self.lengths);
-            let blocks = if is_whole { job.blocks } else { Vec::new() };
-            self.on_hashed(run.piece, &sources, &blocks, env);
+        if let Some(hashed) = hashed_piece {
+            self.on_hashed(run.piece, hashed, env);
         }
     }
 
-    /// A piece is hashed. `blocks` has its blocks if the piece has only one run, and is empty
-    /// otherwise.
-    fn on_hashed(
-        &mut self,
-        piece: PieceIndex,
-        sources: &Sources,
-        blocks: &[PendingBlock<Content>],
-        env: &mut Environment,
-    ) {
+    fn on_hashed(&mut self, piece: PieceIndex, hashed: HashedPiece, env: &mut Environment) {
         let now = env.events.now();
+        let HashedPiece { sources, blocks } = hashed;
         let mut runs = 0..BlockRun::count(&self.lengths, piece);
         if runs.all(|run| self.disk.get(&(piece, run)) == Some(&Content::Good)) {
             self.checker.on_verified(piece);
-            let can_show_liars = self.core.on_piece_written(piece, sources, now);
+            let can_show_liars = self.core.on_piece_written(piece, &sources, now);
             if can_show_liars {
-                let good: Vec<Sha1> = blocks.iter().map(hash).collect();
+                let good: Vec<Sha1> = blocks.into_iter().map(|(hash, _)| hash).collect();
                 for liar in self.core.on_good_blocks(piece, &good, now) {
                     let Source::Peer(address, _) = liar else {
                         panic!("there are no web seeds");
@@ -306,12 +303,9 @@ impl HonestPeer {
             }
             return self.carry_out_effects(env);
         }
-        let verdict = self.core.on_piece_failed(piece, sources, now);
-        if verdict == Verdict::Unclear && !blocks.is_empty() {
-            let hashes = blocks
-                .iter()
-                .map(|block| (hash(block), block.source.clone()));
-            self.core.on_bad_blocks(piece, hashes.collect());
+        let verdict = self.core.on_piece_failed(piece, &sources, now);
+        if verdict == Verdict::Unclear {
+            self.core.on_bad_blocks(piece, blocks);
         }
         self.carry_out_effects(env);
         let (mut lies, mut barred) = (Vec::new(), Vec::new());

@@ -2,8 +2,8 @@
 
 use super::environment::{Environment, Input, Work};
 use crate::swarm::core::{
-    Awaited, CheckResult, MemberId, PendingBlock, ReceivedMessage, RemotePeer, Source, Sources,
-    add_sources,
+    Awaited, CheckResult, HashedPiece, MemberId, PendingBlock, ReceivedMessage, RemotePeer, Source,
+    Sources, add_sources,
 };
 use crate::swarm::{BlockRun, LinkId, Verdict};
 use crate::torrent::{Hasher, Sha1};
@@ -162,38 +162,44 @@ fn work(it: &mut Environment, input: &mut Input<'_>) -> Option<()> {
 }
 
 fn finish_run(it: &mut Environment, (run, blocks): Work, outcome: u8) {
-    let is_whole = run.is_whole_piece(&it.lengths);
-    let mut sources = Sources::new();
-    add_sources(&mut sources, &blocks);
-    let sources = match is_whole {
-        true => Some(sources),
-        false => hash_runs(it, (run, &blocks)),
+    // Which blocks are bad.
+    let hash = |at: usize| Sha1::of(&[u8::from(outcome >> 2 >> (at % 4) & 1 != 0)]);
+    let hashed = match run.is_whole_piece(&it.lengths) {
+        true => {
+            let mut sources = Sources::new();
+            add_sources(&mut sources, &blocks);
+            let blocks = blocks.into_iter().enumerate();
+            let blocks = blocks.map(|(at, block)| (hash(at), block.source)).collect();
+            Some(HashedPiece { sources, blocks })
+        }
+        false => {
+            let hashes: Vec<Sha1> = match it.core.wants_block_hashes() {
+                true => (0..blocks.len()).map(hash).collect(),
+                false => Vec::new(),
+            };
+            hash_runs(it, (run, &blocks), &hashes)
+        }
     };
-    let (Some(sources), piece) = (sources, run.piece) else {
+    let (Some(HashedPiece { sources, blocks }), piece) = (hashed, run.piece) else {
         return;
     };
-    let hash = |at: usize| Sha1::of(&[u8::from(outcome >> 2 >> (at % 4) & 1 != 0)]);
     if outcome & 3 != 0 {
-        let shows_liars = it.act(|core, now| core.on_piece_written(piece, &sources, now));
-        if shows_liars && is_whole {
-            let good: Vec<Sha1> = (0..blocks.len()).map(|_| Sha1::of(&[0])).collect();
+        if it.act(|core, now| core.on_piece_written(piece, &sources, now)) {
+            let good: Vec<Sha1> = blocks.iter().map(|_| Sha1::of(&[0])).collect();
             it.act(|core, now| core.on_good_blocks(piece, &good, now));
         }
-    } else if it.act(|core, now| core.on_piece_failed(piece, &sources, now)) == Verdict::Unclear
-        && is_whole
-    {
-        let blocks = blocks.into_iter().enumerate();
-        let hashes = blocks.map(|(at, block)| (hash(at), block.source)).collect();
-        it.act(|core, _| core.on_bad_blocks(piece, hashes));
+    } else if it.act(|core, now| core.on_piece_failed(piece, &sources, now)) == Verdict::Unclear {
+        it.act(|core, _| core.on_bad_blocks(piece, blocks));
     }
 }
 
-/// A run of a piece with several runs is written. Returns the sources if all runs are hashed now.
+/// A run of a piece with several runs is written. Returns the piece if all its runs are hashed now.
 fn hash_runs(
     it: &mut Environment,
     (run, blocks): (BlockRun, &[PendingBlock<u32>]),
-) -> Option<Sources> {
-    let mut hasher: Hasher = it.act(|core, _| core.on_run_written(run, blocks))?;
+    hashes: &[Sha1],
+) -> Option<HashedPiece> {
+    let mut hasher: Hasher = it.act(|core, _| core.on_run_written(run, blocks, hashes))?;
     let mut number = run.number;
     loop {
         number += 1;

@@ -4,8 +4,8 @@
 
 use super::fixture::*;
 use crate::swarm::core::{
-    CloseReason, Effect, LinkRefusal, MemberId, OutgoingMessage, PendingBlock, ReceivedMessage,
-    RemotePeer, Source, Sources, Verdict,
+    CloseReason, Core, Effect, HashedPiece, LinkRefusal, MemberId, OutgoingMessage, PendingBlock,
+    ReceivedMessage, RemotePeer, Source, Sources, Verdict,
 };
 use crate::swarm::{BlockRun, LinkId, MAX_RUN_BLOCKS};
 use crate::torrent::{Hasher, Sha1};
@@ -246,7 +246,9 @@ fn blocks_from(peer: u8) -> [PendingBlock<u32>; 1] {
 /// is to hash the run.
 fn on_run_written(swarm: &mut Swarm, run: BlockRun, peer: u8) -> Option<Hasher> {
     let blocks = blocks_from(peer);
-    swarm.step(|core, _| core.on_run_written(run, &blocks)).0
+    swarm
+        .step(|core, _| core.on_run_written(run, &blocks, &[]))
+        .0
 }
 
 #[test]
@@ -267,12 +269,14 @@ fn runs_are_hashed_in_order_whatever_the_order_of_writing() {
     let mut hasher = earlier_runs_hashed(&mut swarm, third, hasher).unwrap();
     hasher.update(b"third");
     assert_eq!(hasher.finish(), Sha1::of(b"firstsecondthird"));
-    let (sources, effects) = swarm.step(|core, _| core.on_piece_hashed(first.piece));
-    let expected = Sources::from([
+    let (hashed, effects) = swarm.step(|core, _| core.on_piece_hashed(first.piece));
+    let sources = Sources::from([
         (Source::Peer(address(1), None), 200),
         (Source::Peer(address(2), None), 100),
     ]);
-    assert_eq!((sources, effects), (Some(expected), vec![]));
+    let blocks = Vec::new();
+    let expected = HashedPiece { sources, blocks };
+    assert_eq!((hashed, effects), (Some(expected), vec![]));
 }
 
 #[test]
@@ -307,6 +311,52 @@ fn a_piece_that_was_given_up_is_not_hashed_further() {
         swarm.step(|core, _| core.on_piece_hashed(first.piece)).0,
         None
     );
+}
+
+/// The runs of a long piece are written and hashed. Run `n` came from peer number `peers[n]`, and
+/// each of its blocks has the hash `hashes[n]`.
+fn hash_long_piece(
+    swarm: &mut Swarm,
+    runs: [BlockRun; 3],
+    peers: [u8; 3],
+    hashes: [Sha1; 3],
+) -> HashedPiece {
+    assert!(swarm.core.wants_block_hashes());
+    let mut hasher = None;
+    for ((run, peer), hash) in runs.into_iter().zip(peers).zip(hashes) {
+        let blocks = blocks_from(peer);
+        let written = |core: &mut Core<u32>| core.on_run_written(run, &blocks, &[hash]);
+        hasher = match hasher {
+            None => swarm.step(|core, _| written(core)).0,
+            Some(hasher) => {
+                let back = swarm.step(|core, _| core.on_earlier_runs_hashed(run, hasher));
+                assert!(back.0.is_none());
+                swarm.step(|core, _| written(core)).0
+            }
+        };
+        assert!(hasher.is_some());
+    }
+    let hashed = swarm.step(|core, _| core.on_piece_hashed(runs[0].piece)).0;
+    hashed.unwrap()
+}
+
+#[test]
+fn after_a_bad_piece_a_long_piece_too_shows_which_of_its_sources_lied() {
+    let (mut swarm, runs) = long_piece();
+    let piece = runs[0].piece;
+    let [honest, liar] = [1, 2].map(|peer| Source::Peer(address(peer), None));
+    let sources = Sources::from([(honest.clone(), 200), (liar.clone(), 100)]);
+    assert!(!swarm.core.wants_block_hashes());
+    swarm.step(|core, now| core.on_piece_failed(piece, &sources, now));
+    let [good, bad] = [b"good", b"evil"].map(|bytes| Sha1::of(bytes));
+    let hashed = hash_long_piece(&mut swarm, runs, [1, 2, 1], [good, bad, good]);
+    assert_eq!(hashed.sources, sources);
+    swarm.step(|core, now| core.on_piece_failed(piece, &sources, now));
+    swarm.step(|core, _| core.on_bad_blocks(piece, hashed.blocks));
+    let hashed = hash_long_piece(&mut swarm, runs, [1, 1, 1], [good; 3]);
+    let good: Vec<Sha1> = hashed.blocks.into_iter().map(|(hash, _)| hash).collect();
+    let liars = swarm.step(|core, now| core.on_good_blocks(piece, &good, now));
+    assert_eq!(liars.0, [liar]);
 }
 
 #[test]
