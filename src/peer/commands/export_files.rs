@@ -121,7 +121,12 @@ impl ExportFiles {
         };
         place(torrent, &self.torrent, earlier.torrent)?;
         if earlier.key {
-            fs::remove_file(&self.key).map_err(PeerError::file(&self.key))?;
+            match fs::remove_file(&self.key) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(PeerError::file(&self.key)(error));
+                }
+                _ => {}
+            }
         }
         place(certificate, &self.certificate, earlier.certificate)?;
         place(key, &self.key, false)?;

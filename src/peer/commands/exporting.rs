@@ -55,9 +55,11 @@ impl Peer {
         let name = metainfo.info().name().to_string();
         let folder = std::path::absolute(folder).map_err(PeerError::file(folder))?;
         let files = ExportFiles::new(&folder, &name);
-        // Everything is checked before anything is written.
+        // A file that must not be replaced is reported before a tracker is asked.
+        files.check(&metainfo, &authority)?;
+        let (identity, key) = self.certify_export(&membership.group, authority.clone())?;
+        // The request took time, so the files may have changed.
         let earlier = files.check(&metainfo, &authority)?;
-        let (identity, key) = self.certify_export(&membership.group, authority)?;
         files.write(&earlier, &metainfo, &identity, &key)?;
         let (client, group) = (self.services.group_client(), membership.group);
         let others = self
