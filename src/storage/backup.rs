@@ -300,18 +300,23 @@ mod tests {
 
     /// The part with the database. A backup of the first version is only this part.
     fn database_part() -> Vec<u8> {
-        database_part_of(DATABASE)
+        let mut out = Vec::new();
+        write_content(BackupWriter::begin(&mut out).unwrap());
+        out
     }
 
     fn database_part_of(first_line: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut writer = BackupWriter::begin_part(&mut out, first_line).unwrap();
+        write_content(BackupWriter::begin_part(&mut out, first_line).unwrap());
+        out
+    }
+
+    fn write_content(mut writer: BackupWriter<'_>) {
         writer.write_versions(b"v1").unwrap();
         writer.write_row(&[1; 16], b"one").unwrap();
         writer.write_row(&[2; 16], b"").unwrap();
         writer.write_blob(&[3; 20], &[7; 1000]).unwrap();
         writer.finish().unwrap();
-        out
     }
 
     fn backup() -> Vec<u8> {
