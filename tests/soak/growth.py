@@ -29,7 +29,8 @@ class Growth:
                 continue
             try:
                 figures = read(process.pid)
-            except (FileNotFoundError, ProcessLookupError):
+            except (FileNotFoundError, ProcessLookupError, KeyError):
+                # It has just ended. Until it is waited for, it has no memory.
                 continue
             role = program.label.rstrip("0123456789")
             self.samples.append((now - self.begun, role, figures))

@@ -131,7 +131,8 @@ class Peer(Program):
     @staticmethod
     def read(process, answers):
         for line in process.stdout:
-            if line.startswith("{"):
+            # A process that is killed may leave the beginning of a line.
+            if line.startswith("{") and line.endswith("\n"):
                 answers.put(json.loads(line))
         answers.put(None)
 

@@ -206,10 +206,13 @@ def main():
         soak.set_up()
         soak.run(minutes)
         soak.settle()
-    finally:
         soak.close()
-    soak.check_registry()
-    code = soak.report()
+        soak.check_registry()
+        code = soak.report()
+    except BaseException:
+        soak.close()
+        print(f"logs are in {folder}", flush=True)
+        raise
     if code == 0:
         for path, _ in soak.small:
             subprocess.run(["umount", str(path)], stderr=subprocess.DEVNULL)

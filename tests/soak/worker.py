@@ -3,7 +3,6 @@
 import hashlib
 import os
 import random
-import shutil
 import threading
 import time
 
@@ -16,6 +15,8 @@ EXPECTED = {
 }
 # How many shares of its own a user keeps, so that the cluster does not grow without end.
 OWN_SHARES = 6
+# How many complete downloads a user keeps, so that the disk does not become full.
+KEPT_DOWNLOADS = 30
 # The longest pause between two actions of a user, in seconds.
 PAUSE = 1.0
 # How long downloads may take to complete once there are no faults any more, in seconds.
@@ -132,6 +133,8 @@ class Worker(threading.Thread):
         if len(own) > OWN_SHARES:
             name = self.random.choice(own)
             self.write(self.oracle.shares, name, "withdrawn", f"stop_share lab {name}")
+            if self.oracle.shares[name] == "withdrawn":
+                (self.peer.files / name).unlink()
 
     def group(self):
         """Makes a group, or ends one."""
@@ -149,7 +152,7 @@ class Worker(threading.Thread):
         others = [name for name in self.oracle.published()
                   if not name.startswith(self.peer.user + "-")]
         new = [name for name in others if name not in self.wanted | self.here]
-        if len(self.wanted) < 4 and new:
+        if len(self.wanted) < 4 and len(self.here) < KEPT_DOWNLOADS and new:
             name = self.random.choice(new)
             answer = self.ask(f"download_file lab {name} {self.peer.downloads}")
             if answer is None or answer["ok"]:
@@ -165,7 +168,7 @@ class Worker(threading.Thread):
         if answer and (answer["ok"] or answer["error"]["kind"] in ("unknown-share", "no-such-share")):
             self.here.discard(name)
             path = self.peer.downloads / name
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(True)
+            path.unlink(True)
 
     def check_downloads(self):
         """Verifies complete downloads. Returns the names of those that should still complete."""
