@@ -303,6 +303,10 @@ impl Drop for ControlConnection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::torrent::InfoHash;
+    use crate::wire::PeerId;
+    use crate::wire::access::{AnnounceBatch, SwarmAnnounce};
+    use std::num::NonZeroU16;
 
     #[test]
     fn the_end_of_a_request_limits_each_of_its_steps() {
@@ -314,5 +318,24 @@ mod tests {
             assert!(step <= Duration::from_secs(8), "{step:?}");
         }
         assert_eq!(limits.until(Instant::now()).answer(), MIN_STEP_LIMIT);
+    }
+
+    #[test]
+    fn announces_wait_longer_than_commands() {
+        let (id, port) = (PeerId([1; 20]), NonZeroU16::MIN);
+        let announce = SwarmAnnounce {
+            info_hash: InfoHash([1; 20]),
+            uploaded: 0,
+            downloaded: 0,
+            left: 0,
+            event: None,
+        };
+        let batch = AnnounceBatch::new(id, port, vec![announce]).unwrap();
+        let announce = TimeLimits::of(&AccessRequest::Announce(batch), false);
+        let command = TimeLimits::of(&AccessRequest::ListGroups { after: None }, false);
+        // With two trackers, many handshakes at one moment take seconds.
+        assert!(announce.handshake() >= Duration::from_secs(10));
+        assert!(command.handshake() <= Duration::from_secs(2));
+        assert!(announce.answer() > command.answer());
     }
 }
