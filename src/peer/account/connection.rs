@@ -29,6 +29,11 @@ const MIN_STEP_LIMIT: Duration = Duration::from_millis(100);
 /// How long a tracker may take to answer a write without a password, if other trackers are listed.
 const WRITE_ANSWER_LIMIT: Duration = Duration::from_secs(4);
 
+/// How long it may take to connect for an announce.
+const ANNOUNCE_CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// How long the TLS handshake for an announce may take, and how long the answer.
+const ANNOUNCE_STEP_LIMIT: Duration = Duration::from_secs(10);
+
 /// The time limits of one request to a tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TimeLimits {
@@ -51,9 +56,9 @@ impl TimeLimits {
     /// For announces, which nobody waits for. Many peers may announce at the same moment, so
     /// handshakes can take long. A peer that gave up early would only cause one more handshake.
     pub(super) const PATIENT: Self = Self {
-        connecting: Duration::from_secs(2),
-        handshake: Duration::from_secs(10),
-        answer: Duration::from_secs(10),
+        connecting: ANNOUNCE_CONNECT_LIMIT,
+        handshake: ANNOUNCE_STEP_LIMIT,
+        answer: ANNOUNCE_STEP_LIMIT,
         end: None,
     };
 
