@@ -59,6 +59,7 @@ class Soak:
         self.workers = [Worker(peer, self.oracle, f"{seed}-{peer.label}") for peer in self.peers]
         self.growth = Growth()
         self.faults = []
+        self.rows = 0
 
     def programs(self):
         return self.trackers.programs + self.peers
@@ -163,6 +164,7 @@ class Soak:
         for number in (1, 2):
             dump = [self.binary, "tracker", "--data", str(self.trackers.data(number)), "--dump"]
             dump = json.loads(subprocess.run(dump, capture_output=True, check=True).stdout)
+            self.rows = sum(len(rows) for rows in dump.values() if isinstance(rows, list))
             lab = next(group["id"] for group in dump["groups"] if group["label"] == "lab")
             shares = {row["name"] for row in dump["shares"]
                       if row["group"] == lab and row["withdrawn"] is None}
@@ -178,14 +180,14 @@ class Soak:
                 self.oracle.finding(f"{where}: {name} was removed and is there")
 
     def report(self):
-        table, grown = self.growth.report()
+        table, grown = self.growth.report(self.rows)
         for text in grown:
             self.oracle.finding(f"growth: {text}")
         shares, groups = self.oracle.shares.values(), self.oracle.groups.values()
         print(f"\n{len(self.faults)} faults; {len(shares)} shares offered, "
               f"{len(groups)} groups, {self.oracle.verified} downloads verified; the last "
               f"downloads ended {max(worker.slowest for worker in self.workers):.0f} s after the "
-              "last fault\n")
+              f"last fault; the registry has {self.rows} rows\n")
         print(table)
         print("\nerrors of commands:")
         for key, (count, message) in sorted(self.oracle.errors.items()):
