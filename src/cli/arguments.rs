@@ -3,6 +3,7 @@
 //! In scope: the options, their help, and which of them go together; wrong usage becomes one line
 //! and exit code 2. Out of scope: acting on them.
 
+mod attach;
 mod doctor;
 mod options;
 mod peer;
@@ -10,6 +11,7 @@ mod place;
 mod torrent;
 mod tracker;
 
+pub(super) use attach::AttachArguments;
 pub(super) use doctor::DoctorArguments;
 pub(super) use peer::{PeerArguments, ScenarioArguments};
 pub(super) use torrent::{CreateArguments, TorrentArguments};

@@ -164,7 +164,7 @@ fn known_or_nearest(name: &str) -> Option<&'static CommandEntry> {
 mod tests {
     use super::*;
     use crate::peer::StopScope;
-    use crate::peer::{DownloadOptions, FileChoice};
+    use crate::peer::{DownloadOptions, FileChoice, WantedPlace};
     use std::path::PathBuf;
     use std::time::Duration;
 
@@ -185,7 +185,10 @@ mod tests {
             torrent: torrent.map(PathBuf::from),
         };
         let options = |destination: Option<&str>, choice| DownloadOptions {
-            destination: destination.map(PathBuf::from),
+            destination: WantedPlace {
+                named: destination.map(PathBuf::from),
+                ..WantedPlace::default()
+            },
             choice,
         };
         let download = |destination: Option<&str>| Command::Download {
@@ -252,6 +255,7 @@ mod tests {
             ("status", "status", Command::Status),
             ("help", "help", Command::Help(None)),
             ("quit", "quit", Command::Quit),
+            ("stop", "stop", Command::Stop),
             ("torrent exit", "quit", Command::Quit),
             ("torrent -setMode exit", "quit", Command::Quit),
             ("exit", "quit", Command::Quit),

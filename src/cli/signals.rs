@@ -73,24 +73,25 @@ enum PromptCommand {
     Interrupted(Instant),
 }
 
-/// A command of the prompt runs as long as this exists.
-#[derive(Debug)]
-#[must_use]
-pub(super) struct PromptCommandGuard<'a>(&'a StopSignals);
-
 impl StopSignals {
     /// Makes a later signal remove this folder before it ends the process.
     pub(super) fn remove_when_killed(&self, folder: &Path) {
         *lock(&self.temporary_folder) = Some(folder.to_owned());
     }
 
+    /// Whether a signal has raised the flags.
+    pub(super) fn is_stopped_by_signal(&self) -> bool {
+        lock(&self.first).is_some()
+    }
+
     /// A command begins. The next SIGINT does not end the process: `interrupt` is called instead.
-    pub(super) fn begin_command(
-        &self,
-        interrupt: impl Fn() + Send + 'static,
-    ) -> PromptCommandGuard<'_> {
-        *lock(&self.command) = PromptCommand::Running(Box::new(interrupt));
-        PromptCommandGuard(self)
+    pub(super) fn begin_command(&self, interrupt: Box<dyn Fn() + Send>) {
+        *lock(&self.command) = PromptCommand::Running(interrupt);
+    }
+
+    /// The command has ended.
+    pub(super) fn end_command(&self) {
+        *lock(&self.command) = PromptCommand::None;
     }
 
     fn on_interrupt(&self, now: Instant) {
@@ -130,12 +131,6 @@ impl StopSignals {
         // Files that cannot be removed stay: the process ends now.
         let _ = folder.map(std::fs::remove_dir_all);
         std::process::exit(Exit::Killed.code().into());
-    }
-}
-
-impl Drop for PromptCommandGuard<'_> {
-    fn drop(&mut self) {
-        *lock(&self.0.command) = PromptCommand::None;
     }
 }
 
@@ -259,14 +254,14 @@ mod tests {
         let signals = StopSignals::default();
         let interrupted = Arc::new(AtomicBool::new(false));
         let raised = Arc::clone(&interrupted);
-        let command = signals.begin_command(move || raised.store(true, Ordering::SeqCst));
+        signals.begin_command(Box::new(move || raised.store(true, Ordering::SeqCst)));
         let now = Instant::now();
         // The second interrupt belongs to the same request.
         for interrupt in [now, now + ONE_REQUEST / 2] {
             signals.on_interrupt(interrupt);
             assert!(interrupted.load(Ordering::SeqCst) && !signals.stop.is_stopped());
         }
-        drop(command);
+        signals.end_command();
         signals.on_interrupt(now + ONE_REQUEST / 2);
         assert!(signals.stop.is_stopped());
     }

@@ -1,7 +1,7 @@
 //! `pieceful torrent`: creates, shows and checks a `.torrent`.
 
 use super::arguments::{CreateArguments, TorrentArguments};
-use super::execute::torrent_name;
+use super::paths::torrent_name;
 use super::exit::Exit;
 use super::hashing::HashingProgress;
 use super::output::Output;

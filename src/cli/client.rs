@@ -1,0 +1,198 @@
+//! A command that finds its state folder in use: it attaches to the process that uses the folder.
+
+use super::arguments::AttachArguments;
+use super::attach::{self, AttachedRunner, Attachment};
+use super::commands::ArgumentKind;
+use super::completion::PromptHelper;
+use super::exit::{EarlyExit, Exit, early_failure};
+use super::line_runner::{InputEnd, LineRunner, is_over, run_arguments, run_input};
+use super::notices::Notices;
+use super::output::Output;
+use super::prompt::{Greeting, InputLines};
+use super::signals::StopSignals;
+use super::{signals, terminal};
+use crate::net::Stop;
+use crate::storage::{StateFolder, StateKind};
+use crate::wire::attach::{AttachVersion, Caller, Ending};
+use nix::unistd::geteuid;
+use std::io::{self, IsTerminal};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long `stop` waits until the process has ended.
+const END_WAIT: Duration = Duration::from_secs(60);
+/// The pause between two checks whether it has ended.
+const END_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a person sees first at the prompt.
+const PEER_GREETING: &str = "attached to the running peer; help lists all commands; Ctrl-D ends the attachment, stop the peer";
+const TRACKER_GREETING: &str = "attached to the running tracker; help lists all commands; Ctrl-D ends the attachment, stop the tracker";
+
+/// The command that attaches.
+#[derive(Debug)]
+pub(super) struct ClientOptions<'a> {
+    pub(super) kind: StateKind,
+    /// The folder that the running process uses.
+    pub(super) folder: &'a Path,
+    /// The commands of `-c`. If there are none, commands come from standard input.
+    pub(super) commands: &'a [String],
+    pub(super) fail_fast: bool,
+}
+
+/// Checks that a command with these arguments may attach. `in_use` is the error without attaching.
+///
+/// # Errors
+/// `--no-attach`, or an argument that makes sense only at the start of a process.
+pub(super) fn check(
+    kind: StateKind,
+    folder: &Path,
+    arguments: &AttachArguments,
+    in_use: EarlyExit,
+) -> Result<(), EarlyExit> {
+    if arguments.refused {
+        return Err(in_use);
+    }
+    if arguments.start_only.is_empty() {
+        return Ok(());
+    }
+    let (word, folder) = (kind.word(), folder.display());
+    let named = arguments.start_only.join(", ");
+    let message = format!(
+        "{folder} is in use by another process, to which this command attaches; {named} can only be used when a {word} starts: \
+         leave it out, or stop the running {word}"
+    );
+    Err((message, Exit::Usage))
+}
+
+/// Attaches, carries out the commands at the running process, and returns how they ended.
+///
+/// # Errors
+/// The process does not answer or refuses, or the system lacks threads.
+pub(super) fn run(options: &ClientOptions<'_>, output: &Output) -> Result<Exit, EarlyExit> {
+    let signals = signals::watch(|| ()).map_err(early_failure)?;
+    let at_prompt = options.commands.is_empty() && output.is_interactive();
+    let caller = caller(at_prompt, output.is_json()).map_err(early_failure)?;
+    let (kind, folder) = (options.kind, options.folder);
+    let note = |text: &str| output.note(text);
+    let connection = attach::connect(kind, folder, caller, &signals.stop, note);
+    let connection = connection.map_err(early_failure)?;
+    let received = Arc::new(Output::new(output.is_json()));
+    let no_thread = |error| early_failure(format!("cannot start a thread: {error}"));
+    let attachment = attach::attach(connection, &signals, Arc::clone(&received));
+    let attachment = attachment.map_err(no_thread)?;
+    let lines = input_lines(options, at_prompt, &attachment, &signals.stop);
+    let lines = lines.map_err(|error| early_failure(format!("cannot read commands: {error}")))?;
+    let prompt_signals = at_prompt.then_some(&signals);
+    let mut runner = AttachedRunner::new(&attachment, &lines, prompt_signals, output);
+    let succeeded = carry_out(options, &mut runner, &lines, &signals, output);
+    let has_ended = runner.ending() != Ending::Process || wait_for_end(options, &signals, output);
+    Ok(Exit::of(succeeded && has_ended && received.finish()))
+}
+
+/// Carries out all commands; returns whether all succeeded.
+fn carry_out(
+    options: &ClientOptions<'_>,
+    runner: &mut AttachedRunner<'_>,
+    lines: &InputLines,
+    signals: &StopSignals,
+    output: &Output,
+) -> bool {
+    let fails_fast = options.fail_fast;
+    runner.begin();
+    if !options.commands.is_empty() {
+        run_arguments(runner, options.commands, fails_fast, false);
+        return runner.all_succeeded();
+    }
+    let input_end = match is_over(runner, fails_fast) {
+        true => InputEnd::Ended,
+        false => run_input(runner, lines, fails_fast),
+    };
+    match input_end {
+        InputEnd::Failed(why) => {
+            output.error(&format!("cannot read commands: {why}"));
+            return false;
+        }
+        InputEnd::Stopped if runner.is_lost_now() && !signals.is_stopped_by_signal() => {
+            let word = options.kind.word();
+            output.note(&format!("the running {word} has ended"));
+        }
+        InputEnd::Stopped | InputEnd::Ended => {}
+    }
+    runner.all_succeeded()
+}
+
+/// Waits until the running process has released its state folder.
+fn wait_for_end(options: &ClientOptions<'_>, signals: &StopSignals, output: &Output) -> bool {
+    let begun = Instant::now();
+    while StateFolder::is_in_use(options.folder) {
+        if begun.elapsed() >= END_WAIT || signals.is_stopped_by_signal() {
+            let word = options.kind.word();
+            output.error(&format!("the running {word} is still ending"));
+            return false;
+        }
+        std::thread::sleep(END_PAUSE);
+    }
+    true
+}
+
+/// This process, as the running one sees it.
+fn caller(at_prompt: bool, json: bool) -> Result<Caller, String> {
+    let folder = std::env::current_dir()
+        .map_err(|error| format!("cannot find the current folder: {error}"))?;
+    let home = std::env::var_os("HOME").filter(|home| at_prompt && !home.is_empty());
+    Ok(Caller {
+        version: AttachVersion::ours(),
+        folder: folder.into_os_string().into_vec(),
+        home: home.map(OsStringExt::into_vec),
+        json,
+        prompt: at_prompt,
+        input_terminal: io::stdin().is_terminal(),
+        error_terminal: io::stderr().is_terminal(),
+        plain: terminal::is_plain(),
+        columns: terminal::bar_columns(),
+    })
+}
+
+/// The source of commands and answers.
+fn input_lines(
+    options: &ClientOptions<'_>,
+    at_prompt: bool,
+    attachment: &Arc<Attachment>,
+    stop: &Stop,
+) -> io::Result<InputLines> {
+    if !at_prompt {
+        return InputLines::standard_input(None, stop);
+    }
+    let notices = Arc::new(Notices::default());
+    let (text, has_editor) = match options.kind {
+        StateKind::Peer => (PEER_GREETING, !terminal::is_plain()),
+        StateKind::Tracker => (TRACKER_GREETING, false),
+    };
+    if !has_editor {
+        attachment.show_news(Arc::clone(&notices), None);
+        let has_prompt = options.kind == StateKind::Peer;
+        let notices = has_prompt.then_some(notices);
+        return InputLines::standard_input(Some(Greeting { text, notices }), stop);
+    }
+    let asked = Arc::clone(attachment);
+    let names = move |kind: ArgumentKind, group: Option<&str>| {
+        let word = kind.word();
+        word.map(|word| asked.names(word, group)).unwrap_or_default()
+    };
+    let helper = PromptHelper::new(Box::new(names));
+    let history = history(options.folder);
+    let shown = Arc::clone(&notices);
+    let (lines, printer) = InputLines::prompt(history, helper, shown, text, stop)?;
+    attachment.show_news(notices, Some(Box::new(printer)));
+    Ok(lines)
+}
+
+/// The history of the running peer. None if the folder belongs to another user, who could not read
+/// a file that this user makes.
+fn history(folder: &Path) -> Option<PathBuf> {
+    let owner = folder.metadata().ok()?.uid();
+    (owner == geteuid().as_raw()).then(|| folder.join("history"))
+}
