@@ -1,4 +1,4 @@
-//! Sockets between processes of one machine: a name in a folder that only its owner can enter.
+//! Sockets between processes of one machine: a name in a folder that only its owner can change.
 //!
 //! In scope: binding and connecting through a descriptor of the folder, so that the path of the
 //! folder can have any length; who is on the other side. Out of scope: the messages.
@@ -19,14 +19,15 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The permission bits of other users.
-const OTHER_USERS: u32 = 0o077;
+/// The permission bits with which other users can put their own socket into a folder. Other users
+/// may read the folder: the socket itself is for its owner only.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// Why a folder or a process is not trusted with a local socket.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalSocketError {
-    /// Other users can enter the folder.
-    #[error("other users can use {} (mode {mode:o}); make it private: chmod 700 {}", .folder.display(), .folder.display())]
+    /// Other users can change the folder.
+    #[error("other users can change {} (mode {mode:o}); make it private: chmod 700 {}", .folder.display(), .folder.display())]
     NotPrivate {
         /// The folder.
         folder: PathBuf,
@@ -52,7 +53,7 @@ pub enum LocalSocketError {
     Io(#[from] io::Error),
 }
 
-/// A folder that only this user can enter, by its descriptor.
+/// A folder that only its owner can change, by its descriptor.
 #[derive(Debug)]
 struct PrivateFolder {
     descriptor: File,
@@ -67,7 +68,7 @@ impl PrivateFolder {
             .open(path)?;
         let status = descriptor.metadata()?;
         let (mode, owner) = (status.mode() & 0o7777, status.uid());
-        if mode & OTHER_USERS != 0 {
+        if mode & WRITABLE_BY_OTHERS != 0 {
             let folder = path.to_owned();
             return Err(LocalSocketError::NotPrivate { folder, mode });
         }
@@ -155,14 +156,14 @@ impl LocalListener {
         Arc::clone(&self.waker)
     }
 
-    /// Waits for a connection of this user or of root, and returns it. Closes other connections,
-    /// and calls `refused` for them. Returns `None` after [`Waker::wake`].
+    /// Waits for a connection of this user or of root, and returns it. Passes other
+    /// connections to `refused`. Returns `None` after [`Waker::wake`].
     ///
     /// # Errors
     /// The system has no descriptor for the connection, or the socket no longer works.
     pub fn accept(
         &self,
-        mut refused: impl FnMut(&LocalSocketError),
+        mut refused: impl FnMut(UnixStream, LocalSocketError),
     ) -> io::Result<Option<UnixStream>> {
         loop {
             let waiting = &mut [
@@ -186,7 +187,7 @@ impl LocalListener {
             if may_act_for(uid, geteuid().as_raw()) {
                 return Ok(Some(stream));
             }
-            refused(&LocalSocketError::OtherUser { pid, uid });
+            refused(stream, LocalSocketError::OtherUser { pid, uid });
         }
     }
 }
@@ -255,7 +256,7 @@ mod tests {
         let mode = folder.join("s").metadata().unwrap().mode();
         assert_eq!(mode & 0o777, 0o600);
         let (mut client, server) = connect_local(&folder, "s").unwrap();
-        let mut accepted = listener.accept(|_| ()).unwrap().unwrap();
+        let mut accepted = listener.accept(|_, _| ()).unwrap().unwrap();
         let client_seen = other_process(&accepted).unwrap();
         let own_pid = i32::try_from(std::process::id()).unwrap();
         assert_eq!((client_seen.pid, server.pid), (own_pid, own_pid));
@@ -264,7 +265,7 @@ mod tests {
         accepted.read_exact(&mut byte).unwrap();
         assert_eq!(byte, *b"x");
         listener.waker().wake();
-        assert!(listener.accept(|_| ()).unwrap().is_none());
+        assert!(listener.accept(|_, _| ()).unwrap().is_none());
         drop(listener);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     }
@@ -285,11 +286,11 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_other_users_can_enter_is_refused_on_both_sides() {
+    fn a_folder_that_other_users_can_change_is_refused_on_both_sides() {
         let folder = private_folder();
         let path = folder.path();
         let _listener = LocalListener::bind(path, "s").unwrap();
-        for mode in [0o710, 0o701, 0o777, 0o755] {
+        for mode in [0o720, 0o702, 0o777, 0o775] {
             fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
             for error in [
                 LocalListener::bind(path, "t").unwrap_err(),
@@ -299,6 +300,8 @@ mod tests {
                 assert!(text.contains("chmod 700"), "{mode:o}: {text}");
             }
         }
+        fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+        connect_local(path, "s").unwrap();
     }
 
     #[test]

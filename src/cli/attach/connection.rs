@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// How long the socket may be missing: a process makes it right after it has locked the folder.
 const SOCKET_WAIT: Duration = Duration::from_secs(2);
 /// The longest wait until the process has answered the first message.
-const ANSWER_WAIT: Duration = Duration::from_secs(15);
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// After this time, the user is told what the client waits for.
 const NOTE_AFTER: Duration = Duration::from_secs(2);
 /// The pause between two attempts to connect.

@@ -4,7 +4,7 @@ use super::SOCKET;
 use super::frames::{FrameReceiver, FrameSender};
 use super::session::Session;
 use crate::cli::output::Output;
-use crate::net::{LocalListener, Waker};
+use crate::net::{LocalListener, LocalSocketError, Waker};
 use crate::storage::StateFolder;
 use crate::system::lock;
 use crate::wire::attach::{AttachReply, AttachRequest, AttachVersion};
@@ -112,7 +112,10 @@ fn accept(
     alive: &Sender<()>,
 ) {
     loop {
-        let refused = |error: &_| log::warn!("a command may not attach: {error}");
+        let refused = |stream: UnixStream, error: LocalSocketError| {
+            let why = format!("{error}; only the same user and root may attach");
+            refuse(&FrameSender::new(stream), &why);
+        };
         let stream = match listener.accept(refused) {
             Ok(Some(stream)) => stream,
             Ok(None) => return,

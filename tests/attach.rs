@@ -1,0 +1,14 @@
+//! Commands that attach to a running peer or tracker: the real binary, real sockets, real terminals.
+
+mod common;
+
+/// The tests; their files are in `tests/attach/`.
+mod attach {
+    mod clients;
+    mod commands;
+    mod endings;
+    mod foreign;
+    mod refusals;
+    mod terminals;
+    mod tracker;
+}
