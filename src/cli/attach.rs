@@ -16,6 +16,3 @@ pub(super) use client::{AttachedRunner, Attachment, attach};
 pub(super) use connection::connect;
 pub(super) use server::{Attachments, Host, bind};
 pub(super) use session::{NoticePrinter, SentLine, Session};
-
-/// The name of the socket in a state folder.
-const SOCKET: &str = "attach";

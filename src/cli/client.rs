@@ -10,6 +10,7 @@ use super::notices::Notices;
 use super::output::Output;
 use super::prompt::{Greeting, InputLines};
 use super::signals::StopSignals;
+use super::state_folder::OpenedFolder;
 use super::{signals, terminal};
 use crate::net::Stop;
 use crate::storage::{StateFolder, StateKind};
@@ -18,6 +19,7 @@ use nix::unistd::geteuid;
 use std::io::{self, IsTerminal};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,22 +33,40 @@ const END_PAUSE: Duration = Duration::from_millis(50);
 const PEER_GREETING: &str = "attached to the running peer; help lists all commands; Ctrl-D ends the attachment, stop the peer";
 const TRACKER_GREETING: &str = "attached to the running tracker; help lists all commands; Ctrl-D ends the attachment, stop the tracker";
 
-/// The command that attaches.
+/// A command that may attach.
 #[derive(Debug)]
 pub(super) struct ClientOptions<'a> {
     pub(super) kind: StateKind,
-    /// The folder that the running process uses.
-    pub(super) folder: &'a Path,
+    pub(super) attach: &'a AttachArguments,
     /// The commands of `-c`. If there are none, commands come from standard input.
     pub(super) commands: &'a [String],
     pub(super) fail_fast: bool,
+}
+
+/// Returns the folder if it is free. Otherwise attaches to the process that uses it, carries out the
+/// commands there, and returns how they ended.
+///
+/// # Errors
+/// The command may not attach, the process does not answer or refuses, or the system lacks threads.
+pub(super) fn open_or_attach(
+    opened: OpenedFolder,
+    options: &ClientOptions<'_>,
+    output: &Output,
+) -> Result<ControlFlow<Exit, StateFolder>, EarlyExit> {
+    match opened {
+        OpenedFolder::Own(folder) => Ok(ControlFlow::Continue(folder)),
+        OpenedFolder::InUse { path, error } => {
+            check(options.kind, &path, options.attach, error)?;
+            run(options, &path, output).map(ControlFlow::Break)
+        }
+    }
 }
 
 /// Checks that a command with these arguments may attach. `in_use` is the error without attaching.
 ///
 /// # Errors
 /// `--no-attach`, or an argument that makes sense only at the start of a process.
-pub(super) fn check(
+fn check(
     kind: StateKind,
     folder: &Path,
     arguments: &AttachArguments,
@@ -67,28 +87,30 @@ pub(super) fn check(
     Err((message, Exit::Usage))
 }
 
-/// Attaches, carries out the commands at the running process, and returns how they ended.
-///
-/// # Errors
-/// The process does not answer or refuses, or the system lacks threads.
-pub(super) fn run(options: &ClientOptions<'_>, output: &Output) -> Result<Exit, EarlyExit> {
+/// Attaches to the process that uses `folder`, and carries out the commands there.
+fn run(options: &ClientOptions<'_>, folder: &Path, output: &Output) -> Result<Exit, EarlyExit> {
     let signals = signals::watch(|| ()).map_err(early_failure)?;
     let at_prompt = options.commands.is_empty() && output.is_interactive();
     let caller = caller(at_prompt, output.is_json()).map_err(early_failure)?;
-    let (kind, folder) = (options.kind, options.folder);
     let note = |text: &str| output.note(text);
-    let connection = attach::connect(kind, folder, caller, &signals.stop, note);
+    let connection = attach::connect(options.kind, folder, caller, &signals.stop, note);
     let connection = connection.map_err(early_failure)?;
     let received = Arc::new(Output::new(output.is_json()));
     let no_thread = |error| early_failure(format!("cannot start a thread: {error}"));
     let attachment = attach::attach(connection, &signals, Arc::clone(&received));
     let attachment = attachment.map_err(no_thread)?;
-    let lines = input_lines(options, at_prompt, &attachment, &signals.stop);
+    let lines = match at_prompt {
+        true => prompt_lines(options.kind, folder, &attachment, &signals.stop),
+        false => InputLines::standard_input(None, &signals.stop),
+    };
     let lines = lines.map_err(|error| early_failure(format!("cannot read commands: {error}")))?;
     let prompt_signals = at_prompt.then_some(&signals);
     let mut runner = AttachedRunner::new(&attachment, &lines, prompt_signals, output);
     let succeeded = carry_out(options, &mut runner, &lines, &signals, output);
-    let has_ended = runner.ending() != Ending::Process || wait_for_end(options, &signals, output);
+    let has_ended = match runner.ending() {
+        Ending::Process => wait_for_end(options.kind, folder, &signals, output),
+        Ending::Attachment | Ending::Nothing => true,
+    };
     Ok(Exit::of(succeeded && has_ended && received.finish()))
 }
 
@@ -125,12 +147,16 @@ fn carry_out(
 }
 
 /// Waits until the running process has released its state folder.
-fn wait_for_end(options: &ClientOptions<'_>, signals: &StopSignals, output: &Output) -> bool {
+fn wait_for_end(
+    kind: StateKind,
+    folder: &Path,
+    signals: &StopSignals,
+    output: &Output,
+) -> bool {
     let begun = Instant::now();
-    while StateFolder::is_in_use(options.folder) {
+    while StateFolder::is_in_use(folder) {
         if begun.elapsed() >= END_WAIT || signals.is_stopped_by_signal() {
-            let word = options.kind.word();
-            output.error(&format!("the running {word} is still ending"));
+            output.error(&format!("the running {} is still ending", kind.word()));
             return false;
         }
         std::thread::sleep(END_PAUSE);
@@ -156,25 +182,21 @@ fn caller(at_prompt: bool, json: bool) -> Result<Caller, String> {
     })
 }
 
-/// The source of commands and answers.
-fn input_lines(
-    options: &ClientOptions<'_>,
-    at_prompt: bool,
+/// The source of commands and answers at a prompt.
+fn prompt_lines(
+    kind: StateKind,
+    folder: &Path,
     attachment: &Arc<Attachment>,
     stop: &Stop,
 ) -> io::Result<InputLines> {
-    if !at_prompt {
-        return InputLines::standard_input(None, stop);
-    }
     let notices = Arc::new(Notices::default());
-    let (text, has_editor) = match options.kind {
+    let (text, has_editor) = match kind {
         StateKind::Peer => (PEER_GREETING, !terminal::is_plain()),
         StateKind::Tracker => (TRACKER_GREETING, false),
     };
     if !has_editor {
         attachment.show_news(Arc::clone(&notices), None);
-        let has_prompt = options.kind == StateKind::Peer;
-        let notices = has_prompt.then_some(notices);
+        let notices = (kind == StateKind::Peer).then_some(notices);
         return InputLines::standard_input(Some(Greeting { text, notices }), stop);
     }
     let asked = Arc::clone(attachment);
@@ -183,7 +205,7 @@ fn input_lines(
         word.map(|word| asked.names(word, group)).unwrap_or_default()
     };
     let helper = PromptHelper::new(Box::new(names));
-    let history = history(options.folder);
+    let history = history(folder);
     let shown = Arc::clone(&notices);
     let (lines, printer) = InputLines::prompt(history, helper, shown, text, stop)?;
     attachment.show_news(notices, Some(Box::new(printer)));

@@ -14,7 +14,6 @@ use super::output::Output;
 use super::peer_host::{PeerHost, names, print_first_line};
 use super::prompt::{Greeting, InputLines};
 use super::signals::{StopSignals, wait_for_stop};
-use super::state_folder::OpenedFolder;
 use super::terminal::Question;
 use super::wait::WaitExclusions;
 use super::{logging, scenario, signals, state_folder, terminal};
@@ -24,6 +23,7 @@ use crate::storage::{StateFolder, StateKind};
 use crate::wire::HostPort;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -51,18 +51,15 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
         .map_err(early_failure)?;
     let listen = resolve(&arguments.listen).map_err(early_failure)?;
     let opened = state_folder::open(StateKind::Peer, arguments.dir.clone(), &arguments.listen)?;
-    let folder = match opened {
-        OpenedFolder::Own(folder) => folder,
-        OpenedFolder::InUse { path, error } => {
-            client::check(StateKind::Peer, &path, &arguments.attach, error)?;
-            let options = ClientOptions {
-                kind: StateKind::Peer,
-                folder: &path,
-                commands: &arguments.commands.lines,
-                fail_fast: arguments.commands.fail_fast,
-            };
-            return client::run(&options, output);
-        }
+    let client = ClientOptions {
+        kind: StateKind::Peer,
+        attach: &arguments.attach,
+        commands: &arguments.commands.lines,
+        fail_fast: arguments.commands.fail_fast,
+    };
+    let folder = match client::open_or_attach(opened, &client, output)? {
+        ControlFlow::Continue(folder) => folder,
+        ControlFlow::Break(exit) => return Ok(exit),
     };
     let log = logging::start(folder.path(), StateKind::Peer.log_name(), arguments.log)
         .map_err(early_failure)?;
@@ -215,9 +212,7 @@ fn run_commands(
     let user = CommandUser {
         home: home.as_deref(),
         folder: None,
-        interrupts: interrupts
-            .as_ref()
-            .map(|interrupts| interrupts as &dyn Interrupts),
+        interrupts: interrupts.as_ref().map(|own| own as &dyn Interrupts),
         prompt: prompt.as_ref(),
     };
     let exclusions = users.exclusions.clone();

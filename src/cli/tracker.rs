@@ -10,9 +10,7 @@ use super::client::{self, ClientOptions};
 use super::console::Console;
 use super::exit::{EarlyExit, Exit, early_failure};
 use super::output::Output;
-use super::state_folder::OpenedFolder;
 use super::{logging, signals, state_folder};
-use crate::certificate::Fingerprint;
 use crate::net::LocalListener;
 use crate::storage::{CLUSTER_FILE, StateFolder, StateKind};
 use crate::system::cause;
@@ -21,10 +19,9 @@ use crate::tracker::{
 };
 use crate::wire::replica::TrackerNumber;
 use crate::wire::{HostPort, TrackerInfo, TrackerInfoError};
-use host::TrackerHost;
+use host::{TrackerHost, print_first_lines};
 use std::io;
-use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -46,7 +43,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
     }
     let info = read_tracker_info(arguments.tracker_info.as_deref())?;
     let listed = address(&info, arguments.tracker_info.as_deref(), number)?;
-    let address = arguments.listen.unwrap_or(listed);
+    let address = arguments.listen.clone().unwrap_or(listed);
     let (data, port) = (arguments.data.clone(), address.port);
     match &arguments.maintenance {
         Some(MaintenanceTask::Dump) => return maintenance::dump(data, port, output),
@@ -56,37 +53,45 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
         }
         Some(MaintenanceTask::Check(..)) | None => {}
     }
-    let is_temporary = arguments.data.is_none() && address.port == 0;
     if !arguments.client.commands.is_empty() {
         let path = maintenance::folder(data.clone(), port)?;
         if !StateFolder::is_in_use(&path) {
             return Err(early_failure(maintenance::not_running(&path)));
         }
     }
-    let folder = match state_folder::open(StateKind::Tracker, arguments.data, &address)? {
-        OpenedFolder::Own(folder) => folder,
-        OpenedFolder::InUse { path, error } => {
-            client::check(StateKind::Tracker, &path, &arguments.client.attach, error)?;
-            let options = ClientOptions {
-                kind: StateKind::Tracker,
-                folder: &path,
-                commands: &arguments.client.commands,
-                fail_fast: false,
-            };
-            return client::run(&options, output);
-        }
+    let opened = state_folder::open(StateKind::Tracker, data, &address)?;
+    let client = ClientOptions {
+        kind: StateKind::Tracker,
+        attach: &arguments.client.attach,
+        commands: &arguments.client.commands,
+        fail_fast: false,
     };
+    let folder = match client::open_or_attach(opened, &client, output)? {
+        ControlFlow::Continue(folder) => folder,
+        ControlFlow::Break(exit) => return Ok(exit),
+    };
+    run_tracker(arguments, address, info, &folder, output)
+}
+
+/// Runs the tracker in its state folder, until it is stopped.
+fn run_tracker(
+    arguments: TrackerArguments,
+    address: HostPort,
+    info: TrackerInfo,
+    folder: &StateFolder,
+    output: &Output,
+) -> Result<Exit, EarlyExit> {
     let log = logging::start(folder.path(), StateKind::Tracker.log_name(), arguments.log)
         .map_err(early_failure)?;
-    state_folder::warn(&folder, output);
+    state_folder::warn(folder, output);
     let signals = signals::watch(move || log.reopen()).map_err(early_failure)?;
-    if is_temporary {
+    if arguments.data.is_none() && address.port == 0 {
         signals.remove_when_killed(folder.path());
     }
     // The tracker of a closed run has no console.
     let listener = match arguments.closed_run {
         Some(_) => None,
-        None => attach::bind(&folder, output),
+        None => attach::bind(folder, output),
     };
     let key = match (arguments.cluster.file, &arguments.tracker_info) {
         (Some(named), _) => named,
@@ -94,7 +99,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
         (None, None) => folder.path().join(CLUSTER_FILE),
     };
     let endpoint = EndpointOptions {
-        number: TrackerNumber::new(number).unwrap_or(TrackerNumber::MIN),
+        number: TrackerNumber::new(arguments.number).unwrap_or(TrackerNumber::MIN),
         address,
         udp: arguments.service.open,
         folder: folder.path().to_owned(),
@@ -200,17 +205,6 @@ fn serve_closed_run(options: RunOptions, output: &Output) -> Result<Exit, EarlyE
         });
     }
     Ok(Exit::of(outcome.failures.is_empty()))
-}
-
-/// Prints the first two lines of a tracker's output, which scripts rely on.
-fn print_first_lines(
-    number: NonZeroU32,
-    address: SocketAddr,
-    cluster: Fingerprint,
-    output: &Output,
-) {
-    output.result(&format!("tracker {number} listening on {address}"));
-    output.result(&format!("fingerprint {cluster}"));
 }
 
 /// The number of trackers that TRACKER_INFO lists.

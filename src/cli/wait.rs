@@ -205,6 +205,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_wait_of_anybody_has_reported_is_left_out_for_users_who_come_later() {
+        let mut own = WaitExclusions::new(HashSet::from([InfoHash([1; 20])]));
+        let failed = || DownloadState::Failed("disk full".into());
+        let downloads = [download(1, DownloadState::Complete), download(2, failed())];
+        let early = own.for_another_user();
+        let mut client = own.for_another_user();
+        assert!(client.finish(&downloads[1..], &[]).is_err());
+        // Those who were there before still get the failure.
+        for user in [&early, &own] {
+            assert_eq!(numbers(user, &downloads), [2]);
+        }
+        assert!(numbers(&own.for_another_user(), &downloads).is_empty());
+        own.on_started(downloads[1].info_hash);
+        assert_eq!(numbers(&own.for_another_user(), &downloads), [2]);
+    }
+
+    #[test]
     fn a_wait_that_fails_names_each_download_that_is_not_complete_and_why() {
         let mut exclusions = WaitExclusions::new(HashSet::new());
         let mut stuck = download(2, DownloadState::Downloading);

@@ -1,7 +1,6 @@
 //! Attaches to the process that holds a state folder.
 
-use super::SOCKET;
-use super::frames::{FrameReceiver, FrameSender};
+use super::frames::{FrameReceiver, FrameSender, SOCKET};
 use crate::net::{LocalSocketError, OtherProcess, Stop, connect_local};
 use crate::storage::{StateFolder, StateKind};
 use crate::system::cause;

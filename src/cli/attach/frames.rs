@@ -12,6 +12,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 use std::time::Duration;
 
+/// The name of the socket in a state folder.
+pub(super) const SOCKET: &str = "attach";
 /// Bytes of one read.
 const CHUNK: usize = 16 << 10;
 

@@ -1,7 +1,6 @@
 //! Accepts attached clients, and ends their connections when the process stops.
 
-use super::SOCKET;
-use super::frames::{FrameReceiver, FrameSender};
+use super::frames::{FrameReceiver, FrameSender, SOCKET};
 use super::session::Session;
 use crate::cli::output::Output;
 use crate::net::{LocalListener, LocalSocketError, Waker};

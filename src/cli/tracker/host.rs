@@ -1,12 +1,13 @@
 //! A running tracker, as attached clients see it: it carries out their commands as those of its
 //! console.
 
-use super::print_first_lines;
 use crate::certificate::Fingerprint;
 use crate::cli::attach::{Host, SentLine, Session};
 use crate::cli::command_error::CommandError;
 use crate::cli::console::{Console, Failed};
+use crate::cli::output::Output;
 use crate::wire::attach::Ending;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -50,4 +51,15 @@ impl Host for TrackerHost {
             ending = ran.unwrap_or(Ending::Nothing);
         }
     }
+}
+
+/// Prints the first two lines of a tracker's output, which scripts rely on.
+pub(super) fn print_first_lines(
+    number: NonZeroU32,
+    address: SocketAddr,
+    cluster: Fingerprint,
+    output: &Output,
+) {
+    output.result(&format!("tracker {number} listening on {address}"));
+    output.result(&format!("fingerprint {cluster}"));
 }

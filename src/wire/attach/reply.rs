@@ -1,7 +1,7 @@
 //! What a running process sends to an attached client.
 
 use super::super::words::words;
-use super::{AttachVersion, MAX_TEXT, read_text};
+use super::version::{AttachVersion, MAX_TEXT, read_text};
 use crate::bencode::{Item, Value};
 use crate::wire::control::{ControlError, MessageFields, TextLine, parse};
 

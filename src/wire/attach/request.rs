@@ -1,7 +1,7 @@
 //! What an attached client sends.
 
 use super::super::words::words;
-use super::{AttachVersion, MAX_PATH, read_text};
+use super::version::{AttachVersion, MAX_PATH, read_text};
 use crate::bencode::Item;
 use crate::wire::control::{ControlError, MessageFields, parse};
 

@@ -1,3 +1,4 @@
+use super::version::MAX_PATH;
 use super::*;
 use crate::wire::control::TextLine;
 use crate::wire::frame;
