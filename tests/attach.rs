@@ -6,6 +6,7 @@ mod common;
 mod attach {
     mod clients;
     mod commands;
+    mod configuration;
     mod endings;
     mod foreign;
     mod refusals;

@@ -17,9 +17,9 @@ use crate::storage::{StateFolder, StateKind};
 use crate::wire::attach::{AttachVersion, Caller, Ending};
 use nix::unistd::geteuid;
 use std::io::{self, IsTerminal};
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -147,12 +147,7 @@ fn carry_out(
 }
 
 /// Waits until the running process has released its state folder.
-fn wait_for_end(
-    kind: StateKind,
-    folder: &Path,
-    signals: &StopSignals,
-    output: &Output,
-) -> bool {
+fn wait_for_end(kind: StateKind, folder: &Path, signals: &StopSignals, output: &Output) -> bool {
     let begun = Instant::now();
     while StateFolder::is_in_use(folder) {
         if begun.elapsed() >= END_WAIT || signals.is_stopped_by_signal() {
@@ -202,7 +197,8 @@ fn prompt_lines(
     let asked = Arc::clone(attachment);
     let names = move |kind: ArgumentKind, group: Option<&str>| {
         let word = kind.word();
-        word.map(|word| asked.names(word, group)).unwrap_or_default()
+        word.map(|word| asked.names(word, group))
+            .unwrap_or_default()
     };
     let helper = PromptHelper::new(Box::new(names));
     let history = history(folder);

@@ -254,7 +254,8 @@ impl Console {
                 ..,
             ] => Err(usage_of(words)),
             [
-                "status" | "users" | "groups" | "usage" | "invite" | "help" | "quit" | "exit" | "stop",
+                "status" | "users" | "groups" | "usage" | "invite" | "help" | "quit" | "exit"
+                | "stop",
                 ..,
             ] => Err(ConsoleError::TakesNoArguments),
             [other, ..] => Err(ConsoleError::Unknown(other.chars().take(60).collect())),

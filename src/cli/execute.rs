@@ -4,7 +4,7 @@
 //! scope: where the lines come from (`peer`, `prompt`).
 
 use super::account::AccountRunner;
-use super::answers::{Answers, Interrupts, Interruptible};
+use super::answers::{Answers, Interruptible, Interrupts};
 use super::command_error::{CommandError, Prospect};
 use super::commands::{
     Command, DownloadSource, FileCommand, ParsedLine, entries, holds_password, parse_line,

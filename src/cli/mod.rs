@@ -33,6 +33,7 @@ mod progress;
 mod prompt;
 #[cfg(test)]
 mod reference;
+mod reload;
 mod render;
 mod retry;
 mod scenario;
@@ -66,6 +67,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Invocation::Print(text)) => {
             let output = Output::new(false);
             output.result(&wrap::fit_text(&text, terminal::columns()));
+            Exit::of(output.finish())
+        }
+        Ok(Invocation::PrintRaw(text)) => {
+            let output = Output::new(false);
+            output.result(&text);
             Exit::of(output.finish())
         }
         Err(message) => {

@@ -13,6 +13,7 @@ use super::notices::Notices;
 use super::output::Output;
 use super::peer_host::{PeerHost, names, print_first_line};
 use super::prompt::{Greeting, InputLines};
+use super::reload::Reload;
 use super::signals::{StopSignals, wait_for_stop};
 use super::terminal::Question;
 use super::wait::WaitExclusions;
@@ -53,7 +54,7 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
     let opened = state_folder::open(StateKind::Peer, arguments.dir.clone(), &arguments.listen)?;
     let client = ClientOptions {
         kind: StateKind::Peer,
-        attach: &arguments.attach,
+        attach: &arguments.process.attach,
         commands: &arguments.commands.lines,
         fail_fast: arguments.commands.fail_fast,
     };
@@ -64,7 +65,9 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
     let log = logging::start(folder.path(), StateKind::Peer.log_name(), arguments.log)
         .map_err(early_failure)?;
     state_folder::warn(&folder, output);
-    let signals = signals::watch(move || log.reopen()).map_err(early_failure)?;
+    let reload = Reload::new(log, arguments.process.config.clone());
+    let at_signal = reload.clone();
+    let signals = signals::watch(move || at_signal.run()).map_err(early_failure)?;
     if arguments.dir.is_none() && listen.port() == 0 {
         signals.remove_when_killed(folder.path());
     }
@@ -76,6 +79,7 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
     };
     let stop = signals.stop.clone();
     let peer = start(&arguments, listen, folder)?;
+    reload.set_peer(&peer);
     print_first_line(&peer, output);
     for damaged in peer.damaged() {
         output.note(&damaged.message);
@@ -211,7 +215,7 @@ fn run_commands(
     });
     let user = CommandUser {
         home: home.as_deref(),
-        folder: None,
+        folder: arguments.commands.folder.as_deref(),
         interrupts: interrupts.as_ref().map(|own| own as &dyn Interrupts),
         prompt: prompt.as_ref(),
     };

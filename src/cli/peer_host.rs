@@ -1,8 +1,8 @@
 //! A running peer, as attached clients see it: it carries out their commands as its own ones.
 
 use super::attach::{Host, NoticePrinter, SentLine, Session};
-use super::commands::ArgumentKind;
 use super::command_error::CommandError;
+use super::commands::ArgumentKind;
 use super::execute::{CommandRunner, CommandUser, PromptParts};
 use super::json;
 use super::line_runner::LineRunner;
@@ -39,7 +39,8 @@ impl Host for PeerHost {
             }));
             let printer = NoticePrinter(Arc::clone(session));
             let notices = Arc::clone(&prompt.notices);
-            self.news.subscribe(&self.peer, notices, Some(Box::new(printer)))
+            self.news
+                .subscribe(&self.peer, notices, Some(Box::new(printer)))
         });
         if let Some(Err(error)) = &news {
             output.note(&format!("no news is shown: cannot start a thread: {error}"));
@@ -52,8 +53,7 @@ impl Host for PeerHost {
         };
         let exclusions = self.exclusions.for_another_user();
         let (answers, stop) = (&**session, &session.stop);
-        let mut runner =
-            CommandRunner::new(&self.peer, user, &output, answers, stop, exclusions);
+        let mut runner = CommandRunner::new(&self.peer, user, &output, answers, stop, exclusions);
         self.carry_out(session, prompt.as_ref(), &mut runner);
     }
 }

@@ -37,9 +37,7 @@ pub(super) struct StandardScreen;
 impl Screen for StandardScreen {
     fn write_result(&self, text: &[u8]) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
-        stdout
-            .write_all(text)
-            .and_then(|()| stdout.flush())
+        stdout.write_all(text).and_then(|()| stdout.flush())
     }
 
     fn write_error(&self, text: &[u8]) {

@@ -1,6 +1,6 @@
 //! Signals: SIGINT, SIGTERM and SIGHUP end the process gracefully; a later SIGINT or SIGTERM ends
-//! it at once. At a prompt a first SIGINT (Ctrl-C) ends the command that runs. SIGUSR1 reopens the
-//! log.
+//! it at once. At a prompt a first SIGINT (Ctrl-C) ends the command that runs. SIGUSR1 opens the log
+//! anew, and reads the configuration again.
 //!
 //! One request to end can arrive as several signals. `timeout` sends SIGTERM to the process, and
 //! then to its process group. systemd (`SendSIGHUP=yes`) sends SIGTERM and then SIGHUP; the system
@@ -154,12 +154,12 @@ pub(super) fn wait_for_stop(stop: &Stop) {
     while !stop.wait(LONG) {}
 }
 
-/// Begins to handle signals; `reopen` is called at SIGUSR1. Call this once in a process, before
+/// Begins to handle signals; `reload` is called at SIGUSR1. Call this once in a process, before
 /// other threads start: they inherit the blocked signals.
 ///
 /// # Errors
 /// A message for the user, if the system refuses to block or handle signals, or to start a thread.
-pub(super) fn watch(reopen: impl Fn() + Send + 'static) -> Result<StopSignals, String> {
+pub(super) fn watch(reload: impl Fn() + Send + 'static) -> Result<StopSignals, String> {
     let ignored =
         ignored_signals(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
     let is_handled = |signal: &Signal| !ignored.contains(*signal);
@@ -193,7 +193,7 @@ pub(super) fn watch(reopen: impl Fn() + Send + 'static) -> Result<StopSignals, S
                 Ok(None) | Err(_) => return,
             };
             if is(&signal, Signal::SIGUSR1) {
-                reopen();
+                reload();
             } else if !is(&signal, Signal::SIGHUP) {
                 ending.stop_or_kill(Instant::now());
             } else if !(ignores_sigint && is_of_terminal(&signal)) {

@@ -10,6 +10,7 @@ use super::client::{self, ClientOptions};
 use super::console::Console;
 use super::exit::{EarlyExit, Exit, early_failure};
 use super::output::Output;
+use super::reload::Reload;
 use super::{logging, signals, state_folder};
 use crate::net::LocalListener;
 use crate::storage::{CLUSTER_FILE, StateFolder, StateKind};
@@ -62,7 +63,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
     let opened = state_folder::open(StateKind::Tracker, data, &address)?;
     let client = ClientOptions {
         kind: StateKind::Tracker,
-        attach: &arguments.client.attach,
+        attach: &arguments.client.process.attach,
         commands: &arguments.client.commands,
         fail_fast: false,
     };
@@ -84,7 +85,8 @@ fn run_tracker(
     let log = logging::start(folder.path(), StateKind::Tracker.log_name(), arguments.log)
         .map_err(early_failure)?;
     state_folder::warn(folder, output);
-    let signals = signals::watch(move || log.reopen()).map_err(early_failure)?;
+    let reload = Reload::new(log, arguments.client.process.config.clone());
+    let signals = signals::watch(move || reload.run()).map_err(early_failure)?;
     if arguments.data.is_none() && address.port == 0 {
         signals.remove_when_killed(folder.path());
     }

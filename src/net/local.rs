@@ -76,10 +76,7 @@ impl PrivateFolder {
         if !may_act_for(owner, ours) && ours != 0 {
             return Err(LocalSocketError::OtherOwner(path.to_owned()));
         }
-        Ok(Self {
-            descriptor,
-            owner,
-        })
+        Ok(Self { descriptor, owner })
     }
 
     /// A short path of an entry: the address of a socket has at most 108 bytes.
@@ -174,7 +171,10 @@ impl LocalListener {
                 Err(Errno::EINTR) => continue,
                 polled => polled?,
             };
-            if waiting.first().is_some_and(|waker| waker.any() == Some(true)) {
+            if waiting
+                .first()
+                .is_some_and(|waker| waker.any() == Some(true))
+            {
                 return Ok(None);
             }
             let stream = match self.listener.accept() {
@@ -212,8 +212,8 @@ pub fn connect_local(
 ) -> Result<(UnixStream, OtherProcess), LocalSocketError> {
     let folder = PrivateFolder::open(path)?;
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let socket: OwnedFd = socket(AddressFamily::Unix, SockType::Stream, flags, None)
-        .map_err(io::Error::from)?;
+    let socket: OwnedFd =
+        socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(io::Error::from)?;
     let address = UnixAddr::new(&folder.entry(name)).map_err(io::Error::from)?;
     connect(socket.as_raw_fd(), &address).map_err(io::Error::from)?;
     let stream = UnixStream::from(socket);

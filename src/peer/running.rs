@@ -146,6 +146,13 @@ impl Peer {
         self.services.commands.begin(notice)
     }
 
+    /// Sets the rate limits in bytes per second; `None` for no limit. The number of upload slots
+    /// stays as it was at the start.
+    pub fn set_rate_limits(&self, up: Option<u64>, down: Option<u64>) {
+        self.context.link_limits.up.set(up);
+        self.context.link_limits.down.set(down);
+    }
+
     /// Whether the command that the calling thread runs was interrupted.
     pub fn is_command_interrupted(&self) -> bool {
         self.services.commands.is_interrupted()

@@ -23,7 +23,11 @@ fn a_command_attaches_to_the_peer_that_holds_the_state_folder() {
     let first = format!("peer listening on {address}\npeer nik  on {address}");
     assert!(output.stdout.starts_with(&first), "{output:?}");
     // The same lines, in JSON and as text.
-    for (command, ok) in [("show_downloads", true), ("cancel x", false), ("sned", false)] {
+    for (command, ok) in [
+        ("show_downloads", true),
+        ("cancel x", false),
+        ("sned", false),
+    ] {
         let own = peer.try_run(command);
         let output = attached(&sandbox, "nik", &folder, &["--json", "-c", command]);
         assert_eq!(objects(&output), [own], "{command}");
@@ -47,14 +51,29 @@ fn a_peer_with_commands_is_asked_and_stopped_from_outside() {
     let sandbox = Sandbox::new();
     let (folder, state) = (sandbox.folder("work"), sandbox.state("nik"));
     let state = state.to_str().unwrap();
-    let all = ["peer", "127.0.0.1:0", "--dir", state, "-c", "status", "--stay"];
+    let all = [
+        "peer",
+        "127.0.0.1:0",
+        "--dir",
+        state,
+        "-c",
+        "status",
+        "--stay",
+    ];
     let peer = Process::start(&folder, &all);
     let output = attached(&sandbox, "nik", &folder, &["--json", "-c", "stop"]);
     assert_eq!(output.code, Some(0), "{output:?}");
     let objects = objects(&output);
-    assert_eq!((&objects[0]["command"], &objects[0]["ok"]), (&"stop".into(), &true.into()));
+    assert_eq!(
+        (&objects[0]["command"], &objects[0]["ok"]),
+        (&"stop".into(), &true.into())
+    );
     // The folder is free as soon as the attached command has ended.
-    let next = run(&folder, &["peer", "127.0.0.1:0", "--dir", state, "-c", "stop"], "");
+    let next = run(
+        &folder,
+        &["peer", "127.0.0.1:0", "--dir", state, "-c", "stop"],
+        "",
+    );
     assert_eq!(next.code, Some(0), "{next:?}");
     assert!(peer.wait().0.success());
 }
@@ -78,7 +97,10 @@ fn six_commands_run_at_a_time() {
         assert_eq!(output.code, Some(1));
     }
     let taken = begun.elapsed();
-    assert!(taken < Duration::from_secs(15), "one after the other: {taken:?}");
+    assert!(
+        taken < Duration::from_secs(15),
+        "one after the other: {taken:?}"
+    );
     peer.end();
 }
 
@@ -92,20 +114,40 @@ fn paths_belong_to_the_folder_of_the_caller() {
     let client = sandbox.folder("client");
     sandbox.file("client/gift", 70_000, 1);
     sandbox.file("client/sub/other", 70_000, 2);
-    let sent = attached(&sandbox, &name, &client, &["-c", "send gift", "-c", "send sub/other o.t"]);
+    let sent = attached(
+        &sandbox,
+        &name,
+        &client,
+        &["-c", "send gift", "-c", "send sub/other o.t"],
+    );
     assert_eq!(sent.code, Some(0), "{sent:?}");
     assert!(client.join("gift.torrent").exists() && client.join("o.t").exists());
     let torrent = Torrent::new("share", 40_000, 32_768, 1);
     torrent.write(&sandbox, "client/share.torrent");
     let elsewhere = sandbox.folder("client/elsewhere");
-    let more = ["--json", "-c", "download ../share.torrent", "-c", "show_downloads"];
+    let more = [
+        "--json",
+        "-c",
+        "download ../share.torrent",
+        "-c",
+        "show_downloads",
+    ];
     let started = attached(&sandbox, &name, &elsewhere, &more);
     let objects = objects(&started);
     let path = elsewhere.join("share");
     assert_eq!(objects[0]["path"], path.to_str().unwrap(), "{started:?}");
     // Without a destination, a share that is here already is accepted at its place.
-    let again = attached(&sandbox, &name, &client, &["--json", "-c", "download share.torrent"]);
-    assert_eq!(super::clients::objects(&again)[0]["already"], true, "{again:?}");
+    let again = attached(
+        &sandbox,
+        &name,
+        &client,
+        &["--json", "-c", "download share.torrent"],
+    );
+    assert_eq!(
+        super::clients::objects(&again)[0]["already"],
+        true,
+        "{again:?}"
+    );
     let working_folder = sandbox.folder(&name);
     assert_eq!(fs::read_dir(working_folder).unwrap().count(), 0);
     peer.end();
@@ -118,7 +160,8 @@ fn passwords_are_the_next_lines_of_the_client() {
     let peer = sandbox.peer("nik");
     let folder = sandbox.folder("client");
     // The password of the mistyped command is dropped, and not carried out as a command.
-    let input = "create_user nik\nsecret-1\nlogin nik --bogus\nsecret-1\nlogin nik\nsecret-1\nstatus\n";
+    let input =
+        "create_user nik\nsecret-1\nlogin nik --bogus\nsecret-1\nlogin nik\nsecret-1\nstatus\n";
     let output = attached_with_input(&sandbox, "nik", &folder, &["--json"], input);
     let objects = objects(&output);
     let ok: Vec<bool> = objects.iter().map(|object| object["ok"] == true).collect();
@@ -126,6 +169,9 @@ fn passwords_are_the_next_lines_of_the_client() {
     assert_eq!(objects[3]["user"], "nik");
     assert!(!output.stdout.contains("secret-1") && !output.stderr.contains("secret-1"));
     let missing = attached(&sandbox, "nik", &folder, &["--json", "-c", "login nik"]);
-    assert_eq!(super::clients::objects(&missing)[0]["error"]["kind"], "bad-password");
+    assert_eq!(
+        super::clients::objects(&missing)[0]["error"]["kind"],
+        "bad-password"
+    );
     peer.end();
 }

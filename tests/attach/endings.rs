@@ -34,7 +34,13 @@ fn waiting_client(sandbox: &Sandbox) -> KilledOnDrop {
 
 fn signal(client: &KilledOnDrop, signal: &str) {
     let id = client.0.id().to_string();
-    assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args([signal, &id])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 fn assert_interrupted(output: &Output) {
@@ -125,7 +131,12 @@ fn a_stopped_peer_is_waited_for_with_a_bound() {
     let peer = sandbox.peer("nik");
     peer.process.signal("-STOP");
     let id = peer.process.id();
-    let output = attached(&sandbox, "nik", &sandbox.folder("client"), &["-c", "status"]);
+    let output = attached(
+        &sandbox,
+        "nik",
+        &sandbox.folder("client"),
+        &["-c", "status"],
+    );
     peer.process.signal("-CONT");
     assert_eq!(output.code, Some(1), "{output:?}");
     let waiting = format!("waiting for the running peer (process {id}) to answer");
@@ -143,7 +154,9 @@ fn a_client_that_attaches_while_the_peer_starts_waits_for_it() {
     sandbox.peer("nik").end();
     // Peers that start at the same time: one holds the folder, the others attach to it.
     let start = |_| {
-        let all = ["peer", "--dir", &state, "--json", "-c", "wait 0.5", "-c", "status"];
+        let all = [
+            "peer", "--dir", &state, "--json", "-c", "wait 0.5", "-c", "status",
+        ];
         let mut command = crate::common::process::command(&folder, &all);
         KilledOnDrop(command.stdin(std::process::Stdio::null()).spawn().unwrap())
     };

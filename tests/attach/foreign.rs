@@ -17,7 +17,8 @@ fn frame(body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-const HELLO: &[u8] = b"d7:columnsi80e14:error_terminali0e6:folder1:/14:input_terminali0e4:jsoni0e5:plaini0e\
+const HELLO: &[u8] =
+    b"d7:columnsi80e14:error_terminali0e6:folder1:/14:input_terminali0e4:jsoni0e5:plaini0e\
     6:prompti0e8:protocoli1e4:type5:hello7:version5:0.1.0e";
 
 fn connect(sandbox: &Sandbox) -> UnixStream {
@@ -46,7 +47,11 @@ fn foreign_bytes_end_only_their_connection() {
     let mut peer = sandbox.peer("nik");
     let line = b"d6:numberi1e6:source5:input4:text6:status4:type4:linee";
     let twice = [frame(HELLO), frame(HELLO)].concat();
-    let answers = [frame(HELLO), frame(b"d6:answer3:end4:type6:answere").repeat(6)].concat();
+    let answers = [
+        frame(HELLO),
+        frame(b"d6:answer3:end4:type6:answere").repeat(6),
+    ]
+    .concat();
     let lines = [frame(HELLO), frame(line).repeat(50)].concat();
     for bytes in [
         b"GET / HTTP/1.1\r\n\r\n".to_vec(),
@@ -75,7 +80,10 @@ fn a_client_of_another_version_is_refused() {
     let newer = b"d8:protocoli2e5:thing3:new4:type5:hello7:version5:9.8.7e";
     let answer = exchange(&sandbox, &frame(newer));
     let answer = String::from_utf8_lossy(&answer);
-    assert!(answer.contains("7:refused") && answer.contains("8:protocoli1e"), "{answer}");
+    assert!(
+        answer.contains("7:refused") && answer.contains("8:protocoli1e"),
+        "{answer}"
+    );
     assert_goes_on(&sandbox, &mut peer);
     let log = fs::read_to_string(sandbox.log("nik")).unwrap();
     assert!(log.contains("it has version 9.8.7"), "{log}");
@@ -94,7 +102,12 @@ fn too_many_clients_are_refused() {
         stream.read_exact(&mut [0; 4]).unwrap();
         open.push(stream);
     }
-    let output = attached(&sandbox, "nik", &sandbox.folder("client"), &["-c", "status"]);
+    let output = attached(
+        &sandbox,
+        "nik",
+        &sandbox.folder("client"),
+        &["-c", "status"],
+    );
     assert_eq!(output.code, Some(1), "{output:?}");
     let full = "refuses the command: 64 commands are attached already";
     assert!(output.stderr.contains(full), "{output:?}");
@@ -132,14 +145,28 @@ fn a_peer_of_another_version_and_foreign_bytes_are_reported() {
     );
     let welcome = b"d8:protocoli1e4:type7:welcome7:version5:0.1.0e";
     for (answer, part) in [
-        (frame(b"d8:protocoli2e4:type7:welcome7:version5:9.8.7e"), &*both),
-        (b"HTTP/1.1 400 no\r\n".to_vec(), "sends what is not an answer"),
+        (
+            frame(b"d8:protocoli2e4:type7:welcome7:version5:9.8.7e"),
+            &*both,
+        ),
+        (
+            b"HTTP/1.1 400 no\r\n".to_vec(),
+            "sends what is not an answer",
+        ),
         (frame(b"d4:type3:ende"), "sends what is not an answer"),
         (Vec::new(), "has just ended"),
-        ([frame(welcome), vec![0xff; 100]].concat(), "has ended before the command was done"),
+        (
+            [frame(welcome), vec![0xff; 100]].concat(),
+            "has ended before the command was done",
+        ),
     ] {
         let lock = fake_peer(&sandbox, answer);
-        let output = attached(&sandbox, "nik", &sandbox.folder("client"), &["-c", "status"]);
+        let output = attached(
+            &sandbox,
+            "nik",
+            &sandbox.folder("client"),
+            &["-c", "status"],
+        );
         drop(lock);
         assert_eq!(output.code, Some(1), "{output:?}");
         assert!(output.stderr.contains(part), "{part}: {output:?}");

@@ -40,7 +40,12 @@ fn arguments_that_make_sense_only_at_a_start_are_named() {
     }
     let refused = attached(&sandbox, "nik", &folder, &["--no-attach", "-c", "status"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert!(refused.stderr.contains("in use by another process: stop that one"), "{refused:?}");
+    assert!(
+        refused
+            .stderr
+            .contains("in use by another process: stop that one"),
+        "{refused:?}"
+    );
     peer.end();
 }
 
@@ -54,9 +59,19 @@ fn without_a_named_folder_the_port_decides() {
     let first = Process::start(&folder, &["peer", &address]);
     let output = run(&folder, &["peer", &address, "-c", "status"], "");
     assert_eq!(output.code, Some(0), "{output:?}");
-    assert!(output.stdout.contains(&format!("peer on {address}")), "{output:?}");
-    let other = run(&folder, &["peer", &address, "--up", "1M", "-c", "status"], "");
-    assert!(other.code == Some(2) && other.stderr.contains("--up"), "{other:?}");
+    assert!(
+        output.stdout.contains(&format!("peer on {address}")),
+        "{output:?}"
+    );
+    let other = run(
+        &folder,
+        &["peer", &address, "--up", "1M", "-c", "status"],
+        "",
+    );
+    assert!(
+        other.code == Some(2) && other.stderr.contains("--up"),
+        "{other:?}"
+    );
     drop(first);
 }
 
@@ -86,7 +101,12 @@ fn another_user_may_not_attach() {
     let output = run_command(prepared(Command::new("setpriv"), &sandbox.path(""), &other));
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(output.stdout.is_empty(), "{output:?}");
-    assert!(output.stderr.contains("only the same user and root may attach"), "{output:?}");
+    assert!(
+        output
+            .stderr
+            .contains("only the same user and root may attach"),
+        "{output:?}"
+    );
     let log = fs::read_to_string(sandbox.log("nik")).unwrap();
     assert!(log.contains("belongs to another user (65534)"), "{log}");
     peer.end();
@@ -130,7 +150,12 @@ fn a_folder_that_others_can_change_has_no_socket() {
     fs::set_permissions(&state, Permissions::from_mode(0o775)).unwrap();
     let peer = sandbox.peer("nik");
     assert!(!state.join("attach").exists());
-    let output = attached(&sandbox, "nik", &sandbox.folder("client"), &["-c", "status"]);
+    let output = attached(
+        &sandbox,
+        "nik",
+        &sandbox.folder("client"),
+        &["-c", "status"],
+    );
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(output.stderr.contains("chmod 700"), "{output:?}");
     let (status, errors) = peer.process.wait();
@@ -149,9 +174,17 @@ fn a_file_system_without_sockets_means_one_warning() {
     // EPERM and EOPNOTSUPP, as different file systems report it.
     for errno in [1, 95] {
         let peer = disk.peer(&sandbox, "nik", &format!("bind={errno}"));
-        let output = attached(&sandbox, "nik", &sandbox.folder("client"), &["-c", "status"]);
+        let output = attached(
+            &sandbox,
+            "nik",
+            &sandbox.folder("client"),
+            &["-c", "status"],
+        );
         assert_eq!(output.code, Some(1), "{output:?}");
-        assert!(output.stderr.contains("accepts no commands from outside"), "{output:?}");
+        assert!(
+            output.stderr.contains("accepts no commands from outside"),
+            "{output:?}"
+        );
         let (status, errors) = peer.process.wait();
         assert!(status.success());
         let warnings = errors.lines().filter(|line| line.starts_with("warning: "));
@@ -166,6 +199,9 @@ fn something_else_with_the_name_of_the_socket_stays() {
     fs::write(&file, "mine").unwrap();
     let peer = sandbox.peer("nik");
     let (status, errors) = peer.process.wait();
-    assert!(status.success() && errors.contains("is in the way and is not a socket"), "{errors}");
+    assert!(
+        status.success() && errors.contains("is in the way and is not a socket"),
+        "{errors}"
+    );
     assert_eq!(fs::read(&file).unwrap(), b"mine");
 }

@@ -24,9 +24,21 @@ fn an_attached_prompt_is_like_the_prompt_of_the_peer() {
     let mut peer = sandbox.peer("nik");
     let mut terminal = attach(&sandbox);
     let address = peer.process.address;
-    assert!(terminal.all_text().starts_with(&format!("peer listening on {address}")));
-    assert!(terminal.type_line("status").contains(&format!("peer nik  on {address}")));
-    assert!(terminal.type_line("help wait").contains("wait [SECONDS]: wait until"));
+    assert!(
+        terminal
+            .all_text()
+            .starts_with(&format!("peer listening on {address}"))
+    );
+    assert!(
+        terminal
+            .type_line("status")
+            .contains(&format!("peer nik  on {address}"))
+    );
+    assert!(
+        terminal
+            .type_line("help wait")
+            .contains("wait [SECONDS]: wait until")
+    );
     // Passwords are asked for here, and not shown.
     terminal.press("create_user nik\r");
     terminal.wait_for_text("password for nik: ");
@@ -51,7 +63,10 @@ fn an_attached_prompt_is_like_the_prompt_of_the_peer() {
     sandbox.file("client/gift", 1_000, 1);
     assert!(terminal.type_line("send ~/gift").contains("sharing gift"));
     let history = fs::read_to_string(sandbox.state("nik").join("history")).unwrap();
-    assert!(history.contains("send ~/gift") && !history.contains("secret-1"), "{history}");
+    assert!(
+        history.contains("send ~/gift") && !history.contains("secret-1"),
+        "{history}"
+    );
     // Ctrl-D ends the attachment only.
     terminal.press("\x04");
     assert_eq!(terminal.wait().code(), Some(0));
@@ -95,7 +110,11 @@ fn ctrl_c_ends_the_command_of_an_attached_prompt() {
     terminal.wait_for_text("error: wait: stopped before it was done");
     terminal.wait_for_text("pieceful> ");
     // The next command is not interrupted.
-    assert!(terminal.type_line("show_downloads").contains("[D] [-] share"));
+    assert!(
+        terminal
+            .type_line("show_downloads")
+            .contains("[D] [-] share")
+    );
     // Ctrl-C at a question ends the command that asks.
     fs::write(sandbox.tracker_info(), "127.0.0.1:1\n").unwrap();
     terminal.press("login nik\r");
@@ -137,7 +156,10 @@ fn a_terminal_of_plain_lines_is_served_too() {
     let mut terminal = Terminal::start(&sandbox.folder("client"), &program, kind);
     terminal.wait_for_text("pieceful> ");
     let help = terminal.type_line("help");
-    assert!(help.lines().all(|line| line.chars().count() <= 60), "{help}");
+    assert!(
+        help.lines().all(|line| line.chars().count() <= 60),
+        "{help}"
+    );
     terminal.press("exit\r");
     assert_eq!(terminal.wait().code(), Some(0));
     peer.end();

@@ -31,7 +31,10 @@ fn the_console_of_a_tracker_is_asked_from_outside() {
     // Lines of standard input, with a password that belongs to a command.
     let input = "create_user uma\npassword-1\nusers\nquit\nusers\n";
     let piped = ask(&tracker.sandbox, &[], input);
-    assert!(piped.code == Some(0) && piped.stdout.ends_with("created\nnik\numa\n"), "{piped:?}");
+    assert!(
+        piped.code == Some(0) && piped.stdout.ends_with("created\nnik\numa\n"),
+        "{piped:?}"
+    );
     assert_eq!(tracker.console("users"), "nik");
     assert_eq!(tracker.process.line(), "uma");
     let stopped = ask(&tracker.sandbox, &["-c", "stop"], "");
@@ -40,7 +43,10 @@ fn the_console_of_a_tracker_is_asked_from_outside() {
     assert!(process.wait().0.success());
     let none = ask(&sandbox, &["-c", "status"], "");
     assert_eq!(none.code, Some(1), "{none:?}");
-    assert!(none.stderr.contains("no tracker is running with the state folder"));
+    assert!(
+        none.stderr
+            .contains("no tracker is running with the state folder")
+    );
 }
 
 #[test]
@@ -49,17 +55,27 @@ fn options_of_a_start_are_refused() {
     for (typed, named) in [
         (&["--open"][..], "--open"),
         (&["--listen", "127.0.0.1:0"], "--listen"),
-        (&["--registration", "closed", "--log", "info"], "--registration, --log"),
+        (
+            &["--registration", "closed", "--log", "info"],
+            "--registration, --log",
+        ),
         (&["info.txt"], "TRACKER_INFO"),
     ] {
-        std::fs::write(tracker.sandbox.folder("client").join("info.txt"), "127.0.0.1:0\n").unwrap();
+        std::fs::write(
+            tracker.sandbox.folder("client").join("info.txt"),
+            "127.0.0.1:0\n",
+        )
+        .unwrap();
         let output = ask(&tracker.sandbox, typed, "status\n");
         assert_eq!(output.code, Some(2), "{typed:?}: {output:?}");
         let error = format!("{named} can only be used when a tracker starts");
         assert!(output.stderr.contains(&error), "{typed:?}: {output:?}");
     }
     let refused = ask(&tracker.sandbox, &["--no-attach"], "status\n");
-    assert!(refused.code == Some(1) && refused.stderr.contains("in use"), "{refused:?}");
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("in use"),
+        "{refused:?}"
+    );
 }
 
 #[test]

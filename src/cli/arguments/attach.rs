@@ -34,6 +34,10 @@ pub(super) fn read(matches: &ArgMatches, command: &Command, anytime: &[&str]) ->
     };
     AttachArguments {
         refused: matches.get_flag("no-attach"),
-        start_only: command.get_arguments().filter(is_typed).map(shown).collect(),
+        start_only: command
+            .get_arguments()
+            .filter(is_typed)
+            .map(shown)
+            .collect(),
     }
 }

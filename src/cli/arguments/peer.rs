@@ -1,6 +1,7 @@
 //! The arguments of `pieceful peer`.
 
 use super::attach::{self, AttachArguments, no_attach_option};
+use super::config::{Configuration, ProcessArguments, config_options};
 use super::options::{flag, log_options, log_settings, option, path_option};
 use super::place::{
     listen_and_tracker_info, listen_argument, names_address, tracker_info_argument,
@@ -44,8 +45,8 @@ pub(in crate::cli) struct PeerArguments {
     pub(in crate::cli) scenario: Option<ScenarioArguments>,
     /// How the process logs.
     pub(in crate::cli) log: LogOptions,
-    /// Whether and how the command attaches to a running peer.
-    pub(in crate::cli) attach: AttachArguments,
+    /// How the command attaches to a running peer, and the configuration.
+    pub(in crate::cli) process: ProcessArguments,
 }
 
 /// The commands of `-c`, and when the peer ends.
@@ -57,6 +58,9 @@ pub(in crate::cli) struct CommandArguments {
     pub(in crate::cli) stay: bool,
     /// Whether the peer ends after the first command that fails.
     pub(in crate::cli) fail_fast: bool,
+    /// The folder to which relative paths in the commands belong, if the commands are those of a
+    /// configuration file. `None`: the current folder.
+    pub(in crate::cli) folder: Option<PathBuf>,
 }
 
 /// The files of one client in a closed run.
@@ -73,6 +77,7 @@ pub(super) fn definition() -> Command {
         .about("Run a peer, which shares and downloads files")
         .after_help(examples())
         .args(general_options())
+        .args(config_options())
         .args(limits())
         .args([
             path_option("scenario", "FILE")
@@ -160,7 +165,10 @@ fn examples() -> String {
 
 /// # Errors
 /// A message for the user: TRACKER_INFO is named twice.
-pub(super) fn read(matches: &ArgMatches) -> Result<PeerArguments, String> {
+pub(super) fn read(
+    matches: &ArgMatches,
+    config: Option<Configuration>,
+) -> Result<PeerArguments, String> {
     let (listen, tracker_info) = listen_and_tracker_info(matches)?;
     let out = matches.get_one::<PathBuf>("out").cloned();
     Ok(PeerArguments {
@@ -175,6 +183,12 @@ pub(super) fn read(matches: &ArgMatches) -> Result<PeerArguments, String> {
                 .collect(),
             stay: matches.get_flag("stay"),
             fail_fast: matches.get_flag("fail-fast"),
+            folder: match matches.value_source("command") {
+                Some(ValueSource::DefaultValue) => {
+                    config.as_ref().map(|config| config.folder().to_owned())
+                }
+                _ => None,
+            },
         },
         json: matches.get_flag("json"),
         name: matches.get_one("name").cloned().unwrap_or_default(),
@@ -196,7 +210,10 @@ pub(super) fn read(matches: &ArgMatches) -> Result<PeerArguments, String> {
                 out: out.unwrap_or_else(|| ".".into()),
             }),
         log: log_settings(matches),
-        attach: attach_arguments(matches),
+        process: ProcessArguments {
+            attach: attach_arguments(matches),
+            config,
+        },
     })
 }
 

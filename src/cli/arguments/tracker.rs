@@ -1,6 +1,7 @@
 //! The arguments of `pieceful tracker`.
 
 use super::attach::{self, AttachArguments, no_attach_option};
+use super::config::{Configuration, ProcessArguments, config_options};
 use super::options::{flag, log_options, log_settings, option, path, path_option};
 use crate::cli::logging::LogOptions;
 use crate::cli::values;
@@ -47,8 +48,8 @@ pub(in crate::cli) struct TrackerArguments {
 pub(in crate::cli) struct TrackerClientArguments {
     /// Commands for its console.
     pub(in crate::cli) commands: Vec<String>,
-    /// Whether and how the command attaches to it.
-    pub(in crate::cli) attach: AttachArguments,
+    /// How the command attaches to it, and the configuration.
+    pub(in crate::cli) process: ProcessArguments,
 }
 
 /// The cluster's key.
@@ -112,6 +113,7 @@ pub(super) fn definition() -> Command {
         .after_help(HELP)
         .args(address_and_service())
         .args(data())
+        .args(config_options())
         .args(accounts())
         .args(open_swarms())
         .args(connections_and_runs())
@@ -326,7 +328,7 @@ fn clients(text: &str) -> Result<NonZeroU32, String> {
     clients.ok_or_else(|| format!("expected a number from 1 to {}", u32::MAX))
 }
 
-pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
+pub(super) fn read(matches: &ArgMatches, config: Option<Configuration>) -> TrackerArguments {
     let number = matches.get_one("number").copied().unwrap_or(1usize);
     let wait = matches.get_one("wait").copied();
     TrackerArguments {
@@ -380,7 +382,10 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
                 .unwrap_or_default()
                 .cloned()
                 .collect(),
-            attach: attach_arguments(matches),
+            process: ProcessArguments {
+                attach: attach_arguments(matches),
+                config,
+            },
         },
     }
 }

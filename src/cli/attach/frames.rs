@@ -142,7 +142,11 @@ mod tests {
         let sending = thread::spawn(move || {
             sender.send(b"x").unwrap();
             sender.send(&sent).unwrap();
-            assert!(sender.send(&vec![0; MAX_ATTACH_FRAME as usize + 1]).is_err());
+            assert!(
+                sender
+                    .send(&vec![0; MAX_ATTACH_FRAME as usize + 1])
+                    .is_err()
+            );
             sender
         });
         assert_eq!(receiver.next().unwrap().unwrap(), b"x");

@@ -81,7 +81,8 @@ impl Attachments {
         let accepting_clients = Arc::clone(&clients);
         let (alive, ended) = bounded(0);
         let thread = thread::Builder::new().name("attach-accept".to_owned());
-        let accepting = thread.spawn(move || accept(&listener, &host, &accepting_clients, &alive))?;
+        let accepting =
+            thread.spawn(move || accept(&listener, &host, &accepting_clients, &alive))?;
         Ok(Self {
             waker,
             accepting,
@@ -179,7 +180,9 @@ fn serve(stream: UnixStream, host: &dyn Host, clients: &Clients, number: u64) ->
     };
     let (session, inbox) = Session::new(caller, sender);
     if !session.folder().is_absolute() {
-        return Err(io::Error::other("the current folder is not an absolute path"));
+        return Err(io::Error::other(
+            "the current folder is not an absolute path",
+        ));
     }
     clients.begin(number, &session);
     session.send(&AttachReply::Welcome { version: ours });

@@ -44,9 +44,8 @@ pub(super) fn backup(
     output: &Output,
 ) -> Result<Exit, EarlyExit> {
     let folder = folder(data, port)?;
-    let running = RunningTracker::load(&folder).ok_or_else(|| {
-        early_failure(not_running(&folder))
-    })?;
+    let running =
+        RunningTracker::load(&folder).ok_or_else(|| early_failure(not_running(&folder)))?;
     let cluster_file = cluster.unwrap_or(running.cluster);
     let cluster: Authority =
         wait_for_cluster(&cluster_file, Duration::ZERO, |_| true).map_err(early_failure)?;

@@ -48,8 +48,7 @@ impl Peer {
             former: None,
         };
         let started = planned.start(&self.services, progress).map(|()| started);
-        let started =
-            accept_existing(&self.transfers, info_hash, &options.destination, started)?;
+        let started = accept_existing(&self.transfers, info_hash, &options.destination, started)?;
         Ok(self.take_over(started, &sources))
     }
 
@@ -140,11 +139,7 @@ impl Peer {
         // Fails if this peer has had the complete share at the destination and nothing is there
         // now.
         if let Some(ended) = self.transfers.transfer(magnet.info_hash) {
-            place_of(
-                &self.transfers,
-                &ended.plan.metainfo,
-                &options.destination,
-            )?;
+            place_of(&self.transfers, &ended.plan.metainfo, &options.destination)?;
         }
         let record = MagnetRecord {
             link: link.to_owned(),
@@ -248,8 +243,7 @@ impl Peer {
         };
         let info_hash = started.info_hash;
         let started = planned.start(&self.services, &|_, _| {}).map(|()| started);
-        let started =
-            accept_existing(&self.transfers, info_hash, &options.destination, started)?;
+        let started = accept_existing(&self.transfers, info_hash, &options.destination, started)?;
         Ok(self.take_over(started, &sources))
     }
 }

@@ -58,9 +58,7 @@ fn each_message_is_encoded_and_decoded_again() {
     }
     let version = AttachVersion::ours;
     for reply in [
-        AttachReply::Welcome {
-            version: version(),
-        },
+        AttachReply::Welcome { version: version() },
         AttachReply::Refused {
             version: version(),
             reason: TextLine::new("full"),
