@@ -43,8 +43,8 @@ pub(super) struct ClientOptions<'a> {
     pub(super) fail_fast: bool,
 }
 
-/// Returns the folder if it is free. Otherwise attaches to the process that uses it, carries out the
-/// commands there, and returns how they ended.
+/// Returns the folder if it is free. Otherwise attaches to the process that uses it, carries out
+/// the commands there, and returns how they ended.
 ///
 /// # Errors
 /// The command may not attach, the process does not answer or refuses, or the system lacks threads.

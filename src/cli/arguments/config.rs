@@ -5,6 +5,7 @@
 //! A setting becomes the default of its option, so an option that is typed overrides it.
 
 mod file;
+mod keys;
 mod print;
 
 pub(super) use print::print;
@@ -18,25 +19,6 @@ use file::{Setting, read};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-
-/// Options of one command, or of an experiment. They cannot be in a file.
-const NOT_IN_FILES: [&str; 15] = [
-    "config",
-    "print-config",
-    "no-attach",
-    "scenario",
-    "out",
-    "audit",
-    "dump",
-    "backup",
-    "restore",
-    "alone",
-    "new-cluster",
-    "check",
-    "expect",
-    "wait",
-    "help",
-];
 
 /// The configuration of a process.
 #[derive(Clone, Debug)]
@@ -148,19 +130,6 @@ impl Configuration {
         });
         changed.collect()
     }
-}
-
-/// The settings that a file can have, by key: the name of the long option, or of the argument.
-fn keys(command: &Command) -> impl Iterator<Item = (&str, &Arg)> {
-    let is_standing = |argument: &&Arg| !NOT_IN_FILES.contains(&argument.get_id().as_str());
-    // A tracker has no standing commands: `-c` asks another process.
-    let is_of_tracker = command.get_name() == "tracker";
-    let arguments = command.get_arguments().filter(is_standing);
-    arguments.filter_map(move |argument| match argument.get_id().as_str() {
-        "command" if is_of_tracker => None,
-        "command" => Some(("commands", argument)),
-        id => Some((argument.get_long().unwrap_or(id), argument)),
-    })
 }
 
 #[cfg(test)]

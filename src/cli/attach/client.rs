@@ -229,19 +229,20 @@ impl<'a> AttachedRunner<'a> {
     fn carry_out(&mut self, request: impl FnOnce(u32) -> AttachRequest) {
         self.last_number += 1;
         let request = request(self.last_number);
-        let interrupt = self.prompt_signals.map(|signals| {
+        if let Some(signals) = self.prompt_signals {
             let (question, number) = (self.lines.question(), self.last_number);
             let sender = Arc::clone(&self.attachment.sender);
             signals.begin_command(Box::new(move || {
                 question.interrupt();
                 let _ = sender.send(&AttachRequest::Interrupt { number }.encode());
             }));
-            signals
-        });
+        }
         // If sending fails, the channel of events is disconnected.
         let _ = self.attachment.sender.send(&request.encode());
         self.wait_until_done();
-        interrupt.inspect(|signals| signals.end_command());
+        if let Some(signals) = self.prompt_signals {
+            signals.end_command();
+        }
     }
 
     fn wait_until_done(&mut self) {

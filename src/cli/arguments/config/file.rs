@@ -1,6 +1,6 @@
 //! Reads a configuration file.
 
-use super::{NOT_IN_FILES, keys};
+use super::keys::{NOT_IN_FILES, keys};
 use crate::cli::commands::{holds_password, nearest, parse_line};
 use crate::system::cause;
 use crate::wire::HostPort;

@@ -1,6 +1,6 @@
 //! Prints a configuration file with all settings and their defaults.
 
-use super::keys;
+use super::keys::keys;
 use crate::cli::wrap;
 use clap::{Arg, ArgAction, Command};
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 use super::super::tests::parse;
 use super::super::{Invocation, PeerArguments, peer, reread, tracker};
+use super::keys::keys;
 use super::*;
 use std::fs;
 
