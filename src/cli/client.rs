@@ -84,7 +84,8 @@ fn check(
         "{folder} is in use by another process, to which this command attaches; {named} can only be used when a {word} starts: \
          leave it out, or stop the running {word}"
     );
-    Err((message, Exit::Usage))
+    // As before processes could attach: the same arguments are right if no process runs.
+    Err(early_failure(message))
 }
 
 /// Attaches to the process that uses `folder`, and carries out the commands there.

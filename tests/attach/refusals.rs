@@ -33,7 +33,7 @@ fn arguments_that_make_sense_only_at_a_start_are_named() {
     ] {
         let typed = [typed, &["-c", "status"]].concat();
         let output = attached(&sandbox, "nik", &folder, &typed);
-        assert_eq!(output.code, Some(2), "{typed:?}: {output:?}");
+        assert_eq!(output.code, Some(1), "{typed:?}: {output:?}");
         let error = format!("{named} can only be used when a peer starts");
         assert!(output.stderr.contains(&error), "{typed:?}: {output:?}");
         assert!(output.stdout.is_empty() && output.stderr.lines().count() == 1);
@@ -69,7 +69,7 @@ fn without_a_named_folder_the_port_decides() {
         "",
     );
     assert!(
-        other.code == Some(2) && other.stderr.contains("--up"),
+        other.code == Some(1) && other.stderr.contains("--up"),
         "{other:?}"
     );
     drop(first);

@@ -67,7 +67,7 @@ fn options_of_a_start_are_refused() {
         )
         .unwrap();
         let output = ask(&tracker.sandbox, typed, "status\n");
-        assert_eq!(output.code, Some(2), "{typed:?}: {output:?}");
+        assert_eq!(output.code, Some(1), "{typed:?}: {output:?}");
         let error = format!("{named} can only be used when a tracker starts");
         assert!(output.stderr.contains(&error), "{typed:?}: {output:?}");
     }
