@@ -3,6 +3,7 @@
 use super::clients::attached;
 use crate::common::peer::Peer;
 use crate::common::sandbox::Sandbox;
+use crate::common::waiting::PATIENCE;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, DirBuilder, File};
 use std::io::{Read, Write};
@@ -69,6 +70,27 @@ fn foreign_bytes_end_only_their_connection() {
     // A connection that ends in the middle, and one that sends nothing while others are served.
     connect(&sandbox).write_all(&frame(HELLO)[..20]).unwrap();
     let _silent = connect(&sandbox);
+    assert_goes_on(&sandbox, &mut peer);
+    peer.end();
+}
+
+#[test]
+fn a_client_that_sends_lines_in_advance_loses_its_connection() {
+    let sandbox = Sandbox::new();
+    let mut peer = sandbox.peer("nik");
+    // The first line asks for a password. Its answer never comes.
+    fs::write(sandbox.tracker_info(), "127.0.0.1:1\n").unwrap();
+    let login = b"d6:numberi1e6:source5:input4:text9:login nik4:type4:linee";
+    let line = b"d6:numberi2e6:source5:input4:text6:status4:type4:linee";
+    let mut stream = connect(&sandbox);
+    let bytes = [frame(HELLO), frame(login), frame(line).repeat(20)].concat();
+    let _ = stream.write_all(&bytes);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // The peer closes the connection, although this side keeps it open.
+    let mut answer = Vec::new();
+    let ended = stream.read_to_end(&mut answer);
+    let reset = std::io::ErrorKind::ConnectionReset;
+    assert!(ended.is_ok() || ended.is_err_and(|error| error.kind() == reset));
     assert_goes_on(&sandbox, &mut peer);
     peer.end();
 }
