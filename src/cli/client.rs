@@ -5,7 +5,7 @@ use super::attach::{self, AttachedRunner, Attachment};
 use super::commands::ArgumentKind;
 use super::completion::PromptHelper;
 use super::exit::{EarlyExit, Exit, early_failure};
-use super::line_runner::{InputEnd, LineRunner, is_over, run_arguments, run_input};
+use super::line_runner::{InputEnd, LineRunner, run_arguments, run_input};
 use super::notices::Notices;
 use super::output::Output;
 use super::prompt::{Greeting, InputLines};
@@ -107,7 +107,8 @@ fn run(options: &ClientOptions<'_>, folder: &Path, output: &Output) -> Result<Ex
     let lines = lines.map_err(|error| early_failure(format!("cannot read commands: {error}")))?;
     let prompt_signals = at_prompt.then_some(&signals);
     let mut runner = AttachedRunner::new(&attachment, &lines, prompt_signals, output);
-    let succeeded = carry_out(options, &mut runner, &lines, &signals, output);
+    let ended = carry_out(options, &mut runner, &lines);
+    let succeeded = report_end(options.kind, &runner, ended, at_prompt, &signals, output);
     let has_ended = match runner.ending() {
         Ending::Process => wait_for_end(options.kind, folder, &signals, output),
         Ending::Attachment | Ending::Nothing => true,
@@ -115,32 +116,44 @@ fn run(options: &ClientOptions<'_>, folder: &Path, output: &Output) -> Result<Ex
     Ok(Exit::of(succeeded && has_ended && received.finish()))
 }
 
-/// Carries out all commands; returns whether all succeeded.
+/// Carries out all commands. Returns why no more input is read.
 fn carry_out(
     options: &ClientOptions<'_>,
     runner: &mut AttachedRunner<'_>,
     lines: &InputLines,
+) -> InputEnd {
+    let fails_fast = options.fail_fast;
+    runner.begin();
+    run_arguments(runner, options.commands, fails_fast, false);
+    match options.commands.is_empty() {
+        true => run_input(runner, lines, fails_fast),
+        false => InputEnd::Ended,
+    }
+}
+
+/// Reports why the input has ended. Returns whether all commands succeeded.
+fn report_end(
+    kind: StateKind,
+    runner: &AttachedRunner<'_>,
+    ended: InputEnd,
+    at_prompt: bool,
     signals: &StopSignals,
     output: &Output,
 ) -> bool {
-    let fails_fast = options.fail_fast;
-    runner.begin();
-    if !options.commands.is_empty() {
-        run_arguments(runner, options.commands, fails_fast, false);
-        return runner.all_succeeded();
-    }
-    let input_end = match is_over(runner, fails_fast) {
-        true => InputEnd::Ended,
-        false => run_input(runner, lines, fails_fast),
-    };
-    match input_end {
+    let has_gone = || runner.is_lost_now() && !signals.is_stopped_by_signal();
+    match ended {
         InputEnd::Failed(why) => {
             output.error(&format!("cannot read commands: {why}"));
             return false;
         }
-        InputEnd::Stopped if runner.is_lost_now() && !signals.is_stopped_by_signal() => {
-            let word = options.kind.word();
-            output.note(&format!("the running {word} has ended"));
+        InputEnd::Stopped if has_gone() => {
+            let message = format!("the running {} has ended", kind.word());
+            if !at_prompt {
+                // The rest of the input is not carried out.
+                output.error(&message);
+                return false;
+            }
+            output.note(&message);
         }
         InputEnd::Stopped | InputEnd::Ended => {}
     }

@@ -3,11 +3,11 @@
 use super::clients::{attached, objects, start_attached};
 use crate::common::handmade_torrent::Torrent;
 use crate::common::peer::{Peer, quoted};
-use crate::common::process::{KilledOnDrop, Output, Process};
+use crate::common::process::{KilledOnDrop, Output, Process, command};
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::wait_until;
-use std::fs;
-use std::process::Command;
+use std::fs::{self, File};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// A peer that downloads what nobody has.
@@ -150,20 +150,42 @@ fn a_stopped_peer_is_waited_for_with_a_bound() {
 fn a_client_that_attaches_while_the_peer_starts_waits_for_it() {
     let sandbox = Sandbox::new();
     let (folder, state) = (sandbox.folder("nik"), sandbox.state("nik"));
-    let state = state.to_str().unwrap().to_owned();
     sandbox.peer("nik").end();
-    // Peers that start at the same time: one holds the folder, the others attach to it.
-    let start = |_| {
-        let all = [
-            "peer", "--dir", &state, "--json", "-c", "wait 0.5", "-c", "status",
-        ];
-        let mut command = crate::common::process::command(&folder, &all);
-        KilledOnDrop(command.stdin(std::process::Stdio::null()).spawn().unwrap())
+    let start = |more: &[&str]| {
+        let all = [&["peer", "--dir", state.to_str().unwrap()], more].concat();
+        let mut command = command(&folder, &all);
+        KilledOnDrop(command.stdin(Stdio::piped()).spawn().unwrap())
     };
-    let _holder = Process::start(&folder, &["peer", "127.0.0.1:0", "--dir", &state]);
-    let clients: Vec<_> = (0..4).map(start).collect();
+    let _holder = start(&["127.0.0.1:0"]);
+    let lock = File::open(state.join("lock")).unwrap();
+    wait_until("the folder is locked", || match lock.try_lock_shared() {
+        Ok(()) => lock.unlock().is_err(),
+        Err(_) => true,
+    });
+    let clients: Vec<_> = (0..4)
+        .map(|_| start(&["--json", "-c", "wait 0.5", "-c", "status"]))
+        .collect();
     for client in clients {
         let output = client.output();
         assert_eq!(output.code, Some(0), "{output:?}");
     }
+}
+
+#[test]
+fn input_that_is_not_carried_out_because_the_peer_has_ended_is_a_failure() {
+    let sandbox = Sandbox::new();
+    let peer = sandbox.peer("nik");
+    let state = sandbox.state("nik");
+    let all = ["peer", "--json", "--dir", state.to_str().unwrap()];
+    let mut client = Process::start(&sandbox.folder("client"), &all);
+    client.write_line("status");
+    client.line();
+    peer.kill();
+    wait_until("the client ends", || client.has_ended());
+    let (status, errors) = client.wait();
+    assert_eq!(status.code(), Some(1), "{errors}");
+    assert!(
+        errors.contains("error: the running peer has ended"),
+        "{errors}"
+    );
 }
