@@ -1,5 +1,5 @@
-//! Commands that attach to a running peer or tracker, and configuration files: the real binary, real
-//! sockets, real terminals.
+//! Commands that attach to a running peer or tracker, and configuration files: the real binary,
+//! real sockets, real terminals.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! Arguments of a command that may attach to a running process: which of them make sense only at the
-//! start of a process.
+//! Arguments of a command that may attach to a running process: which of them make sense only at
+//! the start of a process.
 
 use super::options::flag;
 use clap::parser::ValueSource;
