@@ -30,6 +30,8 @@ targets! {
     peer_exchange => crate::wire::pex::fuzz;
     /// Frames of control connections, closed runs and operator connections, and their messages.
     control_frames => crate::wire::control::fuzz;
+    /// Frames of attached commands, and their messages.
+    attach_frames => crate::wire::attach::fuzz;
     /// Frames of replica connections, and their messages.
     replica_frames => crate::wire::replica::fuzz;
     /// Rows, version vectors and changes of the registry, and merging them.

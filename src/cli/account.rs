@@ -3,12 +3,13 @@
 //! In scope: passwords and answers that a command asks for, and its result. Out of scope: talking
 //! to trackers (`peer::account`).
 
+use super::answers::Answers;
 use super::command_error::CommandError;
 use super::commands::AccountCommand;
 use super::outcome::AccountOutcome;
 use super::output::Output;
 use super::passwords;
-use super::prompt::{InputLines, NextInput};
+use super::prompt::NextInput;
 use crate::base::command_text;
 use crate::peer::{AccountError, LoggedIn, LoggedOut, Peer};
 use crate::wire::access::AccessErrorKind;
@@ -21,7 +22,7 @@ pub(super) struct AccountRunner<'a> {
     /// The command's name.
     pub(super) name: &'a str,
     pub(super) peer: &'a Peer,
-    pub(super) lines: &'a InputLines,
+    pub(super) lines: &'a dyn Answers,
     pub(super) output: &'a Output,
 }
 

@@ -3,6 +3,8 @@
 //! In scope: the options, their help, and which of them go together; wrong usage becomes one line
 //! and exit code 2. Out of scope: acting on them.
 
+mod attach;
+mod config;
 mod doctor;
 mod options;
 mod peer;
@@ -10,13 +12,15 @@ mod place;
 mod torrent;
 mod tracker;
 
+pub(super) use attach::AttachArguments;
+pub(super) use config::{Change, Configuration};
 pub(super) use doctor::DoctorArguments;
 pub(super) use peer::{PeerArguments, ScenarioArguments};
 pub(super) use torrent::{CreateArguments, TorrentArguments};
 pub(super) use tracker::{MaintenanceTask, ServiceArguments, TrackerArguments};
 
-use clap::Command;
 use clap::error::ErrorKind;
+use clap::{ArgMatches, Command};
 use std::ffi::OsString;
 
 /// What the program is to do.
@@ -32,6 +36,8 @@ pub(super) enum Invocation {
     Torrent(TorrentArguments),
     /// Print this text, for `--help` and `--version`.
     Print(String),
+    /// Print this text without wrapping its lines.
+    PrintRaw(String),
 }
 
 /// Reads the arguments; the first one is the program's name.
@@ -39,19 +45,74 @@ pub(super) enum Invocation {
 /// # Errors
 /// One line that says what is wrong.
 pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, String> {
-    let matches = match definition().try_get_matches_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let matches = match definition().try_get_matches_from(&arguments) {
         Ok(matches) => matches,
         Err(error) => return explain(&error),
     };
     match matches.subcommand() {
-        Some(("tracker", matches)) => Ok(Invocation::Tracker(tracker::read(matches))),
-        Some(("peer", matches)) => peer::read(matches).map(Invocation::Peer),
+        Some((mode @ ("tracker" | "peer"), matches)) => {
+            let config = match mode {
+                "tracker" => tracker::definition(),
+                _ => peer::definition(),
+            };
+            if matches.get_flag("print-config") {
+                return Ok(Invocation::PrintRaw(config::print(&config)));
+            }
+            let config = Configuration::read(matches, &config, &arguments)?;
+            read_process(mode, config, matches)
+        }
         Some(("doctor", matches)) => doctor::read(matches).map(Invocation::Doctor),
         Some(("torrent", matches)) => torrent::read(matches)
             .map(Invocation::Torrent)
             .ok_or_else(no_subcommand),
         _ => Err(no_subcommand()),
     }
+}
+
+/// Reads the arguments of a mode that has configuration files. `matches` are those without the
+/// configuration.
+fn read_process(
+    mode: &str,
+    config: Option<Configuration>,
+    matches: &ArgMatches,
+) -> Result<Invocation, String> {
+    let with_config = match &config {
+        None => None,
+        Some(config) => {
+            let with_settings = definition().mut_subcommand(mode, |mode| config.apply(mode));
+            match with_settings.try_get_matches_from(config.typed()) {
+                Ok(mut matches) => matches.remove_subcommand().map(|(_, matches)| matches),
+                Err(error) => return explain(&error),
+            }
+        }
+    };
+    let matches = with_config.as_ref().unwrap_or(matches);
+    match mode {
+        "tracker" => Ok(Invocation::Tracker(tracker::read(matches, config))),
+        _ => peer::read(matches, config).map(Invocation::Peer),
+    }
+}
+
+/// Reads the file of a configuration again. Returns the arguments of the process with the settings
+/// of now, and what has changed.
+///
+/// # Errors
+/// One line with the file, the line in it, and what is wrong.
+pub(super) fn reread(before: &Configuration) -> Result<(Invocation, Vec<Change>), String> {
+    let now = read(before.typed().to_vec())?;
+    let matches = definition().try_get_matches_from(before.typed());
+    let matches = matches.map_err(|error| error.to_string())?;
+    let config = match &now {
+        Invocation::Peer(peer) => peer.process.config.as_ref(),
+        Invocation::Tracker(tracker) => tracker.client.process.config.as_ref(),
+        _ => None,
+    };
+    let changes = match (config, matches.subcommand()) {
+        (Some(config), Some((_, matches))) => config.changes(before, matches),
+        _ => Vec::new(),
+    };
+    Ok((now, changes))
 }
 
 pub(super) fn definition() -> Command {

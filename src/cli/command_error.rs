@@ -162,9 +162,9 @@ impl CommandError {
         Self::Interrupted(command.to_owned(), "stopped before it was done")
     }
 
-    /// `command` came after the peer was stopped.
+    /// `command` came after the peer, or the attached client, was stopped.
     pub(super) fn not_run(command: &str) -> Self {
-        Self::Interrupted(command.to_owned(), "not run, because the peer is stopping")
+        Self::Interrupted(command.to_owned(), "not run, because of a request to stop")
     }
 
     /// Whether this is an [`AccountError`]. Its message says whether the command may have been

@@ -12,6 +12,7 @@ mod table;
 pub(super) use account::AccountCommand;
 pub(super) use command::{Command, DownloadSource, FileCommand, OPEN_SWARMS};
 pub(super) use entry::{ArgumentKind, CommandEntry};
+pub(super) use nearest::nearest;
 pub(super) use table::{AREAS, entries};
 
 use super::command_error::CommandError;
@@ -90,7 +91,7 @@ fn find(name: &str) -> Result<&'static CommandEntry, CommandError> {
     let entry = entries().find(|entry| entry.name == name);
     entry.ok_or_else(|| CommandError::Unknown {
         word: escape(&name.chars().take(60).collect::<String>()).into_owned(),
-        nearest: nearest::nearest(name, entries().map(|entry| entry.name)),
+        nearest: nearest(name, entries().map(|entry| entry.name)),
     })
 }
 
@@ -155,7 +156,7 @@ pub(super) fn without_passwords(line: &str) -> Option<String> {
 fn known_or_nearest(name: &str) -> Option<&'static CommandEntry> {
     let is_like_a_name = |name: &&str| name.chars().all(|c| c.is_ascii_alphabetic() || c == '_');
     let names = entries().map(|entry| entry.name);
-    let nearest = || nearest::nearest(name, names).filter(|_| is_like_a_name(&name));
+    let nearest = || nearest(name, names).filter(|_| is_like_a_name(&name));
     let found = find(name).ok();
     found.or_else(|| find(nearest()?).ok())
 }
@@ -164,7 +165,7 @@ fn known_or_nearest(name: &str) -> Option<&'static CommandEntry> {
 mod tests {
     use super::*;
     use crate::peer::StopScope;
-    use crate::peer::{DownloadOptions, FileChoice};
+    use crate::peer::{DownloadOptions, FileChoice, WantedPlace};
     use std::path::PathBuf;
     use std::time::Duration;
 
@@ -185,7 +186,10 @@ mod tests {
             torrent: torrent.map(PathBuf::from),
         };
         let options = |destination: Option<&str>, choice| DownloadOptions {
-            destination: destination.map(PathBuf::from),
+            destination: WantedPlace {
+                named: destination.map(PathBuf::from),
+                ..WantedPlace::default()
+            },
             choice,
         };
         let download = |destination: Option<&str>| Command::Download {
@@ -252,6 +256,7 @@ mod tests {
             ("status", "status", Command::Status),
             ("help", "help", Command::Help(None)),
             ("quit", "quit", Command::Quit),
+            ("stop", "stop", Command::Stop),
             ("torrent exit", "quit", Command::Quit),
             ("torrent -setMode exit", "quit", Command::Quit),
             ("exit", "quit", Command::Quit),

@@ -4,7 +4,6 @@
 //! inserted.
 
 use super::commands::{ArgumentKind, entries};
-use super::listed_names::ListedNames;
 use super::words;
 use crate::base::escape;
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
@@ -14,31 +13,29 @@ use rustyline::validate::Validator;
 use rustyline::{Context, Helper};
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The maximum number of candidates that are offered. The editor cannot show more than 65,535.
 const MAX_CANDIDATES: usize = 10_000;
 
-/// Returns the names of the downloads that can be cancelled.
-pub(super) type DownloadNames = Box<dyn Fn() -> Vec<String> + Send>;
+/// Returns the names that are offered for an argument of this kind. The text is the group that was
+/// typed before the argument, if there is one.
+pub(super) type OfferedNames = Box<dyn Fn(ArgumentKind, Option<&str>) -> Vec<String> + Send>;
 
 /// Completes the line that is being typed, and hides passwords.
 pub(super) struct PromptHelper {
     files: FilenameCompleter,
-    downloads: DownloadNames,
-    listed: Arc<ListedNames>,
+    names: OfferedNames,
     has_text: AtomicBool,
     hidden: AtomicBool,
 }
 
 impl PromptHelper {
-    /// A helper that takes the names of downloads from `downloads`, and other names from `listed`.
-    pub(super) fn new(downloads: DownloadNames, listed: Arc<ListedNames>) -> Self {
+    /// A helper that takes names of everything but commands and paths from `names`.
+    pub(super) fn new(names: OfferedNames) -> Self {
         Self {
             files: FilenameCompleter::new(),
-            downloads,
-            listed,
+            names,
             has_text: AtomicBool::new(false),
             hidden: AtomicBool::new(false),
         }
@@ -74,11 +71,10 @@ impl PromptHelper {
             None => commands(),
             Some((command, arguments)) => match argument_kind(command, arguments.len())? {
                 ArgumentKind::Command => commands(),
-                ArgumentKind::Download => (self.downloads)(),
                 ArgumentKind::Path => return None,
                 kind => {
                     let group = arguments.first().map(String::as_str);
-                    self.listed.names(kind, group)
+                    (self.names)(kind, group)
                 }
             },
         };
@@ -270,8 +266,11 @@ mod tests {
 
     fn offered(line: &str) -> Option<(usize, Vec<String>)> {
         let names = ["a b", "it's", "x\x1b[2J", "say \"a\""];
-        let downloads = move || names.map(str::to_owned).to_vec();
-        let helper = PromptHelper::new(Box::new(downloads), Arc::default());
+        let offered = move |kind: ArgumentKind, _: Option<&str>| match kind {
+            ArgumentKind::Download => names.map(str::to_owned).to_vec(),
+            _ => Vec::new(),
+        };
+        let helper = PromptHelper::new(Box::new(offered));
         let (start, pairs) = helper.complete_word(line)?;
         for pair in &pairs {
             assert!(!pair.display.contains('\x1b') && !pair.replacement.contains('\x1b'));

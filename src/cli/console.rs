@@ -3,21 +3,24 @@
 //! In scope: reading commands and printing the answers. The tracker keeps running after the end of
 //! input. Out of scope: the work of the commands (`tracker::OperatorAccess`).
 
+use super::answers::Answers;
 use super::audit;
 use super::command_error::CommandError;
 use super::output::Output;
 use super::prompt::{Greeting, InputLines, NextInput};
 use super::units::{self, counted};
-use super::{passwords, terminal, words, wrap};
+use super::{passwords, words, wrap};
 use crate::base::escape;
 use crate::net::Stop;
 use crate::tracker::registry::Usage;
 use crate::tracker::replication::{ClusterStatus, ReplicaStatus, Serving};
 use crate::tracker::{Durability, OperatorAccess, Registration};
 use crate::wire::access::AccessRefusal;
+use crate::wire::attach::Ending;
 use crate::wire::name::{Label, LabelError, NameError, UserName};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -63,8 +66,9 @@ pub(super) const CONSOLE_COMMANDS: &[(&str, &str)] = &[
         "show the last N changes: who, what, from where",
     ),
     ("help", "list these commands"),
-    ("quit", "end the tracker"),
+    ("quit", "end the tracker, or the attachment to it"),
     ("exit", "the same as quit"),
+    ("stop", "end the tracker"),
 ];
 
 /// The console of a running tracker.
@@ -74,8 +78,13 @@ pub(super) struct Console {
     pub(super) address: SocketAddr,
     /// Whether open swarms are served.
     pub(super) open: bool,
+    pub(super) started: Instant,
     pub(super) stop: Stop,
 }
+
+/// A command of the console failed, and its error was printed.
+#[derive(Debug)]
+pub(super) struct Failed;
 
 /// Why a command of the console failed.
 #[derive(Debug, thiserror::Error)]
@@ -108,38 +117,54 @@ impl Console {
     ///
     /// # Errors
     /// No thread can be started.
-    pub(super) fn start(self, is_interactive: bool) -> io::Result<JoinHandle<()>> {
+    pub(super) fn start(self: Arc<Self>, is_interactive: bool) -> io::Result<JoinHandle<()>> {
         let greeting = is_interactive.then_some(Greeting {
             text: "help lists all commands; Ctrl-C ends the tracker",
             notices: None,
         });
         let input = InputLines::standard_input(greeting, &self.stop)?;
-        let started = Instant::now();
         thread::Builder::new()
             .name("console".into())
             .spawn(move || {
                 let output = Output::new(false);
                 while let Some(line) = next_line(&input, &output) {
-                    if let Err(error) = self.run(&line, &input, started, &output) {
-                        output.error(&error.to_string());
+                    let ran = self.run(&line, &input, &output);
+                    if ran.is_ok_and(|ending| ending != Ending::Nothing) {
+                        self.stop.stop();
                     }
                 }
             })
     }
 
-    fn run(
+    /// Carries out a line, and prints its answer or its error. Returns what ends with the line.
+    ///
+    /// # Errors
+    /// The command failed; the error was printed.
+    pub(super) fn run(
         &self,
         line: &str,
-        input: &InputLines,
-        started: Instant,
+        input: &dyn Answers,
         output: &Output,
-    ) -> Result<(), ConsoleError> {
+    ) -> Result<Ending, Failed> {
+        let ran = self.answer(line, input, output);
+        ran.map_err(|error| {
+            output.error(&error.to_string());
+            Failed
+        })
+    }
+
+    fn answer(
+        &self,
+        line: &str,
+        input: &dyn Answers,
+        output: &Output,
+    ) -> Result<Ending, ConsoleError> {
         let words = words::split(line)?;
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let answer: Vec<String> = match words.as_slice() {
             [] => Vec::new(),
             ["status"] => {
-                let mut lines = vec![self.status_line(started)];
+                let mut lines = vec![self.status_line()];
                 lines.extend(cluster_lines(&self.operator.cluster()));
                 lines
             }
@@ -166,13 +191,11 @@ impl Console {
             ["help"] => {
                 let commands = CONSOLE_COMMANDS.iter();
                 let lines = commands.map(|(usage, what)| format!("{usage:24}  {what}"));
-                let columns = terminal::columns();
+                let columns = output.columns();
                 lines.flat_map(|line| wrap::fit(&line, columns)).collect()
             }
-            ["quit" | "exit"] => {
-                self.stop.stop();
-                Vec::new()
-            }
+            ["quit" | "exit"] => return Ok(Ending::Attachment),
+            ["stop"] => return Ok(Ending::Process),
             words => {
                 let (answer, durability) = self.run_change(words, input)?;
                 note_if_only_here(durability, output);
@@ -182,7 +205,7 @@ impl Console {
         for line in answer {
             output.result(&line);
         }
-        Ok(())
+        Ok(Ending::Nothing)
     }
 
     /// Runs a command that changes the registry, or returns why there is no such command. Returns
@@ -190,7 +213,7 @@ impl Console {
     fn run_change(
         &self,
         words: &[&str],
-        input: &InputLines,
+        input: &dyn Answers,
     ) -> Result<(String, Durability), ConsoleError> {
         match *words {
             ["create_user", name] => self.create_user(name, input),
@@ -231,7 +254,8 @@ impl Console {
                 ..,
             ] => Err(usage_of(words)),
             [
-                "status" | "users" | "groups" | "usage" | "invite" | "help" | "quit" | "exit",
+                "status" | "users" | "groups" | "usage" | "invite" | "help" | "quit" | "exit"
+                | "stop",
                 ..,
             ] => Err(ConsoleError::TakesNoArguments),
             [other, ..] => Err(ConsoleError::Unknown(other.chars().take(60).collect())),
@@ -242,7 +266,7 @@ impl Console {
     fn create_user(
         &self,
         name: &str,
-        input: &InputLines,
+        input: &dyn Answers,
     ) -> Result<(String, Durability), ConsoleError> {
         let name = name.parse().and_then(|name: UserName| {
             name.check_new()?;
@@ -259,7 +283,7 @@ impl Console {
     fn set_password(
         &self,
         name: &str,
-        input: &InputLines,
+        input: &dyn Answers,
     ) -> Result<(String, Durability), ConsoleError> {
         let user = name.parse::<Label>();
         let user = user.inspect_err(|_| input.drop_passwords(1))?;
@@ -277,7 +301,7 @@ impl Console {
         self.operator.audit(count).iter().map(audit::line).collect()
     }
 
-    fn status_line(&self, started: Instant) -> String {
+    fn status_line(&self) -> String {
         let counts = self.operator.counts();
         let registration = match self.operator.registration() {
             Registration::Open => "open",
@@ -289,7 +313,7 @@ impl Console {
             self.address,
             counted(counts.users, "user"),
             counted(counts.groups, "group"),
-            super::units::duration(started.elapsed()),
+            super::units::duration(self.started.elapsed()),
         )
     }
 }

@@ -4,89 +4,71 @@
 //! scope: where the lines come from (`peer`, `prompt`).
 
 use super::account::AccountRunner;
+use super::answers::{Answers, Interruptible, Interrupts};
 use super::command_error::{CommandError, Prospect};
 use super::commands::{
     Command, DownloadSource, FileCommand, ParsedLine, entries, holds_password, parse_line,
     passwords_that_follow,
 };
 use super::hashing::HashingProgress;
+use super::line_runner::LineRunner;
 use super::listed_names::ListedNames;
 use super::notices::Notices;
 use super::outcome::CommandOutcome;
 use super::output::Output;
+use super::paths::{self, torrent_name};
 use super::progress::is_running;
-use super::prompt::InputLines;
 use super::retry::retry;
-use super::signals::StopSignals;
 use super::wait::{self, WaitExclusions};
 use super::{json, render};
 use crate::net::Stop;
 use crate::peer::{DownloadOptions, DownloadState, Peer, PeerError, Started, WaitNotice};
-use std::io;
+use crate::wire::attach::Ending;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Runs the commands of one process.
+/// Runs the commands of one process, or of one attached client.
 #[derive(Debug)]
 pub(super) struct CommandRunner<'a> {
     peer: &'a Arc<Peer>,
+    user: CommandUser<'a>,
     output: &'a Output,
-    lines: &'a InputLines,
+    lines: &'a dyn Answers,
     stop: &'a Stop,
-    /// What `~/` means; `None` if it is not expanded.
-    home: Option<&'a str>,
-    prompt: Option<&'a PromptParts>,
     exclusions: WaitExclusions,
     all_succeeded: bool,
     has_hopeless_failure: bool,
-    has_quit: bool,
+    one_tracker_only: bool,
+    ending: Ending,
+}
+
+/// Who runs commands, and from where.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CommandUser<'a> {
+    /// What `~/` means; `None` if it is not expanded.
+    pub(super) home: Option<&'a str>,
+    /// The user's current folder. `None`: the current folder of this process.
+    pub(super) folder: Option<&'a Path>,
+    /// With these, the user can end the command that runs.
+    pub(super) interrupts: Option<&'a dyn Interrupts>,
+    /// The prompt at which commands are typed.
+    pub(super) prompt: Option<&'a PromptParts>,
 }
 
 /// The parts of a prompt that its commands use.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct PromptParts {
-    /// With these, a first Ctrl-C ends only the command that runs.
-    pub(super) signals: StopSignals,
-    /// What is shown before the first prompt.
-    pub(super) greeting: &'static str,
     pub(super) listed: Arc<ListedNames>,
     pub(super) notices: Arc<Notices>,
 }
 
-impl<'a> CommandRunner<'a> {
-    /// A runner for commands of `peer`. It carries out no command after `stop` is raised. It reads
-    /// passwords and answers from `lines`. `home` and `prompt` are for lines typed at a prompt.
-    pub(super) fn new(
-        peer: &'a Arc<Peer>,
-        output: &'a Output,
-        lines: &'a InputLines,
-        stop: &'a Stop,
-        home: Option<&'a str>,
-        prompt: Option<&'a PromptParts>,
-    ) -> Self {
-        let exclusions = WaitExclusions::new(peer.unchanged_at_start().clone());
-        Self {
-            peer,
-            output,
-            lines,
-            stop,
-            home,
-            prompt,
-            exclusions,
-            all_succeeded: true,
-            has_hopeless_failure: false,
-            has_quit: false,
-        }
-    }
-
-    /// Runs a line. A line without words does nothing.
-    pub(super) fn run(&mut self, line: &str) {
+impl LineRunner for CommandRunner<'_> {
+    fn run(&mut self, line: &str) {
         self.perform(line, false);
     }
 
-    /// Runs the value of an option `-c`, which every user of the machine can read. With
-    /// `keeps_trying`, the command is tried again as long as it can succeed later.
-    pub(super) fn run_argument(&mut self, line: &str, keeps_trying: bool) {
+    /// Every user of the machine can read an argument.
+    fn run_argument(&mut self, line: &str, keeps_trying: bool) {
         if parse_line(line, None).is_some_and(|line| holds_password(&line)) {
             self.output.note(
                 "other users of this machine can see a password in an argument; leave it out, and write it as the next \
@@ -96,8 +78,47 @@ impl<'a> CommandRunner<'a> {
         self.perform(line, keeps_trying);
     }
 
+    fn refuse(&mut self, error: CommandError) {
+        self.report("", &Err(error));
+    }
+
+    fn all_succeeded(&self) -> bool {
+        self.all_succeeded
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ending != Ending::Nothing
+    }
+}
+
+impl<'a> CommandRunner<'a> {
+    /// A runner for commands of `user` at `peer`. It carries out no command after `stop` is raised.
+    /// It reads passwords and answers from `lines`. The first `wait` leaves out the downloads of
+    /// `exclusions`.
+    pub(super) fn new(
+        peer: &'a Arc<Peer>,
+        user: CommandUser<'a>,
+        output: &'a Output,
+        lines: &'a dyn Answers,
+        stop: &'a Stop,
+        exclusions: WaitExclusions,
+    ) -> Self {
+        Self {
+            peer,
+            user,
+            output,
+            lines,
+            stop,
+            exclusions,
+            all_succeeded: true,
+            has_hopeless_failure: false,
+            one_tracker_only: false,
+            ending: Ending::Nothing,
+        }
+    }
+
     fn perform(&mut self, line: &str, keeps_trying: bool) {
-        let Some(ParsedLine { name, command }) = parse_line(line, self.home) else {
+        let Some(ParsedLine { name, command }) = parse_line(line, self.user.home) else {
             return;
         };
         // The line of an unknown command may be a password, so it is not logged.
@@ -108,7 +129,9 @@ impl<'a> CommandRunner<'a> {
             self.lines.drop_passwords(passwords_that_follow(line));
         }
         let (stop, output) = (self.stop, self.output);
+        let folder = self.user.folder;
         let result = command.and_then(|mut command| {
+            folder.inspect(|folder| paths::resolve(&mut command, folder));
             let mut attempt = || self.attempt(&name, &mut command);
             match keeps_trying {
                 true => retry(&name, stop, output, attempt),
@@ -121,48 +144,36 @@ impl<'a> CommandRunner<'a> {
         self.report(&name, &result);
     }
 
-    /// Reports a line that is not text.
-    pub(super) fn refuse(&mut self, error: CommandError) {
-        self.report("", &Err(error));
-    }
-
-    /// Whether every command so far succeeded.
-    pub(super) fn all_succeeded(&self) -> bool {
-        self.all_succeeded
-    }
-
     /// Whether a command has failed and cannot succeed later.
     pub(super) fn has_hopeless_failure(&self) -> bool {
         self.has_hopeless_failure
     }
 
-    /// Whether one of the commands was `quit`.
-    pub(super) fn has_quit(&self) -> bool {
-        self.has_quit
+    /// What ends with the commands: something, if one of them was `quit` or `stop`.
+    pub(super) fn ending(&self) -> Ending {
+        self.ending
     }
 
-    /// Runs a command once. A stop of the peer ends the command early; at a prompt, a first Ctrl-C
-    /// does so too.
+    /// Runs a command once. A stop of the peer ends the command early; the user can do so too.
     fn attempt(
         &mut self,
         name: &str,
         command: &mut Command,
     ) -> Result<CommandOutcome, CommandError> {
         let notice = self.output.is_watched().then(|| {
-            WaitNotice::new(|what| {
-                Output::new(false).note(&format!("waiting for {what}; Ctrl-C stops"));
+            let output = self.output.for_notes();
+            WaitNotice::new(move |what| {
+                output.note(&format!("waiting for {what}; Ctrl-C stops"));
             })
         });
-        let _command = self.peer.begin_command(notice);
-        let _interrupts = self.prompt.map(|prompt| {
-            let (peer, question) = (Arc::clone(self.peer), self.lines.question());
-            prompt.signals.begin_command(move || {
-                question.interrupt();
-                peer.interrupt_command();
-            })
+        let running = self.peer.begin_command(notice);
+        let _interruptible = self.user.interrupts.map(|interrupts| {
+            let interrupter = running.interrupter();
+            Interruptible::begin(interrupts, Box::new(move || interrupter.interrupt()))
         });
         let result = self.ask_and_execute(name, command);
-        if let Some(prompt) = self.prompt {
+        self.one_tracker_only |= self.peer.account().take_saved_by_one_tracker();
+        if let Some(prompt) = self.user.prompt {
             match &result {
                 Ok(CommandOutcome::Waited(downloads)) => prompt.notices.on_reported(downloads),
                 Err(CommandError::DownloadFailed(_)) => {
@@ -211,7 +222,7 @@ impl<'a> CommandRunner<'a> {
     fn on_started(&mut self, started: &Started) {
         self.exclusions.on_started(started.info_hash);
         // Without `already`, a download that existed before would get a second notice of its end.
-        if let Some(prompt) = self.prompt
+        if let Some(prompt) = self.user.prompt
             && !started.already
         {
             prompt.notices.on_started(started.info_hash);
@@ -254,7 +265,11 @@ impl<'a> CommandRunner<'a> {
             }
             Command::File(command) => self.file(command),
             Command::Quit => {
-                self.has_quit = true;
+                self.ending = Ending::Attachment;
+                Ok(CommandOutcome::Quit)
+            }
+            Command::Stop => {
+                self.ending = Ending::Process;
                 Ok(CommandOutcome::Quit)
             }
         }
@@ -276,12 +291,11 @@ impl<'a> CommandRunner<'a> {
                 destination,
                 force,
             } => {
-                let destination = destination.as_deref();
                 let hashing = HashingProgress::new("hashing existing files", self.output);
                 let step = |done, total| hashing.step(done, total);
                 let started = self
                     .peer
-                    .download_file(&group, &name, destination, force, &step);
+                    .download_file(&group, &name, &destination, force, &step);
                 hashing.finish();
                 let started = started?;
                 self.on_started(&started);
@@ -347,7 +361,7 @@ impl<'a> CommandRunner<'a> {
 
     fn report(&mut self, name: &str, result: &Result<CommandOutcome, CommandError>) {
         self.all_succeeded &= result.is_ok();
-        let one_tracker_only = self.peer.account().take_saved_by_one_tracker();
+        let one_tracker_only = std::mem::take(&mut self.one_tracker_only);
         if one_tracker_only && !self.output.is_json() {
             self.output.note(
                 "only one tracker has stored this so far; the others copy it when they are back",
@@ -359,7 +373,7 @@ impl<'a> CommandRunner<'a> {
                     .result(&json::result_line(name, result, one_tracker_only));
             }
             Ok(outcome) => {
-                for line in render::outcome_lines(outcome) {
+                for line in render::outcome_lines(outcome, self.output.columns()) {
                     self.output.result(&line);
                 }
                 if let Some(note) = render::outcome_note(outcome) {
@@ -400,41 +414,5 @@ impl<'a> CommandRunner<'a> {
                     .note(&format!("{name}: stopped {progress}; {advice}"));
             }
         }
-    }
-}
-
-/// The default path of the `.torrent` of a file or folder: `NAME.torrent` in the current folder.
-pub(super) fn torrent_name(path: &Path) -> io::Result<PathBuf> {
-    let mut name = match path.file_name() {
-        Some(name) => name.to_owned(),
-        // The path is `.` or `..`: find the folder's name.
-        None => path
-            .canonicalize()?
-            .file_name()
-            .unwrap_or_default()
-            .to_owned(),
-    };
-    name.push(".torrent");
-    Ok(name.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_torrent_has_the_name_of_its_file_or_folder() {
-        assert_eq!(
-            torrent_name(Path::new("/a/b.iso")).unwrap(),
-            Path::new("b.iso.torrent")
-        );
-        assert_eq!(
-            torrent_name(Path::new("a/")).unwrap(),
-            Path::new("a.torrent")
-        );
-        let here = std::env::current_dir().unwrap();
-        let here = format!("{}.torrent", here.file_name().unwrap().to_str().unwrap());
-        assert_eq!(torrent_name(Path::new(".")).unwrap(), Path::new(&here));
-        assert!(torrent_name(Path::new("/nowhere/..")).is_err());
     }
 }

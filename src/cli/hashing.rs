@@ -60,7 +60,7 @@ impl<'a> HashingProgress<'a> {
             state.next_update = Instant::now() + BAR_INTERVAL;
             let bar = state
                 .bar
-                .get_or_insert_with(|| bar(self.activity, total))
+                .get_or_insert_with(|| bar(self.activity, total, self.output))
                 .clone();
             bar.set_position(state.done);
             bar.set_message(format!("{} of {}", size(state.done), size(total)));
@@ -84,10 +84,11 @@ impl<'a> HashingProgress<'a> {
     }
 }
 
-fn bar(activity: &'static str, total: u64) -> ProgressBar {
+fn bar(activity: &'static str, total: u64, output: &Output) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} [{bar:24}] {percent:3}%  {wide_msg}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(total).with_style(style.progress_chars("=> "));
+    let bar = ProgressBar::with_draw_target(Some(total), output.bars());
+    bar.set_style(style.progress_chars("=> "));
     bar.set_prefix(activity);
     bar
 }

@@ -15,6 +15,7 @@ use file::RotatedFile;
 use limit::{Event, Kind, RateLimit};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::Builder;
 use std::time::{Instant, SystemTime};
@@ -41,7 +42,8 @@ pub(super) struct ProcessLog(Arc<SharedLog>);
 
 #[derive(Debug)]
 struct SharedLog {
-    level: LevelFilter,
+    /// The least serious level that is written, as a number of [`LevelFilter`].
+    level: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -62,7 +64,7 @@ pub(super) fn start(folder: &Path, name: &str, options: LogOptions) -> Result<Pr
     let unwritable = |error| format!("cannot write {}: {}", path.display(), cause(&error));
     let file = RotatedFile::open(path.clone(), options.file_size).map_err(unwritable)?;
     let log = ProcessLog(Arc::new(SharedLog {
-        level: options.level,
+        level: AtomicUsize::new(options.level as usize),
         state: Mutex::new(State {
             file,
             limit: RateLimit::default(),
@@ -82,14 +84,30 @@ impl ProcessLog {
         lock(&self.0.state).file.reopen();
         log::info!("reopened the log");
     }
+
+    /// Sets other options. The size is that of the files from now on.
+    pub(super) fn set(&self, options: LogOptions) {
+        self.0
+            .level
+            .store(options.level as usize, Ordering::Relaxed);
+        log::set_max_level(options.level);
+        lock(&self.0.state).file.set_max_length(options.file_size);
+    }
+
+    fn level(&self) -> LevelFilter {
+        let level = self.0.level.load(Ordering::Relaxed);
+        let mut all = LevelFilter::iter();
+        all.find(|known| *known as usize == level)
+            .unwrap_or(LevelFilter::Info)
+    }
 }
 
 impl Log for ProcessLog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // Libraries log only their warnings and errors.
         let level = match metadata.target().starts_with("pieceful") {
-            true => self.0.level,
-            false => self.0.level.min(LevelFilter::Warn),
+            true => self.level(),
+            false => self.level().min(LevelFilter::Warn),
         };
         metadata.level() <= level
     }

@@ -4,8 +4,11 @@
 //! the log file. Out of scope: the work of the commands, which the lower layers do.
 
 mod account;
+mod answers;
 mod arguments;
+mod attach;
 mod audit;
+mod client;
 mod command_error;
 mod commands;
 mod completion;
@@ -15,6 +18,7 @@ mod execute;
 mod exit;
 mod hashing;
 mod json;
+mod line_runner;
 mod listed_names;
 mod logging;
 mod news;
@@ -22,14 +26,18 @@ mod notices;
 mod outcome;
 mod output;
 mod passwords;
+mod paths;
 mod peer;
+mod peer_host;
 mod progress;
 mod prompt;
 #[cfg(test)]
 mod reference;
+mod reload;
 mod render;
 mod retry;
 mod scenario;
+mod screen;
 mod signals;
 mod state_folder;
 mod terminal;
@@ -59,6 +67,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Invocation::Print(text)) => {
             let output = Output::new(false);
             output.result(&wrap::fit_text(&text, terminal::columns()));
+            Exit::of(output.finish())
+        }
+        Ok(Invocation::PrintRaw(text)) => {
+            let output = Output::new(false);
+            output.result(&text);
             Exit::of(output.finish())
         }
         Err(message) => {

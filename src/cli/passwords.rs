@@ -1,7 +1,8 @@
 //! Asks for passwords, for the commands of a peer and for the console of a tracker.
 
+use super::answers::Answers;
 use super::command_error::CommandError;
-use super::prompt::{InputLines, NextInput};
+use super::prompt::NextInput;
 use crate::wire::password::Password;
 
 /// Asks for a password. Without a terminal, the next line of the input is the password.
@@ -10,7 +11,7 @@ use crate::wire::password::Password;
 /// The password is missing, cannot be read or is not allowed. Or the question was interrupted; then
 /// the error says that `command` was stopped.
 pub(super) fn ask(
-    lines: &InputLines,
+    lines: &dyn Answers,
     command: &str,
     question: &str,
 ) -> Result<Password, CommandError> {
@@ -33,7 +34,7 @@ pub(super) fn ask(
 /// See [`ask`]. Or the password is too short for a new one, or the user typed a different one the
 /// second time.
 pub(super) fn ask_new(
-    lines: &InputLines,
+    lines: &dyn Answers,
     command: &str,
     question: &str,
 ) -> Result<Password, CommandError> {
@@ -49,6 +50,7 @@ pub(super) fn ask_new(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::prompt::InputLines;
     use crate::net::Stop;
     use std::io::Cursor;
     use std::sync::Arc;

@@ -1,22 +1,30 @@
 //! `pieceful peer`: runs the commands, keeps sharing with `--stay`, and ends gracefully.
 
+use super::answers::Interrupts;
 use super::arguments::PeerArguments;
-use super::command_error::CommandError;
+use super::attach::{self, Attachments};
+use super::client::{self, ClientOptions};
 use super::completion::PromptHelper;
-use super::execute::{CommandRunner, PromptParts};
+use super::execute::{CommandRunner, CommandUser, PromptParts};
 use super::exit::{EarlyExit, Exit, early_failure};
-use super::news::NewsWatcher;
+use super::line_runner::{InputEnd, LineRunner, is_over, run_arguments, run_input};
+use super::news::{NewsFeed, NewsSubscription};
 use super::notices::Notices;
 use super::output::Output;
-use super::prompt::{Greeting, InputLines, NextInput};
+use super::peer_host::{PeerHost, names, print_first_line};
+use super::prompt::{Greeting, InputLines};
+use super::reload::Reload;
 use super::signals::{StopSignals, wait_for_stop};
-use super::{json, logging, scenario, signals, state_folder, terminal};
-use crate::net::Stop;
-use crate::peer::{Deadlines, DownloadState, FirstUseNotice, Peer, PeerError, PeerOptions};
-use crate::storage::StateKind;
+use super::terminal::Question;
+use super::wait::WaitExclusions;
+use super::{logging, scenario, signals, state_folder, terminal};
+use crate::net::{LocalListener, Stop};
+use crate::peer::{Deadlines, FirstUseNotice, Peer, PeerError, PeerOptions};
+use crate::storage::{StateFolder, StateKind};
 use crate::wire::HostPort;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -43,15 +51,64 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
         .transpose()
         .map_err(early_failure)?;
     let listen = resolve(&arguments.listen).map_err(early_failure)?;
-    let folder = state_folder::open(StateKind::Peer, arguments.dir.clone(), &arguments.listen)?;
+    let opened = state_folder::open(StateKind::Peer, arguments.dir.clone(), &arguments.listen)?;
+    let client = ClientOptions {
+        kind: StateKind::Peer,
+        attach: &arguments.process.attach,
+        commands: &arguments.commands.lines,
+        fail_fast: arguments.commands.fail_fast,
+    };
+    let folder = match client::open_or_attach(opened, &client, output)? {
+        ControlFlow::Continue(folder) => folder,
+        ControlFlow::Break(exit) => return Ok(exit),
+    };
     let log = logging::start(folder.path(), StateKind::Peer.log_name(), arguments.log)
         .map_err(early_failure)?;
     state_folder::warn(&folder, output);
-    let signals = signals::watch(move || log.reopen()).map_err(early_failure)?;
+    let reload = Reload::new(log, arguments.process.config.clone());
+    let at_signal = reload.clone();
+    let signals = signals::watch(move || at_signal.run()).map_err(early_failure)?;
     if arguments.dir.is_none() && listen.port() == 0 {
         signals.remove_when_killed(folder.path());
     }
+    // Bound before the peer starts: a client that attaches now waits until the peer has started.
+    // The peer of a closed run carries out no commands.
+    let listener = match scenario {
+        Some(_) => None,
+        None => attach::bind(&folder, output),
+    };
     let stop = signals.stop.clone();
+    let peer = start(&arguments, listen, folder)?;
+    reload.set_peer(&peer);
+    print_first_line(&peer, output);
+    for damaged in peer.damaged() {
+        output.note(&damaged.message);
+    }
+    let no_thread = |error: io::Error| early_failure(format!("cannot start a thread: {error}"));
+    let watcher = interrupt_on_stop(&peer, &stop).map_err(no_thread)?;
+    let succeeded = match &scenario {
+        Some((client, scenario)) => {
+            scenario::run_client(&peer, &arguments, *client, scenario, &stop, output)
+        }
+        None => {
+            let users = Users::start(&peer, listener, &stop).map_err(no_thread)?;
+            let succeeded = run_commands(&peer, &arguments, output, &signals, &users);
+            stop.stop();
+            users.attachments.into_iter().for_each(Attachments::stop);
+            succeeded
+        }
+    };
+    stop.stop();
+    let _ = watcher.join();
+    peer.stop();
+    Ok(Exit::of(succeeded))
+}
+
+fn start(
+    arguments: &PeerArguments,
+    listen: SocketAddr,
+    folder: StateFolder,
+) -> Result<Arc<Peer>, EarlyExit> {
     let options = PeerOptions {
         listen,
         tracker_info: arguments.tracker_info.clone(),
@@ -65,38 +122,62 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
         limits: arguments.limits,
         deadlines: Deadlines::default(),
     };
-    let peer = Arc::new(Peer::start(options).map_err(|error| match &error {
+    let started = Peer::start(options).map_err(|error| match &error {
         PeerError::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
             let advice = state_folder::another_port_advice(StateKind::Peer, &arguments.listen);
             early_failure(format!("{error}; {advice}"))
         }
         _ => early_failure(error),
-    })?);
-    let first_line = format!("peer listening on {}", peer.address());
-    match output.is_json() {
-        true => {
-            output.result(&json::listening_line(peer.address()));
-            output.note(&first_line);
-        }
-        false => {
-            output.result(&first_line);
-        }
+    });
+    started.map(Arc::new)
+}
+
+/// What the user of this process shares with those of attached clients.
+struct Users {
+    exclusions: WaitExclusions,
+    news: Arc<NewsFeed>,
+    attachments: Option<Attachments>,
+}
+
+impl Users {
+    /// Begins to accept attached clients.
+    fn start(peer: &Arc<Peer>, listener: Option<LocalListener>, stop: &Stop) -> io::Result<Self> {
+        let exclusions = WaitExclusions::new(peer.unchanged_at_start().clone());
+        let news = Arc::<NewsFeed>::default();
+        let host = PeerHost {
+            peer: Arc::clone(peer),
+            exclusions: exclusions.for_another_user(),
+            news: Arc::clone(&news),
+            stop: stop.clone(),
+        };
+        let start = |listener| Attachments::start(listener, Arc::new(host));
+        Ok(Self {
+            exclusions,
+            news,
+            attachments: listener.map(start).transpose()?,
+        })
     }
-    for damaged in peer.damaged() {
-        output.note(&damaged.message);
+}
+
+/// At a prompt, a first Ctrl-C ends only the command that runs, or its question.
+#[derive(Debug)]
+struct PromptInterrupts {
+    signals: StopSignals,
+    question: Arc<Question>,
+}
+
+impl Interrupts for PromptInterrupts {
+    fn begin_command(&self, interrupt: Box<dyn Fn() + Send>) {
+        let question = Arc::clone(&self.question);
+        self.signals.begin_command(Box::new(move || {
+            question.interrupt();
+            interrupt();
+        }));
     }
-    let watcher = interrupt_on_stop(&peer, &stop)
-        .map_err(|error| early_failure(format!("cannot start a thread: {error}")))?;
-    let succeeded = match &scenario {
-        Some((client, scenario)) => {
-            scenario::run_client(&peer, &arguments, *client, scenario, &stop, output)
-        }
-        None => run_commands(&peer, &arguments, output, &signals),
-    };
-    stop.stop();
-    let _ = watcher.join();
-    peer.stop();
-    Ok(Exit::of(succeeded))
+
+    fn end_command(&self) {
+        self.signals.end_command();
+    }
 }
 
 /// Runs all commands; returns whether all succeeded.
@@ -105,6 +186,7 @@ fn run_commands(
     arguments: &PeerArguments,
     output: &Output,
     signals: &StopSignals,
+    users: &Users,
 ) -> bool {
     let stop = &signals.stop;
     if let Err(error) = peer.account().check_tracker_info() {
@@ -114,12 +196,12 @@ fn run_commands(
     let stays = arguments.commands.stay;
     let at_prompt = from_input && output.is_interactive();
     let prompt = at_prompt.then(|| PromptParts {
-        signals: signals.clone(),
         listed: Arc::default(),
-        greeting: if stays { STAYING_GREETING } else { GREETING },
         notices: Arc::new(Notices::new(peer.unchanged_at_start().clone())),
     });
-    let (lines, news) = match input_lines(peer, prompt.as_ref(), stop) {
+    let greeting = if stays { STAYING_GREETING } else { GREETING };
+    let opened = input_lines(peer, prompt.as_ref(), greeting, &users.news, stop);
+    let (lines, news) = match opened {
         Ok(lines) => lines,
         Err(error) => {
             output.error(&format!("cannot read commands: {error}"));
@@ -127,32 +209,30 @@ fn run_commands(
         }
     };
     let home = std::env::var("HOME").ok().filter(|_| at_prompt);
-    let mut runner =
-        CommandRunner::new(peer, output, &lines, stop, home.as_deref(), prompt.as_ref());
-    let mut is_stopped = false;
-    let mut input_error = None;
+    let interrupts = at_prompt.then(|| PromptInterrupts {
+        signals: signals.clone(),
+        question: lines.question(),
+    });
+    let user = CommandUser {
+        home: home.as_deref(),
+        folder: arguments.commands.folder.as_deref(),
+        interrupts: interrupts.as_ref().map(|own| own as &dyn Interrupts),
+        prompt: prompt.as_ref(),
+    };
+    let exclusions = users.exclusions.clone();
+    let mut runner = CommandRunner::new(peer, user, output, &lines, stop, exclusions);
     let fails_fast = arguments.commands.fail_fast;
-    let is_over =
-        |runner: &CommandRunner<'_>| runner.has_quit() || (fails_fast && !runner.all_succeeded());
-    while from_input && !is_over(&runner) && !is_stopped && input_error.is_none() {
-        match lines.next() {
-            NextInput::Line(line) => runner.run(&line),
-            NextInput::NotText => runner.refuse(CommandError::NotText),
-            NextInput::End => break,
-            NextInput::Quit | NextInput::Stopped => is_stopped = true,
-            NextInput::Failed(why) => input_error = Some(why),
-        }
-    }
+    let input_end = match from_input {
+        true => run_input(&mut runner, &lines, fails_fast),
+        false => InputEnd::Ended,
+    };
     drop(news);
-    for command in &arguments.commands.lines {
-        if !is_over(&runner) {
-            runner.run_argument(command, stays);
-        }
-    }
-    if let Some(why) = &input_error {
+    run_arguments(&mut runner, &arguments.commands.lines, fails_fast, stays);
+    if let InputEnd::Failed(why) = &input_end {
         output.error(&format!("cannot read commands: {why}"));
     }
-    if stays && !is_over(&runner) && !is_stopped && !stop.is_stopped() {
+    let goes_on = input_end != InputEnd::Stopped && !stop.is_stopped();
+    if stays && goes_on && !is_over(&runner, fails_fast) {
         match !from_input && runner.has_hopeless_failure() {
             true => output.note("leaving: a command has failed and cannot succeed later"),
             false => stay(at_prompt, output, stop),
@@ -168,7 +248,7 @@ fn run_commands(
     // With port 0 and without `--dir`, the state folder is temporary.
     let keeps_state = arguments.dir.is_some() || arguments.listen.port != 0;
     runner.note_unfinished_downloads(keeps_state);
-    runner.all_succeeded() && input_error.is_none()
+    runner.all_succeeded() && !matches!(input_end, InputEnd::Failed(_))
 }
 
 /// Waits for a stop signal. At a prompt, first says how to end the peer.
@@ -179,49 +259,32 @@ fn stay(at_prompt: bool, output: &Output, stop: &Stop) {
     wait_for_stop(stop);
 }
 
-/// The source of commands and answers; at a prompt, also the thread that shows news.
+/// The source of commands and answers. At a prompt, news appears as long as the second value exists.
 fn input_lines(
     peer: &Arc<Peer>,
     prompt: Option<&PromptParts>,
+    text: &'static str,
+    feed: &Arc<NewsFeed>,
     stop: &Stop,
-) -> io::Result<(InputLines, Option<NewsWatcher>)> {
-    let Some(PromptParts {
-        greeting,
-        listed,
-        notices,
-        ..
-    }) = prompt
-    else {
+) -> io::Result<(InputLines, Option<NewsSubscription>)> {
+    let Some(PromptParts { listed, notices }) = prompt else {
         return Ok((InputLines::standard_input(None, stop)?, None));
     };
-    let (text, notices) = (*greeting, Arc::clone(notices));
+    let notices = Arc::clone(notices);
     if terminal::is_plain() {
         let greeting = Greeting {
             text,
             notices: Some(Arc::clone(&notices)),
         };
         let lines = InputLines::standard_input(Some(greeting), stop)?;
-        return Ok((lines, Some(NewsWatcher::start(peer, notices, None)?)));
+        return Ok((lines, Some(feed.subscribe(peer, notices, None)?)));
     }
-    // Weak: the reading thread is never joined and must not keep the peer alive.
-    let weak_peer = Arc::downgrade(peer);
-    let names = move || {
-        let downloads = weak_peer
-            .upgrade()
-            .map(|peer| peer.downloads())
-            .unwrap_or_default();
-        downloads
-            .into_iter()
-            // Only downloads that are not complete can be cancelled.
-            .filter(|download| download.state != DownloadState::Complete)
-            .map(|download| download.name)
-            .collect()
-    };
-    let history = peer.folder().path().join("history");
-    let helper = PromptHelper::new(Box::new(names), Arc::clone(listed));
+    let history = Some(peer.folder().path().join("history"));
+    let names = names(Arc::downgrade(peer), Arc::clone(listed));
+    let helper = PromptHelper::new(Box::new(names));
     let (lines, printer) = InputLines::prompt(history, helper, Arc::clone(&notices), text, stop)?;
-    let watcher = NewsWatcher::start(peer, notices, Some(Box::new(printer)))?;
-    Ok((lines, Some(watcher)))
+    let news = feed.subscribe(peer, notices, Some(Box::new(printer)))?;
+    Ok((lines, Some(news)))
 }
 
 /// Starts a thread that interrupts hashing when `stop` is raised, because the running command may

@@ -40,7 +40,7 @@ impl<'a> DownloadProgress<'a> {
     /// Shows nothing until [`show`](Self::show) is called.
     pub(super) fn new(output: &'a Output) -> Self {
         let bars = output.shows_bars().then(|| Bars {
-            all: MultiProgress::new(),
+            all: MultiProgress::with_draw_target(output.bars()),
             by_download: HashMap::new(),
         });
         Self {

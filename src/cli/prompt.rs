@@ -9,6 +9,7 @@ mod typed_lines;
 
 pub(super) use next_input::NextInput;
 
+use super::answers::Answers;
 use super::completion::PromptHelper;
 use super::notices::Notices;
 use super::signals::wait_for_stop;
@@ -62,13 +63,13 @@ pub(super) struct Greeting {
 }
 
 impl InputLines {
-    /// A prompt on the terminal with the history in the file `history`, and a printer that writes
-    /// lines above the prompt.
+    /// A prompt on the terminal with the history in the file `history`, if it has one, and a printer
+    /// that writes lines above the prompt.
     ///
     /// # Errors
     /// The terminal cannot be set up, or no thread can be started.
     pub(super) fn prompt(
-        history: PathBuf,
+        history: Option<PathBuf>,
         helper: PromptHelper,
         notices: Arc<Notices>,
         greeting: &'static str,
@@ -173,31 +174,6 @@ impl InputLines {
         Arc::clone(&self.question)
     }
 
-    /// Whether a person at a terminal can answer a question.
-    pub(super) fn can_ask(&self) -> bool {
-        self.terminal.is_some() && io::stderr().is_terminal()
-    }
-
-    /// Shows a question and returns the answer.
-    pub(super) fn ask(&self, question: &str) -> NextInput {
-        self.request(InputRequest::Answer(question.to_owned()))
-    }
-
-    /// Shows a question on a terminal and returns the answer, which is not echoed. Without a
-    /// terminal: returns the next line.
-    pub(super) fn ask_hidden(&self, question: &str) -> NextInput {
-        self.request(InputRequest::HiddenAnswer(question.to_owned()))
-    }
-
-    /// Reads and drops the passwords of a command that has failed before it asked for them.
-    /// Otherwise they would be read as commands, shown and logged. Does nothing on a terminal:
-    /// there a password is typed only after its question was shown.
-    pub(super) fn drop_passwords(&self, count: usize) {
-        if self.terminal.is_none() {
-            (0..count).for_each(|_| drop(self.ask_hidden("")));
-        }
-    }
-
     fn request(&self, request: InputRequest) -> NextInput {
         match request {
             InputRequest::Command => self.question.reset(),
@@ -246,6 +222,24 @@ impl InputLines {
             question,
             terminal: termios::tcgetattr(io::stdin()).ok(),
         })
+    }
+}
+
+impl Answers for InputLines {
+    fn can_ask(&self) -> bool {
+        self.terminal.is_some() && io::stderr().is_terminal()
+    }
+
+    fn is_terminal(&self) -> bool {
+        self.terminal.is_some()
+    }
+
+    fn ask(&self, question: &str) -> NextInput {
+        self.request(InputRequest::Answer(question.to_owned()))
+    }
+
+    fn ask_hidden(&self, question: &str) -> NextInput {
+        self.request(InputRequest::HiddenAnswer(question.to_owned()))
     }
 }
 

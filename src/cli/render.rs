@@ -14,7 +14,7 @@ pub(super) use download::{download_line, download_line_with_trouble, pace, perce
 use super::commands::{AREAS, CommandEntry};
 use super::outcome::CommandOutcome;
 use super::units::{counted, size};
-use super::{terminal, wrap};
+use super::wrap;
 use crate::base::escape;
 use crate::peer::{DownloadState, DownloadStatus, LinkStatus, Started, TakenOver};
 use list::lines_of;
@@ -23,8 +23,8 @@ use status::status_lines;
 /// The largest number of empty folders that a note names.
 const MAX_NAMED_FOLDERS: usize = 10;
 
-/// The lines of a command's result.
-pub(super) fn outcome_lines(outcome: &CommandOutcome) -> Vec<String> {
+/// The lines of a command's result. Help is wrapped to `columns`.
+pub(super) fn outcome_lines(outcome: &CommandOutcome, columns: usize) -> Vec<String> {
     match outcome {
         CommandOutcome::Sent(sent) => vec![format!(
             "sharing {}  {}  {}  info-hash {}  torrent {}",
@@ -55,8 +55,8 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome) -> Vec<String> {
         CommandOutcome::Links(links) => lines_of(links, link_line, "no links to other peers"),
         CommandOutcome::Cancelled(name) => vec![format!("cancelled {}", escape(name))],
         CommandOutcome::Status(status) => status_lines(status),
-        CommandOutcome::Help(None) => help_lines(),
-        CommandOutcome::Help(Some(entry)) => command_help_lines(entry),
+        CommandOutcome::Help(None) => help_lines(columns),
+        CommandOutcome::Help(Some(entry)) => command_help_lines(entry, columns),
         CommandOutcome::Account(outcome) => account::outcome_lines(outcome),
         CommandOutcome::Uploaded(uploaded) => vec![format!(
             "sharing {}  {}  {}  info-hash {}{}",
@@ -163,8 +163,7 @@ fn link_line(link: &LinkStatus) -> String {
     )
 }
 
-fn help_lines() -> Vec<String> {
-    let columns = terminal::columns();
+fn help_lines(columns: usize) -> Vec<String> {
     let areas = AREAS.iter().flat_map(|area| {
         let title = [format!("{}:", area.title)];
         let entries = area.entries.iter();
@@ -176,9 +175,8 @@ fn help_lines() -> Vec<String> {
     areas.collect()
 }
 
-fn command_help_lines(entry: &CommandEntry) -> Vec<String> {
+fn command_help_lines(entry: &CommandEntry, columns: usize) -> Vec<String> {
     let head = format!("{}: {}", entry.usage(), entry.summary);
-    let columns = terminal::columns();
     let lines = [head.as_str()].into_iter().chain(entry.details.lines());
     lines.flat_map(|line| wrap::fit(line, columns)).collect()
 }
@@ -194,6 +192,10 @@ pub(super) mod tests {
     };
     use crate::torrent::InfoHash;
     use std::time::Duration;
+
+    fn outcome_lines(outcome: &CommandOutcome) -> Vec<String> {
+        super::outcome_lines(outcome, 80)
+    }
 
     pub(in crate::cli) fn running(name: &str) -> DownloadStatus {
         DownloadStatus {
@@ -419,7 +421,7 @@ pub(super) mod tests {
             let name = format!("  {}", entry.name);
             assert!(all.iter().any(|line| line.starts_with(&name)), "{name}");
         }
-        let mut helps = entries().map(command_help_lines);
+        let mut helps = entries().map(|entry| command_help_lines(entry, 80));
         let widest = |lines: &[String]| lines.iter().map(String::len).max();
         assert!(widest(&all) <= Some(80) && helps.all(|help| widest(&help) <= Some(80)));
         let send = outcome_lines(&CommandOutcome::Help(

@@ -1,6 +1,6 @@
 //! Signals: SIGINT, SIGTERM and SIGHUP end the process gracefully; a later SIGINT or SIGTERM ends
-//! it at once. At a prompt a first SIGINT (Ctrl-C) ends the command that runs. SIGUSR1 reopens the
-//! log.
+//! it at once. At a prompt a first SIGINT (Ctrl-C) ends the command that runs. SIGUSR1 opens the log
+//! anew, and reads the configuration again.
 //!
 //! One request to end can arrive as several signals. `timeout` sends SIGTERM to the process, and
 //! then to its process group. systemd (`SendSIGHUP=yes`) sends SIGTERM and then SIGHUP; the system
@@ -73,24 +73,25 @@ enum PromptCommand {
     Interrupted(Instant),
 }
 
-/// A command of the prompt runs as long as this exists.
-#[derive(Debug)]
-#[must_use]
-pub(super) struct PromptCommandGuard<'a>(&'a StopSignals);
-
 impl StopSignals {
     /// Makes a later signal remove this folder before it ends the process.
     pub(super) fn remove_when_killed(&self, folder: &Path) {
         *lock(&self.temporary_folder) = Some(folder.to_owned());
     }
 
+    /// Whether a signal has raised the flags.
+    pub(super) fn is_stopped_by_signal(&self) -> bool {
+        lock(&self.first).is_some()
+    }
+
     /// A command begins. The next SIGINT does not end the process: `interrupt` is called instead.
-    pub(super) fn begin_command(
-        &self,
-        interrupt: impl Fn() + Send + 'static,
-    ) -> PromptCommandGuard<'_> {
-        *lock(&self.command) = PromptCommand::Running(Box::new(interrupt));
-        PromptCommandGuard(self)
+    pub(super) fn begin_command(&self, interrupt: Box<dyn Fn() + Send>) {
+        *lock(&self.command) = PromptCommand::Running(interrupt);
+    }
+
+    /// The command has ended.
+    pub(super) fn end_command(&self) {
+        *lock(&self.command) = PromptCommand::None;
     }
 
     fn on_interrupt(&self, now: Instant) {
@@ -133,12 +134,6 @@ impl StopSignals {
     }
 }
 
-impl Drop for PromptCommandGuard<'_> {
-    fn drop(&mut self) {
-        *lock(&self.0.command) = PromptCommand::None;
-    }
-}
-
 impl fmt::Debug for PromptCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -159,12 +154,12 @@ pub(super) fn wait_for_stop(stop: &Stop) {
     while !stop.wait(LONG) {}
 }
 
-/// Begins to handle signals; `reopen` is called at SIGUSR1. Call this once in a process, before
+/// Begins to handle signals; `reload` is called at SIGUSR1. Call this once in a process, before
 /// other threads start: they inherit the blocked signals.
 ///
 /// # Errors
 /// A message for the user, if the system refuses to block or handle signals, or to start a thread.
-pub(super) fn watch(reopen: impl Fn() + Send + 'static) -> Result<StopSignals, String> {
+pub(super) fn watch(reload: impl Fn() + Send + 'static) -> Result<StopSignals, String> {
     let ignored =
         ignored_signals(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
     let is_handled = |signal: &Signal| !ignored.contains(*signal);
@@ -198,7 +193,7 @@ pub(super) fn watch(reopen: impl Fn() + Send + 'static) -> Result<StopSignals, S
                 Ok(None) | Err(_) => return,
             };
             if is(&signal, Signal::SIGUSR1) {
-                reopen();
+                reload();
             } else if !is(&signal, Signal::SIGHUP) {
                 ending.stop_or_kill(Instant::now());
             } else if !(ignores_sigint && is_of_terminal(&signal)) {
@@ -259,14 +254,14 @@ mod tests {
         let signals = StopSignals::default();
         let interrupted = Arc::new(AtomicBool::new(false));
         let raised = Arc::clone(&interrupted);
-        let command = signals.begin_command(move || raised.store(true, Ordering::SeqCst));
+        signals.begin_command(Box::new(move || raised.store(true, Ordering::SeqCst)));
         let now = Instant::now();
         // The second interrupt belongs to the same request.
         for interrupt in [now, now + ONE_REQUEST / 2] {
             signals.on_interrupt(interrupt);
             assert!(interrupted.load(Ordering::SeqCst) && !signals.stop.is_stopped());
         }
-        drop(command);
+        signals.end_command();
         signals.on_interrupt(now + ONE_REQUEST / 2);
         assert!(signals.stop.is_stopped());
     }

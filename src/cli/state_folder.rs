@@ -6,6 +6,15 @@ use crate::storage::{StateFolder, StateFolderError, StateKind};
 use crate::wire::HostPort;
 use std::path::PathBuf;
 
+/// A state folder, or the one that another process uses.
+#[derive(Debug)]
+pub(super) enum OpenedFolder {
+    /// This process has locked it.
+    Own(StateFolder),
+    /// Another process uses the folder `path`. `error` says so.
+    InUse { path: PathBuf, error: EarlyExit },
+}
+
 /// Opens the folder that an option names (`named`). Without that option, opens a temporary folder
 /// for port 0, else the default folder of the port.
 ///
@@ -15,7 +24,7 @@ pub(super) fn open(
     kind: StateKind,
     named: Option<PathBuf>,
     listen: &HostPort,
-) -> Result<StateFolder, EarlyExit> {
+) -> Result<OpenedFolder, EarlyExit> {
     let is_default = named.is_none();
     let opened = match (named, listen.port) {
         (Some(named), _) => StateFolder::open_for(kind, &named),
@@ -24,17 +33,25 @@ pub(super) fn open(
             default_path(kind, port).and_then(|path| StateFolder::open_for(kind, &path))
         }
     };
-    opened.map_err(|error| match &error {
-        StateFolderError::NoHome(_) => (error.to_string(), Exit::Usage),
-        StateFolderError::InUse(path) if is_default => early_failure(format!(
-            "{} is in use: another {} has port {}; {}",
-            path.display(),
-            kind.word(),
-            listen.port,
-            another_port_advice(kind, listen)
-        )),
-        _ => early_failure(error),
-    })
+    match opened {
+        Ok(folder) => Ok(OpenedFolder::Own(folder)),
+        Err(StateFolderError::InUse(path)) => {
+            let text = match is_default {
+                true => format!(
+                    "{} is in use: another {} has port {}; {}",
+                    path.display(),
+                    kind.word(),
+                    listen.port,
+                    another_port_advice(kind, listen)
+                ),
+                false => StateFolderError::InUse(path.clone()).to_string(),
+            };
+            let error = early_failure(text);
+            Ok(OpenedFolder::InUse { path, error })
+        }
+        Err(error @ StateFolderError::NoHome(_)) => Err((error.to_string(), Exit::Usage)),
+        Err(error) => Err(early_failure(error)),
+    }
 }
 
 /// Shows and logs what the file system of the folder cannot do.
@@ -79,11 +96,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let any: HostPort = "127.0.0.1:0".parse().unwrap();
         let named = || open(StateKind::Peer, Some(folder.path().join("state")), &any);
-        let first = named().unwrap();
-        assert!(matches!(named(), Err((message, Exit::Failure)) if message.contains("in use")));
+        let OpenedFolder::Own(first) = named().unwrap() else {
+            panic!("nobody else uses it");
+        };
+        assert!(matches!(
+            named(),
+            Ok(OpenedFolder::InUse { error: (message, Exit::Failure), .. }) if message.contains("in use")
+        ));
         drop(first);
         named().unwrap();
-        let temporary = open(StateKind::Tracker, None, &any).unwrap();
+        let OpenedFolder::Own(temporary) = open(StateKind::Tracker, None, &any).unwrap() else {
+            panic!("it is new");
+        };
         let path = temporary.path().to_owned();
         assert!(path.is_dir());
         drop(temporary);

@@ -47,6 +47,12 @@ pub(super) fn columns() -> usize {
     }
 }
 
+/// The columns of standard error, on which bars are drawn; 80 if they are not known.
+pub(super) fn bar_columns() -> u16 {
+    let columns = Term::stderr().size_checked().map(|(_, columns)| columns);
+    columns.filter(|columns| *columns > 0).unwrap_or(80)
+}
+
 /// Whether the process may read from its terminal now. Without a terminal, it always may.
 pub(super) fn is_in_foreground() -> bool {
     // This fails if standard input is not the controlling terminal of the process.

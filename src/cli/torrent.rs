@@ -1,10 +1,10 @@
 //! `pieceful torrent`: creates, shows and checks a `.torrent`.
 
 use super::arguments::{CreateArguments, TorrentArguments};
-use super::execute::torrent_name;
 use super::exit::Exit;
 use super::hashing::HashingProgress;
 use super::output::Output;
+use super::paths::torrent_name;
 use super::render::empty_folders_note;
 use super::signals;
 use super::units::{counted, size};

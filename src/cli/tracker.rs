@@ -1,24 +1,31 @@
 //! `pieceful tracker`: runs a tracker until it is stopped or its closed run has ended, or does a
 //! task on a tracker's data.
 
+mod host;
 mod maintenance;
 
 use super::arguments::{MaintenanceTask, ServiceArguments, TrackerArguments};
+use super::attach::{self, Attachments};
+use super::client::{self, ClientOptions};
 use super::console::Console;
 use super::exit::{EarlyExit, Exit, early_failure};
 use super::output::Output;
+use super::reload::Reload;
 use super::{logging, signals, state_folder};
-use crate::certificate::Fingerprint;
-use crate::storage::{CLUSTER_FILE, StateKind};
+use crate::net::LocalListener;
+use crate::storage::{CLUSTER_FILE, StateFolder, StateKind};
 use crate::system::cause;
 use crate::tracker::{
     AccessSettings, EndpointOptions, MAX_TRACKERS, NewKey, Node, NodeOptions, RunHost, RunOptions,
 };
 use crate::wire::replica::TrackerNumber;
 use crate::wire::{HostPort, TrackerInfo, TrackerInfoError};
-use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use host::{TrackerHost, print_first_lines};
+use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
 
 /// Runs the tracker that the arguments describe.
 pub(super) fn run(arguments: TrackerArguments) -> Exit {
@@ -37,7 +44,7 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
     }
     let info = read_tracker_info(arguments.tracker_info.as_deref())?;
     let listed = address(&info, arguments.tracker_info.as_deref(), number)?;
-    let address = arguments.listen.unwrap_or(listed);
+    let address = arguments.listen.clone().unwrap_or(listed);
     let (data, port) = (arguments.data.clone(), address.port);
     match &arguments.maintenance {
         Some(MaintenanceTask::Dump) => return maintenance::dump(data, port, output),
@@ -47,24 +54,56 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
         }
         Some(MaintenanceTask::Check(..)) | None => {}
     }
-    let is_temporary = arguments.data.is_none() && address.port == 0;
-    let folder = state_folder::open(StateKind::Tracker, arguments.data, &address)?;
+    if !arguments.client.commands.is_empty() {
+        let path = maintenance::folder(data.clone(), port)?;
+        if !StateFolder::is_in_use(&path) {
+            return Err(early_failure(maintenance::not_running(&path)));
+        }
+    }
+    let opened = state_folder::open(StateKind::Tracker, data, &address)?;
+    let client = ClientOptions {
+        kind: StateKind::Tracker,
+        attach: &arguments.client.process.attach,
+        commands: &arguments.client.commands,
+        fail_fast: false,
+    };
+    let folder = match client::open_or_attach(opened, &client, output)? {
+        ControlFlow::Continue(folder) => folder,
+        ControlFlow::Break(exit) => return Ok(exit),
+    };
+    run_tracker(arguments, address, info, &folder, output)
+}
+
+/// Runs the tracker in its state folder, until it is stopped.
+fn run_tracker(
+    arguments: TrackerArguments,
+    address: HostPort,
+    info: TrackerInfo,
+    folder: &StateFolder,
+    output: &Output,
+) -> Result<Exit, EarlyExit> {
     let log = logging::start(folder.path(), StateKind::Tracker.log_name(), arguments.log)
         .map_err(early_failure)?;
-    state_folder::warn(&folder, output);
-    let signals = signals::watch(move || log.reopen()).map_err(early_failure)?;
-    if is_temporary {
+    state_folder::warn(folder, output);
+    let reload = Reload::new(log, arguments.client.process.config.clone());
+    let signals = signals::watch(move || reload.run()).map_err(early_failure)?;
+    if arguments.data.is_none() && address.port == 0 {
         signals.remove_when_killed(folder.path());
     }
+    // The tracker of a closed run has no console.
+    let listener = match arguments.closed_run {
+        Some(_) => None,
+        None => attach::bind(folder, output),
+    };
     let key = match (arguments.cluster.file, &arguments.tracker_info) {
         (Some(named), _) => named,
         (None, Some(path)) => path.with_file_name(CLUSTER_FILE),
         (None, None) => folder.path().join(CLUSTER_FILE),
     };
     let endpoint = EndpointOptions {
-        number: TrackerNumber::new(number).unwrap_or(TrackerNumber::MIN),
+        number: TrackerNumber::new(arguments.number).unwrap_or(TrackerNumber::MIN),
         address,
-        udp: arguments.open,
+        udp: arguments.service.open,
         folder: folder.path().to_owned(),
         key,
         new_key: match arguments.cluster.wants_new {
@@ -89,13 +128,13 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
         alone: arguments.alone,
         restore: arguments.restore,
         access: access_settings(&arguments.service),
-        open: arguments.open,
+        open: arguments.service.open,
         limits: arguments.service.limits,
         max_connections: arguments.service.max_connections,
         host_names: host_names(arguments.service.host_names, &info),
         endpoint,
     };
-    serve_cluster(options, output)
+    serve_cluster(options, listener, output)
 }
 
 /// The names that the operator has chosen, and the hosts of TRACKER_INFO. The running tracker reads
@@ -115,23 +154,37 @@ fn access_settings(service: &ServiceArguments) -> AccessSettings {
     }
 }
 
-fn serve_cluster(options: NodeOptions, output: &Output) -> Result<Exit, EarlyExit> {
+fn serve_cluster(
+    options: NodeOptions,
+    listener: Option<LocalListener>,
+    output: &Output,
+) -> Result<Exit, EarlyExit> {
     let (number, stop) = (options.endpoint.number, options.endpoint.stop.clone());
     let open = options.open;
+    let mut fingerprint = None;
     let node = Node::start(options, |address, cluster| {
+        fingerprint = Some(cluster);
         print_first_lines(number, address, cluster, output)
     });
     let node = node.map_err(early_failure)?;
-    let console = Console {
+    let console = Arc::new(Console {
         operator: node.operator(),
         address: node.address(),
         open,
+        started: Instant::now(),
         stop,
+    });
+    let no_thread = |error: io::Error| early_failure(format!("cannot start a thread: {error}"));
+    let host = TrackerHost {
+        number,
+        fingerprint,
+        console: Arc::clone(&console),
     };
-    let console = console.start(output.is_interactive());
-    let console =
-        console.map_err(|error| early_failure(format!("cannot start a thread: {error}")))?;
+    let attach = |listener| Attachments::start(listener, Arc::new(host));
+    let attachments = listener.map(attach).transpose().map_err(no_thread)?;
+    let console = console.start(output.is_interactive()).map_err(no_thread)?;
     node.run();
+    attachments.into_iter().for_each(Attachments::stop);
     let _ = console.join();
     Ok(Exit::Success)
 }
@@ -154,17 +207,6 @@ fn serve_closed_run(options: RunOptions, output: &Output) -> Result<Exit, EarlyE
         });
     }
     Ok(Exit::of(outcome.failures.is_empty()))
-}
-
-/// Prints the first two lines of a tracker's output, which scripts rely on.
-fn print_first_lines(
-    number: NonZeroU32,
-    address: SocketAddr,
-    cluster: Fingerprint,
-    output: &Output,
-) {
-    output.result(&format!("tracker {number} listening on {address}"));
-    output.result(&format!("fingerprint {cluster}"));
 }
 
 /// The number of trackers that TRACKER_INFO lists.

@@ -8,8 +8,10 @@ use super::output::Output;
 use super::progress::{DownloadProgress, is_running};
 use super::render;
 use crate::peer::{DamagedRecord, DownloadState, DownloadStatus, Peer};
+use crate::system::lock;
 use crate::torrent::InfoHash;
 use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// The longest time between two checks whether the downloads have ended or the command was
@@ -18,9 +20,11 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The ended downloads that the next `wait` leaves out: those that an earlier `wait` has reported,
 /// and those that were complete before this process started.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct WaitExclusions {
     left_out: HashSet<InfoHash>,
+    /// The same for users who attach later: what a `wait` of anybody has reported.
+    of_all_users: Arc<Mutex<HashSet<InfoHash>>>,
 }
 
 impl WaitExclusions {
@@ -28,13 +32,25 @@ impl WaitExclusions {
     /// next `wait` covers all others, even those that a check in the background then finds
     /// complete: what a `wait` covers must not depend on how far these checks are.
     pub(super) fn new(complete: HashSet<InfoHash>) -> Self {
-        Self { left_out: complete }
+        Self {
+            of_all_users: Arc::new(Mutex::new(complete.clone())),
+            left_out: complete,
+        }
+    }
+
+    /// The exclusions of a user who attaches now.
+    pub(super) fn for_another_user(&self) -> Self {
+        Self {
+            left_out: lock(&self.of_all_users).clone(),
+            of_all_users: Arc::clone(&self.of_all_users),
+        }
     }
 
     /// Notes that a download was started. The next `wait` covers it, even if an earlier download of
     /// the same share was reported.
     pub(super) fn on_started(&mut self, info_hash: InfoHash) {
         self.left_out.remove(&info_hash);
+        lock(&self.of_all_users).remove(&info_hash);
     }
 
     /// Whether the download has failed and the next `wait` leaves it out.
@@ -66,6 +82,7 @@ impl WaitExclusions {
                 .info_hash
                 .is_some_and(|hash| self.left_out.insert(hash))
             {
+                lock(&self.of_all_users).extend(lost.info_hash);
                 failed.push(lost.message.clone());
             }
         }
@@ -87,6 +104,7 @@ impl WaitExclusions {
             }
             if !is_running(download) {
                 self.left_out.insert(download.info_hash);
+                lock(&self.of_all_users).insert(download.info_hash);
             }
         }
         match (failed.is_empty(), late.is_empty()) {
@@ -184,6 +202,23 @@ mod tests {
         assert!(numbers(&exclusions, &downloads).is_empty());
         exclusions.on_started(downloads[1].info_hash);
         assert_eq!(numbers(&exclusions, &downloads), [2]);
+    }
+
+    #[test]
+    fn what_a_wait_of_anybody_has_reported_is_left_out_for_users_who_come_later() {
+        let mut own = WaitExclusions::new(HashSet::from([InfoHash([1; 20])]));
+        let failed = || DownloadState::Failed("disk full".into());
+        let downloads = [download(1, DownloadState::Complete), download(2, failed())];
+        let early = own.for_another_user();
+        let mut client = own.for_another_user();
+        assert!(client.finish(&downloads[1..], &[]).is_err());
+        // Those who were there before still get the failure.
+        for user in [&early, &own] {
+            assert_eq!(numbers(user, &downloads), [2]);
+        }
+        assert!(numbers(&own.for_another_user(), &downloads).is_empty());
+        own.on_started(downloads[1].info_hash);
+        assert_eq!(numbers(&own.for_another_user(), &downloads), [2]);
     }
 
     #[test]

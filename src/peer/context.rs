@@ -36,9 +36,9 @@ pub(super) struct LinkLimits {
     /// The maximum number of links of one transfer.
     pub(super) max_peers: usize,
     pub(super) upload_slots: UploadSlots,
-    /// Rate limits of sent and received blocks, if there are any.
-    pub(super) up: Option<Throttle>,
-    pub(super) down: Option<Throttle>,
+    /// Rate limits of sent and received blocks.
+    pub(super) up: Throttle,
+    pub(super) down: Throttle,
     /// Buffers for the blocks of all downloads together, within the memory limit.
     pub(super) buffers: Arc<BufferPool>,
     pub(super) deadlines: Deadlines,
@@ -49,8 +49,8 @@ impl LinkLimits {
         Self {
             max_peers: max_peers.max(1),
             upload_slots: limits.slots(),
-            up: limits.up.map(Throttle::new),
-            down: limits.down.map(Throttle::new),
+            up: Throttle::new(limits.up),
+            down: Throttle::new(limits.down),
             buffers: BufferPool::new(limits.memory()),
             deadlines,
         }

@@ -1,16 +1,37 @@
 //! Which files of a share to download, in which order, and whether they replace other content.
 
 use crate::torrent::{FilePattern, Magnet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The options of a download.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DownloadOptions {
-    /// An existing folder into which the download goes, or a path that does not exist yet and that
-    /// becomes the path of the downloaded file or folder. By default the current folder.
-    pub destination: Option<PathBuf>,
+    /// Where the download goes.
+    pub destination: WantedPlace,
     /// Which files to download, and how.
     pub choice: FileChoice,
+}
+
+/// Where the user wants a download to go.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WantedPlace {
+    /// An existing folder into which the download goes, or a path that does not exist yet and that
+    /// becomes the path of the downloaded file or folder. `None`: the user has named no place.
+    pub named: Option<PathBuf>,
+    /// The current folder of the user, into which the download goes if no place is named. If empty,
+    /// the current folder of this process.
+    pub current_folder: PathBuf,
+}
+
+impl WantedPlace {
+    /// The path that is meant.
+    pub(super) fn path(&self) -> &Path {
+        match &self.named {
+            Some(named) => named,
+            None if self.current_folder.as_os_str().is_empty() => Path::new("."),
+            None => &self.current_folder,
+        }
+    }
 }
 
 /// Which files of a share to download, in which order, and whether they replace other content.

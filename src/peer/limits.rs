@@ -3,6 +3,7 @@
 use crate::swarm::{TokenBucket, UploadSlots};
 use crate::system::{lock, memory};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The default maximum of memory for blocks that are being downloaded: twice the bandwidth-delay
@@ -46,26 +47,44 @@ impl Limits {
     }
 }
 
-/// A rate limit. Under its lock, a thread computes the time from which it may go on. It waits for
-/// that time without the lock.
+/// A rate limit, or the absence of one. Both can change while the peer runs. Under its lock, a
+/// thread computes the time from which it may go on. It waits for that time without the lock.
 #[derive(Debug)]
 pub(super) struct Throttle {
     epoch: Instant,
-    bucket: Mutex<TokenBucket>,
+    /// `None`: there is no limit.
+    bucket: Mutex<Option<TokenBucket>>,
+    /// Whether there is a limit. Threads that move bytes without a limit take no lock.
+    is_limited: AtomicBool,
 }
 
 impl Throttle {
-    pub(super) fn new(bytes_per_second: u64) -> Self {
+    pub(super) fn new(bytes_per_second: Option<u64>) -> Self {
         Self {
             epoch: Instant::now(),
-            bucket: Mutex::new(TokenBucket::new(bytes_per_second)),
+            bucket: Mutex::new(bytes_per_second.map(TokenBucket::new)),
+            is_limited: AtomicBool::new(bytes_per_second.is_some()),
         }
+    }
+
+    /// Sets another limit, or none. Bytes that were reserved before move at their times.
+    pub(super) fn set(&self, bytes_per_second: Option<u64>) {
+        let mut bucket = lock(&self.bucket);
+        *bucket = bytes_per_second.map(TokenBucket::new);
+        self.is_limited.store(bucket.is_some(), Ordering::Relaxed);
+    }
+
+    /// The limit, if there is one now.
+    pub(super) fn limit(&self) -> Option<&Self> {
+        self.is_limited.load(Ordering::Relaxed).then_some(self)
     }
 
     /// Reserves up to one block. Returns the time from which these bytes may be sent or received.
     pub(super) fn reserve(&self, bytes: u32) -> Instant {
         let mut bucket = lock(&self.bucket);
-        self.epoch + bucket.reserve(self.epoch.elapsed(), bytes)
+        let now = self.epoch.elapsed();
+        let due = bucket.as_mut().map(|bucket| bucket.reserve(now, bytes));
+        self.epoch + due.unwrap_or(now)
     }
 }
 
@@ -115,6 +134,20 @@ mod tests {
         assert_eq!(of(Some(3 << 20)).memory(), 3 << 20);
         assert_eq!(of(Some(0)).memory(), MIN_MEMORY);
         assert!((MIN_MEMORY..=DEFAULT_MEMORY).contains(&of(None).memory()));
+    }
+
+    #[test]
+    fn a_rate_limit_can_change_and_end() {
+        let throttle = Throttle::new(None);
+        assert!(throttle.limit().is_none());
+        assert!(throttle.reserve(1 << 14) <= Instant::now());
+        throttle.set(Some(1 << 10));
+        let limit = throttle.limit().unwrap();
+        limit.reserve(1 << 14);
+        assert!(limit.reserve(1 << 14) > Instant::now() + Duration::from_secs(10));
+        throttle.set(None);
+        assert!(throttle.limit().is_none());
+        assert!(throttle.reserve(1 << 14) <= Instant::now());
     }
 
     #[test]

@@ -62,11 +62,11 @@ pub use commands::sending::Sent;
 pub use doctor::{Check, DoctorOptions, Finding, Verdict, examine};
 pub use download::place::{Started, TakenOver};
 pub use error::PeerError;
-pub use file_choice::{DownloadOptions, FileChoice};
+pub use file_choice::{DownloadOptions, FileChoice, WantedPlace};
 pub use limits::{Deadlines, Limits};
 pub use run_connection::{ClosedRunConnection, ClosedRunConnectionError, Owners};
 pub use running::{Peer, PeerOptions};
-pub use running_command::{CommandGuard, WaitNotice};
+pub use running_command::{CommandGuard, CommandInterrupter, WaitNotice};
 pub use status::{
     ControlStatus, DamagedRecord, DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status,
     TrackerState, TrackerStatus,
@@ -90,7 +90,7 @@ use link::{
     MessageReader, MessageSink, PEX_ID, PeerConnection, ReadError, ReadTimeouts, TIMES_ID,
     Upcoming, UploadSource, extension_handshake,
 };
-use running_command::RunningCommand;
+use running_command::{RunningCommand, RunningCommands};
 use search::MagnetSearch;
 use services::Services;
 use sockets::Sockets;

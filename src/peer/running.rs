@@ -2,7 +2,7 @@
 
 use super::{
     Account, Announcer, Calls, CommandGuard, Context, DamagedRecord, Deadlines, FirstUseNotice,
-    Groups, IO_STACK, Identity, KnownMembers, Limits, LinkLimits, PeerError, RunningCommand,
+    Groups, IO_STACK, Identity, KnownMembers, Limits, LinkLimits, PeerError, RunningCommands,
     Services, Sockets, SwarmEntry, Transfers, WaitNotice, announce, group::HintReader,
     group::close_links_of_former_members, incoming, restore::Restored, restore::restore, tick,
     watch,
@@ -140,26 +140,28 @@ impl Peer {
     }
 
     /// Begins a command of a person on the calling thread. The command ends when the returned guard
-    /// is dropped. A peer runs one command at a time. `notice` is called if the command waits for a
-    /// tracker for long.
+    /// is dropped. A thread runs one command at a time. `notice` is called if the command waits for
+    /// a tracker for long.
     pub fn begin_command(&self, notice: Option<WaitNotice>) -> CommandGuard<'_> {
-        self.services.command.begin(notice)
+        self.services.commands.begin(notice)
     }
 
-    /// Ends the running command early: its hashing, and its wait for a tracker.
-    pub fn interrupt_command(&self) {
-        self.services.command.interrupt();
+    /// Sets the rate limits in bytes per second; `None` for no limit. The number of upload slots
+    /// stays as it was at the start.
+    pub fn set_rate_limits(&self, up: Option<u64>, down: Option<u64>) {
+        self.context.link_limits.up.set(up);
+        self.context.link_limits.down.set(down);
     }
 
-    /// Whether the running command was interrupted.
+    /// Whether the command that the calling thread runs was interrupted.
     pub fn is_command_interrupted(&self) -> bool {
-        self.services.command.is_interrupted()
+        self.services.commands.is_interrupted()
     }
 
-    /// Ends the running command and all hashing of files on disk early. Called when a person asks
+    /// Ends the running commands and all hashing of files on disk early. Called when a person asks
     /// the peer to stop.
     pub fn interrupt(&self) {
-        self.services.command.close();
+        self.services.commands.close();
         self.context.tasks.interrupt.store(true, Ordering::SeqCst);
         for entry in self.transfers.entries() {
             if let SwarmEntry::Search(search) = entry {
@@ -259,9 +261,9 @@ fn compose(
     let records = Records::open(&options.folder)?;
     let info = options.tracker_info.clone();
     let known_members = KnownMembers::open(options.folder.path())?;
-    let command = Arc::new(RunningCommand::default());
+    let commands = Arc::new(RunningCommands::default());
     let (folder, first_use) = (options.folder.path(), options.first_use);
-    let account = Account::open(info, folder, first_use, Arc::clone(&command));
+    let account = Account::open(info, folder, first_use, Arc::clone(&commands));
     let account = account.map_err(Box::new)?;
     let pool = WorkerPool::start("piece", options.threads).map_err(PeerError::Thread)?;
     let alphanumerics = std::iter::repeat_with(fastrand::alphanumeric);
@@ -282,7 +284,7 @@ fn compose(
         announcer: Arc::new(Announcer::new(options.tracker_info, address.ip())),
         group_announcer: Arc::default(),
         web: Arc::default(),
-        command,
+        commands,
     });
     Ok((services, options.folder))
 }

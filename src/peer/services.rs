@@ -2,7 +2,7 @@
 
 use super::group::{GroupClient, MemberAnnouncer};
 use super::{
-    Account, Announcer, Context, FileChoice, GroupAnnouncer, Groups, MagnetSearch, RunningCommand,
+    Account, Announcer, Context, FileChoice, GroupAnnouncer, Groups, MagnetSearch, RunningCommands,
     Trackers, Transfer, TransferPlan, Transfers, WebClient,
 };
 use crate::storage::MagnetRecord;
@@ -18,7 +18,7 @@ pub(super) struct Services {
     pub(super) announcer: Arc<Announcer>,
     pub(super) group_announcer: Arc<GroupAnnouncer>,
     pub(super) web: Arc<WebClient>,
-    pub(super) command: Arc<RunningCommand>,
+    pub(super) commands: Arc<RunningCommands>,
 }
 
 impl Services {

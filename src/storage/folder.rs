@@ -29,6 +29,7 @@ pub struct StateFolder {
     warnings: Vec<String>,
     /// Locked while it is open.
     _lock: File,
+    is_locked: bool,
     /// Removes the folder when dropped.
     temporary: Option<TempDir>,
 }
@@ -201,6 +202,11 @@ impl StateFolder {
         self.temporary.is_some()
     }
 
+    /// Whether no other process can use the folder. `false` if its file system has no locks.
+    pub fn is_locked(&self) -> bool {
+        self.is_locked
+    }
+
     /// What the file system of the folder cannot do, one sentence each. The caller shows and logs
     /// them, because the log begins after the folder is open.
     pub fn warnings(&self) -> &[String] {
@@ -222,6 +228,7 @@ impl StateFolder {
             Err(TryLockError::WouldBlock) => return Err(StateFolderError::InUse(path)),
             Err(TryLockError::Error(error)) => Err(error),
         };
+        let is_locked = locked.is_ok();
         let synced = File::open(&path).and_then(|folder| folder.sync_all());
         let mut warnings = Vec::new();
         for (call, result) in [
@@ -240,6 +247,7 @@ impl StateFolder {
             path,
             warnings,
             _lock: lock,
+            is_locked,
             temporary,
         })
     }

@@ -22,6 +22,7 @@ pub use query::QueryError;
 pub use scrape::{MAX_SCRAPE, ScrapeError, ScrapeRequest, ScrapeResponse, SwarmCounts};
 pub use tracker_info::{HostPort, HostPortError, TrackerInfo, TrackerInfoError};
 pub mod access;
+pub mod attach;
 pub mod control;
 pub mod extension;
 pub mod frame;

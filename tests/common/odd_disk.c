@@ -14,8 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define REAL(call) ((__typeof__(&call))dlsym(RTLD_NEXT, #call))
@@ -49,6 +51,14 @@ static int fails(const char *call, int fd) {
         }
     }
     return 0;
+}
+
+int bind(int fd, const struct sockaddr *address, socklen_t length) {
+    const struct sockaddr_un *local = (const void *)address;
+    int folder;
+    if (address->sa_family == AF_UNIX && sscanf(local->sun_path, "/proc/self/fd/%d/", &folder) == 1
+        && fails("bind", folder)) return -1;
+    return REAL(bind)(fd, address, length);
 }
 
 int open64(const char *path, int flags, ...) {

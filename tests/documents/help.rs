@@ -71,9 +71,9 @@ fn the_examples_of_a_tracker_work() {
     let write_info = "printf '127.0.0.1:5001\\n127.0.0.1:5002\\n' > tracker_info.txt";
     typist.type_lines("tracker", [write_info]);
     for example in examples(&["tracker"]).concat() {
-        // The backup is made while a tracker runs, so it has a terminal of its own. Typing an
-        // example into the terminal of the tracker ends the tracker that runs there.
-        let terminal = match example.contains("--backup") {
+        // The tracker is asked, and the backup is made, while it runs: at a terminal of their own.
+        // Typing an example into the terminal of the tracker ends the tracker that runs there.
+        let terminal = match example.contains("--backup") || example.contains(" -c ") {
             true => "backup",
             false => "tracker",
         };

@@ -214,9 +214,11 @@ impl Typist {
                 return line.replace(command, &address);
             }
         }
-        let needs_no_address = ["--listen", "--backup", "--dump", "--audit", "--check"]
-            .iter()
-            .any(|option| line.contains(option));
+        let needs_no_address = [
+            "--listen", "--backup", "--dump", "--audit", "--check", " -c ",
+        ]
+        .iter()
+        .any(|option| line.contains(option));
         if let Some(word) = word_after("pieceful tracker")
             && !needs_no_address
             && (word.is_empty() || word.starts_with('-'))
@@ -249,7 +251,8 @@ fn is_for_shell(line: &str) -> bool {
 fn enter(terminal: &mut Terminal, line: &str) -> (State, Option<String>) {
     const QUESTIONS: [&str; 3] = ["password for ", "password of ", "password again: "];
     let sign_of_start = match line {
-        _ if line.contains("pieceful tracker") => Some("fingerprint "),
+        // With `-c`, it is a command at a tracker that runs already.
+        _ if line.contains("pieceful tracker") && !line.contains(" -c ") => Some("fingerprint "),
         _ if line.contains("--stay") => Some("sharing "),
         _ => None,
     };

@@ -10,6 +10,7 @@ use crate::common::waiting::{PATIENCE, wait_for};
 use log::{LevelFilter, Log, Metadata, Record};
 use pieceful::peer::{
     Deadlines, DownloadOptions, DownloadState, FirstUseNotice, Limits, Peer, PeerOptions,
+    WantedPlace,
 };
 use pieceful::storage::StateFolder;
 use std::fs;
@@ -93,7 +94,10 @@ fn start_peer(sandbox: &Sandbox, is_seed: bool, deadlines: Deadlines) -> Peer {
         fs::write(&copy, &TORRENT.content).unwrap();
     }
     let download_options = DownloadOptions {
-        destination: Some(copy),
+        destination: WantedPlace {
+            named: Some(copy),
+            ..WantedPlace::default()
+        },
         ..DownloadOptions::default()
     };
     let torrent = TORRENT.write(sandbox, "share.torrent");

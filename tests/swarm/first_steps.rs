@@ -69,7 +69,8 @@ fn a_second_peer_on_a_host_is_advised_to_take_another_port() {
         port.checked_add(1).unwrap_or(6881)
     );
     let start_second = || {
-        let output = run(&folder, &["peer", &address, "-c", "status"], "");
+        let all = ["peer", &address, "--no-attach", "-c", "status"];
+        let output = run(&folder, &all, "");
         assert_eq!(output.code, Some(1), "{output:?}");
         assert!(output.stderr.trim_end().ends_with(&advice), "{output:?}");
         output.stderr

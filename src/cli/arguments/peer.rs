@@ -1,7 +1,11 @@
 //! The arguments of `pieceful peer`.
 
+use super::attach::{self, AttachArguments, no_attach_option};
+use super::config::{Configuration, ProcessArguments, config_options};
 use super::options::{flag, log_options, log_settings, option, path_option};
-use super::place::{listen_and_tracker_info, listen_argument, tracker_info_argument};
+use super::place::{
+    listen_and_tracker_info, listen_argument, names_address, tracker_info_argument,
+};
 use crate::cli::command_error::kinds;
 use crate::cli::commands::entries;
 use crate::cli::logging::LogOptions;
@@ -9,6 +13,7 @@ use crate::cli::{terminal, values, wrap};
 use crate::net::WorkerPool;
 use crate::peer::Limits;
 use crate::wire::HostPort;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::path::PathBuf;
 
@@ -40,6 +45,8 @@ pub(in crate::cli) struct PeerArguments {
     pub(in crate::cli) scenario: Option<ScenarioArguments>,
     /// How the process logs.
     pub(in crate::cli) log: LogOptions,
+    /// How the command attaches to a running peer, and the configuration.
+    pub(in crate::cli) process: ProcessArguments,
 }
 
 /// The commands of `-c`, and when the peer ends.
@@ -51,6 +58,9 @@ pub(in crate::cli) struct CommandArguments {
     pub(in crate::cli) stay: bool,
     /// Whether the peer ends after the first command that fails.
     pub(in crate::cli) fail_fast: bool,
+    /// The folder to which relative paths in the commands belong, if the commands are those of a
+    /// configuration file. `None`: the current folder.
+    pub(in crate::cli) folder: Option<PathBuf>,
 }
 
 /// The files of one client in a closed run.
@@ -67,6 +77,7 @@ pub(super) fn definition() -> Command {
         .about("Run a peer, which shares and downloads files")
         .after_help(examples())
         .args(general_options())
+        .args(config_options())
         .args(limits())
         .args([
             path_option("scenario", "FILE")
@@ -81,7 +92,7 @@ pub(super) fn definition() -> Command {
         .args(log_options())
 }
 
-fn general_options() -> [Arg; 10] {
+fn general_options() -> [Arg; 11] {
     let threads = format!(
         "Number of worker threads [default: 2 x cores, at least 4; here {}]",
         WorkerPool::default_size()
@@ -101,6 +112,7 @@ fn general_options() -> [Arg; 10] {
             .help("Keep sharing after the last command, until SIGINT, SIGTERM or SIGHUP; a -c command is tried again while no tracker answers; a command that cannot succeed ends the peer"),
         flag("fail-fast")
             .help("End after the first command that fails"),
+        no_attach_option(),
         flag("json")
             .help("Print one JSON object per command, each on one line"),
         option("name", "NAME")
@@ -140,7 +152,8 @@ fn examples() -> String {
          pieceful peer -c 'send disk.img' --stay          share a file until Ctrl-C\n  \
          pieceful peer 0.0.0.0:6882 -c 'download disk.img.torrent copy.img' -c wait\n                                                   \
          download it, by a second peer\n  \
-         echo status | pieceful peer 127.0.0.1:0 --json   from a script\n\n\
+         echo status | pieceful peer 127.0.0.1:0 --json   from a script\n  \
+         pieceful peer -c status                          ask the peer that runs already\n\n\
          Commands (blanks separate words; quotes and backslash as in sh; # begins a comment line):\n{commands}\n\n\
          With --json each command prints {{\"command\":..., \"ok\":true, ...}} or {{\"command\":..., \
          \"ok\":false, \"error\":{{\"kind\":..., \"message\":...}}}}, where kind is one of:\n{kinds}\n\n\
@@ -152,7 +165,10 @@ fn examples() -> String {
 
 /// # Errors
 /// A message for the user: TRACKER_INFO is named twice.
-pub(super) fn read(matches: &ArgMatches) -> Result<PeerArguments, String> {
+pub(super) fn read(
+    matches: &ArgMatches,
+    config: Option<Configuration>,
+) -> Result<PeerArguments, String> {
     let (listen, tracker_info) = listen_and_tracker_info(matches)?;
     let out = matches.get_one::<PathBuf>("out").cloned();
     Ok(PeerArguments {
@@ -167,6 +183,12 @@ pub(super) fn read(matches: &ArgMatches) -> Result<PeerArguments, String> {
                 .collect(),
             stay: matches.get_flag("stay"),
             fail_fast: matches.get_flag("fail-fast"),
+            folder: match matches.value_source("command") {
+                Some(ValueSource::DefaultValue) => {
+                    config.as_ref().map(|config| config.folder().to_owned())
+                }
+                _ => None,
+            },
         },
         json: matches.get_flag("json"),
         name: matches.get_one("name").cloned().unwrap_or_default(),
@@ -188,7 +210,27 @@ pub(super) fn read(matches: &ArgMatches) -> Result<PeerArguments, String> {
                 out: out.unwrap_or_else(|| ".".into()),
             }),
         log: log_settings(matches),
+        process: ProcessArguments {
+            attach: attach_arguments(matches),
+            config,
+        },
     })
+}
+
+/// LISTEN names the state folder if `--dir` does not.
+fn attach_arguments(matches: &ArgMatches) -> AttachArguments {
+    let mut anytime = vec!["dir", "command", "fail-fast", "json", "no-attach"];
+    let names_folder = matches.value_source("dir") != Some(ValueSource::CommandLine);
+    if names_folder && names_address(matches) {
+        anytime.push("listen");
+    }
+    let mut read = attach::read(matches, &definition(), &anytime);
+    for argument in &mut read.start_only {
+        if argument == "LISTEN" && !names_address(matches) {
+            "TRACKER_INFO".clone_into(argument);
+        }
+    }
+    read
 }
 
 #[cfg(test)]

@@ -44,6 +44,14 @@ pub(super) fn tracker_info_argument() -> Arg {
     path("tracker_info", "TRACKER_INFO").default_value("tracker_info.txt")
 }
 
+/// Whether the first argument, if it was typed, is an address and not TRACKER_INFO.
+pub(super) fn names_address(matches: &ArgMatches) -> bool {
+    matches!(
+        matches.get_one("listen"),
+        None | Some(FirstArgument::Listen(_))
+    )
+}
+
 /// The values of both arguments.
 ///
 /// # Errors

@@ -1,11 +1,14 @@
 //! The arguments of `pieceful tracker`.
 
+use super::attach::{self, AttachArguments, no_attach_option};
+use super::config::{Configuration, ProcessArguments, config_options};
 use super::options::{flag, log_options, log_settings, option, path, path_option};
 use crate::cli::logging::LogOptions;
 use crate::cli::values;
 use crate::tracker::registry::AccountQuotas;
 use crate::tracker::{DEFAULT_NEW_ACCOUNTS, Registration, SwarmLimits};
 use crate::wire::HostPort;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -24,8 +27,6 @@ pub(in crate::cli) struct TrackerArguments {
     pub(in crate::cli) data: Option<PathBuf>,
     /// The cluster's key.
     pub(in crate::cli) cluster: ClusterArguments,
-    /// Whether open swarms are served.
-    pub(in crate::cli) open: bool,
     /// Settings of the service for peers.
     pub(in crate::cli) service: ServiceArguments,
     /// A task instead of running the tracker.
@@ -38,6 +39,17 @@ pub(in crate::cli) struct TrackerArguments {
     pub(in crate::cli) closed_run: Option<ClosedRunArguments>,
     /// How the process logs.
     pub(in crate::cli) log: LogOptions,
+    /// What to ask a running tracker.
+    pub(in crate::cli) client: TrackerClientArguments,
+}
+
+/// What to ask a running tracker.
+#[derive(Debug)]
+pub(in crate::cli) struct TrackerClientArguments {
+    /// Commands for its console.
+    pub(in crate::cli) commands: Vec<String>,
+    /// How the command attaches to it, and the configuration.
+    pub(in crate::cli) process: ProcessArguments,
 }
 
 /// The cluster's key.
@@ -53,6 +65,8 @@ pub(in crate::cli) struct ClusterArguments {
 /// Settings of the service for peers.
 #[derive(Debug)]
 pub(in crate::cli) struct ServiceArguments {
+    /// Whether open swarms are served.
+    pub(in crate::cli) open: bool,
     /// The announce interval of pieceful's own peers.
     pub(in crate::cli) interval: Duration,
     /// Who may create an account.
@@ -99,6 +113,7 @@ pub(super) fn definition() -> Command {
         .after_help(HELP)
         .args(address_and_service())
         .args(data())
+        .args(config_options())
         .args(accounts())
         .args(open_swarms())
         .args(connections_and_runs())
@@ -113,6 +128,7 @@ const HELP: &str = "Examples:\n  \
     pieceful tracker tracker_info.txt 1         the first tracker of tracker_info.txt\n  \
     pieceful tracker tracker_info.txt 2         the second one; it needs cluster.pem of the first one\n  \
     pieceful tracker --data DIR                 with the state in DIR\n  \
+    pieceful tracker --data DIR -c status       ask the running tracker of DIR\n  \
     pieceful tracker --data DIR --backup FILE   back up the running tracker of DIR\n  \
     pieceful tracker --data DIR --dump          print the registry of a stopped tracker as JSON\n  \
     pieceful tracker --data DIR --audit         print who did what, as JSON lines\n  \
@@ -157,8 +173,15 @@ fn address_and_service() -> [Arg; 8] {
 }
 
 /// The options about the tracker's data.
-fn data() -> [Arg; 7] {
+fn data() -> [Arg; 9] {
     [
+        Arg::new("command")
+            .short('c')
+            .value_name("COMMAND")
+            .action(ArgAction::Append)
+            .conflicts_with_all(["expect", "audit", "dump", "backup", "check", "restore"])
+            .help("Run this command of the console at the running tracker of --data, and exit; repeat -c for more commands"),
+        no_attach_option(),
         flag("audit")
             .conflicts_with_all(["expect", "open", "dump", "backup", "restore", "alone"])
             .conflicts_with_all(["new-cluster", "check"])
@@ -305,7 +328,7 @@ fn clients(text: &str) -> Result<NonZeroU32, String> {
     clients.ok_or_else(|| format!("expected a number from 1 to {}", u32::MAX))
 }
 
-pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
+pub(super) fn read(matches: &ArgMatches, config: Option<Configuration>) -> TrackerArguments {
     let number = matches.get_one("number").copied().unwrap_or(1usize);
     let wait = matches.get_one("wait").copied();
     TrackerArguments {
@@ -317,8 +340,8 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
             file: matches.get_one("cluster").cloned(),
             wants_new: matches.get_flag("new-cluster"),
         },
-        open: matches.get_flag("open"),
         service: ServiceArguments {
+            open: matches.get_flag("open"),
             interval: matches
                 .get_one("interval")
                 .copied()
@@ -353,7 +376,27 @@ pub(super) fn read(matches: &ArgMatches) -> TrackerArguments {
             wait: wait.unwrap_or(crate::tracker::DEFAULT_WAIT),
         }),
         log: log_settings(matches),
+        client: TrackerClientArguments {
+            commands: matches
+                .get_many("command")
+                .unwrap_or_default()
+                .cloned()
+                .collect(),
+            process: ProcessArguments {
+                attach: attach_arguments(matches),
+                config,
+            },
+        },
     }
+}
+
+/// TRACKER_INFO, NUMBER and `--listen` name the state folder if `--data` does not.
+fn attach_arguments(matches: &ArgMatches) -> AttachArguments {
+    let mut anytime = vec!["data", "command", "no-attach"];
+    if matches.value_source("data") != Some(ValueSource::CommandLine) {
+        anytime.extend(["tracker_info", "number", "listen"]);
+    }
+    attach::read(matches, &definition(), &anytime)
 }
 
 fn maintenance(matches: &ArgMatches) -> Option<MaintenanceTask> {
@@ -397,7 +440,7 @@ mod tests {
         );
         assert!(plain.cluster.file.is_none() && !plain.cluster.wants_new);
         assert_eq!(
-            (plain.open, plain.service.interval, plain.log.level),
+            (plain.service.open, plain.service.interval, plain.log.level),
             (false, Duration::from_secs(20), LevelFilter::Info)
         );
         assert_eq!(plain.closed_run, None);
@@ -423,7 +466,7 @@ mod tests {
             (Some("info.txt".into()), 12)
         );
         assert_eq!(all.listen.unwrap().to_string(), "[::1]:0");
-        assert_eq!((all.data, all.open), (Some("d".into()), true));
+        assert_eq!((all.data, all.service.open), (Some("d".into()), true));
         assert_eq!(all.cluster.file, Some("k.pem".into()));
         assert_eq!(
             (all.service.interval, all.log.level),

@@ -1,8 +1,7 @@
 //! The commands of a peer.
 
 use super::account::AccountCommand;
-use crate::peer::DownloadOptions;
-use crate::peer::StopScope;
+use crate::peer::{DownloadOptions, StopScope, WantedPlace};
 use crate::wire::name::Label;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -41,8 +40,10 @@ pub(in crate::cli) enum Command {
     Account(AccountCommand),
     /// A command about the shares of groups.
     File(FileCommand),
-    /// End the peer.
+    /// End the commands of this user: with them the peer, or the attachment.
     Quit,
+    /// End the peer.
+    Stop,
 }
 
 /// The source of a download from an open swarm.
@@ -65,8 +66,7 @@ pub(in crate::cli) enum FileCommand {
     Download {
         group: Label,
         name: String,
-        /// An existing folder to put the share in, or the path of the new file or folder.
-        destination: Option<PathBuf>,
+        destination: WantedPlace,
         /// Whether another file or folder at the destination is replaced.
         force: bool,
     },

@@ -2,7 +2,7 @@
 
 use super::command::{DownloadSource, OPEN_SWARMS};
 use crate::cli::command_error::CommandError;
-use crate::peer::FileChoice;
+use crate::peer::{FileChoice, WantedPlace};
 use crate::torrent::{FilePattern, GlobError};
 use crate::wire::access::ShortText;
 use crate::wire::name::NameError;
@@ -69,6 +69,14 @@ impl<'a> CommandWords<'a> {
     /// A file or folder, if there is such an argument.
     pub(super) fn optional_path(&self, at: usize) -> Result<Option<PathBuf>, CommandError> {
         self.words.get(at).map(|_| self.path(at)).transpose()
+    }
+
+    /// The place of a download, named or not.
+    pub(super) fn wanted_place(&self, at: usize) -> Result<WantedPlace, CommandError> {
+        Ok(WantedPlace {
+            named: self.optional_path(at)?,
+            ..WantedPlace::default()
+        })
     }
 
     /// A `.torrent` or a magnet link.

@@ -66,6 +66,29 @@ pub(in crate::cli) enum ArgumentKind {
     Other,
 }
 
+impl ArgumentKind {
+    /// The kinds whose names a peer offers, and the word of each.
+    const OFFERED: [(Self, &'static str); 5] = [
+        (Self::Download, "download"),
+        (Self::Group, "group"),
+        (Self::Share, "share"),
+        (Self::Member, "member"),
+        (Self::Requester, "requester"),
+    ];
+
+    /// The word of a kind whose names a peer offers.
+    pub(in crate::cli) fn word(self) -> Option<&'static str> {
+        let found = Self::OFFERED.iter().find(|(kind, _)| *kind == self);
+        found.map(|(_, word)| *word)
+    }
+
+    /// The kind of this word.
+    pub(in crate::cli) fn of_word(word: &str) -> Option<Self> {
+        let found = Self::OFFERED.iter().find(|(_, known)| *known == word);
+        found.map(|(kind, _)| *kind)
+    }
+}
+
 impl CommandEntry {
     /// The command with its arguments and options, as help shows it.
     pub(in crate::cli) fn usage(&self) -> String {

@@ -2,10 +2,10 @@
 
 /// The word of `known` with the smallest edit distance to `typed`. `None` if that distance is more
 /// than 3, or more than half of the length of the known word.
-pub(super) fn nearest(
+pub(in crate::cli) fn nearest<'a>(
     typed: &str,
-    known: impl Iterator<Item = &'static str>,
-) -> Option<&'static str> {
+    known: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
     let typed = typed.to_lowercase();
     let words = known.map(|word| (distance(&typed, word), word));
     let best = words.min_by_key(|(distance, _)| *distance);

@@ -51,6 +51,11 @@ impl RotatedFile {
         }
     }
 
+    /// Sets the maximum length of a file from now on.
+    pub(super) fn set_max_length(&mut self, max_length: u64) {
+        self.max_length = max_length;
+    }
+
     /// Appends a line. Drops it if it cannot be written.
     pub(super) fn write_line(&mut self, line: &str) {
         if let Err(error) = self.try_to_write(line) {

@@ -25,16 +25,16 @@ const MAX_HISTORY: usize = 1_000;
 /// The line editor on the terminal.
 pub(super) struct TypedLines {
     editor: Editor<PromptHelper, FileHistory>,
-    history: PathBuf,
+    history: Option<PathBuf>,
     suspended: SuspendedLine,
     stop: Stop,
 }
 
 impl TypedLines {
-    /// An editor with the history in the file `history`, and a printer that writes lines above the
+    /// An editor with the history in the file `history`, if it has one, and a printer that writes lines above the
     /// line that is being typed.
     pub(super) fn new(
-        history: PathBuf,
+        history: Option<PathBuf>,
         helper: PromptHelper,
         stop: &Stop,
     ) -> io::Result<(Self, impl ExternalPrinter + Send + use<>)> {
@@ -55,7 +55,7 @@ impl TypedLines {
         let on_ctrl_z = EventHandler::Conditional(Box::new(suspended.clone()));
         editor.bind_sequence(KeyEvent::ctrl('Z'), on_ctrl_z);
         // The file does not exist at the first start.
-        let _ = editor.load_history(&history);
+        let _ = history.as_ref().map(|history| editor.load_history(history));
         let printer = editor.create_external_printer().map_err(io::Error::other)?;
         let lines = Self {
             editor,
@@ -73,9 +73,10 @@ impl TypedLines {
             && let Some(kept) = without_passwords(line)
         {
             let added = self.editor.add_history_entry(kept);
-            let added = added.and_then(|_| self.editor.append_history(&self.history));
-            if let Err(error) = added {
-                let path = self.history.display();
+            if let Some(history) = &self.history
+                && let Err(error) = added.and_then(|_| self.editor.append_history(history))
+            {
+                let path = history.display();
                 log::warn!("cannot write the history {path}: {error}");
             }
         }

@@ -42,7 +42,7 @@ fn commands(outcome: &CommandOutcome) -> &'static [&'static str] {
         CommandOutcome::Files(_) => &["list_files"],
         CommandOutcome::Exported(_) => &["export_torrent"],
         CommandOutcome::StoppedShare(..) => &["stop_share"],
-        CommandOutcome::Quit => &["quit"],
+        CommandOutcome::Quit => &["quit", "stop"],
         CommandOutcome::Account(outcome) => match outcome {
             AccountOutcome::Done(_) => &[
                 "create_user",

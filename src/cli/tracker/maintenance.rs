@@ -44,12 +44,8 @@ pub(super) fn backup(
     output: &Output,
 ) -> Result<Exit, EarlyExit> {
     let folder = folder(data, port)?;
-    let running = RunningTracker::load(&folder).ok_or_else(|| {
-        let path = folder.display();
-        early_failure(format!(
-            "no tracker is running with the state folder {path}; start it, or name another folder with --data"
-        ))
-    })?;
+    let running =
+        RunningTracker::load(&folder).ok_or_else(|| early_failure(not_running(&folder)))?;
     let cluster_file = cluster.unwrap_or(running.cluster);
     let cluster: Authority =
         wait_for_cluster(&cluster_file, Duration::ZERO, |_| true).map_err(early_failure)?;
@@ -117,8 +113,16 @@ pub(super) fn check(first: &Path, second: &Path, output: &Output) -> Result<Exit
     Ok(Exit::of(differences.is_empty()))
 }
 
+/// The error if no tracker runs.
+pub(super) fn not_running(folder: &Path) -> String {
+    format!(
+        "no tracker is running with the state folder {}; start it, or name another folder with --data",
+        folder.display()
+    )
+}
+
 /// The state folder to work on: the one of `--data`, else the default one of `port`.
-fn folder(data: Option<PathBuf>, port: u16) -> Result<PathBuf, EarlyExit> {
+pub(super) fn folder(data: Option<PathBuf>, port: u16) -> Result<PathBuf, EarlyExit> {
     let path = data.map_or_else(
         || state_folder::default_path(StateKind::Tracker, port).ok(),
         Some,

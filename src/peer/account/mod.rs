@@ -19,7 +19,7 @@ mod round;
 mod shares;
 mod trackers;
 
-use super::{ControlStatus, RunningCommand};
+use super::{ControlStatus, RunningCommands};
 pub(super) use certified::Certified;
 pub use error::AccountError;
 pub(super) use inspection::{Inspection, inspect};
@@ -45,15 +45,12 @@ use trackers::{AskedTracker, ClusterTrackers};
 #[derive(Debug)]
 pub struct Account {
     trackers: Arc<ClusterTrackers>,
-    /// An interruption of this command ends the wait for a reply.
-    command: Arc<RunningCommand>,
+    /// An interruption of a command ends its wait for a reply.
+    commands: Arc<RunningCommands>,
     file: LoginFile,
     login: Mutex<Option<StoredLogin>>,
     /// Whether the file lacks the last change of the login, because writing the file failed.
     is_file_outdated: AtomicBool,
-    /// Whether a write was saved by one tracker only, since the last call of
-    /// [`Account::take_saved_by_one_tracker`].
-    saved_by_one_tracker: AtomicBool,
     /// Whether a tracker has hinted at news for the user, since the last call of
     /// [`Account::take_news_hint`].
     has_news: AtomicBool,
@@ -92,7 +89,7 @@ impl Account {
         tracker_info: PathBuf,
         folder: &Path,
         first_use: FirstUseNotice,
-        command: Arc<RunningCommand>,
+        commands: Arc<RunningCommands>,
     ) -> Result<Self, AccountError> {
         let file = LoginFile::new(folder);
         let login = file.load()?;
@@ -101,11 +98,10 @@ impl Account {
                 ClusterTrackers::new(tracker_info, folder, first_use)
                     .map_err(AccountError::NoDescriptor)?,
             ),
-            command,
+            commands,
             file,
             login: Mutex::new(login),
             is_file_outdated: AtomicBool::new(false),
-            saved_by_one_tracker: AtomicBool::new(false),
             has_news: AtomicBool::new(false),
         })
     }
@@ -115,16 +111,16 @@ impl Account {
         self.current_login().ok().map(|login| login.user)
     }
 
-    /// Whether a write was saved by one tracker only, since the last call. The other trackers
-    /// receive it when they are reachable again.
+    /// Whether a write of the command that the calling thread runs was saved by one tracker only,
+    /// since the last call. The other trackers receive it when they are reachable again.
     pub fn take_saved_by_one_tracker(&self) -> bool {
-        self.saved_by_one_tracker.swap(false, Ordering::Relaxed)
+        self.commands.take_saved_by_one_tracker()
     }
 
     /// The state of each tracker of TRACKER_INFO, asked now. Empty if the command was interrupted.
     pub(super) fn trackers(&self) -> Vec<ControlStatus> {
         let trackers = Arc::clone(&self.trackers);
-        let statuses = self.command.wait_for(move || trackers.status(), || None);
+        let statuses = self.commands.wait_for(move || trackers.status(), || None);
         statuses.ok().flatten().unwrap_or_default()
     }
 
@@ -328,7 +324,7 @@ impl Account {
         let answered = self.ask_trackers(ask, token, open)?;
         let reply = &answered.reply;
         if reply.only_here {
-            self.saved_by_one_tracker.store(true, Ordering::Relaxed);
+            self.commands.on_saved_by_one_tracker();
         }
         let is_over = matches!(&reply.result, Err(refused) if ends_login(refused.kind));
         if let Some(token) = token
@@ -355,7 +351,7 @@ impl Account {
         let asked_tracker = AskedTracker::default();
         let set_by_work = asked_tracker.clone();
         let work = move || trackers.ask(&request, token.as_ref(), open, &set_by_work);
-        let reply = self.command.wait_for(work, || asked_tracker.get());
+        let reply = self.commands.wait_for(work, || asked_tracker.get());
         reply.map_err(AccountError::Thread)?.unwrap_or_else(|| {
             Err(match ask.is_write() {
                 true => open_attempts::unknown_outcome(ask, AccountError::Interrupted.to_string()),
@@ -373,7 +369,7 @@ impl Account {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, AccountError> {
-        let result = self.command.wait_for(work, || None);
+        let result = self.commands.wait_for(work, || None);
         result
             .map_err(AccountError::Thread)?
             .ok_or(AccountError::Interrupted)

@@ -37,7 +37,7 @@ impl Peer {
         {
             return self.download_searched(&search, metainfo, &options, progress);
         }
-        let place = place_of(&self.transfers, &metainfo, options.destination.as_deref())?;
+        let place = place_of(&self.transfers, &metainfo, &options.destination)?;
         let started = Started::new(metainfo.info(), place.path());
         let sources = NamedSources::from(&metainfo);
         let planned = PlannedDownload {
@@ -48,8 +48,7 @@ impl Peer {
             former: None,
         };
         let started = planned.start(&self.services, progress).map(|()| started);
-        let destination = options.destination.as_deref();
-        let started = accept_existing(&self.transfers, info_hash, destination, started)?;
+        let started = accept_existing(&self.transfers, info_hash, &options.destination, started)?;
         Ok(self.take_over(started, &sources))
     }
 
@@ -64,13 +63,12 @@ impl Peer {
         // If the patterns choose no file, this error is returned, even if the search has another
         // destination.
         Selection::of(metainfo.info(), &options.choice.only)?;
-        let destination = options.destination.as_deref();
-        let is_elsewhere = destination.is_some()
-            && absolute_destination(destination)? != search.record.destination;
-        if is_elsewhere {
+        if let Some(named) = &options.destination.named
+            && absolute_destination(named)? != search.record.destination
+        {
             return Err(entry_exists_error(&SwarmEntry::Search(Arc::clone(search))));
         }
-        let place = place(&metainfo, Some(&search.record.destination))?;
+        let place = place(&metainfo, &search.record.destination)?;
         let started = Started::new(metainfo.info(), place.path());
         let is_private = metainfo.info().private();
         let mut sources = NamedSources::from(&metainfo);
@@ -141,16 +139,12 @@ impl Peer {
         // Fails if this peer has had the complete share at the destination and nothing is there
         // now.
         if let Some(ended) = self.transfers.transfer(magnet.info_hash) {
-            place_of(
-                &self.transfers,
-                &ended.plan.metainfo,
-                options.destination.as_deref(),
-            )?;
+            place_of(&self.transfers, &ended.plan.metainfo, &options.destination)?;
         }
         let record = MagnetRecord {
             link: link.to_owned(),
             magnet,
-            destination: absolute_destination(options.destination.as_deref())?,
+            destination: absolute_destination(options.destination.path())?,
             only: options.choice.patterns(),
             sequential: options.choice.sequential,
             force: options.choice.force,
@@ -179,12 +173,12 @@ impl Peer {
         link: &Magnet,
         options: DownloadOptions,
     ) -> Result<Started, PeerError> {
-        let destination = absolute_destination(options.destination.as_deref())?;
+        let destination = absolute_destination(options.destination.path())?;
         let choice = running.choice.union(&options.choice);
         let former = SwarmEntry::Search(Arc::clone(running));
         let is_same_place = destination == running.record.destination;
         let is_same_choice = choice == running.choice;
-        let fits_any_place = is_same_choice && options.destination.is_none();
+        let fits_any_place = is_same_choice && options.destination.named.is_none();
         if !(is_same_place || fits_any_place) {
             return Err(entry_exists_error(&former));
         }
@@ -237,7 +231,7 @@ impl Peer {
     ) -> Result<Started, PeerError> {
         let metainfo = running.plan.metainfo.clone();
         let sources = magnet.sources();
-        let place = place_of(&self.transfers, &metainfo, options.destination.as_deref())?;
+        let place = place_of(&self.transfers, &metainfo, &options.destination)?;
         let started = Started::new(running.info(), place.path());
         let planned = PlannedDownload {
             metainfo,
@@ -249,8 +243,7 @@ impl Peer {
         };
         let info_hash = started.info_hash;
         let started = planned.start(&self.services, &|_, _| {}).map(|()| started);
-        let destination = options.destination.as_deref();
-        let started = accept_existing(&self.transfers, info_hash, destination, started)?;
+        let started = accept_existing(&self.transfers, info_hash, &options.destination, started)?;
         Ok(self.take_over(started, &sources))
     }
 }

@@ -4,7 +4,7 @@ use super::new_share::{HashedShare, NewShare};
 use crate::base::command_text;
 use crate::peer::{
     AccountError, LoggedIn, LoggedOut, Membership, OpenFiles, OpenedFiles, Peer, PeerError,
-    RecordedPlace, Started, SwarmEntry, Transfer, TransferPlan, accept_existing,
+    RecordedPlace, Started, SwarmEntry, Transfer, TransferPlan, WantedPlace, accept_existing,
     check_nothing_inside, check_same_kind, check_unused, enter, entry_exists_error, place_of,
     whole_at,
 };
@@ -146,12 +146,12 @@ impl Peer {
         // Hashing may take long. So check before it what would otherwise fail after it.
         let reserved = self.context.records.reserve(draft.torrent_length())?;
         self.check_name_is_free(&membership.group, draft.info())?;
-        let stop = self.services.command.flag();
+        let command = self.services.commands.current();
         let HashedShare {
             share,
             metainfo,
             store,
-        } = HashedShare::hash(draft, &path, progress, stop)?;
+        } = HashedShare::hash(draft, &path, progress, command.flag())?;
         drop(reserved);
         let info = metainfo.info();
         let mut uploaded = Uploaded {
@@ -200,8 +200,7 @@ impl Peer {
     }
 
     /// Starts the download of a group's share: into `destination` if that is a folder, otherwise to
-    /// that path; without a destination, into the current folder. An existing file with the same
-    /// content is kept. With `force`, other content is replaced once the download is complete;
+    /// that path. An existing file with the same content is kept. With `force`, other content is replaced once the download is complete;
     /// until then, and if the download fails, it stays unchanged. `progress` is called with the
     /// number of bytes of existing files hashed so far and the number of all bytes.
     ///
@@ -212,7 +211,7 @@ impl Peer {
         &self,
         group: &Label,
         name: &str,
-        destination: Option<&Path>,
+        destination: &WantedPlace,
         force: bool,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Started, PeerError> {
@@ -276,7 +275,8 @@ impl Peer {
             Err(StoreError::Exists(path)) => path,
             opened => return Ok(OpenedFiles::partial(opened?, &selection)),
         };
-        if let Some(store) = whole_at(&info, &path, progress, self.services.command.flag())? {
+        let command = self.services.commands.current();
+        if let Some(store) = whole_at(&info, &path, progress, command.flag())? {
             let files = OpenFiles::Whole(Arc::new(store));
             return Ok(OpenedFiles::new(files, &info, &selection));
         }

@@ -57,12 +57,12 @@ impl Peer {
             reserve_output(torrent, length).map_err(PeerError::file(torrent))?,
             self.context.records.reserve(length)?,
         );
-        let stop = self.services.command.flag();
+        let command = self.services.commands.current();
         let HashedShare {
             share,
             metainfo,
             store,
-        } = HashedShare::hash(draft, &path, progress, stop)?;
+        } = HashedShare::hash(draft, &path, progress, command.flag())?;
         drop(reserved);
         let sent = Sent {
             share,

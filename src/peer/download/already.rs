@@ -1,10 +1,9 @@
 //! The answers for a share that this peer has already.
 
 use super::place::{TakenOver, absolute_destination, place_of};
-use crate::peer::{PeerError, Started, SwarmEntry, Transfer, Transfers};
+use crate::peer::{PeerError, Started, SwarmEntry, Transfer, Transfers, WantedPlace};
 use crate::swarm::Phase;
 use crate::torrent::InfoHash;
-use std::path::Path;
 
 /// Turns the error for a share that is here already into a success, if the share is at the
 /// destination or no destination was named. An error with advice stays an error: the command asked
@@ -13,16 +12,16 @@ use std::path::Path;
 pub(crate) fn accept_existing(
     transfers: &Transfers,
     info_hash: InfoHash,
-    destination: Option<&Path>,
+    destination: &WantedPlace,
     result: Result<Started, PeerError>,
 ) -> Result<Started, PeerError> {
     let path = match &result {
         Err(PeerError::Already { path, advice, .. }) if advice.is_empty() => path.clone(),
         _ => return result,
     };
-    let destination_matches = match (destination, transfers.transfer(info_hash)) {
+    let destination_matches = match (&destination.named, transfers.transfer(info_hash)) {
         (None, _) => true,
-        (Some(_), None) => absolute_destination(destination)? == path,
+        (Some(named), None) => absolute_destination(named)? == path,
         (Some(_), Some(transfer)) => {
             place_of(transfers, &transfer.plan.metainfo, destination)?.path() == path
         }

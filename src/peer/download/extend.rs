@@ -66,7 +66,7 @@ impl PlannedDownload {
         if *place != self.place {
             return Err(other_place_error(former));
         }
-        let (former_state, known_good) = stop_for_extension(former, &services.command)?;
+        let (former_state, known_good) = stop_for_extension(former, &services.commands.current())?;
         let complete = matches!(former_state, RecordState::Complete { .. });
         let are_files_known = former.plan.extends || complete;
         let mut sources = former.sources();

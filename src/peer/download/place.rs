@@ -1,6 +1,6 @@
 //! The place of a download, and reading the `.torrent` files that people name.
 
-use crate::peer::{PeerError, Transfer, Transfers};
+use crate::peer::{PeerError, Transfer, Transfers, WantedPlace};
 use crate::storage::{Destination, RecordKind, RecordState, StoreError};
 use crate::swarm::Phase;
 use crate::torrent::{Info, InfoHash, Layout, MAX_METAINFO, Metainfo, NamedSources};
@@ -64,14 +64,15 @@ impl Started {
 pub(crate) fn place_of(
     transfers: &Transfers,
     metainfo: &Metainfo,
-    destination: Option<&Path>,
+    destination: &WantedPlace,
 ) -> Result<Destination, PeerError> {
     let Some(transfer) = transfers.transfer(metainfo.info().info_hash()) else {
-        return place(metainfo, destination);
+        return place(metainfo, destination.path());
     };
-    let place = match recorded_place(&transfer, destination) {
+    let named = destination.named.as_deref();
+    let place = match named.and_then(|named| recorded_place(&transfer, named)) {
         Some(recorded) => recorded,
-        None => place(metainfo, destination)?,
+        None => place(metainfo, destination.path())?,
     };
     if place.path() == transfer.plan.path() {
         check_path(&transfer)?;
@@ -80,11 +81,11 @@ pub(crate) fn place_of(
 }
 
 /// The place of `transfer` if it is a download and the destination means that place.
-fn recorded_place(transfer: &Transfer, destination: Option<&Path>) -> Option<Destination> {
+fn recorded_place(transfer: &Transfer, destination: &Path) -> Option<Destination> {
     let RecordKind::Download(place) = &transfer.plan.kind else {
         return None;
     };
-    let named = std::path::absolute(destination?).ok()?;
+    let named = std::path::absolute(destination).ok()?;
     let names_missing_folder = || named == place.folder && named.symlink_metadata().is_err();
     (named == place.path() || names_missing_folder()).then(|| place.clone())
 }
@@ -114,12 +115,8 @@ fn check_path(transfer: &Transfer) -> Result<(), PeerError> {
 
 /// The place that a destination means: a folder that will contain the share, or the share's own
 /// path.
-pub(crate) fn place(
-    metainfo: &Metainfo,
-    destination: Option<&Path>,
-) -> Result<Destination, PeerError> {
+pub(crate) fn place(metainfo: &Metainfo, destination: &Path) -> Result<Destination, PeerError> {
     let name = metainfo.info().name().as_str();
-    let destination = destination.unwrap_or(Path::new("."));
     let file_error = PeerError::file(destination);
     let ends_as_folder = destination.as_os_str().as_encoded_bytes().ends_with(b"/");
     let absolute = std::path::absolute(destination).map_err(file_error)?;
@@ -188,8 +185,7 @@ pub(crate) fn check_same_kind(info: &Info, path: &Path) -> Result<(), PeerError>
 
 /// The absolute path of the destination, because the peer may be started in another working
 /// directory next time. Fails if the folder that will contain the share does not exist.
-pub(crate) fn absolute_destination(destination: Option<&Path>) -> Result<PathBuf, PeerError> {
-    let destination = destination.unwrap_or(Path::new("."));
+pub(crate) fn absolute_destination(destination: &Path) -> Result<PathBuf, PeerError> {
     let file_error = PeerError::file(destination);
     let absolute = std::path::absolute(destination).map_err(file_error)?;
     // The slash shows that the destination is a folder, even if its disk is not mounted at a later
@@ -218,11 +214,11 @@ mod tests {
         let folder = temporary.path().join("mnt");
         std::fs::create_dir(&folder).unwrap();
         let ends_as_folder = |path: &Path| {
-            let destination = absolute_destination(Some(path)).unwrap();
+            let destination = absolute_destination(path).unwrap();
             destination.as_os_str().as_encoded_bytes().ends_with(b"/")
         };
         assert!(ends_as_folder(&folder) && !ends_as_folder(&folder.join("new")));
-        let missing = absolute_destination(Some(&temporary.path().join("gone/new")));
+        let missing = absolute_destination(&temporary.path().join("gone/new"));
         assert!(matches!(missing, Err(PeerError::File { .. })));
     }
 }

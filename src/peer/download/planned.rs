@@ -75,9 +75,10 @@ impl PlannedDownload {
         known: Option<PieceSet>,
     ) -> Result<(), PeerError> {
         let former = self.former.clone();
+        let command = services.commands.current();
         let interrupt = match &former {
             Some(SwarmEntry::Search(search)) => &search.interrupt,
-            Some(SwarmEntry::Transfer(_)) | None => services.command.flag(),
+            Some(SwarmEntry::Transfer(_)) | None => command.flag(),
         };
         // If the former entry was cancelled meanwhile, nothing is started. The thread of a magnet
         // search does not report this error.

@@ -349,7 +349,7 @@ mod tests {
         let head = b"d6:lengthi16384000e4:name1:x12:piece lengthi16384e6:pieces20000:";
         let raw = [&head[..], &[7; 20_000], b"e"].concat();
         let info = Arc::new(Info::parse(&raw).unwrap());
-        let limit = Throttle::new(64 << 10);
+        let limit = Throttle::new(Some(64 << 10));
         let outbox = Outbox::default();
         let queued = (0..9).take_while(|_| outbox.push_metadata(&info, 2, 0));
         assert_eq!(queued.count(), 4, "twice the number of pieces");
@@ -370,7 +370,7 @@ mod tests {
     #[test]
     fn messages_overtake_a_block_that_waits_for_the_rate_limit() {
         let lengths = Lengths::new(1 << 20, 1 << 20).unwrap();
-        let limit = Throttle::new(64 << 10);
+        let limit = Throttle::new(Some(64 << 10));
         let outbox = Outbox::default();
         outbox.unchoke();
         assert!(outbox.next(Vec::new(), Some(&limit), LONG).is_some());

@@ -150,7 +150,7 @@ impl<S: MessageSink> Reader<'_, S> {
 
     /// Waits until the rate limit, if there is one, allows reading `bytes` bytes.
     fn wait_for_limit(&self, bytes: u32) -> Result<(), EndReason> {
-        let Some(limit) = &self.resources.link_limits.down else {
+        let Some(limit) = self.resources.link_limits.down.limit() else {
             return Ok(());
         };
         let due = limit.reserve(bytes);

@@ -21,8 +21,8 @@ pub(super) fn write(
         true => link_limits.deadlines.keep_alive,
         false => Duration::ZERO,
     };
-    let (outbox, up) = (link.outbox(), link_limits.up.as_ref());
-    while let Some(next) = outbox.next(spare, up, max_wait(&batch)) {
+    let (outbox, up) = (link.outbox(), &link_limits.up);
+    while let Some(next) = outbox.next(spare, up.limit(), max_wait(&batch)) {
         spare = match send(uploads, link, next, &mut batch, &mut journal_position) {
             Ok(spare) => spare,
             Err(WriteError::Socket(error)) => {

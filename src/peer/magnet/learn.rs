@@ -120,7 +120,7 @@ fn become_download(
         .with_trackers(sources.trackers)
         .with_web_seeds(sources.web_seeds);
     let planned = PlannedDownload {
-        place: place(&metainfo, Some(&search.record.destination))?,
+        place: place(&metainfo, &search.record.destination)?,
         metainfo,
         choice: choice.clone(),
         peers: sources.peers,

@@ -308,7 +308,7 @@ impl<'a> WebSeedFetch<'a> {
     /// Waits until `bytes` bytes may be read under the rate limit. Returns `false` if the download
     /// has ended meanwhile.
     fn wait_for_limit(&self, bytes: u32) -> bool {
-        let Some(limit) = &self.transfer.context.link_limits.down else {
+        let Some(limit) = self.transfer.context.link_limits.down.limit() else {
             return true;
         };
         let due = limit.reserve(bytes);

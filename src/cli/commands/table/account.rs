@@ -244,7 +244,7 @@ pub(super) static FILES: &[CommandEntry] = &[
             Ok(Command::File(FileCommand::Download {
                 group: words.name(0)?,
                 name: words.word(1)?.to_owned(),
-                destination: words.optional_path(2)?,
+                destination: words.wanted_place(2)?,
                 force: words.has_option("--force"),
             }))
         },

@@ -55,7 +55,7 @@ pub(super) static OPEN: &[CommandEntry] = &[
             Ok(Command::Download {
                 source: words.source(0)?,
                 options: DownloadOptions {
-                    destination: words.optional_path(1)?,
+                    destination: words.wanted_place(1)?,
                     choice: words.file_choice()?,
                 },
             })
@@ -129,10 +129,19 @@ pub(super) static DOWNLOADS_AND_PEER: &[CommandEntry] = &[
         name: "quit",
         arguments: &[],
         options: &[],
-        summary: "end this peer",
-        details: "exit means the same. Leaves the swarms and ends, even with --stay. Unfinished downloads continue at the next start with the \
-                  same --dir.",
+        summary: "end this peer, or the attachment to it",
+        details: "exit means the same. At the peer itself: leaves the swarms and ends, even with --stay. Unfinished downloads continue at the \
+                  next start with the same --dir. In a command that is attached to a running peer: ends only the attachment.",
         read: |_| Ok(Command::Quit),
+    },
+    CommandEntry {
+        name: "stop",
+        arguments: &[],
+        options: &[],
+        summary: "end this peer",
+        details: "The peer leaves the swarms and ends, also if the command is attached to it, and even with --stay. An attached command returns \
+                  when the peer has ended. Unfinished downloads continue at the next start with the same --dir.",
+        read: |_| Ok(Command::Stop),
     },
     CommandEntry {
         name: "torrent",

@@ -1,0 +1,328 @@
+//! The attached client: sends lines, shows what it receives, and asks its user the questions of the
+//! running process.
+
+use super::connection::Connection;
+use super::frames::{FrameReceiver, FrameSender};
+use crate::cli::answers::Answers;
+use crate::cli::command_error::CommandError;
+use crate::cli::line_runner::LineRunner;
+use crate::cli::news::Printer;
+use crate::cli::notices::Notices;
+use crate::cli::output::Output;
+use crate::cli::prompt::{InputLines, NextInput};
+use crate::cli::signals::{StopSignals, wait_for_stop};
+use crate::system::lock;
+use crate::wire::attach::{
+    AttachReply, AttachRequest, AttachedAnswer, Ending, LineSource, MAX_TEXT,
+};
+use crossbeam::channel::{Receiver, Sender, TryRecvError, unbounded};
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// How long the completion of a word waits for names.
+const NAMES_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What the running process wants of the thread that sends the lines.
+#[derive(Debug)]
+enum Event {
+    Ask { question: String, hidden: bool },
+    Done { succeeded: bool, ending: Ending },
+}
+
+/// Some names, and whether others follow.
+type NamesPart = (Vec<String>, bool);
+
+/// The connection to the running process, once this process is attached.
+pub(in crate::cli) struct Attachment {
+    sender: Arc<FrameSender>,
+    events: Receiver<Event>,
+    names: Mutex<Receiver<NamesPart>>,
+    news: Mutex<Option<PromptNews>>,
+}
+
+/// Where notices are shown.
+struct PromptNews {
+    notices: Arc<Notices>,
+    printer: Option<Printer>,
+}
+
+/// Starts the threads that receive from the running process, and that tell it of a stop of this
+/// process. What arrives is shown on `output`.
+///
+/// # Errors
+/// The system cannot start a thread.
+pub(in crate::cli) fn attach(
+    connection: Connection,
+    signals: &StopSignals,
+    output: Arc<Output>,
+) -> io::Result<Arc<Attachment>> {
+    let (event_sender, events) = unbounded();
+    let (names_sender, names) = unbounded();
+    let attachment = Arc::new(Attachment {
+        sender: connection.sender,
+        events,
+        names: Mutex::new(names),
+        news: Mutex::default(),
+    });
+    let receiving = Receiving {
+        attachment: Arc::clone(&attachment),
+        output,
+        events: event_sender,
+        names: names_sender,
+    };
+    let (receiver, stop) = (connection.receiver, signals.stop.clone());
+    let thread = thread::Builder::new().name("attach-receive".to_owned());
+    // Not joined: the thread ends with the connection or with the process.
+    thread.spawn(move || {
+        receiving.receive(receiver);
+        // The running process has gone: no line is waited for.
+        stop.stop();
+    })?;
+    let (sender, stop) = (Arc::clone(&attachment.sender), signals.stop.clone());
+    let thread = thread::Builder::new().name("attach-stop".to_owned());
+    thread.spawn(move || {
+        wait_for_stop(&stop);
+        let _ = sender.send(&AttachRequest::Stop.encode());
+    })?;
+    Ok(attachment)
+}
+
+impl Attachment {
+    /// Shows notices of the running process at a prompt from now on.
+    pub(in crate::cli) fn show_news(&self, notices: Arc<Notices>, printer: Option<Printer>) {
+        *lock(&self.news) = Some(PromptNews { notices, printer });
+    }
+
+    /// Asks the running process for names. None if it does not answer soon.
+    pub(in crate::cli) fn names(&self, kind: &str, group: Option<&str>) -> Vec<String> {
+        let answers = lock(&self.names);
+        // Parts of an answer that came too late.
+        answers.try_iter().for_each(drop);
+        let (kind, group) = (kind.to_owned(), group.map(str::to_owned));
+        let request = AttachRequest::Names { kind, group };
+        if self.sender.send(&request.encode()).is_err() {
+            return Vec::new();
+        }
+        let mut names = Vec::new();
+        while let Ok((part, more)) = answers.recv_timeout(NAMES_TIMEOUT) {
+            names.extend(part);
+            if !more {
+                break;
+            }
+        }
+        names
+    }
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment").finish_non_exhaustive()
+    }
+}
+
+/// The parts of the thread that receives.
+struct Receiving {
+    attachment: Arc<Attachment>,
+    output: Arc<Output>,
+    events: Sender<Event>,
+    names: Sender<NamesPart>,
+}
+
+impl Receiving {
+    fn receive(self, mut receiver: FrameReceiver) {
+        while let Ok(Some(body)) = receiver.next() {
+            let reply = match AttachReply::decode(&body) {
+                Ok(AttachReply::End) => return,
+                Ok(reply) => reply,
+                Err(error) => {
+                    let output = &self.output;
+                    output.error(&format!("the running process sends foreign bytes: {error}"));
+                    return;
+                }
+            };
+            self.on_reply(reply);
+        }
+    }
+
+    fn on_reply(&self, reply: AttachReply) {
+        // The receivers exist as long as the attachment.
+        match reply {
+            AttachReply::Output(bytes) => drop(self.output.raw_result(&bytes)),
+            AttachReply::Error(bytes) => self.output.raw_error(&bytes),
+            AttachReply::Ask { question, hidden } => {
+                let _ = self.events.send(Event::Ask { question, hidden });
+            }
+            AttachReply::Done { succeeded, ending } => {
+                let _ = self.events.send(Event::Done { succeeded, ending });
+            }
+            AttachReply::Notice(line) => {
+                if let Some(PromptNews { notices, printer }) = &mut *lock(&self.attachment.news)
+                    && let Some(line) = notices.add(line)
+                {
+                    let shown = printer
+                        .as_mut()
+                        .map(|printer| printer.print(format!("{line}\n")));
+                    drop(shown);
+                }
+            }
+            AttachReply::Names { names, more } => drop(self.names.send((names, more))),
+            AttachReply::Welcome { .. } | AttachReply::Refused { .. } | AttachReply::End => {}
+        }
+    }
+}
+
+/// Carries out lines at the running process.
+#[derive(Debug)]
+pub(in crate::cli) struct AttachedRunner<'a> {
+    attachment: &'a Attachment,
+    lines: &'a InputLines,
+    /// At a prompt, a first Ctrl-C ends only the command that runs.
+    prompt_signals: Option<&'a StopSignals>,
+    output: &'a Output,
+    last_number: u32,
+    all_succeeded: bool,
+    ending: Ending,
+    is_lost: bool,
+}
+
+impl<'a> AttachedRunner<'a> {
+    /// A runner whose questions are answered from `lines`. `prompt_signals` is for a prompt.
+    pub(in crate::cli) fn new(
+        attachment: &'a Attachment,
+        lines: &'a InputLines,
+        prompt_signals: Option<&'a StopSignals>,
+        output: &'a Output,
+    ) -> Self {
+        Self {
+            attachment,
+            lines,
+            prompt_signals,
+            output,
+            last_number: 0,
+            all_succeeded: true,
+            ending: Ending::Nothing,
+            is_lost: false,
+        }
+    }
+
+    /// What has ended with the last line.
+    pub(in crate::cli) fn ending(&self) -> Ending {
+        self.ending
+    }
+
+    /// Whether the running process has ended.
+    pub(in crate::cli) fn is_lost_now(&self) -> bool {
+        matches!(
+            self.attachment.events.try_recv(),
+            Err(TryRecvError::Disconnected)
+        )
+    }
+
+    /// Waits until the running process has shown its first lines.
+    pub(in crate::cli) fn begin(&mut self) {
+        self.wait_until_done();
+    }
+
+    fn carry_out(&mut self, request: impl FnOnce(u32) -> AttachRequest) {
+        self.last_number += 1;
+        let request = request(self.last_number);
+        if let Some(signals) = self.prompt_signals {
+            let (question, number) = (self.lines.question(), self.last_number);
+            let sender = Arc::clone(&self.attachment.sender);
+            signals.begin_command(Box::new(move || {
+                question.interrupt();
+                let _ = sender.send(&AttachRequest::Interrupt { number }.encode());
+            }));
+        }
+        // If sending fails, the channel of events is disconnected.
+        let _ = self.attachment.sender.send(&request.encode());
+        self.wait_until_done();
+        if let Some(signals) = self.prompt_signals {
+            signals.end_command();
+        }
+    }
+
+    fn wait_until_done(&mut self) {
+        loop {
+            match self.attachment.events.recv() {
+                Ok(Event::Ask { question, hidden }) => self.answer(&question, hidden),
+                Ok(Event::Done { succeeded, ending }) => {
+                    self.all_succeeded = succeeded;
+                    self.ending = ending;
+                    return;
+                }
+                Err(_) => return self.on_lost(),
+            }
+        }
+    }
+
+    fn answer(&self, question: &str, hidden: bool) {
+        let answer = match hidden {
+            true => self.lines.ask_hidden(question),
+            false => self.lines.ask(question),
+        };
+        let answer = match answer {
+            NextInput::Line(line) if line.len() > MAX_TEXT => {
+                AttachedAnswer::Failed("the line is too long".to_owned())
+            }
+            NextInput::Line(line) => AttachedAnswer::Line(line),
+            NextInput::NotText => AttachedAnswer::NotText,
+            NextInput::End => AttachedAnswer::End,
+            NextInput::Quit => AttachedAnswer::Quit,
+            NextInput::Stopped => AttachedAnswer::Stopped,
+            NextInput::Failed(why) => AttachedAnswer::Failed(why),
+        };
+        let answer = AttachRequest::Answer(answer).encode();
+        let _ = self.attachment.sender.send(&answer);
+    }
+
+    fn on_lost(&mut self) {
+        self.all_succeeded = false;
+        if !std::mem::replace(&mut self.is_lost, true) {
+            self.output.error(
+                "the running process has ended before the command was done; it may have been carried out",
+            );
+        }
+    }
+
+    fn run_line(&mut self, source: LineSource, line: &str) {
+        if line.len() > MAX_TEXT {
+            self.all_succeeded = false;
+            let message = format!("a command has more than {MAX_TEXT} bytes");
+            return self.output.error(&message);
+        }
+        let text = line.to_owned();
+        self.carry_out(|number| AttachRequest::Line {
+            number,
+            source,
+            text,
+        });
+    }
+}
+
+impl LineRunner for AttachedRunner<'_> {
+    fn run(&mut self, line: &str) {
+        self.run_line(LineSource::Input, line);
+    }
+
+    /// An attached command is tried once.
+    fn run_argument(&mut self, line: &str, _keeps_trying: bool) {
+        self.run_line(LineSource::Argument, line);
+    }
+
+    /// The running process reports it, so that it looks like all other errors.
+    fn refuse(&mut self, _: CommandError) {
+        self.carry_out(|number| AttachRequest::NotText { number });
+    }
+
+    fn all_succeeded(&self) -> bool {
+        self.all_succeeded
+    }
+
+    fn has_ended(&self) -> bool {
+        self.is_lost || self.ending != Ending::Nothing
+    }
+}

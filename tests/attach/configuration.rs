@@ -1,0 +1,140 @@
+//! Configuration files of a peer and of a tracker.
+
+use super::clients::{attached, objects};
+use crate::common::process::{Process, run};
+use crate::common::sandbox::Sandbox;
+use crate::common::waiting::wait_until;
+use std::fs;
+
+fn log(sandbox: &Sandbox, name: &str) -> String {
+    fs::read_to_string(sandbox.path(name)).unwrap()
+}
+
+#[test]
+fn a_peer_runs_as_its_file_says_and_reads_it_again() {
+    let sandbox = Sandbox::new();
+    let (folder, config) = (
+        sandbox.folder("work"),
+        sandbox.folder("config").join("peer.toml"),
+    );
+    let _tracker = sandbox.tracker(&[]);
+    sandbox.file("config/gift", 70_000, 1);
+    let write = |more: &str| {
+        let text = "listen = \"127.0.0.1:0\"\ntracker_info = \"../tracker_info.txt\"\ndir = \"../nik.state\"\n\
+                    stay = true\njson = true\ncommands = [\"send gift\"]\n";
+        fs::write(&config, format!("{text}{more}\n")).unwrap();
+    };
+    write("up = \"1M\"\nthreads = 4\nname = \"Lab 3\"");
+    let shown = config.to_str().unwrap();
+    let mut peer = Process::start(&folder, &["peer", "--config", shown, "--name", "typed"]);
+    // Relative paths belong to the folder of the file.
+    let sent: serde_json::Value = serde_json::from_str(&peer.line()).unwrap();
+    assert_eq!(sent["ok"], true, "{sent}");
+    assert!(sandbox.path("config/gift.torrent").exists());
+    let status = attached(&sandbox, "nik", &folder, &["--json", "-c", "status"]);
+    assert_eq!(objects(&status)[0]["name"], "typed");
+    write("up = \"2M\"\nthreads = 8\nlog = \"debug\"\nname = \"Lab 4\"");
+    peer.signal("-USR1");
+    let log = || log(&sandbox, "nik.state/peer.log");
+    for line in [
+        "log is now debug (before: the default)",
+        "name is Lab 4 (before: Lab 3), but an option of this process overrides it",
+        "threads = 8 needs a restart; until then 4 is in force",
+        "up is now 2M (before: 1M)",
+    ] {
+        wait_until(line, || log().contains(line));
+    }
+    // The level of the log has changed.
+    attached(&sandbox, "nik", &folder, &["-c", "status"]);
+    assert!(log().contains("DEBUG"));
+    write("up = \"2M\"\nthreds = 8");
+    peer.signal("-USR1");
+    let wrong = "line 8: there is no setting \"threds\"; the nearest is threads; the settings stay as they were";
+    wait_until(wrong, || log().contains(wrong));
+    let refused = run(&folder, &["peer", "--config", shown], "");
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    // A command that attaches cannot change the configuration.
+    write("");
+    let refused = run(&folder, &["peer", "--config", shown, "-c", "status"], "");
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused
+            .stderr
+            .contains("--config can only be used when a peer starts")
+    );
+    peer.signal("-TERM");
+    let (status, errors) = peer.wait();
+    assert!(
+        status.success() && errors.contains("up is now 2M (before: 1M)"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn an_upload_limit_takes_effect_at_once() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.folder("work");
+    let _tracker = sandbox.tracker(&[]);
+    sandbox.file("work/gift", 20_000_000, 1);
+    let config = folder.join("c.toml");
+    fs::write(&config, "up = \"256K\"").unwrap();
+    let (state, info) = (sandbox.state("seed"), sandbox.tracker_info());
+    let (state, info) = (state.to_str().unwrap(), info.to_str().unwrap());
+    let all = [
+        "peer",
+        "127.0.0.1:0",
+        info,
+        "--dir",
+        state,
+        "--config",
+        "c.toml",
+        "-c",
+        "send gift",
+        "--stay",
+    ];
+    let mut seed = Process::start(&folder, &all);
+    seed.line();
+    let mut leech = sandbox.peer("leech");
+    let torrent = folder.join("gift.torrent");
+    leech.run(&format!("download {}", torrent.display()));
+    // At this rate the download takes 80 s.
+    leech.wait_for_download("gift", |download| download["bytes_done"].as_u64() > Some(0));
+    fs::write(&config, "# no limit").unwrap();
+    seed.signal("-USR1");
+    leech.run("wait 30");
+}
+
+#[test]
+fn a_printed_file_starts_a_tracker_with_its_defaults() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.folder("work");
+    for mode in ["peer", "tracker"] {
+        let printed = run(&folder, &[mode, "--print-config"], "");
+        assert!(
+            printed.code == Some(0) && printed.stderr.is_empty(),
+            "{printed:?}"
+        );
+        fs::write(folder.join(format!("{mode}.toml")), printed.stdout).unwrap();
+    }
+    let data = sandbox.path("data");
+    let data = data.to_str().unwrap();
+    let all = [
+        "tracker",
+        "--config",
+        "tracker.toml",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        data,
+    ];
+    let tracker = Process::start(&folder, &all);
+    let config = fs::read_to_string(folder.join("tracker.toml")).unwrap();
+    let changed = config.replace("interval = 20", "interval = 5");
+    assert_ne!(config, changed);
+    fs::write(folder.join("tracker.toml"), changed).unwrap();
+    tracker.signal("-USR1");
+    let line = "interval = 5 needs a restart; until then 20 is in force";
+    wait_until(line, || log(&sandbox, "data/tracker.log").contains(line));
+    tracker.signal("-TERM");
+    assert!(tracker.wait().0.success());
+}
