@@ -275,6 +275,10 @@ impl<'a> AttachedRunner<'a> {
             NextInput::Stopped => AttachedAnswer::Stopped,
             NextInput::Failed(why) => AttachedAnswer::Failed(why),
         };
+        if answer == AttachedAnswer::Stopped {
+            // The next line must not arrive before the stop, which another thread sends too.
+            let _ = self.attachment.sender.send(&AttachRequest::Stop.encode());
+        }
         let answer = AttachRequest::Answer(answer).encode();
         let _ = self.attachment.sender.send(&answer);
     }
