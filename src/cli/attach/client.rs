@@ -25,6 +25,9 @@ use std::time::Duration;
 /// How long the completion of a word waits for names.
 const NAMES_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The most notices that wait until the prompt opens.
+const MAX_EARLY: usize = 1_000;
+
 /// What the running process wants of the thread that sends the lines.
 #[derive(Debug)]
 enum Event {
@@ -40,13 +43,38 @@ pub(in crate::cli) struct Attachment {
     sender: Arc<FrameSender>,
     events: Receiver<Event>,
     names: Mutex<Receiver<NamesPart>>,
-    news: Mutex<Option<PromptNews>>,
+    news: Mutex<PromptNews>,
 }
 
 /// Where notices are shown.
-struct PromptNews {
-    notices: Arc<Notices>,
-    printer: Option<Printer>,
+enum PromptNews {
+    /// The prompt has not opened yet. These lines wait for it.
+    Early(Vec<String>),
+    Prompt {
+        notices: Arc<Notices>,
+        printer: Option<Printer>,
+    },
+}
+
+impl Default for PromptNews {
+    fn default() -> Self {
+        Self::Early(Vec::new())
+    }
+}
+
+impl PromptNews {
+    fn show(&mut self, line: String) {
+        match self {
+            Self::Early(lines) if lines.len() < MAX_EARLY => lines.push(line),
+            Self::Early(_) => {}
+            Self::Prompt { notices, printer } => {
+                if let (Some(line), Some(printer)) = (notices.add(line), printer) {
+                    // Fails only if the terminal was closed.
+                    let _ = printer.print(format!("{line}\n"));
+                }
+            }
+        }
+    }
 }
 
 /// Starts the threads that receive from the running process, and that tell it of a stop of this
@@ -93,7 +121,11 @@ pub(in crate::cli) fn attach(
 impl Attachment {
     /// Shows notices of the running process at a prompt from now on.
     pub(in crate::cli) fn show_news(&self, notices: Arc<Notices>, printer: Option<Printer>) {
-        *lock(&self.news) = Some(PromptNews { notices, printer });
+        let mut news = lock(&self.news);
+        let shown = PromptNews::Prompt { notices, printer };
+        if let PromptNews::Early(lines) = std::mem::replace(&mut *news, shown) {
+            lines.into_iter().for_each(|line| news.show(line));
+        }
     }
 
     /// Asks the running process for names. None if it does not answer soon.
@@ -158,16 +190,7 @@ impl Receiving {
             AttachReply::Done { succeeded, ending } => {
                 let _ = self.events.send(Event::Done { succeeded, ending });
             }
-            AttachReply::Notice(line) => {
-                if let Some(PromptNews { notices, printer }) = &mut *lock(&self.attachment.news)
-                    && let Some(line) = notices.add(line)
-                {
-                    let shown = printer
-                        .as_mut()
-                        .map(|printer| printer.print(format!("{line}\n")));
-                    drop(shown);
-                }
-            }
+            AttachReply::Notice(line) => lock(&self.attachment.news).show(line),
             AttachReply::Names { names, more } => drop(self.names.send((names, more))),
             AttachReply::Welcome { .. } | AttachReply::Refused { .. } | AttachReply::End => {}
         }
