@@ -138,3 +138,66 @@ fn a_printed_file_starts_a_tracker_with_its_defaults() {
     tracker.signal("-TERM");
     assert!(tracker.wait().0.success());
 }
+
+#[test]
+fn arguments_keep_their_places_whatever_the_file_sets() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.folder("work");
+    for file in ["t.txt", "u.txt"] {
+        fs::write(folder.join(file), "127.0.0.1:0\n127.0.0.1:0\n").unwrap();
+    }
+    let runs = |mode: &str, text: &str, typed: &[&str]| {
+        fs::write(folder.join("c.toml"), text).unwrap();
+        let state = sandbox.path(&format!("{mode}.state"));
+        let state = state.to_str().unwrap();
+        let option = if mode == "peer" { "--dir" } else { "--data" };
+        let all = [&[mode, "--config", "c.toml", option, state], typed].concat();
+        let process = Process::start(&folder, &all);
+        let address = process.address;
+        let (status, errors) = process.wait();
+        assert!(status.success(), "{text}: {errors}");
+        address
+    };
+    for text in [
+        "listen = \"127.0.0.2:0\"",
+        "tracker_info = \"u.txt\"",
+        "listen = \"127.0.0.2:0\"\ntracker_info = \"u.txt\"",
+    ] {
+        let address = runs("peer", text, &["127.0.0.1:0", "t.txt"]);
+        assert_eq!(address.ip().to_string(), "127.0.0.1", "{text}");
+    }
+    // TRACKER_INFO alone: the address of the file stays.
+    let address = runs("peer", "listen = \"127.0.0.2:0\"", &["t.txt"]);
+    assert_eq!(address.ip().to_string(), "127.0.0.2");
+    for text in ["tracker_info = \"u.txt\"", "number = 1"] {
+        runs("tracker", text, &["t.txt", "2"]);
+    }
+}
+
+#[test]
+fn an_argument_that_conflicts_with_the_file_is_refused() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.folder("work");
+    for (mode, text, typed, shown) in [
+        ("tracker", "open = true", &["--dump"][..], "--dump"),
+        ("tracker", "open = true", &["--expect", "2"], "--expect"),
+        (
+            "peer",
+            "commands = [\"wait\"]",
+            &["--scenario", "s.txt"],
+            "--scenario",
+        ),
+    ] {
+        fs::write(folder.join("c.toml"), text).unwrap();
+        let all = [&[mode, "--config", "c.toml"], typed].concat();
+        let output = run(&folder, &all, "");
+        assert_eq!(output.code, Some(2), "{text}: {output:?}");
+        let key = text.split(' ').next().unwrap();
+        let error = format!("{shown} cannot be used with the setting {key} of ");
+        assert!(output.stderr.contains(&error), "{text}: {output:?}");
+    }
+    // What is not set conflicts with nothing.
+    fs::write(folder.join("c.toml"), "open = false").unwrap();
+    let output = run(&folder, &["tracker", "--config", "c.toml", "--dump"], "");
+    assert_ne!(output.code, Some(2), "{output:?}");
+}
