@@ -101,8 +101,20 @@ fn the_client_reports_the_end_of_the_peer() {
     peer.kill();
     let output = client.output();
     assert_eq!(output.code, Some(1), "{output:?}");
-    let lost = "error: the running process has ended before the command was done";
-    assert_eq!(output.stderr.matches(lost).count(), 1, "{output:?}");
+    let lost = "the running process has ended before the command was done";
+    assert!(output.stderr.is_empty(), "{output:?}");
+    let lines = objects(&output);
+    let kinds: Vec<_> = lines
+        .iter()
+        .map(|object| &object["error"]["kind"])
+        .collect();
+    assert_eq!(kinds, ["process-ended", "interrupted"], "{output:?}");
+    assert_eq!(
+        (&lines[0]["command"], &lines[1]["command"]),
+        (&"wait".into(), &"status".into())
+    );
+    let message = lines[0]["error"]["message"].as_str().unwrap();
+    assert!(message.contains(lost), "{message}");
     // The socket of the killed peer is replaced. The peer ends in order: the command is ended.
     assert!(sandbox.state("nik").join("attach").exists());
     let peer = sandbox.debug_peer("nik", &[]);

@@ -5,6 +5,7 @@ use super::connection::Connection;
 use super::frames::{FrameReceiver, FrameSender};
 use crate::cli::answers::Answers;
 use crate::cli::command_error::CommandError;
+use crate::cli::json;
 use crate::cli::line_runner::LineRunner;
 use crate::cli::news::Printer;
 use crate::cli::notices::Notices;
@@ -209,6 +210,10 @@ pub(in crate::cli) struct AttachedRunner<'a> {
     all_succeeded: bool,
     ending: Ending,
     is_lost: bool,
+    /// The command that is carried out; empty before the first one.
+    running: String,
+    /// The number of arguments `-c` that were carried out.
+    argument_count: usize,
 }
 
 impl<'a> AttachedRunner<'a> {
@@ -228,6 +233,8 @@ impl<'a> AttachedRunner<'a> {
             all_succeeded: true,
             ending: Ending::Nothing,
             is_lost: false,
+            running: String::new(),
+            argument_count: 0,
         }
     }
 
@@ -309,9 +316,35 @@ impl<'a> AttachedRunner<'a> {
     fn on_lost(&mut self) {
         self.all_succeeded = false;
         if !std::mem::replace(&mut self.is_lost, true) {
-            self.output.error(
-                "the running process has ended before the command was done; it may have been carried out",
-            );
+            match std::mem::take(&mut self.running) {
+                // No command was sent yet.
+                none if none.is_empty() => self
+                    .output
+                    .error("the running process has ended before the command was done"),
+                name => self.report(&name, CommandError::ProcessEnded(name.clone())),
+            }
+        }
+    }
+
+    /// Reports the commands of `-c` that were not carried out because the running process has
+    /// ended.
+    pub(in crate::cli) fn report_rest(&self, commands: &[String]) {
+        if self.is_lost {
+            for command in commands.iter().skip(self.argument_count) {
+                let name = first_word(command);
+                self.report(name, CommandError::not_run_without_process(name));
+            }
+        }
+    }
+
+    /// Reports a failed command as the running process would. A tracker has no JSON.
+    fn report(&self, name: &str, error: CommandError) {
+        match self.output.is_json() {
+            true => drop(
+                self.output
+                    .result(&json::result_line(name, &Err(error), false)),
+            ),
+            false => self.output.error(&error.to_string()),
         }
     }
 
@@ -322,12 +355,18 @@ impl<'a> AttachedRunner<'a> {
             return self.output.error(&message);
         }
         let text = line.to_owned();
+        self.running = first_word(line).to_owned();
         self.carry_out(|number| AttachRequest::Line {
             number,
             source,
             text,
         });
     }
+}
+
+/// The name of a command.
+fn first_word(line: &str) -> &str {
+    line.split_whitespace().next().unwrap_or_default()
 }
 
 impl LineRunner for AttachedRunner<'_> {
@@ -337,6 +376,7 @@ impl LineRunner for AttachedRunner<'_> {
 
     /// An attached command is tried once.
     fn run_argument(&mut self, line: &str, _keeps_trying: bool) {
+        self.argument_count += 1;
         self.run_line(LineSource::Argument, line);
     }
 
