@@ -188,6 +188,7 @@ fn arguments_keep_their_places_whatever_the_file_sets() {
         let all = [&[mode, "--config", "c.toml", option, state], typed].concat();
         let process = Process::start(&folder, &all);
         let address = process.address;
+        process.signal("-TERM");
         let (status, errors) = process.wait();
         assert!(status.success(), "{text}: {errors}");
         address
@@ -203,8 +204,8 @@ fn arguments_keep_their_places_whatever_the_file_sets() {
     // TRACKER_INFO alone: the address of the file stays.
     let address = runs("peer", "listen = \"127.0.0.2:0\"", &["t.txt"]);
     assert_eq!(address.ip().to_string(), "127.0.0.2");
-    for text in ["tracker_info = \"u.txt\"", "number = 1"] {
-        runs("tracker", text, &["t.txt", "2"]);
+    for text in ["tracker_info = \"u.txt\"", "number = 2"] {
+        runs("tracker", text, &["t.txt", "1"]);
     }
 }
 

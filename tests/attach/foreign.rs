@@ -144,14 +144,19 @@ fn too_many_clients_are_refused() {
     peer.end();
 }
 
-/// A process that holds the state folder and answers the first message with these bytes.
-fn fake_peer(sandbox: &Sandbox, answer: Vec<u8>) -> Flock<File> {
+/// Holds the state folder, as a running peer does, and binds its socket.
+fn hold_folder(sandbox: &Sandbox) -> (Flock<File>, UnixListener) {
     let state = sandbox.state("nik");
     let _ = DirBuilder::new().mode(0o700).create(&state);
     let lock = File::create(state.join("lock")).unwrap();
     let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).unwrap();
     let _ = fs::remove_file(state.join("attach"));
-    let listener = UnixListener::bind(state.join("attach")).unwrap();
+    (lock, UnixListener::bind(state.join("attach")).unwrap())
+}
+
+/// A process that holds the state folder and answers the first message with these bytes.
+fn fake_peer(sandbox: &Sandbox, answer: Vec<u8>) -> Flock<File> {
+    let (lock, listener) = hold_folder(sandbox);
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let _ = stream.read(&mut [0; 1_000]);
@@ -231,11 +236,7 @@ fn a_first_message_in_drops_has_a_bound() {
 #[test]
 fn a_peer_whose_connections_all_wait_is_reported() {
     let sandbox = Sandbox::new();
-    let state = sandbox.state("nik");
-    DirBuilder::new().mode(0o700).create(&state).unwrap();
-    let lock = File::create(state.join("lock")).unwrap();
-    let _lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).unwrap();
-    let listener = UnixListener::bind(state.join("attach")).unwrap();
+    let (_lock, listener) = hold_folder(&sandbox);
     nix::sys::socket::listen(&listener, Backlog::new(0).unwrap()).unwrap();
     let _waiting = connect(&sandbox);
     let output = attached(
