@@ -59,8 +59,11 @@ pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Invo
             if matches.get_flag("print-config") {
                 return Ok(Invocation::PrintRaw(config::print(&config)));
             }
-            let config = Configuration::read(matches, &config, &arguments)?;
-            read_process(mode, config, matches)
+            let read = Configuration::read(matches, &config, &arguments)?;
+            if let Some(read) = &read {
+                read.check_conflicts(&config, matches)?;
+            }
+            read_process(mode, read, matches)
         }
         Some(("doctor", matches)) => doctor::read(matches).map(Invocation::Doctor),
         Some(("torrent", matches)) => torrent::read(matches)

@@ -125,6 +125,9 @@ fn carry_out(
     let fails_fast = options.fail_fast;
     runner.begin();
     run_arguments(runner, options.commands, fails_fast, false);
+    if !fails_fast {
+        runner.report_rest(options.commands);
+    }
     match options.commands.is_empty() {
         true => run_input(runner, lines, fails_fast),
         false => InputEnd::Ended,

@@ -22,6 +22,10 @@ pub(super) const PEER_KINDS: &[(&str, &str)] = &[
         "the command or the peer was stopped before the command was done",
     ),
     (
+        "process-ended",
+        "the process to which the command is attached has ended: the command may have been carried out",
+    ),
+    (
         "download-failed",
         "one of the downloads covered by wait has failed",
     ),
@@ -112,6 +116,11 @@ pub(super) enum CommandError {
     /// The command or the peer was stopped: the command, and how far it got.
     #[error("{0}: {1}")]
     Interrupted(String, &'static str),
+    /// The process to which the command is attached has ended.
+    #[error(
+        "{0}: the running process has ended before the command was done; it may have been carried out"
+    )]
+    ProcessEnded(String),
     /// `NAME: REASON` of each download that failed, then `NAME: STATE` of each that was not
     /// complete in time.
     #[error("{}", .0.join("; "))]
@@ -167,6 +176,14 @@ impl CommandError {
         Self::Interrupted(command.to_owned(), "not run, because of a request to stop")
     }
 
+    /// `command` came after the process to which it would be attached had ended.
+    pub(super) fn not_run_without_process(command: &str) -> Self {
+        Self::Interrupted(
+            command.to_owned(),
+            "not run, because the running process has ended",
+        )
+    }
+
     /// Whether this is an [`AccountError`]. Its message says whether the command may have been
     /// carried out.
     pub(super) fn is_account_error(&self) -> bool {
@@ -180,6 +197,7 @@ impl CommandError {
             Self::Unknown { .. } => "unknown-command",
             Self::Arguments(..) => "arguments",
             Self::Interrupted(..) => "interrupted",
+            Self::ProcessEnded(_) => "process-ended",
             Self::DownloadFailed(_) => "download-failed",
             Self::NotComplete(_) => "not-complete",
             Self::BadName(_) => "bad-name",
@@ -263,6 +281,7 @@ mod tests {
             },
             CommandError::Arguments("x".into(), "y".into()),
             CommandError::Interrupted("x".into(), "y"),
+            CommandError::ProcessEnded("x".into()),
             CommandError::DownloadFailed(Vec::new()),
             CommandError::NotComplete(Vec::new()),
             PeerError::Listen {

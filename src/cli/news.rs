@@ -4,12 +4,12 @@
 use super::notices::Notices;
 use super::render;
 use crate::net::Stop;
-use crate::peer::Peer;
+use crate::peer::{DownloadStatus, Peer};
 use crate::system::lock;
+use crossbeam::channel::{Receiver, Sender, bounded};
 use rustyline::ExternalPrinter;
 use std::fmt;
 use std::io;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,6 +25,9 @@ const ASK_INTERVAL_WITH_HINTS: Duration = Duration::from_secs(300);
 
 /// The longest time for which `drop` waits for a request that is under way.
 const STOP_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The most lines that wait until a prompt has printed those before.
+const MAX_WAITING: usize = 1_000;
 
 /// Shows a line above the prompt.
 pub(super) type Printer = Box<dyn ExternalPrinter + Send>;
@@ -45,7 +48,8 @@ struct State {
 struct Prompt {
     number: u64,
     notices: Arc<Notices>,
-    printer: Option<Printer>,
+    /// Passes lines to the thread that prints them. `None`: the notices keep them.
+    printing: Option<Sender<String>>,
 }
 
 #[derive(Debug)]
@@ -64,17 +68,19 @@ pub(super) struct NewsSubscription {
 
 impl NewsFeed {
     /// Passes news to `notices` from now on. With `printer`, a line is shown immediately if the
-    /// prompt is open. `notices` keeps other lines until the next prompt. The printer must not
-    /// block.
+    /// prompt is open. `notices` keeps other lines until the next prompt. The printer may block:
+    /// then only this prompt waits, and shows at most [`MAX_WAITING`] of the lines that come
+    /// meanwhile.
     ///
     /// # Errors
-    /// The system cannot start the thread.
+    /// The system cannot start a thread.
     pub(super) fn subscribe(
         self: &Arc<Self>,
         peer: &Arc<Peer>,
         notices: Arc<Notices>,
         printer: Option<Printer>,
     ) -> io::Result<NewsSubscription> {
+        let printing = printer.map(start_printing).transpose()?;
         let mut state = lock(&self.0);
         if state.thread.is_none() {
             state.thread = Some(self.start(peer)?);
@@ -84,7 +90,7 @@ impl NewsFeed {
         state.prompts.push(Prompt {
             number,
             notices,
-            printer,
+            printing,
         });
         let feed = Arc::clone(self);
         Ok(NewsSubscription { feed, number })
@@ -93,7 +99,7 @@ impl NewsFeed {
     fn start(self: &Arc<Self>, peer: &Arc<Peer>) -> io::Result<NewsThread> {
         let stop = Stop::new();
         let (feed, peer, stopping) = (Arc::clone(self), Arc::downgrade(peer), stop.clone());
-        let (ending, ended) = channel();
+        let (ending, ended) = bounded(0);
         thread::Builder::new().name("news".into()).spawn(move || {
             let _ending: Sender<()> = ending;
             let mut last_ask = Instant::now();
@@ -108,25 +114,39 @@ impl NewsFeed {
                     last_ask = Instant::now();
                     news = ask(&peer);
                 }
-                feed.show(&peer, &news);
+                feed.show(&peer.downloads(), &news);
             }
         })?;
         Ok(NewsThread { stop, ended })
     }
 
-    fn show(&self, peer: &Peer, news: &[String]) {
-        let downloads = peer.downloads();
-        for prompt in &mut lock(&self.0).prompts {
-            let mut lines = prompt.notices.add_ended(&downloads);
+    fn show(&self, downloads: &[DownloadStatus], news: &[String]) {
+        for prompt in &lock(&self.0).prompts {
+            let mut lines = prompt.notices.add_ended(downloads);
             let news = news.iter().cloned();
             lines.extend(news.filter_map(|line| prompt.notices.add(line)));
             for line in lines {
-                // Fails only if the terminal was closed.
-                let printer = prompt.printer.as_mut();
-                let _ = printer.map(|printer| printer.print(format!("{line}\n")));
+                if let Some(printing) = &prompt.printing {
+                    // Fails only if the prompt does not print the lines before.
+                    let _ = printing.try_send(line);
+                }
             }
         }
     }
+}
+
+/// Starts the thread that prints the lines of one prompt. It ends when the sender is dropped.
+fn start_printing(mut printer: Printer) -> io::Result<Sender<String>> {
+    let (sender, lines) = bounded::<String>(MAX_WAITING);
+    let thread = thread::Builder::new().name("news-print".into());
+    // Not joined: a terminal that does not read would stop the process.
+    thread.spawn(move || {
+        for line in lines {
+            // Fails only if the terminal was closed.
+            let _ = printer.print(format!("{line}\n"));
+        }
+    })?;
+    Ok(sender)
 }
 
 /// Asks the trackers for decisions and join requests. Returns the lines to show.
@@ -161,5 +181,44 @@ impl Drop for NewsSubscription {
 impl fmt::Debug for Prompt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Prompt").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam::channel::unbounded;
+
+    /// Prints a line once the other side of the channel takes it.
+    struct SlowPrinter(Sender<String>);
+
+    impl ExternalPrinter for SlowPrinter {
+        fn print(&mut self, line: String) -> rustyline::Result<()> {
+            // Fails if the test has ended.
+            let _ = self.0.send(line);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_prompt_that_does_not_print_stops_no_other_one() {
+        let feed = NewsFeed::default();
+        let (frozen, _never_taken) = bounded(0);
+        let (good, printed) = unbounded();
+        for (number, lines) in [(1, frozen), (2, good)] {
+            let notices = Arc::<Notices>::default();
+            notices.open_prompt();
+            let printing = Some(start_printing(Box::new(SlowPrinter(lines))).unwrap());
+            lock(&feed.0).prompts.push(Prompt {
+                number,
+                notices,
+                printing,
+            });
+        }
+        for number in 0..MAX_WAITING + 10 {
+            let line = format!("line {number}");
+            feed.show(&[], std::slice::from_ref(&line));
+            assert_eq!(printed.recv().unwrap(), line + "\n");
+        }
     }
 }

@@ -69,7 +69,7 @@ impl PeerHost {
         loop {
             let notices = prompt.map(|prompt| prompt.notices.open_prompt());
             for line in notices.into_iter().flatten() {
-                session.show_notice(&line);
+                session.send_notice(&line);
             }
             let ending = runner.ending();
             session.done(runner.all_succeeded(), ending);

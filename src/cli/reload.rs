@@ -5,7 +5,7 @@ use super::logging::{LogOptions, ProcessLog};
 use super::output::Output;
 use crate::peer::Peer;
 use crate::system::lock;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 /// The settings that take effect at once: of a peer, and of a tracker.
 const OF_PEER: [&str; 4] = ["up", "down", "log", "log-size"];
@@ -22,8 +22,16 @@ struct Shared {
     at_start: Option<Configuration>,
     /// The configuration that was read last.
     config: Mutex<Option<Configuration>>,
-    /// Set when the peer has started.
-    peer: OnceLock<Weak<Peer>>,
+    limits: Mutex<RateLimits>,
+}
+
+/// The rate limits that SIGUSR1 has changed.
+#[derive(Debug, Default)]
+struct RateLimits {
+    /// The upload limit and the download limit in bytes per second; `None` before a change.
+    wanted: Option<(Option<u64>, Option<u64>)>,
+    /// The peer, once it has started.
+    peer: Weak<Peer>,
 }
 
 impl Reload {
@@ -32,14 +40,18 @@ impl Reload {
             log,
             at_start: config.clone(),
             config: Mutex::new(config),
-            peer: OnceLock::new(),
+            limits: Mutex::default(),
         }))
     }
 
-    /// The peer has started: its settings can change from now on.
+    /// The peer has started: its settings can change from now on. Those that have changed while it
+    /// started take effect now.
     pub(super) fn set_peer(&self, peer: &Arc<Peer>) {
-        // Set once in a process.
-        let _ = self.0.peer.set(Arc::downgrade(peer));
+        let mut limits = lock(&self.0.limits);
+        limits.peer = Arc::downgrade(peer);
+        if let Some((up, down)) = limits.wanted {
+            peer.set_rate_limits(up, down);
+        }
     }
 
     /// Opens the log anew, reads the file again, and reports what has changed.
@@ -84,10 +96,8 @@ impl Reload {
         match invocation {
             Invocation::Peer(arguments) => {
                 set_log(arguments.log);
-                if changed(&["up", "down"])
-                    && let Some(peer) = self.0.peer.get().and_then(Weak::upgrade)
-                {
-                    peer.set_rate_limits(arguments.limits.up, arguments.limits.down);
+                if changed(&["up", "down"]) {
+                    self.set_limits(arguments.limits.up, arguments.limits.down);
                 }
                 (arguments.process.config, &OF_PEER)
             }
@@ -98,12 +108,20 @@ impl Reload {
             _ => (None, &[]),
         }
     }
+
+    fn set_limits(&self, up: Option<u64>, down: Option<u64>) {
+        let mut limits = lock(&self.0.limits);
+        limits.wanted = Some((up, down));
+        if let Some(peer) = limits.peer.upgrade() {
+            peer.set_rate_limits(up, down);
+        }
+    }
 }
 
-/// Writes a line to standard error and to the log.
+/// Writes a line to the log and to standard error.
 fn report(line: &str) {
-    Output::new(false).note(line);
     log::info!("{line}");
+    Output::new(false).note(line);
 }
 
 /// What has changed, and whether it is in force. `at_start` is the value at the start.

@@ -18,11 +18,13 @@
 use super::exit::Exit;
 use crate::net::Stop;
 use crate::system::lock;
+use crossbeam::channel::bounded;
 use nix::errno::Errno;
 use nix::libc::SI_KERNEL;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use std::fmt;
+use std::io;
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -154,8 +156,8 @@ pub(super) fn wait_for_stop(stop: &Stop) {
     while !stop.wait(LONG) {}
 }
 
-/// Begins to handle signals; `reload` is called at SIGUSR1. Call this once in a process, before
-/// other threads start: they inherit the blocked signals.
+/// Begins to handle signals; `reload` is called at SIGUSR1, on a thread of its own. Call this once
+/// in a process, before other threads start: they inherit the blocked signals.
 ///
 /// # Errors
 /// A message for the user, if the system refuses to block or handle signals, or to start a thread.
@@ -182,6 +184,8 @@ pub(super) fn watch(reload: impl Fn() + Send + 'static) -> Result<StopSignals, S
     }
     let signal_fd = SignalFd::with_flags(&handled, SfdFlags::SFD_CLOEXEC);
     let signal_fd = signal_fd.map_err(|errno| format!("cannot wait for signals: {errno}"))?;
+    let reload =
+        on_own_thread(reload).map_err(|error| format!("cannot start a thread: {error}"))?;
     let (ending, ignores_sigint) = (signals.clone(), ignored.contains(Signal::SIGINT));
     let thread = thread::Builder::new().name("signals".to_owned());
     // The thread ends with the process.
@@ -203,6 +207,20 @@ pub(super) fn watch(reload: impl Fn() + Send + 'static) -> Result<StopSignals, S
     });
     started.map_err(|error| format!("cannot start a thread: {error}"))?;
     Ok(signals)
+}
+
+/// Starts a thread that calls `reload` once for each call of the returned function, which does not
+/// wait: `reload` may wait for a file or for a terminal, and signals must still end the process.
+/// Calls that come while one waits already are one call.
+fn on_own_thread(reload: impl Fn() + Send + 'static) -> io::Result<impl Fn()> {
+    let (sender, calls) = bounded::<()>(1);
+    let thread = thread::Builder::new().name("reload".to_owned());
+    // The thread ends with the process.
+    thread.spawn(move || calls.iter().for_each(|()| reload()))?;
+    Ok(move || {
+        // A call that waits already covers this one.
+        let _ = sender.try_send(());
+    })
 }
 
 fn is(signal: &siginfo, number: Signal) -> bool {

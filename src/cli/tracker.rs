@@ -68,6 +68,10 @@ fn serve(arguments: TrackerArguments, output: &Output) -> Result<Exit, EarlyExit
         fail_fast: false,
     };
     let folder = match client::open_or_attach(opened, &client, output)? {
+        // The running tracker has ended meanwhile.
+        ControlFlow::Continue(folder) if !arguments.client.commands.is_empty() => {
+            return Err(early_failure(maintenance::not_running(folder.path())));
+        }
         ControlFlow::Continue(folder) => folder,
         ControlFlow::Break(exit) => return Ok(exit),
     };

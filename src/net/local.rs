@@ -118,6 +118,8 @@ pub struct LocalListener {
     listener: UnixListener,
     folder: PrivateFolder,
     name: &'static str,
+    /// The device and inode of the socket.
+    identity: (u64, u64),
     waker: Arc<Waker>,
 }
 
@@ -138,12 +140,14 @@ impl LocalListener {
         }
         let listener = UnixListener::bind(&entry)?;
         fs::set_permissions(&entry, Permissions::from_mode(0o600))?;
+        let identity = identity(&entry)?;
         listener.set_nonblocking(true)?;
         let waker = Arc::new(Waker::new()?);
         Ok(Self {
             listener,
             folder,
             name,
+            identity,
             waker,
         })
     }
@@ -194,9 +198,18 @@ impl LocalListener {
 
 impl Drop for LocalListener {
     fn drop(&mut self) {
-        // The lock of the folder is still held, so this is our socket.
-        let _ = fs::remove_file(self.folder.entry(self.name));
+        // If the lock of the folder was released before, another process may have its socket here.
+        let entry = self.folder.entry(self.name);
+        if identity(&entry).is_ok_and(|found| found == self.identity) {
+            let _ = fs::remove_file(entry);
+        }
     }
+}
+
+/// The device and inode of an entry.
+fn identity(entry: &Path) -> io::Result<(u64, u64)> {
+    let status = entry.symlink_metadata()?;
+    Ok((status.dev(), status.ino()))
 }
 
 /// Connects to the socket `name` in the folder, without waiting.
@@ -283,6 +296,18 @@ mod tests {
         let error = LocalListener::bind(path, "s").unwrap_err();
         assert!(matches!(error, LocalSocketError::InTheWay(_)), "{error}");
         assert_eq!(fs::read(path.join("s")).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn a_listener_removes_only_its_own_name() {
+        let folder = private_folder();
+        let path = folder.path();
+        let first = LocalListener::bind(path, "s").unwrap();
+        let second = LocalListener::bind(path, "s").unwrap();
+        drop(first);
+        connect_local(path, "s").unwrap();
+        drop(second);
+        assert_eq!(kind(connect_local(path, "s")), ErrorKind::NotFound);
     }
 
     #[test]

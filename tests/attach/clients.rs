@@ -3,8 +3,10 @@
 use crate::common::process::{BINARY, KilledOnDrop, Output, command, run};
 use crate::common::sandbox::Sandbox;
 use serde_json::Value;
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 /// The arguments of a command that attaches to the peer called `name`.
 pub(crate) fn arguments(sandbox: &Sandbox, name: &str, more: &[&str]) -> Vec<String> {
@@ -54,4 +56,32 @@ pub(crate) fn objects(output: &Output) -> Vec<Value> {
     objects
         .filter(|object| object.get("command").is_some())
         .collect()
+}
+
+pub(crate) fn signal(client: &KilledOnDrop, signal: &str) {
+    let id = client.0.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args([signal, &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+/// Makes the peer `name` wait while it starts, until the returned writer is dropped: the peer reads
+/// a FIFO in its state folder. Call it before the peer starts. The returned function waits until
+/// the peer has opened the FIFO.
+pub(crate) fn hold_start(sandbox: &Sandbox, name: &str) -> impl FnOnce() -> File {
+    let state = sandbox.state(name);
+    let magnets = state.join("magnets");
+    DirBuilder::new()
+        .mode(0o700)
+        .recursive(true)
+        .create(&magnets)
+        .unwrap();
+    let fifo = magnets.join("00".repeat(20));
+    let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    move || File::options().write(true).open(fifo).unwrap()
 }

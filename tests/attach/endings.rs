@@ -1,13 +1,14 @@
 //! What ends an attached command: the user, a signal, the end of the client or of the peer.
 
-use super::clients::{attached, objects, start_attached};
+use super::clients::{attached, hold_start, objects, signal, start_attached};
 use crate::common::handmade_torrent::Torrent;
 use crate::common::peer::{Peer, quoted};
 use crate::common::process::{KilledOnDrop, Output, Process, command};
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::wait_until;
-use std::fs::{self, File};
-use std::process::{Command, Stdio};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::time::Duration;
 
 /// A peer that downloads what nobody has.
@@ -30,17 +31,6 @@ fn waiting_client(sandbox: &Sandbox) -> KilledOnDrop {
         log(sandbox).matches("command wait").count() > before
     });
     client
-}
-
-fn signal(client: &KilledOnDrop, signal: &str) {
-    let id = client.0.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args([signal, &id])
-            .status()
-            .unwrap()
-            .success()
-    );
 }
 
 fn assert_interrupted(output: &Output) {
@@ -111,8 +101,20 @@ fn the_client_reports_the_end_of_the_peer() {
     peer.kill();
     let output = client.output();
     assert_eq!(output.code, Some(1), "{output:?}");
-    let lost = "error: the running process has ended before the command was done";
-    assert_eq!(output.stderr.matches(lost).count(), 1, "{output:?}");
+    let lost = "the running process has ended before the command was done";
+    assert!(!output.stderr.contains("error"), "{output:?}");
+    let lines = objects(&output);
+    let kinds: Vec<_> = lines
+        .iter()
+        .map(|object| &object["error"]["kind"])
+        .collect();
+    assert_eq!(kinds, ["process-ended", "interrupted"], "{output:?}");
+    assert_eq!(
+        (&lines[0]["command"], &lines[1]["command"]),
+        (&"wait".into(), &"status".into())
+    );
+    let message = lines[0]["error"]["message"].as_str().unwrap();
+    assert!(message.contains(lost), "{message}");
     // The socket of the killed peer is replaced. The peer ends in order: the command is ended.
     assert!(sandbox.state("nik").join("attach").exists());
     let peer = sandbox.debug_peer("nik", &[]);
@@ -150,21 +152,24 @@ fn a_stopped_peer_is_waited_for_with_a_bound() {
 fn a_client_that_attaches_while_the_peer_starts_waits_for_it() {
     let sandbox = Sandbox::new();
     let (folder, state) = (sandbox.folder("nik"), sandbox.state("nik"));
-    sandbox.peer("nik").end();
+    let wait_until_held = hold_start(&sandbox, "nik");
     let start = |more: &[&str]| {
         let all = [&["peer", "--dir", state.to_str().unwrap()], more].concat();
         let mut command = command(&folder, &all);
         KilledOnDrop(command.stdin(Stdio::piped()).spawn().unwrap())
     };
     let _holder = start(&["127.0.0.1:0"]);
-    let lock = File::open(state.join("lock")).unwrap();
-    wait_until("the folder is locked", || match lock.try_lock_shared() {
-        Ok(()) => lock.unlock().is_err(),
-        Err(_) => true,
-    });
-    let clients: Vec<_> = (0..4)
-        .map(|_| start(&["--json", "-c", "wait 0.5", "-c", "status"]))
+    let held = wait_until_held();
+    let mut clients: Vec<_> = (0..4)
+        .map(|_| start(&["--json", "-c", "show_peers", "-c", "status"]))
         .collect();
+    for client in &mut clients {
+        let mut note = String::new();
+        let mut errors = BufReader::new(client.0.stderr.as_mut().unwrap());
+        errors.read_line(&mut note).unwrap();
+        assert!(note.starts_with("waiting for the running peer"), "{note}");
+    }
+    drop(held);
     for client in clients {
         let output = client.output();
         assert_eq!(output.code, Some(0), "{output:?}");

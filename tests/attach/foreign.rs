@@ -5,11 +5,13 @@ use crate::common::peer::Peer;
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::PATIENCE;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::socket::Backlog;
 use std::fs::{self, DirBuilder, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// A frame.
 fn frame(body: &[u8]) -> Vec<u8> {
@@ -142,14 +144,19 @@ fn too_many_clients_are_refused() {
     peer.end();
 }
 
-/// A process that holds the state folder and answers the first message with these bytes.
-fn fake_peer(sandbox: &Sandbox, answer: Vec<u8>) -> Flock<File> {
+/// Holds the state folder, as a running peer does, and binds its socket.
+fn hold_folder(sandbox: &Sandbox) -> (Flock<File>, UnixListener) {
     let state = sandbox.state("nik");
     let _ = DirBuilder::new().mode(0o700).create(&state);
     let lock = File::create(state.join("lock")).unwrap();
     let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).unwrap();
     let _ = fs::remove_file(state.join("attach"));
-    let listener = UnixListener::bind(state.join("attach")).unwrap();
+    (lock, UnixListener::bind(state.join("attach")).unwrap())
+}
+
+/// A process that holds the state folder and answers the first message with these bytes.
+fn fake_peer(sandbox: &Sandbox, answer: Vec<u8>) -> Flock<File> {
+    let (lock, listener) = hold_folder(sandbox);
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let _ = stream.read(&mut [0; 1_000]);
@@ -193,4 +200,52 @@ fn a_peer_of_another_version_and_foreign_bytes_are_reported() {
         assert_eq!(output.code, Some(1), "{output:?}");
         assert!(output.stderr.contains(part), "{part}: {output:?}");
     }
+}
+
+#[test]
+fn a_silent_connection_delays_no_stop() {
+    let sandbox = Sandbox::new();
+    let mut peer = sandbox.peer("nik");
+    let silent: Vec<UnixStream> = (0..3).map(|_| connect(&sandbox)).collect();
+    // Connections are accepted in their order.
+    assert_goes_on(&sandbox, &mut peer);
+    let begun = Instant::now();
+    peer.end();
+    // The bound for clients that do not read is 5 s.
+    let taken = begun.elapsed();
+    assert!(taken < Duration::from_secs(4), "{taken:?}");
+    drop(silent);
+}
+
+#[test]
+fn a_first_message_in_drops_has_a_bound() {
+    let sandbox = Sandbox::new();
+    let peer = sandbox.peer("nik");
+    let mut stream = connect(&sandbox);
+    let begun = Instant::now();
+    stream.write_all(&100_000_u32.to_be_bytes()).unwrap();
+    // A byte from time to time does not keep the connection.
+    let pause = Duration::from_millis(200);
+    while stream.write_all(b"d").is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(pause);
+    }
+    peer.end();
+}
+
+#[test]
+fn a_peer_whose_connections_all_wait_is_reported() {
+    let sandbox = Sandbox::new();
+    let (_lock, listener) = hold_folder(&sandbox);
+    nix::sys::socket::listen(&listener, Backlog::new(0).unwrap()).unwrap();
+    let _waiting = connect(&sandbox);
+    let output = attached(
+        &sandbox,
+        "nik",
+        &sandbox.folder("client"),
+        &["-c", "status"],
+    );
+    assert_eq!(output.code, Some(1), "{output:?}");
+    let silent = "does not answer within 10 s; it may be stopped or overloaded";
+    assert!(output.stderr.contains(silent), "{output:?}");
 }

@@ -1,7 +1,7 @@
 //! Commands that attach to a running tracker.
 
 use crate::common::account_tracker::AccountTracker;
-use crate::common::process::{BINARY, Output, run};
+use crate::common::process::{BINARY, Output, Process, run};
 use crate::common::sandbox::Sandbox;
 use crate::common::terminal::Terminal;
 
@@ -99,4 +99,30 @@ fn a_terminal_has_the_prompt_of_a_console() {
     terminal.press("\x04");
     assert_eq!(terminal.wait().code(), Some(1));
     tracker.user("joe");
+}
+
+#[test]
+fn a_signal_ends_the_commands_attached_to_a_tracker() {
+    let tracker = AccountTracker::new();
+    let data = tracker.sandbox.path("data");
+    let data = data.to_str().unwrap();
+    let folder = tracker.sandbox.folder("client");
+    for ending in ["-INT", "-TERM", "-HUP"] {
+        // The first command waits for a password that never comes.
+        let commands = ["-c", "create_user uma", "-c", "invite", "-c", "stop"];
+        let all = [&["tracker", "--data", data][..], &commands].concat();
+        let client = Process::start(&folder, &all);
+        client.signal(ending);
+        let (status, errors) = client.wait();
+        assert_eq!(status.code(), Some(1), "{errors}");
+        for line in [
+            "error: invite: not run, because of a request to stop",
+            "error: stop: not run, because of a request to stop",
+        ] {
+            assert!(errors.contains(line), "{ending}: {errors}");
+        }
+    }
+    let users = ask(&tracker.sandbox, &["-c", "users"], "");
+    assert_eq!(users.code, Some(0), "{users:?}");
+    assert!(!users.stdout.contains("uma"), "{users:?}");
 }

@@ -27,11 +27,6 @@ pub(super) fn read(matches: &ArgMatches, command: &Command, anytime: &[&str]) ->
         let id = argument.get_id().as_str();
         matches.value_source(id) == Some(ValueSource::CommandLine) && !anytime.contains(&id)
     };
-    let shown = |argument: &Arg| match (argument.get_long(), argument.get_value_names()) {
-        (Some(long), _) => format!("--{long}"),
-        (None, Some([name, ..])) => name.to_string(),
-        (None, _) => argument.get_id().to_string(),
-    };
     AttachArguments {
         refused: matches.get_flag("no-attach"),
         start_only: command
@@ -39,5 +34,14 @@ pub(super) fn read(matches: &ArgMatches, command: &Command, anytime: &[&str]) ->
             .filter(is_typed)
             .map(shown)
             .collect(),
+    }
+}
+
+/// An argument, as a person types it: `--NAME`, or the name of its value.
+pub(super) fn shown(argument: &Arg) -> String {
+    match (argument.get_long(), argument.get_value_names()) {
+        (Some(long), _) => format!("--{long}"),
+        (None, Some([name, ..])) => name.to_string(),
+        (None, _) => argument.get_id().to_string(),
     }
 }

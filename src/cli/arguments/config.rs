@@ -10,7 +10,7 @@ mod print;
 
 pub(super) use print::print;
 
-use super::attach::AttachArguments;
+use super::attach::{self, AttachArguments};
 use super::options::{flag, path_option};
 use clap::builder::OsStr as ClapText;
 use clap::parser::ValueSource;
@@ -93,6 +93,44 @@ impl Configuration {
             command = command.mut_arg(&setting.id, |argument| argument.default_values(values));
         }
         command
+    }
+
+    /// Checks that no argument that was typed conflicts with a setting. For clap a default
+    /// conflicts with nothing. `typed` are the arguments without the settings.
+    ///
+    /// # Errors
+    /// One line with the argument, the setting and the file.
+    pub(super) fn check_conflicts(
+        &self,
+        command: &Command,
+        typed: &ArgMatches,
+    ) -> Result<(), String> {
+        let is_typed = |argument: &&Arg| {
+            typed.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine)
+        };
+        let conflicts = |one: &Arg, other: &Arg| {
+            let with_one = command.get_arg_conflicts_with(one);
+            with_one
+                .iter()
+                .any(|found| found.get_id() == other.get_id())
+        };
+        for (key, setting) in &self.settings {
+            let is_default = setting.values.is_empty() || setting.values == ["false"];
+            let mut all = command.get_arguments();
+            let set = all.find(|argument| argument.get_id() == setting.id.as_str());
+            let Some(set) = set.filter(|set| !is_default && !is_typed(set)) else {
+                continue;
+            };
+            let mut typed = command.get_arguments().filter(is_typed);
+            let other = typed.find(|other| conflicts(set, other) || conflicts(other, set));
+            if let Some(other) = other {
+                let (other, path) = (attach::shown(other), self.path.display());
+                return Err(format!(
+                    "{other} cannot be used with the setting {key} of {path}; leave one of them out"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The value of a setting; `None` for the default.

@@ -41,7 +41,7 @@ pub(super) fn definition() -> Command {
 /// # Errors
 /// A message for the user: TRACKER_INFO is named twice.
 pub(super) fn read(matches: &ArgMatches) -> Result<DoctorArguments, String> {
-    let (listen, tracker_info) = listen_and_tracker_info(matches)?;
+    let (listen, tracker_info) = listen_and_tracker_info(matches, None)?;
     Ok(DoctorArguments {
         listen,
         tracker_info,

@@ -169,7 +169,9 @@ pub(super) fn read(
     matches: &ArgMatches,
     config: Option<Configuration>,
 ) -> Result<PeerArguments, String> {
-    let (listen, tracker_info) = listen_and_tracker_info(matches)?;
+    let set = config.as_ref().and_then(|config| config.value("listen"));
+    let set = set.and_then(|address| address.parse().ok());
+    let (listen, tracker_info) = listen_and_tracker_info(matches, set)?;
     let out = matches.get_one::<PathBuf>("out").cloned();
     Ok(PeerArguments {
         listen,

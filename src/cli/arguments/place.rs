@@ -33,6 +33,7 @@ impl FromStr for FirstArgument {
 /// The argument LISTEN.
 pub(super) fn listen_argument() -> Arg {
     Arg::new("listen")
+        .index(1)
         .value_name("LISTEN")
         .default_value("0.0.0.0:6881")
         .value_parser(value_parser!(FirstArgument))
@@ -41,7 +42,9 @@ pub(super) fn listen_argument() -> Arg {
 
 /// The argument TRACKER_INFO, without its help.
 pub(super) fn tracker_info_argument() -> Arg {
-    path("tracker_info", "TRACKER_INFO").default_value("tracker_info.txt")
+    path("tracker_info", "TRACKER_INFO")
+        .index(2)
+        .default_value("tracker_info.txt")
 }
 
 /// Whether the first argument, if it was typed, is an address and not TRACKER_INFO.
@@ -52,15 +55,18 @@ pub(super) fn names_address(matches: &ArgMatches) -> bool {
     )
 }
 
-/// The values of both arguments.
+/// The values of both arguments. `set` is the address of a configuration file, if it has one.
 ///
 /// # Errors
 /// A message for the user: TRACKER_INFO is named twice.
-pub(super) fn listen_and_tracker_info(matches: &ArgMatches) -> Result<(HostPort, PathBuf), String> {
-    let default = HostPort {
+pub(super) fn listen_and_tracker_info(
+    matches: &ArgMatches,
+    set: Option<HostPort>,
+) -> Result<(HostPort, PathBuf), String> {
+    let default = set.unwrap_or_else(|| HostPort {
         host: "0.0.0.0".into(),
         port: 6881,
-    };
+    });
     let second: Option<PathBuf> = matches.get_one("tracker_info").cloned();
     let second = second.unwrap_or_default();
     let has_second = matches.value_source("tracker_info") == Some(ValueSource::CommandLine);

@@ -146,8 +146,10 @@ const HELP: &str = "Examples:\n  \
 fn address_and_service() -> [Arg; 8] {
     [
         path("tracker_info", "TRACKER_INFO")
+            .index(1)
             .help("The file that lists the trackers; without it this is the only tracker, on 127.0.0.1:5000"),
         Arg::new("number")
+            .index(2)
             .value_name("NUMBER")
             .value_parser(values::count(1_000_000))
             .help("The address line of this tracker in TRACKER_INFO, counted from 1 [default: 1]"),

@@ -5,6 +5,7 @@ use super::connection::Connection;
 use super::frames::{FrameReceiver, FrameSender};
 use crate::cli::answers::Answers;
 use crate::cli::command_error::CommandError;
+use crate::cli::json;
 use crate::cli::line_runner::LineRunner;
 use crate::cli::news::Printer;
 use crate::cli::notices::Notices;
@@ -25,6 +26,9 @@ use std::time::Duration;
 /// How long the completion of a word waits for names.
 const NAMES_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The most notices that wait until the prompt opens.
+const MAX_EARLY: usize = 1_000;
+
 /// What the running process wants of the thread that sends the lines.
 #[derive(Debug)]
 enum Event {
@@ -40,13 +44,38 @@ pub(in crate::cli) struct Attachment {
     sender: Arc<FrameSender>,
     events: Receiver<Event>,
     names: Mutex<Receiver<NamesPart>>,
-    news: Mutex<Option<PromptNews>>,
+    news: Mutex<PromptNews>,
 }
 
 /// Where notices are shown.
-struct PromptNews {
-    notices: Arc<Notices>,
-    printer: Option<Printer>,
+enum PromptNews {
+    /// The prompt has not opened yet. These lines wait for it.
+    Early(Vec<String>),
+    Prompt {
+        notices: Arc<Notices>,
+        printer: Option<Printer>,
+    },
+}
+
+impl Default for PromptNews {
+    fn default() -> Self {
+        Self::Early(Vec::new())
+    }
+}
+
+impl PromptNews {
+    fn show(&mut self, line: String) {
+        match self {
+            Self::Early(lines) if lines.len() < MAX_EARLY => lines.push(line),
+            Self::Early(_) => {}
+            Self::Prompt { notices, printer } => {
+                if let (Some(line), Some(printer)) = (notices.add(line), printer) {
+                    // Fails only if the terminal was closed.
+                    let _ = printer.print(format!("{line}\n"));
+                }
+            }
+        }
+    }
 }
 
 /// Starts the threads that receive from the running process, and that tell it of a stop of this
@@ -93,7 +122,11 @@ pub(in crate::cli) fn attach(
 impl Attachment {
     /// Shows notices of the running process at a prompt from now on.
     pub(in crate::cli) fn show_news(&self, notices: Arc<Notices>, printer: Option<Printer>) {
-        *lock(&self.news) = Some(PromptNews { notices, printer });
+        let mut news = lock(&self.news);
+        let shown = PromptNews::Prompt { notices, printer };
+        if let PromptNews::Early(lines) = std::mem::replace(&mut *news, shown) {
+            lines.into_iter().for_each(|line| news.show(line));
+        }
     }
 
     /// Asks the running process for names. None if it does not answer soon.
@@ -158,16 +191,7 @@ impl Receiving {
             AttachReply::Done { succeeded, ending } => {
                 let _ = self.events.send(Event::Done { succeeded, ending });
             }
-            AttachReply::Notice(line) => {
-                if let Some(PromptNews { notices, printer }) = &mut *lock(&self.attachment.news)
-                    && let Some(line) = notices.add(line)
-                {
-                    let shown = printer
-                        .as_mut()
-                        .map(|printer| printer.print(format!("{line}\n")));
-                    drop(shown);
-                }
-            }
+            AttachReply::Notice(line) => lock(&self.attachment.news).show(line),
             AttachReply::Names { names, more } => drop(self.names.send((names, more))),
             AttachReply::Welcome { .. } | AttachReply::Refused { .. } | AttachReply::End => {}
         }
@@ -186,6 +210,10 @@ pub(in crate::cli) struct AttachedRunner<'a> {
     all_succeeded: bool,
     ending: Ending,
     is_lost: bool,
+    /// The command that is carried out; empty before the first one.
+    running: String,
+    /// The number of arguments `-c` that were carried out.
+    argument_count: usize,
 }
 
 impl<'a> AttachedRunner<'a> {
@@ -205,6 +233,8 @@ impl<'a> AttachedRunner<'a> {
             all_succeeded: true,
             ending: Ending::Nothing,
             is_lost: false,
+            running: String::new(),
+            argument_count: 0,
         }
     }
 
@@ -275,6 +305,10 @@ impl<'a> AttachedRunner<'a> {
             NextInput::Stopped => AttachedAnswer::Stopped,
             NextInput::Failed(why) => AttachedAnswer::Failed(why),
         };
+        if answer == AttachedAnswer::Stopped {
+            // The next line must not arrive before the stop, which another thread sends too.
+            let _ = self.attachment.sender.send(&AttachRequest::Stop.encode());
+        }
         let answer = AttachRequest::Answer(answer).encode();
         let _ = self.attachment.sender.send(&answer);
     }
@@ -282,9 +316,35 @@ impl<'a> AttachedRunner<'a> {
     fn on_lost(&mut self) {
         self.all_succeeded = false;
         if !std::mem::replace(&mut self.is_lost, true) {
-            self.output.error(
-                "the running process has ended before the command was done; it may have been carried out",
-            );
+            match std::mem::take(&mut self.running) {
+                // No command was sent yet.
+                none if none.is_empty() => self
+                    .output
+                    .error("the running process has ended before the command was done"),
+                name => self.report(&name, CommandError::ProcessEnded(name.clone())),
+            }
+        }
+    }
+
+    /// Reports the commands of `-c` that were not carried out because the running process has
+    /// ended.
+    pub(in crate::cli) fn report_rest(&self, commands: &[String]) {
+        if self.is_lost {
+            for command in commands.iter().skip(self.argument_count) {
+                let name = first_word(command);
+                self.report(name, CommandError::not_run_without_process(name));
+            }
+        }
+    }
+
+    /// Reports a failed command as the running process would. A tracker has no JSON.
+    fn report(&self, name: &str, error: CommandError) {
+        match self.output.is_json() {
+            true => drop(
+                self.output
+                    .result(&json::result_line(name, &Err(error), false)),
+            ),
+            false => self.output.error(&error.to_string()),
         }
     }
 
@@ -295,12 +355,18 @@ impl<'a> AttachedRunner<'a> {
             return self.output.error(&message);
         }
         let text = line.to_owned();
+        self.running = first_word(line).to_owned();
         self.carry_out(|number| AttachRequest::Line {
             number,
             source,
             text,
         });
     }
+}
+
+/// The name of a command.
+fn first_word(line: &str) -> &str {
+    line.split_whitespace().next().unwrap_or_default()
 }
 
 impl LineRunner for AttachedRunner<'_> {
@@ -310,6 +376,7 @@ impl LineRunner for AttachedRunner<'_> {
 
     /// An attached command is tried once.
     fn run_argument(&mut self, line: &str, _keeps_trying: bool) {
+        self.argument_count += 1;
         self.run_line(LineSource::Argument, line);
     }
 

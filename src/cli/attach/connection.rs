@@ -50,6 +50,12 @@ pub(in crate::cli) enum ConnectError {
         folder: PathBuf,
         pid: i32,
     },
+    /// As many connections as can wait do so, and the process accepts none.
+    #[error(
+        "the {} of {} does not answer within {} s; it may be stopped or overloaded",
+        .0.word(), .1.display(), ANSWER_WAIT.as_secs()
+    )]
+    Full(StateKind, PathBuf),
     /// The process has another version.
     #[error(
         "the running {kind} has version {} of pieceful (attach protocol {}), and this program has version {} (attach protocol {}); \
@@ -186,7 +192,10 @@ fn open(
             return Err(ConnectError::Ended(kind, folder.to_owned()));
         }
         if begun.elapsed() >= limit {
-            return Err(ConnectError::NoSocket(folder.to_owned()));
+            return Err(match error.kind() {
+                ErrorKind::WouldBlock => ConnectError::Full(kind, folder.to_owned()),
+                _ => ConnectError::NoSocket(folder.to_owned()),
+            });
         }
         if stop.wait(PAUSE) {
             return Err(ConnectError::Stopped);

@@ -10,7 +10,7 @@ use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The name of the socket in a state folder.
 pub(super) const SOCKET: &str = "attach";
@@ -99,18 +99,36 @@ impl FrameReceiver {
         self.stream.set_read_timeout(limit)
     }
 
+    /// The body of the next frame, if it arrives before this time; like [`next`](Self::next).
+    /// Afterwards, a read waits without a limit.
+    pub(super) fn next_before(&mut self, deadline: Instant) -> io::Result<Option<Vec<u8>>> {
+        let body = self.receive(Some(deadline));
+        self.set_limit(None)?;
+        body
+    }
+
     /// The body of the next frame; `None` if the other side has closed the connection.
     ///
     /// # Errors
     /// The connection broke off inside a frame, a read took too long (`WouldBlock`), or the bytes
     /// are not a frame.
     pub(super) fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        self.receive(None)
+    }
+
+    fn receive(&mut self, deadline: Option<Instant>) -> io::Result<Option<Vec<u8>>> {
         loop {
             let decoded = frame::decode(&self.arrived, MAX_ATTACH_FRAME);
             if let Some((body, rest)) = decoded.map_err(io::Error::other)? {
                 let (body, rest) = (body.to_vec(), rest.len());
                 self.arrived.drain(..self.arrived.len() - rest);
                 return Ok(Some(body));
+            }
+            if let Some(deadline) = deadline {
+                match deadline.saturating_duration_since(Instant::now()) {
+                    Duration::ZERO => return Err(ErrorKind::WouldBlock.into()),
+                    left => self.set_limit(Some(left))?,
+                }
             }
             let mut chunk = [0; CHUNK];
             match self.stream.read(&mut chunk) {

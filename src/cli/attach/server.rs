@@ -14,7 +14,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The most clients at a time.
 const MAX_ATTACHED: usize = 64;
@@ -49,9 +49,24 @@ struct Clients(Mutex<ClientMap>);
 #[derive(Debug, Default)]
 struct ClientMap {
     last_number: u64,
-    /// The clients by number. A client without a session has not sent its first message.
-    open: HashMap<u64, Option<Arc<Session>>>,
+    /// The clients by number.
+    open: HashMap<u64, Client>,
     is_ending: bool,
+}
+
+/// A client.
+#[derive(Clone, Debug)]
+enum Client {
+    /// It has not sent its first message.
+    New(Arc<FrameSender>),
+    Attached(Arc<Session>),
+}
+
+/// The place of a client. It becomes free when this is dropped, even if a command panics.
+#[derive(Debug)]
+struct Place {
+    clients: Arc<Clients>,
+    number: u64,
 }
 
 /// Binds the socket of a state folder that this process has locked. Shows and logs a warning if
@@ -98,8 +113,8 @@ impl Attachments {
         let _ = self.accepting.join();
         self.clients.end_all();
         let _ = self.ended.recv_timeout(END_TIMEOUT);
-        for session in self.clients.sessions() {
-            session.close();
+        for client in self.clients.all() {
+            client.close();
         }
     }
 }
@@ -125,23 +140,25 @@ fn accept(
                 continue;
             }
         };
-        let Some(number) = clients.enter() else {
-            refuse(&FrameSender::new(stream), &too_many());
+        let receiver = stream.try_clone().map(FrameReceiver::new);
+        let sender = Arc::new(FrameSender::new(stream));
+        let Some(place) = Clients::enter(clients, &sender) else {
+            refuse(&sender, &too_many());
             continue;
         };
-        let (host, clients, alive) = (Arc::clone(host), Arc::clone(clients), alive.clone());
-        let entered = Arc::clone(&clients);
+        let (host, alive) = (Arc::clone(host), alive.clone());
         let thread = thread::Builder::new().name("attached".to_owned());
         let spawned = thread.spawn(move || {
-            if let Err(error) = serve(stream, host.as_ref(), &clients, number) {
+            // Dropped last, and also if a command panics.
+            let _alive = alive;
+            let served =
+                receiver.and_then(|receiver| serve(receiver, sender, host.as_ref(), &place));
+            if let Err(error) = served {
                 log::warn!("a command could not attach: {error}");
             }
-            clients.leave(number);
-            drop(alive);
         });
         if let Err(error) = spawned {
             log::warn!("cannot start a thread for an attached command: {error}");
-            entered.leave(number);
         }
     }
 }
@@ -158,14 +175,16 @@ fn refuse(sender: &FrameSender, reason: &str) {
 }
 
 /// Serves one client to its end.
-fn serve(stream: UnixStream, host: &dyn Host, clients: &Clients, number: u64) -> io::Result<()> {
-    let mut receiver = FrameReceiver::new(stream.try_clone()?);
-    let sender = Arc::new(FrameSender::new(stream));
-    receiver.set_limit(Some(FIRST_MESSAGE_TIMEOUT))?;
-    let Some(first) = receiver.next()? else {
+fn serve(
+    mut receiver: FrameReceiver,
+    sender: Arc<FrameSender>,
+    host: &dyn Host,
+    place: &Place,
+) -> io::Result<()> {
+    let deadline = Instant::now() + FIRST_MESSAGE_TIMEOUT;
+    let Some(first) = receiver.next_before(deadline)? else {
         return Ok(());
     };
-    receiver.set_limit(None)?;
     let version = AttachVersion::of_first_message(&first).map_err(io::Error::other)?;
     let ours = AttachVersion::ours();
     if version.protocol != ours.protocol {
@@ -184,7 +203,7 @@ fn serve(stream: UnixStream, host: &dyn Host, clients: &Clients, number: u64) ->
             "the current folder is not an absolute path",
         ));
     }
-    clients.begin(number, &session);
+    place.begin(&session);
     session.send(&AttachReply::Welcome { version: ours });
     let reading = Arc::clone(&session);
     let thread = thread::Builder::new().name("attached-read".to_owned());
@@ -200,39 +219,112 @@ fn serve(stream: UnixStream, host: &dyn Host, clients: &Clients, number: u64) ->
 }
 
 impl Clients {
-    /// A number for a new client; `None` if there are too many.
-    fn enter(&self) -> Option<u64> {
-        let mut map = lock(&self.0);
+    /// A place for a new client; `None` if there are too many.
+    fn enter(clients: &Arc<Self>, sender: &Arc<FrameSender>) -> Option<Place> {
+        let mut map = lock(&clients.0);
         if map.open.len() >= MAX_ATTACHED {
             return None;
         }
         map.last_number += 1;
         let number = map.last_number;
-        map.open.insert(number, None);
-        Some(number)
-    }
-
-    /// The client has sent its first message.
-    fn begin(&self, number: u64, session: &Arc<Session>) {
-        let mut map = lock(&self.0);
-        if map.is_ending {
-            session.end_process();
-        }
-        map.open.insert(number, Some(Arc::clone(session)));
-    }
-
-    fn leave(&self, number: u64) {
-        lock(&self.0).open.remove(&number);
+        map.open.insert(number, Client::New(Arc::clone(sender)));
+        let clients = Arc::clone(clients);
+        Some(Place { clients, number })
     }
 
     fn end_all(&self) {
         lock(&self.0).is_ending = true;
-        for session in self.sessions() {
-            session.end_process();
+        for client in self.all() {
+            match client {
+                // It waits for no result.
+                Client::New(sender) => sender.close(),
+                Client::Attached(session) => session.end_process(),
+            }
         }
     }
 
-    fn sessions(&self) -> Vec<Arc<Session>> {
-        lock(&self.0).open.values().flatten().cloned().collect()
+    fn all(&self) -> Vec<Client> {
+        lock(&self.0).open.values().cloned().collect()
+    }
+}
+
+impl Client {
+    /// Closes the connection.
+    fn close(&self) {
+        match self {
+            Self::New(sender) => sender.close(),
+            Self::Attached(session) => session.close(),
+        }
+    }
+}
+
+impl Place {
+    /// The client has sent its first message.
+    fn begin(&self, session: &Arc<Session>) {
+        let mut map = lock(&self.clients.0);
+        if map.is_ending {
+            session.end_process();
+        }
+        let client = Client::Attached(Arc::clone(session));
+        map.open.insert(self.number, client);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let left = lock(&self.clients.0).open.remove(&self.number);
+        left.inspect(Client::close);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::connect_local;
+    use crate::wire::attach::Caller;
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A process with a fault.
+    struct Faulty;
+
+    impl Host for Faulty {
+        fn serve(&self, _: &Arc<Session>) {
+            panic!("a fault in a command");
+        }
+    }
+
+    #[test]
+    fn a_command_that_panics_ends_its_connection_and_frees_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
+        let listener = LocalListener::bind(folder.path(), SOCKET).unwrap();
+        let attachments = Attachments::start(listener, Arc::new(Faulty)).unwrap();
+        let caller = Caller {
+            version: AttachVersion::ours(),
+            folder: b"/".to_vec(),
+            home: None,
+            json: false,
+            prompt: false,
+            input_terminal: false,
+            error_terminal: false,
+            plain: false,
+            columns: 80,
+        };
+        for _ in 0..=MAX_ATTACHED {
+            let (stream, _) = connect_local(folder.path(), SOCKET).unwrap();
+            let mut receiver = FrameReceiver::new(stream.try_clone().unwrap());
+            let hello = AttachRequest::Hello(caller.clone()).encode();
+            FrameSender::new(stream).send(&hello).unwrap();
+            let deadline = Instant::now() + FIRST_MESSAGE_TIMEOUT;
+            let welcome = receiver.next_before(deadline).unwrap().unwrap();
+            let welcome = AttachReply::decode(&welcome).unwrap();
+            assert!(
+                matches!(welcome, AttachReply::Welcome { .. }),
+                "{welcome:?}"
+            );
+            assert_eq!(receiver.next_before(deadline).unwrap(), None);
+        }
+        attachments.stop();
     }
 }

@@ -140,10 +140,11 @@ impl Session {
         self.send(&AttachReply::Done { succeeded, ending });
     }
 
-    /// Shows a line above the client's prompt, unless the client does not read.
-    pub(in crate::cli) fn show_notice(&self, line: &str) {
+    /// Shows a line above the client's prompt. Waits while the client does not read, as
+    /// [`done`](Self::done) does.
+    pub(in crate::cli) fn send_notice(&self, line: &str) {
         let line = start_of(line.trim_end_matches('\n'));
-        self.sender.send_now(&AttachReply::Notice(line).encode());
+        self.send(&AttachReply::Notice(line));
     }
 
     /// A failure to send is noticed by the reading thread.
@@ -340,7 +341,7 @@ pub(in crate::cli) struct NoticePrinter(pub(in crate::cli) Arc<Session>);
 
 impl ExternalPrinter for NoticePrinter {
     fn print(&mut self, line: String) -> rustyline::Result<()> {
-        self.0.show_notice(&line);
+        self.0.send_notice(&line);
         Ok(())
     }
 }

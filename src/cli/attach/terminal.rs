@@ -23,7 +23,8 @@ impl ClientScreen {
             sender,
             is_terminal: caller.error_terminal,
             is_plain: caller.plain,
-            columns: caller.columns,
+            // A terminal may say 0.
+            columns: caller.columns.max(1),
         }
     }
 

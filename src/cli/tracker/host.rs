@@ -39,6 +39,14 @@ impl Host for TrackerHost {
                 return;
             };
             let ran = match line {
+                // The client was stopped, or this tracker stops.
+                SentLine::Input(_, text) | SentLine::Argument(_, text)
+                    if session.stop.is_stopped() =>
+                {
+                    let name = text.split_whitespace().next().unwrap_or_default();
+                    output.error(&CommandError::not_run(name).to_string());
+                    Err(Failed)
+                }
                 SentLine::Input(_, text) | SentLine::Argument(_, text) => {
                     self.console.run(&text, &**session, &output)
                 }

@@ -7,10 +7,12 @@ use crate::wire::HostPort;
 use clap::builder::ValueParser;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Arg, ArgAction, Command};
+use nix::fcntl::OFlag;
 use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -63,7 +65,14 @@ pub(super) fn read(path: &Path, command: &Command) -> Result<BTreeMap<String, Se
 }
 
 fn read_text(path: &Path) -> Result<String, String> {
-    let file = File::open(path).map_err(|error| cause(&error))?;
+    // Without O_NONBLOCK, opening a FIFO waits for a writer.
+    let mut options = File::options();
+    options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
+    let file = options.open(path).map_err(|error| cause(&error))?;
+    let metadata = file.metadata().map_err(|error| cause(&error))?;
+    if !metadata.is_file() {
+        return Err("not a regular file".to_owned());
+    }
     let mut text = String::new();
     let read = file.take(MAX_FILE + 1).read_to_string(&mut text);
     read.map_err(|error| cause(&error))?;
