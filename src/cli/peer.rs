@@ -259,7 +259,8 @@ fn stay(at_prompt: bool, output: &Output, stop: &Stop) {
     wait_for_stop(stop);
 }
 
-/// The source of commands and answers. At a prompt, news appears as long as the second value exists.
+/// The source of commands and answers. At a prompt, news appears as long as the second value
+/// exists.
 fn input_lines(
     peer: &Arc<Peer>,
     prompt: Option<&PromptParts>,

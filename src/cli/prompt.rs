@@ -63,8 +63,8 @@ pub(super) struct Greeting {
 }
 
 impl InputLines {
-    /// A prompt on the terminal with the history in the file `history`, if it has one, and a printer
-    /// that writes lines above the prompt.
+    /// A prompt on the terminal with the history in the file `history`, if it has one, and a
+    /// printer that writes lines above the prompt.
     ///
     /// # Errors
     /// The terminal cannot be set up, or no thread can be started.

@@ -1,6 +1,6 @@
 //! Signals: SIGINT, SIGTERM and SIGHUP end the process gracefully; a later SIGINT or SIGTERM ends
-//! it at once. At a prompt a first SIGINT (Ctrl-C) ends the command that runs. SIGUSR1 opens the log
-//! anew, and reads the configuration again.
+//! it at once. At a prompt a first SIGINT (Ctrl-C) ends the command that runs. SIGUSR1 opens the
+//! log anew, and reads the configuration again.
 //!
 //! One request to end can arrive as several signals. `timeout` sends SIGTERM to the process, and
 //! then to its process group. systemd (`SendSIGHUP=yes`) sends SIGTERM and then SIGHUP; the system

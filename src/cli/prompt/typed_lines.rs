@@ -31,8 +31,8 @@ pub(super) struct TypedLines {
 }
 
 impl TypedLines {
-    /// An editor with the history in the file `history`, if it has one, and a printer that writes lines above the
-    /// line that is being typed.
+    /// An editor with the history in the file `history`, if it has one, and a printer that writes
+    /// lines above the line that is being typed.
     pub(super) fn new(
         history: Option<PathBuf>,
         helper: PromptHelper,

@@ -200,9 +200,10 @@ impl Peer {
     }
 
     /// Starts the download of a group's share: into `destination` if that is a folder, otherwise to
-    /// that path. An existing file with the same content is kept. With `force`, other content is replaced once the download is complete;
-    /// until then, and if the download fails, it stays unchanged. `progress` is called with the
-    /// number of bytes of existing files hashed so far and the number of all bytes.
+    /// that path. An existing file with the same content is kept. With `force`, other content is
+    /// replaced once the download is complete; until then, and if the download fails, it stays
+    /// unchanged. `progress` is called with the number of bytes of existing files hashed so far and
+    /// the number of all bytes.
     ///
     /// # Errors
     /// When the user is not logged in or not a member, the catalogue does not list the share, no
