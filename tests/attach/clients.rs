@@ -25,6 +25,11 @@ pub(crate) fn attached(sandbox: &Sandbox, name: &str, at: &Path, more: &[&str]) 
     attached_with_input(sandbox, name, at, more, "")
 }
 
+/// Runs `status` attached to the peer called `nik`.
+pub(crate) fn attached_status(sandbox: &Sandbox) -> Output {
+    attached(sandbox, "nik", &sandbox.folder("client"), &["-c", "status"])
+}
+
 pub(crate) fn attached_with_input(
     sandbox: &Sandbox,
     name: &str,

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 fn log(sandbox: &Sandbox, name: &str) -> String {
@@ -74,14 +75,21 @@ fn a_peer_runs_as_its_file_says_and_reads_it_again() {
     );
 }
 
-#[test]
-fn an_upload_limit_takes_effect_at_once() {
-    let sandbox = Sandbox::new();
+/// Makes a folder with the file `gift` and a configuration whose upload limit makes a download of
+/// it take 80 s. Returns the folder and the path of the configuration.
+fn slow_gift(sandbox: &Sandbox) -> (PathBuf, PathBuf) {
     let folder = sandbox.folder("work");
-    let _tracker = sandbox.tracker(&[]);
     sandbox.file("work/gift", 20_000_000, 1);
     let config = folder.join("c.toml");
     fs::write(&config, "up = \"256K\"").unwrap();
+    (folder, config)
+}
+
+#[test]
+fn an_upload_limit_takes_effect_at_once() {
+    let sandbox = Sandbox::new();
+    let _tracker = sandbox.tracker(&[]);
+    let (folder, config) = slow_gift(&sandbox);
     let (state, info) = (sandbox.state("seed"), sandbox.tracker_info());
     let (state, info) = (state.to_str().unwrap(), info.to_str().unwrap());
     let all = [
@@ -111,11 +119,8 @@ fn an_upload_limit_takes_effect_at_once() {
 #[test]
 fn a_limit_that_changes_while_the_peer_starts_takes_effect() {
     let sandbox = Sandbox::new();
-    let folder = sandbox.folder("work");
     let _tracker = sandbox.tracker(&[]);
-    sandbox.file("work/gift", 20_000_000, 1);
-    let config = folder.join("c.toml");
-    fs::write(&config, "up = \"256K\"").unwrap();
+    let (folder, config) = slow_gift(&sandbox);
     let (state, info) = (sandbox.state("seed"), sandbox.tracker_info());
     let (state, info) = (state.to_str().unwrap(), info.to_str().unwrap());
     let wait_until_held = hold_start(&sandbox, "seed");

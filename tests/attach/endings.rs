@@ -1,6 +1,6 @@
 //! What ends an attached command: the user, a signal, the end of the client or of the peer.
 
-use super::clients::{attached, hold_start, objects, signal, start_attached};
+use super::clients::{attached_status, hold_start, objects, signal, start_attached};
 use crate::common::handmade_torrent::Torrent;
 use crate::common::peer::{Peer, quoted};
 use crate::common::process::{KilledOnDrop, Output, Process, command};
@@ -133,12 +133,7 @@ fn a_stopped_peer_is_waited_for_with_a_bound() {
     let peer = sandbox.peer("nik");
     peer.process.signal("-STOP");
     let id = peer.process.id();
-    let output = attached(
-        &sandbox,
-        "nik",
-        &sandbox.folder("client"),
-        &["-c", "status"],
-    );
+    let output = attached_status(&sandbox);
     peer.process.signal("-CONT");
     assert_eq!(output.code, Some(1), "{output:?}");
     let waiting = format!("waiting for the running peer (process {id}) to answer");

@@ -1,6 +1,6 @@
 //! Foreign bytes and other versions, on both sides of the socket.
 
-use super::clients::attached;
+use super::clients::attached_status;
 use crate::common::peer::Peer;
 use crate::common::sandbox::Sandbox;
 use crate::common::waiting::PATIENCE;
@@ -40,7 +40,7 @@ fn exchange(sandbox: &Sandbox, bytes: &[u8]) -> Vec<u8> {
 
 fn assert_goes_on(sandbox: &Sandbox, peer: &mut Peer) {
     peer.run("status");
-    let output = attached(sandbox, "nik", &sandbox.folder("client"), &["-c", "status"]);
+    let output = attached_status(sandbox);
     assert_eq!(output.code, Some(0), "{output:?}");
 }
 
@@ -126,19 +126,13 @@ fn too_many_clients_are_refused() {
         stream.read_exact(&mut [0; 4]).unwrap();
         open.push(stream);
     }
-    let output = attached(
-        &sandbox,
-        "nik",
-        &sandbox.folder("client"),
-        &["-c", "status"],
-    );
+    let output = attached_status(&sandbox);
     assert_eq!(output.code, Some(1), "{output:?}");
     let full = "refuses the command: 64 commands are attached already";
     assert!(output.stderr.contains(full), "{output:?}");
     drop(open);
     crate::common::waiting::wait_until("there is room again", || {
-        let folder = sandbox.folder("client");
-        attached(&sandbox, "nik", &folder, &["-c", "status"]).code == Some(0)
+        attached_status(&sandbox).code == Some(0)
     });
     peer.run("status");
     peer.end();
@@ -190,12 +184,7 @@ fn a_peer_of_another_version_and_foreign_bytes_are_reported() {
         ),
     ] {
         let lock = fake_peer(&sandbox, answer);
-        let output = attached(
-            &sandbox,
-            "nik",
-            &sandbox.folder("client"),
-            &["-c", "status"],
-        );
+        let output = attached_status(&sandbox);
         drop(lock);
         assert_eq!(output.code, Some(1), "{output:?}");
         assert!(output.stderr.contains(part), "{part}: {output:?}");
@@ -239,12 +228,7 @@ fn a_peer_whose_connections_all_wait_is_reported() {
     let (_lock, listener) = hold_folder(&sandbox);
     nix::sys::socket::listen(&listener, Backlog::new(0).unwrap()).unwrap();
     let _waiting = connect(&sandbox);
-    let output = attached(
-        &sandbox,
-        "nik",
-        &sandbox.folder("client"),
-        &["-c", "status"],
-    );
+    let output = attached_status(&sandbox);
     assert_eq!(output.code, Some(1), "{output:?}");
     let silent = "does not answer within 10 s; it may be stopped or overloaded";
     assert!(output.stderr.contains(silent), "{output:?}");

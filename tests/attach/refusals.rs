@@ -1,6 +1,6 @@
 //! Commands that may not attach, and peers that cannot be attached to.
 
-use super::clients::attached;
+use super::clients::{attached, attached_status};
 use crate::common::odd_disk::{OddDisk, report_skipped};
 use crate::common::process::{BINARY, Process, prepared, run, run_command};
 use crate::common::sandbox::Sandbox;
@@ -150,12 +150,7 @@ fn a_folder_that_others_can_change_has_no_socket() {
     fs::set_permissions(&state, Permissions::from_mode(0o775)).unwrap();
     let peer = sandbox.peer("nik");
     assert!(!state.join("attach").exists());
-    let output = attached(
-        &sandbox,
-        "nik",
-        &sandbox.folder("client"),
-        &["-c", "status"],
-    );
+    let output = attached_status(&sandbox);
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(output.stderr.contains("chmod 700"), "{output:?}");
     let (status, errors) = peer.process.wait();
@@ -174,12 +169,7 @@ fn a_file_system_without_sockets_means_one_warning() {
     // EPERM and EOPNOTSUPP, as different file systems report it.
     for errno in [1, 95] {
         let peer = disk.peer(&sandbox, "nik", &format!("bind={errno}"));
-        let output = attached(
-            &sandbox,
-            "nik",
-            &sandbox.folder("client"),
-            &["-c", "status"],
-        );
+        let output = attached_status(&sandbox);
         assert_eq!(output.code, Some(1), "{output:?}");
         assert!(
             output.stderr.contains("accepts no commands from outside"),
