@@ -6,7 +6,7 @@ use crate::wire::frame;
 fn caller() -> Caller {
     Caller {
         version: AttachVersion::ours(),
-        folder: b"/work/\xff".to_vec(),
+        folder: b"/data/\xff".to_vec(),
         home: Some(b"/h".to_vec()),
         json: false,
         prompt: true,
