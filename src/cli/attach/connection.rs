@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const SOCKET_WAIT: Duration = Duration::from_secs(2);
 /// The longest wait until the process has answered the first message.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
-/// After this time, the user is told what the client waits for.
+/// After this time, the client says what it waits for.
 const NOTE_AFTER: Duration = Duration::from_secs(2);
 /// The pause between two attempts to connect.
 const PAUSE: Duration = Duration::from_millis(50);
