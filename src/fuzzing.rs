@@ -50,9 +50,12 @@ targets! {
     web_seed_responses => crate::peer::fuzz_web_seed;
     /// TRACKER_INFO.
     tracker_info => crate::wire::fuzz_tracker_info;
+    /// Join lines and tokens of machines.
+    join_lines => crate::wire::fuzz_join_lines;
     /// The files of clients of a closed run.
     scenarios => crate::scenario::fuzz;
-    /// Records of shares, downloads and magnet searches, and the login.
+    /// Records of shares, downloads and magnet searches, the login, and the
+    /// machine.
     records => crate::storage::fuzz_records;
     /// Swarms that a tracker saved.
     saved_swarms => crate::tracker::fuzz_saved;

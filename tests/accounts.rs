@@ -14,6 +14,7 @@ mod accounts {
     mod interrupts;
     mod log_outs;
     mod login;
+    mod logins_that_last;
     mod operator;
     mod prompt;
     mod quotas;

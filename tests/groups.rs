@@ -22,7 +22,9 @@ mod groups {
     mod machines;
     mod membership;
     mod refusals;
+    mod renamed;
     mod scale;
     mod team;
+    mod tokens;
     mod tour;
 }

@@ -1,9 +1,10 @@
 //! A member's key pair. The private key never leaves the member's machine.
 
 use super::CertificateError;
-use super::authority::{KEY_LABEL, new_key};
+use super::authority::{KEY_LABEL, key_pair, new_key};
 use super::pem;
 use super::x509::POINT_LENGTH;
+use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
@@ -19,6 +20,7 @@ pub const KEY_REQUEST_LENGTH: usize = POINT_LENGTH + 64;
 const PURPOSE: &[u8] = b"pieceful member key\0";
 
 /// A member's key pair on P-256.
+#[derive(PartialEq, Eq)]
 pub struct MemberKey {
     /// The key pair, encoded as PKCS #8 (RFC 5958).
     pkcs8: PrivatePkcs8KeyDer<'static>,
@@ -52,6 +54,19 @@ impl MemberKey {
         let point = pair.public_key().as_ref().try_into();
         let point = point.map_err(|_| CertificateError::Key)?;
         Ok(Self { pkcs8, point })
+    }
+
+    /// The key pair that [`MemberKey::pkcs8_bytes`] returned. `None` if the bytes are no key pair
+    /// on P-256.
+    pub fn from_pkcs8(bytes: &[u8]) -> Option<Self> {
+        let point = key_pair(bytes)?.public_key().as_ref().try_into().ok()?;
+        let pkcs8 = bytes.to_vec().into();
+        Some(Self { pkcs8, point })
+    }
+
+    /// The key pair, encoded as PKCS #8 (RFC 5958), to store it.
+    pub fn pkcs8_bytes(&self) -> &[u8] {
+        self.pkcs8.secret_pkcs8_der()
     }
 
     /// Makes a request for a certificate: the public key and a signature by the private key.
@@ -94,6 +109,15 @@ impl MemberKey {
     }
 }
 
+impl Clone for MemberKey {
+    fn clone(&self) -> Self {
+        Self {
+            pkcs8: self.pkcs8.clone_key(),
+            point: self.point,
+        }
+    }
+}
+
 impl fmt::Debug for MemberKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemberKey").finish_non_exhaustive()
@@ -119,6 +143,15 @@ impl MemberPublicKey {
         let verified = key.verify(&bytes_to_sign(point, context), signature);
         verified.map_err(|_| KeyRequestError::NotProven)?;
         Ok(Self(*point))
+    }
+
+    /// SHA-256 of the key.
+    pub fn hash(&self) -> [u8; 32] {
+        let mut hash = [0; 32];
+        for (to, from) in hash.iter_mut().zip(digest(&SHA256, &self.0).as_ref()) {
+            *to = *from;
+        }
+        hash
     }
 }
 

@@ -12,8 +12,8 @@ use super::passwords;
 use super::prompt::NextInput;
 use crate::base::command_text;
 use crate::peer::{AccountError, LoggedIn, LoggedOut, Peer};
-use crate::wire::access::AccessErrorKind;
-use crate::wire::name::Label;
+use crate::wire::access::{AccessErrorKind, ShortText};
+use crate::wire::name::{Label, UserName};
 use crate::wire::password::Password;
 
 /// Runs a command on `peer`; reads passwords and answers from `lines`.
@@ -39,6 +39,9 @@ impl AccountRunner<'_> {
                 *password = Some(self.new_password(&format!("password for {user}: "))?);
             }
             AccountCommand::Login { user, password } if password.is_none() => {
+                if self.lines.can_ask() {
+                    self.peer.account().check_is_of_a_person()?;
+                }
                 self.check_before_asking()?;
                 *password = Some(self.password(&format!("password of {user}: "))?);
             }
@@ -85,10 +88,7 @@ impl AccountRunner<'_> {
                 invite,
             } => {
                 let password = password.ok_or(CommandError::NoPassword)?;
-                password.check_new()?;
-                account.create_user(user.clone(), password, invite)?;
-                let login = command_text("login", &[&user.to_string()], &[]);
-                format!("user {user} created; to log in, type: {login}")
+                self.create_user(user, password, invite)?
             }
             AccountCommand::Login { user, password } => {
                 let password = password.ok_or(CommandError::NoPassword)?;
@@ -100,12 +100,8 @@ impl AccountRunner<'_> {
                 return Ok(AccountOutcome::LoggedOut { user, at_trackers });
             }
             AccountCommand::ChangePassword { old, new } => {
-                let user = account.user().ok_or(AccountError::NotLoggedIn)?;
                 let old = old.ok_or(CommandError::NoPassword)?;
-                let new = new.ok_or(CommandError::NoPassword)?;
-                new.check_new()?;
-                account.change_password(old, new)?;
-                format!("password of {user} changed; all other logins of {user} have ended")
+                self.change_password(old, new.ok_or(CommandError::NoPassword)?)?
             }
             AccountCommand::CreateGroup(group) => {
                 account.create_group(group.clone())?;
@@ -113,7 +109,7 @@ impl AccountRunner<'_> {
             }
             AccountCommand::JoinGroup(group) => {
                 account.join_group(group.clone())?;
-                format!("asked to join {group}; its owner accepts or rejects the request")
+                format!("asked to join {group}; its owners accept or reject the request")
             }
             AccountCommand::LeaveGroup { group, end } => {
                 self.leave(&group, end)?;
@@ -131,6 +127,14 @@ impl AccountRunner<'_> {
                 account.remove_member(group.clone(), user.clone())?;
                 format!("removed {user} from {group}")
             }
+            AccountCommand::SetRole { group, user, role } => {
+                account.set_role(group.clone(), user.clone(), role)?;
+                format!("the role of {user} in {group} is now {}", role.as_str())
+            }
+            AccountCommand::RenameGroup { group, name } => {
+                account.rename_group(group.clone(), name.clone())?;
+                format!("group {group} is now called {name}")
+            }
             AccountCommand::ListGroups => {
                 let groups = account.groups()?;
                 let news = self.peer.news()?;
@@ -144,6 +148,29 @@ impl AccountRunner<'_> {
             }
         };
         Ok(AccountOutcome::Done(message))
+    }
+
+    fn create_user(
+        &self,
+        user: UserName,
+        password: Password,
+        invite: Option<ShortText>,
+    ) -> Result<String, CommandError> {
+        password.check_new()?;
+        let account = self.peer.account();
+        account.create_user(user.clone(), password, invite)?;
+        let login = command_text("login", &[&user.to_string()], &[]);
+        Ok(format!("user {user} created; to log in, type: {login}"))
+    }
+
+    fn change_password(&self, old: Password, new: Password) -> Result<String, CommandError> {
+        let account = self.peer.account();
+        let user = account.user().ok_or(AccountError::NotLoggedIn)?;
+        new.check_new()?;
+        account.change_password(old, new)?;
+        Ok(format!(
+            "password of {user} changed; all other logins of {user} have ended"
+        ))
     }
 
     fn logged_in(&self, login: LoggedIn) -> AccountOutcome {

@@ -6,6 +6,7 @@
 mod attach;
 mod config;
 mod doctor;
+mod join;
 mod options;
 mod peer;
 mod place;
@@ -15,7 +16,9 @@ mod tracker;
 pub(super) use attach::AttachArguments;
 pub(super) use config::{Change, Configuration};
 pub(super) use doctor::DoctorArguments;
+pub(super) use join::JoinArguments;
 pub(super) use peer::{PeerArguments, ScenarioArguments};
+pub(super) use place::DEFAULT_LISTEN;
 pub(super) use torrent::{CreateArguments, TorrentArguments};
 pub(super) use tracker::{MaintenanceTask, ServiceArguments, TrackerArguments};
 
@@ -30,6 +33,8 @@ pub(super) enum Invocation {
     Tracker(TrackerArguments),
     /// Run a peer.
     Peer(PeerArguments),
+    /// Make this machine a member of groups.
+    Join(JoinArguments),
     /// Check what a peer needs.
     Doctor(DoctorArguments),
     /// Work on a `.torrent`.
@@ -65,6 +70,7 @@ pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Invo
             }
             read_process(mode, read, matches)
         }
+        Some(("join", matches)) => Ok(Invocation::Join(join::read(matches))),
         Some(("doctor", matches)) => doctor::read(matches).map(Invocation::Doctor),
         Some(("torrent", matches)) => torrent::read(matches)
             .map(Invocation::Torrent)
@@ -147,6 +153,7 @@ pub(super) fn definition() -> Command {
         .disable_help_subcommand(true)
         .subcommand(tracker::definition())
         .subcommand(peer::definition())
+        .subcommand(join::definition())
         .subcommand(torrent::definition())
         .subcommand(doctor::definition())
 }
@@ -205,6 +212,7 @@ mod tests {
             "-h",
             "tracker --help",
             "peer --help",
+            "join --help",
             "torrent --help",
             "doctor --help",
             "torrent create --help",
@@ -220,6 +228,7 @@ mod tests {
         for subcommand in [
             "tracker",
             "peer",
+            "join",
             "doctor",
             "torrent",
             "torrent create",

@@ -1,7 +1,7 @@
 //! How entries of the audit log are shown: as lines on the console, and as JSON.
 
 use crate::base::escape;
-use crate::tracker::registry::{AuditAction, AuditView, RowId};
+use crate::tracker::registry::{AuditAction, AuditDetail, AuditView, RowId};
 use serde_json::{Value, json};
 use std::time::SystemTime;
 
@@ -9,6 +9,7 @@ use std::time::SystemTime;
 pub(super) fn line(entry: &AuditView) -> String {
     let subject = entry.subject.as_deref().unwrap_or(&entry.who);
     let group = entry.group.as_deref().unwrap_or_default();
+    let detail = entry.detail.as_ref().map_or("?", AuditDetail::as_str);
     let done = match entry.action {
         AuditAction::RemovedUser => format!("removed the user {subject}"),
         AuditAction::EndedGroup => format!("ended the group {group}"),
@@ -24,6 +25,14 @@ pub(super) fn line(entry: &AuditView) -> String {
         AuditAction::Published => format!("published {subject} in {group}"),
         AuditAction::Withdrew if entry.group.is_none() => format!("withdrew shares of {subject}"),
         AuditAction::Withdrew => format!("withdrew {subject} from {group}"),
+        AuditAction::SetRole => format!("gave {subject} the role {detail} in {group}"),
+        AuditAction::MadeToken => format!("made the token {subject} for {group}"),
+        AuditAction::RevokedToken => format!("revoked the token {subject} for {group}"),
+        AuditAction::Enrolled => format!("enrolled the machine {subject}"),
+        AuditAction::SuspendedMachine => format!("suspended the machine {subject}"),
+        AuditAction::AllowedMachine => format!("allowed the machine {subject} again"),
+        AuditAction::RevokedMachine => format!("revoked the machine {subject}"),
+        AuditAction::RenamedGroup => format!("renamed a group to {detail}; it is now {group}"),
     };
     let from = entry.from.map(|from| format!("  from {from}"));
     let (time, from) = (time_of(entry), from.unwrap_or_default());
@@ -42,6 +51,7 @@ pub(super) fn object(entry: &AuditView) -> Value {
         "subject_id": id_text(entry.subject_id),
         "group": entry.group,
         "group_id": id_text(entry.group_id),
+        "detail": entry.detail.as_ref().map(AuditDetail::as_str),
         "from": entry.from,
     })
 }

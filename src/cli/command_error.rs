@@ -78,6 +78,10 @@ pub(super) const PEER_KINDS: &[(&str, &str)] = &[
     ),
     ("logged-in", "another user is logged in at this peer"),
     (
+        "of-a-machine",
+        "the peer belongs to a machine, and the command is for persons or needs the machine's token",
+    ),
+    (
         "unknown-outcome",
         "a tracker received the command and did not answer: it may have been carried out",
     ),
@@ -235,6 +239,9 @@ impl CommandError {
                 | AccessErrorKind::DiskFull
                 | AccessErrorKind::Full
                 | AccessErrorKind::IdInUse
+                // The machine asks again until a person has answered.
+                | AccessErrorKind::MachineSuspended
+                | AccessErrorKind::TokenEnded
                 | AccessErrorKind::NotServing
                 | AccessErrorKind::SlowDown
                 | AccessErrorKind::Starting => Prospect::TryAgain,

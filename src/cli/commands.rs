@@ -6,12 +6,14 @@ mod account;
 mod command;
 mod command_words;
 mod entry;
+mod machine;
 mod nearest;
 mod table;
 
 pub(super) use account::AccountCommand;
 pub(super) use command::{Command, DownloadSource, FileCommand, OPEN_SWARMS};
 pub(super) use entry::{ArgumentKind, CommandEntry};
+pub(super) use machine::MachineCommand;
 pub(super) use nearest::nearest;
 pub(super) use table::{AREAS, entries};
 
@@ -166,6 +168,7 @@ mod tests {
     use super::*;
     use crate::peer::StopScope;
     use crate::peer::{DownloadOptions, FileChoice, WantedPlace};
+    use crate::wire::role::Role;
     use std::path::PathBuf;
     use std::time::Duration;
 
@@ -305,6 +308,50 @@ mod tests {
             let (_, failure) = failure(line);
             let shown = failure.to_string();
             assert!(!shown.contains('"') && !shown.contains("secret"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_tokens_have_bounds() {
+        let new = |line: &str| match ok(line).1 {
+            Command::Machine(
+                MachineCommand::CreateToken(new) | MachineCommand::CreateJoin(new),
+            ) => new,
+            other => panic!("{line}: {other:?}"),
+        };
+        let plain = new("create_token lab club");
+        assert_eq!(
+            (plain.groups.len(), plain.machines, plain.enrol_seconds),
+            (2, 1, None)
+        );
+        assert_eq!((plain.role, plain.name), (Role::Reader, None));
+        let line = "create_token lab --days 3650 --machines 1000 --role publisher --name x";
+        let all = new(line);
+        assert_eq!(
+            (all.machines, all.enrol_seconds),
+            (1_000, Some(3_650 * 86_400))
+        );
+        assert_eq!(
+            (all.role, all.name),
+            (Role::Publisher, Some("x".parse().unwrap()))
+        );
+        let join = new("create_join lab");
+        assert_eq!((join.machines, join.enrol_seconds), (1, Some(86_400)));
+        for line in [
+            "create_token lab --days 0",
+            "create_token lab --days 3651",
+            "create_token lab --days +1",
+            "create_token lab --machines 1001",
+            "create_token lab --role owner",
+            "create_join lab --hours 87601",
+            "create_join lab --uses x",
+            "create_join lab club",
+            "create_token",
+        ] {
+            assert_eq!(failure(line).1.kind(), "arguments", "{line}");
+        }
+        for line in ["create_token lab --name a/b", "revoke_machine gpu1"] {
+            assert_eq!(failure(line).1.kind(), "bad-name", "{line}");
         }
     }
 

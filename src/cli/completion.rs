@@ -6,6 +6,7 @@
 use super::commands::{ArgumentKind, entries};
 use super::words;
 use crate::base::escape;
+use crate::wire::role::Role;
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
@@ -72,6 +73,7 @@ impl PromptHelper {
             Some((command, arguments)) => match argument_kind(command, arguments.len())? {
                 ArgumentKind::Command => commands(),
                 ArgumentKind::Path => return None,
+                ArgumentKind::Role => Role::ALL.iter().map(|role| role.as_str().into()).collect(),
                 kind => {
                     let group = arguments.first().map(String::as_str);
                     (self.names)(kind, group)
@@ -94,8 +96,7 @@ fn argument_kind(command: &str, at: usize) -> Option<ArgumentKind> {
     let entry = entries().find(|entry| entry.name == command)?;
     Some(
         entry
-            .arguments
-            .get(at)
+            .argument(at)
             .map_or(ArgumentKind::Other, |argument| argument.kind),
     )
 }

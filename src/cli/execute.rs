@@ -20,7 +20,7 @@ use super::paths::{self, torrent_name};
 use super::progress::is_running;
 use super::retry::retry;
 use super::wait::{self, WaitExclusions};
-use super::{json, render};
+use super::{json, render, tokens};
 use crate::net::Stop;
 use crate::peer::{DownloadOptions, DownloadState, Peer, PeerError, Started, WaitNotice};
 use crate::wire::attach::Ending;
@@ -212,6 +212,9 @@ impl<'a> CommandRunner<'a> {
         {
             self.account_runner(name).ask_passwords(command)?;
         }
+        if !self.stop.is_stopped() && command.needs_login() {
+            self.peer.log_in_machine()?;
+        }
         self.execute(name, command.clone())
     }
 
@@ -262,6 +265,10 @@ impl<'a> CommandRunner<'a> {
             Command::Account(command) => {
                 let outcome = self.account_runner(name).run(command);
                 outcome.map(CommandOutcome::Account)
+            }
+            Command::Machine(command) => {
+                let outcome = tokens::run(self.peer.account(), self.output, command);
+                outcome.map(CommandOutcome::Machine)
             }
             Command::File(command) => self.file(command),
             Command::Quit => {

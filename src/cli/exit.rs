@@ -11,6 +11,8 @@ pub(super) enum Exit {
     Failure,
     /// The arguments are wrong.
     Usage,
+    /// The trackers refuse the machine of the peer for good. A restart changes nothing.
+    Refused,
     /// A second signal ended the program.
     Killed,
 }
@@ -22,6 +24,7 @@ impl Exit {
             Self::Success => 0,
             Self::Failure => 1,
             Self::Usage => 2,
+            Self::Refused => 3,
             Self::Killed => 130,
         }
     }

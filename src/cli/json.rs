@@ -3,17 +3,19 @@
 //! as `again` and `already`. `docs/cli.md` describes every field.
 
 mod account;
+mod machine;
 mod value;
 
 use super::command_error::CommandError;
 use super::commands::{CommandEntry, entries};
-use super::outcome::{AccountOutcome, CommandOutcome};
+use super::outcome::{AccountOutcome, CommandOutcome, Joined};
 use super::render::time;
 use crate::peer::{
-    DamagedRecord, DownloadState, DownloadStatus, Finding, LinkStatus, NewShare, Sent, ShareStatus,
-    TrackerStatus, Uploaded,
+    DamagedRecord, DownloadState, DownloadStatus, Finding, JoinError, LinkStatus, NewShare, Sent,
+    ShareStatus, Status, TrackerStatus, Uploaded,
 };
 use account::{file, group, member, news, request};
+use machine::{join_error, join_fields, machine_fields, own_machine};
 use std::net::SocketAddr;
 use value::{JsonValue, list, object, plain};
 
@@ -56,6 +58,16 @@ fn line<'a>(fields: impl IntoIterator<Item = (&'a str, JsonValue<'a>)>) -> Strin
     serde_json::to_string(&object(fields)).unwrap_or_default()
 }
 
+/// The object of `pieceful join`.
+pub(super) fn join_line(result: &Result<&Joined, JoinError>) -> String {
+    let mut fields = vec![("command", plain("join")), ("ok", plain(result.is_ok()))];
+    match result {
+        Ok(joined) => fields.extend(join_fields(joined)),
+        Err(error) => fields.push(("error", join_error(error))),
+    }
+    line(fields)
+}
+
 /// The object of `pieceful doctor`.
 pub(super) fn doctor_line(findings: &[Finding]) -> String {
     let fields = [
@@ -77,6 +89,32 @@ fn finding(finding: &Finding) -> JsonValue<'_> {
 
 fn empty_folders(share: &NewShare) -> JsonValue<'_> {
     list(&share.empty_folders, |folder| plain(folder.as_str()))
+}
+
+fn status_fields(status: &Status) -> Vec<(&'static str, JsonValue<'_>)> {
+    vec![
+        ("address", plain(status.address.to_string())),
+        ("name", plain(&*status.name)),
+        ("user", plain(status.user.as_deref())),
+        (
+            "machine",
+            status
+                .machine
+                .as_ref()
+                .map_or(plain(None::<bool>), own_machine),
+        ),
+        ("login_expires", plain(status.login_expires.map(time))),
+        (
+            "login_trouble",
+            plain(status.login_end.as_ref().map(|end| end.text(time))),
+        ),
+        ("links", plain(status.links)),
+        ("peers", plain(status.links)),
+        ("trackers", list(&status.trackers, tracker)),
+        ("shares", list(&status.shares, share)),
+        ("downloads", list(&status.downloads, download)),
+        ("damaged", list(&status.damaged, damaged_file)),
+    ]
 }
 
 /// The fields after `ok` of a command that succeeded.
@@ -102,20 +140,11 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
         }
         CommandOutcome::Links(links) => vec![("peers", list(links, link))],
         CommandOutcome::Cancelled(name) => vec![("name", plain(&**name))],
-        CommandOutcome::Status(status) => vec![
-            ("address", plain(status.address.to_string())),
-            ("name", plain(&*status.name)),
-            ("user", plain(status.user.as_deref())),
-            ("links", plain(status.links)),
-            ("peers", plain(status.links)),
-            ("trackers", list(&status.trackers, tracker)),
-            ("shares", list(&status.shares, share)),
-            ("downloads", list(&status.downloads, download)),
-            ("damaged", list(&status.damaged, damaged_file)),
-        ],
+        CommandOutcome::Status(status) => status_fields(status),
         CommandOutcome::Help(None) => vec![("commands", list(entries(), help))],
         CommandOutcome::Help(Some(entry)) => vec![("commands", list([*entry], help))],
         CommandOutcome::Account(outcome) => account_fields(outcome),
+        CommandOutcome::Machine(outcome) => machine_fields(outcome),
         CommandOutcome::Uploaded(Uploaded { share, again }) => vec![
             ("name", plain(&*share.name)),
             ("info_hash", plain(share.info_hash.to_string())),

@@ -1,7 +1,7 @@
 //! The names that the latest commands have listed, for completion at the prompt.
 
 use super::commands::{ArgumentKind, Command, OPEN_SWARMS};
-use super::outcome::{AccountOutcome, CommandOutcome};
+use super::outcome::{AccountOutcome, CommandOutcome, MachineOutcome};
 use crate::system::lock;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
@@ -20,6 +20,8 @@ struct Lists {
     shares: HashMap<String, BTreeSet<String>>,
     members: HashMap<String, BTreeSet<String>>,
     requests: HashMap<String, BTreeSet<String>>,
+    tokens: BTreeSet<String>,
+    machines: BTreeSet<String>,
 }
 
 impl ListedNames {
@@ -35,6 +37,8 @@ impl ListedNames {
             ArgumentKind::Share => of_group(&lists.shares),
             ArgumentKind::Member => of_group(&lists.members),
             ArgumentKind::Requester => of_group(&lists.requests),
+            ArgumentKind::Token => Some(lists.tokens.clone()),
+            ArgumentKind::Machine => Some(lists.machines.clone()),
             _ => None,
         };
         names.unwrap_or_default().into_iter().collect()
@@ -58,6 +62,12 @@ impl ListedNames {
             CommandOutcome::Account(AccountOutcome::Requests(requests)) => {
                 let requests = listed(requests.iter().map(|request| &request.name));
                 lists.requests.insert(group, requests);
+            }
+            CommandOutcome::Machine(MachineOutcome::Tokens(tokens)) => {
+                lists.tokens = listed(tokens.iter().map(|token| &token.label));
+            }
+            CommandOutcome::Machine(MachineOutcome::Machines(machines)) => {
+                lists.machines = listed(machines.iter().map(|machine| &machine.label));
             }
             CommandOutcome::Files(files) => {
                 let files = listed(files.iter().map(|file| file.entry.name.as_str()));
@@ -92,7 +102,7 @@ mod tests {
         let member = |name: &str| MemberEntry {
             name: name.parse().unwrap(),
             since: 0,
-            owner: false,
+            role: crate::wire::role::Role::Publisher,
         };
         let command = Command::Account(AccountCommand::ListMembers("lab".parse().unwrap()));
         for listed in [["nik", "uma"], ["nik", "zoe"]] {

@@ -17,6 +17,7 @@ mod doctor;
 mod execute;
 mod exit;
 mod hashing;
+mod join;
 mod json;
 mod line_runner;
 mod listed_names;
@@ -25,6 +26,7 @@ mod news;
 mod notices;
 mod outcome;
 mod output;
+mod own_machine;
 mod passwords;
 mod paths;
 mod peer;
@@ -41,6 +43,7 @@ mod screen;
 mod signals;
 mod state_folder;
 mod terminal;
+mod tokens;
 mod torrent;
 mod tracker;
 mod units;
@@ -61,7 +64,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     crate::net::raise_descriptor_limit();
     let exit = match arguments::read(arguments) {
         Ok(Invocation::Tracker(arguments)) => tracker::run(arguments),
-        Ok(Invocation::Peer(arguments)) => peer::run(arguments),
+        Ok(Invocation::Peer(arguments)) => peer::run(arguments, None),
+        Ok(Invocation::Join(arguments)) => join::run(arguments),
         Ok(Invocation::Torrent(arguments)) => torrent::run(arguments),
         Ok(Invocation::Doctor(arguments)) => doctor::run(arguments),
         Ok(Invocation::Print(text)) => {

@@ -114,6 +114,8 @@ impl NewsFeed {
                     last_ask = Instant::now();
                     news = ask(&peer);
                 }
+                let end = peer.account().take_login_end();
+                news.extend(end.map(|end| end.text(render::time)));
                 feed.show(&peer.downloads(), &news);
             }
         })?;

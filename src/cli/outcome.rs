@@ -2,9 +2,14 @@
 
 use super::commands::CommandEntry;
 use crate::peer::{
-    DownloadStatus, ExportedTorrent, LinkStatus, ListedFile, Sent, Started, Status, Uploaded,
+    DownloadStatus, ExportedTorrent, LinkStatus, ListedFile, NewToken, Sent, Started, Status,
+    Uploaded,
 };
-use crate::wire::access::{DecisionEntry, GroupEntry, MemberEntry, RequestEntry};
+use crate::storage::JoinFiles;
+use crate::wire::access::{
+    DecisionEntry, GroupEntry, MachineEntry, MemberEntry, RequestEntry, TokenEntry, TokenGroup,
+};
+use crate::wire::machine::{MachineLabel, SubjectLabel};
 use crate::wire::name::Label;
 
 /// The result of a command.
@@ -28,6 +33,8 @@ pub(super) enum CommandOutcome {
     Help(Option<&'static CommandEntry>),
     /// A command about accounts and groups.
     Account(AccountOutcome),
+    /// A command about machines and their tokens.
+    Machine(MachineOutcome),
     /// `upload_file`.
     Uploaded(Uploaded),
     /// `list_files`.
@@ -53,7 +60,10 @@ pub(super) enum AccountOutcome {
         news: Vec<DecisionEntry>,
     },
     /// `logout`. If `at_trackers` is `false`, the login has ended at this peer only.
-    LoggedOut { user: Label, at_trackers: bool },
+    LoggedOut {
+        user: SubjectLabel,
+        at_trackers: bool,
+    },
     /// `list_groups`.
     Groups {
         groups: Vec<GroupEntry>,
@@ -64,4 +74,50 @@ pub(super) enum AccountOutcome {
     Members(Vec<MemberEntry>),
     /// `list_requests`.
     Requests(Vec<RequestEntry>),
+}
+
+/// The result of a command about machines and their tokens.
+#[derive(Debug)]
+pub(super) enum MachineOutcome {
+    /// A command without data: one line that says what was done.
+    Done(String),
+    /// `create_token`.
+    Token(TokenOutcome),
+    /// `create_join`.
+    JoinLine(JoinLineOutcome),
+    /// `list_tokens`.
+    Tokens(Vec<TokenEntry>),
+    /// `list_machines`.
+    Machines(Vec<MachineEntry>),
+}
+
+/// A token that was made.
+#[derive(Debug)]
+pub(super) struct TokenOutcome {
+    pub(super) label: MachineLabel,
+    /// The text for the file of the token.
+    pub(super) text: String,
+    pub(super) new: NewToken,
+}
+
+/// A join line that was made.
+#[derive(Debug)]
+pub(super) struct JoinLineOutcome {
+    /// The label of its token.
+    pub(super) label: MachineLabel,
+    pub(super) line: String,
+    pub(super) new: NewToken,
+}
+
+/// The result of a join.
+#[derive(Debug)]
+pub(super) struct Joined {
+    /// The label of the machine.
+    pub(super) machine: MachineLabel,
+    /// Its groups. `None` if it had joined before.
+    pub(super) groups: Option<Vec<TokenGroup>>,
+    /// The files in its state folder.
+    pub(super) files: JoinFiles,
+    /// What to run next.
+    pub(super) run: String,
 }

@@ -11,15 +11,19 @@ use super::line_runner::{InputEnd, LineRunner, is_over, run_arguments, run_input
 use super::news::{NewsFeed, NewsSubscription};
 use super::notices::Notices;
 use super::output::Output;
+use super::own_machine::{self, RefusedFlag};
 use super::peer_host::{PeerHost, names, print_first_line};
 use super::prompt::{Greeting, InputLines};
 use super::reload::Reload;
 use super::signals::{StopSignals, wait_for_stop};
+use super::state_folder::OpenedFolder;
 use super::terminal::Question;
 use super::wait::WaitExclusions;
-use super::{logging, scenario, signals, state_folder, terminal};
+use super::{logging, render, scenario, signals, state_folder, terminal};
 use crate::net::{LocalListener, Stop};
-use crate::peer::{Deadlines, FirstUseNotice, Peer, PeerError, PeerOptions};
+use crate::peer::{
+    Deadlines, FirstUseNotice, MachineNotice, MachineOptions, Peer, PeerError, PeerOptions,
+};
 use crate::storage::{StateFolder, StateKind};
 use crate::wire::HostPort;
 use std::io::{self, ErrorKind};
@@ -27,23 +31,101 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// What a prompt shows first, without `--stay` and with it.
 const GREETING: &str = "help lists all commands; Ctrl-D ends the peer";
 const STAYING_GREETING: &str =
     "help lists all commands; Ctrl-D ends the input; Ctrl-C ends the peer";
 
-/// Runs the peer that the arguments describe.
-pub(super) fn run(arguments: PeerArguments) -> Exit {
+/// Interval at which a peer that stays without a prompt checks whether its login goes on.
+const LOGIN_CHECK: Duration = Duration::from_secs(1);
+
+/// What the process of a peer opens before the peer itself starts. Once in a process.
+#[derive(Debug)]
+pub(super) struct PeerProcess {
+    pub(super) folder: StateFolder,
+    pub(super) signals: StopSignals,
+    reload: Reload,
+}
+
+impl PeerProcess {
+    /// Opens the state folder and the log, and begins to handle signals.
+    ///
+    /// # Errors
+    /// A message for the user, and the exit code. Another process uses the folder.
+    pub(super) fn start(arguments: &PeerArguments, output: &Output) -> Result<Self, EarlyExit> {
+        match open_folder(arguments)? {
+            OpenedFolder::Own(folder) => Self::begin(folder, arguments, output),
+            OpenedFolder::InUse { error, .. } => Err(error),
+        }
+    }
+
+    /// The same. If another process uses the folder, attaches to it, carries out the commands
+    /// there, and returns how they ended.
+    ///
+    /// # Errors
+    /// A message for the user, and the exit code.
+    fn open_or_attach(
+        arguments: &PeerArguments,
+        output: &Output,
+    ) -> Result<ControlFlow<Exit, Self>, EarlyExit> {
+        let opened = open_folder(arguments)?;
+        let client = ClientOptions {
+            kind: StateKind::Peer,
+            attach: &arguments.process.attach,
+            commands: &arguments.commands.lines,
+            fail_fast: arguments.commands.fail_fast,
+        };
+        Ok(match client::open_or_attach(opened, &client, output)? {
+            ControlFlow::Continue(folder) => {
+                ControlFlow::Continue(Self::begin(folder, arguments, output)?)
+            }
+            ControlFlow::Break(exit) => ControlFlow::Break(exit),
+        })
+    }
+
+    fn begin(
+        folder: StateFolder,
+        arguments: &PeerArguments,
+        output: &Output,
+    ) -> Result<Self, EarlyExit> {
+        let log = logging::start(folder.path(), StateKind::Peer.log_name(), arguments.log)
+            .map_err(early_failure)?;
+        state_folder::warn(&folder, output);
+        let reload = Reload::new(log, arguments.process.config.clone());
+        let at_signal = reload.clone();
+        let signals = signals::watch(move || at_signal.run()).map_err(early_failure)?;
+        if arguments.dir.is_none() && arguments.listen.port == 0 {
+            signals.remove_when_killed(folder.path());
+        }
+        Ok(Self {
+            folder,
+            signals,
+            reload,
+        })
+    }
+}
+
+fn open_folder(arguments: &PeerArguments) -> Result<OpenedFolder, EarlyExit> {
+    state_folder::open(StateKind::Peer, arguments.dir.clone(), &arguments.listen)
+}
+
+/// Runs the peer that the arguments describe. `process`: what a join has opened before.
+pub(super) fn run(arguments: PeerArguments, process: Option<PeerProcess>) -> Exit {
     let output = Output::new(arguments.json);
-    let exit = serve(arguments, &output).unwrap_or_else(|(message, exit)| {
+    let exit = serve(arguments, process, &output).unwrap_or_else(|(message, exit)| {
         output.error(&message);
         exit
     });
     if output.finish() { exit } else { Exit::Failure }
 }
 
-fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
+fn serve(
+    arguments: PeerArguments,
+    process: Option<PeerProcess>,
+    output: &Output,
+) -> Result<Exit, EarlyExit> {
     let scenario = arguments
         .scenario
         .as_ref()
@@ -51,34 +133,29 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
         .transpose()
         .map_err(early_failure)?;
     let listen = resolve(&arguments.listen).map_err(early_failure)?;
-    let opened = state_folder::open(StateKind::Peer, arguments.dir.clone(), &arguments.listen)?;
-    let client = ClientOptions {
-        kind: StateKind::Peer,
-        attach: &arguments.process.attach,
-        commands: &arguments.commands.lines,
-        fail_fast: arguments.commands.fail_fast,
+    let token = arguments.token.as_deref();
+    let machine = token.map(|file| own_machine::options(file, &arguments.name, output));
+    let machine = machine.transpose().map_err(early_failure)?;
+    let process = match process {
+        Some(process) => process,
+        None => match PeerProcess::open_or_attach(&arguments, output)? {
+            ControlFlow::Continue(process) => process,
+            ControlFlow::Break(exit) => return Ok(exit),
+        },
     };
-    let folder = match client::open_or_attach(opened, &client, output)? {
-        ControlFlow::Continue(folder) => folder,
-        ControlFlow::Break(exit) => return Ok(exit),
-    };
-    let log = logging::start(folder.path(), StateKind::Peer.log_name(), arguments.log)
-        .map_err(early_failure)?;
-    state_folder::warn(&folder, output);
-    let reload = Reload::new(log, arguments.process.config.clone());
-    let at_signal = reload.clone();
-    let signals = signals::watch(move || at_signal.run()).map_err(early_failure)?;
-    if arguments.dir.is_none() && listen.port() == 0 {
-        signals.remove_when_killed(folder.path());
-    }
+    let PeerProcess {
+        folder,
+        signals,
+        reload,
+    } = process;
     // Bound before the peer starts: a client that attaches now waits until the peer has started.
     // The peer of a closed run carries out no commands.
     let listener = match scenario {
         Some(_) => None,
         None => attach::bind(&folder, output),
     };
-    let stop = signals.stop.clone();
-    let peer = start(&arguments, listen, folder)?;
+    let (stop, refused) = (signals.stop.clone(), RefusedFlag::default());
+    let peer = start(&arguments, listen, folder, machine, refused.notice(&stop))?;
     reload.set_peer(&peer);
     print_first_line(&peer, output);
     for damaged in peer.damaged() {
@@ -101,13 +178,16 @@ fn serve(arguments: PeerArguments, output: &Output) -> Result<Exit, EarlyExit> {
     stop.stop();
     let _ = watcher.join();
     peer.stop();
-    Ok(Exit::of(succeeded))
+    Ok(refused.exit(succeeded))
 }
 
+/// Starts the peer. `machine` and `machine_notice` are those of a machine.
 fn start(
     arguments: &PeerArguments,
     listen: SocketAddr,
     folder: StateFolder,
+    machine: Option<MachineOptions>,
+    machine_notice: MachineNotice,
 ) -> Result<Arc<Peer>, EarlyExit> {
     let options = PeerOptions {
         listen,
@@ -119,6 +199,8 @@ fn start(
         first_use: FirstUseNotice::new(|first| {
             Output::new(false).note(&scenario::first_use_note(first));
         }),
+        machine,
+        machine_notice,
         limits: arguments.limits,
         deadlines: Deadlines::default(),
     };
@@ -235,7 +317,7 @@ fn run_commands(
     if stays && goes_on && !is_over(&runner, fails_fast) {
         match !from_input && runner.has_hopeless_failure() {
             true => output.note("leaving: a command has failed and cannot succeed later"),
-            false => stay(at_prompt, output, stop),
+            false => stay(peer, at_prompt, output, stop),
         }
     }
     // `open_prompt` is called only for its result: the notices that no prompt has shown.
@@ -251,12 +333,20 @@ fn run_commands(
     runner.all_succeeded() && !matches!(input_end, InputEnd::Failed(_))
 }
 
-/// Waits for a stop signal. At a prompt, first says how to end the peer.
-fn stay(at_prompt: bool, output: &Output, stop: &Stop) {
+/// Waits for a stop signal. At a prompt, first says how to end the peer. Says that the login is
+/// about to end, or has ended: nobody else would notice that the peer serves groups no longer.
+fn stay(peer: &Peer, at_prompt: bool, output: &Output, stop: &Stop) {
     if at_prompt {
         output.note("the input has ended and the peer goes on; Ctrl-C ends it");
     }
-    wait_for_stop(stop);
+    loop {
+        if let Some(end) = peer.account().take_login_end() {
+            output.note(&end.text(render::time));
+        }
+        if stop.wait(LOGIN_CHECK) {
+            return;
+        }
+    }
 }
 
 /// The source of commands and answers. At a prompt, news appears as long as the second value

@@ -107,6 +107,7 @@ fn every_option_is_documented_with_its_default() {
     for (name, heading) in [
         ("pieceful tracker", "### Options of a tracker"),
         ("pieceful peer", "### Options of a peer"),
+        ("pieceful join", "### Options of `join`"),
         ("pieceful doctor", "### Options of `doctor`"),
         ("pieceful torrent create", "### Options of `torrent create`"),
         ("pieceful torrent show", "### `torrent show`"),
@@ -133,6 +134,7 @@ fn every_argument_is_documented_with_its_default() {
     for (name, heading) in [
         ("tracker", "### Arguments of a tracker"),
         ("peer", "### Arguments of a peer"),
+        ("join", "### Arguments of `join`"),
         ("doctor", "### Arguments of `doctor`"),
     ] {
         let definition = definition();
@@ -175,7 +177,8 @@ fn every_exit_code_is_documented() {
     let next = |exit: &Exit| match exit {
         Exit::Success => Some(Exit::Failure),
         Exit::Failure => Some(Exit::Usage),
-        Exit::Usage => Some(Exit::Killed),
+        Exit::Usage => Some(Exit::Refused),
+        Exit::Refused => Some(Exit::Killed),
         Exit::Killed => None,
     };
     let program = std::iter::successors(Some(Exit::Success), next);

@@ -6,6 +6,7 @@
 mod account;
 mod download;
 mod list;
+mod machine;
 mod status;
 
 pub(super) use account::{news_lines, time};
@@ -58,6 +59,7 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome, columns: usize) -> Vec<Str
         CommandOutcome::Help(None) => help_lines(columns),
         CommandOutcome::Help(Some(entry)) => command_help_lines(entry, columns),
         CommandOutcome::Account(outcome) => account::outcome_lines(outcome),
+        CommandOutcome::Machine(outcome) => machine::machine_lines(outcome),
         CommandOutcome::Uploaded(uploaded) => vec![format!(
             "sharing {}  {}  {}  info-hash {}{}",
             escape(&uploaded.share.name),
@@ -305,7 +307,10 @@ pub(super) mod tests {
     #[test]
     fn a_status_leaves_out_an_empty_name_and_the_announce_state_of_a_tracker_without_announces() {
         let status = Status {
+            machine: None,
             user: Some("nik".into()),
+            login_expires: None,
+            login_end: None,
             address: "127.0.0.1:6881".parse().unwrap(),
             name: String::new(),
             shares: Vec::new(),
@@ -339,7 +344,10 @@ pub(super) mod tests {
         let mut stuck = running("x");
         stuck.trouble = Some("no owner".into());
         let status = Status {
+            machine: None,
             user: None,
+            login_expires: None,
+            login_end: None,
             address: "127.0.0.1:6881".parse().unwrap(),
             name: "Lab\n3".into(),
             shares: vec![ShareStatus {

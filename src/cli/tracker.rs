@@ -153,6 +153,7 @@ fn access_settings(service: &ServiceArguments) -> AccessSettings {
         registration: service.registration,
         announce_interval: service.interval,
         certificate_lifetime: service.certificate_life,
+        login_life: service.login_life,
         new_accounts: service.new_accounts,
         quotas: service.quotas,
     }

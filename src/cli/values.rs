@@ -5,6 +5,7 @@
 
 use crate::swarm::{MAX_RATE_LIMIT, MIN_RATE_LIMIT};
 use crate::torrent::MAX_PIECE_LENGTH;
+use crate::wire::name::{MachineName, NameError};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -123,6 +124,13 @@ pub(super) fn peer_name(text: &str) -> Result<String, String> {
         ));
     }
     Ok(text.to_owned())
+}
+
+/// The name of a new machine.
+pub(super) fn machine_name(text: &str) -> Result<MachineName, String> {
+    let name: MachineName = text.parse().map_err(|error: NameError| error.to_string())?;
+    name.check_new().map_err(|error| error.to_string())?;
+    Ok(name)
 }
 
 /// An announce URL.

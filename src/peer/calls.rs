@@ -153,13 +153,13 @@ impl Call {
         let context = &self.services.context;
         let info_hash = self.entry.info_hash();
         let membership = match &self.entry {
-            SwarmEntry::Transfer(transfer) => transfer.plan.group.as_ref().zip(Some(transfer)),
+            SwarmEntry::Transfer(transfer) => transfer.membership().zip(Some(transfer)),
             SwarmEntry::Search(_) => None,
         };
         let Some((membership, transfer)) = membership else {
             return link::initiate_handshake(context, socket, self.address, info_hash, None);
         };
-        let group = self.services.groups.of(membership);
+        let group = self.services.groups.of(&membership);
         let authority = transfer.authority();
         let tls = group.tls(authority);
         let access = GroupAccess {

@@ -2,8 +2,8 @@
 //! clock and stop flag. It knows no transfers, links or trackers.
 
 use super::{
-    BufferPool, Deadlines, Limits, Throttle, changes::Changes, changes::Ticks, names::Names,
-    owned::OwnedMap, tasks::Tasks,
+    BufferPool, Deadlines, Limits, Throttle, changes::Changes, changes::Ticks,
+    group_names::GroupNames, names::Names, owned::OwnedMap, tasks::Tasks,
 };
 use crate::net::{Stop, WorkerPool};
 use crate::storage::Records;
@@ -69,6 +69,7 @@ pub(super) struct Context {
     pub(super) records: Records,
     pub(super) owned: OwnedMap,
     pub(super) names: Names,
+    pub(super) group_names: Arc<GroupNames>,
     pub(super) changes: Changes,
     pub(super) ticks: Ticks,
     pub(super) stop: Stop,
@@ -113,6 +114,7 @@ impl Context {
             records,
             owned: OwnedMap::default(),
             names: Names::default(),
+            group_names: Arc::default(),
             changes: Changes::default(),
             ticks: Ticks::default(),
             stop: Stop::new(),

@@ -56,8 +56,8 @@ fn joinable(services: &Services, info_hash: InfoHash, is_member: bool) -> Option
 impl ServedSwarms for Services {
     fn tls(&self, info_hash: InfoHash) -> Option<GroupTls> {
         let transfer = joinable(self, info_hash, true)?.into_transfer()?;
-        let membership = transfer.plan.group.as_ref()?;
-        self.groups.of(membership).tls(transfer.authority())
+        let membership = transfer.membership()?;
+        self.groups.of(&membership).tls(transfer.authority())
     }
 
     fn check_admission(
@@ -70,13 +70,13 @@ impl ServedSwarms for Services {
         let membership = match &entry {
             SwarmEntry::Search(_) => None,
             SwarmEntry::Transfer(transfer) => {
-                let membership = transfer.plan.group.as_ref();
+                let membership = transfer.membership();
                 membership.map(|membership| (membership, transfer.authority()))
             }
         };
         match (membership, member) {
             (Some((membership, authority)), Some(member)) => {
-                self.groups.of(membership).admit(authority, member)
+                self.groups.of(&membership).admit(authority, member)
             }
             _ => Ok(()),
         }

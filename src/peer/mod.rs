@@ -5,12 +5,14 @@
 //! (`cli`), and the decisions of a swarm (`swarm`), which this module feeds with events.
 //!
 //! Layers, from the top:
-//! - `doctor`, which checks what a peer needs, and itself needs no running peer;
+//! - `doctor`, which checks what a peer needs, and `join`, which enrols a machine; both need no
+//!   running peer;
 //! - `commands`, and `running`, which starts and stops the peer;
 //! - `incoming`, `calls`, `restore`, `magnet`, `download`: events that start links and transfers;
 //!   `tick`: the clock;
 //! - `services`: the objects that exist once per peer;
-//! - `account`, `announce`, `group`, `web_seed`, `watch`: work on behalf of transfers;
+//! - `machine`, which keeps a machine logged in; `account`, `announce`, `group`, `web_seed`,
+//!   `watch`: work on behalf of transfers;
 //! - `transfers`: the map of transfers and magnet searches;
 //! - `transfer`: one `swarm::Core` behind a lock, with its files; `search`: a magnet link while its
 //!   metadata is being fetched. Both reach their trackers only through the trait in `trackers`;
@@ -29,9 +31,13 @@ mod download;
 mod error;
 mod file_choice;
 mod group;
+mod group_names;
 mod incoming;
+mod join;
 mod limits;
 mod link;
+mod login_end;
+mod machine;
 mod magnet;
 mod names;
 mod owned;
@@ -53,7 +59,10 @@ mod watch;
 mod web_seed;
 mod zone;
 
-pub use account::{Account, AccountError, FirstUseNotice, LoggedIn, LoggedOut};
+pub use account::{
+    Account, AccountError, CreatedToken, FirstUseNotice, LoggedIn, LoggedOut, MachineError,
+    MachineOptions, NewToken,
+};
 pub use commands::closed_run::{ClosedRunProgress, Obstacle};
 pub use commands::exporting::ExportedTorrent;
 pub use commands::groups::{ListedFile, StopScope, Uploaded};
@@ -63,18 +72,21 @@ pub use doctor::{Check, DoctorOptions, Finding, Verdict, examine};
 pub use download::place::{Started, TakenOver};
 pub use error::PeerError;
 pub use file_choice::{DownloadOptions, FileChoice, WantedPlace};
+pub use join::{JoinError, Joining, joined_before};
 pub use limits::{Deadlines, Limits};
+pub use login_end::LoginEnd;
+pub use machine::MachineNotice;
 pub use run_connection::{ClosedRunConnection, ClosedRunConnectionError, Owners};
 pub use running::{Peer, PeerOptions};
 pub use running_command::{CommandGuard, CommandInterrupter, WaitNotice};
 pub use status::{
-    ControlStatus, DamagedRecord, DownloadState, DownloadStatus, LinkStatus, ShareStatus, Status,
-    TrackerState, TrackerStatus,
+    ControlStatus, DamagedRecord, DownloadState, DownloadStatus, LinkStatus, MachineLoginState,
+    MachineStatus, ShareStatus, Status, TrackerState, TrackerStatus,
 };
 pub use trust::{FirstUse, Trust, TrustError};
 
 // Shared inside this module. Its files refer to these items as `super::X` or `crate::peer::X`.
-use account::Certified;
+use account::{Certified, check_machine_folder};
 use announce::Announcer;
 use buffers::{BlockBuffer, BufferPool, Reservation};
 use calls::Calls;
@@ -84,12 +96,14 @@ use download::place::{absolute_destination, check_same_kind, place, place_of, re
 use download::planned::{OpenedFiles, PlannedDownload, enter, whole_at};
 use download::recorded_place::{RecordedPlace, check_nothing_inside, check_unused};
 use group::{GroupAnnouncer, Groups, KnownMembers};
+use group_names::GroupNames;
 use limits::Throttle;
 use link::{
     AdmissionError, EndReason, IO_STACK, Link, LinkResources, LinkStream, MAX_WINDOW, METADATA_ID,
     MessageReader, MessageSink, PEX_ID, PeerConnection, ReadError, ReadTimeouts, TIMES_ID,
     Upcoming, UploadSource, extension_handshake,
 };
+use login_end::ToldEnds;
 use running_command::{RunningCommand, RunningCommands};
 use search::MagnetSearch;
 use services::Services;

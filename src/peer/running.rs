@@ -2,10 +2,10 @@
 
 use super::{
     Account, Announcer, Calls, CommandGuard, Context, DamagedRecord, Deadlines, FirstUseNotice,
-    Groups, IO_STACK, Identity, KnownMembers, Limits, LinkLimits, PeerError, RunningCommands,
-    Services, Sockets, SwarmEntry, Transfers, WaitNotice, announce, group::HintReader,
-    group::close_links_of_former_members, incoming, restore::Restored, restore::restore, tick,
-    watch,
+    Groups, IO_STACK, Identity, KnownMembers, Limits, LinkLimits, MachineNotice, MachineOptions,
+    PeerError, RunningCommands, Services, Sockets, SwarmEntry, Transfers, WaitNotice, announce,
+    group::HintReader, group::close_links_of_former_members, incoming, machine, restore::Restored,
+    restore::restore, tick, watch,
 };
 use crate::certificate::MemberKey;
 use crate::net::{IncomingConnection, OnThreads, PlaceLimits, Server, WorkerPool};
@@ -47,6 +47,10 @@ pub struct PeerOptions {
     pub max_peers: usize,
     /// Called when the peer meets a cluster for the first time.
     pub first_use: FirstUseNotice,
+    /// The token and name of a machine. `None`: the state folder decides whose peer it is.
+    pub machine: Option<MachineOptions>,
+    /// Called when the state of the machine has changed.
+    pub machine_notice: MachineNotice,
     /// Limits on rates, slots and memory.
     pub limits: Limits,
     /// How long remote peers may take.
@@ -79,6 +83,7 @@ impl Peer {
             TcpListener::bind(address).map_err(|source| PeerError::Listen { address, source })?;
         let address = listener.local_addr().map_err(PeerError::Thread)?;
         let handshake = options.deadlines.handshake;
+        let machine_notice = options.machine_notice.clone();
         let (services, folder) = compose(options, address)?;
         let sockets = Arc::new(Sockets::default());
         let calls = Calls::new(Arc::clone(&services), Arc::clone(&sockets));
@@ -101,6 +106,8 @@ impl Peer {
         };
         peer.spawn_threads(alive).map_err(PeerError::Thread)?;
         peer.restored = restore(&peer.services)?;
+        peer.spawn_machine_thread(machine_notice)
+            .map_err(PeerError::Thread)?;
         log::info!("listening on {address}");
         Ok(peer)
     }
@@ -198,6 +205,23 @@ impl Peer {
         log::info!("stopped");
     }
 
+    /// Starts the thread that keeps the machine logged in, if this is the peer of a machine.
+    fn spawn_machine_thread(&self, notice: MachineNotice) -> io::Result<()> {
+        if self.account().machine().is_none() {
+            return Ok(());
+        }
+        let services = Arc::clone(&self.services);
+        // Not joined: the thread may wait for a silent tracker, and it holds nothing that the stop
+        // needs.
+        let thread = thread::Builder::new().name("machine".to_owned());
+        thread.spawn(move || {
+            let stop = &services.context.stop;
+            let on_login = || services.group_announcer.resume();
+            machine::run(&services.account, stop, &notice, on_login);
+        })?;
+        Ok(())
+    }
+
     /// Starts the threads that run until the peer stops. The threads `announce-N` hold `alive`.
     fn spawn_threads(&self, alive: Sender<()>) -> io::Result<()> {
         let tasks = &self.context.tasks;
@@ -263,7 +287,13 @@ fn compose(
     let known_members = KnownMembers::open(options.folder.path())?;
     let commands = Arc::new(RunningCommands::default());
     let (folder, first_use) = (options.folder.path(), options.first_use);
-    let account = Account::open(info, folder, first_use, Arc::clone(&commands));
+    let account = Account::open(
+        info,
+        folder,
+        first_use,
+        Arc::clone(&commands),
+        options.machine,
+    );
     let account = account.map_err(Box::new)?;
     let pool = WorkerPool::start("piece", options.threads).map_err(PeerError::Thread)?;
     let alphanumerics = std::iter::repeat_with(fastrand::alphanumeric);

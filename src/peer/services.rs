@@ -28,7 +28,7 @@ impl Services {
             Some(membership) => Arc::new(MemberAnnouncer {
                 announcer: Arc::clone(&self.group_announcer),
                 account: Arc::clone(&self.account),
-                group: self.groups.of(membership),
+                user: membership.user.clone(),
             }),
             None => Arc::clone(&self.announcer) as Arc<dyn Trackers<Transfer>>,
         };
@@ -48,6 +48,7 @@ impl Services {
             address: self.context.identity.address,
             account: Arc::clone(&self.account),
             groups: Arc::clone(&self.groups),
+            names: Arc::clone(&self.context.group_names),
             transfers: Arc::clone(&self.transfers),
         }
     }

@@ -1,6 +1,9 @@
 //! The status of a running peer.
 
+use crate::peer::LoginEnd;
 use crate::torrent::InfoHash;
+use crate::wire::access::TokenGroup;
+use crate::wire::machine::MachineLabel;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -157,6 +160,47 @@ impl TrackerState {
     }
 }
 
+/// What a machine may do at the moment, as far as this peer knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MachineLoginState {
+    /// It is not logged in, and tries to log in.
+    Waiting,
+    /// It is logged in.
+    LoggedIn,
+    /// The trackers have suspended it, because copies of its files are in use.
+    Suspended,
+    /// The trackers refuse its token: the token was revoked, or its maker has left the groups.
+    TokenEnded,
+    /// The trackers refuse it for good.
+    Refused,
+}
+
+impl MachineLoginState {
+    /// The state in JSON output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::LoggedIn => "logged-in",
+            Self::Suspended => "suspended",
+            Self::TokenEnded => "token-ended",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// The machine of a peer, and what the trackers say about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineStatus {
+    /// Its label. `None` before it has enrolled.
+    pub label: Option<MachineLabel>,
+    /// What it may do.
+    pub state: MachineLoginState,
+    /// Why the last attempt to log in has failed. `None` if it has succeeded.
+    pub trouble: Option<String>,
+    /// Its groups, with its role in each. Empty before it has logged in.
+    pub groups: Vec<TokenGroup>,
+}
+
 /// The peer as a whole.
 #[derive(Clone, Debug)]
 pub struct Status {
@@ -164,8 +208,15 @@ pub struct Status {
     pub address: SocketAddr,
     /// The name that its user gave it.
     pub name: String,
-    /// The logged-in user.
+    /// The logged-in user or machine.
     pub user: Option<String>,
+    /// The machine that the peer belongs to. `None` if the peer is that of a person.
+    pub machine: Option<MachineStatus>,
+    /// When the login ends if no tracker is reached before, in milliseconds since 1970. `None` if
+    /// nobody is logged in, or if it is not known.
+    pub login_expires: Option<u64>,
+    /// What the user should know about the end of the login.
+    pub login_end: Option<LoginEnd>,
     /// Its own shares and complete downloads.
     pub shares: Vec<ShareStatus>,
     /// Its downloads, finished ones too.

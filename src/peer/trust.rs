@@ -149,7 +149,7 @@ impl<'a> Trust<'a> {
     }
 
     /// The pinned fingerprint, or the stored one. `None` before the first use.
-    fn expected(&self) -> Result<Option<Fingerprint>, TrustError> {
+    pub(super) fn expected(&self) -> Result<Option<Fingerprint>, TrustError> {
         match self.pinned {
             Some(pinned) => Ok(Some(pinned)),
             None => self.known.load().map_err(fingerprint_file_error),

@@ -20,13 +20,16 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// The first line of the part with the database.
-const DATABASE: &[u8; 18] = b"pieceful backup 3\n";
-/// The same in backups of earlier versions, which know fewer kinds of rows. They cannot read the
-/// rows of this version, so they must refuse its first line.
-const EARLIER_DATABASE: &[u8; 18] = b"pieceful backup 1\n";
+const DATABASE: &[u8; 18] = b"pieceful backup 4\n";
+/// The same in backups of earlier versions, which know fewer kinds of rows and fields. They cannot
+/// read the rows of this version, so they must refuse its first line.
+const EARLIER_DATABASES: [&[u8; 18]; 2] = [b"pieceful backup 1\n", b"pieceful backup 3\n"];
 /// The first line of the part with the key.
 const CLUSTER: &[u8; 18] = b"pieceful backup 2\n";
-const FIRST_LINES: [&[u8; 18]; 3] = [DATABASE, EARLIER_DATABASE, CLUSTER];
+const FIRST_LINES: [&[u8; 18]; 4] = {
+    let [first, third] = EARLIER_DATABASES;
+    [DATABASE, first, third, CLUSTER]
+};
 /// The maximum content of a record in bytes: a blob of 16 MiB, its info-hash, and some room.
 const MAX_RECORD_LENGTH: usize = (16 << 20) + 1024;
 
@@ -177,7 +180,7 @@ pub(super) fn read(from: &mut dyn Read) -> io::Result<Option<Backup>> {
 }
 
 fn is_database(first_line: &[u8; 18]) -> bool {
-    [DATABASE, EARLIER_DATABASE].contains(&first_line)
+    first_line == DATABASE || EARLIER_DATABASES.contains(&first_line)
 }
 
 fn split<const N: usize>(bytes: &[u8]) -> io::Result<([u8; N], &[u8])> {
@@ -334,14 +337,16 @@ mod tests {
         expected.put_blob([3; 20], vec![7; 1000]);
         let mut cluster = Vec::new();
         write_cluster(&mut cluster, "key").unwrap();
-        let first_version = database_part_of(EARLIER_DATABASE);
-        let second_version = [cluster, first_version.clone()].concat();
+        let [first, third] = EARLIER_DATABASES.map(|line| database_part_of(line));
+        let second_version = [cluster.clone(), first.clone()].concat();
+        let third_version = [cluster, third].concat();
         let key = Some(b"key".to_vec());
         for (bytes, key) in [
             (backup(), key.clone()),
             (database_part(), None),
+            (third_version, key.clone()),
             (second_version, key),
-            (first_version, None),
+            (first, None),
         ] {
             let read = read(&mut bytes.as_slice()).unwrap().unwrap();
             assert!(read.batch == expected);
@@ -374,12 +379,12 @@ mod tests {
 
     #[test]
     fn a_file_of_another_format_is_no_backup_and_a_cut_off_first_line_is_a_damaged_backup() {
-        for other in ["my thesis", "a thesis of many words", "pieceful backup 4\n"] {
+        for other in ["my thesis", "a thesis of many words", "pieceful backup 5\n"] {
             let read = read(&mut other.as_bytes()).unwrap();
             assert!(read.is_none(), "{other:?}");
         }
         // Earlier versions refuse this first line.
-        assert!(database_part().starts_with(b"pieceful backup 3\n"));
+        assert!(database_part().starts_with(b"pieceful backup 4\n"));
         for cut in [0, 1, DATABASE.len() - 1, DATABASE.len()] {
             let error = read(&mut &DATABASE[..cut]).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{cut}");

@@ -63,9 +63,9 @@ const RESTORED: &str = "restored";
 const REGISTRY: &[u8] = b"pieceful registry";
 /// The value for [`FORMAT`], big-endian. Each commit sets it, so that an earlier version of the
 /// program refuses a database only if it cannot read all of it.
-const THIS_FORMAT: u32 = 2;
-/// The format of earlier versions. It has fewer kinds of rows and fields.
-const PREVIOUS_FORMAT: u32 = 1;
+const THIS_FORMAT: u32 = 3;
+/// The formats of earlier versions. They have fewer kinds of rows and fields.
+const EARLIER_FORMATS: [u32; 2] = [1, 2];
 
 /// A tracker's database, open for writing.
 #[derive(Debug)]
@@ -494,9 +494,9 @@ fn read_versions(database: &redb::Database) -> Result<Versions, Fault> {
         return Err(Fault::Foreign);
     }
     let format = <[u8; 4]>::try_from(value(FORMAT)?).map_err(|_| Fault::Foreign)?;
-    match u32::from_be_bytes(format) {
-        THIS_FORMAT | PREVIOUS_FORMAT => {}
-        format => return Err(Fault::Format(format)),
+    let format = u32::from_be_bytes(format);
+    if format != THIS_FORMAT && !EARLIER_FORMATS.contains(&format) {
+        return Err(Fault::Format(format));
     }
     Ok(Versions {
         origin: <[u8; 16]>::try_from(value(ORIGIN)?).map_err(|_| Fault::Foreign)?,

@@ -3,7 +3,7 @@
 use super::{FileError, whole_file};
 use crate::bencode::{Item, KeyOrder, Value};
 use crate::wire::access::{SeenDecisions, Token};
-use crate::wire::name::Label;
+use crate::wire::machine::SubjectLabel;
 use std::path::{Path, PathBuf};
 
 /// Name of the file in the state folder.
@@ -16,20 +16,39 @@ const MAX_EARLIER_USERS: usize = 16;
 /// The stored login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredLogin {
-    /// The name of the account.
-    pub user: Label,
+    /// The name of the account, or of the machine.
+    pub user: SubjectLabel,
     /// The token that proves the login. `None` after the login has ended.
     pub token: Option<Token>,
+    /// The times of the token. `None` if it was received by an earlier version of this program.
+    pub times: Option<TokenTimes>,
+    /// Whether the trackers have ended the login, and not the user.
+    pub was_ended: bool,
     /// Which decisions about this user the peer has seen.
     pub seen: SeenDecisions,
     /// The same for users who were logged in earlier, the most recent first.
-    pub earlier_users: Vec<(Label, SeenDecisions)>,
+    pub earlier_users: Vec<(SubjectLabel, SeenDecisions)>,
+}
+
+/// When a token was received, by the clock of this machine, and when it expires, by the clock of
+/// the tracker that made it. In milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenTimes {
+    /// When it was received.
+    pub received: u64,
+    /// When it expires.
+    pub expires: u64,
 }
 
 impl StoredLogin {
     /// Starts a login. Copies from the `previous` login the [`SeenDecisions`] of this user, and
     /// those of the latest 16 other users.
-    pub fn begin(user: Label, token: Token, previous: Option<Self>) -> Self {
+    pub fn begin(
+        user: SubjectLabel,
+        token: Token,
+        times: TokenTimes,
+        previous: Option<Self>,
+    ) -> Self {
         let mut earlier_users = Vec::new();
         if let Some(previous) = previous {
             earlier_users.push((previous.user, previous.seen));
@@ -41,9 +60,26 @@ impl StoredLogin {
         Self {
             user,
             token: Some(token),
+            times: Some(times),
+            was_ended: false,
             seen: seen.unwrap_or_default(),
             earlier_users,
         }
+    }
+}
+
+impl StoredLogin {
+    /// Replaces the token by another one of the same login.
+    pub fn renew(&mut self, token: Token, times: TokenTimes) {
+        self.token = Some(token);
+        self.times = Some(times);
+    }
+
+    /// Ends the login. `was_ended`: the trackers have ended it, and not the user.
+    pub fn end(&mut self, was_ended: bool) {
+        self.token = None;
+        self.times = None;
+        self.was_ended = was_ended;
     }
 }
 
@@ -70,6 +106,11 @@ impl LoginFile {
         Self {
             path: folder.join(FILE_NAME),
         }
+    }
+
+    /// Whether somebody has logged in with this folder.
+    pub fn exists(&self) -> bool {
+        self.path.symlink_metadata().is_ok()
     }
 
     /// The stored login. `None` before the first login.
@@ -109,6 +150,11 @@ fn encode(login: &StoredLogin) -> Vec<u8> {
     }
     let token = login.token.as_ref();
     entries.extend(token.map(|token| ("token", Item::from(token.as_bytes()))));
+    if let Some(TokenTimes { received, expires }) = login.times {
+        entries.push(("received", received.into()));
+        entries.push(("expires", expires.into()));
+    }
+    entries.extend(login.was_ended.then_some(("ended", 1u32.into())));
     Item::dictionary(entries).encode()
 }
 
@@ -119,6 +165,11 @@ fn decode(bytes: &[u8]) -> Option<StoredLogin> {
         None => None,
         Some(token) => Some(Token::new(token.bytes()?)?),
     };
+    let number = |key| {
+        let number = entries.value(key)?.integer()?;
+        u64::try_from(number).ok()
+    };
+    let times = number("received").zip(number("expires"));
     let earlier_users = entries.value("others").map(|list| {
         let users = list.list()?.iter();
         users.map(read_earlier_user).collect::<Option<Vec<_>>>()
@@ -126,6 +177,8 @@ fn decode(bytes: &[u8]) -> Option<StoredLogin> {
     Some(StoredLogin {
         user: entries.value("user")?.text()?.parse().ok()?,
         token,
+        times: times.map(|(received, expires)| TokenTimes { received, expires }),
+        was_ended: number("ended") == Some(1),
         seen: SeenDecisions::new(entries.value("seen")?.bytes()?.to_vec())?,
         earlier_users: match earlier_users {
             None => Vec::new(),
@@ -134,7 +187,7 @@ fn decode(bytes: &[u8]) -> Option<StoredLogin> {
     })
 }
 
-fn read_earlier_user(value: &Value<'_>) -> Option<(Label, SeenDecisions)> {
+fn read_earlier_user(value: &Value<'_>) -> Option<(SubjectLabel, SeenDecisions)> {
     match value.list()? {
         [user, seen] => Some((
             user.text()?.parse().ok()?,
@@ -157,6 +210,11 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
+    const TIMES: TokenTimes = TokenTimes {
+        received: 1 << 40,
+        expires: 1 << 41,
+    };
+
     #[test]
     fn a_stored_login_is_loaded_again_and_its_file_is_private() {
         let folder = tempfile::tempdir().unwrap();
@@ -165,12 +223,16 @@ mod tests {
         let mut login = StoredLogin {
             user: "nik~00ab12ff".parse().unwrap(),
             token: Token::new(b"secret"),
+            times: Some(TIMES),
+            was_ended: false,
             seen: SeenDecisions::new(vec![1, 2]).unwrap(),
             earlier_users: vec![("uma".parse().unwrap(), SeenDecisions::new(vec![3]).unwrap())],
         };
         file.store(&login).unwrap();
         assert_eq!(file.load().unwrap().as_ref(), Some(&login));
         login.token = None;
+        login.times = None;
+        login.was_ended = true;
         file.store(&login).unwrap();
         assert_eq!(file.load().unwrap(), Some(login));
         let mode = file.path.metadata().unwrap().permissions().mode();
@@ -180,18 +242,19 @@ mod tests {
 
     #[test]
     fn seen_decisions_of_each_user_survive_logins_of_other_users() {
-        let label = |name: &str| name.parse::<Label>().unwrap();
+        let label = |name: &str| name.parse::<SubjectLabel>().unwrap();
         let token = || Token::new(b"secret").unwrap();
-        let mut login = StoredLogin::begin(label("nik"), token(), None);
+        let mut login = StoredLogin::begin(label("nik"), token(), TIMES, None);
         assert_eq!(login.seen, SeenDecisions::default());
         login.seen = SeenDecisions::new(vec![1]).unwrap();
-        let uma = StoredLogin::begin(label("uma"), token(), Some(login));
+        let uma = StoredLogin::begin(label("uma"), token(), TIMES, Some(login));
         assert_eq!(uma.seen, SeenDecisions::default());
-        let nik = StoredLogin::begin(label("nik"), token(), Some(uma));
+        let nik = StoredLogin::begin(label("nik"), token(), TIMES, Some(uma));
         assert_eq!(nik.seen, SeenDecisions::new(vec![1]).unwrap());
         let mut latest = nik;
         for number in 0..2 * MAX_EARLIER_USERS {
-            latest = StoredLogin::begin(label(&format!("user{number}")), token(), Some(latest));
+            let user = label(&format!("user{number}"));
+            latest = StoredLogin::begin(user, token(), TIMES, Some(latest));
         }
         assert_eq!(latest.earlier_users.len(), MAX_EARLIER_USERS);
     }

@@ -7,6 +7,7 @@ use super::unfinished_record::{UnfinishedRecord, read_flag};
 use super::{Destination, FileStamp, RecordError};
 use crate::bencode::{Dictionary, Item, Value};
 use crate::torrent::{FileName, InfoHash, Sha1};
+use crate::wire::machine::SubjectLabel;
 use crate::wire::name::Label;
 use std::path::{Path, PathBuf};
 
@@ -27,8 +28,8 @@ pub struct Record {
     pub sources: Vec<(String, u64)>,
     /// When it was added, in milliseconds since 1970.
     pub added_ms: u64,
-    /// The user who shares or downloads it, and the group. `None` in an open swarm.
-    pub group: Option<(Label, Label)>,
+    /// The user or machine that shares or downloads it, and the group. `None` in an open swarm.
+    pub group: Option<(SubjectLabel, Label)>,
     /// Patterns of the wanted files. Empty: all files.
     pub only: Vec<String>,
     /// Whether to fetch the pieces in order.
@@ -140,10 +141,11 @@ impl Record {
 
 fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
     let hash = |key| <[u8; 20]>::try_from(fields.value(key)?.bytes()?).ok();
-    let label = |value: &Value<'_>| value.text()?.parse().ok();
     let group = match (fields.value("user"), fields.value("group")) {
         (None, None) => None,
-        (Some(user), Some(group)) => Some((label(user)?, label(group)?)),
+        (Some(user), Some(group)) => {
+            Some((user.text()?.parse().ok()?, group.text()?.parse().ok()?))
+        }
         _ => return None,
     };
     let list = |key| fields.value(key).map_or(Some(Vec::new()), read_texts);

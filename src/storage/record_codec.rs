@@ -175,6 +175,7 @@ pub(super) fn read_path(value: &Value<'_>) -> Option<PathBuf> {
 pub(crate) fn fuzz(bytes: &[u8]) {
     let path = Path::new("");
     super::login::fuzz(bytes);
+    super::machine_file::fuzz(bytes);
     for bytes in [bytes, &[bytes, &Sha1::of(bytes).0].concat()] {
         if let Ok((record, torrent)) = super::Record::decode(bytes, path) {
             let again = super::Record::decode(&record.encode(torrent), path);

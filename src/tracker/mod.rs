@@ -33,8 +33,8 @@ mod udp;
 
 pub use accepting::{AcceptedTls, ServeTls, ServedBy, TlsService};
 pub use access::{
-    AccessSettings, DEFAULT_NEW_ACCOUNTS, INVITE_LIFETIME, InviteCode, OperatorAccess,
-    Registration, RegistryCounts,
+    AccessSettings, DEFAULT_LOGIN_LIFE, DEFAULT_NEW_ACCOUNTS, INVITE_LIFETIME, InviteCode,
+    OperatorAccess, Registration, RegistryCounts,
 };
 pub use announcing::{AnnounceRefusal, AnswerFamilies};
 use announcing::{IdHash, PeerAnnounce};
@@ -53,6 +53,7 @@ use place_limits::max_connections;
 pub use place_limits::{Admission, TrustsAddress};
 use quotas::Quotas;
 pub use quotas::SwarmLimits;
+pub use registry::MAX_LOGIN_LIFE;
 pub use replicas::MAX_TRACKERS;
 use replicas::{ListedTrackers, ReplicaConnections, serve_replica, tracker_numbers};
 pub use saved::SavedError;

@@ -5,6 +5,7 @@
 mod announce;
 mod announce_response;
 mod compact;
+mod join_line;
 mod peer_id;
 mod query;
 mod scrape;
@@ -17,6 +18,9 @@ pub use announce_response::{
     bounded_interval, encode_failure, printable,
 };
 pub use compact::CompactAddresses;
+pub use join_line::{
+    JoinLine, JoinTextError, JoinTrackersError, MAX_JOIN_TEXT, MAX_JOIN_TRACKERS, MachineToken,
+};
 pub use peer_id::PeerId;
 pub use query::QueryError;
 pub use scrape::{MAX_SCRAPE, ScrapeError, ScrapeRequest, ScrapeResponse, SwarmCounts};
@@ -27,6 +31,7 @@ pub mod control;
 pub mod extension;
 pub mod frame;
 pub mod handshake;
+pub mod machine;
 pub mod metadata;
 pub mod name;
 pub mod operator;
@@ -34,11 +39,13 @@ pub mod password;
 pub mod peer;
 pub mod pex;
 pub mod replica;
+pub mod role;
 pub mod times;
 pub mod udp_tracker;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::{
+    join_line::fuzz as fuzz_join_lines,
     scrape::{fuzz as fuzz_responses, fuzz_query},
     tracker_info::fuzz as fuzz_tracker_info,
 };

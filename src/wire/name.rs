@@ -100,6 +100,27 @@ name! {
     GroupName
 }
 
+name! {
+    /// The name of a machine or of a token: 1 to 64 ASCII letters, digits, `.`, `_`, `-`. Two
+    /// machines of one user may have the same name, also in another case: see
+    /// [`MachineLabel`](super::machine::MachineLabel).
+    MachineName
+}
+
+impl MachineName {
+    /// The name that is nearest to a text, such as the name of a host: other characters become `-`,
+    /// and a long name is cut.
+    pub fn nearest(text: &str) -> Self {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let plain = text.chars().map(|c| if is_allowed(c) { c } else { '-' });
+        let plain: String = plain.skip_while(|c| *c == '-').take(MAX_NAME).collect();
+        match plain.is_empty() {
+            true => Self("machine".to_owned()),
+            false => Self(plain),
+        }
+    }
+}
+
 /// Compares the names first without regard to case, then exactly.
 fn compare_names(one: &str, other: &str) -> Ordering {
     let [one_folded, other_folded] =
@@ -238,6 +259,23 @@ mod tests {
         for (text, allowed) in [("a-", true), ("-", false), ("-h", false), ("--help", false)] {
             let name: UserName = text.parse().unwrap();
             assert_eq!(name.check_new().is_ok(), allowed, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_machine_gets_a_name_from_any_text() {
+        let long = "x".repeat(99);
+        for (text, name) in [
+            ("gpu1.lab.example", "gpu1.lab.example"),
+            ("Lab 3/\u{fc}", "Lab-3--"),
+            ("--x", "x"),
+            ("-", "machine"),
+            ("", "machine"),
+            (&long, &long[..MAX_NAME]),
+        ] {
+            let found = MachineName::nearest(text);
+            assert_eq!(found.as_str(), name, "{text}");
+            assert_eq!(found.as_str().parse(), Ok(found));
         }
     }
 

@@ -97,6 +97,19 @@ impl TrackerInfo {
     }
 }
 
+impl fmt::Display for TrackerInfo {
+    /// The text of a file that lists these trackers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for address in &self.addresses {
+            writeln!(f, "{address}")?;
+        }
+        match self.fingerprint {
+            Some(fingerprint) => writeln!(f, "fingerprint {fingerprint}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl FromStr for TrackerInfo {
     type Err = TrackerInfoError;
 
@@ -184,11 +197,7 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     let Ok(info) = String::from_utf8_lossy(bytes).parse::<TrackerInfo>() else {
         return;
     };
-    let mut text: String = info.addresses.iter().map(|at| format!("{at}\n")).collect();
-    if let Some(fingerprint) = info.fingerprint {
-        text += &format!("fingerprint {fingerprint}");
-    }
-    assert_eq!(text.parse(), Ok(info));
+    assert_eq!(info.to_string().parse(), Ok(info));
 }
 
 #[cfg(test)]

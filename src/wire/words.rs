@@ -14,7 +14,7 @@ macro_rules! words {
             }
 
             /// The value with this word.
-            pub(in crate::wire) fn parse(text: &str) -> Option<Self> {
+            pub(crate) fn parse(text: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|value| value.as_str() == text)
             }
         }

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Writes the state that lies beside this file: PIECEFUL=BINARY testdata/state/write.sh
+# Writes the state of a version into a folder: PIECEFUL=BINARY testdata/state/write.sh FOLDER
 # It needs curl, gzip and the free ports 5000, 6881 and 6882. It works in the folder /tmp/before,
 # which must not exist. The ports are fixed: a test uses free ports, so none of its processes has an
 # address that this state contains.
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(realpath "${1:?the folder that is to get the state}")
 program=$(realpath "${PIECEFUL:?the binary that is to write the state}")
 root=/tmp/before
 address=127.0.0.1:5000
@@ -136,7 +136,7 @@ wait $tracker
 started=
 "$program" tracker --data data --dump >dump.json
 
-# Beside this file, without locks and logs.
+# Without locks and logs.
 gzip -9n data/registry.redb
 for folder in data nik nik.state mayank mayank.state; do
     rm -rf "${here:?}/$folder"

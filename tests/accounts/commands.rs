@@ -143,7 +143,7 @@ fn every_wrong_state_has_its_own_error() {
         "reject_request lab uma",
         "remove_member lab nik",
     ] {
-        assert_error(&mut mayank, typed, "not-the-owner", "only the owner of lab");
+        assert_error(&mut mayank, typed, "not-the-owner", "only an owner of lab");
     }
 }
 

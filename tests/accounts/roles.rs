@@ -9,44 +9,44 @@ use pieceful::certificate::{Authority, MemberKey};
 use pieceful::torrent::Info;
 use pieceful::wire::PeerId;
 use pieceful::wire::access::{
-    AccessAnswer, AccessRefusal, AccessRequest, AnnounceBatch, GroupRole, KeyRequest, ShortText,
-    SwarmAnnounce, Token,
+    AccessAnswer, AccessRefusal, AccessRequest, AnnounceBatch, GroupEntry, GroupRole, KeyRequest,
+    REQUEST_KINDS, ShortText, SwarmAnnounce, Token,
 };
 use pieceful::wire::control::InfoPart;
 use pieceful::wire::password::Password;
+use pieceful::wire::role::Role;
 use ring::hmac::{HMAC_SHA256, Key, sign};
+use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZeroU16;
 
 /// The users, one for each role in the group `lab`.
-const USERS: [&str; 5] = ["uma", "rita", "mayank", "remi", "nik"];
+const USERS: [&str; 6] = ["uma", "rita", "rea", "mayank", "remi", "nik"];
 
-/// The answer to each request of uma (a user), rita (who has asked to join), mayank (a member),
-/// remi (a member who was removed) and nik (the owner). `+` means allowed. Anything else is the
-/// kind of the refusal.
-const TABLE: &[(&str, [&str; 5])] = &[
-    ("logout", ["+"; 5]),
-    ("create_group new", ["+"; 5]),
-    ("create_group lab", ["name-taken"; 5]),
+/// The answers to one request, one for each of [`USERS`].
+type Answers = [&'static str; 6];
+
+/// The answer to each request of uma (a stranger), rita (who has asked to join), rea (a reader),
+/// mayank (a publisher), remi (a member who was removed) and nik (an owner). `+` means allowed.
+/// Anything else is the kind of the refusal.
+const TABLE: &[(&str, Answers)] = &[
+    ("logout", ["+"; 6]),
+    ("create_group new", ["+"; 6]),
+    ("create_group lab", ["name-taken"; 6]),
     (
         "join_group lab",
         [
             "+",
             "already-requested",
             "already-a-member",
+            "already-a-member",
             "+",
             "already-a-member",
         ],
     ),
-    ("join_group none", ["unknown-group"; 5]),
-    (
-        "leave_group lab",
-        ["not-a-member", "not-a-member", "+", "not-a-member", "+"],
-    ),
-    (
-        "leave_group lab --yes",
-        ["not-a-member", "not-a-member", "+", "not-a-member", "+"],
-    ),
+    ("join_group none", ["unknown-group"; 6]),
+    ("leave_group lab", MEMBERS),
+    ("leave_group lab --yes", MEMBERS),
     (
         "leave_group own",
         [
@@ -54,97 +54,118 @@ const TABLE: &[(&str, [&str; 5])] = &[
             "not-a-member",
             "not-a-member",
             "not-a-member",
+            "not-a-member",
             "last-member",
         ],
     ),
-    ("leave_group none", ["unknown-group"; 5]),
-    ("list_groups", ["+"; 5]),
+    ("leave_group none", ["unknown-group"; 6]),
+    ("list_groups", ["+"; 6]),
     ("list_members lab", MEMBERS),
-    ("list_members none", ["unknown-group"; 5]),
+    ("list_members none", ["unknown-group"; 6]),
     ("list_requests lab", OWNER),
-    ("list_requests none", ["unknown-group"; 5]),
+    ("list_requests none", ["unknown-group"; 6]),
     ("accept_request lab rita", OWNER),
     ("accept_request lab uma", owner_gets("no-request")),
     ("accept_request lab mayank", owner_gets("no-request")),
     ("accept_request lab remi", owner_gets("no-request")),
     ("accept_request lab nobody", owner_gets("unknown-user")),
-    ("accept_request none rita", ["unknown-group"; 5]),
+    ("accept_request none rita", ["unknown-group"; 6]),
     ("reject_request lab rita", OWNER),
     ("reject_request lab uma", owner_gets("no-request")),
     ("reject_request lab mayank", owner_gets("no-request")),
     ("reject_request lab nobody", owner_gets("unknown-user")),
-    ("reject_request none rita", ["unknown-group"; 5]),
+    ("reject_request none rita", ["unknown-group"; 6]),
     ("remove_member lab mayank", OWNER),
     ("remove_member lab rita", owner_gets("unknown-member")),
     ("remove_member lab remi", owner_gets("unknown-member")),
     ("remove_member lab nik", owner_gets("own-removal")),
     ("remove_member lab nobody", owner_gets("unknown-user")),
-    ("remove_member none mayank", ["unknown-group"; 5]),
+    ("remove_member none mayank", ["unknown-group"; 6]),
+    ("set_role lab rea publisher", OWNER),
+    ("set_role lab mayank owner", OWNER),
+    ("set_role lab nik reader", owner_gets("last-owner")),
+    ("set_role lab rita reader", owner_gets("unknown-member")),
+    ("set_role lab nobody reader", owner_gets("unknown-user")),
+    ("set_role none rea reader", ["unknown-group"; 6]),
+    ("rename_group lab hall", OWNER),
+    ("rename_group lab own", owner_gets("name-taken")),
+    ("rename_group none hall", ["unknown-group"; 6]),
+    ("changed_shares lab", MEMBERS),
+    ("changed_shares none", ["unknown-group"; 6]),
+    ("cluster", ["+"; 6]),
+    ("check_port", ["+"; 6]),
     ("certify lab", MEMBERS),
     ("certify lab stolen", members_get("bad-request")),
-    ("certify none", ["unknown-group"; 5]),
-    ("publish lab fresh", MEMBERS),
-    ("publish lab data", members_get("share-exists")),
-    ("publish lab open", members_get("bad-request")),
-    ("publish none fresh", ["unknown-group"; 5]),
+    ("certify none", ["unknown-group"; 6]),
+    ("publish lab fresh", publishers_get("+")),
+    ("publish lab data", publishers_get("share-exists")),
+    ("publish lab open", publishers_get("bad-request")),
+    ("publish none fresh", ["unknown-group"; 6]),
     ("list_files lab", MEMBERS),
-    ("list_files none", ["unknown-group"; 5]),
+    ("list_files none", ["unknown-group"; 6]),
     ("metainfo lab data", MEMBERS),
     ("metainfo lab nothing", members_get("unknown-share")),
-    ("metainfo none data", ["unknown-group"; 5]),
-    // The publisher and the owner may withdraw a share.
-    ("withdraw lab data", MEMBERS),
+    ("metainfo none data", ["unknown-group"; 6]),
+    // The publisher and the owners may withdraw a share.
+    ("withdraw lab data", publishers_get("+")),
     (
         "withdraw lab niks",
         [
             "not-a-member",
             "not-a-member",
+            "not-a-publisher",
             "not-the-publisher",
             "not-a-member",
             "+",
         ],
     ),
-    ("withdraw lab nothing", members_get("unknown-share")),
-    ("withdraw none data", ["unknown-group"; 5]),
+    ("withdraw lab nothing", publishers_get("unknown-share")),
+    ("withdraw none data", ["unknown-group"; 6]),
     (
         "announce data",
         [
             "not-in-catalogue",
             "not-in-catalogue",
             "+",
+            "+",
             "not-in-catalogue",
             "+",
         ],
     ),
-    ("announce fresh", ["not-in-catalogue"; 5]),
-    ("news", ["+"; 5]),
-    ("create_user nik", ["name-taken"; 5]),
-    ("create_user new", ["+"; 5]),
-    ("login", ["+"; 5]),
-    ("change_password right", ["+"; 5]),
-    ("change_password wrong", ["login-refused"; 5]),
+    ("announce fresh", ["not-in-catalogue"; 6]),
+    ("news", ["+"; 6]),
+    ("create_user nik", ["name-taken"; 6]),
+    ("create_user new", ["+"; 6]),
+    ("login", ["+"; 6]),
+    ("change_password right", ["+"; 6]),
+    ("change_password wrong", ["login-refused"; 6]),
 ];
 
 /// Allowed for members.
-const MEMBERS: [&str; 5] = members_get("+");
+const MEMBERS: Answers = members_get("+");
 
 /// Members get `kind`. Others get `not-a-member`.
-const fn members_get(kind: &'static str) -> [&'static str; 5] {
-    ["not-a-member", "not-a-member", kind, "not-a-member", kind]
+const fn members_get(kind: &'static str) -> Answers {
+    role_gets([kind, kind, kind])
 }
 
-/// Allowed for the owner alone.
-const OWNER: [&str; 5] = owner_gets("+");
+/// Publishers and owners get `kind`. A reader gets `not-a-publisher`.
+const fn publishers_get(kind: &'static str) -> Answers {
+    role_gets(["not-a-publisher", kind, kind])
+}
 
-/// The owner gets `kind`. Another member gets `not-the-owner`, and others get `not-a-member`.
-const fn owner_gets(kind: &'static str) -> [&'static str; 5] {
-    [
-        "not-a-member",
-        "not-a-member",
-        "not-the-owner",
-        "not-a-member",
-        kind,
-    ]
+/// Allowed for an owner alone.
+const OWNER: Answers = owner_gets("+");
+
+/// An owner gets `kind`. Another member gets `not-the-owner`.
+const fn owner_gets(kind: &'static str) -> Answers {
+    role_gets(["not-the-owner", "not-the-owner", kind])
+}
+
+/// What a reader, a publisher and an owner get. Others get `not-a-member`.
+const fn role_gets([reader, publisher, owner]: [&'static str; 3]) -> Answers {
+    let stranger = "not-a-member";
+    [stranger, stranger, reader, publisher, stranger, owner]
 }
 
 /// The request of a command. `lab` makes the info dictionaries of shares.
@@ -205,6 +226,14 @@ fn request_of(typed: &str, user: &User, lab: &Lab) -> AccessRequest {
             let announces = AnnounceBatch::new(PeerId([7; 20]), NonZeroU16::MIN, vec![announce]);
             AccessRequest::Announce(announces.unwrap())
         }
+        ["changed_shares", group] => AccessRequest::ChangedShares {
+            group: group.parse().unwrap(),
+            changed: Vec::new(),
+        },
+        ["cluster"] => AccessRequest::Cluster,
+        ["check_port"] => AccessRequest::CheckPort {
+            port: NonZeroU16::MIN,
+        },
         _ => group_request(typed),
     }
 }
@@ -258,9 +287,11 @@ fn tracker_with_roles() -> (AccountTracker, Vec<User>, Lab) {
     };
     run_as("nik", "create_group lab", &lab);
     run_as("nik", "create_group own", &lab);
-    for user in ["mayank", "remi", "rita"] {
+    for user in ["rea", "mayank", "remi", "rita"] {
         run_as(user, "join_group lab", &lab);
     }
+    run_as("nik", "accept_request lab rea", &lab);
+    run_as("nik", "set_role lab rea reader", &lab);
     run_as("nik", "accept_request lab mayank", &lab);
     run_as("nik", "accept_request lab remi", &lab);
     run_as("nik", "remove_member lab remi", &lab);
@@ -300,18 +331,15 @@ fn assert_reveals_nothing(refused: &AccessRefusal, typed: &str, asker: &str) {
 }
 
 #[test]
-fn the_table_has_all_kinds_of_requests_except_three() {
+fn the_table_has_a_row_for_every_kind_of_request() {
     let (_tracker, users, lab) = tracker_with_roles();
-    let nik = &users[4];
-    let mut kinds: Vec<&str> = TABLE
+    let requests = TABLE
         .iter()
-        .map(|(typed, _)| request_of(typed, nik, &lab).kind())
-        .collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    // `AccessRequest` has 23 kinds. `cluster` and `check_port` need no login. `changed_shares` is
-    // tested in `tests/groups/changed.rs`. Add each new kind to the table.
-    assert_eq!(kinds.len(), 20, "{kinds:?}");
+        .map(|(typed, _)| request_of(typed, &users[5], &lab));
+    let kinds: BTreeSet<&str> = requests.map(|request| request.kind()).collect();
+    for kind in REQUEST_KINDS {
+        assert!(kinds.contains(kind), "the table has no row for {kind}");
+    }
 }
 
 #[test]
@@ -376,12 +404,7 @@ fn assert_done(
 ) {
     let description = format!("{name} {typed}: {answer:?}");
     let answer = answer.expect(&description);
-    let mut role = |user: &str, group: &str| {
-        let at = USERS.iter().position(|name| *name == user).unwrap();
-        let groups = users[at].groups();
-        let found = groups.iter().find(|entry| entry.name.to_string() == group);
-        found.map(|entry| entry.role)
-    };
+    let mut role = |user: &str, group: &str| entry(users, user, group).map(|entry| entry.role);
     let has_effect = match (typed, &answer) {
         (_, AccessAnswer::Done) if typed.starts_with("create_group new") => {
             role(name, &format!("new-of-{name}")) == Some(GroupRole::Owner)
@@ -389,7 +412,8 @@ fn assert_done(
         (_, AccessAnswer::Done) if typed.starts_with("create_user new") => true,
         ("join_group lab", AccessAnswer::Done) => role(name, "lab") == Some(GroupRole::Requester),
         ("leave_group lab" | "leave_group lab --yes", AccessAnswer::Done) => {
-            let owner = if name == "nik" { "mayank" } else { "nik" };
+            // If the only owner leaves, the most senior member owns the group.
+            let owner = if name == "nik" { "rea" } else { "nik" };
             role(name, "lab") == Some(GroupRole::Stranger)
                 && role(owner, "lab") == Some(GroupRole::Owner)
         }
@@ -402,20 +426,31 @@ fn assert_done(
         ("remove_member lab mayank", AccessAnswer::Done) => {
             role("mayank", "lab") == Some(GroupRole::Stranger)
         }
+        ("set_role lab rea publisher", AccessAnswer::Done) => {
+            own_role(users, "rea", "lab") == Some(Role::Publisher)
+        }
+        ("set_role lab mayank owner", AccessAnswer::Done) => {
+            own_role(users, "mayank", "lab") == Some(Role::Owner)
+        }
+        ("rename_group lab hall", AccessAnswer::Done) => {
+            own_role(users, "rea", "hall") == Some(Role::Reader)
+        }
+        ("changed_shares lab", AccessAnswer::ChangedShares(changed)) => changed.is_empty(),
+        ("cluster", AccessAnswer::Cluster(_)) | ("check_port", AccessAnswer::Port(_)) => true,
         ("list_groups", AccessAnswer::Groups(page)) => page.entries.len() >= 2,
         ("list_members lab", AccessAnswer::Members(page)) => {
             let names = page.entries.iter().map(|entry| entry.name.to_string());
-            names.collect::<Vec<_>>() == ["mayank", "nik"]
+            names.collect::<Vec<_>>() == ["mayank", "nik", "rea"]
         }
         ("list_requests lab", AccessAnswer::Requests(page)) => {
             page.entries.len() == 1 && page.entries[0].name.to_string() == "rita"
         }
         ("certify lab", AccessAnswer::Certificate { .. }) => true,
         ("publish lab fresh", AccessAnswer::Done) => {
-            share_names(&mut users[4]) == ["data", "fresh", "niks"]
+            share_names(&mut users[5]) == ["data", "fresh", "niks"]
         }
-        ("withdraw lab data", AccessAnswer::Done) => share_names(&mut users[4]) == ["niks"],
-        ("withdraw lab niks", AccessAnswer::Done) => share_names(&mut users[4]) == ["data"],
+        ("withdraw lab data", AccessAnswer::Done) => share_names(&mut users[5]) == ["niks"],
+        ("withdraw lab niks", AccessAnswer::Done) => share_names(&mut users[5]) == ["data"],
         ("list_files lab", AccessAnswer::Files(page)) => page.entries.len() == 2,
         ("metainfo lab data", AccessAnswer::Metainfo(_)) => true,
         ("announce data", AccessAnswer::Peers(_)) => true,
@@ -427,6 +462,18 @@ fn assert_done(
         _ => false,
     };
     assert!(has_effect, "{description}");
+}
+
+/// A group in the list that a user gets.
+fn entry(users: &mut [User], user: &str, group: &str) -> Option<GroupEntry> {
+    let at = USERS.iter().position(|name| *name == user).unwrap();
+    let mut groups = users[at].groups().into_iter();
+    groups.find(|entry| entry.name.to_string() == group)
+}
+
+/// The role of a user in a group.
+fn own_role(users: &mut [User], user: &str, group: &str) -> Option<Role> {
+    entry(users, user, group)?.own_role
 }
 
 /// The names of the shares of `lab`.

@@ -33,7 +33,7 @@ const STORY: &[(&str, &str, &[&str])] = &[
     (
         "mayank",
         "join_group lab",
-        &["asked to join lab; its owner accepts or rejects the request"],
+        &["asked to join lab; its owners accept or reject the request"],
     ),
     (
         "mayank",
@@ -51,14 +51,14 @@ const STORY: &[(&str, &str, &[&str])] = &[
         "mayank",
         "list_groups",
         &[
-            "lab  owner nik  2 members  you are a member",
+            "lab  owner nik  2 members  you are a publisher",
             "lab: your request was accepted, you are a member",
         ],
     ),
     (
         "mayank",
         "list_members lab",
-        &["mayank  since TIME", "nik  since TIME  owner"],
+        &["mayank  since TIME  publisher", "nik  since TIME  owner"],
     ),
     ("nik", "leave_group lab", &["left lab"]),
     (
@@ -223,12 +223,15 @@ fn text_form_of(object: &Value, typed: &str) -> Vec<String> {
             1 => "1 member".to_owned(),
             count => format!("{count} members"),
         };
-        let role = match text(&group["standing"]).as_str() {
-            "stranger" => "",
-            "requester" => "  you have asked to join",
-            "member" => "  you are a member",
-            "owner" => "  you own it",
-            other => panic!("{other}"),
+        let role = match (
+            text(&group["standing"]).as_str(),
+            group["own_role"].as_str(),
+        ) {
+            ("stranger", None) => "",
+            ("requester", None) => "  you have asked to join",
+            ("member", Some("publisher")) => "  you are a publisher",
+            ("owner", Some("owner")) => "  you own it",
+            other => panic!("{other:?}"),
         };
         let (name, owner) = (text(&group["name"]), text(&group["owner"]));
         lines.push(format!("{name}  owner {owner}  {members}{role}"));
@@ -242,13 +245,10 @@ fn text_form_of(object: &Value, typed: &str) -> Vec<String> {
         ));
     }
     for member in list("members") {
-        let owner = if member["owner"] == true {
-            "  owner"
-        } else {
-            ""
-        };
+        let role = text(&member["role"]);
+        assert_eq!(member["owner"], role == "owner");
         let (name, since) = (text(&member["name"]), masked(&text(&member["since"])));
-        lines.push(format!("{name}  since {since}{owner}"));
+        lines.push(format!("{name}  since {since}  {role}"));
     }
     for request in list("requests") {
         let (name, asked) = (text(&request["name"]), masked(&text(&request["asked"])));
@@ -265,7 +265,7 @@ fn text_form_of(object: &Value, typed: &str) -> Vec<String> {
         ["create_user", user] => format!("user {user} created; to log in, type: login {user}"),
         ["create_group", group] => format!("group {group} created; you own it"),
         ["join_group", group] => {
-            format!("asked to join {group}; its owner accepts or rejects the request")
+            format!("asked to join {group}; its owners accept or reject the request")
         }
         ["accept_request", group, user] => format!("{user} is now a member of {group}"),
         ["leave_group", group, ..] => format!("left {group}"),

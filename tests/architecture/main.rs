@@ -40,8 +40,9 @@ const LAYERS: [(&str, u32); 15] = [
 ];
 
 /// The parts of `src/peer/` from the top. A part uses only parts below it.
-const PEER_PARTS: [&str; 35] = [
+const PEER_PARTS: [&str; 39] = [
     "doctor",
+    "join",
     "commands",
     "running",
     "incoming",
@@ -52,6 +53,7 @@ const PEER_PARTS: [&str; 35] = [
     "download",
     "error",
     "services",
+    "machine",
     "group",
     "account",
     "web_seed",
@@ -67,6 +69,7 @@ const PEER_PARTS: [&str; 35] = [
     "buffers",
     "owned",
     "names",
+    "group_names",
     "sockets",
     "tasks",
     "changes",
@@ -74,6 +77,7 @@ const PEER_PARTS: [&str; 35] = [
     "run_connection",
     "trust",
     "status",
+    "login_end",
     "file_choice",
     "zone",
 ];

@@ -3,6 +3,7 @@
 use super::control_connection::{ControlConnection, User, create_user_request};
 use super::process::Process;
 use super::sandbox::Sandbox;
+use pieceful::certificate::{Authority, Fingerprint};
 use std::net::SocketAddr;
 
 /// A running tracker and its sandbox. Its state is in the folder `data`.
@@ -22,6 +23,12 @@ impl AccountTracker {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.process.address
+    }
+
+    /// The fingerprint of its cluster.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        let pem = std::fs::read(self.sandbox.path("data/cluster.pem")).unwrap();
+        Authority::from_pem(&pem).unwrap().fingerprint()
     }
 
     /// Opens a control connection.

@@ -8,6 +8,7 @@ use pieceful::wire::access::{
     GroupEntry, Hint, MAX_FRAME, ShortText, Token, WriteId,
 };
 use pieceful::wire::password::Password;
+use pieceful::wire::role::Role;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
@@ -345,6 +346,21 @@ pub(crate) fn group_request(typed: &str) -> AccessRequest {
             write: new_write(),
             group: parse_label(1),
             user: parse_label(2),
+        },
+        "set_role" => AccessRequest::SetRole {
+            write: new_write(),
+            group: parse_label(1),
+            user: parse_label(2).into(),
+            role: match words[3] {
+                "reader" => Role::Reader,
+                "publisher" => Role::Publisher,
+                _ => Role::Owner,
+            },
+        },
+        "rename_group" => AccessRequest::RenameGroup {
+            write: new_write(),
+            group: parse_label(1),
+            name: words[2].parse().unwrap(),
         },
         "news" => AccessRequest::ListDecisions {
             seen: Default::default(),

@@ -28,7 +28,15 @@ impl Process {
     }
 
     /// Like [`Process::start`], with a command that runs the binary.
-    pub(crate) fn spawn(mut command: Command) -> Self {
+    pub(crate) fn spawn(command: Command) -> Self {
+        let mut process = Self::launch(command);
+        process.read_address();
+        process
+    }
+
+    /// Starts a command that runs the binary, and reads nothing. [`Process::read_address`] must
+    /// follow.
+    pub(crate) fn launch(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
@@ -41,17 +49,20 @@ impl Process {
         });
         let stderr = capture(child.stderr.take().unwrap());
         let stdin = child.stdin.take();
-        let mut process = Self {
+        Self {
             child,
             address: ([0, 0, 0, 0], 0).into(),
             lines,
             stdin,
             stderr: Some(stderr),
-        };
-        let first = process.line();
-        let address = listening_address(&first);
-        process.address = address.unwrap_or_else(|| panic!("first line {first:?}"));
-        process
+        }
+    }
+
+    /// Reads the line that has the address.
+    pub(crate) fn read_address(&mut self) {
+        let line = self.line();
+        let address = listening_address(&line);
+        self.address = address.unwrap_or_else(|| panic!("first line {line:?}"));
     }
 
     /// Waits for the next line of standard output.

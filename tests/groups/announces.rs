@@ -9,8 +9,8 @@ use crate::common::waiting::wait_until;
 use pieceful::torrent::InfoHash;
 use pieceful::wire::PeerId;
 use pieceful::wire::access::{
-    AccessAnswer, AccessRequest, AnnounceBatch, AnnounceBatchAnswer, GroupAnnounceEvent,
-    MAX_ANNOUNCES, SwarmAnnounce,
+    AccessAnswer, AccessRequest, AnnounceBatch, AnnounceBatchAnswer, Bar, BarsDigest,
+    GroupAnnounceEvent, MAX_ANNOUNCES, SwarmAnnounce,
 };
 use std::num::NonZeroU16;
 
@@ -32,6 +32,16 @@ fn announce(
     swarms: &[InfoHash],
     event: Option<GroupAnnounceEvent>,
 ) -> AnnounceBatchAnswer {
+    announce_with(user, swarms, event, None)
+}
+
+/// Announces as a peer that has a list of bars with this digest.
+fn announce_with(
+    user: &mut User,
+    swarms: &[InfoHash],
+    event: Option<GroupAnnounceEvent>,
+    seen_bars: Option<BarsDigest>,
+) -> AnnounceBatchAnswer {
     let swarms = swarms.iter().map(|info_hash| SwarmAnnounce {
         info_hash: *info_hash,
         uploaded: 0,
@@ -40,7 +50,8 @@ fn announce(
         event,
     });
     let announces = AnnounceBatch::new(PeerId([7; 20]), NonZeroU16::MIN, swarms.collect());
-    match user.ask(AccessRequest::Announce(announces.unwrap())) {
+    let announces = announces.unwrap().with_seen_bars(seen_bars);
+    match user.ask(AccessRequest::Announce(announces)) {
         Ok(AccessAnswer::Peers(peers)) => peers,
         other => panic!("{other:?}"),
     }
@@ -119,6 +130,34 @@ fn each_share_in_an_announce_has_its_own_answer() {
         (answer_texts(&answer), answer.interval),
         (vec!["not-in-catalogue".into()], 0)
     );
+}
+
+#[test]
+fn bars_that_a_peer_has_are_not_sent_again() {
+    let tracker = AccountTracker::new();
+    let mut nik = logged_in_peer(&tracker, "nik", &[]);
+    nik.run("create_group lab");
+    let share = upload(&tracker, &mut nik, "lab", "share", 1);
+    let mut leave = |user: &str| {
+        let mut peer = logged_in_peer(&tracker, user, &[]);
+        join(&mut nik, &mut peer, user);
+        peer.run("leave_group lab");
+    };
+    leave("mayank");
+    let mut user = second_login(&tracker, "nik");
+    let mut bars = |seen: Option<&[Bar]>| {
+        let digest = seen.map(BarsDigest::of);
+        announce_with(&mut user, &[share], None, digest).barred
+    };
+    let first = bars(None).unwrap();
+    assert_eq!(first.len(), 1);
+    assert_eq!(bars(Some(&first)), None);
+    leave("kim");
+    let second = bars(Some(&first)).unwrap();
+    assert_eq!(second.len(), 2);
+    assert_eq!(bars(Some(&second)), None);
+    // A peer whose list is of another tracker gets the list of this one.
+    assert_eq!(bars(Some(&first)), Some(second));
 }
 
 #[test]

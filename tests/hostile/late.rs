@@ -9,8 +9,8 @@ use crate::common::sandbox::Sandbox;
 use crate::common::waiting::{PATIENCE, wait_for};
 use log::{LevelFilter, Log, Metadata, Record};
 use pieceful::peer::{
-    Deadlines, DownloadOptions, DownloadState, FirstUseNotice, Limits, Peer, PeerOptions,
-    WantedPlace,
+    Deadlines, DownloadOptions, DownloadState, FirstUseNotice, Limits, MachineNotice, Peer,
+    PeerOptions, WantedPlace,
 };
 use pieceful::storage::StateFolder;
 use std::fs;
@@ -78,6 +78,8 @@ fn start_peer(sandbox: &Sandbox, is_seed: bool, deadlines: Deadlines) -> Peer {
         log::set_max_level(LevelFilter::Info);
     });
     let options = PeerOptions {
+        machine: None,
+        machine_notice: MachineNotice::new(|_| {}),
         listen: ([127, 0, 0, 1], 0).into(),
         tracker_info: sandbox.tracker_info(),
         folder: StateFolder::open(&sandbox.path("state")).unwrap(),

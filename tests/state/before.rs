@@ -1,6 +1,6 @@
 //! A tracker and two peers continue with the state that the previous version wrote.
 
-use super::fixture::{PreviousState, files, sandbox_with_state, stored};
+use super::fixture::{PreviousState, STATES, files, sandbox_with_state, stored};
 use crate::common::http_client::stats;
 use crate::common::peer::Peer;
 use crate::common::process::run;
@@ -29,16 +29,22 @@ const FETCHED: [(&str, u32); 12] = [
 
 #[test]
 fn a_tracker_keeps_its_accounts_groups_shares_and_swarms() {
-    let sandbox = sandbox_with_state();
+    for state in STATES {
+        assert_tracker_keeps(state);
+    }
+}
+
+fn assert_tracker_keeps(state: &str) {
+    let sandbox = sandbox_with_state(state);
     let data = sandbox.path("data");
     let arguments = ["tracker", "--data", data.to_str().unwrap(), "--dump"];
     let dumped = run(&sandbox.folder("dump"), &arguments, "");
     assert_eq!(dumped.code, Some(0), "{dumped:?}");
-    let expected = fs::read_to_string(stored("dump.json")).unwrap();
+    let expected = fs::read_to_string(stored(state, "dump.json")).unwrap();
     assert!(dumped.stdout == expected, "{}", dumped.stdout);
 
-    let previous = PreviousState::start();
-    assert_eq!(previous.fingerprint, known_fingerprint());
+    let previous = PreviousState::start(state);
+    assert_eq!(previous.fingerprint, known_fingerprint(state));
     let counts = stats(previous.tracker.address);
     for name in ["swarms", "peers", "seeds"] {
         assert_eq!(counts[name], 1, "{name} of {counts}");
@@ -60,6 +66,12 @@ fn a_tracker_keeps_its_accounts_groups_shares_and_swarms() {
         assert_eq!(logged_in["ok"], true, "{logged_in}");
         let found = column(&mut peer, "list_groups", "groups", "standing");
         assert_eq!(found, roles, "{name}");
+        if name == "mayank" {
+            // Before there were roles, every member could publish.
+            let groups = peer.run("list_groups");
+            assert_eq!(groups["groups"][0]["own_role"], "publisher", "{groups}");
+            assert_eq!(groups["groups"][1]["own_role"], "owner", "{groups}");
+        }
     }
 }
 
@@ -69,7 +81,7 @@ fn a_peer_refuses_a_cluster_other_than_the_one_it_knew() {
     let _other = sandbox.tracker(&[]);
     let state = sandbox.folder("nik.state");
     fs::copy(
-        stored("nik.state/cluster_fingerprint"),
+        stored(STATES[0], "nik.state/cluster_fingerprint"),
         state.join("cluster_fingerprint"),
     )
     .unwrap();
@@ -79,7 +91,12 @@ fn a_peer_refuses_a_cluster_other_than_the_one_it_knew() {
 
 #[test]
 fn peers_go_on_with_their_logins_shares_and_downloads() {
-    let previous = PreviousState::start();
+    for state in STATES {
+        assert_peers_go_on(PreviousState::start(state));
+    }
+}
+
+fn assert_peers_go_on(previous: PreviousState) {
     let sandbox = &previous.sandbox;
     let mut nik = sandbox.peer("nik");
     assert_downloads_and_shares_are_kept(&mut nik);
@@ -248,8 +265,8 @@ fn assert_lines(folder: &Path, name: &str, lines: u32) {
     assert!(fs::read_to_string(&path).unwrap() == expected, "{name}");
 }
 
-fn known_fingerprint() -> String {
-    let known = fs::read_to_string(stored("nik.state/cluster_fingerprint")).unwrap();
+fn known_fingerprint(state: &str) -> String {
+    let known = fs::read_to_string(stored(state, "nik.state/cluster_fingerprint")).unwrap();
     format!("fingerprint {}", known.trim_end())
 }
 

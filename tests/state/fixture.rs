@@ -1,4 +1,4 @@
-//! The state of `testdata/state` in a sandbox. It is copied byte by byte, with these exceptions:
+//! The state of [`STATES`] in a sandbox. It is copied byte by byte, with these exceptions:
 //!
 //! - Folders and the tracker's address in records: replaced, because the sandbox has others. The
 //!   SHA-1 at the end is computed again.
@@ -23,6 +23,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// The folders in `testdata` with the states of earlier versions. `testdata/state/README.md`
+/// describes them.
+pub(crate) const STATES: [&str; 2] = ["state", "state-2"];
+
 /// The folder of the state when it was written.
 const FOLDER: &str = "/tmp/before";
 /// The address of the tracker when the state was written.
@@ -45,8 +49,9 @@ pub(crate) struct PreviousState {
 }
 
 impl PreviousState {
-    pub(crate) fn start() -> Self {
-        let sandbox = sandbox_with_state();
+    /// Starts the tracker with one of [`STATES`].
+    pub(crate) fn start(state: &str) -> Self {
+        let sandbox = sandbox_with_state(state);
         let data = sandbox.path("data");
         change(&data.join("swarms"), current_swarms);
         let arguments = ["--data", data.to_str().unwrap(), "--interval", "1"];
@@ -77,11 +82,11 @@ impl PreviousState {
     }
 }
 
-/// A sandbox with the files of the state.
-pub(crate) fn sandbox_with_state() -> Sandbox {
+/// A sandbox with the files of one of [`STATES`].
+pub(crate) fn sandbox_with_state(state: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     for name in ["data", "nik", "nik.state", "mayank", "mayank.state"] {
-        copy(&stored(name), &sandbox.path(name));
+        copy(&stored(state, name), &sandbox.path(name));
     }
     // Git keeps no empty folders.
     for name in ["nik.state", "mayank.state"] {
@@ -99,10 +104,10 @@ pub(crate) fn sandbox_with_state() -> Sandbox {
     sandbox
 }
 
-/// A file or folder in `testdata/state`.
-pub(crate) fn stored(name: &str) -> PathBuf {
+/// A file or folder of one of [`STATES`].
+pub(crate) fn stored(state: &str, name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    root.join("testdata/state").join(name)
+    root.join("testdata").join(state).join(name)
 }
 
 /// The regular files in a folder.

@@ -29,6 +29,8 @@ pub(in crate::cli) struct PeerArguments {
     pub(in crate::cli) tracker_info: PathBuf,
     /// The state folder.
     pub(in crate::cli) dir: Option<PathBuf>,
+    /// The file with the token of a machine.
+    pub(in crate::cli) token: Option<PathBuf>,
     /// The commands of `-c`, and when the peer ends.
     pub(in crate::cli) commands: CommandArguments,
     /// Whether results are JSON.
@@ -76,12 +78,30 @@ pub(super) fn definition() -> Command {
     Command::new("peer")
         .about("Run a peer, which shares and downloads files")
         .after_help(examples())
-        .args(general_options())
+        .args([
+            listen_argument(),
+            tracker_info_argument()
+                .help("The file that lists the trackers; it may be written or changed later"),
+            folder_option(),
+        ])
+        .args(command_options())
+        .args([
+            flag("stay")
+                .help("Keep sharing after the last command, until SIGINT, SIGTERM or SIGHUP; a -c command is tried again while no tracker answers; a command that cannot succeed ends the peer"),
+            flag("json")
+                .help("Print one JSON object per command, each on one line"),
+            option("name", "NAME")
+                .value_parser(values::peer_name)
+                .help("The name of this peer, which other peers show in show_peers and in their logs"),
+            path_option("token", "FILE")
+                .help("Run the peer of a machine: it enrols with the token in this file, and then logs in by itself"),
+            no_attach_option(),
+        ])
         .args(config_options())
         .args(limits())
         .args([
             path_option("scenario", "FILE")
-                .conflicts_with("command")
+                .conflicts_with_all(["command", "token"])
                 .help(
                     "Take part in a closed run with this file inR.txt, where R is the client's number",
                 ),
@@ -92,42 +112,40 @@ pub(super) fn definition() -> Command {
         .args(log_options())
 }
 
-fn general_options() -> [Arg; 11] {
+/// `--dir DIR`.
+pub(super) fn folder_option() -> Arg {
+    path_option("dir", "DIR")
+        .help("The state folder [default: $XDG_DATA_HOME/pieceful/peer-PORT; with port 0 a temporary folder]")
+}
+
+/// The options about commands, and the number of threads and links.
+pub(super) fn command_options() -> [Arg; 4] {
     let threads = format!(
         "Number of worker threads [default: 2 x cores, at least 4; here {}]",
         WorkerPool::default_size()
     );
     [
-        listen_argument(),
-        tracker_info_argument()
-            .help("The file that lists the trackers; it may be written or changed later"),
-        path_option("dir", "DIR")
-            .help("The state folder [default: $XDG_DATA_HOME/pieceful/peer-PORT; with port 0 a temporary folder]"),
         Arg::new("command")
             .short('c')
             .value_name("COMMAND")
             .action(ArgAction::Append)
-            .help("Run this command instead of reading standard input; repeat -c for more commands"),
-        flag("stay")
-            .help("Keep sharing after the last command, until SIGINT, SIGTERM or SIGHUP; a -c command is tried again while no tracker answers; a command that cannot succeed ends the peer"),
-        flag("fail-fast")
-            .help("End after the first command that fails"),
-        no_attach_option(),
-        flag("json")
-            .help("Print one JSON object per command, each on one line"),
-        option("name", "NAME")
-            .value_parser(values::peer_name)
-            .help("The name of this peer, which other peers show in show_peers and in their logs"),
+            .help(
+                "Run this command instead of reading standard input; repeat -c for more commands",
+            ),
+        flag("fail-fast").help("End after the first command that fails"),
         option("threads", "N")
             .value_parser(values::count(1_024))
             .help(threads),
         option("max-peers", "N")
             .value_parser(values::count(2_000))
-            .help(format!("The most links of one share [default: {MAX_PEERS}]")),
+            .help(format!(
+                "The most links of one share [default: {MAX_PEERS}]"
+            )),
     ]
 }
 
-fn limits() -> [Arg; 4] {
+/// The limits of rate and memory.
+pub(super) fn limits() -> [Arg; 4] {
     let rate = |name: &'static str| option(name, "RATE").value_parser(values::rate);
     [
         option("upload-slots", "N")
@@ -159,7 +177,7 @@ fn examples() -> String {
          \"ok\":false, \"error\":{{\"kind\":..., \"message\":...}}}}, where kind is one of:\n{kinds}\n\n\
          \"copies\":1 after ok means that only one of several trackers has stored the change so far; the others copy it when they are back.\n\
          Ctrl-C ends the peer gracefully, a second Ctrl-C at once. Exit codes: 0 all commands succeeded; 1 a command \
-         failed; 2 wrong usage; 130 ended by a second Ctrl-C."
+         failed; 2 wrong usage; 3 the trackers refuse this machine for good; 130 ended by a second Ctrl-C."
     )
 }
 
@@ -171,29 +189,52 @@ pub(super) fn read(
 ) -> Result<PeerArguments, String> {
     let set = config.as_ref().and_then(|config| config.value("listen"));
     let set = set.and_then(|address| address.parse().ok());
-    let (listen, tracker_info) = listen_and_tracker_info(matches, set)?;
+    let place = listen_and_tracker_info(matches, set)?;
     let out = matches.get_one::<PathBuf>("out").cloned();
-    Ok(PeerArguments {
+    let mut arguments = read_shared(matches, place);
+    arguments.token = matches.get_one("token").cloned();
+    arguments.commands.stay = matches.get_flag("stay");
+    arguments.commands.folder = match matches.value_source("command") {
+        Some(ValueSource::DefaultValue) => config.as_ref().map(|config| config.folder().to_owned()),
+        _ => None,
+    };
+    arguments.name = matches.get_one("name").cloned().unwrap_or_default();
+    arguments.scenario = matches
+        .get_one::<PathBuf>("scenario")
+        .map(|file| ScenarioArguments {
+            file: file.clone(),
+            out: out.unwrap_or_else(|| ".".into()),
+        });
+    arguments.process = ProcessArguments {
+        attach: attach_arguments(matches),
+        config,
+    };
+    Ok(arguments)
+}
+
+/// The arguments of a peer that stays, as far as the mode `join` has them too. `place` is LISTEN
+/// and TRACKER_INFO.
+pub(super) fn read_shared(
+    matches: &ArgMatches,
+    (listen, tracker_info): (HostPort, PathBuf),
+) -> PeerArguments {
+    PeerArguments {
         listen,
         tracker_info,
         dir: matches.get_one("dir").cloned(),
+        token: None,
         commands: CommandArguments {
             lines: matches
                 .get_many("command")
                 .unwrap_or_default()
                 .cloned()
                 .collect(),
-            stay: matches.get_flag("stay"),
+            stay: true,
             fail_fast: matches.get_flag("fail-fast"),
-            folder: match matches.value_source("command") {
-                Some(ValueSource::DefaultValue) => {
-                    config.as_ref().map(|config| config.folder().to_owned())
-                }
-                _ => None,
-            },
+            folder: None,
         },
         json: matches.get_flag("json"),
-        name: matches.get_one("name").cloned().unwrap_or_default(),
+        name: String::new(),
         threads: matches
             .get_one("threads")
             .copied()
@@ -205,18 +246,10 @@ pub(super) fn read(
             down: matches.get_one("down").copied(),
             memory: matches.get_one("memory").copied(),
         },
-        scenario: matches
-            .get_one::<PathBuf>("scenario")
-            .map(|file| ScenarioArguments {
-                file: file.clone(),
-                out: out.unwrap_or_else(|| ".".into()),
-            }),
+        scenario: None,
         log: log_settings(matches),
-        process: ProcessArguments {
-            attach: attach_arguments(matches),
-            config,
-        },
-    })
+        process: ProcessArguments::default(),
+    }
 }
 
 /// LISTEN names the state folder if `--dir` does not.
@@ -266,7 +299,7 @@ mod tests {
 
     #[test]
     fn every_option_is_read() {
-        let line = "peer [::1]:5000 t.txt --dir d -c 'send a' -c wait --stay --fail-fast --json --name 'Lab 3' --threads 7 --max-peers 9";
+        let line = "peer [::1]:5000 t.txt --dir d --token k -c 'send a' -c wait --stay --fail-fast --json --name 'Lab 3' --threads 7 --max-peers 9";
         let all = peer(line);
         assert_eq!(
             (all.listen.to_string(), all.tracker_info),
@@ -281,6 +314,7 @@ mod tests {
             (vec!["send a".into(), "wait".into()], "Lab 3".into())
         );
         assert_eq!((all.threads, all.max_peers), (7, 9));
+        assert_eq!(all.token, Some("k".into()));
         let limited = peer("peer --upload-slots 3 --up 500K --down 1.5MiB").limits;
         assert_eq!(
             (limited.upload_slots, limited.up, limited.down),

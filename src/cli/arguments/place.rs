@@ -8,6 +8,9 @@ use clap::{Arg, ArgMatches, value_parser};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+/// The address that a peer listens on, if no other one is named.
+pub(in crate::cli) const DEFAULT_LISTEN: &str = "0.0.0.0:6881";
+
 /// The first argument. If it names a file instead of an address, it is TRACKER_INFO.
 #[derive(Clone, Debug)]
 enum FirstArgument {
@@ -35,7 +38,7 @@ pub(super) fn listen_argument() -> Arg {
     Arg::new("listen")
         .index(1)
         .value_name("LISTEN")
-        .default_value("0.0.0.0:6881")
+        .default_value(DEFAULT_LISTEN)
         .value_parser(value_parser!(FirstArgument))
         .help("HOST:PORT to listen on; port 0 means any free port; may be left out before TRACKER_INFO")
 }

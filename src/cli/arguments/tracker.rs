@@ -6,7 +6,9 @@ use super::options::{flag, log_options, log_settings, option, path, path_option}
 use crate::cli::logging::LogOptions;
 use crate::cli::values;
 use crate::tracker::registry::AccountQuotas;
-use crate::tracker::{DEFAULT_NEW_ACCOUNTS, Registration, SwarmLimits};
+use crate::tracker::{
+    DEFAULT_LOGIN_LIFE, DEFAULT_NEW_ACCOUNTS, MAX_LOGIN_LIFE, Registration, SwarmLimits,
+};
 use crate::wire::HostPort;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -73,6 +75,8 @@ pub(in crate::cli) struct ServiceArguments {
     pub(in crate::cli) registration: Registration,
     /// The lifetime of a member's certificate.
     pub(in crate::cli) certificate_life: Duration,
+    /// How long a login goes on without being used.
+    pub(in crate::cli) login_life: Duration,
     /// The most new accounts that one address may make within a day.
     pub(in crate::cli) new_accounts: u32,
     /// The most that one account may use.
@@ -143,7 +147,10 @@ const HELP: &str = "Examples:\n  \
     second Ctrl-C.";
 
 /// The options about addresses and service.
-fn address_and_service() -> [Arg; 8] {
+/// The largest value of `--login-life`, in days.
+const LONGEST_LOGIN_LIFE: usize = (MAX_LOGIN_LIFE.as_secs() / 86_400) as usize;
+
+fn address_and_service() -> [Arg; 9] {
     [
         path("tracker_info", "TRACKER_INFO")
             .index(1)
@@ -171,6 +178,10 @@ fn address_and_service() -> [Arg; 8] {
             .default_value("86400")
             .value_parser(values::whole_seconds)
             .help("The lifetime of a group member's certificate; peers renew theirs in time"),
+        option("login-life", "DAYS")
+            .default_value("30")
+            .value_parser(values::count(LONGEST_LOGIN_LIFE))
+            .help("A login ends if it is not used for this many days; at most 90"),
     ]
 }
 
@@ -356,6 +367,12 @@ pub(super) fn read(matches: &ArgMatches, config: Option<Configuration>) -> Track
                 .get_one("certificate-life")
                 .copied()
                 .unwrap_or(Duration::from_secs(86_400)),
+            login_life: matches
+                .get_one("login-life")
+                .and_then(|days: &usize| u32::try_from(*days).ok())
+                .map_or(DEFAULT_LOGIN_LIFE, |days| {
+                    Duration::from_secs(86_400) * days
+                }),
             new_accounts: matches
                 .get_one("max-new-accounts")
                 .and_then(|most: &usize| u32::try_from(*most).ok())

@@ -1,8 +1,10 @@
 //! The commands about accounts and groups.
 
 use crate::wire::access::ShortText;
+use crate::wire::machine::SubjectLabel;
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
+use crate::wire::role::Role;
 
 /// A command about accounts and groups. If a password is `None`, the user is asked for it before
 /// the command is executed.
@@ -44,6 +46,14 @@ pub(in crate::cli) enum AccountCommand {
     RejectRequest { group: Label, user: Label },
     /// Remove a member.
     RemoveMember { group: Label, user: Label },
+    /// Give a member a role.
+    SetRole {
+        group: Label,
+        user: SubjectLabel,
+        role: Role,
+    },
+    /// Rename a group.
+    RenameGroup { group: Label, name: GroupName },
 }
 
 impl AccountCommand {
@@ -57,7 +67,9 @@ impl AccountCommand {
             | Self::ListRequests(group)
             | Self::AcceptRequest { group, .. }
             | Self::RejectRequest { group, .. }
-            | Self::RemoveMember { group, .. } => Some(group.to_string()),
+            | Self::RemoveMember { group, .. }
+            | Self::SetRole { group, .. }
+            | Self::RenameGroup { group, .. } => Some(group.to_string()),
             _ => None,
         }
     }

@@ -1,6 +1,7 @@
 //! The commands of a peer.
 
 use super::account::AccountCommand;
+use super::machine::MachineCommand;
 use crate::peer::{DownloadOptions, StopScope, WantedPlace};
 use crate::wire::name::Label;
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ pub(in crate::cli) enum Command {
     Help(Option<String>),
     /// A command about accounts and groups.
     Account(AccountCommand),
+    /// A command about machines and their tokens.
+    Machine(MachineCommand),
     /// A command about the shares of groups.
     File(FileCommand),
     /// End the commands of this user: with them the peer, or the attachment.
@@ -87,10 +90,27 @@ pub(in crate::cli) enum FileCommand {
 }
 
 impl Command {
+    /// Whether the command needs a login. A machine logs in before it, if it is not logged in.
+    pub(in crate::cli) fn needs_login(&self) -> bool {
+        match self {
+            Self::Account(command) => !matches!(
+                command,
+                AccountCommand::CreateUser { .. }
+                    | AccountCommand::Login { .. }
+                    | AccountCommand::Logout
+                    | AccountCommand::ChangePassword { .. }
+            ),
+            Self::File(FileCommand::Stop { group, .. }) => group.is_some(),
+            Self::Machine(_) | Self::File(_) => true,
+            _ => false,
+        }
+    }
+
     /// The group that the command names.
     pub(in crate::cli) fn group(&self) -> Option<String> {
         match self {
             Self::Account(command) => command.group(),
+            Self::Machine(command) => command.group(),
             Self::File(
                 FileCommand::Upload { group, .. }
                 | FileCommand::List(group)

@@ -7,6 +7,7 @@ use crate::torrent::{FilePattern, GlobError};
 use crate::wire::access::ShortText;
 use crate::wire::name::NameError;
 use crate::wire::password::Password;
+use crate::wire::role::Role;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -116,6 +117,42 @@ impl<'a> CommandWords<'a> {
             .map_err(|error: T::Err| CommandError::BadName(error.to_string()))
     }
 
+    /// The name of a group, if there is such an argument.
+    pub(super) fn optional_name<T: FromStr<Err: Display>>(
+        &self,
+        at: usize,
+    ) -> Result<Option<T>, CommandError> {
+        self.words.get(at).map(|_| self.name(at)).transpose()
+    }
+
+    /// All arguments, each the name of a group.
+    pub(super) fn names<T: FromStr<Err: Display>>(&self) -> Result<Vec<T>, CommandError> {
+        (0..self.words.len()).map(|at| self.name(at)).collect()
+    }
+
+    /// The value of an option that is a name, if the option was typed.
+    pub(super) fn option_name<T: FromStr<Err: Display>>(
+        &self,
+        option: &str,
+    ) -> Result<Option<T>, CommandError> {
+        let parsed = self.option(option).map(str::parse).transpose();
+        parsed.map_err(|error: T::Err| CommandError::BadName(error.to_string()))
+    }
+
+    /// The value of an option that is a number from 1 to `most`, if the option was typed.
+    pub(super) fn number(&self, option: &str, most: u32) -> Result<Option<u32>, CommandError> {
+        let Some(typed) = self.option(option) else {
+            return Ok(None);
+        };
+        let is_number = typed.bytes().all(|byte| byte.is_ascii_digit());
+        let number = typed.parse().ok().filter(|_| is_number);
+        let number = number.filter(|number| (1..=most).contains(number));
+        match number {
+            Some(number) => Ok(Some(number)),
+            None => Err(self.error(format!("{option} needs a number from 1 to {most}"))),
+        }
+    }
+
     /// The name of a new user or group.
     pub(super) fn new_name<T>(
         &self,
@@ -128,6 +165,15 @@ impl<'a> CommandWords<'a> {
         let name = self.name(at)?;
         check(&name).map_err(|error| CommandError::BadName(error.to_string()))?;
         Ok(name)
+    }
+
+    /// A role in a group.
+    pub(super) fn role(&self, at: usize) -> Result<Role, CommandError> {
+        let role = Role::parse(self.word(at)?);
+        role.ok_or_else(|| {
+            let words: Vec<&str> = Role::ALL.iter().map(|role| role.as_str()).collect();
+            self.error(format!("a role is one of: {}", words.join(", ")))
+        })
     }
 
     /// A password, if there is such an argument.

@@ -28,6 +28,8 @@ pub(in crate::cli) struct CommandEntry {
 pub(in crate::cli) struct Argument {
     pub(super) name: &'static str,
     pub(super) required: bool,
+    /// Whether it may be repeated. Only the last argument may.
+    pub(super) repeats: bool,
     pub(in crate::cli) kind: ArgumentKind,
 }
 
@@ -58,6 +60,12 @@ pub(in crate::cli) enum ArgumentKind {
     Member,
     /// A user who has asked to join the group that an earlier argument names.
     Requester,
+    /// A token that `list_tokens` has shown.
+    Token,
+    /// A machine that `list_machines` has shown.
+    Machine,
+    /// A role in a group.
+    Role,
     /// A command.
     Command,
     /// A password: never kept in the history, never shown.
@@ -93,9 +101,16 @@ impl CommandEntry {
     /// The command with its arguments and options, as help shows it.
     pub(in crate::cli) fn usage(&self) -> String {
         let mut usage = self.name.to_owned();
-        for Argument { name, required, .. } in self.arguments {
+        for Argument {
+            name,
+            required,
+            repeats,
+            ..
+        } in self.arguments
+        {
+            let dots = if *repeats { "..." } else { "" };
             let word = if *required {
-                format!(" {name}")
+                format!(" {name}{dots}")
             } else {
                 format!(" [{name}]")
             };
@@ -106,6 +121,12 @@ impl CommandEntry {
             usage.push_str(&format!(" [{name}{value}]"));
         }
         usage
+    }
+
+    /// The argument at this position. A repeated one is at all later positions too.
+    pub(in crate::cli) fn argument(&self, at: usize) -> Option<&Argument> {
+        let last = self.arguments.last().filter(|last| last.repeats);
+        self.arguments.get(at).or(last)
     }
 
     /// Parses the words after the command's name.
@@ -123,8 +144,10 @@ impl CommandEntry {
             .arguments
             .get(words.len())
             .filter(|_| words.len() < required_count);
+        let repeats = self.arguments.last().is_some_and(|last| last.repeats);
         let words = CommandWords::new(&words, &options, self.usage());
-        match (missing, words.get(self.arguments.len())) {
+        let extra = words.get(self.arguments.len()).filter(|_| !repeats);
+        match (missing, extra) {
             (Some(missing), _) => Err(words.error(format!("{} is missing", missing.name))),
             // The message does not quote the word: it may be part of a password.
             (_, Some(_)) if self.takes_secrets() => {
@@ -228,6 +251,17 @@ pub(super) const fn required(name: &'static str, kind: ArgumentKind) -> Argument
     Argument {
         name,
         required: true,
+        repeats: false,
+        kind,
+    }
+}
+
+/// A required argument that may be repeated. It is the last one.
+pub(super) const fn repeated(name: &'static str, kind: ArgumentKind) -> Argument {
+    Argument {
+        name,
+        required: true,
+        repeats: true,
         kind,
     }
 }
@@ -237,6 +271,7 @@ pub(super) const fn optional(name: &'static str, kind: ArgumentKind) -> Argument
     Argument {
         name,
         required: false,
+        repeats: false,
         kind,
     }
 }

@@ -1,6 +1,7 @@
 //! The table of all commands, grouped by area.
 
 mod account;
+mod machines;
 mod run;
 
 use super::entry::CommandEntry;
@@ -21,6 +22,10 @@ pub(in crate::cli) static AREAS: &[CommandArea] = &[
     CommandArea {
         title: "groups",
         entries: account::GROUPS,
+    },
+    CommandArea {
+        title: "machines",
+        entries: machines::MACHINES,
     },
     CommandArea {
         title: "files of groups",

@@ -5,7 +5,8 @@ use super::value::{JsonValue, object, plain};
 use crate::cli::render::time;
 use crate::peer::ListedFile;
 use crate::wire::access::{DecisionEntry, GroupEntry, MemberEntry, RequestEntry};
-use crate::wire::name::Label;
+use crate::wire::role::Role;
+use std::fmt::Display;
 
 pub(super) fn file(file: &ListedFile) -> JsonValue<'_> {
     let entry = &file.entry;
@@ -28,6 +29,7 @@ pub(super) fn group(entry: &GroupEntry) -> JsonValue<'_> {
         ("members", plain(entry.members)),
         ("standing", plain(entry.role.as_str())),
         ("role", plain(entry.role.as_str())),
+        ("own_role", optional_role(entry.own_role)),
     ])
 }
 
@@ -35,7 +37,8 @@ pub(super) fn member(entry: &MemberEntry) -> JsonValue<'_> {
     object([
         ("name", plain(entry.name.to_string())),
         ("since", plain(time(entry.since))),
-        ("owner", plain(entry.owner)),
+        ("owner", plain(entry.role == Role::Owner)),
+        ("role", plain(entry.role.as_str())),
         ("user", plain(entry.name.to_string())),
         ("at", plain(time(entry.since))),
     ])
@@ -56,9 +59,14 @@ pub(super) fn news(entry: &DecisionEntry) -> JsonValue<'_> {
         ("outcome", plain(entry.outcome.as_str())),
         ("user", optional(entry.user.as_ref())),
         ("at", plain(time(entry.decided_at))),
+        ("role", optional_role(entry.role)),
     ])
 }
 
-fn optional(label: Option<&Label>) -> JsonValue<'_> {
-    plain(label.map(Label::to_string))
+fn optional_role(role: Option<Role>) -> JsonValue<'static> {
+    plain(role.map(Role::as_str))
+}
+
+fn optional(label: Option<&impl Display>) -> JsonValue<'_> {
+    plain(label.map(ToString::to_string))
 }

@@ -4,21 +4,27 @@
 //! of an object contain each of its optional fields, and `null` where a field can be `null`.
 
 use super::super::commands::entries;
-use super::super::json::{doctor_line, listening_line, result_line};
-use super::super::outcome::{AccountOutcome, CommandOutcome};
+use super::super::json::{doctor_line, join_line, listening_line, result_line};
+use super::super::outcome::{
+    AccountOutcome, CommandOutcome, JoinLineOutcome, Joined, MachineOutcome, TokenOutcome,
+};
 use super::assert_documented;
 use super::document::items;
 use crate::cli::command_error::CommandError;
 use crate::peer::{
-    Check, ControlStatus, DamagedRecord, DownloadState, DownloadStatus, ExportedTorrent, Finding,
-    LinkStatus, ListedFile, NewShare, Sent, ShareStatus, Started, Status, TakenOver, TrackerState,
-    TrackerStatus, Uploaded, Verdict,
+    AccountError, Check, ControlStatus, DamagedRecord, DownloadState, DownloadStatus,
+    ExportedTorrent, Finding, LinkStatus, ListedFile, LoginEnd, MachineLoginState, MachineStatus,
+    NewShare, NewToken, Sent, ShareStatus, Started, Status, TakenOver, TrackerState, TrackerStatus,
+    Uploaded, Verdict,
 };
+use crate::storage::JoinFiles;
 use crate::torrent::InfoHash;
 use crate::wire::access::{
-    DecisionEntry, DecisionOutcome, FileEntry, GroupEntry, GroupRole, MemberEntry, RequestEntry,
-    ShortText,
+    DecisionEntry, DecisionOutcome, FileEntry, GroupEntry, GroupRole, MachineEntry, MachineState,
+    MemberEntry, RequestEntry, ShortText, TokenEntry, TokenGroup, TokenState,
 };
+use crate::wire::machine::SubjectLabel;
+use crate::wire::role::Role;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -43,6 +49,13 @@ fn commands(outcome: &CommandOutcome) -> &'static [&'static str] {
         CommandOutcome::Exported(_) => &["export_torrent"],
         CommandOutcome::StoppedShare(..) => &["stop_share"],
         CommandOutcome::Quit => &["quit", "stop"],
+        CommandOutcome::Machine(outcome) => match outcome {
+            MachineOutcome::Done(_) => &["revoke_token", "revoke_machine", "allow_machine"],
+            MachineOutcome::Token(_) => &["create_token"],
+            MachineOutcome::JoinLine(_) => &["create_join"],
+            MachineOutcome::Tokens(_) => &["list_tokens"],
+            MachineOutcome::Machines(_) => &["list_machines"],
+        },
         CommandOutcome::Account(outcome) => match outcome {
             AccountOutcome::Done(_) => &[
                 "create_user",
@@ -53,6 +66,8 @@ fn commands(outcome: &CommandOutcome) -> &'static [&'static str] {
                 "accept_request",
                 "reject_request",
                 "remove_member",
+                "set_role",
+                "rename_group",
             ],
             AccountOutcome::LoggedIn { .. } => &["login"],
             AccountOutcome::LoggedOut { .. } => &["logout"],
@@ -80,8 +95,12 @@ fn samples() -> Vec<CommandOutcome> {
         CommandOutcome::Links(links()),
         CommandOutcome::Cancelled("x".into()),
         CommandOutcome::Waited(downloads()),
-        CommandOutcome::Status(status(None)),
-        CommandOutcome::Status(status(Some("nik".into()))),
+        CommandOutcome::Status(status(None, None)),
+        CommandOutcome::Status(status(None, Some(own_machine(None, Some("no"))))),
+        CommandOutcome::Status(status(
+            Some("nik".into()),
+            Some(own_machine(Some("a/x"), None)),
+        )),
         CommandOutcome::Help(None),
         CommandOutcome::Uploaded(Uploaded {
             share: new_share(),
@@ -102,6 +121,7 @@ fn samples() -> Vec<CommandOutcome> {
         CommandOutcome::Quit,
     ];
     samples.extend(account_samples().into_iter().map(CommandOutcome::Account));
+    samples.extend(machine_samples().into_iter().map(CommandOutcome::Machine));
     samples
 }
 
@@ -117,18 +137,20 @@ fn new_share() -> NewShare {
 
 fn account_samples() -> Vec<AccountOutcome> {
     let (lab, nik) = (|| "lab".parse().unwrap(), || "nik".parse().unwrap());
-    let entry = |user| DecisionEntry {
+    let entry = |user: Option<crate::wire::name::Label>, role| DecisionEntry {
         group: lab(),
         outcome: DecisionOutcome::Accepted,
-        user,
+        user: user.map(Into::into),
+        role,
         decided_at: 0,
     };
-    let news = || vec![entry(Some(nik())), entry(None)];
-    let group = |owner| GroupEntry {
+    let news = || vec![entry(Some(nik()), None), entry(None, Some(Role::Owner))];
+    let group = |owner, own_role| GroupEntry {
         name: lab(),
         owner,
         members: 1,
         role: GroupRole::Owner,
+        own_role,
     };
     vec![
         AccountOutcome::Done("done".into()),
@@ -137,23 +159,98 @@ fn account_samples() -> Vec<AccountOutcome> {
             news: news(),
         },
         AccountOutcome::LoggedOut {
-            user: nik(),
+            user: SubjectLabel::User(nik()),
             at_trackers: true,
         },
         AccountOutcome::Groups {
-            groups: vec![group(None), group(Some(nik()))],
+            groups: vec![group(None, None), group(Some(nik()), Some(Role::Owner))],
             news: news(),
         },
         AccountOutcome::Members(vec![MemberEntry {
             name: nik(),
             since: 0,
-            owner: true,
+            role: Role::Owner,
         }]),
         AccountOutcome::Requests(vec![RequestEntry {
             name: nik(),
             asked_at: 0,
         }]),
     ]
+}
+
+fn machine_samples() -> Vec<MachineOutcome> {
+    let label = || "ann/x".parse().unwrap();
+    let new = |enrol_seconds| NewToken {
+        groups: vec!["lab".parse().unwrap()],
+        role: Role::Reader,
+        machines: 1,
+        enrol_seconds,
+        name: None,
+    };
+    let token = |enrols_until| TokenEntry {
+        label: label(),
+        groups: machine_groups(),
+        state: TokenState::Open,
+        enrolled: 0,
+        machines: 1,
+        made_at: 0,
+        enrols_until,
+    };
+    let machine = |token, role, started_at| MachineEntry {
+        label: label(),
+        token,
+        role,
+        state: MachineState::Started,
+        enrolled_at: 0,
+        started_at,
+    };
+    let created = |enrol_seconds| {
+        MachineOutcome::Token(TokenOutcome {
+            label: label(),
+            text: "token-0".into(),
+            new: new(enrol_seconds),
+        })
+    };
+    vec![
+        MachineOutcome::Done("done".into()),
+        created(None),
+        created(Some(60)),
+        MachineOutcome::JoinLine(JoinLineOutcome {
+            label: label(),
+            line: "join-0".into(),
+            new: new(Some(60)),
+        }),
+        MachineOutcome::Tokens(vec![token(None), token(Some(1))]),
+        MachineOutcome::Machines(vec![
+            machine(None, None, None),
+            machine(Some(label()), Some(Role::Reader), Some(1)),
+        ]),
+    ]
+}
+
+fn machine_groups() -> Vec<TokenGroup> {
+    vec![TokenGroup {
+        group: "lab".parse().unwrap(),
+        role: Role::Reader,
+    }]
+}
+
+#[test]
+fn the_fields_of_a_join_are_documented() {
+    let joined = |groups| Joined {
+        machine: "ann/x".parse().unwrap(),
+        groups,
+        files: JoinFiles::of("/s".as_ref()),
+        run: "pieceful peer".into(),
+    };
+    let error = AccountError::NoToken.into();
+    let lines = [
+        join_line(&Ok(&joined(None))),
+        join_line(&Ok(&joined(Some(machine_groups())))),
+        join_line(&Err(error)),
+    ];
+    let objects = lines.each_ref().map(|line| parse_object(line));
+    assert_object_documented("### Fields of `join`", &objects);
 }
 
 fn downloads() -> Vec<DownloadStatus> {
@@ -214,7 +311,16 @@ fn files() -> Vec<ListedFile> {
     vec![file(None), file(Some("nik".parse().unwrap()))]
 }
 
-fn status(user: Option<String>) -> Status {
+fn own_machine(label: Option<&str>, trouble: Option<&str>) -> MachineStatus {
+    MachineStatus {
+        label: label.map(|label| label.parse().unwrap()),
+        state: MachineLoginState::Waiting,
+        trouble: trouble.map(str::to_owned),
+        groups: machine_groups(),
+    }
+}
+
+fn status(user: Option<String>, machine: Option<MachineStatus>) -> Status {
     let share = |group: Option<&str>, trouble| ShareStatus {
         group: group.map(str::to_owned),
         info_hash: HASH,
@@ -239,7 +345,12 @@ fn status(user: Option<String>) -> Status {
     Status {
         address: ([127, 0, 0, 1], 1).into(),
         name: String::new(),
+        login_expires: user.as_ref().map(|_| 1),
+        login_end: user
+            .as_ref()
+            .and_then(|user| Some(LoginEnd::Over(user.parse().ok()?))),
         user,
+        machine,
         shares: vec![share(None, None), share(Some("lab"), Some("gone".into()))],
         downloads: downloads(),
         trackers: vec![

@@ -9,6 +9,7 @@ use crate::wire::access::{
     DecisionEntry, DecisionOutcome, GroupEntry, GroupRole, MemberEntry, RequestEntry,
 };
 use crate::wire::name::Label;
+use crate::wire::role::Role;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -26,7 +27,7 @@ pub(super) fn outcome_lines(outcome: &AccountOutcome) -> Vec<String> {
         AccountOutcome::LoggedOut { user, at_trackers } => vec![match at_trackers {
             true => format!("logged out {user}"),
             false => format!(
-                "logged out {user} at this peer; no tracker has confirmed it, so trackers accept the login for up to 12 more hours"
+                "logged out {user} at this peer; no tracker has confirmed it, so trackers accept the login until it has not been used for as long as they allow, by default 30 days"
             ),
         }],
         AccountOutcome::Groups { groups, news } => {
@@ -66,31 +67,47 @@ fn is_request(entry: &DecisionEntry) -> bool {
 /// A decision of others about the user, or a request to join a group of the user.
 fn news_line(entry: &DecisionEntry) -> String {
     let group = &entry.group;
+    let who = entry
+        .user
+        .as_ref()
+        .map_or("-".to_owned(), ToString::to_string);
     match entry.outcome {
         DecisionOutcome::Requested => {
-            let user = entry.user.as_ref().map_or("-".to_owned(), Label::to_string);
-            let accept = command_text("accept_request", &[&group.to_string(), &user], &[]);
-            format!("{group}: {user} asks to join; to accept, type: {accept}")
+            let accept = command_text("accept_request", &[&group.to_string(), &who], &[]);
+            format!("{group}: {who} asks to join; to accept, type: {accept}")
         }
         DecisionOutcome::Accepted => {
             format!("{group}: your request was accepted, you are a member")
         }
         DecisionOutcome::Rejected => format!("{group}: your request was rejected"),
-        DecisionOutcome::Removed => format!("{group}: its owner removed you"),
+        DecisionOutcome::Removed => format!("{group}: an owner removed you"),
+        DecisionOutcome::GotRole => {
+            let role = entry.role.map_or("-", Role::as_str);
+            format!("{group}: an owner has changed your role, you are {role} now")
+        }
         DecisionOutcome::GroupEnded => {
             format!("{group}: the group ended before your request was answered")
         }
+        DecisionOutcome::MachineSuspended => format!(
+            "{group}: the machine {who} was suspended, because copies of its files are in use; \
+             allow_machine lets its next start go on, revoke_machine ends it"
+        ),
+        DecisionOutcome::TokenRefused => format!(
+            "{group}: another machine tried to enrol with the token {who}, which has no use left; \
+             if that was not you, revoke_token ends it"
+        ),
     }
 }
 
 fn group_line(group: &GroupEntry) -> String {
     let owner = group.owner.as_ref().map(ToString::to_string);
     let members = counted(group.members, "member");
-    let role = match group.role {
-        GroupRole::Stranger => "",
-        GroupRole::Requester => "  you have asked to join",
-        GroupRole::Member => "  you are a member",
-        GroupRole::Owner => "  you own it",
+    let role = match (group.own_role, group.role) {
+        (Some(Role::Owner), _) => "  you own it",
+        (Some(Role::Publisher), _) => "  you are a publisher",
+        (Some(Role::Reader), _) => "  you are a reader",
+        (None, GroupRole::Requester) => "  you have asked to join",
+        (None, _) => "",
     };
     let owner = owner.unwrap_or_else(|| "-".to_owned());
     format!("{}  owner {owner}  {members}{role}", group.name)
@@ -113,8 +130,8 @@ pub(super) fn file_line(file: &ListedFile) -> String {
 }
 
 fn member_line(member: &MemberEntry) -> String {
-    let owner = if member.owner { "  owner" } else { "" };
-    format!("{}  since {}{owner}", member.name, time(member.since))
+    let (since, role) = (time(member.since), member.role.as_str());
+    format!("{}  since {since}  {role}", member.name)
 }
 
 fn request_line(request: &RequestEntry) -> String {
@@ -165,6 +182,7 @@ mod tests {
             group: group.parse().unwrap(),
             outcome,
             user: user.map(|user| user.parse().unwrap()),
+            role: None,
             decided_at: 0,
         };
         let request = |group, user: &str| entry(group, DecisionOutcome::Requested, Some(user));
@@ -174,7 +192,7 @@ mod tests {
         news.push(entry("team", DecisionOutcome::Removed, None));
         let expected = [
             "club: nik asks to join; to accept, type: accept_request club nik",
-            "team: its owner removed you",
+            "team: an owner removed you",
             "lab: 6 users ask to join; list_requests lab shows them",
         ];
         assert_eq!(news_lines(&news), expected);
@@ -182,19 +200,44 @@ mod tests {
 
     #[test]
     fn a_group_is_one_line_with_the_role_of_the_user() {
-        let shown = |role, members| {
+        let shown = |role, own_role, members| {
             group_line(&GroupEntry {
                 name: "lab".parse().unwrap(),
                 owner: Some("nik".parse().unwrap()),
                 members,
                 role,
+                own_role,
             })
         };
-        assert_eq!(shown(GroupRole::Stranger, 2), "lab  owner nik  2 members");
-        assert_eq!(
-            shown(GroupRole::Owner, 1),
-            "lab  owner nik  1 member  you own it"
-        );
+        for (role, own_role, members, expected) in [
+            (GroupRole::Stranger, None, 2, "lab  owner nik  2 members"),
+            (
+                GroupRole::Requester,
+                None,
+                1,
+                "lab  owner nik  1 member  you have asked to join",
+            ),
+            (
+                GroupRole::Member,
+                Some(Role::Reader),
+                2,
+                "lab  owner nik  2 members  you are a reader",
+            ),
+            (
+                GroupRole::Member,
+                Some(Role::Publisher),
+                2,
+                "lab  owner nik  2 members  you are a publisher",
+            ),
+            (
+                GroupRole::Owner,
+                Some(Role::Owner),
+                1,
+                "lab  owner nik  1 member  you own it",
+            ),
+        ] {
+            assert_eq!(shown(role, own_role, members), expected);
+        }
     }
 
     #[test]

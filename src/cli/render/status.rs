@@ -1,7 +1,9 @@
 //! The lines of the command `status`.
 
 use super::download::{download_line, in_parentheses};
+use super::time;
 use crate::base::escape;
+use crate::cli::own_machine;
 use crate::cli::units::{counted, size};
 use crate::peer::{ControlStatus, DownloadStatus, ShareStatus, Status, TrackerState};
 use crate::torrent::InfoHash;
@@ -13,10 +15,12 @@ pub(super) fn status_lines(status: &Status) -> Vec<String> {
     };
     let links = counted(status.links, "link");
     let mut lines = vec![format!("peer{name} on {}  {links}", status.address)];
-    lines.push(match &status.user {
-        Some(user) => format!("user {user}"),
-        None => "nobody is logged in; type: login USER".to_owned(),
+    lines.push(match (&status.machine, &status.user) {
+        (Some(machine), _) => escape(&own_machine::status_line(machine)).into_owned(),
+        (None, Some(user)) => format!("user {user}"),
+        (None, None) => "nobody is logged in; type: login USER".to_owned(),
     });
+    lines.extend(status.login_end.as_ref().map(|end| end.text(time)));
     for tracker in &status.trackers {
         let is_unreachable = |control: &ControlStatus| control.state == TrackerState::Unreachable;
         let state = match tracker.reachable {

@@ -8,6 +8,7 @@
 
 use super::connection::TimeLimits;
 use super::open_attempts::{OpenAttempts, unknown_outcome};
+use super::round::may_be_behind;
 use super::{AccountError, Round, RoundReply, cannot_answer_now, ends_login};
 use crate::wire::HostPort;
 use crate::wire::access::{AccessErrorKind, AccessReplyMessage, AccessRequest};
@@ -99,7 +100,7 @@ impl<'a> Attempts<'a> {
         }
         // The tracker lacks the earlier parts of an upload. The caller sends them again.
         let lacks_parts = kind == AccessErrorKind::BadRequest && self.ask.is_later_part();
-        let another_may_answer = cannot_answer_now(kind) || ends_login(kind);
+        let another_may_answer = cannot_answer_now(kind) || ends_login(kind) || may_be_behind(kind);
         lacks_parts || !self.open.may_be_done() && !another_may_answer
     }
 
@@ -131,18 +132,18 @@ impl<'a> Attempts<'a> {
         NextRound::After(pause)
     }
 
-    /// The outcome of the request after the last round.
+    /// The outcome of the request after the last round. `logs_in_again`: see [`Round::end`].
     ///
     /// # Errors
     /// [`AccountError::UnknownOutcome`] if a tracker owes an answer to a write; otherwise see
     /// [`Round::end`].
-    pub(super) fn end(self, round: Round) -> Result<RoundReply, AccountError> {
+    pub(super) fn end(self, round: Round, logs_in_again: bool) -> Result<RoundReply, AccountError> {
         if self.open.is_answer_missing() {
             return Err(unknown_outcome(self.ask, round.summary()));
         }
         match self.open.into_unsaved() {
             Some(reply) => Ok(RoundReply::of(reply)),
-            None => round.end(),
+            None => round.end(logs_in_again),
         }
     }
 
@@ -246,14 +247,14 @@ mod tests {
         let last = round(&mut attempts, &[(&two, "starting")]);
         let next = attempts.next_round(&last, late + OUTCOME_WAIT);
         assert_eq!(next, NextRound::Never);
-        let error = attempts.end(last).unwrap_err();
+        let error = attempts.end(last, false).unwrap_err();
         assert_eq!(error.kind(), "unknown-outcome");
         assert!(error.to_string().contains("list_groups"), "{error}");
         // If every attempt was answered, the refusal of a starting tracker is the outcome.
         let mut attempts = begin(&WRITE, begun);
         let last = round(&mut attempts, &[(&two, "starting")]);
         assert_eq!(attempts.next_round(&last, late), NextRound::Never);
-        assert!(attempts.end(last).is_ok());
+        assert!(attempts.end(last, false).is_ok());
     }
 
     #[test]
@@ -291,7 +292,7 @@ mod tests {
             &mut attempts,
             &[(&one, "not-saved"), (&two, "unknown-group")],
         );
-        let reply = attempts.end(last).unwrap().reply;
+        let reply = attempts.end(last, false).unwrap().reply;
         let refused = reply.result.unwrap_err();
         assert_eq!(refused.kind, AccessErrorKind::NotSaved);
     }

@@ -1,11 +1,14 @@
 //! Errors of commands about accounts and groups.
 
+use crate::certificate::{CertificateError, Fingerprint};
 use crate::net::FrameIoError;
 use crate::peer::TrustError;
-use crate::storage::LoginFileError;
+use crate::storage::{LoginFileError, MachineFileError};
+use crate::wire::JoinTrackersError;
 use crate::wire::access::{AccessErrorKind, AccessRefusal};
 use crate::wire::control::ControlError;
-use crate::wire::name::Label;
+use crate::wire::machine::SubjectLabel;
+use std::path::PathBuf;
 
 /// Why a command about accounts and groups failed. Each error has an [`AccountError::kind`] for
 /// scripts.
@@ -16,7 +19,33 @@ pub enum AccountError {
     NotLoggedIn,
     /// Another user is logged in.
     #[error("{0} is logged in here, and a peer has one user at a time; logout first")]
-    LoggedIn(Label),
+    LoggedIn(SubjectLabel),
+    /// The command is for persons, and this peer belongs to a machine.
+    #[error(
+        "this peer belongs to a machine: start a peer with another --dir, and type the command \
+         there"
+    )]
+    OfAMachine,
+    /// The token of the machine is of another cluster than the one that TRACKER_INFO pins.
+    #[error(
+        "TRACKER_INFO pins the fingerprint {pinned}, but the token of this machine is of the \
+         cluster {cluster}: nothing was sent; use the TRACKER_INFO of that cluster"
+    )]
+    OtherCluster {
+        /// The cluster of the token.
+        cluster: Fingerprint,
+        /// The cluster that TRACKER_INFO pins.
+        pinned: Fingerprint,
+    },
+    /// TRACKER_INFO lists no trackers that a join line can carry.
+    #[error("TRACKER_INFO cannot be put into a join line: {0}")]
+    NoJoinLine(#[source] JoinTrackersError),
+    /// The machine has not enrolled, and the peer was started without its token.
+    #[error("this machine has not enrolled: start the peer with --token FILE")]
+    NoToken,
+    /// The files or the key of the machine cannot be used.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
     /// TRACKER_INFO cannot be read, or names no tracker.
     #[error("{0}")]
     TrackerInfo(String),
@@ -75,6 +104,34 @@ pub enum AccountError {
     Unstored(#[source] LoginFileError),
 }
 
+/// Why a peer cannot be the machine that it is to be.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// The state folder is that of a machine with another token.
+    #[error(
+        "{} is the state folder of a machine with another token: name another folder with --dir, \
+         or leave --token out to go on as that machine",
+        .0.display()
+    )]
+    OtherToken(PathBuf),
+    /// A person has logged in with this state folder.
+    #[error(
+        "{} is the state folder of a person, who has logged in there: a machine needs a folder of \
+         its own, name it with --dir",
+        .0.display()
+    )]
+    OfAPerson(PathBuf),
+    /// The file with the machine cannot be read or written.
+    #[error(transparent)]
+    File(#[from] MachineFileError),
+    /// The key cannot be made or used.
+    #[error("the key of this machine cannot be used: {0}")]
+    Key(#[from] CertificateError),
+    /// The counter of starts has reached its end.
+    #[error("this machine has started too often: join again with another --dir")]
+    TooManyStarts,
+}
+
 /// Why a request on a control connection has no valid answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectionError {
@@ -124,7 +181,9 @@ impl AccountError {
         match self {
             Self::NotLoggedIn => "not-logged-in",
             Self::LoggedIn(_) => "logged-in",
-            Self::TrackerInfo(_) => "no-tracker",
+            Self::OfAMachine | Self::NoToken => "of-a-machine",
+            Self::Machine(_) => "record",
+            Self::TrackerInfo(_) | Self::NoJoinLine(_) => "no-tracker",
             Self::NoFinalAnswer(_) | Self::OtherAnswer(_) | Self::UnusableAnswer(_) => {
                 "unreachable"
             }
@@ -133,7 +192,7 @@ impl AccountError {
             Self::Thread(_) | Self::NoDescriptor(_) => "system",
             Self::NoRandomness => "busy",
             Self::NoSuchName(_) | Self::NotHere(_) => "unknown-share",
-            Self::Untrusted(_) => "untrusted",
+            Self::Untrusted(_) | Self::OtherCluster { .. } => "untrusted",
             Self::Refused(refused) => refused.kind.as_str(),
             Self::Login(_) | Self::Unstored(_) => "record",
         }

@@ -7,7 +7,9 @@ use crate::wire::access::{
     AccessAnswer, AccessRequest, DecisionEntry, GroupEntry, MemberEntry, RequestEntry,
     SeenDecisions,
 };
+use crate::wire::machine::SubjectLabel;
 use crate::wire::name::{GroupName, Label};
+use crate::wire::role::Role;
 
 impl Account {
     /// Creates a group, which the user owns.
@@ -62,6 +64,34 @@ impl Account {
     pub fn remove_member(&self, group: Label, user: Label) -> Result<(), AccountError> {
         let write = new_write_id()?;
         self.ask_done(&AccessRequest::RemoveMember { write, group, user })
+    }
+
+    /// Gives a member or a machine of a group a role.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn set_role(
+        &self,
+        group: Label,
+        user: SubjectLabel,
+        role: Role,
+    ) -> Result<(), AccountError> {
+        let write = new_write_id()?;
+        self.ask_done(&AccessRequest::SetRole {
+            write,
+            group,
+            user,
+            role,
+        })
+    }
+
+    /// Renames a group.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn rename_group(&self, group: Label, name: GroupName) -> Result<(), AccountError> {
+        let write = new_write_id()?;
+        self.ask_done(&AccessRequest::RenameGroup { write, group, name })
     }
 
     /// All groups, sorted by name.

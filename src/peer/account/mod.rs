@@ -1,8 +1,8 @@
 //! The account of a peer's user: the login, and the requests to trackers.
 //!
 //! In scope: who is logged in, across restarts; taking a renewed token from a tracker; forgetting a
-//! login when the trackers say that it is over. Out of scope: what a person types, and what a
-//! tracker decides.
+//! login when the trackers say that it is over. The peer may belong to a machine instead of a user:
+//! see `machine`. Out of scope: what a person types, and what a tracker decides.
 //!
 //! Locks: `login` is held while its file is written, so that changes stay in order. It is never
 //! held during a request.
@@ -14,25 +14,37 @@ mod error;
 mod groups;
 mod hint_inbox;
 mod inspection;
+mod machine;
+mod machine_login;
+mod new_token;
 mod open_attempts;
 mod round;
 mod shares;
+mod tokens;
 mod trackers;
 
-use super::{ControlStatus, RunningCommands};
+use super::{ControlStatus, LoginEnd, RunningCommands, ToldEnds, now_ms};
 pub(super) use certified::Certified;
-pub use error::AccountError;
+pub use error::{AccountError, MachineError};
 pub(super) use inspection::{Inspection, inspect};
+pub use machine::MachineOptions;
+pub(super) use machine::check_machine_folder;
+pub use new_token::{CreatedToken, NewToken};
 pub use trackers::FirstUseNotice;
 
 use crate::net::Stop;
-use crate::storage::{LoginFile, LoginFileError, StoredLogin};
-use crate::system::lock;
-use crate::wire::access::{AccessAnswer, AccessRequest, Hint, ListPage, ShortText, Token, WriteId};
+use crate::storage::{LoginFile, LoginFileError, StoredLogin, TokenTimes};
+use crate::system::{lock, since_1970};
+use crate::wire::access::{
+    AccessAnswer, AccessRefusal, AccessRequest, Hint, IssuedToken, ListPage, ShortText, Token,
+    WriteId,
+};
+use crate::wire::machine::SubjectLabel;
 use crate::wire::name::{Label, UserName};
 use crate::wire::password::Password;
 use attempts::{Attempts, NextRound};
 use error::ConnectionError;
+use machine::{Machine, ends_machine_login};
 use open_attempts::OpenAttempts;
 use ring::rand::{SecureRandom, SystemRandom};
 use round::{Round, RoundReply, cannot_answer_now, ends_login};
@@ -49,11 +61,15 @@ pub struct Account {
     commands: Arc<RunningCommands>,
     file: LoginFile,
     login: Mutex<Option<StoredLogin>>,
+    /// The machine that this peer belongs to. `None` if the peer is that of a person.
+    machine: Option<Machine>,
     /// Whether the file lacks the last change of the login, because writing the file failed.
     is_file_outdated: AtomicBool,
     /// Whether a tracker has hinted at news for the user, since the last call of
     /// [`Account::take_news_hint`].
     has_news: AtomicBool,
+    /// Which ends of logins [`Account::take_login_end`] has returned.
+    told: Mutex<ToldEnds>,
 }
 
 /// A login that has begun.
@@ -74,41 +90,76 @@ pub enum LoggedOut {
     HereOnly,
 }
 
-/// The user and token of the login, copied so that no request needs the lock.
+/// The user or machine and the token of the login, copied so that no request needs the lock.
 struct Login {
-    user: Label,
+    user: SubjectLabel,
     token: Token,
 }
 
 impl Account {
-    /// Opens the account of a state folder.
+    /// Opens the account of a state folder. With `machine`, the folder is that of a machine, or
+    /// becomes one. Without it, the folder decides.
     ///
     /// # Errors
-    /// When the stored login cannot be read.
+    /// When the stored login or machine cannot be read, or the folder is not that of this machine.
     pub(super) fn open(
         tracker_info: PathBuf,
         folder: &Path,
         first_use: FirstUseNotice,
         commands: Arc<RunningCommands>,
+        machine: Option<MachineOptions>,
     ) -> Result<Self, AccountError> {
+        let machine = Machine::open(folder, machine)?;
         let file = LoginFile::new(folder);
-        let login = file.load()?;
+        // A machine proves its key at each start, so that a copy of its files is found out.
+        let login = match &machine {
+            Some(_) => None,
+            None => file.load()?,
+        };
+        let cluster = machine.as_ref().map(Machine::cluster);
+        let trackers = ClusterTrackers::new(tracker_info, folder, first_use, cluster);
         Ok(Self {
-            trackers: Arc::new(
-                ClusterTrackers::new(tracker_info, folder, first_use)
-                    .map_err(AccountError::NoDescriptor)?,
-            ),
+            trackers: Arc::new(trackers.map_err(AccountError::NoDescriptor)?),
             commands,
             file,
             login: Mutex::new(login),
+            machine,
             is_file_outdated: AtomicBool::new(false),
             has_news: AtomicBool::new(false),
+            told: Mutex::default(),
         })
     }
 
-    /// Who is logged in here.
-    pub fn user(&self) -> Option<Label> {
+    /// Who is logged in here. A machine has its first label here, also after it got another one.
+    pub fn user(&self) -> Option<SubjectLabel> {
         self.current_login().ok().map(|login| login.user)
+    }
+
+    /// When the token of the login expires, in milliseconds since 1970, if this peer knows it.
+    pub fn login_expires(&self) -> Option<u64> {
+        let stored = lock(&self.login);
+        let login = stored.as_ref().filter(|login| login.token.is_some())?;
+        Some(login.times?.expires)
+    }
+
+    /// What a person should know now about the end of the login. `None` for a machine: it logs in
+    /// again by itself.
+    pub fn login_end(&self) -> Option<LoginEnd> {
+        let stored = lock(&self.login);
+        let login = stored.as_ref()?;
+        let SubjectLabel::User(user) = &login.user else {
+            return None;
+        };
+        match (&login.token, login.times) {
+            (None, _) => login.was_ended.then(|| LoginEnd::Over(user.clone())),
+            (Some(_), times) => LoginEnd::of(user, times?, since_1970()),
+        }
+    }
+
+    /// Like [`Account::login_end`], but returns each end only once.
+    pub fn take_login_end(&self) -> Option<LoginEnd> {
+        let end = self.login_end();
+        lock(&self.told).on_end(end.as_ref())
     }
 
     /// Whether a write of the command that the calling thread runs was saved by one tracker only,
@@ -156,7 +207,9 @@ impl Account {
     /// # Errors
     /// [`AccountError::LoggedIn`] if another user is logged in; otherwise see [`AccountError`].
     pub(super) fn login(&self, user: &Label, password: Password) -> Result<LoggedIn, AccountError> {
-        if let Some(other) = self.user().filter(|other| other != user) {
+        self.check_is_of_a_person()?;
+        let is_other = |other: &SubjectLabel| *other != SubjectLabel::from(user.clone());
+        if let Some(other) = self.user().filter(is_other) {
             return Err(AccountError::LoggedIn(other));
         }
         let ask = AccessRequest::Login {
@@ -188,6 +241,7 @@ impl Account {
     /// again. If the peer stops before the file is written, it may load the old token at its next
     /// start.
     pub(super) fn logout(&self) -> Result<LoggedOut, AccountError> {
+        self.check_is_of_a_person()?;
         let login = self.current_login()?;
         let logged_out = match self.ask_done(&AccessRequest::Logout {
             write: new_write_id()?,
@@ -203,7 +257,7 @@ impl Account {
                 LoggedOut::HereOnly
             }
         };
-        self.replace_token(&login.token, None)?;
+        self.replace_token(&login.token, None, false)?;
         Ok(logged_out)
     }
 
@@ -212,6 +266,7 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn change_password(&self, old: Password, new: Password) -> Result<(), AccountError> {
+        self.check_is_of_a_person()?;
         let login = self.current_login()?;
         let write = new_write_id()?;
         let ask = AccessRequest::ChangePassword { write, old, new };
@@ -242,6 +297,17 @@ impl Account {
     /// Makes [`Account::watch`] check whether it should end, and whether a user has logged in.
     pub(super) fn wake_watching(&self) {
         self.trackers.wake_watching();
+    }
+
+    /// Refuses what only persons do, if this peer belongs to a machine.
+    ///
+    /// # Errors
+    /// [`AccountError::OfAMachine`].
+    pub fn check_is_of_a_person(&self) -> Result<(), AccountError> {
+        match &self.machine {
+            Some(_) => Err(AccountError::OfAMachine),
+            None => Ok(()),
+        }
     }
 
     /// Makes a request that returns nothing.
@@ -282,11 +348,19 @@ impl Account {
         ask: &AccessRequest,
         login: Option<&Login>,
     ) -> Result<LoggedIn, AccountError> {
-        let AccessAnswer::LoggedIn { token, user, note } = self.ask(ask, login)? else {
+        let AccessAnswer::LoggedIn {
+            token,
+            expires,
+            user,
+            note,
+        } = self.ask(ask, login)?
+        else {
             return Err(AccountError::OtherAnswer(ask.kind()));
         };
         let mut stored = lock(&self.login);
-        let login = StoredLogin::begin(user.clone(), token, stored.take());
+        let received = now_ms();
+        let times = TokenTimes { received, expires };
+        let login = StoredLogin::begin(user.clone().into(), token, times, stored.take());
         let stored_in_file = self.store(&login);
         // The new login counts even if storing it failed: the former login may have ended, for
         // example by a new password.
@@ -301,14 +375,23 @@ impl Account {
         })
     }
 
-    /// Asks the trackers, and updates the login if the reply renews or ends it.
+    /// Asks the trackers, and updates the login if the reply renews or ends it. If the login of a
+    /// machine has ended, it logs in again and repeats the request once.
     fn ask(
         &self,
         ask: &AccessRequest,
         login: Option<&Login>,
     ) -> Result<AccessAnswer, AccountError> {
         let answered = self.ask_with_attempts(ask, login, OpenAttempts::default())?;
-        Ok(answered.reply.result?)
+        let result = answered.reply.result;
+        let logs_in_again = login.is_some() && self.machine.is_some();
+        if logs_in_again && matches!(&result, Err(refused) if ends_login(refused.kind)) {
+            self.log_in_machine()?;
+            let login = self.current_login()?;
+            let again = self.ask_with_attempts(ask, Some(&login), answered.open)?;
+            return Ok(again.reply.result?);
+        }
+        Ok(result?)
     }
 
     /// Like [`Account::ask`], for a write that consists of several requests: sends one of them.
@@ -326,12 +409,18 @@ impl Account {
         if reply.only_here {
             self.commands.on_saved_by_one_tracker();
         }
-        let is_over = matches!(&reply.result, Err(refused) if ends_login(refused.kind));
-        if let Some(token) = token
-            && (reply.renewed.is_some() || is_over && answered.unanimous)
-            // The answer of the tracker is returned even if the file cannot be written.
-            && let Err(error) = self.replace_token(token, reply.renewed.as_ref())
-        {
+        let Some(token) = token else {
+            return Ok(answered);
+        };
+        let refused = reply.result.as_ref().err();
+        let over = refused.filter(|refused| self.is_login_over(refused, answered.unanimous));
+        let stored = match (over, &reply.renewed) {
+            (Some(refused), _) => self.end_login(token, refused),
+            (None, Some(renewed)) => self.replace_token(token, Some(renewed), false),
+            (None, None) => Ok(()),
+        };
+        // The answer of the tracker is returned even if the file cannot be written.
+        if let Err(error) = stored {
             log::warn!("{error}");
         }
         Ok(answered)
@@ -388,20 +477,47 @@ impl Account {
     }
 
     /// Replaces a token by a renewed one, or by none when the login is over. Keeps
-    /// [`StoredLogin::seen`]. Changes nothing if the login has another token by now.
-    fn replace_token(&self, token: &Token, by: Option<&Token>) -> Result<(), AccountError> {
+    /// [`StoredLogin::seen`]. Changes nothing if the login has another token by now. `was_ended`:
+    /// the trackers say that the login is over.
+    fn replace_token(
+        &self,
+        token: &Token,
+        by: Option<&IssuedToken>,
+        was_ended: bool,
+    ) -> Result<(), AccountError> {
         let mut stored = lock(&self.login);
         if let Some(login) = stored.as_mut()
             && login.token.as_ref() == Some(token)
         {
-            login.token = by.cloned();
+            match by.cloned() {
+                None => login.end(was_ended),
+                Some(IssuedToken { token, expires }) => {
+                    let received = now_ms();
+                    login.renew(token, TokenTimes { received, expires });
+                }
+            }
             self.store(login)?;
         }
         Ok(())
     }
 
-    /// Writes the login to its file. The caller has locked the login.
+    /// Whether a refusal ends the login here. `unanimous`: see [`RoundReply::unanimous`].
+    fn is_login_over(&self, refused: &AccessRefusal, unanimous: bool) -> bool {
+        let is_machine_over = self.machine.is_some() && ends_machine_login(refused.kind);
+        is_machine_over || unanimous && ends_login(refused.kind)
+    }
+
+    /// Forgets the token of a login that is over.
+    fn end_login(&self, token: &Token, refused: &AccessRefusal) -> Result<(), AccountError> {
+        self.on_machine_refused(refused);
+        self.replace_token(token, None, true)
+    }
+
+    /// Writes the login to its file, except that of a machine. The caller has locked the login.
     fn store(&self, login: &StoredLogin) -> Result<(), LoginFileError> {
+        if self.machine.is_some() {
+            return Ok(());
+        }
         let stored = self.file.store(login);
         self.is_file_outdated
             .store(stored.is_err(), Ordering::Relaxed);

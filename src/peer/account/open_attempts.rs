@@ -77,9 +77,11 @@ fn advice(ask: &AccessRequest) -> &'static str {
         AccessRequest::Withdraw { .. } => "list_files shows whether it was done",
         AccessRequest::AcceptRequest { .. }
         | AccessRequest::RejectRequest { .. }
-        | AccessRequest::RemoveMember { .. } => {
+        | AccessRequest::RemoveMember { .. }
+        | AccessRequest::SetRole { .. } => {
             "list_members and list_requests show whether it was done"
         }
+        AccessRequest::Machine(_) => "list_tokens and list_machines show whether it was done",
         _ => "list_groups shows whether it was done",
     }
 }

@@ -9,7 +9,8 @@ use crate::wire::access::{AccessErrorKind, AccessReplyMessage};
 #[derive(Debug)]
 pub(super) struct RoundReply {
     pub(super) reply: AccessReplyMessage,
-    /// Whether all listed trackers say that the login is over.
+    /// Whether all listed trackers say that the login is over. Of a machine: whether one says it,
+    /// and none accepts the login.
     pub(super) unanimous: bool,
     /// The attempts that may have carried out the write, whatever the reply says.
     pub(super) open: OpenAttempts,
@@ -57,6 +58,12 @@ pub(super) fn ends_login(kind: AccessErrorKind) -> bool {
     kind == AccessErrorKind::SessionEnded || kind == AccessErrorKind::AccountGone
 }
 
+/// Whether a refusal only means that this tracker does not know a new token or machine. Another
+/// tracker may.
+pub(super) fn may_be_behind(kind: AccessErrorKind) -> bool {
+    kind == AccessErrorKind::UnknownToken || kind == AccessErrorKind::UnknownMachine
+}
+
 impl Round {
     pub(super) fn new(tracker_count: usize) -> Self {
         Self {
@@ -94,9 +101,13 @@ impl Round {
 
     /// Ends a round that has not brought the outcome of the request. Returns the refusal that
     /// counts, or an error.
-    pub(super) fn end(self) -> Result<RoundReply, AccountError> {
-        // A tracker that did not answer may still accept the login.
-        let unanimous = self.login_ended_count == self.tracker_count;
+    ///
+    /// A tracker that did not answer may still accept the login of a person. So the login is over
+    /// only if all trackers agree. A machine (`logs_in_again`) does not wait for them: it logs in
+    /// again by itself.
+    pub(super) fn end(self, logs_in_again: bool) -> Result<RoundReply, AccountError> {
+        let all_agree = self.login_ended_count == self.tracker_count;
+        let unanimous = all_agree || logs_in_again && self.login_ended_count > 0;
         match self.refused {
             Some(reply) if unanimous || !is_about_login(&reply) => {
                 return Ok(RoundReply {
@@ -175,23 +186,32 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_machine_logs_in_again_as_soon_as_one_tracker_says_that_its_login_is_over() {
+        let mut silent = round(2, &["session-ended"]);
+        silent.on_silence("x: gone".to_owned(), false);
+        assert!(silent.end(true).unwrap().unanimous);
+        let error = Round::new(2).end(true).unwrap_err();
+        assert_eq!(error.kind(), "unreachable");
+    }
+
+    #[test]
     fn a_login_is_over_only_if_all_trackers_agree() {
-        let counted = round(1, &["session-ended"]).end().unwrap();
+        let counted = round(1, &["session-ended"]).end(false).unwrap();
         assert!(counted.unanimous);
         let mut silent = round(2, &["session-ended"]);
         silent.on_silence("x: gone".to_owned(), false);
-        let error = silent.end().unwrap_err();
+        let error = silent.end(false).unwrap_err();
         assert_eq!(error.kind(), "unreachable");
         assert!(error.to_string().contains("x: gone; one tracker says: why"));
         // A tracker that cannot answer now may still accept the login.
         for kind in ["busy", "not-saved", "not-serving", "starting"] {
             for kinds in [[kind, "session-ended"], ["session-ended", kind]] {
-                let unanimous = round(2, &kinds).end().map(|reply| reply.unanimous);
+                let unanimous = round(2, &kinds).end(false).map(|reply| reply.unanimous);
                 assert!(!unanimous.unwrap_or_default(), "{kinds:?}");
             }
         }
         for round in [round(2, &["session-ended"]), Round::default()] {
-            assert_eq!(round.end().unwrap_err().kind(), "unreachable");
+            assert_eq!(round.end(false).unwrap_err().kind(), "unreachable");
         }
     }
 }

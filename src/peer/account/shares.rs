@@ -1,9 +1,7 @@
 //! What a user asks trackers about the shares of groups: certificates, catalogues, announces.
 
 use super::certified::Certified;
-use super::{
-    Account, AccountError, OpenAttempts, cannot_answer_now, ends_login, expect_done, new_write_id,
-};
+use super::{Account, AccountError, OpenAttempts, cannot_answer_now, expect_done, new_write_id};
 use crate::certificate::MemberKey;
 use crate::torrent::{Info, InfoHash};
 use crate::wire::access::{
@@ -139,7 +137,7 @@ impl Account {
             .ask_trackers_of_group(group, &ask, Some(&login.token), |answered| match answered {
                 Ok(reply) => {
                     if let Some(renewed) = &reply.renewed
-                        && let Err(error) = self.replace_token(&login.token, Some(renewed))
+                        && let Err(error) = self.replace_token(&login.token, Some(renewed), false)
                     {
                         troubles.push(error.to_string());
                     }
@@ -160,18 +158,22 @@ impl Account {
                 }
                 Err(trouble) => troubles.push(trouble),
             })?;
+        // A silent tracker may still accept the login of a person. A machine does not wait for that
+        // tracker: it logs in again.
+        let is_unanimous = !is_accepted && (troubles.is_empty() || self.machine.is_some());
+        if let Some(refused) = &refused
+            && self.is_login_over(refused, is_unanimous)
+        {
+            self.end_login(&login.token, refused)?;
+            return Err(AccountError::Refused(refused.clone()));
+        }
         match refused {
             refused if is_accepted => {
                 troubles.extend(refused.map(|refused| refused.to_string()));
                 Ok(Some(troubles.join("; ")).filter(|troubles| !troubles.is_empty()))
             }
             // Every tracker answered. Otherwise a silent one might still accept the announce.
-            Some(refused) if troubles.is_empty() => {
-                if ends_login(refused.kind) {
-                    self.replace_token(&login.token, None)?;
-                }
-                Err(AccountError::Refused(refused))
-            }
+            Some(refused) if troubles.is_empty() => Err(AccountError::Refused(refused)),
             refused => {
                 troubles.extend(refused.map(|refused| refused.to_string()));
                 Err(AccountError::NoFinalAnswer(troubles.join("; ")))

@@ -22,6 +22,7 @@ use super::{
     connection::{ControlConnection, TimeLimits},
     hint_inbox::HintInbox,
 };
+use crate::certificate::Fingerprint;
 use crate::net::HostNames;
 use crate::peer::announce::read_tracker_info;
 use crate::peer::{ControlStatus, FirstUse, TrackerState, Trust, TrustError};
@@ -67,6 +68,8 @@ pub(super) struct ClusterTrackers {
     /// The state folder, in which the fingerprint of the cluster is stored.
     folder: PathBuf,
     first_use: FirstUseNotice,
+    /// The cluster of the machine that this peer belongs to. `None` if the peer is a person's.
+    machine_cluster: Option<Fingerprint>,
     known: Mutex<HashMap<HostPort, KnownTracker>>,
     names: HostNames,
     pub(super) inbox: HintInbox,
@@ -105,7 +108,7 @@ pub(super) enum Trouble {
 
 impl ClusterTrackers {
     /// The trackers of the file `tracker_info`. `folder` is the state folder. No connection is
-    /// opened yet.
+    /// opened yet. With `machine_cluster`, only the trackers of this cluster are trusted.
     ///
     /// # Errors
     /// The system has no free descriptor.
@@ -113,11 +116,13 @@ impl ClusterTrackers {
         tracker_info: PathBuf,
         folder: &Path,
         first_use: FirstUseNotice,
+        machine_cluster: Option<Fingerprint>,
     ) -> io::Result<Self> {
         Ok(Self {
             tracker_info,
             folder: folder.to_owned(),
             first_use,
+            machine_cluster,
             known: Mutex::default(),
             names: HostNames::default(),
             inbox: HintInbox::new()?,
@@ -182,7 +187,9 @@ impl ClusterTrackers {
             }
             match attempts.next_round(&round, Instant::now()) {
                 NextRound::After(pause) => thread::sleep(pause),
-                NextRound::Never => return attempts.end(round),
+                NextRound::Never => {
+                    return attempts.end(round, self.machine_cluster.is_some());
+                }
             }
         }
     }
@@ -257,7 +264,8 @@ impl ClusterTrackers {
     }
 
     pub(super) fn trust(&self, info: &TrackerInfo) -> Trust<'_> {
-        Trust::new(info.fingerprint, &self.folder, &*self.first_use.0)
+        let pinned = self.machine_cluster.or(info.fingerprint);
+        Trust::new(pinned, &self.folder, &*self.first_use.0)
     }
 
     /// Asks one tracker, over an open connection if there is one.
@@ -424,10 +432,30 @@ impl ClusterTrackers {
         }
     }
 
+    /// The fingerprint of the cluster: that of the machine, the one that TRACKER_INFO pins, or the
+    /// one that was stored at the first use.
+    ///
+    /// # Errors
+    /// TRACKER_INFO or the stored fingerprint cannot be read. [`AccountError::NoFinalAnswer`] if no
+    /// tracker has answered yet.
+    pub(super) fn cluster(&self) -> Result<Fingerprint, AccountError> {
+        let expected = self.trust(&self.info()?).expected();
+        let expected = expected.map_err(AccountError::Untrusted)?;
+        expected.ok_or_else(|| {
+            AccountError::NoFinalAnswer("the fingerprint of the cluster is not known".to_owned())
+        })
+    }
+
     /// Reads TRACKER_INFO, which may be written or changed while the peer runs.
     pub(super) fn info(&self) -> Result<TrackerInfo, AccountError> {
         let info = read_tracker_info(&self.tracker_info);
-        info.map_err(|error| AccountError::TrackerInfo(error.to_string()))
+        let info = info.map_err(|error| AccountError::TrackerInfo(error.to_string()))?;
+        match (self.machine_cluster, info.fingerprint) {
+            (Some(cluster), Some(pinned)) if pinned != cluster => {
+                Err(AccountError::OtherCluster { cluster, pinned })
+            }
+            _ => Ok(info),
+        }
     }
 }
 

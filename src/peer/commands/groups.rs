@@ -17,6 +17,7 @@ use crate::wire::access::{
     AccessErrorKind, AccessRefusal, DecisionEntry, DecisionOutcome, FileEntry,
 };
 use crate::wire::control::TextLine;
+use crate::wire::machine::SubjectLabel;
 use crate::wire::name::Label;
 use crate::wire::password::Password;
 use std::path::Path;
@@ -60,11 +61,29 @@ impl Peer {
         Ok(login)
     }
 
+    /// Logs the machine of this peer in, if it is not logged in. Does nothing at a person's peer.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn log_in_machine(&self) -> Result<(), AccountError> {
+        if self.account().machine().is_none() || self.account().user().is_some() {
+            return Ok(());
+        }
+        let account = Arc::clone(&self.services.account);
+        // An attempt of the thread `machine` may be under way: a command does not wait for it
+        // without a way to interrupt it.
+        self.account()
+            .wait_for(move || account.log_in_machine())??;
+        self.services.group_announcer.resume();
+        Ok(())
+    }
+
     /// Logs out. The user's transfers in groups are suspended until the next log-in.
     ///
     /// # Errors
     /// See [`AccountError`]; the login is then unchanged.
     pub fn logout(&self) -> Result<LoggedOut, AccountError> {
+        self.account().check_is_of_a_person()?;
         let user = self.account().user().ok_or(AccountError::NotLoggedIn)?;
         let is_of_user = |membership: &Membership| membership.user == user;
         self.end_access("its user has logged out", is_of_user, || {
@@ -78,6 +97,7 @@ impl Peer {
     /// # Errors
     /// See [`AccountError`].
     pub fn leave_group(&self, label: &Label, end: bool) -> Result<(), AccountError> {
+        self.account().check_is_of_a_person()?;
         let user = self.account().user().ok_or(AccountError::NotLoggedIn)?;
         let is_this_membership =
             |membership: &Membership| membership.user == user && membership.group == *label;
@@ -105,7 +125,7 @@ impl Peer {
                 }
             }
             for transfer in self.transfers.transfers() {
-                if transfer.plan.group.as_ref().is_some_and(&is_affected) {
+                if transfer.membership().as_ref().is_some_and(&is_affected) {
                     transfer.close_links(reason);
                 }
             }
@@ -308,7 +328,7 @@ impl Peer {
         let info = self.account().metainfo(&membership.group, name);
         let info_hash = info.ok().map(|info| info.info_hash());
         let of_group = self.transfers.transfers().into_iter().filter(|transfer| {
-            let other = transfer.plan.group.as_ref();
+            let other = transfer.membership();
             other.is_some_and(|other| other.group == membership.group)
         });
         let (same, others): (Vec<_>, Vec<_>) =
@@ -339,6 +359,7 @@ impl Peer {
                 if matches!(
                     refused.kind,
                     AccessErrorKind::NotThePublisher
+                        | AccessErrorKind::NotAPublisher
                         | AccessErrorKind::UnknownShare
                         | AccessErrorKind::NotAMember
                         | AccessErrorKind::UnknownGroup
@@ -367,11 +388,15 @@ impl Peer {
     }
 
     /// The decisions of others about the user; see [`crate::peer::Account::news`]. If a group has
-    /// accepted the user, the announces are resumed: the user may share there again.
+    /// accepted the user, the announces are resumed: the user may share there again. A machine has no
+    /// news.
     ///
     /// # Errors
     /// See [`AccountError`].
     pub fn news(&self) -> Result<Vec<DecisionEntry>, AccountError> {
+        if self.account().machine().is_some() {
+            return Ok(Vec::new());
+        }
         let news = self.account().news()?;
         if news
             .iter()
@@ -424,7 +449,7 @@ fn here_for_another_user(other: &Transfer) -> PeerError {
 }
 
 /// Whether the transfer runs for this user.
-fn belongs_to(transfer: &Transfer, user: Option<&Label>) -> bool {
+fn belongs_to(transfer: &Transfer, user: Option<&SubjectLabel>) -> bool {
     transfer
         .plan
         .group

@@ -32,7 +32,10 @@ impl Peer {
         Status {
             address: self.address(),
             name: self.context.identity.name.clone(),
-            user: self.account().user().map(|user| user.to_string()),
+            user: self.account().shown_user(),
+            machine: self.account().machine(),
+            login_expires: self.account().login_expires(),
+            login_end: self.account().login_end(),
             shares: shares.collect(),
             downloads: self.downloads(),
             trackers: self.trackers(),

@@ -5,13 +5,14 @@
 //! follows from its answer (`client`), the other checks (`crate::peer::running`).
 
 use super::client::{GroupAnnounce, GroupTrackers, GroupTransfer, suspended_until};
-use super::{ChangedFiles, Group, GroupClient};
+use super::{ChangedFiles, GroupClient};
 use crate::peer::announce::{AnnounceNotice, AnnounceOutcome, IN_PROGRESS_WAIT, Pace, Schedule};
 use crate::peer::{Account, Membership, Trackers, Transfer};
 use crate::system::{lock, recover};
 use crate::torrent::InfoHash;
 use crate::wire::AnnounceEvent;
 use crate::wire::access::MAX_ANNOUNCES;
+use crate::wire::machine::SubjectLabel;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -57,13 +58,12 @@ impl Default for GroupAnnouncer {
 impl GroupAnnouncer {
     /// Announces a transfer regularly, from [`Transfer::first_announce`] on. If it is announced
     /// already, an announce with `event` is due now.
-    fn announce(&self, transfer: Arc<Transfer>, group: &Arc<Group>, event: Option<AnnounceEvent>) {
+    fn announce(&self, transfer: Arc<Transfer>, event: Option<AnnounceEvent>) {
         // Groups have no partial seeds.
         let event = event.filter(|event| *event != AnnounceEvent::Paused);
         let (info_hash, now) = (transfer.info_hash(), Instant::now());
         let due = transfer.first_announce(now);
-        let group = Arc::clone(group);
-        let group_transfer = GroupTransfer { transfer, group };
+        let group_transfer = GroupTransfer { transfer };
         let mut schedule = lock(&self.schedule);
         // This is for the tasks that exist already, because `begin` does not change them.
         schedule.announce_soon(info_hash, event, now);
@@ -76,7 +76,9 @@ impl GroupAnnouncer {
             // A new transfer of the same share has replaced the former one.
             schedule.leave(info_hash, now);
         }
-        schedule.begin(info_hash, &group_transfer.trackers(), group_transfer, due);
+        if let Some(trackers) = group_transfer.trackers() {
+            schedule.begin(info_hash, &trackers, group_transfer, due);
+        }
         drop(schedule);
         self.changed.notify_all();
     }
@@ -84,7 +86,7 @@ impl GroupAnnouncer {
     /// Announces the transfers of the affected memberships at the time `at`, or earlier if they are
     /// due earlier.
     pub(super) fn announce_earlier(&self, is_affected: impl Fn(&Membership) -> bool, at: Instant) {
-        let is_affected = |task: &GroupTransfer| is_affected(&task.group.membership);
+        let is_affected = |task: &GroupTransfer| task.is_affected(&is_affected);
         lock(&self.schedule).announce_earlier(is_affected, at);
         self.changed.notify_all();
     }
@@ -106,7 +108,7 @@ impl GroupAnnouncer {
     pub(crate) fn suspend(&self, is_affected: impl Fn(&Membership) -> bool) {
         let mut schedule = lock(&self.schedule);
         schedule.suspend(
-            |announced| is_affected(&announced.group.membership),
+            |announced: &GroupTransfer| announced.is_affected(&is_affected),
             Instant::now(),
         );
         self.changed.notify_all();
@@ -159,11 +161,16 @@ impl GroupAnnouncer {
                 let by_trackers = announces.chunk_by(|one, next| one.tracker == next.tracker);
                 for batch in by_trackers.flat_map(|announces| announces.chunks(MAX_ANNOUNCES)) {
                     let Some(first) = batch.first() else { continue };
-                    let group = &first.payload.group.membership.group;
+                    let Some(membership) = first.payload.transfer.membership() else {
+                        continue;
+                    };
                     let stopped = batch.iter().map(|announce| {
                         (&*announce.payload.transfer, Some(AnnounceEvent::Stopped))
                     });
-                    if group_client.announce(group, stopped, drop).is_err() {
+                    if group_client
+                        .announce(&membership.group, stopped, None, drop)
+                        .is_err()
+                    {
                         break;
                     }
                 }
@@ -241,12 +248,12 @@ impl GroupAnnouncer {
 pub(crate) struct MemberAnnouncer {
     pub(crate) announcer: Arc<GroupAnnouncer>,
     pub(crate) account: Arc<Account>,
-    pub(crate) group: Arc<Group>,
+    pub(crate) user: SubjectLabel,
 }
 
 impl Trackers<Transfer> for MemberAnnouncer {
     fn announce(&self, transfer: Arc<Transfer>, event: Option<AnnounceEvent>) {
-        self.announcer.announce(transfer, &self.group, event);
+        self.announcer.announce(transfer, event);
     }
 
     fn leave(&self, info_hash: InfoHash) {
@@ -263,8 +270,7 @@ impl Trackers<Transfer> for MemberAnnouncer {
     }
 
     fn suspended(&self) -> Option<String> {
-        let user = &self.group.membership.user;
-        let is_logged_in = self.account.user().as_ref() == Some(user);
-        (!is_logged_in).then(|| suspended_until(user))
+        let is_logged_in = self.account.user().as_ref() == Some(&self.user);
+        (!is_logged_in).then(|| suspended_until(&self.user))
     }
 }

@@ -136,7 +136,7 @@ fn concerned_groups(
     let mut groups: BTreeMap<Membership, Vec<InfoHash>> = BTreeMap::new();
     let user = account.user();
     for transfer in transfers.transfers() {
-        let Some(membership) = transfer.plan.group.as_ref() else {
+        let Some(membership) = transfer.membership() else {
             continue;
         };
         if user.as_ref() != Some(&membership.user) {
@@ -144,9 +144,9 @@ fn concerned_groups(
         }
         let phase = transfer.phase();
         if phase.fetches() {
-            groups.entry(membership.clone()).or_default();
+            groups.entry(membership).or_default();
         } else if matches!(phase, Phase::Lost { .. }) {
-            let changed = groups.entry(membership.clone()).or_default();
+            let changed = groups.entry(membership).or_default();
             if changed.len() < MAX_ANNOUNCES {
                 changed.push(transfer.info_hash());
             }

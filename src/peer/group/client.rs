@@ -7,12 +7,13 @@ use super::{Group, Groups, close_links_of_former_members};
 use crate::certificate::Fingerprint;
 use crate::peer::announce::Announced;
 use crate::peer::announce::{self, AnnounceOutcome, TrackerAnswer, random_part};
-use crate::peer::{Account, AccountError, Membership, Transfer, Transfers};
+use crate::peer::{Account, AccountError, GroupNames, Membership, Transfer, Transfers};
 use crate::torrent::InfoHash;
 use crate::wire::access::{
-    AccessErrorKind, AccessRefusal, AnnounceBatch, AnnounceBatchAnswer, GroupAnnounceEvent,
-    SwarmAnnounce,
+    AccessErrorKind, AccessRefusal, AnnounceBatch, AnnounceBatchAnswer, BarsDigest,
+    GroupAnnounceEvent, NamedGroup, SwarmAnnounce,
 };
+use crate::wire::machine::SubjectLabel;
 use crate::wire::name::Label;
 use crate::wire::{AnnounceEvent, CompactAddresses, PeerId};
 use std::collections::BTreeSet;
@@ -36,22 +37,27 @@ pub(super) struct GroupTrackers {
     authority: Option<Fingerprint>,
 }
 
-/// A transfer that is announced to these trackers, and its group.
+/// A transfer that is announced to these trackers.
 #[derive(Clone, Debug)]
 pub(super) struct GroupTransfer {
     pub(super) transfer: Arc<Transfer>,
-    pub(super) group: Arc<Group>,
 }
 
 /// An announce that is due.
 pub(super) type GroupAnnounce = announce::DueAnnounce<GroupTrackers, GroupTransfer>;
 
 impl GroupTransfer {
-    pub(super) fn trackers(&self) -> GroupTrackers {
-        GroupTrackers {
-            membership: self.group.membership.clone(),
+    /// `None` outside groups. If the group is renamed later, the transfer keeps this value.
+    pub(super) fn trackers(&self) -> Option<GroupTrackers> {
+        Some(GroupTrackers {
+            membership: self.transfer.membership()?,
             authority: self.transfer.authority(),
-        }
+        })
+    }
+
+    /// Whether the membership of the transfer, with the present name of the group, is affected.
+    pub(super) fn is_affected(&self, is_affected: impl Fn(&Membership) -> bool) -> bool {
+        self.transfer.membership().as_ref().is_some_and(is_affected)
     }
 }
 
@@ -63,6 +69,7 @@ pub(crate) struct GroupClient {
     pub(crate) address: SocketAddr,
     pub(crate) account: Arc<Account>,
     pub(crate) groups: Arc<Groups>,
+    pub(crate) names: Arc<GroupNames>,
     pub(crate) transfers: Arc<Transfers>,
 }
 
@@ -78,6 +85,8 @@ struct SwarmAnswer {
 
 /// The answers of the trackers to one request.
 struct RequestAnswer {
+    /// The group, under the name that the trackers have reported.
+    group: Arc<Group>,
     swarms: Vec<SwarmAnswer>,
     interval: Duration,
     /// What went wrong at trackers that did not accept the request, if anything.
@@ -108,27 +117,35 @@ impl GroupClient {
         let Some(first) = due.first() else {
             return Vec::new();
         };
-        let group = &*first.payload.group;
+        let Some(membership) = first.payload.transfer.membership() else {
+            return Vec::new();
+        };
+        let group = self.groups.of(&membership);
         if self.account.user().as_ref() != Some(&group.membership.user) {
-            group.suspend();
-            for due in due {
-                due.payload
-                    .transfer
-                    .close_links("its user is not logged in");
-            }
-            return all(suspended(group));
+            suspend(&group, due);
+            return all(suspended(&group));
         }
         let goes_on = due.iter().any(|due| !sends_stopped(due));
-        if goes_on
-            && group.needs_certificate()
-            && let Err(error) = self.groups.certify(&self.account, group)
-        {
-            return all(outcome_of_error(group, &error));
-        }
-        let answers = match self.request(due, group) {
-            Ok(answers) => answers,
-            Err(error) => return all(outcome_of_error(group, &error)),
+        let certified = match goes_on && group.needs_certificate() {
+            true => self.groups.certify(&self.account, &group).map(drop),
+            false => Ok(()),
         };
+        if let Err(error) = &certified
+            && !may_be_renamed(error)
+        {
+            return all(outcome_of_error(&group, error));
+        }
+        let answers = match self.request(due, &group, certified.is_err()) {
+            Ok(answers) => answers,
+            Err(error) => return all(outcome_of_error(&group, &error)),
+        };
+        let group = &answers.group;
+        if let Err(error) = &certified
+            && group.membership == membership
+        {
+            let is_listed = answers.swarms.iter().any(|swarm| swarm.is_listed);
+            return all(outcome_without_certificate(group, error, is_listed));
+        }
         let listed = |fetches, lacks_peers| {
             AnnounceOutcome::Answered(TrackerAnswer {
                 interval: match fetches {
@@ -164,16 +181,25 @@ impl GroupClient {
         outcomes.collect()
     }
 
-    /// Makes the announces and collects the answers of all trackers.
-    fn request(&self, due: &[GroupAnnounce], group: &Group) -> Result<RequestAnswer, AccountError> {
+    /// Makes the announces and collects the answers of all trackers. `is_refused`: a tracker has
+    /// refused a certificate of `group`.
+    fn request(
+        &self,
+        due: &[GroupAnnounce],
+        group: &Arc<Group>,
+        is_refused: bool,
+    ) -> Result<RequestAnswer, AccountError> {
+        let mut names = Vec::new();
         let authority = due.first().and_then(|due| due.tracker.authority);
         let mut interval = u32::MAX;
         let mut swarms: Vec<SwarmAnswer> = due.iter().map(|_| SwarmAnswer::default()).collect();
         let announces = due.iter().map(|due| (&*due.payload.transfer, due.event));
-        let trouble = self.announce(&group.membership.group, announces, |answer| {
+        let seen_bars = group.seen_bars(authority);
+        let trouble = self.announce(&group.membership.group, announces, seen_bars, |answer| {
             if answer.swarms.iter().any(Result::is_ok) {
                 interval = interval.min(answer.interval.max(1));
             }
+            names.extend(answer.group.clone());
             let certified = group.tls(authority).is_some();
             let bars_changed = group.take_answer(authority, answer, |results| {
                 for ((due, swarm), result) in due.iter().zip(&mut swarms).zip(results) {
@@ -196,17 +222,22 @@ impl GroupClient {
                 close_links_of_former_members(&self.transfers, &self.groups);
             }
         })?;
+        self.note_names(authority, &names, is_refused);
+        let membership = due
+            .first()
+            .and_then(|due| due.payload.transfer.membership());
+        let present = membership.map_or_else(|| Arc::clone(group), |it| self.groups.of(&it));
         let mut announced = due.iter().zip(&swarms);
         let goes_on = announced.any(|(due, swarm)| swarm.is_listed && !sends_stopped(due));
         // The trackers list the share, but this peer has no certificate of the share's authority.
         // The peer's present certificate may be that of an earlier group with the same name: fetch
         // a new one.
-        let uncertified = if goes_on && group.tls(authority).is_none() {
-            match self.groups.certify(&self.account, group) {
-                Err(error) => Some(outcome_of_error(group, &error)),
-                Ok(_) if group.tls(authority).is_none() => Some(failed_with(format!(
+        let uncertified = if goes_on && present.tls(authority).is_none() {
+            match self.groups.certify(&self.account, &present) {
+                Err(error) => Some(outcome_without_certificate(&present, &error, true)),
+                Ok(_) if present.tls(authority).is_none() => Some(failed_with(format!(
                     "the group {} was replaced by another group; this share belongs to the former one",
-                    group.membership.group
+                    present.membership.group
                 ))),
                 Ok(_) => None,
             }
@@ -214,11 +245,31 @@ impl GroupClient {
             None
         };
         Ok(RequestAnswer {
+            group: present,
             swarms,
             interval: Duration::from_secs(interval.into()),
             trouble,
             uncertified,
         })
+    }
+
+    /// Takes the name of the group from the answers to one request. If it is new, the group keeps
+    /// its certificate, and the records of its transfers get the name, so that the next start
+    /// knows it.
+    fn note_names(&self, authority: Option<Fingerprint>, reports: &[NamedGroup], is_refused: bool) {
+        let Some(authority) = authority else { return };
+        if !self.names.on_reports(authority, reports, is_refused) {
+            return;
+        }
+        if let [report, ..] = reports {
+            let name = self.names.present(Some(authority), &report.name);
+            self.groups.rename(authority, &name);
+        }
+        for transfer in self.transfers.of_groups() {
+            if transfer.authority() == Some(authority) {
+                transfer.record_group_name();
+            }
+        }
     }
 
     /// The addresses of the peers that have a share of a group or a part of it, as the trackers of
@@ -268,6 +319,7 @@ impl GroupClient {
         &self,
         group: &Label,
         announces: impl Iterator<Item = (&'a Transfer, Option<AnnounceEvent>)>,
+        seen_bars: Option<BarsDigest>,
         mut on_answer: impl FnMut(AnnounceBatchAnswer),
     ) -> Result<Option<String>, AccountError> {
         let swarms = announces.map(|(transfer, event)| {
@@ -285,20 +337,33 @@ impl GroupClient {
         let announces = NonZeroU16::new(self.address.port())
             .and_then(|port| AnnounceBatch::new(self.peer_id, port, swarms));
         match announces {
-            Some(announces) => self.account.announce(group, announces, on_answer),
+            Some(announces) => {
+                let announces = announces.with_seen_bars(seen_bars);
+                self.account.announce(group, announces, on_answer)
+            }
             None => {
                 on_answer(AnnounceBatchAnswer {
                     swarms: (0..count)
                         .map(|_| Ok(CompactAddresses::default()))
                         .collect(),
                     interval: NOT_LISTENING_INTERVAL,
-                    barred: Vec::new(),
+                    barred: Some(Vec::new()),
                     placement: None,
+                    group: None,
                 });
                 Ok(None)
             }
         }
     }
+}
+
+/// Whether the refusal of a certificate may mean that the group has another name now. Announces do
+/// not name the group, and their answers tell.
+fn may_be_renamed(error: &AccountError) -> bool {
+    matches!(
+        error.refusal(),
+        Some(AccessErrorKind::NotAMember | AccessErrorKind::UnknownGroup)
+    )
 }
 
 fn sends_stopped(due: &GroupAnnounce) -> bool {
@@ -317,8 +382,17 @@ fn to_wire_event(event: AnnounceEvent) -> Option<GroupAnnounceEvent> {
 }
 
 /// Why nothing is announced for a user.
-pub(super) fn suspended_until(user: &Label) -> String {
+pub(super) fn suspended_until(user: &SubjectLabel) -> String {
     format!("suspended until {user} is logged in here")
+}
+
+/// Drops the certificate of a group whose user is not logged in, and ends the links.
+fn suspend(group: &Group, due: &[GroupAnnounce]) {
+    group.suspend();
+    for due in due {
+        let transfer = &due.payload.transfer;
+        transfer.close_links("its user is not logged in");
+    }
 }
 
 fn suspended(group: &Group) -> AnnounceOutcome {
@@ -337,6 +411,19 @@ fn failed_with(trouble: String) -> AnnounceOutcome {
     }
 }
 
+/// The outcome if a tracker refused a certificate. If a tracker lists a swarm of the group, the
+/// refusal is not final: one of them lags behind, and perhaps knows the group under another name.
+fn outcome_without_certificate(
+    group: &Group,
+    error: &AccountError,
+    is_listed: bool,
+) -> AnnounceOutcome {
+    match is_listed && may_be_renamed(error) {
+        true => failed_with(error.to_string()),
+        false => outcome_of_error(group, error),
+    }
+}
+
 fn outcome_of_error(group: &Group, error: &AccountError) -> AnnounceOutcome {
     match error.refusal() {
         // The group is not suspended, because its other shares may still be listed. But it may be a
@@ -352,11 +439,43 @@ fn outcome_of_error(group: &Group, error: &AccountError) -> AnnounceOutcome {
         Some(
             AccessErrorKind::NotLoggedIn
             | AccessErrorKind::SessionEnded
-            | AccessErrorKind::AccountGone,
+            | AccessErrorKind::AccountGone
+            | AccessErrorKind::MachineRevoked
+            | AccessErrorKind::MachineSuspended
+            | AccessErrorKind::TokenEnded,
         ) => {
             group.suspend();
             suspended(group)
         }
         _ => failed_with(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::MemberKey;
+    use crate::peer::group::KnownMembers;
+    use crate::wire::control::TextLine;
+
+    #[test]
+    fn a_refused_certificate_ends_no_share_that_a_tracker_lists() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = MemberKey::generate().unwrap();
+        let groups = Groups::new(key, KnownMembers::open(folder.path()).unwrap());
+        let group = groups.of(&Membership {
+            user: "nik".parse().unwrap(),
+            group: "lab".parse().unwrap(),
+        });
+        for kind in [AccessErrorKind::NotAMember, AccessErrorKind::UnknownGroup] {
+            let error = AccountError::Refused(AccessRefusal {
+                kind,
+                message: TextLine::new("no"),
+                retry_seconds: None,
+            });
+            let outcome = |is_listed| outcome_without_certificate(&group, &error, is_listed);
+            assert!(matches!(outcome(true), AnnounceOutcome::Failed { .. }));
+            assert!(matches!(outcome(false), AnnounceOutcome::Ended(_)));
+        }
     }
 }

@@ -7,7 +7,8 @@ use crate::net::GroupTls;
 use crate::peer::{Account, AccountError, AdmissionError, Certified, Membership};
 use crate::system::{lock, since_1970};
 use crate::wire::CompactAddresses;
-use crate::wire::access::{AccessErrorKind, AccessRefusal, AnnounceBatchAnswer};
+use crate::wire::access::{AccessErrorKind, AccessRefusal, AnnounceBatchAnswer, BarsDigest};
+use crate::wire::name::Label;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -32,6 +33,8 @@ struct State {
     /// The authority of the group whose announce a tracker has answered, since there is a
     /// certificate.
     answered: Option<Fingerprint>,
+    /// The authority of the group whose bars came last, and the digest of their list.
+    seen_bars: Option<(Fingerprint, BarsDigest)>,
 }
 
 /// TLS with the certificate that other members see, and the authority that issued it.
@@ -107,11 +110,23 @@ impl Group {
         let knows_group = !swarms.iter().all(is_not_in_catalogue);
         let mut is_changed = false;
         if let Some(authority) = authority.filter(|_| knows_group) {
-            is_changed = self.known.add_bars(authority, &barred);
-            lock(&self.state).answered = Some(authority);
+            if let Some(barred) = &barred {
+                is_changed = self.known.add_bars(authority, barred);
+            }
+            let mut state = lock(&self.state);
+            state.answered = Some(authority);
+            let seen = barred.map(|barred| (authority, BarsDigest::of(&barred)));
+            state.seen_bars = seen.or(state.seen_bars);
         }
         use_swarms(swarms);
         is_changed
+    }
+
+    /// The list of bars that came last in an answer to an announce of shares of this authority.
+    pub(super) fn seen_bars(&self, authority: Option<Fingerprint>) -> Option<BarsDigest> {
+        let seen = lock(&self.state).seen_bars;
+        seen.filter(|(of, _)| Some(*of) == authority)
+            .map(|(_, digest)| digest)
     }
 
     pub(super) fn needs_certificate(&self) -> bool {
@@ -149,6 +164,30 @@ impl Groups {
             })
         });
         Arc::clone(group)
+    }
+
+    /// The group of this authority has the name `name` now. The certificates of its members name
+    /// the authority, not the group, so they stay in use. What was kept under the former name is
+    /// removed.
+    pub(super) fn rename(&self, authority: Fingerprint, name: &Label) {
+        let is_of_authority = |group: &Group| {
+            let state = lock(&group.state);
+            let certified = state.tls.as_ref();
+            certified.is_some_and(|certified| certified.authority == authority)
+        };
+        let renamed: Vec<_> = lock(&self.groups)
+            .extract_if(|membership, group| membership.group != *name && is_of_authority(group))
+            .collect();
+        for (membership, former) in renamed {
+            let present = self.of(&Membership {
+                group: name.clone(),
+                ..membership
+            });
+            if !is_of_authority(&present) {
+                let state = std::mem::take(&mut *lock(&former.state));
+                *lock(&present.state) = state;
+            }
+        }
     }
 
     /// All groups.
@@ -213,8 +252,48 @@ fn is_not_in_catalogue<T>(result: &Result<T, AccessRefusal>) -> bool {
 mod tests {
     use super::super::known_group::tests::{bar, member};
     use super::*;
+    use crate::certificate::GroupAuthority;
+    use crate::certificate::group_testing::member as identity;
     use crate::wire::access::Bar;
     use crate::wire::control::TextLine;
+
+    #[test]
+    fn a_renamed_group_keeps_its_certificate() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = MemberKey::generate().unwrap();
+        let groups = Groups::new(key, KnownMembers::open(folder.path()).unwrap());
+        let named = |group: &str| {
+            groups.of(&Membership {
+                user: "nik".parse().unwrap(),
+                group: group.parse().unwrap(),
+            })
+        };
+        let certify = |group: &Group| {
+            let identity = identity(&GroupAuthority::generate("5f3a").unwrap(), "nik");
+            let authority = identity.group().fingerprint();
+            *lock(&group.state) = State {
+                tls: Some(CertifiedTls {
+                    tls: GroupTls::new(identity).unwrap(),
+                    authority,
+                    fetched_at: since_1970(),
+                }),
+                renew_at: Duration::MAX,
+                answered: Some(authority),
+                seen_bars: None,
+            };
+            authority
+        };
+        let (authority, other) = (certify(&named("lab")), certify(&named("club")));
+        groups.rename(authority, &"hall".parse().unwrap());
+        let hall = named("hall");
+        assert!(hall.tls(Some(authority)).is_some());
+        assert!(!hall.needs_certificate());
+        assert_eq!(lock(&hall.state).answered, Some(authority));
+        // The former name is not kept, and other groups do not change.
+        assert_eq!(groups.all().len(), 2);
+        assert!(named("club").tls(Some(other)).is_some());
+        assert!(named("lab").needs_certificate());
+    }
 
     #[test]
     fn the_bars_of_an_answer_apply_before_its_addresses_are_used() {
@@ -235,8 +314,9 @@ mod tests {
         let answer = |result, barred: Vec<Bar>| AnnounceBatchAnswer {
             swarms: vec![result],
             interval: 20,
-            barred,
+            barred: Some(barred),
             placement: None,
+            group: None,
         };
         let refused = |kind| {
             Err(AccessRefusal {
@@ -260,6 +340,13 @@ mod tests {
             assert!(first.is_barred(authority, &eve));
         });
         assert!(is_changed);
+        // A tracker that has the same bars does not send them again.
+        assert!(first.seen_bars(authority).is_some() && first.seen_bars(None).is_none());
+        let unchanged = AnnounceBatchAnswer {
+            barred: None,
+            ..answer(Ok(CompactAddresses::default()), Vec::new())
+        };
+        assert!(!first.take_answer(authority, unchanged, drop));
         assert!(matches!(
             first.admit(authority, &eve),
             Err(AdmissionError::Barred(_))

@@ -8,10 +8,10 @@ use crate::system::since_1970;
 pub(crate) fn close_links_of_former_members(transfers: &Transfers, groups: &Groups) {
     let now = since_1970();
     for transfer in transfers.of_groups() {
-        let Some(membership) = &transfer.plan.group else {
+        let Some(membership) = transfer.membership() else {
             continue;
         };
-        let group = groups.of(membership);
+        let group = groups.of(&membership);
         for link in transfer.links() {
             let Some(member) = link.member() else {
                 continue;

@@ -7,20 +7,21 @@ use crate::storage::{
     RecordedFiles, Store, StoreError,
 };
 use crate::torrent::{Info, Metainfo, Selection};
+use crate::wire::machine::SubjectLabel;
 use crate::wire::name::Label;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A user as a member of a group.
+/// A user as a member of a group, or a machine of the group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Membership {
-    pub(crate) user: Label,
+    pub(crate) user: SubjectLabel,
     pub(crate) group: Label,
 }
 
-impl From<(Label, Label)> for Membership {
-    fn from((user, group): (Label, Label)) -> Self {
+impl From<(SubjectLabel, Label)> for Membership {
+    fn from((user, group): (SubjectLabel, Label)) -> Self {
         Self { user, group }
     }
 }
@@ -41,7 +42,9 @@ pub(crate) struct TransferPlan {
     /// Whether it adds files to a complete download of some files of the share. Then the files that
     /// are already at the destination belong to this download.
     pub(crate) extends: bool,
-    /// The group of the share, and the member whose transfer this is. `None` outside groups.
+    /// The group of the share, as it was called when the plan was made, and the member whose
+    /// transfer this is. `None` outside groups. [`Transfer::membership`](super::Transfer::membership)
+    /// has the present name.
     pub(crate) group: Option<Membership>,
     /// The user's choice: patterns of the wanted files, and the order of the pieces.
     pub(crate) choice: FileChoice,

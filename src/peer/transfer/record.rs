@@ -71,6 +71,24 @@ impl Transfer {
         });
     }
 
+    /// Writes the present name of the group to the record, if the record has another one.
+    pub(crate) fn record_group_name(&self) {
+        self.write_or_log(|transfer| {
+            let group = transfer.membership().map(|it| (it.user, it.group));
+            let records = &transfer.context.records;
+            match records.find(transfer.info_hash()) {
+                // A change that waits to be written brings the name along.
+                Some(record) if record.group != group => {
+                    match records.is_outdated(record.info_hash) {
+                        true => Ok(()),
+                        false => records.update(&Record { group, ..record }),
+                    }
+                }
+                _ => Ok(()),
+            }
+        });
+    }
+
     /// Calls `write`. If it fails, logs the error. Does nothing for a transfer of a closed run,
     /// which has no record, and for a transfer that has left the map: its record belongs to its
     /// successor.
@@ -166,10 +184,9 @@ impl Transfer {
         });
         bytes_by_source.sort();
         let is_complete = matches!(state, RecordState::Complete { .. });
-        let group = plan.group.as_ref();
         let named_sources = self.sources();
         Record {
-            group: group.map(|group| (group.user.clone(), group.group.clone())),
+            group: self.membership().map(|group| (group.user, group.group)),
             info_hash: self.info_hash(),
             kind: plan.kind.clone(),
             unfinished: match is_complete {

@@ -100,8 +100,8 @@ impl Transfer {
     }
 
     pub(super) fn group_name(&self) -> Option<String> {
-        let group = self.plan.group.as_ref();
-        group.map(|membership| membership.group.to_string())
+        self.membership()
+            .map(|membership| membership.group.to_string())
     }
 
     /// Why the transfer is suspended: it belongs to a group, and its user is not logged in here.

@@ -3,7 +3,7 @@
 use super::effects::{DeferredEffects, SwarmState};
 use super::files::{OpenFiles, TransferFiles};
 use super::metadata_quota::MetadataQuota;
-use super::plan::TransferPlan;
+use super::plan::{Membership, TransferPlan};
 use super::sources::TransferSources;
 use crate::certificate::Fingerprint;
 use crate::peer::{BlockBuffer, Context, Link, MAX_WINDOW, Reservation, Trackers};
@@ -97,6 +97,16 @@ impl Transfer {
     /// no valid `ssl-cert`.
     pub(crate) fn authority(&self) -> Option<Fingerprint> {
         self.authority
+    }
+
+    /// The group of the share with its present name, and the member whose transfer this is. `None`
+    /// outside groups.
+    pub(crate) fn membership(&self) -> Option<Membership> {
+        let Membership { user, group } = self.plan.group.as_ref()?;
+        Some(Membership {
+            user: user.clone(),
+            group: self.context.group_names.present(self.authority, group),
+        })
     }
 
     /// A shared reference to itself for background threads; `None` while it is being dropped.

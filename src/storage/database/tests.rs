@@ -160,10 +160,10 @@ fn other_files_are_refused_and_not_changed() {
     let newer = redb_file(|it| {
         let mut about = it.open_table(ABOUT).unwrap();
         about.insert(KIND, REGISTRY).unwrap();
-        about.insert(FORMAT, 3u32.to_be_bytes().as_slice()).unwrap();
+        about.insert(FORMAT, 4u32.to_be_bytes().as_slice()).unwrap();
     });
     let error = assert_refused(folder.path(), &newer);
-    let is_expected = matches!(error, DatabaseError::Format { format: 3, .. });
+    let is_expected = matches!(error, DatabaseError::Format { format: 4, .. });
     assert!(is_expected, "{error}");
 
     let path = folder.path().join(DATABASE_FILE);
@@ -522,7 +522,7 @@ fn a_failed_commit_is_not_repeated_in_another_database() {
 }
 
 #[test]
-fn a_database_of_the_previous_format_is_read_and_gets_this_format_with_a_commit() {
+fn a_database_of_an_earlier_format_is_read_and_gets_this_format_with_a_commit() {
     let folder = tempfile::tempdir().unwrap();
     drop(Database::open(folder.path()).unwrap());
     let path = folder.path().join(DATABASE_FILE);
@@ -541,13 +541,15 @@ fn a_database_of_the_previous_format_is_read_and_gets_this_format_with_a_commit(
         let format = about.get(FORMAT).unwrap().unwrap().value().to_vec();
         u32::from_be_bytes(format.try_into().unwrap())
     };
-    set_format(PREVIOUS_FORMAT);
-    drop(Database::open(folder.path()).unwrap());
-    assert_eq!(format(), PREVIOUS_FORMAT, "an earlier version can go on");
-    let (database, _) = Database::open(folder.path()).unwrap();
-    database.commit(Batch::default()).unwrap();
-    drop(database);
-    assert_eq!(format(), THIS_FORMAT);
+    for earlier in EARLIER_FORMATS {
+        set_format(earlier);
+        drop(Database::open(folder.path()).unwrap());
+        assert_eq!(format(), earlier, "an earlier version can go on");
+        let (database, _) = Database::open(folder.path()).unwrap();
+        database.commit(Batch::default()).unwrap();
+        drop(database);
+        assert_eq!(format(), THIS_FORMAT);
+    }
     set_format(THIS_FORMAT + 1);
     assert!(Database::open(folder.path()).is_err());
 }

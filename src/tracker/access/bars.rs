@@ -7,7 +7,7 @@ use crate::certificate::AccountId;
 use crate::system::{lock, since_1970};
 use crate::tracker::registry::{FormerMember, Registry, RowId};
 use crate::tracker::store::RegistryStore;
-use crate::wire::access::{BAR_LIFE, Bar, BarTime, MAX_BARS};
+use crate::wire::access::{BAR_LIFE, Bar, BarTime, BarsDigest, MAX_BARS};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -32,7 +32,21 @@ struct LookedUp {
     /// The group's change number `ended`, read just before the look-up. If the group has another
     /// one now, a member may have left since.
     ended_number: u64,
-    bars: Arc<[Bar]>,
+    bars: Arc<BarList>,
+}
+
+/// The bars of one group, with their digest.
+#[derive(Debug)]
+pub(super) struct BarList {
+    pub(super) bars: Vec<Bar>,
+    pub(super) digest: BarsDigest,
+}
+
+impl BarList {
+    /// The bars, unless they are those that a peer has.
+    pub(super) fn unless_seen(&self, seen: Option<BarsDigest>) -> Option<Vec<Bar>> {
+        (seen != Some(self.digest)).then(|| self.bars.clone())
+    }
 }
 
 impl Bars {
@@ -46,7 +60,7 @@ impl Bars {
     /// The bars of the accounts that have left the group within [`BAR_LIFE`], and the lifted ones
     /// of those that are members again. The latest come first; at most [`MAX_BARS`]: if more have
     /// left, the certificates of those that left first are the likeliest to have ended.
-    pub(super) fn of(&self, group: RowId) -> Arc<[Bar]> {
+    pub(super) fn of(&self, group: RowId) -> Arc<BarList> {
         let ended_number = self
             .store
             .read(|registry| registry.change_numbers(group))
@@ -75,14 +89,16 @@ impl Bars {
         bars
     }
 
-    fn look_up(&self, group: RowId) -> Arc<[Bar]> {
+    fn look_up(&self, group: RowId) -> Arc<BarList> {
         let now = since_1970();
-        self.store.read(|registry| bars_at(registry, group, now))
+        let bars = self.store.read(|registry| bars_at(registry, group, now));
+        let digest = BarsDigest::of(&bars);
+        Arc::new(BarList { bars, digest })
     }
 }
 
 /// The bars of a group at the time `now`.
-fn bars_at(registry: &Registry, group: RowId, now: Duration) -> Arc<[Bar]> {
+fn bars_at(registry: &Registry, group: RowId, now: Duration) -> Vec<Bar> {
     let former = registry.former_members_since(group, now.saturating_sub(BAR_LIFE), MAX_BARS);
     former.into_iter().map(bar_of).collect()
 }
@@ -165,7 +181,7 @@ mod tests {
         let second = Duration::from_secs(1);
         let last = left_at + BAR_LIFE - second;
         let reported = bars_at(&registry, group, last);
-        let [bar] = &*reported else {
+        let [bar] = &reported[..] else {
             panic!("{reported:?}")
         };
         assert_eq!((bar.account.0, bar.is_lifted), (uma_id.0, false));

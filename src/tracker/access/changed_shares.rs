@@ -10,7 +10,7 @@
 use super::{RequestContext, from_refusal};
 use crate::system::lock;
 use crate::torrent::InfoHash;
-use crate::tracker::registry::{GroupRole, Label, Refusal, Registry, RowId};
+use crate::tracker::registry::{Label, Refusal, Registry, RowId};
 use crate::tracker::store::RegistryStore;
 use crate::wire::access::{AccessAnswer, AccessRefusal};
 use crate::wire::control::MAX_PAGE;
@@ -58,7 +58,7 @@ impl ChangedShares {
         let (account, now) = (context.login.account, Instant::now());
         let exchange = |registry: &Registry| {
             let id = registry.group_id(group)?;
-            if registry.role(id, account) < GroupRole::Member {
+            if registry.role_of(id, account).is_none() {
                 return Err(Refusal::NotMember(group.clone()));
             }
             let is_own = |hash: &&InfoHash| registry.is_publisher(account, **hash);

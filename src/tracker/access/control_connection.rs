@@ -40,6 +40,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(900);
 /// How long a frame may take to arrive once it has begun, and how long a reply may take to be
 /// read.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+/// After this number of wrong secrets or proofs of machines, a connection is closed.
+const MAX_REFUSED_PROOFS: u8 = 3;
 /// The most requests in a row, before the connections that wait for a worker get their turn.
 const MAX_IN_A_ROW: usize = 16;
 
@@ -57,6 +59,8 @@ pub(in crate::tracker) struct ControlSession {
     password_turn: Option<PasswordTurn>,
     /// Whether the peer has shown a valid token.
     has_login: bool,
+    /// The number of secrets, machines or proofs of a machine that were refused.
+    refused_proofs: u8,
     /// The hints for the peer, if it has asked for them.
     watch: Option<Watch>,
     stage: Stage,
@@ -104,6 +108,7 @@ impl ControlSession {
             request: None,
             password_turn: None,
             has_login: false,
+            refused_proofs: 0,
             watch: None,
             stage: Stage::Idle,
             until: Instant::now() + STRANGER_IDLE_TIMEOUT,
@@ -281,9 +286,15 @@ impl ControlSession {
             turn: self.password_turn.as_ref(),
         };
         let watch = self.watch.as_ref();
-        let reply = self.registrar.answer(request, requester, watch).encode();
+        let shows_proof = matches!(&request.ask, AccessRequest::Machine(it) if !it.needs_login());
+        let reply = self.registrar.answer(request, requester, watch);
         self.password_turn = None;
-        self.reply(&reply, Stage::Reply).map(Some)
+        self.refused_proofs += u8::from(shows_proof && is_wrong_proof(&reply));
+        let stage = match self.refused_proofs < MAX_REFUSED_PROOFS {
+            true => Stage::Reply,
+            false => Stage::Last,
+        };
+        self.reply(&reply.encode(), stage).map(Some)
     }
 
     /// Sends a hint if one waits and nothing else is under way. Returns whether it sent a hint, or
@@ -383,6 +394,13 @@ impl Drop for ControlSession {
 /// the peer. Announces and the state of the cluster are answered from memory.
 fn can_block(ask: &AccessRequest) -> bool {
     !matches!(ask, AccessRequest::Announce(_) | AccessRequest::Cluster)
+}
+
+/// Whether a machine has shown a secret that no token has, is not known, or has not proved its key.
+fn is_wrong_proof(reply: &AccessReplyMessage) -> bool {
+    use AccessErrorKind::{LoginRefused, UnknownMachine, UnknownToken};
+    let kind = reply.result.as_ref().err().map(|refused| refused.kind);
+    matches!(kind, Some(UnknownToken | UnknownMachine | LoginRefused))
 }
 
 /// The reply to a request with a valid token, if there is no place for its connection.

@@ -7,8 +7,8 @@ use crate::storage::{Batch, Database};
 use crate::system::since_1970;
 use crate::torrent::{FileName, InfoHash};
 use crate::tracker::registry::{
-    AccountQuotas, GroupKey, Label, Login, NewAccount, NewGroup, NewShare, Origin, PasswordHash,
-    Refusal, Registry, RowId, Update,
+    AccountQuotas, GroupKey, Label, Login, MAX_LOGIN_LIFE, NewAccount, NewGroup, NewShare, Origin,
+    PasswordHash, Refusal, Registry, RowId, Update,
 };
 use crate::tracker::store::{RegistryStore, StoreOptions};
 use crate::wire::PeerId;
@@ -58,6 +58,7 @@ impl Tracker {
             registration: Registration::Open,
             announce_interval: Duration::from_secs(600),
             certificate_lifetime: Duration::from_secs(24 * 3600),
+            login_life: MAX_LOGIN_LIFE,
             new_accounts: 1,
             quotas: AccountQuotas::default(),
         };
@@ -69,6 +70,7 @@ impl Tracker {
                 RowId([9; 16]),
                 registry.account(*account).unwrap().credential(),
                 since_1970(),
+                MAX_LOGIN_LIFE,
             );
             registrar.sign(&login)
         });

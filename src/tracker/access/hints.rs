@@ -18,7 +18,7 @@ use crate::net::ConnectionHandle;
 use crate::system::lock;
 use crate::torrent::InfoHash;
 use crate::tracker::Threads;
-use crate::tracker::registry::{Changed, GroupRole, Login, Registry, RowId};
+use crate::tracker::registry::{Changed, Login, Registry, RowId};
 use crate::tracker::store::RegistryStore;
 use crate::wire::access::{GroupNumbers, Hint, MAX_HINTED, MAX_NEW_PEERS, NewPeers};
 use crate::wire::control::MAX_PAGE;
@@ -165,7 +165,7 @@ impl Hints {
         let mut woken = Vec::new();
         for group in changed.groups.union(&changed.reports) {
             let has_reports = changed.reports.contains(group);
-            let members = self.store.read(|registry| registry.member_ids(*group));
+            let members = self.store.read(|registry| registry.subject_ids(*group));
             let add = |watching: &mut Watching| watching.add_group(*group, has_reports);
             lock(&self.state).add(&members, add, &mut woken);
         }
@@ -362,7 +362,7 @@ fn group_numbers(
     (group, has_reports): (RowId, bool),
     account: RowId,
 ) -> Option<GroupNumbers> {
-    let is_member = registry.role(group, account) >= GroupRole::Member;
+    let is_member = registry.role_of(group, account).is_some();
     let numbers = registry.change_numbers(group);
     Some(GroupNumbers {
         group: registry.group_label(group).filter(|_| is_member)?,

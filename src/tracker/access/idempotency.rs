@@ -31,7 +31,7 @@ enum KeyOwner {
 }
 
 impl IdempotencyKey {
-    /// The key of a write by an account.
+    /// The key of a write by an account or a machine.
     pub(super) fn of_account(account: RowId, write: WriteId) -> Self {
         let owner = KeyOwner::Account(account);
         Self { write, owner }
@@ -81,6 +81,11 @@ impl IdempotencyKey {
         self.id(b"request", &[&group.0])
     }
 
+    /// The id of a token with these attributes.
+    pub(super) fn token(&self, attributes: &[&[u8]]) -> RowId {
+        self.id(b"token", attributes)
+    }
+
     /// The id of a share in a group.
     pub(super) fn share(&self, group: RowId, info_hash: &[u8]) -> RowId {
         self.id(b"share", &[&group.0, info_hash])
@@ -122,6 +127,8 @@ mod tests {
                 key.creator_membership(group),
                 key.membership_request(group),
                 key.membership_request(RowId([8; 16])),
+                key.token(&[b"1", b"2"]),
+                key.token(&[b"12"]),
                 key.share(group, &[1; 20]),
                 key.share(group, &[2; 20]),
             ]

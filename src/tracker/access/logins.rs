@@ -14,7 +14,9 @@ use crate::tracker::registry::{
     Account, Login, MAX_LOG_OUTS, PasswordHash, Refusal, Registry, RowId, Stamp, UserName,
 };
 use crate::tracker::store::RegistryStore;
-use crate::wire::access::{AccessAnswer, AccessErrorKind, AccessRefusal, AccessRequest, Token};
+use crate::wire::access::{
+    AccessAnswer, AccessErrorKind, AccessRefusal, AccessRequest, IssuedToken, Token,
+};
 use crate::wire::control::TextLine;
 use crate::wire::name::Label;
 use crate::wire::password::Password;
@@ -23,6 +25,7 @@ use std::cell::Cell;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Checks passwords, and signs and reads tokens.
 #[derive(Debug)]
@@ -33,14 +36,21 @@ pub(super) struct Logins {
     attempts: PasswordAttempts,
     turns: Arc<PasswordTurns>,
     random: SystemRandom,
+    /// How long a login goes on without being used.
+    life: Duration,
 }
 
 impl Logins {
-    /// Starts the threads for hashing. Tokens are valid at all trackers of `cluster`.
+    /// Starts the threads for hashing. Tokens are valid at all trackers of `cluster`. A login that
+    /// is not used for `life` ends.
     ///
     /// # Errors
     /// The system cannot start the threads for hashing.
-    pub(super) fn start(store: Arc<RegistryStore>, cluster: &Authority) -> io::Result<Self> {
+    pub(super) fn start(
+        store: Arc<RegistryStore>,
+        cluster: &Authority,
+        life: Duration,
+    ) -> io::Result<Self> {
         Ok(Self {
             store,
             passwords: PasswordHasher::start()?,
@@ -48,6 +58,7 @@ impl Logins {
             attempts: PasswordAttempts::new(),
             turns: Arc::new(PasswordTurns::new()),
             random: SystemRandom::new(),
+            life,
         })
     }
 
@@ -160,7 +171,7 @@ impl Logins {
             let user = log_name(&self.store, login.account);
             log::warn!(
                 "all logins of {user} have ended, because that user has logged out {MAX_LOG_OUTS} \
-                 times within a month"
+                 times within half a year"
             );
         }
         Ok(answer)
@@ -224,7 +235,8 @@ impl Logins {
         credential: Stamp,
     ) -> Result<AccessAnswer, AccessRefusal> {
         let (id, now) = (self.random_id()?, since_1970());
-        let token = self.sign(&Login::begin(account, id, credential, now))?;
+        let IssuedToken { token, expires } =
+            self.issue(&Login::begin(account, id, credential, now, self.life))?;
         let user = account_label(&self.store, account)?;
         let has_lost_name = self.store.read(|registry| registry.has_lost_name(account));
         let note = has_lost_name.then(|| {
@@ -235,7 +247,22 @@ impl Logins {
                  the new name"
             ))
         });
-        Ok(AccessAnswer::LoggedIn { token, user, note })
+        Ok(AccessAnswer::LoggedIn {
+            token,
+            expires,
+            user,
+            note,
+        })
+    }
+
+    /// Creates a new login of a machine. `credential` ends it when the machine starts again.
+    pub(super) fn begin_machine_login(
+        &self,
+        machine: RowId,
+        credential: Stamp,
+    ) -> Result<Token, AccessRefusal> {
+        let (id, now) = (self.random_id()?, since_1970());
+        self.sign(&Login::begin(machine, id, credential, now, self.life))
     }
 
     /// Begins an attempt on the password of `user`. `accounts` lists the accounts that the name may
@@ -271,6 +298,22 @@ impl Logins {
         self.passwords
             .verify(password.clone(), hash)
             .map_err(from_hashing_error)
+    }
+
+    /// A new token of the login, if its token is old enough.
+    pub(super) fn renew_if_due(&self, login: &Login) -> Result<Option<IssuedToken>, AccessRefusal> {
+        let now = since_1970();
+        let is_due = login.is_renewal_due(now);
+        is_due
+            .then(|| self.issue(&login.renewed(now, self.life)))
+            .transpose()
+    }
+
+    fn issue(&self, login: &Login) -> Result<IssuedToken, AccessRefusal> {
+        Ok(IssuedToken {
+            token: self.sign(login)?,
+            expires: u64::try_from(login.expires.as_millis()).unwrap_or(u64::MAX),
+        })
     }
 
     pub(super) fn sign(&self, login: &Login) -> Result<Token, AccessRefusal> {

@@ -9,8 +9,8 @@ use super::lists;
 use super::views::{self, PAGE_LENGTH, log_name};
 use super::{
     AccessSettings, ChangedShares, CompletedRequest, GroupShares, Hints, IdempotencyKey,
-    IdempotentWrites, InviteCode, Logins, NewAccounts, OperatorAccess, PasswordTurn, PortChecks,
-    Registration, RequestContext, Requester, Watch, check_new_password, from_refusal,
+    IdempotentWrites, InviteCode, Logins, Machines, NewAccounts, OperatorAccess, PasswordTurn,
+    PortChecks, Registration, RequestContext, Requester, Watch, check_new_password, from_refusal,
     from_token_error, from_write_error, no_randomness, once, refused,
 };
 use crate::base::AddressPrefix;
@@ -42,6 +42,7 @@ pub(in crate::tracker) struct Registrar {
     shares: GroupShares,
     changed_shares: ChangedShares,
     port_checks: PortChecks,
+    machines: Machines,
     hints: Arc<Hints>,
     registration: Registration,
     new_accounts: NewAccounts,
@@ -63,14 +64,21 @@ impl Registrar {
             registration,
             announce_interval,
             certificate_lifetime,
+            login_life,
             new_accounts,
             quotas,
         } = settings;
-        let logins = Arc::new(Logins::start(Arc::clone(&store), cluster)?);
+        let logins = Arc::new(Logins::start(Arc::clone(&store), cluster, login_life)?);
         let hints = Arc::new(Hints::new(Arc::clone(&store), Arc::clone(&logins)));
         hints.start()?;
+        let machines = Machines::new(
+            Arc::clone(&store),
+            Arc::clone(&logins),
+            cluster.fingerprint(),
+        );
         Ok(Self {
             logins,
+            machines,
             writes: IdempotentWrites::new(Arc::clone(&store)),
             changed_shares: ChangedShares::new(Arc::clone(&store)),
             shares: GroupShares::new(
@@ -214,6 +222,9 @@ impl Registrar {
             AccessRequest::Login { user, password } => {
                 self.logins.log_in(&user, &password, requester)?.into()
             }
+            AccessRequest::Machine(request) if !request.needs_login() => {
+                self.machines.answer_machine(&request, from)?
+            }
             ask => self.dispatch_with_login(token, ask, requester, watch)?,
         })
     }
@@ -275,12 +286,13 @@ impl Registrar {
         ends_login: bool,
         answer: impl FnOnce() -> Result<AccessAnswer, AccessRefusal>,
     ) -> Result<CompletedRequest, AccessRefusal> {
-        let (login, now) = (context.login, since_1970());
+        let login = context.login;
         self.logins.check_login(login)?;
         let answer = answer()?;
-        let renewed = (!ends_login && login.is_renewal_due(now))
-            .then(|| self.logins.sign(&login.renewed(now)))
-            .transpose()?;
+        let renewed = match ends_login {
+            true => None,
+            false => self.logins.renew_if_due(login)?,
+        };
         Ok(CompletedRequest {
             renewed,
             answer,
@@ -341,6 +353,32 @@ impl Registrar {
                     registry.leave(account, group, if_last_member, now)
                 })
             }
+            AccessRequest::Publish { group, part, .. } => {
+                self.shares.publish(context, key, group, part)
+            }
+            AccessRequest::Withdraw { group, name, .. } => {
+                let what = format!("withdraws {} from {group}", name.as_str());
+                writes.write(context, key, &what, |registry, now| {
+                    registry.withdraw(account, group, name.as_str(), now)
+                })
+            }
+            AccessRequest::Machine(request) => {
+                self.machines.answer_write(writes, context, key, request)
+            }
+            _ => self.answer_write_of_owner(context, key, ask),
+        }
+    }
+
+    /// Answers a request that only owners of a group may make.
+    fn answer_write_of_owner(
+        &self,
+        context: &RequestContext<'_>,
+        key: &IdempotencyKey,
+        ask: &AccessRequest,
+    ) -> Result<AccessAnswer, AccessRefusal> {
+        let account = context.login.account;
+        let writes = &self.writes;
+        match ask {
             AccessRequest::AcceptRequest { group, user, .. } => {
                 let what = format!("accepts {user} into {group}");
                 writes.write(context, key, &what, |registry, now| {
@@ -359,13 +397,18 @@ impl Registrar {
                     registry.remove_member(account, group, user, now)
                 })
             }
-            AccessRequest::Publish { group, part, .. } => {
-                self.shares.publish(context, key, group, part)
-            }
-            AccessRequest::Withdraw { group, name, .. } => {
-                let what = format!("withdraws {} from {group}", name.as_str());
+            AccessRequest::SetRole {
+                group, user, role, ..
+            } => {
+                let what = format!("gives {user} the role {} in {group}", role.as_str());
                 writes.write(context, key, &what, |registry, now| {
-                    registry.withdraw(account, group, name.as_str(), now)
+                    registry.set_role(account, group, user, *role, now)
+                })
+            }
+            AccessRequest::RenameGroup { group, name, .. } => {
+                let what = format!("renames {group} to {name}");
+                writes.write(context, key, &what, |registry, now| {
+                    registry.rename_group(account, group, name.clone(), now)
                 })
             }
             _ => Err(token_not_allowed()),
@@ -418,6 +461,7 @@ impl Registrar {
                 with_requests,
                 after,
             } => lists::news(store, account, &seen, with_requests, after),
+            AccessRequest::Machine(request) => self.machines.answer_read(account, request),
             _ => Err(token_not_allowed()),
         }
     }

@@ -3,7 +3,7 @@
 use super::password_turns::PasswordTurn;
 use crate::tracker::registry::Login;
 use crate::tracker::store::Durability;
-use crate::wire::access::{AccessAnswer, Token};
+use crate::wire::access::{AccessAnswer, IssuedToken, Token};
 use std::cell::Cell;
 use std::net::IpAddr;
 
@@ -66,7 +66,7 @@ impl<'a> RequestContext<'a> {
 /// The result of a request.
 pub(super) struct CompletedRequest {
     /// The new token of the login, if its renewal was due.
-    pub(super) renewed: Option<Token>,
+    pub(super) renewed: Option<IssuedToken>,
     pub(super) answer: AccessAnswer,
     pub(super) durability: Durability,
 }

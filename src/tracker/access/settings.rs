@@ -6,6 +6,9 @@ use std::time::Duration;
 /// The default of [`AccessSettings::new_accounts`].
 pub const DEFAULT_NEW_ACCOUNTS: u32 = 1_000;
 
+/// The default of [`AccessSettings::login_life`].
+pub const DEFAULT_LOGIN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// Who may create an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Registration {
@@ -27,6 +30,9 @@ pub struct AccessSettings {
     pub announce_interval: Duration,
     /// How long the certificate of a member is valid.
     pub certificate_lifetime: Duration,
+    /// How long a login goes on without being used, at most
+    /// [`MAX_LOGIN_LIFE`](crate::tracker::registry::MAX_LOGIN_LIFE).
+    pub login_life: Duration,
     /// The most new accounts of one address within a day, without invite codes.
     pub new_accounts: u32,
     /// The most that one account may use.

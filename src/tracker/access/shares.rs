@@ -5,8 +5,8 @@
 
 use super::{
     Bars, Hints, IdempotencyKey, IdempotentWrites, InfoCache, InfoPartError, InfoUploads,
-    PAGE_LENGTH, RequestContext, UploadError, Watch, account_label, from_refusal, from_write_error,
-    no_randomness, refused, views::parse_cursor,
+    PAGE_LENGTH, RequestContext, UploadError, Watch, from_refusal, from_write_error, no_randomness,
+    refused, subject_label, views, views::parse_cursor,
 };
 use crate::base::AddressPrefix;
 use crate::certificate::{
@@ -16,7 +16,9 @@ use crate::system::since_1970;
 use crate::torrent::Info;
 use crate::tracker::announcing::AnswerFamilies;
 use crate::tracker::quotas::SwarmLimits;
-use crate::tracker::registry::{AccountQuotas, Label, NewShare, RowId, ShareCursor, ShareView};
+use crate::tracker::registry::{
+    AccountQuotas, Label, NewShare, Registry, RowId, ShareCursor, ShareView,
+};
 use crate::tracker::store::RegistryStore;
 use crate::tracker::swarms::{Announced, Swarms};
 use crate::wire::access::{
@@ -96,7 +98,7 @@ impl GroupShares {
         let authority = self.authority(account, group)?;
         let group_id = self.store.read(|registry| registry.group_id(group));
         let group_id = group_id.map_err(from_refusal)?;
-        let user = account_label(&self.store, account)?.to_string();
+        let user = subject_label(&self.store, account)?.to_string();
         // The signature in the request covers the token, so that another user who has the request
         // cannot use it.
         let key = MemberPublicKey::from_request(&request.0, context.token.as_bytes());
@@ -112,7 +114,7 @@ impl GroupShares {
         Ok(AccessAnswer::Certificate {
             leaf,
             authority: certificate.to_pem().into_bytes(),
-            barred: self.bars.of(group_id).to_vec(),
+            barred: self.bars.of(group_id).bars.clone(),
         })
     }
 
@@ -124,7 +126,9 @@ impl GroupShares {
         part: &InfoPart,
     ) -> Result<AccessAnswer, AccessRefusal> {
         let account = context.login.account;
-        // Only members may make the tracker store anything.
+        // Only those who may publish may make the tracker store anything.
+        let may_publish = |registry: &Registry| registry.check_may_publish(account, group);
+        self.store.read(may_publish).map_err(from_refusal)?;
         let authority = self.authority(account, group)?;
         self.store.check_space().map_err(from_write_error)?;
         let now = self.epoch.elapsed();
@@ -254,12 +258,18 @@ impl GroupShares {
             interval = u32::try_from(announced.interval.as_secs()).unwrap_or(u32::MAX);
             Ok(addresses)
         });
-        let barred = group.map(|group| self.bars.of(group).to_vec());
+        let seen_bars = announces.seen_bars();
+        let barred = match group {
+            Some(group) => self.bars.of(group).unless_seen(seen_bars),
+            None => Some(Vec::new()),
+        };
         Ok(AccessAnswer::Peers(AnnounceBatchAnswer {
             swarms,
             interval,
-            barred: barred.unwrap_or_default(),
+            barred,
             placement: group.and_then(|group| self.placement(group)),
+            group: group
+                .and_then(|group| self.store.read(|registry| views::named(registry, group))),
         }))
     }
 

@@ -112,13 +112,19 @@ fn millis(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tracker::registry::{LOGIN_LIFETIME, MAX_DRIFT};
+    use crate::tracker::registry::{LONGEST_TOKEN_LIFE, MAX_DRIFT, MAX_LOGIN_LIFE, RENEWAL_AGE};
 
     const NOW: Duration = Duration::from_millis(1_800_000_000_123);
 
     fn login() -> Login {
         let credential = Stamp::new(1_700_000_000_000, 3, Origin([3; 16])).unwrap();
-        Login::begin(RowId([1; 16]), RowId([2; 16]), credential, NOW)
+        Login::begin(
+            RowId([1; 16]),
+            RowId([2; 16]),
+            credential,
+            NOW,
+            MAX_LOGIN_LIFE,
+        )
     }
 
     fn key() -> TokenKey {
@@ -133,9 +139,9 @@ mod tests {
         let token = signer.sign(&login());
         assert_eq!(token.len(), 109);
         assert_eq!(reader.read(&token, NOW), Ok(login()));
-        let last_moment = NOW + LOGIN_LIFETIME - Duration::from_millis(1);
+        let last_moment = NOW + LONGEST_TOKEN_LIFE - Duration::from_millis(1);
         assert_eq!(reader.read(&token, last_moment), Ok(login()));
-        let too_late = reader.read(&token, NOW + LOGIN_LIFETIME);
+        let too_late = reader.read(&token, NOW + LONGEST_TOKEN_LIFE);
         assert_eq!(too_late, Err(LoginTimeError::Expired.into()));
         assert_eq!(key().read(&token, NOW), Err(TokenError::Forged));
     }
@@ -176,14 +182,19 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_renewed_after_a_quarter_of_its_lifetime() {
-        let begun = login();
-        let quarter = NOW + LOGIN_LIFETIME / 4;
-        assert!(!begun.is_renewal_due(quarter - Duration::from_millis(1)));
-        assert!(begun.is_renewal_due(quarter));
-        let renewed = begun.renewed(quarter);
-        assert_eq!(renewed.id, begun.id);
-        assert_eq!(renewed.expires, quarter + LOGIN_LIFETIME);
-        assert!(!renewed.is_renewal_due(quarter));
+    fn a_login_that_is_used_once_in_its_life_never_ends() {
+        let (mut login, mut now) = (login(), NOW);
+        for life in [MAX_LOGIN_LIFE, RENEWAL_AGE, MAX_LOGIN_LIFE * 2] {
+            let life_here = life.min(MAX_LOGIN_LIFE);
+            login = login.renewed(now, life);
+            assert_eq!(login.expires, now + life_here + RENEWAL_AGE);
+            // The last use that does not renew the token.
+            now += RENEWAL_AGE - Duration::from_millis(1);
+            assert!(!login.is_renewal_due(now));
+            assert_eq!(login.check_times(now + life_here), Ok(()));
+            now += life_here;
+            assert!(login.is_renewal_due(now));
+        }
+        assert_eq!(login.id, RowId([2; 16]));
     }
 }

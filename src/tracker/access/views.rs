@@ -1,13 +1,16 @@
 //! Converts views of the registry to messages.
 
 use super::refusals::{from_refusal, refused};
-use crate::tracker::registry::{self, GroupView, Label, MemberView, Refusal, RequestView, RowId};
+use crate::tracker::registry::{
+    self, GroupView, Label, MachineView, MemberView, Refusal, RequestView, Role, RowId, TokenView,
+};
 use crate::tracker::replication::{ClusterStatus, Serving};
 use crate::tracker::store::RegistryStore;
 use crate::wire::access::{
-    AccessErrorKind, AccessRefusal, ClusterView, DecisionEntry, GroupEntry, ListPage, MemberEntry,
-    ReplicaView, RequestEntry, ShortText,
+    AccessErrorKind, AccessRefusal, ClusterView, DecisionEntry, GroupEntry, ListPage, MachineEntry,
+    MemberEntry, NamedGroup, ReplicaView, RequestEntry, ShortText, TokenEntry, TokenGroup,
 };
+use crate::wire::machine::SubjectLabel;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -37,6 +40,7 @@ pub(super) fn group(view: GroupView) -> GroupEntry {
         owner: view.owner,
         members: u32::try_from(view.members).unwrap_or(u32::MAX),
         role: view.role,
+        own_role: view.own_role,
     }
 }
 
@@ -44,7 +48,7 @@ pub(super) fn member(view: MemberView) -> MemberEntry {
     MemberEntry {
         name: view.label,
         since: view.since.wall(),
-        owner: view.owner,
+        role: view.role,
     }
 }
 
@@ -78,8 +82,16 @@ pub(super) fn news(news: registry::News) -> DecisionEntry {
         group: news.label,
         outcome: news.outcome,
         user: news.user,
+        role: news.role,
         decided_at: news.at.wall(),
     }
+}
+
+/// The name of a group, and since when the group has it.
+pub(super) fn named(registry: &registry::Registry, group: RowId) -> Option<NamedGroup> {
+    let name = registry.group_label(group)?;
+    let since = registry.named_at(group)?.wall();
+    Some(NamedGroup { name, since })
 }
 
 /// The name of an account.
@@ -88,7 +100,43 @@ pub(super) fn account_label(store: &RegistryStore, account: RowId) -> Result<Lab
     label.ok_or_else(|| from_refusal(Refusal::AccountGone))
 }
 
-/// What the log calls an account: its name, or its id if the account is gone.
-pub(super) fn log_name(store: &RegistryStore, account: RowId) -> String {
-    account_label(store, account).map_or_else(|_| account.to_string(), |label| label.to_string())
+/// The name of an account or a machine.
+pub(super) fn subject_label(
+    store: &RegistryStore,
+    subject: RowId,
+) -> Result<SubjectLabel, AccessRefusal> {
+    let label = store.read(|registry| registry.subject_label(subject));
+    label.ok_or_else(|| from_refusal(Refusal::AccountGone))
+}
+
+/// What the log calls an account or a machine: its name, or its id if it is gone.
+pub(super) fn log_name(store: &RegistryStore, subject: RowId) -> String {
+    subject_label(store, subject).map_or_else(|_| subject.to_string(), |label| label.to_string())
+}
+
+pub(super) fn token(view: TokenView) -> TokenEntry {
+    TokenEntry {
+        label: view.label,
+        groups: view.groups.into_iter().map(token_group).collect(),
+        state: view.state,
+        enrolled: u32::try_from(view.enrolled).unwrap_or(u32::MAX),
+        machines: u32::try_from(view.machines).unwrap_or(u32::MAX),
+        made_at: view.at.wall(),
+        enrols_until: view.enrols_until,
+    }
+}
+
+pub(super) fn machine(view: MachineView) -> MachineEntry {
+    MachineEntry {
+        label: view.label,
+        token: view.token,
+        role: view.role,
+        state: view.state,
+        enrolled_at: view.at.wall(),
+        started_at: view.started.map(|started| started.wall()),
+    }
+}
+
+pub(super) fn token_group((group, role): (Label, Role)) -> TokenGroup {
+    TokenGroup { group, role }
 }

@@ -138,10 +138,24 @@ impl Registry {
         self.write(version, &[], [Row::Account(account)])
     }
 
+    /// The account that makes a request that machines may not make.
     pub(super) fn acting_account(&self, account: RowId) -> Result<&Account, Refusal> {
         match self.row(account) {
             Some(Row::Account(account)) if account.removed.is_none() => Ok(account),
+            Some(Row::Machine(_)) => Err(Refusal::OnlyUsers),
             _ => Err(Refusal::AccountGone),
+        }
+    }
+
+    /// Checks that an account or a machine may do anything.
+    ///
+    /// # Errors
+    /// [`Refusal::AccountGone`], [`Refusal::MachineRevoked`], [`Refusal::MachineSuspended`],
+    /// [`Refusal::TokenEnded`].
+    pub(super) fn acting_subject(&self, subject: RowId) -> Result<(), Refusal> {
+        match self.machine(subject) {
+            Some(machine) => self.check_machine(machine),
+            None => self.acting_account(subject).map(drop),
         }
     }
 

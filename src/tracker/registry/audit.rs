@@ -11,8 +11,8 @@
 //! out his own with about as many writes, and many accounts together can push out those of others.
 
 use super::{
-    AuditAction, AuditEntry, EndReason, Label, Membership, OPERATOR, Registry, Row, RowId, Share,
-    Update, Version, millis, tag_of,
+    AuditAction, AuditDetail, AuditEntry, EndReason, Label, Machine, MachineToken, Membership,
+    OPERATOR, Register, Registry, Role, Row, RowId, Share, Update, Version, millis, tag_of,
 };
 use ring::digest::{Context, SHA256};
 use std::collections::BTreeSet;
@@ -60,6 +60,8 @@ pub struct AuditView {
     pub group: Option<String>,
     /// The id of `group`.
     pub group_id: Option<RowId>,
+    /// The role or the name that was given, as it was then.
+    pub detail: Option<AuditDetail>,
     /// The address of the peer that asked for it.
     pub from: Option<IpAddr>,
 }
@@ -92,7 +94,8 @@ impl Registry {
         now: Duration,
     ) -> Update {
         let created = self.next_version(now);
-        let id = self.entry_id(seed, done, created);
+        let detail = detail_of(&write.rows, done);
+        let id = self.entry_id(seed, done, detail.as_ref(), created);
         let (action, subject, group) = done;
         let entry = Row::Audit(AuditEntry {
             id,
@@ -102,6 +105,7 @@ impl Registry {
             action,
             subject,
             group,
+            detail,
             from: author.from,
         });
         if let Some(change) = &mut write.change {
@@ -114,7 +118,13 @@ impl Registry {
     /// The id of a new entry. All trackers derive the same id if they carry out the same command.
     /// Another action gets another id, and so does the same action if an entry here has the id
     /// already. So nobody can replace an entry by using a write id again.
-    fn entry_id(&self, seed: RowId, (action, subject, group): Done, created: Version) -> RowId {
+    fn entry_id(
+        &self,
+        seed: RowId,
+        (action, subject, group): Done,
+        detail: Option<&AuditDetail>,
+        created: Version,
+    ) -> RowId {
         let mut hash = Context::new(&SHA256);
         hash.update(b"pieceful audit v1");
         hash.update(&seed.0);
@@ -123,6 +133,10 @@ impl Registry {
             hash.update(&part.map_or([0; 16], |id| id.0));
         }
         hash.update(action.as_str().as_bytes());
+        if let Some(detail) = detail {
+            hash.update(b" ");
+            hash.update(detail.as_str().as_bytes());
+        }
         let id = id_of(hash.clone());
         if self.row(id).is_none() {
             return id;
@@ -139,6 +153,13 @@ impl Registry {
         let is_new =
             |version: Version| version.stamp.origin() == origin && version.sequence == sequence;
         let rows = write.rows.iter();
+        let gives_role = rows.clone().any(|row| match row {
+            Row::Membership(row) => row
+                .role
+                .as_ref()
+                .is_some_and(|given| is_new(given.version) && given.value.by != row.account),
+            _ => false,
+        });
         let done = rows.filter_map(|row| match row {
             Row::Account(row) if row.removed.as_ref().is_some_and(|it| is_new(it.version)) => {
                 Some((AuditAction::RemovedUser, Some(row.id), None))
@@ -155,11 +176,16 @@ impl Registry {
             Row::Group(row) if is_new(row.created) => {
                 Some((AuditAction::MadeGroup, None, Some(row.id)))
             }
-            Row::Membership(row) => done_to_member(row, is_new),
+            Row::Group(row) if is_new(row.name.version) => {
+                Some((AuditAction::RenamedGroup, None, Some(row.id)))
+            }
+            Row::Membership(row) => done_to_member(row, gives_role, is_new),
             Row::Share(row) => done_to_share(row, is_new),
             Row::Invite(row) if is_new(row.created) => {
                 Some((AuditAction::MadeInvite, Some(row.id), None))
             }
+            Row::Token(row) => done_to_token(row, is_new),
+            Row::Machine(row) => done_to_machine(row, is_new),
             _ => None,
         });
         done.min()
@@ -178,6 +204,16 @@ impl Registry {
         .collect()
     }
 
+    /// The name of a user, a machine or a token, also of one that has ended.
+    fn audit_name(&self, id: RowId) -> Option<String> {
+        let label = match self.row(id)? {
+            Row::Machine(_) => self.label_of_machine(id)?.to_string(),
+            Row::Token(_) => self.label_of_token(id)?.to_string(),
+            _ => self.tagged_if_removed(id)?.to_string(),
+        };
+        Some(label)
+    }
+
     fn tagged_if_removed(&self, account: RowId) -> Option<Label> {
         let label = self.label_of_any(account)?;
         Some(match self.account(account) {
@@ -187,7 +223,7 @@ impl Registry {
     }
 
     fn audit_view(&self, entry: &AuditEntry) -> AuditView {
-        let user = |id| self.tagged_if_removed(id).map(|label| label.to_string());
+        let user = |id| self.audit_name(id);
         let subject = entry.subject.filter(|subject| *subject != entry.who);
         AuditView {
             // The stamp may be later: it is later than all stamps before it.
@@ -208,9 +244,24 @@ impl Registry {
                 let label = self.group_label(id).map(|label| label.to_string());
                 label.unwrap_or_else(|| id.to_string())
             }),
+            detail: entry.detail.clone(),
             from: entry.from,
         }
     }
+}
+
+/// What `done` gave, from the rows of its write.
+fn detail_of(rows: &[Row], (action, subject, group): Done) -> Option<AuditDetail> {
+    rows.iter().find_map(|row| match (action, row) {
+        (AuditAction::SetRole, Row::Membership(row)) if subject == Some(row.account) => {
+            let given = row.role.as_ref()?;
+            Some(AuditDetail::Role(given.value.role))
+        }
+        (AuditAction::RenamedGroup, Row::Group(row)) if group == Some(row.id) => {
+            Some(AuditDetail::Name(row.name.value.clone()))
+        }
+        _ => None,
+    })
 }
 
 /// The first 16 bytes of the hash.
@@ -219,7 +270,12 @@ fn id_of(hash: Context) -> RowId {
     RowId(id.unwrap_or_default())
 }
 
-fn done_to_member(row: &Membership, is_new: impl Fn(Version) -> bool) -> Option<Done> {
+/// `gives_role`: the write gives another member a role.
+fn done_to_member(
+    row: &Membership,
+    gives_role: bool,
+    is_new: impl Fn(Version) -> bool,
+) -> Option<Done> {
     let action = match (&row.ended, &row.accepted) {
         (Some(ended), _) if is_new(ended.version) => match ended.value.reason {
             EndReason::Rejected => AuditAction::Rejected,
@@ -227,9 +283,45 @@ fn done_to_member(row: &Membership, is_new: impl Fn(Version) -> bool) -> Option<
             EndReason::Removed => AuditAction::RemovedMember,
         },
         (None, Some(accepted)) if is_new(accepted.version) => AuditAction::Accepted,
+        (None, _) => {
+            let given = row.role.as_ref().filter(|given| is_new(given.version))?;
+            // The owner who gives a role to another member may keep his own one by the same write.
+            let keeps_own = given.value.by == row.account && given.value.role == Role::Owner;
+            if keeps_own && gives_role {
+                return None;
+            }
+            AuditAction::SetRole
+        }
         _ => return None,
     };
     Some((action, Some(row.account), Some(row.group)))
+}
+
+fn done_to_token(row: &MachineToken, is_new: impl Fn(Version) -> bool) -> Option<Done> {
+    let group = row.groups.keys().next().copied();
+    let action = match &row.revoked {
+        None if is_new(row.created) => AuditAction::MadeToken,
+        Some(revoked) if is_new(revoked.version) => AuditAction::RevokedToken,
+        _ => return None,
+    };
+    Some((action, Some(row.id), group))
+}
+
+/// What is done to a machine. Its starts are not listed: each machine makes many.
+fn done_to_machine(row: &Machine, is_new: impl Fn(Version) -> bool) -> Option<Done> {
+    let is_new_field =
+        |field: &Option<Register<RowId>>| field.as_ref().is_some_and(|field| is_new(field.version));
+    let suspended = row.suspended.as_ref().map(|field| field.version);
+    let given = row.roles.iter().find(|(_, role)| is_new(role.version));
+    let (action, group) = match given {
+        Some((group, _)) => (AuditAction::SetRole, Some(*group)),
+        None if is_new_field(&row.revoked) => (AuditAction::RevokedMachine, None),
+        None if is_new_field(&row.answered) => (AuditAction::AllowedMachine, None),
+        None if suspended.is_some_and(&is_new) => (AuditAction::SuspendedMachine, None),
+        None if is_new(row.name.version) => (AuditAction::Enrolled, None),
+        None => return None,
+    };
+    Some((action, Some(row.id), group))
 }
 
 fn done_to_share(row: &Share, is_new: impl Fn(Version) -> bool) -> Option<Done> {

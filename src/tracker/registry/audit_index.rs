@@ -30,20 +30,32 @@ impl AuditIndex {
         }
     }
 
-    /// The entries to drop so that at most `limit` are left.
-    pub(super) fn beyond(&self, limit: usize) -> BTreeSet<RowId> {
+    /// The entries to drop so that at most `limit` are left: the oldest ones of whoever has the
+    /// most. `account_of` returns the maker of a machine, and each account itself, so that nobody
+    /// gets more entries by more machines.
+    pub(super) fn beyond(
+        &self,
+        limit: usize,
+        account_of: impl Fn(RowId) -> RowId,
+    ) -> BTreeSet<RowId> {
         let mut beyond = BTreeSet::new();
         let mut authors: BTreeMap<(usize, RowId), _> = BTreeMap::new();
         if self.count > limit {
-            let all = self.by_author.iter();
-            let all = all.map(|(who, entries)| ((entries.len(), *who), entries.iter()));
-            authors.extend(all);
+            let mut accounts: HashMap<RowId, BTreeSet<(Stamp, RowId)>> = HashMap::new();
+            for (who, entries) in &self.by_author {
+                accounts
+                    .entry(account_of(*who))
+                    .or_default()
+                    .extend(entries);
+            }
+            let all = accounts.into_iter();
+            authors.extend(all.map(|(who, entries)| ((entries.len(), who), entries.into_iter())));
         }
         while self.count - beyond.len() > limit
             && let Some(((count, who), mut entries)) = authors.pop_last()
             && let Some((_, oldest)) = entries.next()
         {
-            beyond.insert(*oldest);
+            beyond.insert(oldest);
             authors.insert((count - 1, who), entries);
         }
         beyond

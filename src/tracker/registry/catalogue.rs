@@ -1,6 +1,6 @@
 //! The catalogues: the shares of each group and their names.
 //!
-//! A share is in the catalogue from its publication until its publisher or the owner of its group
+//! A share is in the catalogue from its publication until its publisher or an owner of its group
 //! withdraws it. It is listed only if the group has members. Two trackers that cannot reach each
 //! other may publish shares of the same name in one group. The share that was published first then
 //! holds the name. Every other share of the name is listed as `NAME~TAG`, where TAG is the first 8

@@ -1,7 +1,8 @@
 //! What has changed since the last call of `take`: for hints to members.
 //!
 //! Each group has two change numbers. One changes when a share is published, the other one when a
-//! share is withdrawn, a membership ends, a former member is accepted again, or a user is removed.
+//! share is withdrawn, a membership ends, a former member is accepted again, a user is removed, or a
+//! machine ends, is suspended or allowed again.
 //! They count nothing: each is the XOR of the hashes of all such writes. So trackers with the same
 //! rows have the same numbers.
 
@@ -24,7 +25,7 @@ pub struct ChangeNumbers {
 pub struct Changed {
     /// Groups whose change numbers have changed.
     pub groups: BTreeSet<RowId>,
-    /// Accounts for which there may be news.
+    /// Accounts for which there may be news, and machines whose logins may have ended.
     pub accounts: BTreeSet<RowId>,
     /// Groups in which a publisher has newly reported changed files. No row changes by a report.
     pub reports: BTreeSet<RowId>,
@@ -61,13 +62,13 @@ impl Changes {
         std::mem::take(&mut self.changed)
     }
 
-    /// Updates the numbers for a row that was `before` and is now `after`. `owner` is the owner of
-    /// the row's group.
+    /// Updates the numbers for a row that was `before` and is now `after`. `owners` are the owners
+    /// of the row's group.
     pub(super) fn update_row(
         &mut self,
         before: Option<&Row>,
         after: Option<&Row>,
-        owner: Option<RowId>,
+        owners: impl Iterator<Item = RowId>,
     ) {
         // The XOR with the contribution of `before` removes it from the numbers.
         for row in [before, after].into_iter().flatten() {
@@ -87,8 +88,28 @@ impl Changes {
             && before != after
         {
             self.changed.accounts.insert(row.account);
-            self.changed.accounts.extend(owner);
+            self.changed.accounts.extend(owners);
         }
+    }
+
+    /// A group with these members has another name. Their peers learn it from their next announce.
+    pub(super) fn on_renamed(&mut self, members: impl Iterator<Item = RowId>) {
+        self.changed.accounts.extend(members);
+    }
+
+    /// Updates the numbers when tokens or machines of these groups have changed: `number` is what
+    /// they now contribute, with XOR to what they contributed before. `subjects` may want to ask.
+    pub(super) fn update_machines(
+        &mut self,
+        groups: &[RowId],
+        number: u64,
+        subjects: impl IntoIterator<Item = RowId>,
+    ) {
+        for group in groups.iter().filter(|_| number != 0) {
+            self.numbers.entry(*group).or_default().ended ^= number;
+            self.changed.groups.insert(*group);
+        }
+        self.changed.accounts.extend(subjects);
     }
 
     /// Updates the numbers when a stamp of an account in a group changes from `before` to `after`:
@@ -127,7 +148,7 @@ fn contribution(row: &Row) -> Option<(RowId, ChangeNumbers)> {
         }
         Row::Membership(row) => {
             // A row that was never accepted was a request. Its end concerns only the user and the
-            // owner.
+            // owners.
             let ended = row.ended.as_ref().filter(|_| row.accepted.is_some());
             let numbers = ChangeNumbers {
                 added: 0,
@@ -140,7 +161,7 @@ fn contribution(row: &Row) -> Option<(RowId, ChangeNumbers)> {
 }
 
 /// The hash of a write to a row.
-fn write_hash(row: RowId, version: Version) -> u64 {
+pub(super) fn write_hash(row: RowId, version: Version) -> u64 {
     hash(row, version.stamp.origin(), version.sequence.number())
 }
 

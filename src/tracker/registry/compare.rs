@@ -138,6 +138,8 @@ fn dumped_rows(registry: &Registry) -> BTreeMap<String, (&'static str, Map<Strin
     add_rows(&mut all, "share", &dump.shares);
     add_rows(&mut all, "receipt", &dump.receipts);
     add_rows(&mut all, "audit entry", &dump.audit);
+    add_rows(&mut all, "token", &dump.tokens);
+    add_rows(&mut all, "machine", &dump.machines);
     all
 }
 

@@ -2,8 +2,14 @@
 //! registries with the same rows have equal dumps.
 
 use super::row::End;
-use super::{Account, AuditEntry, GroupRole, Register, Registry, Row, RowId, Version};
+use super::{Account, AuditEntry, GivenRole, GroupRole, Register, Registry, Row};
 use serde::Serialize;
+
+mod machines;
+mod texts;
+
+use machines::{MachineDump, TokenDump};
+use texts::{version_and_account, version_text};
 
 /// The contents of a registry without its secrets. A write is shown as
 /// `MILLISECONDS.COUNTER.ORIGIN#SEQUENCE`, and a reference to another row as the id of that row.
@@ -25,6 +31,10 @@ pub struct Dump {
     pub receipts: Vec<ReceiptDump>,
     /// Entries of the audit log, by id.
     pub audit: Vec<AuditDump>,
+    /// Tokens, by id, without their secrets.
+    pub tokens: Vec<TokenDump>,
+    /// Machines, by id.
+    pub machines: Vec<MachineDump>,
 }
 
 /// An account.
@@ -57,7 +67,7 @@ pub struct GroupDump {
     pub created: String,
     /// The write that set its name.
     pub named: String,
-    /// The account that owns it; `None` if the group has ended.
+    /// The most senior owner; `None` if the group has ended.
     pub owner: Option<String>,
     /// The number of its members.
     pub members: usize,
@@ -72,9 +82,11 @@ pub struct MembershipDump {
     pub group: String,
     /// The account.
     pub account: String,
-    /// The present role of the account in the group, from all rows of this account and group:
+    /// The present relation of the account to the group, from all rows of this account and group:
     /// `stranger`, `requester`, `member` or `owner`.
     pub standing: &'static str,
+    /// The write that gave the member a role, the role, and the account that gave it.
+    pub role: Option<(String, &'static str, String)>,
     /// The write that created it.
     pub created: String,
     /// The write that accepted it, and the account that accepted it.
@@ -158,6 +170,9 @@ pub struct AuditDump {
     pub subject: Option<String>,
     /// The group.
     pub group: Option<String>,
+    /// The role or the name that was given; left out if the action gives neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// The address of the peer that asked for it.
     pub from: Option<String>,
 }
@@ -189,6 +204,7 @@ impl Registry {
                     created,
                     accepted: row.accepted.as_ref().map(version_and_account),
                     ended: row.ended.as_ref().map(version_reason_and_account),
+                    role: row.role.as_ref().map(version_role_and_account),
                 }),
                 Row::Revocation(row) => dump.revocations.push(RevocationDump {
                     id,
@@ -208,6 +224,8 @@ impl Registry {
                     expires: row.expires,
                 }),
                 Row::Audit(row) => dump.audit.push(audit_dump(row)),
+                Row::Token(row) => dump.tokens.push(machines::token(self, row)),
+                Row::Machine(row) => dump.machines.push(machines::machine(self, row)),
                 Row::Share(row) => dump.shares.push(ShareDump {
                     id,
                     group: row.group.to_string(),
@@ -246,18 +264,20 @@ fn audit_dump(row: &AuditEntry) -> AuditDump {
         action: row.action.as_str(),
         subject: row.subject.map(|id| id.to_string()),
         group: row.group.map(|id| id.to_string()),
+        detail: row.detail.as_ref().map(|it| it.as_str().to_owned()),
         from: row.from.map(|from| from.to_string()),
     }
-}
-
-fn version_and_account(field: &Register<RowId>) -> (String, String) {
-    (version_text(field.version), field.value.to_string())
 }
 
 fn version_reason_and_account(field: &Register<End>) -> (String, &'static str, String) {
     let end = field.value;
     let by = end.by.to_string();
     (version_text(field.version), end.reason.as_str(), by)
+}
+
+fn version_role_and_account(field: &Register<GivenRole>) -> (String, &'static str, String) {
+    let GivenRole { role, by } = field.value;
+    (version_text(field.version), role.as_str(), by.to_string())
 }
 
 fn role_name(role: GroupRole) -> &'static str {
@@ -267,10 +287,4 @@ fn role_name(role: GroupRole) -> &'static str {
         GroupRole::Member => "member",
         GroupRole::Owner => "owner",
     }
-}
-
-fn version_text(version: Version) -> String {
-    let (stamp, sequence) = (version.stamp, version.sequence.number());
-    let (wall, counter, origin) = (stamp.wall(), stamp.counter(), stamp.origin());
-    format!("{wall}.{counter}.{origin}#{sequence}")
 }

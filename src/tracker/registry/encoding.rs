@@ -5,25 +5,29 @@
 //! | what | encoding |
 //! |---|---|
 //! | version | 36 bytes: origin (16), wall ms (8), counter (4), sequence (8); big-endian |
-//! | field | a list: version, then the value. `ended` has two values: reason and account |
+//! | field | a list: version, then the value. `ended` and `role` have two, also an account |
 //! | field without a value | a list with the version only |
 //! | row | a dictionary: `kind`, `id`, `created`, the attributes, and the written fields |
+//! | rows of tokens and machines | see `machines` |
 //! | change | `covers`: lists of origin, after, upto; `rows`: rows |
 //! | version vector | a list of lists of origin, sequence |
 
 mod error;
 mod fields;
+mod items;
+mod machines;
 
 pub use error::DecodeError;
 
 use super::{
-    Account, AuditAction, AuditEntry, Change, CodeHash, End, Group, GroupKey, Invite, Membership,
-    Origin, PasswordHash, Receipt, Register, Revocation, Row, RowId, Sequence, Share, Span,
-    Version, VersionVector,
+    Account, AuditAction, AuditDetail, AuditEntry, Change, CodeHash, End, GivenRole, Group,
+    GroupKey, Invite, Membership, Origin, PasswordHash, Receipt, Revocation, Role, Row, RowId,
+    Sequence, Share, Span, Version, VersionVector,
 };
 use crate::bencode::{Item, KeyOrder, Value};
 use crate::torrent::{FileName, InfoHash};
 use fields::FieldReader;
+use items::{account_field, field, version_item};
 use std::collections::BTreeMap;
 
 impl Row {
@@ -62,22 +66,7 @@ impl Row {
                 ("name", field(&row.name, [row.name.value.as_str().into()])),
                 ("key", row.key.expose().into()),
             ]),
-            Self::Membership(row) => {
-                entries.extend([
-                    ("group", Item::from(&row.group.0[..])),
-                    ("account", Item::from(&row.account.0[..])),
-                ]);
-                entries.extend(
-                    row.accepted
-                        .as_ref()
-                        .map(|it| ("accepted", account_field(it))),
-                );
-                if let Some(ended) = &row.ended {
-                    let End { reason, by } = &ended.value;
-                    let values = [reason.as_str().into(), Item::from(&by.0[..])];
-                    entries.push(("ended", field(ended, values)));
-                }
-            }
+            Self::Membership(row) => entries.extend(membership_entries(row)),
             Self::Revocation(row) => entries.extend([
                 ("account", Item::from(&row.account.0[..])),
                 ("expires", row.expires.into()),
@@ -91,6 +80,8 @@ impl Row {
             }
             Self::Receipt(row) => entries.push(("expires", row.expires.into())),
             Self::Audit(row) => entries.extend(audit_entries(row)),
+            Self::Token(row) => entries.extend(machines::token_entries(row)),
+            Self::Machine(row) => entries.extend(machines::machine_entries(row)),
             Self::Share(row) => {
                 entries.extend([
                     ("group", Item::from(&row.group.0[..])),
@@ -136,6 +127,7 @@ impl Row {
                 created,
                 accepted: fields.optional_row_id("accepted")?,
                 ended: fields.optional_end("ended")?,
+                role: fields.optional_given_role("role")?,
             }),
             "revocation" => Self::Revocation(Revocation {
                 id,
@@ -156,6 +148,8 @@ impl Row {
                 expires: fields.number("expires")?,
             }),
             "audit" => Self::Audit(read_audit(id, created, &mut fields)?),
+            "token" => Self::Token(machines::read_token(id, created, &mut fields)?),
+            "machine" => Self::Machine(machines::read_machine(id, created, &mut fields)?),
             "share" => Self::Share(Share {
                 id,
                 group: RowId(fields.array("group")?),
@@ -267,6 +261,26 @@ impl VersionVector {
     }
 }
 
+fn membership_entries(row: &Membership) -> Vec<(&'static str, Item<'_>)> {
+    let mut entries = vec![
+        ("group", Item::from(&row.group.0[..])),
+        ("account", Item::from(&row.account.0[..])),
+    ];
+    let accepted = row.accepted.as_ref();
+    entries.extend(accepted.map(|it| ("accepted", account_field(it))));
+    if let Some(ended) = &row.ended {
+        let End { reason, by } = &ended.value;
+        let values = [reason.as_str().into(), Item::from(&by.0[..])];
+        entries.push(("ended", field(ended, values)));
+    }
+    if let Some(given) = &row.role {
+        let GivenRole { role, by } = &given.value;
+        let values = [role.as_str().into(), Item::from(&by.0[..])];
+        entries.push(("role", field(given, values)));
+    }
+    entries
+}
+
 fn audit_entries(row: &AuditEntry) -> Vec<(&'static str, Item<'_>)> {
     let mut entries = vec![
         ("expires", row.expires.into()),
@@ -277,6 +291,11 @@ fn audit_entries(row: &AuditEntry) -> Vec<(&'static str, Item<'_>)> {
     entries.extend(subject.map(|id| ("subject", Item::from(&id.0[..]))));
     let group = row.group.as_ref();
     entries.extend(group.map(|id| ("group", Item::from(&id.0[..]))));
+    match &row.detail {
+        Some(AuditDetail::Role(role)) => entries.push(("role", role.as_str().into())),
+        Some(AuditDetail::Name(name)) => entries.push(("name", name.as_str().into())),
+        None => {}
+    }
     let from = row.from.map(|from| from.to_string().into_bytes());
     entries.extend(from.map(|from| ("from", from.into())));
     entries
@@ -296,8 +315,19 @@ fn read_audit(
         action: action.ok_or(DecodeError::WrongValue("action"))?,
         subject: fields.optional_array("subject")?.map(RowId),
         group: fields.optional_array("group")?.map(RowId),
+        detail: read_detail(fields)?,
         from: fields.optional_address("from")?,
     })
+}
+
+fn read_detail(fields: &mut FieldReader<'_>) -> Result<Option<AuditDetail>, DecodeError> {
+    let role = fields.optional_parsed("role", Role::parse)?;
+    let name = fields.optional_parsed("name", |text| text.parse().ok())?;
+    match (role, name) {
+        (Some(_), Some(_)) => Err(DecodeError::WrongValue("name")),
+        (Some(role), None) => Ok(Some(AuditDetail::Role(role))),
+        (None, name) => Ok(name.map(AuditDetail::Name)),
+    }
 }
 
 fn read_sequence(value: &Value<'_>) -> Option<Sequence> {
@@ -307,29 +337,10 @@ fn read_sequence(value: &Value<'_>) -> Option<Sequence> {
     number.and_then(Sequence::new)
 }
 
-fn version_item(version: Version) -> Item<'static> {
-    let stamp = version.stamp;
-    let mut bytes = stamp.origin().0.to_vec();
-    bytes.extend(stamp.wall().to_be_bytes());
-    bytes.extend(stamp.counter().to_be_bytes());
-    bytes.extend(version.sequence.number().to_be_bytes());
-    bytes.into()
-}
-
-fn field<'a, T, const N: usize>(field: &Register<T>, values: [Item<'a>; N]) -> Item<'a> {
-    let mut list = vec![version_item(field.version)];
-    list.extend(values);
-    Item::List(list)
-}
-
-/// A field whose value is the id of an account.
-fn account_field(register: &Register<RowId>) -> Item<'_> {
-    field(register, [Item::from(&register.value.0[..])])
-}
-
 /// The fuzz function of rows, version vectors and changes: each has one encoding. Two changes one
 /// after the other are merged in both orders, which makes no difference. The log-outs whose life
-/// this tracker has extended are left out: the time of this write depends on the order.
+/// this tracker has extended and the machines that it has suspended are left out: the time of this
+/// write depends on the order.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz(bytes: &[u8]) {
     if let Ok(row) = Row::decode(bytes) {
@@ -358,8 +369,9 @@ pub(crate) fn fuzz(bytes: &[u8]) {
             change.advance(&mut known);
             assert_ne!(known, before, "catching up never ends");
         }
-        let is_extended_here = |row: &Row| matches!(row, Row::Revocation(row) if row.created.stamp.origin() == registry.origin());
-        let rows = registry.rows().filter(|row| !is_extended_here(row));
+        let is_own = |version: super::Version| version.stamp.origin() == registry.origin();
+        let is_written_here = |row: &Row| row.versions().into_iter().any(is_own);
+        let rows = registry.rows().filter(|row| !is_written_here(row));
         Some(rows.cloned().collect::<Vec<_>>())
     };
     let (one, other) = (merged([&first, &second]), merged([&second, &first]));

@@ -1,8 +1,8 @@
 //! Operations on groups and memberships.
 
 use super::{
-    End, EndReason, Group, GroupKey, GroupName, Label, Membership, MembershipState, Refusal,
-    Register, Registry, Row, RowId, Update, Version, live_rows,
+    End, EndReason, GivenRole, Group, GroupKey, GroupName, Label, Membership, MembershipState,
+    Refusal, Register, Registry, Role, Row, RowId, Update, Version, live_rows,
 };
 use std::time::Duration;
 
@@ -57,12 +57,19 @@ impl Registry {
             created: version,
             accepted: Some(Register::new(version, actor)),
             ended: None,
+            role: Some(Register::new(
+                version,
+                GivenRole {
+                    role: Role::Owner,
+                    by: actor,
+                },
+            )),
         };
         let rows = [Row::Group(group), Row::Membership(membership)];
         self.write(version, &[new.id, new.membership], rows)
     }
 
-    /// Asks the owner of a group for membership. `id` is a new id for the request.
+    /// Asks the owners of a group for membership. `id` is a new id for the request.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::AlreadyMember`],
@@ -91,6 +98,7 @@ impl Registry {
             created: version,
             accepted: None,
             ended: None,
+            role: None,
         };
         self.write(version, &[id], [Row::Membership(request)])
     }
@@ -135,8 +143,8 @@ impl Registry {
         self.end_memberships(group, user, EndReason::Rejected, actor, now)
     }
 
-    /// Leaves a group. If the owner leaves, the remaining member who was accepted first owns the
-    /// group.
+    /// Leaves a group. If the only owner leaves, the remaining member who was accepted first owns
+    /// the group.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
@@ -148,6 +156,7 @@ impl Registry {
         if_last_member: IfLastMember,
         now: Duration,
     ) -> Result<Update, Refusal> {
+        self.acting_account(actor)?;
         let id = self.group_as_member(actor, group)?;
         if if_last_member == IfLastMember::Refuse && self.member_count(id) == 1 {
             return Err(Refusal::LastMember(group.clone()));
@@ -178,57 +187,6 @@ impl Registry {
                 self.end_memberships(id, member, EndReason::Removed, actor, now)
             }
             _ => Err(Refusal::UnknownMember(user.clone())),
-        }
-    }
-
-    /// Renames a group that lost its name: two trackers that were disconnected from each other gave
-    /// one name to two groups, and the other group holds the name.
-    ///
-    /// # Errors
-    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
-    /// [`Refusal::NotOwner`], [`Refusal::BadName`], [`Refusal::NameTaken`]; [`Refusal::NameKept`]
-    /// if the group has not lost its name.
-    pub fn rename_group(
-        &self,
-        actor: RowId,
-        group: &Label,
-        name: GroupName,
-        now: Duration,
-    ) -> Result<Update, Refusal> {
-        let id = self.group_as_owner(actor, group)?;
-        let Some(Row::Group(row)) = self.row(id) else {
-            return Err(Refusal::UnknownGroup(group.clone()));
-        };
-        if self.index.group_names.holder(&row.name.value) == Some(id) {
-            return Err(Refusal::NameKept(Label::from(&row.name.value)));
-        }
-        name.check_new()?;
-        self.index.group_names.check_free(&name)?;
-        let version = self.next_version(now);
-        let renamed = Group {
-            name: Register::new(version, name),
-            ..row.clone()
-        };
-        self.write(version, &[], [Row::Group(renamed)])
-    }
-
-    /// The group that the label names, if `actor` is a member of it.
-    pub(super) fn group_as_member(&self, actor: RowId, group: &Label) -> Result<RowId, Refusal> {
-        self.acting_account(actor)?;
-        let id = self.group_id(group)?;
-        match self.index.state_of(id, actor) {
-            Some(MembershipState::Member(_)) => Ok(id),
-            _ => Err(Refusal::NotMember(group.clone())),
-        }
-    }
-
-    /// The group that the label names, if `actor` owns it.
-    pub(super) fn group_as_owner(&self, actor: RowId, group: &Label) -> Result<RowId, Refusal> {
-        let id = self.group_as_member(actor, group)?;
-        if self.owner(id) == Some(actor) {
-            Ok(id)
-        } else {
-            Err(Refusal::NotOwner(group.clone()))
         }
     }
 

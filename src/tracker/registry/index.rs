@@ -5,10 +5,11 @@
 //! order, except for the list of what has changed since the last [`Changes::take`].
 
 use super::{
-    Account, AuditIndex, Catalogue, Changes, CodeHash, GroupMembers, GroupName, MembershipState,
-    NameClaims, Origin, Row, RowId, Rows, Sequence, Share, Span, UsageIndex, UserName, removal,
+    Account, AuditIndex, Catalogue, Changes, CodeHash, GroupMembers, GroupName, MachineIndex,
+    MembershipState, NameClaims, Origin, Row, RowId, Rows, Sequence, Share, Span, UsageIndex,
+    UserName, removal,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound::{Excluded, Included};
 
 #[derive(Debug, Default)]
@@ -18,8 +19,8 @@ pub(super) struct Index {
     /// The claims of groups to their names. A group without members has ended, and has no claim.
     pub(super) group_names: NameClaims<GroupName>,
     pub(super) invites: HashMap<CodeHash, RowId>,
-    /// The shares that are not withdrawn and whose publisher is not removed, also those of groups
-    /// that have ended.
+    /// The shares that are not withdrawn, if the publisher, or the maker of the machine that
+    /// published them, is not removed; also those of groups that have ended.
     pub(super) catalogue: Catalogue,
     /// For each write, the rows that still contain it: those that it created, and those with a
     /// field whose present value is from this write.
@@ -35,10 +36,10 @@ pub(super) struct Index {
     pub(super) changes: Changes,
     /// The audit log.
     pub(super) audit: AuditIndex,
-    /// What each account uses.
+    /// What each account uses, and its log-outs.
     pub(super) usage: UsageIndex,
-    /// The log-outs of each account that are kept.
-    log_outs: HashMap<RowId, HashSet<RowId>>,
+    /// Tokens and machines.
+    pub(super) machines: MachineIndex,
 }
 
 impl Index {
@@ -49,15 +50,10 @@ impl Index {
         if let (Some(Row::Invite(row)), None) = (before, rows.get(&id)) {
             self.invites.remove(&row.code);
         }
-        self.update_log_out(before, rows.get(&id));
+        self.usage.update_log_out(before, rows.get(&id));
         self.audit.update_row(before, rows.get(&id));
         // Only rows of kinds that expire are ever removed.
         let Some(row) = rows.get(&id) else { return };
-        let owner = match row {
-            Row::Membership(row) => self.owner(row.group),
-            _ => None,
-        };
-        self.changes.update_row(before, Some(row), owner);
         self.usage.update_row(before, Some(row));
         for version in row.versions() {
             let write = (version.stamp.origin(), version.sequence);
@@ -65,12 +61,16 @@ impl Index {
         }
         match row {
             Row::Account(row) => self.update_account(rows, row, before),
-            Row::Group(_) => {
+            Row::Group(row) => {
                 let members = self.members.get(&id);
                 let accounts: Vec<RowId> =
                     members.map_or_else(Vec::new, |members| members.accounts().collect());
                 if let Some(Row::Group(before)) = before {
                     let name = &before.name.value;
+                    if *name != row.name.value {
+                        let members = members.into_iter().flat_map(GroupMembers::member_ids);
+                        self.changes.on_renamed(members);
+                    }
                     self.group_names.release(name, id);
                     for account in &accounts {
                         if let Some(current_groups) = self.current_groups.get_mut(account) {
@@ -90,6 +90,7 @@ impl Index {
                     .or_default()
                     .insert(row.group);
                 self.recompute_membership(rows, row.group, row.account);
+                self.machines_changed(row.account);
             }
             Row::Invite(row) => {
                 self.invites.insert(row.code, id);
@@ -98,12 +99,20 @@ impl Index {
                 self.catalogue.note_publisher(row);
                 self.list_share(rows, row);
             }
+            Row::Token(_) | Row::Machine(_) => self.update_machines(rows, before, row),
             Row::Revocation(_) | Row::Receipt(_) | Row::Audit(_) => {}
         }
+        // These are the owners that follow from the row: they learn that they own the group.
+        let owners = match row {
+            Row::Membership(row) => self.members.get(&row.group).map(GroupMembers::owners),
+            _ => None,
+        };
+        let owners = owners.into_iter().flatten();
+        self.changes.update_row(before, Some(row), owners);
     }
 
-    /// Lists a share in its catalogue, or removes it: it may be withdrawn, or its publisher
-    /// removed.
+    /// Lists a share in its catalogue, or removes it: it may be withdrawn, or its publisher or the
+    /// publisher's maker removed.
     fn list_share(&mut self, rows: &Rows, share: &Share) {
         let is_listed = share.withdrawn.is_none() && removal(rows, share.publisher).is_none();
         match is_listed {
@@ -122,12 +131,47 @@ impl Index {
                 self.account_names
                     .claim(&name.value, row.id, name.version.stamp);
             }
-            Some(_) => self.list_shares_of(rows, row.id),
+            Some(_) => {
+                self.list_shares_of(rows, row.id);
+                for machine in self.machines.made_machines(row.id) {
+                    self.list_shares_of(rows, machine);
+                }
+                self.machines_changed(row.id);
+            }
         }
         let groups: Vec<RowId> = self.past_or_current_groups(row.id).collect();
         for group in groups {
             self.recompute_membership(rows, group, row.id);
         }
+    }
+
+    /// Updates what is derived from the rows of tokens and machines, and the change numbers of
+    /// their groups.
+    fn update_machines(&mut self, rows: &Rows, before: Option<&Row>, row: &Row) {
+        let change = self.machines.update_row(rows, before, row);
+        if before.is_none() {
+            // A share of the machine may have been known before its maker was.
+            let machines: Vec<RowId> = match row {
+                Row::Token(token) => self.machines.machines_of(token.id).collect(),
+                row => vec![row.id()],
+            };
+            for machine in machines {
+                self.list_shares_of(rows, machine);
+            }
+        }
+        let mut subjects = change.subjects;
+        if change.number != 0 {
+            let members = change.groups.iter().filter_map(|id| self.members.get(id));
+            subjects.extend(members.flat_map(GroupMembers::owners));
+        }
+        self.changes
+            .update_machines(&change.groups, change.number, subjects);
+    }
+
+    /// The membership of an account has changed, so its machines may have ended or come back.
+    fn machines_changed(&mut self, maker: RowId) {
+        let machines = self.machines.made_machines(maker);
+        self.changes.update_machines(&[], 0, machines);
     }
 
     fn list_shares_of(&mut self, rows: &Rows, publisher: RowId) {
@@ -137,28 +181,6 @@ impl Index {
                 self.list_share(rows, share);
             }
         }
-    }
-
-    fn update_log_out(&mut self, before: Option<&Row>, after: Option<&Row>) {
-        match (before, after) {
-            (None, Some(Row::Revocation(row))) => {
-                self.log_outs.entry(row.account).or_default().insert(row.id);
-            }
-            (Some(Row::Revocation(row)), None) => {
-                if let Some(kept) = self.log_outs.get_mut(&row.account) {
-                    kept.remove(&row.id);
-                    if kept.is_empty() {
-                        self.log_outs.remove(&row.account);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The log-outs of an account that are kept.
-    pub(super) fn log_outs(&self, account: RowId) -> Option<&HashSet<RowId>> {
-        self.log_outs.get(&account)
     }
 
     /// Removes a row from the lists of the writes that its previous state contained.
@@ -188,12 +210,6 @@ impl Index {
     /// The state of an account in a group.
     pub(super) fn state_of(&self, group: RowId, account: RowId) -> Option<MembershipState> {
         self.members.get(&group)?.state_of(account)
-    }
-
-    /// The owner of a group: the member who was accepted first. A group that has ended has no
-    /// owner.
-    pub(super) fn owner(&self, group: RowId) -> Option<RowId> {
-        self.members.get(&group)?.owner()
     }
 
     /// The groups that an account has ever asked to join or created.

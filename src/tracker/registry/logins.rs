@@ -1,11 +1,18 @@
 //! Logins: when their tokens are valid, and how a log-out ends them for good.
 //!
-//! A login begins with a token. Each renewal makes another token of the same login. A log-out adds
-//! one row, a [`Revocation`], which ends all tokens of the login at every tracker that has the row.
-//! So the row must exist at a tracker as long as this tracker would accept any token of the login:
+//! A login begins with a token. Each renewal makes another token of the same login. A token is
+//! valid for the life of logins at the tracker that made it, and for [`RENEWAL_AGE`] longer: a
+//! tracker renews a token only when it is that old. So a login that is used at least once in its
+//! life never ends. The trackers of a cluster may have different lives, but none is longer than
+//! [`MAX_LOGIN_LIFE`]. So a tracker knows how long a token of any other one is valid at most
+//! ([`LONGEST_TOKEN_LIFE`]).
+//!
+//! A log-out adds one row, a [`Revocation`], which ends all tokens of the login at every tracker
+//! that has the row. So the row must exist at a tracker as long as this tracker would accept any
+//! token of the login:
 //!
 //! - A tracker refuses tokens that were issued more than [`MAX_DRIFT`] in its future. So all tokens
-//!   that it can accept or make now expire within [`MAX_DRIFT`] and [`LOGIN_LIFETIME`].
+//!   that it can accept or make now expire within [`MAX_DRIFT`] and [`LONGEST_TOKEN_LIFE`].
 //! - A tracker that learns of a log-out may have renewed the login a moment before, because it
 //!   could not reach the others. If the row expires too early for that, by the clock of this
 //!   tracker, the tracker writes a later expiry, in the same step ([`Registry::merge`]).
@@ -13,8 +20,9 @@
 //!   ([`Registry::droppable`]): so also each later expiry.
 //! - Some tokens are of a time when a clock was ahead. A log-out with such a token is accepted
 //!   although the token is not, and its row lives until that token has expired.
-//! - [`LOG_OUT_LIFETIME`] is much longer than a login, because a clock can be wrong when the row is
-//!   written, and when it is dropped.
+//! - [`LOG_OUT_LIFETIME`] is much longer than any token is valid, because a clock can be wrong when
+//!   the row is written, and when it is dropped; and because a tracker that merges the row much
+//!   later would otherwise have to write a later expiry.
 
 #[cfg(test)]
 use super::mutation::FORGETS_LOG_OUTS;
@@ -24,10 +32,17 @@ use super::{
 };
 use std::time::Duration;
 
-/// How long a token is valid.
-pub const LOGIN_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+/// The longest life of logins that a tracker may have: how long a login goes on without being used.
+pub const MAX_LOGIN_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+/// A tracker renews a token that is this old.
+pub const RENEWAL_AGE: Duration = Duration::from_secs(3 * 3600);
+/// A token of any tracker is valid at most this long.
+pub const LONGEST_TOKEN_LIFE: Duration = MAX_LOGIN_LIFE.saturating_add(RENEWAL_AGE);
+/// If a token was issued at most this far in the future, the clock of this tracker may be the wrong
+/// one.
+const FAR_FUTURE: Duration = Duration::from_secs(12 * 3600);
 /// How long the row of a log-out is kept at least.
-pub const LOG_OUT_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+pub const LOG_OUT_LIFETIME: Duration = Duration::from_secs(180 * 24 * 3600);
 /// The log-outs of one account that count (see [`Registry::has_too_many_log_outs`]). The next
 /// log-out ends all its logins instead.
 pub const MAX_LOG_OUTS: usize = 50_000;
@@ -35,7 +50,7 @@ pub const MAX_LOG_OUTS: usize = 50_000;
 /// The content of a token. Times are since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Login {
-    /// The account that is logged in.
+    /// The account or machine that is logged in.
     pub account: RowId,
     /// The id of the login. Renewals keep it.
     pub id: RowId,
@@ -54,7 +69,7 @@ pub enum LoginTimeError {
     /// It has expired.
     #[error("the login has expired; log in again")]
     Expired,
-    /// It was issued more than [`MAX_DRIFT`] in the future, but at most [`LOGIN_LIFETIME`]. The
+    /// It was issued more than [`MAX_DRIFT`] in the future, but at most 12 hours. The
     /// clock of this tracker may be the wrong one, so another tracker, or this one later, may
     /// accept it.
     #[error(
@@ -62,38 +77,44 @@ pub enum LoginTimeError {
          operator"
     )]
     FromFuture,
-    /// It was issued more than [`LOGIN_LIFETIME`] in the future.
+    /// It was issued more than 12 hours in the future.
     #[error(
         "the login is of a time far in the future, so the clock of a tracker is or was wrong; log \
          in again"
     )]
     FromFarFuture,
-    /// It is valid for longer than [`LOGIN_LIFETIME`].
+    /// It is valid for longer than [`LONGEST_TOKEN_LIFE`].
     #[error("the login is valid for longer than logins are; log in again")]
     TooLong,
 }
 
 impl Login {
-    /// A login for [`LOGIN_LIFETIME`] from `now` on. A new login needs a random id.
-    pub fn begin(account: RowId, id: RowId, credential: Stamp, now: Duration) -> Self {
+    /// A login that ends if it is not used for `life` from `now` on. A new login needs a random id.
+    pub fn begin(
+        account: RowId,
+        id: RowId,
+        credential: Stamp,
+        now: Duration,
+        life: Duration,
+    ) -> Self {
         Self {
             account,
             id,
             credential,
             issued: now,
-            expires: now.saturating_add(LOGIN_LIFETIME),
+            expires: now.saturating_add(life.min(MAX_LOGIN_LIFE) + RENEWAL_AGE),
         }
     }
 
-    /// The same login for another [`LOGIN_LIFETIME`].
+    /// The same login for another `life`.
     #[must_use]
-    pub fn renewed(&self, now: Duration) -> Self {
-        Self::begin(self.account, self.id, self.credential, now)
+    pub fn renewed(&self, now: Duration, life: Duration) -> Self {
+        Self::begin(self.account, self.id, self.credential, now, life)
     }
 
-    /// Whether the token should be renewed, because a quarter of its lifetime is over.
+    /// Whether the token should be renewed, because it is [`RENEWAL_AGE`] old.
     pub fn is_renewal_due(&self, now: Duration) -> bool {
-        now >= self.issued.saturating_add(LOGIN_LIFETIME / 4)
+        now >= self.issued.saturating_add(RENEWAL_AGE)
     }
 
     /// Whether the times of the token allow its use at `now`. Does not check whether the login was
@@ -105,13 +126,13 @@ impl Login {
         if now >= self.expires {
             return Err(LoginTimeError::Expired);
         }
-        if self.issued > now.saturating_add(LOGIN_LIFETIME) {
+        if self.issued > now.saturating_add(FAR_FUTURE) {
             return Err(LoginTimeError::FromFarFuture);
         }
         if self.issued > now.saturating_add(MAX_DRIFT) {
             return Err(LoginTimeError::FromFuture);
         }
-        if self.expires.saturating_sub(self.issued) > LOGIN_LIFETIME {
+        if self.expires.saturating_sub(self.issued) > LONGEST_TOKEN_LIFE {
             return Err(LoginTimeError::TooLong);
         }
         Ok(())
@@ -157,7 +178,7 @@ impl Registry {
     /// Whether an account has [`MAX_LOG_OUTS`] log-outs. Those that have expired do not count, nor
     /// those of before the last end of all its logins: no token of such a login is valid.
     pub fn has_too_many_log_outs(&self, account: RowId, now: Duration) -> bool {
-        let kept = self.index.log_outs(account);
+        let kept = self.index.usage.log_outs(account);
         // In the usual case no row is looked at.
         let Some(ids) = kept.filter(|ids| ids.len() >= MAX_LOG_OUTS) else {
             return false;
@@ -170,28 +191,34 @@ impl Registry {
         ids.iter().filter(is_counted).count() >= MAX_LOG_OUTS
     }
 
-    /// Returns the account if nothing has ended a login that began under `credential` (see
-    /// [`Account::credential`]). Does not check whether the token of the login has expired.
+    /// Checks that nothing has ended a login that began under `credential` (see
+    /// [`Account::credential`]). Does not check whether the token of the login has expired. The
+    /// login of a machine ends when the machine starts again.
     ///
     /// # Errors
-    /// [`Refusal::AccountGone`], [`Refusal::LoginEnded`].
+    /// [`Refusal::AccountGone`], [`Refusal::LoginEnded`]; of a machine also
+    /// [`Refusal::MachineRevoked`], [`Refusal::MachineSuspended`], [`Refusal::TokenEnded`].
     pub fn check_login(
         &self,
         account: RowId,
         login: RowId,
         credential: Stamp,
-    ) -> Result<&Account, Refusal> {
-        let account = self.acting_account(account)?;
+    ) -> Result<(), Refusal> {
+        self.acting_subject(account)?;
+        let present = match self.machine(account) {
+            Some(machine) => machine.credential(),
+            None => self.account(account).map(Account::credential),
+        };
         let ended = matches!(self.row(login), Some(Row::Revocation(_)));
-        if ended || account.credential() != credential {
-            return Err(Refusal::LoginEnded);
+        match ended || present != Some(credential) {
+            true => Err(Refusal::LoginEnded),
+            false => Ok(()),
         }
-        Ok(account)
     }
 
     /// Whether the change has log-outs that are new here and that this tracker must keep longer. A
     /// merge then makes own writes.
-    pub fn must_keep_log_outs_longer(&self, change: &Change, now: Duration) -> bool {
+    pub(super) fn must_keep_log_outs_longer(&self, change: &Change, now: Duration) -> bool {
         change.rows().any(|row| self.is_new_and_short(row, now))
     }
 
@@ -219,7 +246,7 @@ impl Registry {
                 clock.witness(&stamp);
                 versions.note(origin, sequence);
                 row.created = Version { stamp, sequence };
-                row.expires = millis(now.saturating_add(LOGIN_LIFETIME + 2 * MAX_DRIFT));
+                row.expires = millis(now.saturating_add(LONGEST_TOKEN_LIFE + 2 * MAX_DRIFT));
             }
         }
     }
@@ -227,7 +254,7 @@ impl Registry {
     /// Whether a row is a log-out that is not here yet, and that may expire before a token that
     /// this tracker has made or accepted.
     fn is_new_and_short(&self, row: &Row, now: Duration) -> bool {
-        let needed = millis(now.saturating_add(LOGIN_LIFETIME + MAX_DRIFT));
+        let needed = millis(now.saturating_add(LONGEST_TOKEN_LIFE + MAX_DRIFT));
         matches!(row, Row::Revocation(row) if row.expires < needed && self.row(row.id).is_none())
     }
 }

@@ -1,14 +1,18 @@
 //! The members of one group. They are derived from the membership rows of the group, row by row.
 
-use super::{Membership, Row, RowId, Rows, Stamp, UserName, removal};
+use super::{GivenRole, Membership, Register, Role, Row, RowId, Rows, Stamp, UserName, removal};
 use std::collections::{BTreeSet, HashMap};
 
 /// The members of a group, and the users who have asked to join it.
 #[derive(Debug, Default)]
 pub(super) struct GroupMembers {
     accounts: HashMap<RowId, AccountRows>,
-    /// Members by the stamp of their acceptance. The first one owns the group.
+    /// Members by the stamp of their acceptance.
     seniority: BTreeSet<(Stamp, RowId)>,
+    /// The members who were given the role of an owner, in the same order.
+    given_owners: BTreeSet<(Stamp, RowId)>,
+    /// The members who were not given the role of a reader, in the same order.
+    publishers: BTreeSet<(Stamp, RowId)>,
     /// Members by name. A member is missing here until its account is known.
     pub(super) members: BTreeSet<(UserName, RowId)>,
     /// Users with an open request, by name. A user is missing here until the account is known.
@@ -28,6 +32,8 @@ struct AccountRows {
     readmitted: Option<Stamp>,
     /// The stamp of the removal of the account.
     removed: Option<Stamp>,
+    /// The role that the member was given last.
+    role: Option<Role>,
 }
 
 /// What followed the end of a membership of an account.
@@ -67,9 +73,34 @@ impl GroupMembers {
         self.accounts.get(&account)?.removed
     }
 
-    /// The member who was accepted first. A group that has ended has no owner.
-    pub(super) fn owner(&self) -> Option<RowId> {
-        self.seniority.first().map(|(_, owner)| *owner)
+    /// The owners, the most senior first: the members who were given this role. If there are none,
+    /// the member who was accepted first and is no reader. If all are readers, the reader who was
+    /// accepted first. A group that has ended has no owner.
+    pub(super) fn owners(&self) -> impl Iterator<Item = RowId> {
+        let given = self.given_owners.iter();
+        given.chain(self.derived_owner()).map(|(_, owner)| *owner)
+    }
+
+    /// The owner of a group in which nobody was given this role.
+    fn derived_owner(&self) -> Option<&(Stamp, RowId)> {
+        let first = self.publishers.first().or(self.seniority.first());
+        first.filter(|_| self.given_owners.is_empty())
+    }
+
+    /// The role of a member. `None` if the account is no member.
+    pub(super) fn role_of(&self, account: RowId) -> Option<Role> {
+        let Some(MembershipState::Member(since)) = self.state_of(account) else {
+            return None;
+        };
+        if self.derived_owner() == Some(&(since, account)) {
+            return Some(Role::Owner);
+        }
+        Some(self.given_role(account).unwrap_or(Role::Publisher))
+    }
+
+    /// The role that a member was given last.
+    pub(super) fn given_role(&self, account: RowId) -> Option<Role> {
+        self.accounts.get(&account)?.role
     }
 
     /// The number of members.
@@ -100,6 +131,11 @@ impl GroupMembers {
         self.accounts
             .values()
             .flat_map(|account_rows| &account_rows.rows)
+    }
+
+    /// What followed the last end of a membership of an account.
+    pub(super) fn departure_of(&self, account: RowId) -> Option<Departure> {
+        self.accounts.get(&account)?.departure
     }
 
     /// The departures with a stamp of the wall time `since` (in milliseconds since 1970) or later,
@@ -139,7 +175,7 @@ impl GroupMembers {
         // If the account was removed, all its memberships have ended, also those that arrive later.
         let left_before =
             left_before || removed.is_some() && count_accepted(memberships.clone()) > 0;
-        let departure = last_change(memberships, removed).filter(|_| left_before);
+        let departure = last_change(memberships.clone(), removed).filter(|_| left_before);
         let departure = departure.map(|at| Departure {
             at,
             is_member: accepted_at(state).is_some(),
@@ -151,9 +187,19 @@ impl GroupMembers {
             .extend(departure.map(|departure| (departure.at.wall(), account)));
         if let Some(MembershipState::Member(since)) = account_rows.state {
             self.seniority.remove(&(since, account));
+            self.given_owners.remove(&(since, account));
+            self.publishers.remove(&(since, account));
         }
+        account_rows.role = None;
         if let Some(MembershipState::Member(since)) = state {
             self.seniority.insert((since, account));
+            account_rows.role = given_role(memberships).map(|given| given.value.role);
+            if account_rows.role == Some(Role::Owner) {
+                self.given_owners.insert((since, account));
+            }
+            if account_rows.role != Some(Role::Reader) {
+                self.publishers.insert((since, account));
+            }
         }
         account_rows.state = state;
         if let Some(Row::Account(row)) = rows.get(&account) {
@@ -182,6 +228,22 @@ fn membership_state<'a>(
     since
         .map(MembershipState::Member)
         .or(requested.map(MembershipState::Requested))
+}
+
+/// The role that follows from the rows of one member of a group: the one that was given last. The
+/// end of a membership is the end of its role.
+pub(super) fn given_role<'a>(
+    rows: impl Iterator<Item = &'a Membership> + Clone,
+) -> Option<&'a Register<GivenRole>> {
+    live_rows(rows).filter_map(|row| row.role.as_ref()).max()
+}
+
+/// The first accepted one of the live rows of a member.
+pub(super) fn first_accepted<'a>(
+    rows: impl Iterator<Item = &'a Membership> + Clone,
+) -> Option<&'a Membership> {
+    let accepted = live_rows(rows).filter(|row| row.accepted.is_some());
+    accepted.min_by_key(|row| (row.created, row.id))
 }
 
 fn count_accepted<'a>(rows: impl Iterator<Item = &'a Membership>) -> usize {

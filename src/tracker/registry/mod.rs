@@ -23,8 +23,9 @@
 //! Each row has an id, which is random or derived from the random id of a write. The kind and the
 //! attributes of a row never change (note 6 has an exception). Each field of a row is a
 //! [`Register`]: a value and the [`Version`] of the write that set it. Two states of one row merge
-//! field by field. The first writer wins for the acceptance of a request and for the use of an
-//! invite; the last writer wins for all other fields. Merging is commutative, associative and
+//! field by field. The first writer wins for the acceptance of a request, for the use of an
+//! invite and for the name of a machine; the starts of a machine have a rule of their own
+//! ([`Starts`]); the last writer wins for all other fields. Merging is commutative, associative and
 //! idempotent.
 //!
 //! A peer that receives no answer sends its command again, perhaps to another tracker, with the
@@ -44,7 +45,7 @@
 //! decide. "Earlier" and "later" compare [`Stamp`]s: a write that was made with knowledge of
 //! another one is always later than it, even if the clocks are wrong. "Both" means that the two
 //! writes do not exclude each other. Members are numbered in the order of their acceptance. The
-//! tests in `tests/conflicts.rs` follow this table.
+//! tests in `tests/conflicts.rs` and `tests/roles.rs` follow this table.
 //!
 //! | at one tracker | at another tracker | what wins |
 //! |---|---|---|
@@ -61,6 +62,12 @@
 //! | an account is removed | its password or name changes, or it logs in | the removal (note 9) |
 //! | an account is removed | another account gets its name | both: the name is free again |
 //! | a user stays within a quota | the same user does too | both, even beyond the quota (`usage`) |
+//! | a member gets a role | the same member gets a role | the later role |
+//! | a member gets a role | that member leaves or is removed | the end: the role ends too |
+//! | a member gets a role | it leaves and is accepted again | a publisher: the role ended |
+//! | an owner demotes another owner | that one demotes the first | both (note 10) |
+//! | the only owner leaves | that owner makes a member owner | both: that member owns the group |
+//! | a member gets a smaller role | that member writes anything | both: the write is kept |
 //! | a membership ends | a request from **before** the end gets accepted | the end (note 3) |
 //! | a membership ends | the same user asks **after** the end | the request |
 //! | a user asks to join | the same user asks to join | both: the two requests count as one |
@@ -74,14 +81,24 @@
 //! | a share is withdrawn | it is withdrawn | both: it is withdrawn |
 //! | an invite is redeemed | it is redeemed | both: the two accounts are kept (note 5) |
 //! | a change is made, with its entry in the audit log | any other change | both entries are kept |
+//! | a machine enrols | it enrols with the same token and key | both: one machine, the earlier name |
+//! | a machine enrols | another one enrols with the token | both, even beyond its number |
+//! | a machine starts | a copy of it starts with the same counter | it is suspended (note 10) |
+//! | a machine starts | a copy starts with a smaller counter | the larger counter (note 10) |
+//! | a machine starts | the same start again, the reply was lost | both: one start |
+//! | a machine is suspended | an earlier suspension is answered | the later one |
+//! | a token or machine is revoked | its machine enrols, starts or is allowed | the revocation |
+//! | an owner makes a token | that owner leaves, is removed or demoted | both: the end counts (note 11) |
+//! | a machine gets a role | the same machine gets a role | the later one |
 //! | a row is created, the reply is lost | it is created again | both: one row (note 6) |
 //! | a field is written, the reply is lost | it is written again | the rule of the field decides |
 //!
 //! Notes:
 //!
 //! 1. The row with the earlier claim holds the name. The other row is kept and is shown as
-//!    `NAME~TAG`. Only a user or group that does not hold its name can be renamed. When the holder
-//!    gives up the name, the row with the next claim holds it.
+//!    `NAME~TAG`. Only a user that does not hold its name can be renamed; an owner can rename any
+//!    group. A new name is a new claim. When the holder gives up the name, the row with the next
+//!    claim holds it.
 //! 2. A token is bound to the credential that its account had when the token was issued. The
 //!    credential is a stamp, not a secret. It changes when the password is changed or all logins
 //!    are ended; then the login ends.
@@ -105,14 +122,27 @@
 //!    learns of writes does not matter. Other writes of the account are kept: members whom it has
 //!    accepted stay.
 //!
+//! 10. A group whose members include no owner is owned by the member who was accepted first and is
+//!     no reader; by a reader only if all members are readers (see `roles`).
+//!
+//! 10. A tracker that merges two starts with one counter and different nonces suspends the machine,
+//!     with a write of its own. Of starts with different counters, the larger one stays. The login
+//!     of the other one ends. Its next start then has a counter that is not larger than the known
+//!     one, and this suspends the machine.
+//!
+//! 11. A token is valid in a group only while its maker has been a member since before the token was
+//!     made, and its machines never have a greater role than the maker has now. All this is derived
+//!     at each request from the rows of the token, of the machine and of the membership.
+//!
 //! # What is dropped
-//! Ended memberships are kept forever: they keep a removed member out, even after the restore of an
-//! old backup. Log-outs, invites, receipts and entries of the audit log expire. An expired one can
+//! Ended memberships, tokens and machines are kept forever: they keep a removed member or a revoked
+//! machine out, even after the restore of an old backup. Log-outs, invites, receipts and entries of the audit log expire. An expired one can
 //! be dropped when all trackers have it, and this one has all that they have
 //! ([`Registry::droppable`]).
 
 mod accounts;
 mod audit;
+mod audit_detail;
 mod audit_index;
 mod catalogue;
 mod change;
@@ -120,10 +150,15 @@ mod changes;
 mod compare;
 mod dump;
 mod encoding;
+mod given_role;
 mod groups;
 mod id;
 mod index;
 mod logins;
+mod machine_index;
+mod machine_queries;
+mod machine_rows;
+mod machines;
 mod members;
 #[cfg(test)]
 pub(super) mod mutation;
@@ -133,6 +168,7 @@ mod queries;
 mod receipts;
 mod refusal;
 mod register;
+mod roles;
 mod row;
 mod secret;
 mod shares;
@@ -145,9 +181,13 @@ mod usage;
 mod usage_index;
 
 pub use crate::wire::access::{DecisionOutcome, GroupRole};
-pub use crate::wire::name::{GroupName, Label, LabelError, MAX_NAME, NameError, UserName};
+pub use crate::wire::name::{
+    GroupName, Label, LabelError, MAX_NAME, MachineName, NameError, UserName,
+};
+pub use crate::wire::role::Role;
 pub use accounts::NewAccount;
 pub use audit::{AUDIT_LIFETIME, AuditView, Author, Done};
+pub use audit_detail::AuditDetail;
 pub use audit_index::MAX_AUDIT;
 pub use catalogue::{ShareCursor, ShareCursorError};
 pub use change::{Change, Span, VersionVector};
@@ -155,9 +195,18 @@ pub use changes::{ChangeNumbers, Changed};
 pub use compare::{Difference, DifferenceDetail};
 pub use dump::Dump;
 pub use encoding::DecodeError;
+pub use given_role::GivenRole;
 pub use groups::{IfLastMember, NewGroup};
 pub use id::{IdError, Origin, RowId, Sequence};
-pub use logins::{LOG_OUT_LIFETIME, LOGIN_LIFETIME, Login, LoginTimeError, MAX_LOG_OUTS};
+pub use logins::{
+    LOG_OUT_LIFETIME, LONGEST_TOKEN_LIFE, Login, LoginTimeError, MAX_LOG_OUTS, MAX_LOGIN_LIFE,
+    RENEWAL_AGE,
+};
+pub use machine_queries::{MachineView, TokenView};
+pub use machine_rows::{KeyHash, Machine, MachineToken, Starts};
+pub use machines::{
+    MAX_MACHINES_OF_ACCOUNT, MAX_TOKENS_OF_ACCOUNT, NewToken, REFUSAL_NOTE_PAUSE, StartResult,
+};
 pub use operator::removal_step;
 pub use queries::{Cursor, CursorError, GroupView, MAX_PAGE, MemberView, News, Page, RequestView};
 pub use refusal::Refusal;
@@ -182,10 +231,11 @@ use audit_index::AuditIndex;
 use catalogue::Catalogue;
 use changes::Changes;
 use index::Index;
-use members::{GroupMembers, MembershipState, live_rows, membership};
+use machine_index::MachineIndex;
+use members::{GroupMembers, MembershipState, first_accepted, live_rows, membership};
 use names::{NameClaims, tag_of};
 use register::merge_optional;
-use row::{OPERATOR, Rows, removal};
+use row::{OPERATOR, Rows, removal, responsible};
 use stamp::millis;
 use usage_index::UsageIndex;
 

@@ -87,22 +87,36 @@ where
     /// # Errors
     /// [`Refusal::NameTaken`].
     pub(super) fn check_free(&self, name: &N) -> Result<(), Refusal> {
-        match self.equal_ignoring_case(name) {
+        self.check_free_except(None, name)
+    }
+
+    /// Like [`Self::check_free`], but the present name of the row `id` counts as free.
+    ///
+    /// # Errors
+    /// [`Refusal::NameTaken`].
+    pub(super) fn check_free_for(&self, id: RowId, name: &N) -> Result<(), Refusal> {
+        self.check_free_except(Some(id), name)
+    }
+
+    fn check_free_except(&self, except: Option<RowId>, name: &N) -> Result<(), Refusal> {
+        match self.equal_ignoring_case(except, name) {
             None => Ok(()),
             Some(taken) => Err(Refusal::NameTaken(Label::from(taken))),
         }
     }
 
-    /// A claimed name that is the given one, or differs from it only in case. Names are sorted
+    /// A name that is the given one, or differs from it only in case, and that another row than
+    /// `except` claims. Names are sorted
     /// without regard to case first, then by case. So all names that differ only in case are one
     /// range: it begins with the name in upper case and ends with the name in lower case.
-    fn equal_ignoring_case(&self, name: &N) -> Option<&N> {
+    fn equal_ignoring_case(&self, except: Option<RowId>, name: &N) -> Option<&N> {
         let label = Label::from(name);
         let first = label.name().to_ascii_uppercase().parse().ok()?;
         let last = label.name().to_ascii_lowercase().parse().ok()?;
         let ids = (RowId([0; 16]), RowId([u8::MAX; 16]));
         let mut claims = self.0.range((first, ids.0)..=(last, ids.1));
-        claims.next().map(|((name, _), _)| name)
+        let other = claims.find(|((_, id), _)| Some(*id) != except);
+        other.map(|((name, _), _)| name)
     }
 
     /// The claimant that a label means. Without a tag it is the holder; with a tag it is the

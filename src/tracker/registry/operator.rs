@@ -59,8 +59,9 @@ impl Registry {
         self.write(version, &[], rows)
     }
 
-    /// One step of the removal of an account: withdraws shares of it. The step that withdraws the
-    /// last one also removes the account. A step changes at most `limit` rows and the account.
+    /// One step of the removal of an account: withdraws shares of it and of its machines. The step
+    /// that withdraws the last one also removes the account. A step changes at most `limit` rows
+    /// and the account.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`].
@@ -72,7 +73,10 @@ impl Registry {
     ) -> Result<Update, Refusal> {
         let version = self.next_version(now);
         let mut account = self.acting_account(account)?.clone();
-        let mut shares = self.index.catalogue.of_publisher(account.id);
+        let mut publishers = self.index.machines.made_machines(account.id);
+        publishers.push(account.id);
+        let publishers = publishers.into_iter();
+        let mut shares = publishers.flat_map(|id| self.index.catalogue.of_publisher(id));
         let first = shares.by_ref().take(limit);
         let first = first.filter_map(|id| self.share_row(id));
         let mut rows: Vec<Row> = first.map(|share| withdrawn(share, version)).collect();

@@ -4,11 +4,12 @@ mod news;
 mod page;
 
 pub use news::News;
+pub(super) use page::entries_after;
 pub use page::{Cursor, CursorError, MAX_PAGE, Page};
 
 use super::{
-    Account, GroupMembers, GroupName, GroupRole, Label, MembershipState, Refusal, Registry, Row,
-    RowId, Stamp, UserName,
+    Account, GroupMembers, GroupName, GroupRole, Label, MembershipState, Refusal, Registry, Role,
+    Row, RowId, Stamp, UserName,
 };
 
 /// A group as an account sees it.
@@ -18,12 +19,15 @@ pub struct GroupView {
     pub id: RowId,
     /// Its name, with a tag if another group holds the name.
     pub label: Label,
-    /// The name of its owner; `None` until the owner's account has arrived from another tracker.
+    /// The name of its most senior owner; `None` until the owner's account has arrived from another
+    /// tracker.
     pub owner: Option<Label>,
     /// The number of its members.
     pub members: usize,
-    /// The role of the account that asks.
+    /// The relation of the account that asks to the group.
     pub role: GroupRole,
+    /// The role of the account that asks, if it is a member.
+    pub own_role: Option<Role>,
 }
 
 /// A member of a group.
@@ -35,8 +39,8 @@ pub struct MemberView {
     pub label: Label,
     /// When it was accepted.
     pub since: Stamp,
-    /// Whether it owns the group.
-    pub owner: bool,
+    /// Its role.
+    pub role: Role,
 }
 
 /// A request that is not answered yet.
@@ -112,11 +116,6 @@ impl Registry {
         }
     }
 
-    /// The owner of a group; `None` if the group has ended.
-    pub fn owner(&self, group: RowId) -> Option<RowId> {
-        self.index.owner(group)
-    }
-
     /// The number of members of a group.
     pub(super) fn member_count(&self, group: RowId) -> usize {
         let members = self.index.members.get(&group);
@@ -127,19 +126,6 @@ impl Registry {
     pub fn member_ids(&self, group: RowId) -> Vec<RowId> {
         let members = self.index.members.get(&group).into_iter();
         members.flat_map(GroupMembers::member_ids).collect()
-    }
-
-    /// The role of an account in a group.
-    pub fn role(&self, group: RowId, account: RowId) -> GroupRole {
-        match self.index.state_of(group, account) {
-            None => GroupRole::Stranger,
-            Some(_) if self.owner(group).is_none() => GroupRole::Stranger,
-            Some(MembershipState::Requested(_)) => GroupRole::Requester,
-            Some(MembershipState::Member(_)) if self.owner(group) == Some(account) => {
-                GroupRole::Owner
-            }
-            Some(MembershipState::Member(_)) => GroupRole::Member,
-        }
     }
 
     /// All accounts, for the tracker's console.
@@ -164,13 +150,22 @@ impl Registry {
         })
     }
 
-    /// The groups in which an account is a member or has an open request.
+    /// The groups in which an account is a member or has an open request, or the groups of a
+    /// machine.
     pub fn groups_of(
         &self,
         account: RowId,
         after: Option<&Cursor>,
         limit: usize,
     ) -> Page<GroupView> {
+        if self.machine(account).is_some() {
+            let groups = self.groups_of_machine(account).into_iter();
+            let names = groups.filter_map(|(id, _)| Some((self.group_name(id)?.clone(), id)));
+            let sorted = names.collect();
+            return Page::collect(page::entries_after(&sorted, after), limit, |name, id| {
+                Some(self.group_view(name, id, Some(account)))
+            });
+        }
         let Some(current_groups) = self.index.current_groups.get(&account) else {
             return Page::empty();
         };
@@ -199,7 +194,6 @@ impl Registry {
         let Some(members) = self.index.members.get(&group) else {
             return Ok(Page::empty());
         };
-        let owner = self.owner(group);
         let members = page::entries_after(&members.members, after);
         Ok(Page::collect(members, limit, |name, id| {
             match self.index.state_of(group, id)? {
@@ -207,14 +201,14 @@ impl Registry {
                     id,
                     label: self.index.account_names.label(name, id),
                     since,
-                    owner: owner == Some(id),
+                    role: self.role_of(group, id)?,
                 }),
                 MembershipState::Requested(_) => None,
             }
         }))
     }
 
-    /// The open requests of a group. Only the owner may ask.
+    /// The open requests of a group. Only owners may ask.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
@@ -251,6 +245,7 @@ impl Registry {
             owner: owner.and_then(|owner| self.account_label(owner)),
             members: self.member_count(id),
             role: account.map_or(GroupRole::Stranger, |account| self.role(id, account)),
+            own_role: account.and_then(|account| self.role_of(id, account)),
         }
     }
 }

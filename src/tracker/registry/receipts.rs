@@ -1,11 +1,13 @@
 //! Receipts: a tracker uses them to recognize a write that was already made, here or at another
 //! tracker.
 //!
+//! The rows of a machine serve as receipts of its enrolment and its starts.
+//!
 //! A peer that receives no answer sends its command again, perhaps to another tracker, with the
 //! same write id. A receipt and its write are in the same commit and in the same change, so a
 //! tracker that has one of them has the other.
 
-use super::{Receipt, Refusal, Registry, Row, RowId, Update, millis};
+use super::{Machine, Receipt, Refusal, Registry, Row, RowId, Update, millis};
 use std::time::Duration;
 
 impl Registry {
@@ -67,6 +69,31 @@ impl Registry {
         }
         let receipt = self.new_receipt(id, expires, now);
         self.write(self.next_version(now), &[], [receipt])
+    }
+
+    /// Whether this tracker made a write to a machine that a later request may repeat: its
+    /// enrolment or its latest start.
+    pub fn has_own_write_of_machine(&self, id: RowId) -> bool {
+        let row = self.machine(id);
+        let starts = row.into_iter().flat_map(|row| &row.starts);
+        let starts = starts.flat_map(|starts| starts.nonces.values());
+        let mut versions = row.iter().map(|row| &row.created).chain(starts);
+        versions.any(|version| version.stamp.origin() == self.origin())
+    }
+
+    /// Writes the row of a machine again, as a new write. It confirms the enrolment and the latest
+    /// start, like [`Registry::renew_receipt`] confirms the write of a receipt.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownMachine`].
+    pub fn renew_machine(&self, id: RowId, now: Duration) -> Result<Update, Refusal> {
+        let row = self.machine(id).ok_or(Refusal::UnknownMachine)?;
+        let version = self.next_version(now);
+        let row = Machine {
+            created: version,
+            ..row.clone()
+        };
+        self.write(version, &[], [Row::Machine(row)])
     }
 
     fn new_receipt(&self, id: RowId, expires: Duration, now: Duration) -> Row {

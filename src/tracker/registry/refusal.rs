@@ -3,6 +3,7 @@
 
 use super::{Label, NameError, RowId};
 use crate::base::command_text;
+use crate::wire::machine::MachineLabel;
 
 /// A rule that the operation would break. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,24 +23,33 @@ pub enum Refusal {
     /// Another user or group has this name, perhaps in other letter case.
     #[error("the name {0} is taken; choose another")]
     NameTaken(Label),
+    /// The group has the name that it would get.
+    #[error("the group is already called {0}; choose another name")]
+    NameUnchanged(Label),
     /// A new user or group cannot have this name.
     #[error("{0}; choose another")]
     BadName(#[from] NameError),
-    /// The account or group holds its name. Only an account or group that lost its name to an
-    /// earlier claim can be renamed.
-    #[error("{0} cannot be renamed: only users and groups that are shown as NAME~TAG can")]
+    /// The account holds its name. Only an account that lost its name to an earlier claim can be
+    /// renamed.
+    #[error("{0} cannot be renamed: only users that are shown as NAME~TAG can")]
     NameKept(Label),
     /// The account is not a member of the group.
-    #[error("you are not a member of {0}; join_group asks its owner")]
+    #[error("you are not a member of {0}; join_group asks its owners")]
     NotMember(Label),
     /// The account is a member of the group but does not own it.
-    #[error("only the owner of {0} can do this")]
+    #[error("only an owner of {0} can do this; list_members shows who that is")]
     NotOwner(Label),
+    /// The account is a reader of the group.
+    #[error("you are a reader of {0} and cannot publish there; ask an owner for another role")]
+    NotPublishing(Label),
+    /// The member is the only owner, and would lose that role.
+    #[error("{0} would have no owner; first make another member its owner with set_role")]
+    LastOwner(Label),
     /// The account is already a member of the group.
     #[error("you are already a member of {0}")]
     AlreadyMember(Label),
     /// The account has an open request already.
-    #[error("you have already asked to join {0}; its owner has not answered yet")]
+    #[error("you have already asked to join {0}; its owners have not answered yet")]
     AlreadyRequested(Label),
     /// The user to accept or reject has no open request: none was made, or it was answered.
     #[error("{0} has no open request; list_requests shows all open requests")]
@@ -82,7 +92,7 @@ pub enum Refusal {
         share: String,
     },
     /// The account did not publish the share and does not own the group.
-    #[error("only the user who shared {share} and the owner of {group} can withdraw it")]
+    #[error("only the user who shared {share} and the owners of {group} can withdraw it")]
     NotPublisher {
         /// The group.
         group: Label,
@@ -115,6 +125,51 @@ pub enum Refusal {
         /// The maximum number of bytes of metadata of one account.
         most: u64,
     },
+    /// A machine asks for something that only users may do.
+    #[error("machines cannot do this; a user must log in at another peer")]
+    OnlyUsers,
+    /// The machine was revoked.
+    #[error("this machine was revoked; it needs a new key and another token to enrol again")]
+    MachineRevoked,
+    /// The machine is suspended.
+    #[error(
+        "this machine is suspended, because copies of its files may be in use; its maker or an \
+         owner must allow it with allow_machine"
+    )]
+    MachineSuspended,
+    /// The machine to allow is not suspended.
+    #[error("{0} is not suspended; list_machines shows all machines")]
+    NotSuspended(MachineLabel),
+    /// No machine has this name, this id or this key.
+    #[error("there is no such machine; list_machines shows all machines")]
+    UnknownMachine,
+    /// The token was revoked or is too old, or its maker has left.
+    #[error(
+        "the token was revoked or is too old, or its maker has left its groups; ask for another \
+         token"
+    )]
+    TokenEnded,
+    /// All machines of the token have enrolled.
+    #[error("all machines of this token have enrolled; ask for another token")]
+    TokenSpent,
+    /// No token has this name or this secret.
+    #[error("there is no such token; list_tokens shows all tokens")]
+    UnknownToken,
+    /// Machines cannot own groups.
+    #[error("a machine can be a reader or a publisher, not an owner")]
+    TokenRole,
+    /// The account did not make the token, and does not own all its groups.
+    #[error("only the maker of the token and the owners of all its groups can do this")]
+    NotMaker,
+    /// The account has the maximum number of tokens.
+    #[error("you have {0} tokens, the most that one user may have; revoke one with revoke_token")]
+    TokenQuota(usize),
+    /// The maker of the token has the maximum number of machines.
+    #[error(
+        "the maker of the token has {0} machines, the most that one user may have; the maker can \
+         revoke a token"
+    )]
+    MachineQuota(usize),
     /// Another row has this id.
     #[error("the id {0} is already in use; use another one")]
     IdInUse(RowId),
@@ -128,11 +183,13 @@ impl Refusal {
             Self::LoginEnded => "session-ended",
             Self::UnknownUser(_) => "unknown-user",
             Self::UnknownGroup(_) => "unknown-group",
-            Self::NameTaken(_) => "name-taken",
+            Self::NameTaken(_) | Self::NameUnchanged(_) => "name-taken",
             Self::BadName(_) => "bad-request",
             Self::NameKept(_) => "name-kept",
             Self::NotMember(_) => "not-a-member",
             Self::NotOwner(_) => "not-the-owner",
+            Self::NotPublishing(_) => "not-a-publisher",
+            Self::LastOwner(_) => "last-owner",
             Self::AlreadyMember(_) => "already-a-member",
             Self::AlreadyRequested(_) => "already-requested",
             Self::NoRequest(_) => "no-request",
@@ -146,6 +203,17 @@ impl Refusal {
             Self::ShareExists { .. } => "share-exists",
             Self::NotPublisher { .. } => "not-the-publisher",
             Self::GroupQuota(_) | Self::ShareQuota(_) | Self::MetadataQuota { .. } => "quota",
+            Self::OnlyUsers => "only-users",
+            Self::MachineRevoked => "machine-revoked",
+            Self::MachineSuspended => "machine-suspended",
+            Self::NotSuspended(_) => "not-suspended",
+            Self::UnknownMachine => "unknown-machine",
+            Self::TokenEnded => "token-ended",
+            Self::TokenSpent => "token-spent",
+            Self::UnknownToken => "unknown-token",
+            Self::TokenRole => "bad-request",
+            Self::NotMaker => "not-the-owner",
+            Self::TokenQuota(_) | Self::MachineQuota(_) => "quota",
             Self::IdInUse(_) => "id-in-use",
         }
     }

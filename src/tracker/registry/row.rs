@@ -1,8 +1,8 @@
 //! The rows: their contents, and how two states of one row merge.
 
 use super::{
-    CodeHash, GroupKey, GroupName, PasswordHash, Register, RowId, Stamp, UserName, Version,
-    merge_optional,
+    AuditDetail, CodeHash, GivenRole, GroupKey, GroupName, Machine, MachineToken, PasswordHash,
+    Register, RowId, Stamp, UserName, Version, merge_optional,
 };
 use crate::torrent::{FileName, InfoHash};
 use std::collections::BTreeMap;
@@ -31,6 +31,10 @@ pub enum Row {
     Receipt(Receipt),
     /// Who did something, and from where.
     Audit(AuditEntry),
+    /// Lets machines enrol.
+    Token(MachineToken),
+    /// A machine that has enrolled.
+    Machine(Machine),
 }
 
 /// A user who can log in.
@@ -81,6 +85,9 @@ pub struct Membership {
     pub accepted: Option<Register<RowId>>,
     /// How the request or membership ended; the last writer wins. No acceptance undoes an end.
     pub ended: Option<Register<End>>,
+    /// The role that the member was given; the last writer wins. `None` if the member was given
+    /// none: see [`Registry::role_of`](super::Registry::role_of).
+    pub role: Option<Register<GivenRole>>,
 }
 
 /// How a membership or a request ended.
@@ -95,11 +102,11 @@ pub struct End {
 /// Why a membership or a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EndReason {
-    /// The owner rejected the request.
+    /// An owner rejected the request.
     Rejected,
     /// The member left.
     Left,
-    /// The owner removed the member.
+    /// An owner removed the member.
     Removed,
 }
 
@@ -177,14 +184,16 @@ pub struct AuditEntry {
     pub created: Version,
     /// When the entry expires, in milliseconds since 1970.
     pub expires: u64,
-    /// The account that did it. All zero: the operator of a tracker.
+    /// The account or machine that did it. All zero: the operator of a tracker.
     pub who: RowId,
     /// What was done.
     pub action: AuditAction,
-    /// The account, share or invite that it was done to.
+    /// The account, share, invite, token or machine that it was done to.
     pub subject: Option<RowId>,
     /// The group.
     pub group: Option<RowId>,
+    /// The role or the name that was given. Earlier versions did not write it.
+    pub detail: Option<AuditDetail>,
     /// The address of the peer that asked for it.
     pub from: Option<IpAddr>,
 }
@@ -207,11 +216,11 @@ pub enum AuditAction {
     MadeInvite,
     /// A group was created.
     MadeGroup,
-    /// The owner of a group accepted a user.
+    /// An owner of a group accepted a user.
     Accepted,
-    /// The owner of a group rejected a user.
+    /// An owner of a group rejected a user.
     Rejected,
-    /// The owner of a group removed a member.
+    /// An owner of a group removed a member.
     RemovedMember,
     /// A member left a group.
     Left,
@@ -219,6 +228,22 @@ pub enum AuditAction {
     Published,
     /// A share was withdrawn.
     Withdrew,
+    /// An owner of a group gave a member a role.
+    SetRole,
+    /// An owner of a group renamed it.
+    RenamedGroup,
+    /// An owner made a token for machines.
+    MadeToken,
+    /// The maker or an owner revoked a token.
+    RevokedToken,
+    /// A machine enrolled.
+    Enrolled,
+    /// A machine was suspended.
+    SuspendedMachine,
+    /// The maker or an owner allowed a suspended machine again.
+    AllowedMachine,
+    /// The maker or an owner revoked a machine.
+    RevokedMachine,
 }
 
 /// Two rows have the same id but different kinds or attributes.
@@ -235,8 +260,24 @@ pub(super) type Rows = BTreeMap<RowId, Row>;
 /// id.
 pub(super) const OPERATOR: RowId = RowId([0; 16]);
 
-/// The write that removed an account, if it was removed.
-pub(super) fn removal(rows: &Rows, account: RowId) -> Option<Version> {
+/// The account that is responsible for a subject: the maker of a machine, or the account itself.
+/// `None` if the row of a machine is known, but not that of its token.
+pub(super) fn responsible<'r>(
+    row: impl Fn(RowId) -> Option<&'r Row>,
+    subject: RowId,
+) -> Option<RowId> {
+    let Some(Row::Machine(machine)) = row(subject) else {
+        return Some(subject);
+    };
+    match row(machine.token) {
+        Some(Row::Token(token)) => Some(token.maker),
+        _ => None,
+    }
+}
+
+/// The write that removed an account, or the maker of a machine, if there is one.
+pub(super) fn removal(rows: &Rows, subject: RowId) -> Option<Version> {
+    let account = responsible(|id| rows.get(&id), subject)?;
     match rows.get(&account) {
         Some(Row::Account(row)) => row.removed.as_ref().map(|field| field.version),
         _ => None,
@@ -255,6 +296,8 @@ impl Row {
             Self::Share(row) => row.id,
             Self::Receipt(row) => row.id,
             Self::Audit(row) => row.id,
+            Self::Token(row) => row.id,
+            Self::Machine(row) => row.id,
         }
     }
 
@@ -269,6 +312,8 @@ impl Row {
             Self::Share(_) => "share",
             Self::Receipt(_) => "receipt",
             Self::Audit(_) => "audit",
+            Self::Token(_) => "token",
+            Self::Machine(_) => "machine",
         }
     }
 
@@ -283,6 +328,8 @@ impl Row {
             Self::Share(row) => row.created,
             Self::Receipt(row) => row.created,
             Self::Audit(row) => row.created,
+            Self::Token(row) => row.created,
+            Self::Machine(row) => row.created,
         }
     }
 
@@ -299,8 +346,11 @@ impl Row {
             Self::Membership(row) => {
                 versions.extend(row.accepted.iter().map(|field| field.version));
                 versions.extend(row.ended.iter().map(|field| field.version));
+                versions.extend(row.role.iter().map(|field| field.version));
             }
             Self::Revocation(_) | Self::Receipt(_) | Self::Audit(_) => {}
+            Self::Token(row) => versions.extend(row.field_versions()),
+            Self::Machine(row) => versions.extend(row.field_versions()),
             Self::Invite(row) => versions.extend(row.used.iter().map(|field| field.version)),
             Self::Share(row) => versions.extend(row.withdrawn.iter().map(|field| field.version)),
         }
@@ -316,7 +366,8 @@ impl Row {
             Self::Invite(row) => Some(row.expires),
             Self::Receipt(row) => Some(row.expires),
             Self::Audit(row) => Some(row.expires),
-            Self::Account(_) | Self::Group(_) | Self::Membership(_) | Self::Share(_) => None,
+            Self::Account(_) | Self::Group(_) | Self::Membership(_) => None,
+            Self::Share(_) | Self::Token(_) | Self::Machine(_) => None,
         }
     }
 
@@ -355,6 +406,7 @@ impl Row {
                 created: ours.created.max(theirs.created),
                 accepted: merge_optional(ours.accepted, theirs.accepted, Ord::min),
                 ended: merge_optional(ours.ended, theirs.ended, Ord::max),
+                role: merge_optional(ours.role, theirs.role, Ord::max),
                 ..ours
             }),
             (Self::Revocation(ours), Self::Revocation(theirs)) => {
@@ -389,6 +441,8 @@ impl Row {
                 let is_ours = (ours.created, &ours) >= (theirs.created, &theirs);
                 Self::Audit(if is_ours { ours } else { theirs })
             }
+            (Self::Token(ours), Self::Token(theirs)) => Self::Token(ours.merge(theirs)),
+            (Self::Machine(ours), Self::Machine(theirs)) => Self::Machine(ours.merge(theirs)),
             _ => return Err(contradiction),
         })
     }
@@ -409,6 +463,8 @@ impl Row {
                 (a.group, a.publisher, a.info_hash) == (b.group, b.publisher, b.info_hash)
                     && (&a.name, a.length) == (&b.name, b.length)
             }
+            (Self::Token(a), Self::Token(b)) => a.is_same_row(b),
+            (Self::Machine(a), Self::Machine(b)) => a.is_same_row(b),
             _ => true,
         };
         same && self.id() == other.id()
@@ -425,7 +481,7 @@ impl Account {
 }
 
 impl AuditAction {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 21] = [
         Self::RemovedUser,
         Self::EndedGroup,
         Self::MadeUser,
@@ -439,6 +495,14 @@ impl AuditAction {
         Self::Left,
         Self::Published,
         Self::Withdrew,
+        Self::SetRole,
+        Self::RenamedGroup,
+        Self::MadeToken,
+        Self::RevokedToken,
+        Self::Enrolled,
+        Self::SuspendedMachine,
+        Self::AllowedMachine,
+        Self::RevokedMachine,
     ];
 
     /// Its name in rows and exports.
@@ -457,6 +521,14 @@ impl AuditAction {
             Self::Left => "left",
             Self::Published => "published",
             Self::Withdrew => "withdrew",
+            Self::SetRole => "set-role",
+            Self::RenamedGroup => "renamed-group",
+            Self::MadeToken => "made-token",
+            Self::RevokedToken => "revoked-token",
+            Self::Enrolled => "enrolled",
+            Self::SuspendedMachine => "suspended-machine",
+            Self::AllowedMachine => "allowed-machine",
+            Self::RevokedMachine => "revoked-machine",
         }
     }
 

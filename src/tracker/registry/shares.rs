@@ -1,10 +1,12 @@
 //! Operations on shares, and queries about them.
 
 use super::{
-    GroupKey, GroupRole, Label, MAX_PAGE, Refusal, Register, Registry, Row, RowId, Share,
+    GroupKey, Label, MAX_PAGE, Machine, Refusal, Register, Registry, Role, Row, RowId, Share,
     ShareCursor, Stamp, Update, millis,
 };
 use crate::torrent::{FileName, InfoHash};
+use crate::wire::machine::SubjectLabel;
+use std::cmp::Reverse;
 use std::time::Duration;
 
 /// The arguments of [`Registry::publish`].
@@ -29,21 +31,21 @@ pub struct ShareView {
     pub info_hash: InfoHash,
     /// Its length in bytes.
     pub length: u64,
-    /// The name of its publisher; `None` until that account has arrived from another tracker.
-    pub publisher: Option<Label>,
+    /// The name of its publisher; `None` until its rows have arrived from another tracker.
+    pub publisher: Option<SubjectLabel>,
     /// When it was published.
     pub at: Stamp,
 }
 
-/// An account that has left a group.
+/// An account or a machine that has left a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormerMember {
-    /// The account.
+    /// The account or the machine.
     pub account: RowId,
-    /// Its name; `None` until the account has arrived from another tracker.
-    pub label: Option<Label>,
+    /// Its name; `None` until its rows have arrived from another tracker.
+    pub label: Option<SubjectLabel>,
     /// The latest end or acceptance of a membership of the account in the group. The end of a
-    /// request counts too.
+    /// request counts too. For a machine: its latest end, suspension or answer.
     pub at: Stamp,
     /// Whether the account is a member again.
     pub is_back: bool,
@@ -54,7 +56,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
-    /// [`Refusal::ShareExists`], [`Refusal::IdInUse`].
+    /// [`Refusal::NotPublishing`], [`Refusal::ShareExists`], [`Refusal::IdInUse`].
     pub fn publish(
         &self,
         actor: RowId,
@@ -62,7 +64,7 @@ impl Registry {
         new: NewShare,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        let group_id = self.group_as_member(actor, group)?;
+        let group_id = self.group_with_role(actor, group, Role::Publisher)?;
         if self.index.catalogue.holder(group_id, &new.name).is_some() {
             return Err(Refusal::ShareExists {
                 group: group.clone(),
@@ -87,8 +89,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
-    /// [`Refusal::UnknownShare`]; [`Refusal::NotPublisher`] if `actor` neither published the share
-    /// nor owns the group.
+    /// [`Refusal::NotPublishing`], [`Refusal::UnknownShare`];
+    /// [`Refusal::NotPublisher`] if `actor` neither published the share nor owns the group.
     pub fn withdraw(
         &self,
         actor: RowId,
@@ -96,8 +98,9 @@ impl Registry {
         share: &str,
         now: Duration,
     ) -> Result<Update, Refusal> {
-        let row = self.share(actor, group, share)?;
-        if row.publisher != actor && self.owner(row.group) != Some(actor) {
+        let id = self.group_with_role(actor, group, Role::Publisher)?;
+        let row = self.share_in(id, group, share)?;
+        if row.publisher != actor && self.role_of(id, actor) != Some(Role::Owner) {
             return Err(Refusal::NotPublisher {
                 group: group.clone(),
                 share: share.to_owned(),
@@ -158,7 +161,7 @@ impl Registry {
     /// A group that lists the swarm and has `account` as a member. Without such a group the account
     /// may not take part in the swarm.
     pub fn group_for_swarm(&self, account: RowId, info_hash: InfoHash) -> Option<RowId> {
-        let is_member = |group| self.role(group, account) >= GroupRole::Member;
+        let is_member = |group| self.role_of(group, account).is_some();
         self.groups_of_swarm(&info_hash)
             .find(|group| is_member(*group))
     }
@@ -174,7 +177,7 @@ impl Registry {
         let mut is_member = |group| match last_checked {
             Some((checked, is_member)) if checked == group => is_member,
             _ => {
-                let is_member = self.role(group, account) >= GroupRole::Member;
+                let is_member = self.role_of(group, account).is_some();
                 last_checked = Some((group, is_member));
                 is_member
             }
@@ -208,9 +211,10 @@ impl Registry {
         })
     }
 
-    /// The accounts that have left a group, also those that are members again, if their latest end
-    /// or acceptance was at the time `since` (counted from 1970) or later. At most `limit`
-    /// accounts, the latest first.
+    /// The accounts and machines that have left a group, also those that are members again, if
+    /// their latest end or acceptance was at the time `since` (counted from 1970) or later. At most
+    /// `limit`: first the accounts, then the machines, the latest first. So machines never push out
+    /// an account.
     pub fn former_members_since(
         &self,
         group: RowId,
@@ -221,11 +225,25 @@ impl Registry {
         let departures = members.flat_map(|members| members.departures_since(millis(since)));
         let former = departures.map(|(account, departure)| FormerMember {
             account,
-            label: self.label_of_any(account),
+            label: self.label_of_any(account).map(SubjectLabel::from),
             at: departure.at,
             is_back: departure.is_member,
         });
-        former.take(limit).collect()
+        let mut former: Vec<FormerMember> = former.take(limit).collect();
+        let mut machines: Vec<(Stamp, &Machine)> = self
+            .machines_in(group)
+            .filter_map(|machine| Some((self.machine_departure(group, machine)?, machine)))
+            .filter(|(at, _)| at.wall() >= millis(since))
+            .collect();
+        machines.sort_by_key(|(at, machine)| Reverse((at.wall(), machine.id)));
+        machines.truncate(limit.saturating_sub(former.len()));
+        former.extend(machines.into_iter().map(|(at, machine)| FormerMember {
+            account: machine.id,
+            label: self.label_of_machine(machine.id).map(SubjectLabel::from),
+            at,
+            is_back: self.role_of_machine(group, machine).is_some(),
+        }));
+        former
     }
 
     /// The key of a group's authority. Only members may ask.
@@ -252,7 +270,7 @@ impl Registry {
             name: self.index.catalogue.display_name(share),
             info_hash: share.info_hash,
             length: share.length,
-            publisher: self.account_label(share.publisher),
+            publisher: self.subject_label(share.publisher),
             at: share.created.stamp,
         }
     }

@@ -13,7 +13,7 @@
 use super::{
     Change, ChangeNumbers, Changed, Clock, Drift, GroupMembers, Index, LoadError, MAX_AUDIT,
     Membership, MergeError, Origin, Refusal, Row, RowId, Rows, Sequence, Share, Span, Stale,
-    Update, Version, VersionVector, membership, millis, removal,
+    Update, Version, VersionVector, membership, millis, removal, responsible,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -112,7 +112,7 @@ impl Registry {
 
     /// Computes the update that merges a change of another registry. Changes may arrive in any
     /// order and more than once. The update has own writes too if this tracker must keep a log-out
-    /// longer (see `logins`).
+    /// longer (see `logins`) or suspend a machine (see `machines`): [`Registry::merge_writes`].
     ///
     /// # Errors
     /// [`MergeError::Rewound`] if the change has a later write of this registry's origin than this
@@ -163,6 +163,7 @@ impl Registry {
             }
         }
         self.keep_log_outs_longer(&mut rows, &mut versions, now);
+        self.suspend_machines(&mut rows, &mut versions, now);
         Ok(Update {
             base_revision: self.revision,
             rows,
@@ -171,6 +172,11 @@ impl Registry {
             gaps,
             drift,
         })
+    }
+
+    /// Whether a merge of this change makes own writes.
+    pub fn merge_writes(&self, change: &Change, now: Duration) -> bool {
+        self.must_keep_log_outs_longer(change, now) || self.must_suspend_machines(change)
     }
 
     /// Applies an update. The caller must make the update durable before sending it or a reply.
@@ -265,7 +271,9 @@ impl Registry {
     /// The entries of the audit log that are too many. They may be dropped at any time, also if
     /// other trackers lack them: the number of entries must have a bound whatever happens.
     pub fn surplus_audit(&self) -> BTreeSet<RowId> {
-        self.index.audit.beyond(MAX_AUDIT)
+        self.index
+            .audit
+            .beyond(MAX_AUDIT, |who| self.account_of(who))
     }
 
     /// The rows that have expired at `now` and that all other trackers have. `others` are the
@@ -291,9 +299,13 @@ impl Registry {
         let Row::Share(Share { publisher, .. }) = row else {
             return false;
         };
-        [&self.rows, &change.rows]
-            .iter()
-            .any(|rows| removal(rows, *publisher).is_some())
+        let sources = [&change.rows, &self.rows];
+        let row = |id| sources.iter().find_map(|rows| rows.get(&id));
+        let Some(account) = responsible(row, *publisher) else {
+            return false;
+        };
+        let mut removals = sources.iter().map(|rows| removal(rows, account));
+        removals.any(|removal| removal.is_some())
     }
 
     /// Drops rows that [`Registry::droppable`] or [`Registry::surplus_audit`] returned. The caller

@@ -3,8 +3,9 @@
 //! Quotas bind only new writes at this tracker. Rows of other trackers are merged in any case. So
 //! an account can exceed a quota if it writes at two trackers while they cannot reach each other.
 
-use super::{Refusal, Registry, RowId, Usage};
+use super::{Refusal, Registry, RowId, Usage, responsible};
 use crate::torrent::InfoHash;
+use std::collections::HashMap;
 
 /// The limits on what one account uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,17 +35,37 @@ impl Registry {
         self.index.usage.set_length(info_hash, length);
     }
 
-    /// What an account uses.
+    /// What an account or a machine uses.
     pub fn usage_of(&self, account: RowId) -> Usage {
         let usage = self.index.usage.accounts.get(&account);
         usage.copied().unwrap_or_default()
     }
 
-    /// Each account that uses anything, together with what it uses. The accounts come in any
-    /// order.
+    /// Each account that uses anything, together with what it and its machines use. The accounts
+    /// come in any order. What a machine uses counts for the machine while its token is not known.
     pub fn usage(&self) -> impl Iterator<Item = (RowId, Usage)> {
-        let accounts = self.index.usage.accounts.iter();
-        accounts.map(|(account, usage)| (*account, *usage))
+        let mut accounts: HashMap<RowId, Usage> = HashMap::new();
+        for (subject, usage) in &self.index.usage.accounts {
+            let account = self.account_of(*subject);
+            accounts.entry(account).or_default().add(usage);
+        }
+        accounts.into_iter()
+    }
+
+    /// What an account and its machines use together. A dictionary that several of them published
+    /// counts for each.
+    fn usage_with_machines(&self, account: RowId) -> Usage {
+        let mut usage = self.usage_of(account);
+        for machine in self.index.machines.made_machines(account) {
+            usage.add(&self.usage_of(machine));
+        }
+        usage
+    }
+
+    /// The account that is responsible for a subject. While the token of a machine is not known:
+    /// the machine.
+    pub(super) fn account_of(&self, subject: RowId) -> RowId {
+        responsible(|id| self.row(id), subject).unwrap_or(subject)
     }
 
     /// Checks that an account may create one more group.
@@ -58,23 +79,23 @@ impl Registry {
         }
     }
 
-    /// Checks that an account may publish one more share. `length` is the length of its info
-    /// dictionary.
+    /// Checks that an account or a machine may publish one more share. `length` is the length of
+    /// its info dictionary. A maker and his machines share one quota.
     ///
     /// # Errors
     /// [`Refusal::ShareQuota`], [`Refusal::MetadataQuota`].
     pub fn check_share_quota(
         &self,
-        account: RowId,
+        subject: RowId,
         info_hash: InfoHash,
         length: u64,
         quotas: &AccountQuotas,
     ) -> Result<(), Refusal> {
-        let usage = self.usage_of(account);
+        let usage = self.usage_with_machines(self.account_of(subject));
         if usage.shares >= quotas.shares {
             return Err(Refusal::ShareQuota(quotas.shares));
         }
-        let added = match self.index.usage.is_publisher(account, info_hash) {
+        let added = match self.index.usage.is_publisher(subject, info_hash) {
             true => 0,
             false => length,
         };

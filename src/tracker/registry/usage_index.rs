@@ -3,7 +3,7 @@
 
 use super::{Row, RowId};
 use crate::torrent::InfoHash;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How much one account uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,12 +18,23 @@ pub struct Usage {
     pub metadata_bytes: u64,
 }
 
-/// What each account uses. The registry updates it with each change of a row.
+impl Usage {
+    /// Adds what another one uses.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.shares += other.shares;
+        self.groups += other.groups;
+        self.metadata_bytes += other.metadata_bytes;
+    }
+}
+
+/// What each account uses, and its log-outs. The registry updates it with each change of a row.
 #[derive(Debug, Default)]
 pub(super) struct UsageIndex {
     /// The accounts that use anything.
     pub(super) accounts: HashMap<RowId, Usage>,
     dictionaries: HashMap<InfoHash, Dictionary>,
+    /// The log-outs of each account that are kept.
+    log_outs: HashMap<RowId, HashSet<RowId>>,
 }
 
 /// An info dictionary. It is stored, or there are shares with its info-hash, or both.
@@ -51,6 +62,29 @@ impl UsageIndex {
         if let Some((account, item)) = after.and_then(item_of) {
             self.add(account, item);
         }
+    }
+
+    /// Updates the log-outs for a row that was inserted, changed or removed.
+    pub(super) fn update_log_out(&mut self, before: Option<&Row>, after: Option<&Row>) {
+        match (before, after) {
+            (None, Some(Row::Revocation(row))) => {
+                self.log_outs.entry(row.account).or_default().insert(row.id);
+            }
+            (Some(Row::Revocation(row)), None) => {
+                if let Some(kept) = self.log_outs.get_mut(&row.account) {
+                    kept.remove(&row.id);
+                    if kept.is_empty() {
+                        self.log_outs.remove(&row.account);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The log-outs of an account that are kept.
+    pub(super) fn log_outs(&self, account: RowId) -> Option<&HashSet<RowId>> {
+        self.log_outs.get(&account)
     }
 
     fn add(&mut self, account: RowId, item: Item) {

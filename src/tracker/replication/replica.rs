@@ -709,7 +709,7 @@ impl Replica {
         change: &Change,
         now: Moment,
     ) {
-        if self.registry.must_keep_log_outs_longer(change, now.wall) {
+        if self.registry.merge_writes(change, now.wall) {
             self.settle_origin();
         }
         match self.registry.merge(change, now.wall) {
@@ -717,7 +717,13 @@ impl Replica {
                 if let Some(drift) = update.drift() {
                     self.note_drift(drift, now);
                 }
+                let suspended = self.registry.suspended_by(&update);
                 self.commit_update(update, Vec::new());
+                for id in suspended {
+                    let label = self.registry.label_of_machine(id);
+                    let machine = label.map_or_else(|| id.to_string(), |label| label.to_string());
+                    self.effects.report(Report::Suspended { machine });
+                }
             }
             Err(MergeError::Rewound {
                 known,

@@ -57,6 +57,14 @@ pub enum Report {
         /// How far the stamps are ahead of this tracker's clock.
         ahead: Duration,
     },
+    /// This tracker has merged two starts of a machine with one counter, and has suspended it.
+    #[error(
+        "suspended the machine {machine}: two trackers accepted starts of it with the same number, so copies of its files may be in use; its maker decides with allow_machine or revoke_machine"
+    )]
+    Suspended {
+        /// Its name, or its id if the name is not known.
+        machine: String,
+    },
     /// Replication with another tracker is not possible. Not reported again while the reason stays
     /// the same.
     #[error("{}: {reason}", trouble(*.other))]

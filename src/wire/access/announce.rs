@@ -1,11 +1,12 @@
 //! Announces to the swarms of groups. They have the content of a BEP 3 announce, but are sent over
 //! a control connection, with the token of a login.
 
-use super::bar::{Bar, bars_item, read_bars};
+use super::bar::{Bar, BarsDigest, bars_item, read_bars};
 use super::refused::AccessRefusal;
 use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
-use crate::wire::control::{ControlError, MAX_PAGE, MessageFields};
+use crate::wire::control::{ControlError, MAX_PAGE, MessageFields, read_parsed};
+use crate::wire::name::Label;
 use crate::wire::{CompactAddresses, PeerId};
 use std::num::NonZeroU16;
 
@@ -22,6 +23,7 @@ pub struct AnnounceBatch {
     peer_id: PeerId,
     port: NonZeroU16,
     swarms: Vec<SwarmAnnounce>,
+    seen_bars: Option<BarsDigest>,
 }
 
 /// The announce of a peer to one swarm.
@@ -58,13 +60,27 @@ pub struct AnnounceBatchAnswer {
     pub swarms: Vec<Result<CompactAddresses, AccessRefusal>>,
     /// Seconds until the next announce. 0 if every announce was refused.
     pub interval: u32,
-    /// The bars of the group, at most [`MAX_BARS`](super::MAX_BARS), the latest first. None if no
-    /// group of the user has any of the shares.
-    pub barred: Vec<Bar>,
+    /// The bars of the group, at most [`MAX_BARS`](super::MAX_BARS), the latest first. Empty if no
+    /// group of the user has any of the shares. `None` if they are those that the peer
+    /// [has](AnnounceBatch::seen_bars).
+    pub barred: Option<Vec<Bar>>,
     /// Where the group is announced. `None` if the cluster has at most
     /// [`TRACKERS_OF_GROUP`](super::TRACKERS_OF_GROUP) trackers: then the group is announced at
     /// each of them.
     pub placement: Option<Placement>,
+    /// The present name of the group: it may have been renamed. `None` if no group of the user has
+    /// any of the shares.
+    pub group: Option<NamedGroup>,
+}
+
+/// The name of a group, and since when the group has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedGroup {
+    /// The name.
+    pub name: Label,
+    /// When the group got the name, in milliseconds since 1970. Of two trackers that report
+    /// different names, the one with the later time knows more.
+    pub since: u64,
 }
 
 /// Where a group is announced, as the answering tracker sees it. The number of a tracker is its
@@ -86,7 +102,19 @@ impl AnnounceBatch {
             peer_id,
             port,
             swarms,
+            seen_bars: None,
         })
+    }
+
+    /// The same announces of a peer that has this list of bars.
+    #[must_use]
+    pub fn with_seen_bars(self, seen_bars: Option<BarsDigest>) -> Self {
+        Self { seen_bars, ..self }
+    }
+
+    /// The last list of bars of the group that the peer got from any tracker and still has.
+    pub fn seen_bars(&self) -> Option<BarsDigest> {
+        self.seen_bars
     }
 
     /// The id of the announcing peer.
@@ -105,6 +133,8 @@ impl AnnounceBatch {
     }
 
     pub(super) fn put<'a>(&'a self, entries: &mut Vec<(&'static str, Item<'a>)>) {
+        let seen_bars = self.seen_bars.as_ref();
+        entries.extend(seen_bars.map(|digest| ("bars", Item::from(&digest.0[..]))));
         let swarms = self.swarms.iter().flat_map(SwarmAnnounce::to_bytes);
         entries.extend([
             ("peer id", Item::from(&self.peer_id.0[..])),
@@ -123,9 +153,16 @@ impl AnnounceBatch {
         };
         let swarms: Option<Vec<_>> = records.iter().map(SwarmAnnounce::read).collect();
         let swarms = swarms.filter(|_| rest.is_empty());
+        let seen_bars = fields.optional("bars", read_digest)?;
         let batch = swarms.and_then(|swarms| Self::new(peer_id, port, swarms));
-        batch.ok_or(wrong)
+        let batch = batch.ok_or(wrong)?;
+        Ok(batch.with_seen_bars(seen_bars))
     }
+}
+
+fn read_digest(value: &Value<'_>, key: &'static str) -> Result<BarsDigest, ControlError> {
+    let digest = value.bytes().and_then(|bytes| bytes.try_into().ok());
+    digest.map(BarsDigest).ok_or(ControlError::WrongValue(key))
 }
 
 impl SwarmAnnounce {
@@ -179,8 +216,13 @@ impl GroupAnnounceEvent {
 
 impl AnnounceBatchAnswer {
     pub(super) fn put<'a>(&'a self, entries: &mut Vec<(&'static str, Item<'a>)>) {
-        entries.push(("barred", bars_item(&self.barred)));
+        let barred = self.barred.as_deref();
+        entries.extend(barred.map(|bars| ("barred", bars_item(bars))));
         entries.push(("interval", self.interval.into()));
+        if let Some(group) = &self.group {
+            entries.push(("group", group.name.to_string().into()));
+            entries.push(("named", group.since.into()));
+        }
         let swarms = self.swarms.iter().map(|swarm| match swarm {
             Ok(addresses) => Item::dictionary(address_entries(addresses)),
             Err(refused) => Item::dictionary(refused.entries()),
@@ -199,6 +241,7 @@ impl AnnounceBatchAnswer {
     pub(super) fn read(fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             placement: Placement::read(fields)?,
+            group: NamedGroup::read(fields)?,
             swarms: fields.list("swarms", |swarm| {
                 let mut fields = MessageFields::new(swarm)?;
                 let kind = fields.optional("kind", |kind, _| Ok(kind))?;
@@ -210,8 +253,18 @@ impl AnnounceBatchAnswer {
                 Ok(swarm)
             })?,
             interval: fields.number("interval")?,
-            barred: fields.read_by("barred", read_bars)?,
+            barred: fields.optional("barred", read_bars)?,
         })
+    }
+}
+
+impl NamedGroup {
+    fn read(fields: &mut MessageFields<'_>) -> Result<Option<Self>, ControlError> {
+        let Some(name) = fields.optional("group", read_parsed)? else {
+            return Ok(None);
+        };
+        let since = fields.u63("named")?;
+        Ok(Some(Self { name, since }))
     }
 }
 

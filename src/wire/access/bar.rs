@@ -2,6 +2,7 @@
 
 use crate::bencode::{Item, Value};
 use crate::certificate::AccountId;
+use crate::torrent::Hasher;
 use crate::wire::control::ControlError;
 use std::time::Duration;
 
@@ -40,6 +41,21 @@ pub struct Bar {
     pub at: BarTime,
     /// Whether the account is a member again.
     pub is_lifted: bool,
+}
+
+/// A digest of a list of bars: the first 8 bytes of the SHA-1 of the list in a message. A peer sends
+/// the digest of the last list that it got, and the tracker does not send an equal list again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BarsDigest(pub [u8; 8]);
+
+impl BarsDigest {
+    /// The digest of this list.
+    pub fn of(bars: &[Bar]) -> Self {
+        let mut hasher = Hasher::new();
+        bars.iter().for_each(|bar| hasher.update(&bar.to_bytes()));
+        let hash = hasher.finish().0;
+        Self(hash.first_chunk().copied().unwrap_or_default())
+    }
 }
 
 impl BarTime {
@@ -130,6 +146,7 @@ mod tests {
         for bad in [vec![0; BAR_LENGTH - 1], unknown_flag, longer] {
             assert_eq!(read(bad), None);
         }
+        assert_ne!(BarsDigest::of(&[bar(true)]), BarsDigest::of(&[bar(false)]));
         let list = Value::parse(b"le", crate::bencode::KeyOrder::Sorted).unwrap();
         assert!(read_bars(&list, "barred").is_err());
     }

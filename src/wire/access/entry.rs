@@ -4,7 +4,9 @@ use super::fields::{self, ShortText};
 use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
 use crate::wire::control::{ControlError, MessageFields, read_parsed};
+use crate::wire::machine::SubjectLabel;
 use crate::wire::name::Label;
+use crate::wire::role::Role;
 use crate::wire::words::words;
 
 /// The relation of a user to a group.
@@ -16,40 +18,50 @@ pub enum GroupRole {
     Requester,
     /// The user is a member.
     Member,
-    /// The user is the member that owns the group.
+    /// The user is a member that owns the group.
     Owner,
 }
 
 /// A decision by another user about a request or a membership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecisionOutcome {
-    /// The owner accepted the request.
+    /// An owner accepted the request.
     Accepted,
-    /// The owner rejected the request.
+    /// An owner rejected the request.
     Rejected,
-    /// The owner removed the member.
+    /// An owner removed the member.
     Removed,
     /// The group ended before the request was answered.
     GroupEnded,
     /// Not a decision: another user asks to join a group that the receiving user owns. Sent only to
     /// peers that ask for such entries.
     Requested,
+    /// An owner gave the member a role.
+    GotRole,
+    /// Not a decision: a machine was suspended, because copies of its files may be in use. Sent to
+    /// the maker and to the owners of its groups.
+    MachineSuspended,
+    /// Not a decision: another machine tried to enrol with a token that has no use left. Sent to
+    /// the maker of the token.
+    TokenRefused,
 }
 
 words!(GroupRole { Stranger => "stranger", Requester => "requester", Member => "member", Owner => "owner" });
-words!(DecisionOutcome { Accepted => "accepted", Rejected => "rejected", Removed => "removed", GroupEnded => "group-ended", Requested => "requested" });
+words!(DecisionOutcome { Accepted => "accepted", Rejected => "rejected", Removed => "removed", GroupEnded => "group-ended", Requested => "requested", GotRole => "role", MachineSuspended => "machine-suspended", TokenRefused => "token-refused" });
 
 /// A group, as an entry of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupEntry {
     /// The name of the group.
     pub name: Label,
-    /// The owner of the group. `None` while the tracker does not know it.
+    /// The most senior owner of the group. `None` while the tracker does not know it.
     pub owner: Option<Label>,
     /// The number of members.
     pub members: u32,
     /// The relation between the group and the user who receives the list.
     pub role: GroupRole,
+    /// The role of the user who receives the list. `None` if the user is not a member.
+    pub own_role: Option<Role>,
 }
 
 /// A member of a group, as an entry of a list.
@@ -59,8 +71,8 @@ pub struct MemberEntry {
     pub name: Label,
     /// When the user became a member, in milliseconds since 1970.
     pub since: u64,
-    /// Whether the member owns the group.
-    pub owner: bool,
+    /// The role of the member.
+    pub role: Role,
 }
 
 /// A request to join a group, as an entry of a list.
@@ -80,9 +92,11 @@ pub struct DecisionEntry {
     pub group: Label,
     /// What was decided.
     pub outcome: DecisionOutcome,
-    /// The user who asks to join. `None` for a decision.
-    pub user: Option<Label>,
-    /// The time of the decision or the request, in milliseconds since 1970.
+    /// The user who asks to join, the suspended machine, or the token. `None` for a decision.
+    pub user: Option<SubjectLabel>,
+    /// The role that the receiving user has now. Only for [`DecisionOutcome::GotRole`].
+    pub role: Option<Role>,
+    /// The time of the decision, the request or the event, in milliseconds since 1970.
     pub decided_at: u64,
 }
 
@@ -95,8 +109,8 @@ pub struct FileEntry {
     pub info_hash: InfoHash,
     /// The length of the share in bytes.
     pub length: u64,
-    /// The user who published the share. `None` while the tracker does not know it.
-    pub publisher: Option<Label>,
+    /// The user or machine that published the share. `None` while the tracker does not know it.
+    pub publisher: Option<SubjectLabel>,
     /// The time of publication, in milliseconds since 1970.
     pub published_at: u64,
     /// The number of peers in the swarm that have the whole share.
@@ -121,8 +135,16 @@ pub(super) trait ListEntry: Sized {
     }
 }
 
-fn label_item(label: &Label) -> Item<'static> {
+pub(super) fn label_item(label: &Label) -> Item<'static> {
     label.to_string().into()
+}
+
+fn role_entry(role: Option<Role>) -> Option<(&'static str, Item<'static>)> {
+    role.map(|role| ("role", role.as_str().into()))
+}
+
+fn read_role(fields: &mut MessageFields<'_>) -> Result<Option<Role>, ControlError> {
+    fields.optional("role", fields::read_role)
 }
 
 impl ListEntry for GroupEntry {
@@ -139,6 +161,7 @@ impl ListEntry for GroupEntry {
                 .as_ref()
                 .map(|owner| ("owner", label_item(owner))),
         );
+        entries.extend(role_entry(self.own_role));
         Item::dictionary(entries)
     }
 
@@ -148,6 +171,7 @@ impl ListEntry for GroupEntry {
             owner: fields.optional("owner", read_parsed)?,
             members: fields.number("members")?,
             role: fields.keyword("standing", GroupRole::parse)?,
+            own_role: read_role(fields)?,
         })
     }
 }
@@ -158,7 +182,7 @@ impl ListEntry for MemberEntry {
     fn item(&self) -> Item<'static> {
         Item::dictionary([
             ("name", label_item(&self.name)),
-            ("owner", u32::from(self.owner).into()),
+            ("role", self.role.as_str().into()),
             ("since", self.since.into()),
         ])
     }
@@ -167,7 +191,7 @@ impl ListEntry for MemberEntry {
         Ok(Self {
             name: fields.parsed("name")?,
             since: fields.u63("since")?,
-            owner: fields.flag("owner")?,
+            role: fields.keyword("role", Role::parse)?,
         })
     }
 }
@@ -199,7 +223,9 @@ impl ListEntry for DecisionEntry {
             ("group", label_item(&self.group)),
             ("outcome", self.outcome.as_str().into()),
         ];
-        entries.extend(self.user.as_ref().map(|user| ("user", label_item(user))));
+        let user = self.user.as_ref();
+        entries.extend(user.map(|user| ("user", user.to_string().into())));
+        entries.extend(role_entry(self.role));
         Item::dictionary(entries)
     }
 
@@ -208,6 +234,7 @@ impl ListEntry for DecisionEntry {
             group: fields.parsed("group")?,
             outcome: fields.keyword("outcome", DecisionOutcome::parse)?,
             user: fields.optional("user", read_parsed)?,
+            role: read_role(fields)?,
             decided_at: fields.u63("at")?,
         })
     }
@@ -226,7 +253,7 @@ impl ListEntry for FileEntry {
             ("partial", self.partial.into()),
         ];
         let publisher = self.publisher.as_ref();
-        entries.extend(publisher.map(|publisher| ("publisher", label_item(publisher))));
+        entries.extend(publisher.map(|publisher| ("publisher", publisher.to_string().into())));
         Item::dictionary(entries)
     }
 

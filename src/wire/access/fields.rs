@@ -4,10 +4,20 @@ use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
 use crate::wire::control::{ControlError, MessageFields};
 use crate::wire::password::Password;
+use crate::wire::role::Role;
 use std::fmt;
 
 /// The most bytes of a [`Token`].
 pub const MAX_TOKEN: usize = 256;
+/// A token that a tracker has just made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedToken {
+    /// The token.
+    pub token: Token,
+    /// When it expires, by the clock of the tracker, in milliseconds since 1970.
+    pub expires: u64,
+}
+
 /// The most bytes of a [`SeenDecisions`].
 pub const MAX_SEEN_DECISIONS: usize = 64 << 10;
 /// The most bytes of a [`ShortText`].
@@ -149,6 +159,11 @@ pub(super) fn read_short_text(
 ) -> Result<ShortText, ControlError> {
     let text = value.text().and_then(ShortText::new);
     text.ok_or(ControlError::WrongValue(key))
+}
+
+pub(super) fn read_role(value: &Value<'_>, key: &'static str) -> Result<Role, ControlError> {
+    let role = value.text().and_then(Role::parse);
+    role.ok_or(ControlError::WrongValue(key))
 }
 
 pub(super) fn info_hashes_item(info_hashes: &[InfoHash]) -> Item<'_> {

@@ -23,34 +23,46 @@ mod entry;
 mod error;
 mod fields;
 mod hint;
+mod machine;
+mod machine_request;
+#[cfg(test)]
+mod machine_tests;
 mod port_check;
 mod refused;
 mod rendezvous;
 mod reply;
 mod request;
+mod request_kinds;
 #[cfg(test)]
 mod tests;
 
 pub use super::control::{MAX_FRAME, MAX_PAGE, SAME_VERSION};
 pub use announce::{
-    AnnounceBatch, AnnounceBatchAnswer, GroupAnnounceEvent, MAX_ANNOUNCES, Placement, SwarmAnnounce,
+    AnnounceBatch, AnnounceBatchAnswer, GroupAnnounceEvent, MAX_ANNOUNCES, NamedGroup, Placement,
+    SwarmAnnounce,
 };
-pub use bar::{BAR_LIFE, Bar, BarTime, MAX_BARS};
+pub use bar::{BAR_LIFE, Bar, BarTime, BarsDigest, MAX_BARS};
 pub use cluster::{ClusterView, ReplicaView};
 pub use entry::{
     DecisionEntry, DecisionOutcome, FileEntry, GroupEntry, GroupRole, MemberEntry, RequestEntry,
 };
 pub use error::{AccessErrorKind, ERROR_KINDS};
 pub use fields::{
-    KEY_REQUEST_LENGTH, KeyRequest, MAX_SEEN_DECISIONS, MAX_TOKEN, SeenDecisions, ShortText, Token,
-    WriteId,
+    IssuedToken, KEY_REQUEST_LENGTH, KeyRequest, MAX_SEEN_DECISIONS, MAX_TOKEN, SeenDecisions,
+    ShortText, Token, WriteId,
 };
 pub use hint::{GroupNumbers, Hint, MAX_HINTED, MAX_NEW_PEERS, NewPeers};
+pub use machine::{
+    MAX_TOKEN_GROUPS, MAX_TOKENS_IN_PAGE, MachineEntry, MachineState, TokenEntry, TokenGroup,
+    TokenState,
+};
+pub use machine_request::{MAX_MACHINES_OF_TOKEN, MachineRequest};
 pub use port_check::{PortCheck, PortState};
 pub use refused::AccessRefusal;
 pub use rendezvous::{TRACKERS_OF_GROUP, preferred_trackers};
 pub use reply::{AccessAnswer, AccessReplyMessage, ListPage};
 pub use request::{AccessRequest, AccessRequestMessage, MAX_FIRST_FRAME, PROTOCOL};
+pub use request_kinds::REQUEST_KINDS;
 
 /// The fuzz function of the messages: each has one encoding.
 #[cfg(any(test, fuzzing))]

@@ -4,13 +4,16 @@ use super::announce::AnnounceBatchAnswer;
 use super::bar::{Bar, bars_item, read_bars};
 use super::cluster::ClusterView;
 use super::entry::{DecisionEntry, FileEntry, GroupEntry, ListEntry, MemberEntry, RequestEntry};
-use super::fields::{self, SeenDecisions, ShortText, Token};
+use super::fields::{self, IssuedToken, SeenDecisions, ShortText, Token};
+use super::machine::{self, MachineEntry, TokenEntry, TokenGroup};
 use super::port_check::PortCheck;
 use super::refused::AccessRefusal;
 use super::request::PROTOCOL;
 use crate::bencode::Item;
+use crate::certificate::AccountId;
 use crate::torrent::InfoHash;
 use crate::wire::control::{self, ControlError, InfoPart, MessageFields, TextLine, read_text_line};
+use crate::wire::machine::MachineLabel;
 use crate::wire::name::Label;
 
 /// The most bytes of a certificate, as DER or PEM.
@@ -21,9 +24,9 @@ const MAX_CERTIFICATE: usize = 8 << 10;
 pub struct AccessReplyMessage {
     /// The number of the request.
     pub id: u32,
-    /// A new token that replaces the token of the request. The tracker sends one if a quarter of
-    /// the old token's lifetime is over, and the request does not end the login.
-    pub renewed: Option<Token>,
+    /// A new token that replaces the token of the request. The tracker sends one if the old one is
+    /// some hours old, and the request does not end the login.
+    pub renewed: Option<IssuedToken>,
     /// Whether only this tracker has the write on disk, although TRACKER_INFO lists other trackers.
     /// The others receive the write when they are reachable again. On the wire: the key
     /// `copies` with the value 1, or no such key.
@@ -41,6 +44,8 @@ pub enum AccessAnswer {
     LoggedIn {
         /// The token that proves the login.
         token: Token,
+        /// When the token expires, by the clock of the tracker, in milliseconds since 1970.
+        expires: u64,
         /// The name of the account.
         user: Label,
         /// A notice for the person, if there is one.
@@ -87,6 +92,29 @@ pub enum AccessAnswer {
         /// the pages. If the peer stored that value, it would never receive that decision.
         seen: SeenDecisions,
     },
+    /// A machine has enrolled.
+    Enrolled {
+        /// The id of the machine. Its certificates name this id, and it logs in by it.
+        machine: AccountId,
+        /// The name of the machine.
+        label: MachineLabel,
+        /// The groups of the machine, with its role in each.
+        groups: Vec<TokenGroup>,
+    },
+    /// A machine is logged in.
+    MachineLoggedIn {
+        /// The token that proves the login. It is renewed like that of a user. The login ends when
+        /// the machine starts again.
+        token: Token,
+        /// The name of the machine.
+        label: MachineLabel,
+        /// The groups of the machine, with its role in each. At least one.
+        groups: Vec<TokenGroup>,
+    },
+    /// A page of a list of tokens.
+    Tokens(ListPage<TokenEntry>),
+    /// A page of a list of machines.
+    Machines(ListPage<MachineEntry>),
 }
 
 /// One page of a list.
@@ -120,16 +148,24 @@ impl AccessReplyMessage {
     /// All entries except the version of the protocol.
     fn entries(&self) -> Vec<(&'static str, Item<'_>)> {
         let mut entries = vec![("id", Item::from(self.id)), ("type", self.kind().into())];
-        let renewed = self.renewed.as_ref();
-        entries.extend(renewed.map(|token| ("renewed", Item::from(token.as_bytes()))));
+        if let Some(IssuedToken { token, expires }) = &self.renewed {
+            entries.push(("renewed", Item::from(token.as_bytes())));
+            entries.push(("until", (*expires).into()));
+        }
         if self.only_here {
             entries.push(("copies", 1u32.into()));
         }
         match &self.result {
             Err(refused) => entries.extend(refused.entries()),
             Ok(AccessAnswer::Done) => {}
-            Ok(AccessAnswer::LoggedIn { token, user, note }) => {
+            Ok(AccessAnswer::LoggedIn {
+                token,
+                expires,
+                user,
+                note,
+            }) => {
                 entries.extend([
+                    ("expires", (*expires).into()),
                     ("token", Item::from(token.as_bytes())),
                     ("user", user.to_string().into()),
                 ]);
@@ -159,6 +195,24 @@ impl AccessReplyMessage {
                 entries.push(("seen", Item::from(seen.as_bytes())));
                 put_page(page, &mut entries);
             }
+            Ok(AccessAnswer::Enrolled {
+                machine,
+                label,
+                groups,
+            }) => {
+                entries.push(("machine", Item::from(&machine.0[..])));
+                entries.extend(machine::label_and_groups(label, groups));
+            }
+            Ok(AccessAnswer::MachineLoggedIn {
+                token,
+                label,
+                groups,
+            }) => {
+                entries.push(("token", Item::from(token.as_bytes())));
+                entries.extend(machine::label_and_groups(label, groups));
+            }
+            Ok(AccessAnswer::Tokens(page)) => put_page(page, &mut entries),
+            Ok(AccessAnswer::Machines(page)) => put_page(page, &mut entries),
         }
         entries
     }
@@ -172,12 +226,14 @@ impl AccessReplyMessage {
         let mut fields = MessageFields::new(&value)?;
         fields.check_protocol(PROTOCOL)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
-        let renewed = fields.optional("renewed", fields::read_token)?;
-        let only_here = fields.optional("copies", |value, _| match value.integer() {
-            Some(1) => Ok(()),
-            _ => Err(ControlError::WrongValue("copies")),
-        })?;
-        let only_here = only_here.is_some();
+        let renewed = match fields.optional("renewed", fields::read_token)? {
+            Some(token) => Some(IssuedToken {
+                token,
+                expires: fields.u63("until")?,
+            }),
+            None => None,
+        };
+        let only_here = fields.optional_flag("copies")?;
         let result = match kind {
             "error" => {
                 let kind = fields.value("kind")?;
@@ -186,6 +242,7 @@ impl AccessReplyMessage {
             "done" => Ok(AccessAnswer::Done),
             "session" => Ok(AccessAnswer::LoggedIn {
                 token: fields.read_by("token", fields::read_token)?,
+                expires: fields.u63("expires")?,
                 user: fields.parsed("user")?,
                 note: fields.optional("note", read_text_line)?,
             }),
@@ -209,6 +266,18 @@ impl AccessReplyMessage {
                 seen: fields.read_by("seen", fields::read_seen)?,
                 page: read_page(&mut fields)?,
             }),
+            "enrolled" => Ok(AccessAnswer::Enrolled {
+                machine: AccountId(fields.array("machine")?),
+                label: fields.parsed("label")?,
+                groups: machine::read_groups(&mut fields)?,
+            }),
+            "machine-session" => Ok(AccessAnswer::MachineLoggedIn {
+                token: fields.read_by("token", fields::read_token)?,
+                label: fields.parsed("label")?,
+                groups: machine::read_groups(&mut fields)?,
+            }),
+            TokenEntry::KIND => Ok(AccessAnswer::Tokens(read_page(&mut fields)?)),
+            MachineEntry::KIND => Ok(AccessAnswer::Machines(read_page(&mut fields)?)),
             other => return Err(ControlError::unknown(other)),
         };
         let reply = Self {
@@ -237,6 +306,10 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::Cluster(_)) => "cluster",
             Ok(AccessAnswer::Port(_)) => "port",
             Ok(AccessAnswer::Decisions { .. }) => DecisionEntry::KIND,
+            Ok(AccessAnswer::Enrolled { .. }) => "enrolled",
+            Ok(AccessAnswer::MachineLoggedIn { .. }) => "machine-session",
+            Ok(AccessAnswer::Tokens(_)) => TokenEntry::KIND,
+            Ok(AccessAnswer::Machines(_)) => MachineEntry::KIND,
         }
     }
 }

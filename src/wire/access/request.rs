@@ -2,11 +2,14 @@
 
 use super::announce::AnnounceBatch;
 use super::fields::{self, KeyRequest, SeenDecisions, ShortText, Token, WriteId};
+use super::machine_request::MachineRequest;
 use crate::bencode::Item;
 use crate::torrent::InfoHash;
 use crate::wire::control::{self, ControlError, InfoPart, MessageFields};
+use crate::wire::machine::SubjectLabel;
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
+use crate::wire::role::Role;
 use std::num::NonZeroU16;
 
 /// The most bytes of a frame on a connection on which no request with a valid token has arrived
@@ -17,7 +20,7 @@ pub const MAX_FIRST_FRAME: u32 = 16 << 10;
 /// The version of the requests, the replies and their meaning. Every message carries it. A peer and
 /// a tracker of different versions refuse each other. Messages of any version are bencoded
 /// dictionaries; from version 2 on they have the key `protocol`.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// A request of a peer, with its number and its token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +80,16 @@ pub enum AccessRequest {
         /// The name of the group.
         group: GroupName,
     },
-    /// Asks the owner of a group for membership.
+    /// Renames a group.
+    RenameGroup {
+        /// Idempotency key.
+        write: WriteId,
+        /// The group.
+        group: Label,
+        /// Its new name.
+        name: GroupName,
+    },
+    /// Asks the owners of a group for membership.
     JoinGroup {
         /// Idempotency key.
         write: WriteId,
@@ -138,6 +150,17 @@ pub enum AccessRequest {
         group: Label,
         /// The member.
         user: Label,
+    },
+    /// Gives a member of a group a role.
+    SetRole {
+        /// Idempotency key.
+        write: WriteId,
+        /// The group.
+        group: Label,
+        /// The member, or a machine.
+        user: SubjectLabel,
+        /// The role.
+        role: Role,
     },
     /// Requests a certificate of the group's authority for a key. The answer is
     /// [`super::AccessAnswer::Certificate`].
@@ -215,24 +238,14 @@ pub enum AccessRequest {
         /// The position where the previous page ended.
         after: Option<ShortText>,
     },
+    /// A request about machines and their tokens.
+    Machine(MachineRequest),
 }
 
 impl AccessRequestMessage {
     /// Encodes the message as the body of a frame.
     pub fn encode(&self) -> Vec<u8> {
-        let mut entries = vec![
-            ("id", Item::from(self.id)),
-            ("protocol", PROTOCOL.into()),
-            ("type", self.ask.kind().into()),
-        ];
-        let token = self.token.as_ref();
-        entries.extend(token.map(|token| ("token", Item::from(token.as_bytes()))));
-        entries.extend(self.watch.then_some(("watch", 1u32.into())));
-        let write = self.ask.write_id();
-        entries.extend(write.map(|write| ("write", write.0.to_vec().into())));
-        let (group, user) = self.ask.group_and_user();
-        entries.extend(group.map(|group| ("group", group.into())));
-        entries.extend(user.map(|user| ("user", user.into())));
+        let mut entries = self.common_entries();
         match &self.ask {
             AccessRequest::CreateUser {
                 password, invite, ..
@@ -261,11 +274,8 @@ impl AccessRequestMessage {
                 entries.push(("key", Item::from(&request.0[..])))
             }
             AccessRequest::Publish { part, .. } => entries.extend(part.entries()),
-            AccessRequest::Metainfo { name, offset, .. } => entries.extend([
-                ("name", Item::from(name.as_str())),
-                ("offset", (*offset).into()),
-            ]),
-            AccessRequest::Withdraw { name, .. } => entries.push(("name", name.as_str().into())),
+            AccessRequest::Metainfo { offset, .. } => entries.push(("offset", (*offset).into())),
+            AccessRequest::SetRole { role, .. } => entries.push(("role", role.as_str().into())),
             AccessRequest::Announce(announces) => announces.put(&mut entries),
             AccessRequest::ChangedShares { changed, .. } => {
                 entries.push(("changed", fields::info_hashes_item(changed)))
@@ -279,7 +289,10 @@ impl AccessRequestMessage {
             AccessRequest::CheckPort { port } => {
                 entries.push(("port", u32::from(port.get()).into()))
             }
+            AccessRequest::Machine(request) => request.put(&mut entries),
             AccessRequest::Logout { .. }
+            | AccessRequest::RenameGroup { .. }
+            | AccessRequest::Withdraw { .. }
             | AccessRequest::Cluster
             | AccessRequest::CreateGroup { .. }
             | AccessRequest::JoinGroup { .. }
@@ -288,6 +301,25 @@ impl AccessRequestMessage {
             | AccessRequest::RemoveMember { .. } => {}
         }
         Item::dictionary(entries).encode()
+    }
+
+    /// The entries that several kinds have.
+    fn common_entries(&self) -> Vec<(&'static str, Item<'_>)> {
+        let mut entries = vec![
+            ("id", Item::from(self.id)),
+            ("protocol", PROTOCOL.into()),
+            ("type", self.ask.kind().into()),
+        ];
+        let token = self.token.as_ref();
+        entries.extend(token.map(|token| ("token", Item::from(token.as_bytes()))));
+        entries.extend(self.watch.then_some(("watch", 1u32.into())));
+        let write = self.ask.write_id();
+        entries.extend(write.map(|write| ("write", write.0.to_vec().into())));
+        let (group, user) = self.ask.group_and_user();
+        entries.extend(group.map(|group| ("group", group.into())));
+        entries.extend(user.map(|user| ("user", user.into())));
+        entries.extend(self.ask.name().map(|name| ("name", name.into())));
+        entries
     }
 
     /// Reads the body of a frame from a peer.
@@ -321,35 +353,6 @@ impl AccessRequest {
         match self {
             Self::ListFiles { group, .. } => Some(group),
             _ => None,
-        }
-    }
-
-    /// The name of the kind on the wire. Many kinds have the name of a user's command.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::CreateUser { .. } => "create_user",
-            Self::Login { .. } => "login",
-            Self::Logout { .. } => "logout",
-            Self::ChangePassword { .. } => "change_password",
-            Self::CreateGroup { .. } => "create_group",
-            Self::JoinGroup { .. } => "join_group",
-            Self::LeaveGroup { .. } => "leave_group",
-            Self::ListGroups { .. } => "list_groups",
-            Self::ListMembers { .. } => "list_members",
-            Self::ListRequests { .. } => "list_requests",
-            Self::AcceptRequest { .. } => "accept_request",
-            Self::RejectRequest { .. } => "reject_request",
-            Self::RemoveMember { .. } => "remove_member",
-            Self::Certify { .. } => "certify",
-            Self::Publish { .. } => "publish",
-            Self::ListFiles { .. } => "list_files",
-            Self::Metainfo { .. } => "metainfo",
-            Self::Withdraw { .. } => "withdraw",
-            Self::Announce(_) => "announce",
-            Self::ChangedShares { .. } => "changed_shares",
-            Self::Cluster => "cluster",
-            Self::CheckPort { .. } => "check_port",
-            Self::ListDecisions { .. } => "news",
         }
     }
 
@@ -420,7 +423,7 @@ impl AccessRequest {
         }))
     }
 
-    /// Reads a request about certificates, shares, swarms, the cluster or decisions.
+    /// Reads a request about certificates, shares, swarms, the cluster, decisions, roles or names.
     fn read_other(kind: &str, fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         Ok(match kind {
             "certify" => Self::Certify {
@@ -460,16 +463,31 @@ impl AccessRequest {
                 with_requests: fields.optional_flag("requests")?,
                 after: fields::read_after(fields)?,
             },
-            other => return Err(ControlError::unknown(other)),
+            "set_role" => Self::SetRole {
+                write: WriteId(fields.array("write")?),
+                group: fields.parsed("group")?,
+                user: fields.parsed("user")?,
+                role: fields.keyword("role", Role::parse)?,
+            },
+            "rename_group" => Self::RenameGroup {
+                write: WriteId(fields.array("write")?),
+                group: fields.parsed("group")?,
+                name: fields.parsed("name")?,
+            },
+            other => Self::Machine(MachineRequest::read(other, fields)?),
         })
     }
 
     /// Whether the request needs the token of a login.
     pub fn needs_login(&self) -> bool {
-        !matches!(
-            self,
-            Self::CreateUser { .. } | Self::Login { .. } | Self::Cluster | Self::CheckPort { .. }
-        )
+        match self {
+            Self::CreateUser { .. }
+            | Self::Login { .. }
+            | Self::Cluster
+            | Self::CheckPort { .. } => false,
+            Self::Machine(request) => request.needs_login(),
+            _ => true,
+        }
     }
 
     /// The idempotency key, if the request changes the registry.
@@ -484,8 +502,11 @@ impl AccessRequest {
             | Self::AcceptRequest { write, .. }
             | Self::RejectRequest { write, .. }
             | Self::RemoveMember { write, .. }
+            | Self::SetRole { write, .. }
+            | Self::RenameGroup { write, .. }
             | Self::Publish { write, .. }
             | Self::Withdraw { write, .. } => Some(*write),
+            Self::Machine(request) => request.write_id(),
             Self::Login { .. }
             | Self::ListGroups { .. }
             | Self::ListMembers { .. }
@@ -520,6 +541,15 @@ impl AccessRequest {
         self.write_id().is_some()
     }
 
+    /// The name of a share, or the new name of a group.
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Metainfo { name, .. } | Self::Withdraw { name, .. } => Some(name.as_str()),
+            Self::RenameGroup { name, .. } => Some(name.as_str()),
+            _ => None,
+        }
+    }
+
     /// The group and the user that the request names.
     fn group_and_user(&self) -> (Option<String>, Option<String>) {
         match self {
@@ -527,6 +557,7 @@ impl AccessRequest {
             Self::Login { user, .. } => (None, Some(user.to_string())),
             Self::CreateGroup { group, .. } => (Some(group.to_string()), None),
             Self::JoinGroup { group, .. }
+            | Self::RenameGroup { group, .. }
             | Self::LeaveGroup { group, .. }
             | Self::ListMembers { group, .. }
             | Self::ListRequests { group, .. }
@@ -541,12 +572,14 @@ impl AccessRequest {
             | Self::RemoveMember { group, user, .. } => {
                 (Some(group.to_string()), Some(user.to_string()))
             }
+            Self::SetRole { group, user, .. } => (Some(group.to_string()), Some(user.to_string())),
             Self::Logout { .. }
             | Self::ChangePassword { .. }
             | Self::ListGroups { .. }
             | Self::Announce(_)
             | Self::Cluster
             | Self::CheckPort { .. }
+            | Self::Machine(_)
             | Self::ListDecisions { .. } => (None, None),
         }
     }

@@ -95,8 +95,8 @@ pub(super) static GROUPS: &[CommandEntry] = &[
         name: "join_group",
         arguments: &[required("G", ArgumentKind::Group)],
         options: &[],
-        summary: "ask the owner of a group to accept you",
-        details: "The owner sees the request at the prompt and in list_requests. The answer appears at the prompt, at your next login and in \
+        summary: "ask the owners of a group to accept you",
+        details: "Its owners see the request at the prompt and in list_requests. The answer appears at the prompt, at your next login and in \
                   list_groups.",
         read: |words| Ok(Command::Account(AccountCommand::JoinGroup(words.name(0)?))),
     },
@@ -105,7 +105,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
         arguments: &[required("G", ArgumentKind::Group)],
         options: &[option("--yes", None)],
         summary: "leave a group",
-        details: "If you own the group, the member who has been in it longest becomes its owner. If you are its last member, the group \
+        details: "If you are the only owner of the group, the member who has been in it longest becomes its owner. If you are its last member, the group \
                   ends: at a terminal the peer asks you first, elsewhere --yes is needed.",
         read: |words| {
             Ok(Command::Account(AccountCommand::LeaveGroup {
@@ -119,8 +119,8 @@ pub(super) static GROUPS: &[CommandEntry] = &[
         arguments: &[],
         options: &[],
         summary: "list all groups and your role in each",
-        details: "One line per group: name, owner, number of members, and whether you own it, are a member or have asked \
-                  to join. Answers to your requests follow.",
+        details: "One line per group: name, owner, number of members, and your role in it, or that you have asked \
+                  to join. If a group has several owners, the one who has been in it longest is shown. Answers to your requests follow.",
         read: |_| Ok(Command::Account(AccountCommand::ListGroups)),
     },
     CommandEntry {
@@ -128,7 +128,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
         arguments: &[required("G", ArgumentKind::Group)],
         options: &[],
         summary: "list the members of a group",
-        details: "For members of the group. One line per member: name, the time of joining, and whether the member owns the group.",
+        details: "For members of the group. One line per member: name, the time of joining, and the role: reader, publisher or owner.",
         read: |words| {
             Ok(Command::Account(AccountCommand::ListMembers(
                 words.name(0)?,
@@ -140,7 +140,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
         arguments: &[required("G", ArgumentKind::Group)],
         options: &[],
         summary: "list the open requests to join a group",
-        details: "For the owner of the group. One line per request: the user and the time of the request.",
+        details: "For the owners of the group. One line per request: the user and the time of the request.",
         read: |words| {
             Ok(Command::Account(AccountCommand::ListRequests(
                 words.name(0)?,
@@ -155,7 +155,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
         ],
         options: &[],
         summary: "accept a user's request to join a group",
-        details: "For the owner of the group.\nExample: accept_request lab mayank",
+        details: "For the owners of the group. The user is a publisher at first.\nExample: accept_request lab mayank",
         read: |words| {
             Ok(Command::Account(AccountCommand::AcceptRequest {
                 group: words.name(0)?,
@@ -171,7 +171,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
         ],
         options: &[],
         summary: "reject a user's request to join a group",
-        details: "For the owner of the group. The user can ask again.",
+        details: "For the owners of the group. The user can ask again.",
         read: |words| {
             Ok(Command::Account(AccountCommand::RejectRequest {
                 group: words.name(0)?,
@@ -187,11 +187,48 @@ pub(super) static GROUPS: &[CommandEntry] = &[
         ],
         options: &[],
         summary: "remove a member from a group",
-        details: "For the owner of the group. The user keeps downloaded files and can ask to join again.",
+        details: "For the owners of the group. The user keeps downloaded files and can ask to join again.",
         read: |words| {
             Ok(Command::Account(AccountCommand::RemoveMember {
                 group: words.name(0)?,
                 user: words.name(1)?,
+            }))
+        },
+    },
+    CommandEntry {
+        name: "set_role",
+        arguments: &[
+            required("G", ArgumentKind::Group),
+            required("USER|MACHINE", ArgumentKind::Member),
+            required("ROLE", ArgumentKind::Role),
+        ],
+        options: &[],
+        summary: "change what a member or machine of a group may do",
+        details: "For the owners of the group. A reader lists, downloads and serves shares. A publisher also publishes shares and withdraws \
+                  its own ones. An owner also accepts, rejects and removes members, sets roles, renames the group and withdraws any share. \
+                  A group can have several owners. The last one stays owner until there is another one.\nExample: set_role lab mayank reader",
+        read: |words| {
+            Ok(Command::Account(AccountCommand::SetRole {
+                group: words.name(0)?,
+                user: words.name(1)?,
+                role: words.role(2)?,
+            }))
+        },
+    },
+    CommandEntry {
+        name: "rename_group",
+        arguments: &[
+            required("G", ArgumentKind::Group),
+            required("NEW", ArgumentKind::Other),
+        ],
+        options: &[],
+        summary: "give a group another name",
+        details: "For the owners of the group. Shares and downloads of all members go on, and their peers show the new name after their next \
+                  announce. The old name is free afterwards.\nExample: rename_group lab hall",
+        read: |words| {
+            Ok(Command::Account(AccountCommand::RenameGroup {
+                group: words.name(0)?,
+                name: words.new_name(1, GroupName::check_new)?,
             }))
         },
     },
@@ -280,7 +317,7 @@ pub(super) static FILES: &[CommandEntry] = &[
         ],
         options: &[option("--here", None)],
         summary: "stop sharing a file or folder",
-        details: "The files are kept. If you published the share or own the group, it is also removed from the group's \
+        details: "The files are kept. If you are a publisher and published the share, or own the group, it is also removed from the group's \
                   catalogue, and so from all peers. With --here the share is stopped at this peer only, and stays stopped after a restart; \
                   your peers on other machines go on. NAME can be an info-hash.\n\
                   With - for G: leaves an open swarm and forgets it. An unfinished download is \

@@ -1,12 +1,14 @@
 //! [`FieldReader`] reads the dictionary of a row or of a change, one key at a time. It counts the
 //! keys that it reads, so that it can refuse unknown keys.
 
+use super::super::given_role::GivenRole;
 use super::super::id::{Origin, RowId, Sequence};
 use super::super::register::Register;
 use super::super::row::{End, EndReason};
 use super::super::stamp::{Stamp, Version};
 use super::error::DecodeError;
 use crate::bencode::{Dictionary, Value};
+use crate::wire::role::Role;
 use std::net::IpAddr;
 
 pub(super) struct FieldReader<'a> {
@@ -54,13 +56,23 @@ impl<'a> FieldReader<'a> {
         &mut self,
         key: &'static str,
     ) -> Result<Option<IpAddr>, DecodeError> {
+        self.optional_parsed(key, |text| {
+            let address = text.parse::<IpAddr>().ok();
+            address.filter(|address| address.to_string() == text)
+        })
+    }
+
+    /// A text that `parse` reads. It may be missing.
+    pub(super) fn optional_parsed<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, DecodeError> {
         let Some(value) = self.optional(key) else {
             return Ok(None);
         };
-        let text = value.text().unwrap_or_default();
-        let address = text.parse::<IpAddr>().ok();
-        let address = address.filter(|address| address.to_string() == text);
-        address.map(Some).ok_or(DecodeError::WrongValue(key))
+        let parsed = value.text().and_then(parse);
+        parsed.map(Some).ok_or(DecodeError::WrongValue(key))
     }
 
     pub(super) fn version(&mut self, key: &'static str) -> Result<Version, DecodeError> {
@@ -76,6 +88,17 @@ impl<'a> FieldReader<'a> {
         let number = self.value(key)?.integer();
         let number = number.and_then(|number| u64::try_from(number).ok());
         number.ok_or(DecodeError::WrongValue(key))
+    }
+
+    pub(super) fn optional_number(
+        &mut self,
+        key: &'static str,
+    ) -> Result<Option<u64>, DecodeError> {
+        let Some(value) = self.optional(key) else {
+            return Ok(None);
+        };
+        let number = value.integer().map(u64::try_from).and_then(Result::ok);
+        number.map(Some).ok_or(DecodeError::WrongValue(key))
     }
 
     pub(super) fn list(&mut self, key: &'static str) -> Result<&'a [Value<'a>], DecodeError> {
@@ -118,6 +141,18 @@ impl<'a> FieldReader<'a> {
         })
     }
 
+    pub(super) fn optional_given_role(
+        &mut self,
+        key: &'static str,
+    ) -> Result<Option<Register<GivenRole>>, DecodeError> {
+        self.optional_register(key, |[role, by]| {
+            let role = role.text().and_then(Role::parse);
+            let role = role.ok_or(DecodeError::WrongValue(key))?;
+            let by = RowId(array(by, key)?);
+            Ok(GivenRole { role, by })
+        })
+    }
+
     /// A field that may be missing: a version and no value.
     pub(super) fn optional_version(
         &mut self,
@@ -149,7 +184,7 @@ impl<'a> FieldReader<'a> {
         self.optional(key).ok_or(DecodeError::Missing(key))
     }
 
-    fn optional(&mut self, key: &'static str) -> Option<&'a Value<'a>> {
+    pub(super) fn optional(&mut self, key: &'static str) -> Option<&'a Value<'a>> {
         let value = self.entries.value(key)?;
         self.keys_read += 1;
         Some(value)
@@ -164,7 +199,7 @@ pub(super) fn array<const N: usize>(
     bytes.ok_or(DecodeError::WrongValue(key))
 }
 
-fn version(value: &Value<'_>, key: &'static str) -> Result<Version, DecodeError> {
+pub(super) fn version(value: &Value<'_>, key: &'static str) -> Result<Version, DecodeError> {
     let wrong = DecodeError::WrongValue(key);
     let bytes: [u8; 36] = array(value, key)?;
     let (origin, rest) = bytes.split_first_chunk::<16>().ok_or(wrong.clone())?;

@@ -5,6 +5,9 @@ use crate::tracker::registry::name::NameError;
 use crate::tracker::registry::register::Register;
 use crate::tracker::registry::row::EndReason;
 use crate::tracker::registry::stamp::{MAX_WALL, Stamp};
+use crate::tracker::registry::{KeyHash, Machine, MachineToken, Starts};
+use crate::wire::machine::SecretHash;
+use crate::wire::role::Role;
 use proptest::prelude::*;
 use std::net::IpAddr;
 
@@ -38,6 +41,7 @@ fn examples() -> Vec<Row> {
         created,
         accepted: None,
         ended: None,
+        role: None,
     };
     let invite = Invite {
         id: RowId([6; 16]),
@@ -70,10 +74,77 @@ fn examples() -> Vec<Row> {
         action: AuditAction::Published,
         subject: Some(RowId([4; 16])),
         group: Some(group),
+        detail: None,
         from: Some(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])),
     };
+    let token = MachineToken {
+        id: RowId([12; 16]),
+        created,
+        maker: account,
+        secret: SecretHash([13; 32]),
+        name: "farm".parse().unwrap(),
+        groups: [(group, Role::Reader), (RowId([3; 16]), Role::Publisher)].into(),
+        machines: 6,
+        enrols_until: None,
+        revoked: None,
+        refused: None,
+    };
+    let machine = Machine {
+        id: RowId([14; 16]),
+        created,
+        token: token.id,
+        key: KeyHash([15; 32]),
+        name: written("gpu1".parse().unwrap()),
+        starts: None,
+        suspended: None,
+        answered: None,
+        revoked: None,
+        roles: Default::default(),
+    };
+    let given = GivenRole {
+        role: Role::Reader,
+        by: account,
+    };
     vec![
+        Row::Token(MachineToken {
+            enrols_until: Some(1 << 40),
+            revoked: Some(written(account)),
+            refused: Some(written(())),
+            ..token.clone()
+        }),
+        Row::Token(token),
+        Row::Machine(Machine {
+            starts: Some(Starts {
+                after: Some(at(9, 9).stamp),
+                counter: 7,
+                nonces: [([1; 16], at(9, 9)), ([2; 16], created)].into(),
+            }),
+            suspended: Some(written(())),
+            answered: Some(written(account)),
+            revoked: Some(written(account)),
+            roles: [(group, written(given))].into(),
+            ..machine.clone()
+        }),
+        Row::Machine(Machine {
+            starts: Some(Starts {
+                after: None,
+                counter: 1,
+                nonces: [([1; 16], created)].into(),
+            }),
+            ..machine.clone()
+        }),
+        Row::Machine(machine),
         Row::Audit(audit.clone()),
+        Row::Audit(AuditEntry {
+            action: AuditAction::SetRole,
+            detail: Some(AuditDetail::Role(Role::Reader)),
+            ..audit.clone()
+        }),
+        Row::Audit(AuditEntry {
+            action: AuditAction::RenamedGroup,
+            detail: Some(AuditDetail::Name("hall".parse().unwrap())),
+            ..audit.clone()
+        }),
         Row::Audit(AuditEntry {
             subject: None,
             group: None,
@@ -111,6 +182,14 @@ fn examples() -> Vec<Row> {
         }),
         Row::Membership(Membership {
             ended: ended(EndReason::Left),
+            ..request.clone()
+        }),
+        Row::Membership(Membership {
+            accepted: Some(written(account)),
+            role: Some(written(GivenRole {
+                role: Role::Reader,
+                by: account,
+            })),
             ..request.clone()
         }),
         Row::Membership(request),

@@ -1,11 +1,12 @@
-//! News for an account: decisions of other users about it, and requests to join the groups that it
-//! owns.
+//! News for an account: decisions of other users about it, the roles that they gave it, and
+//! requests to join the groups that it owns.
 
 use super::page::{Cursor, Page};
 use crate::tracker::registry::{
-    DecisionOutcome, EndReason, GroupName, Label, Membership, MembershipState, Registry, Row,
-    RowId, Stamp, Version, VersionVector, live_rows,
+    DecisionOutcome, EndReason, GroupMembers, GroupName, Label, Membership, MembershipState,
+    Registry, Role, Row, RowId, Stamp, Version, VersionVector, first_accepted, live_rows,
 };
+use crate::wire::machine::SubjectLabel;
 use std::collections::BTreeMap;
 
 /// Something that other users did and that concerns an account.
@@ -17,14 +18,17 @@ pub struct News {
     pub label: Label,
     /// What was done.
     pub outcome: DecisionOutcome,
-    /// The user who asks to join; `None` for a decision about the account.
-    pub user: Option<Label>,
+    /// The user who asks to join, or the machine or token of the event; `None` for a decision about
+    /// the account.
+    pub user: Option<SubjectLabel>,
+    /// The role that the account has now, if it was given one.
+    pub role: Option<Role>,
     /// When it was done.
     pub at: Stamp,
 }
 
-/// News. The key is the name of a group and a row id: of the group (for a decision) or of the
-/// request.
+/// News. The key is the name of a group and a row id: of the group (for a decision), of the
+/// account's membership (for its role), of the request, or of the token or machine.
 type NewsByKey = BTreeMap<(GroupName, RowId), News>;
 
 impl Registry {
@@ -44,7 +48,8 @@ impl Registry {
         page_of(&self.new_decisions(account, seen), after, limit)
     }
 
-    /// The decisions, and the open requests to join a group that the account owns. A request is
+    /// The decisions, the events about machines, and the open requests to join a group that the
+    /// account owns. A request is
     /// also new for an account that has just become the owner.
     pub fn decisions_and_requests(
         &self,
@@ -55,10 +60,11 @@ impl Registry {
     ) -> Page<News> {
         let mut news = self.new_decisions(account, seen);
         for group in self.index.past_or_current_groups(account) {
-            if self.owner(group) == Some(account) {
+            if self.role_of(group, account) == Some(Role::Owner) {
                 news.extend(self.new_requests(group, account, seen));
             }
         }
+        news.extend(self.machine_news(account, seen));
         page_of(&news, after, limit)
     }
 
@@ -71,12 +77,36 @@ impl Registry {
                 label: self.group_label(group)?,
                 outcome,
                 user: None,
+                role: None,
                 at: version.stamp,
             };
             let is_new = !is_covered(seen, version);
             is_new.then_some(((self.group_name(group)?.clone(), group), news))
         });
-        decisions.collect()
+        let groups = self.index.past_or_current_groups(account);
+        let roles = groups.filter_map(|group| self.new_role(group, account, seen));
+        decisions.chain(roles).collect()
+    }
+
+    /// The role of an account in a group, if another user gave it to the account.
+    fn new_role(
+        &self,
+        group: RowId,
+        account: RowId,
+        seen: &VersionVector,
+    ) -> Option<((GroupName, RowId), News)> {
+        let given = self.given_role(group, account)?;
+        let is_new = given.value.by != account && !is_covered(seen, given.version);
+        let news = News {
+            group,
+            label: self.group_label(group)?,
+            outcome: DecisionOutcome::GotRole,
+            user: None,
+            role: self.role_of(group, account),
+            at: given.version.stamp,
+        };
+        let membership = first_accepted(self.memberships(group, account))?.id;
+        is_new.then_some(((self.group_name(group)?.clone(), membership), news))
     }
 
     fn new_requests(&self, group: RowId, owner: RowId, seen: &VersionVector) -> NewsByKey {
@@ -93,7 +123,8 @@ impl Registry {
                 group,
                 label: self.group_label(group)?,
                 outcome: DecisionOutcome::Requested,
-                user: Some(self.account_label(*user)?),
+                user: Some(self.account_label(*user)?.into()),
+                role: None,
                 at: first.created.stamp,
             };
             let is_new = !(request_was_seen && ownership_was_seen);
@@ -102,18 +133,34 @@ impl Registry {
         news.collect()
     }
 
-    /// The write that made this member the owner of the group, `None` for the creator. The owner is
-    /// the one of the present members who was accepted first. All who were accepted earlier have
-    /// left, and the write that ended the last of these memberships made this member the owner.
+    /// The write that made this member an owner of the group, `None` for the creator. That is the
+    /// write that gave it this role. If nobody has this role, the owner is the one of the present
+    /// members who was accepted first: then it is the last write that ended an earlier membership,
+    /// or that took the role from an owner.
     fn ownership_write(&self, group: RowId, owner: RowId) -> Option<Version> {
+        let given = self.given_role(group, owner);
+        if self.was_given_ownership(group, owner) {
+            let membership = first_accepted(self.memberships(group, owner))?;
+            let given = given.map(|given| given.version);
+            return given.filter(|version| *version != membership.created);
+        }
         let Some(MembershipState::Member(since)) = self.index.state_of(group, owner) else {
             return None;
         };
         let rows = self.memberships_of_group(group).filter(|row| {
             let accepted = row.accepted.as_ref();
-            row.account != owner && accepted.is_some_and(|it| it.version.stamp < since)
+            let was_owner = row
+                .role
+                .as_ref()
+                .is_some_and(|it| it.value.role == Role::Owner);
+            let is_senior = accepted.is_some_and(|it| it.version.stamp < since);
+            row.account != owner && (is_senior || was_owner)
         });
-        rows.filter_map(|row| self.departure(row)).max()
+        let departures = rows.filter_map(|row| self.departure(row));
+        let members = self.index.members.get(&group).into_iter();
+        let members = members.flat_map(GroupMembers::member_ids);
+        let demotions = members.filter_map(|member| self.given_role(group, member));
+        departures.chain(demotions.map(|given| given.version)).max()
     }
 
     /// The write that ended a membership or removed its account.
@@ -126,7 +173,7 @@ impl Registry {
         ended.max(removed.map(|field| field.version))
     }
 
-    fn group_name(&self, id: RowId) -> Option<&GroupName> {
+    pub(in crate::tracker::registry) fn group_name(&self, id: RowId) -> Option<&GroupName> {
         match self.row(id) {
             Some(Row::Group(row)) => Some(&row.name.value),
             _ => None,

@@ -79,7 +79,7 @@ impl<T> Page<T> {
     /// Builds a page from sorted keys: `view` makes an entry of each key, or skips it. The page has
     /// at most `limit` entries. A limit of 0 counts as 1. A limit greater than [`MAX_PAGE`] counts
     /// as [`MAX_PAGE`].
-    pub(super) fn collect<'a, N: Display + 'a>(
+    pub(in crate::tracker::registry) fn collect<'a, N: Display + 'a>(
         keys: impl Iterator<Item = (&'a N, RowId)>,
         limit: usize,
         mut view: impl FnMut(&'a N, RowId) -> Option<T>,
@@ -104,7 +104,7 @@ impl<T> Page<T> {
 }
 
 /// The entries of a sorted set that come after a cursor.
-pub(super) fn entries_after<'a, N: Ord + FromStr>(
+pub(in crate::tracker::registry) fn entries_after<'a, N: Ord + FromStr>(
     set: &'a BTreeSet<(N, RowId)>,
     after: Option<&Cursor>,
 ) -> impl Iterator<Item = (&'a N, RowId)> + use<'a, N> {

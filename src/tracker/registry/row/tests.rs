@@ -1,5 +1,8 @@
 use super::super::id::{Origin, Sequence};
 use super::*;
+use crate::tracker::registry::{KeyHash, Starts};
+use crate::wire::machine::SecretHash;
+use crate::wire::role::Role;
 
 fn at(wall: u64) -> Version {
     let stamp = Stamp::new(wall, 0, Origin([1; 16])).unwrap();
@@ -15,6 +18,7 @@ fn request() -> Membership {
         created: at(1),
         accepted: None,
         ended: None,
+        role: None,
     }
 }
 
@@ -23,8 +27,12 @@ fn merging_is_commutative_associative_and_idempotent() {
     let (one, two) = (RowId([4; 16]), RowId([5; 16]));
     let accepted = [None, Some((2, one)), Some((3, two)), Some((3, one))];
     let ended = [None, Some((2, one)), Some((4, two))];
+    let roles = [None, Some((2, Role::Reader)), Some((3, Role::Owner))];
     let mut states = Vec::new();
-    for accepted in accepted {
+    for (accepted, role) in accepted
+        .into_iter()
+        .flat_map(|it| roles.map(|role| (it, role)))
+    {
         for ended in ended {
             states.push(Row::Membership(Membership {
                 accepted: accepted.map(|(wall, value)| Register {
@@ -37,6 +45,10 @@ fn merging_is_commutative_associative_and_idempotent() {
                         reason: EndReason::Left,
                         by,
                     },
+                }),
+                role: role.map(|(wall, role)| Register {
+                    version: at(wall),
+                    value: GivenRole { role, by: one },
                 }),
                 ..request()
             }));
@@ -54,6 +66,148 @@ fn merging_is_commutative_associative_and_idempotent() {
     }
 }
 
+fn token() -> MachineToken {
+    MachineToken {
+        id: RowId([1; 16]),
+        created: at(1),
+        maker: RowId([3; 16]),
+        secret: SecretHash([4; 32]),
+        name: "farm".parse().unwrap(),
+        groups: [(RowId([2; 16]), Role::Reader)].into(),
+        machines: 6,
+        enrols_until: None,
+        revoked: None,
+        refused: None,
+    }
+}
+
+fn machine() -> Machine {
+    Machine {
+        id: RowId([1; 16]),
+        created: at(1),
+        token: RowId([2; 16]),
+        key: KeyHash([4; 32]),
+        name: Register {
+            version: at(1),
+            value: "gpu1".parse().unwrap(),
+        },
+        starts: None,
+        suspended: None,
+        answered: None,
+        revoked: None,
+        roles: Default::default(),
+    }
+}
+
+/// States of one machine: starts under several answers, with several counters and nonces, and roles
+/// in two groups.
+fn states_of_machines() -> Vec<Row> {
+    let by = RowId([9; 16]);
+    let field = |wall| Register {
+        version: at(wall),
+        value: by,
+    };
+    let mut states = Vec::new();
+    for (after, answered) in [(None, None), (None, Some(7)), (Some(7), Some(7))] {
+        for (counter, nonce, wall) in [(1, 1, 2), (1, 2, 3), (1, 3, 4), (1, 1, 5), (2, 1, 6)] {
+            let starts = Starts {
+                after: after.map(|wall| at(wall).stamp),
+                counter,
+                nonces: [([nonce; 16], at(wall))].into(),
+            };
+            let role = if wall % 2 == 0 {
+                Role::Reader
+            } else {
+                Role::Publisher
+            };
+            let given = Register {
+                version: at(wall),
+                value: GivenRole { role, by },
+            };
+            states.push(Row::Machine(Machine {
+                starts: Some(starts),
+                answered: answered.map(field),
+                revoked: (wall == 3).then(|| field(wall)),
+                roles: [(RowId([nonce % 2; 16]), given)].into(),
+                ..machine()
+            }));
+        }
+    }
+    states
+}
+
+#[test]
+fn states_of_a_machine_merge_in_any_order_and_two_nonces_of_one_counter_are_kept() {
+    let states = states_of_machines();
+    let merge = |a: &Row, b: &Row| a.clone().merge(b.clone()).unwrap();
+    for a in &states {
+        assert_eq!(merge(a, a), *a);
+        for b in &states {
+            assert_eq!(merge(a, b), merge(b, a));
+            for c in &states {
+                assert_eq!(merge(&merge(a, b), c), merge(a, &merge(b, c)));
+            }
+        }
+    }
+    let [first, second, third, ..] = &states[..] else {
+        panic!()
+    };
+    let Row::Machine(all) = merge(&merge(third, first), second) else {
+        panic!()
+    };
+    let nonces: Vec<_> = all
+        .starts
+        .as_ref()
+        .unwrap()
+        .nonces
+        .keys()
+        .copied()
+        .collect();
+    assert_eq!(nonces, [[1; 16], [2; 16]]);
+    assert!(all.must_be_suspended() && all.credential().is_none());
+}
+
+#[test]
+fn tokens_and_machines_with_other_attributes_are_other_rows() {
+    let contradicts = |a: Row, b: Row| a.merge(b).is_err();
+    for changed in [
+        MachineToken {
+            maker: RowId([7; 16]),
+            ..token()
+        },
+        MachineToken {
+            secret: SecretHash([7; 32]),
+            ..token()
+        },
+        MachineToken {
+            name: "other".parse().unwrap(),
+            ..token()
+        },
+        MachineToken {
+            groups: Default::default(),
+            ..token()
+        },
+        MachineToken {
+            machines: 7,
+            ..token()
+        },
+    ] {
+        assert!(contradicts(Row::Token(token()), Row::Token(changed)));
+    }
+    for changed in [
+        Machine {
+            token: RowId([7; 16]),
+            ..machine()
+        },
+        Machine {
+            key: KeyHash([7; 32]),
+            ..machine()
+        },
+    ] {
+        assert!(contradicts(Row::Machine(machine()), Row::Machine(changed)));
+    }
+}
+
 /// For each kind of row that a repeated command can create: states of one row. A peer repeated its
 /// command, so three trackers created the row, at different times. In some states the row was also
 /// changed. The change of one tracker can be older than the creation at another one.
@@ -64,7 +218,7 @@ fn states_of_recreated_rows() -> Vec<Vec<Row>> {
         let version = at(wall);
         Register { version, value }
     }
-    let mut kinds = vec![Vec::new(); 6];
+    let mut kinds = vec![Vec::new(); 8];
     for created_at in [2, 3, 5] {
         let created = at(created_at);
         for changed_at in [None, Some(4), Some(6)] {
@@ -115,6 +269,19 @@ fn states_of_recreated_rows() -> Vec<Vec<Row>> {
                 id,
                 created,
                 expires: 100 - created_at,
+            }));
+            kinds[6].push(Row::Token(MachineToken {
+                created,
+                enrols_until: Some(created_at),
+                revoked: changed_at.map(|wall| register(wall, RowId([3; 16]))),
+                refused: changed_at.map(|wall| register(wall, ())),
+                ..token()
+            }));
+            kinds[7].push(Row::Machine(Machine {
+                created,
+                name: register(created_at, text(created_at).parse().unwrap()),
+                suspended: changed_at.map(|wall| register(wall, ())),
+                ..machine()
             }));
         }
     }

@@ -187,3 +187,27 @@ fn entries_beyond_the_bound_are_dropped_and_nobody_flushes_those_of_others() {
     let expired = now + AUDIT_LIFETIME;
     assert_eq!(a.registry.droppable(expired, &[]).len(), MAX_AUDIT);
 }
+
+#[test]
+fn an_entry_keeps_the_role_and_the_name_that_were_given() {
+    let (mut a, mut b, olga, _) = two_trackers_with_group();
+    a.add_member(olga, "lab", "nik");
+    let nik = label("nik").into();
+    for role in [Role::Owner, Role::Reader] {
+        let set = |it: &Registry, now| it.set_role(olga, &label("lab"), &nik, role, now);
+        a.apply_audited(set, Some(olga));
+    }
+    for (from, to) in [("lab", "hall"), ("hall", "den")] {
+        let name: GroupName = to.parse().unwrap();
+        let rename = |it: &Registry, now| it.rename_group(olga, &label(from), name, now);
+        a.apply_audited(rename, Some(olga));
+    }
+    sync(&mut a, &mut b);
+    for tracker in [&a, &b] {
+        let entries = tracker.registry.audit(9).into_iter();
+        let details: Vec<_> = entries.filter_map(|it| it.detail).collect();
+        let details: Vec<_> = details.iter().map(AuditDetail::as_str).collect();
+        assert_eq!(details, ["owner", "reader", "hall", "den"]);
+        assert!(tracker.audit().iter().all(|entry| entry.ends_with("den")));
+    }
+}

@@ -474,12 +474,18 @@ fn a_log_out_is_kept_by_the_clock_of_each_tracker_that_learns_of_it() {
     sync(&mut a, &mut b);
     let (login, now) = (a.next_id(), a.next_time());
     let credential = a.registry.account(nik).unwrap().credential();
-    let expires = now + LOGIN_LIFETIME + MAX_DRIFT;
+    let expires = now + LONGEST_TOKEN_LIFE + MAX_DRIFT;
     a.apply(a.registry.log_out(nik, login, expires, now))
         .unwrap();
     // Four days later b has renewed the login a moment before it learns of the log-out.
     b.now += 100 * 3_600_000;
-    let renewed = Login::begin(nik, login, credential, Duration::from_millis(b.now));
+    let renewed = Login::begin(
+        nik,
+        login,
+        credential,
+        Duration::from_millis(b.now),
+        MAX_LOGIN_LIFE,
+    );
     b.pull(&a);
     let expiry = |tracker: &TestTracker| tracker.registry.row(login).and_then(Row::expires);
     let kept = Duration::from_millis(expiry(&b).unwrap());

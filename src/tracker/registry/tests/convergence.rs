@@ -22,6 +22,10 @@ enum Mutation {
     IgnoreRemovals,
     /// A repeated command creates rows under new ids.
     NewIdsOnRepeat,
+    /// A tracker ignores roles in the changes of other trackers.
+    IgnoreRoles,
+    /// A tracker ignores ends and suspensions of machines in the changes of other trackers.
+    IgnoreMachineEnds,
 }
 
 /// A command to a tracker. If it is repeated with the same ids, even at another tracker, it still
@@ -70,7 +74,7 @@ struct UnansweredCommand {
 #[derive(Default)]
 pub(crate) struct CreatedRows(BTreeMap<RowId, BTreeSet<(Kind, RowId)>>);
 
-/// The kind of a row, and the group of a membership or share.
+/// The kind of a row, and the group of a membership, share or token, or the token of a machine.
 type Kind = (&'static str, Option<RowId>);
 
 impl CreatedRows {
@@ -90,6 +94,8 @@ impl CreatedRows {
             let group = match row {
                 Row::Membership(row) => Some(row.group),
                 Row::Share(row) => Some(row.group),
+                Row::Token(row) => row.groups.keys().next().copied(),
+                Row::Machine(row) => Some(row.token),
                 _ => None,
             };
             ((row.kind(), group), row.id())
@@ -317,12 +323,12 @@ impl World {
         let account = registry.account_id(&user).unwrap_or(unknown_account);
         let group = rng.choice(&groups).map(|it| it.label.clone());
         let group = group.unwrap_or(label("none"));
-        // Operations that only owners may do are mostly done by the owner, so that some succeed.
-        let owner = registry
-            .group_id(&group)
-            .ok()
-            .and_then(|id| registry.owner(id));
-        let acting_owner = owner.filter(|_| rng.u8(..8) > 0).unwrap_or(actor);
+        // Operations that only owners may do are mostly done by an owner, so that some succeed.
+        let id = registry.group_id(&group).ok();
+        let owners = id.and_then(|id| registry.index.members.get(&id));
+        let owners: Vec<_> = owners.into_iter().flat_map(GroupMembers::owners).collect();
+        let acting_owner = rng.choice(&owners).copied();
+        let acting_owner = acting_owner.filter(|_| rng.u8(..8) > 0).unwrap_or(actor);
         let requests = registry.requests(acting_owner, &group, None, 99);
         let requests = requests.map_or_else(|_| Vec::new(), |page| page.items);
         let requester = rng.choice(&requests).map(|it| it.label.clone());
@@ -331,6 +337,7 @@ impl World {
         let members = members.map_or_else(|_| Vec::new(), |page| page.items);
         let member = rng.choice(&members).map(|it| it.label.clone());
         let member = member.unwrap_or(user);
+        let role = rng.choice(Role::ALL).copied().unwrap();
         let name = *rng.choice(&USERS).unwrap();
         let new = move |id| NewAccount {
             id,
@@ -339,9 +346,11 @@ impl World {
         };
         let code = CodeHash([rng.u8(..6); 32]);
         let (name_number, group_name) = (rng.u8(..3), *rng.choice(&GROUPS).unwrap());
-        let kind = match rng.u8(..30) {
+        let kind = match rng.u8(..38) {
             // These end a lot.
             27 | 28 if rng.u8(..4) > 0 => 15,
+            // A free name lets further groups begin, so that each has fewer members.
+            8 if rng.u8(..8) > 0 => 29,
             kind => kind,
         };
         let share = rng.choice(&["one", "two", "three"]).copied();
@@ -383,6 +392,9 @@ impl World {
             18 => Rc::new(move |it, _, now| it.reject(acting_owner, &group, &requester, now)),
             19 => Rc::new(move |it, _, now| it.leave(actor, &group, IfLastMember::EndGroup, now)),
             20 => Rc::new(move |it, _, now| it.leave(actor, &group, IfLastMember::Refuse, now)),
+            21 => Rc::new(move |it, _, now| {
+                it.set_role(acting_owner, &group, &member.clone().into(), role, now)
+            }),
             23..=24 => Rc::new(move |it, (id, _), now| {
                 let RowId(group_id) = it.group_id(&group)?;
                 let id = u128::from_be_bytes(id.0) ^ u128::from_be_bytes(group_id);
@@ -402,7 +414,10 @@ impl World {
                 let id = it.group_id(&group)?;
                 it.end_group_as_operator(id, 2, now)
             }),
-            _ => Rc::new(move |it, _, now| it.remove_member(acting_owner, &group, &member, now)),
+            29 | 30 => {
+                Rc::new(move |it, _, now| it.remove_member(acting_owner, &group, &member, now))
+            }
+            _ => machine_oracle::random_command(rng, registry, acting_owner, &group),
         };
         Command {
             operation,
@@ -471,6 +486,10 @@ impl World {
                     }
                 }
                 (Mutation::IgnoreRemovals, Row::Account(theirs)) => theirs.removed = None,
+                (Mutation::IgnoreRoles, Row::Membership(theirs)) => theirs.role = None,
+                (Mutation::IgnoreMachineEnds, Row::Machine(theirs)) => {
+                    (theirs.revoked, theirs.suspended) = (None, None);
+                }
                 _ => {}
             }
         }
@@ -546,6 +565,8 @@ impl World {
         check_former_members(first)?;
         check_usage(first)?;
         check_removed_accounts(first)?;
+        check_roles(first)?;
+        machine_oracle::check_machines(first)?;
         check_name_holders(first)
     }
 }
@@ -593,7 +614,14 @@ pub(crate) fn is_kept_or_overruled(registry: &Registry, version: Version, writte
                     .as_ref()
                     .is_some_and(|present| last_writer_wins(present, written, version))
             });
+            let keeps_role = written.role.as_ref().is_none_or(|written| {
+                present
+                    .role
+                    .as_ref()
+                    .is_some_and(|present| last_writer_wins(present, written, version))
+            });
             keeps_end
+                && keeps_role
                 && first_writer_wins(
                     present.accepted.as_ref(),
                     written.accepted.as_ref(),
@@ -613,6 +641,12 @@ pub(crate) fn is_kept_or_overruled(registry: &Registry, version: Version, writte
                 let present = present.withdrawn.as_ref();
                 present.is_some_and(|present| last_writer_wins(present, written, version))
             })
+        }
+        (Some(Row::Token(present)), Row::Token(written)) => {
+            machine_oracle::keeps_token(present, written, version)
+        }
+        (Some(Row::Machine(present)), Row::Machine(written)) => {
+            machine_oracle::keeps_machine(present, written, version)
         }
         (Some(present), written) => present == written,
         (None, _) => false,
@@ -668,21 +702,101 @@ pub(crate) fn check_removed_accounts(registry: &Registry) -> Result<(), String> 
     Ok(())
 }
 
-/// Checks that each name belongs to the account with the earliest claim.
-pub(crate) fn check_name_holders(registry: &Registry) -> Result<(), String> {
-    let mut earliest: BTreeMap<&UserName, (Stamp, RowId)> = BTreeMap::new();
+/// Checks the role of every account in every group against the rows, and that every group with
+/// members has an owner.
+pub(crate) fn check_roles(registry: &Registry) -> Result<(), String> {
+    let mut groups: BTreeMap<RowId, BTreeMap<RowId, Vec<&Membership>>> = BTreeMap::new();
     for row in registry.rows() {
-        if let Row::Account(row) = row
-            && row.removed.is_none()
-        {
-            let claim = (row.name.version.stamp, row.id);
-            let first = earliest.entry(&row.name.value).or_insert(claim);
-            *first = (*first).min(claim);
+        if let Row::Membership(row) = row {
+            let accounts = groups.entry(row.group).or_default();
+            accounts.entry(row.account).or_default().push(row);
         }
     }
-    for (name, (_, id)) in earliest {
+    for (group, accounts) in groups {
+        // The time of acceptance and the role that was given, for each member.
+        let mut members = Vec::new();
+        for (account, rows) in accounts {
+            let last_end = rows.iter().filter_map(|row| row.ended.as_ref());
+            let last_end = last_end.map(|ended| ended.version.stamp).max();
+            let live = rows.iter().filter(|row| {
+                row.ended.is_none() && last_end.is_none_or(|end| row.created.stamp > end)
+            });
+            let accepted = live.clone().filter_map(|row| row.accepted.as_ref());
+            let since = accepted.map(|it| it.version.stamp).min();
+            let given = live.filter_map(|row| row.role.as_ref()).max();
+            let role = given.map(|given| given.value.role);
+            match since.filter(|_| registry.account(account).is_some()) {
+                Some(since) => members.push((since, account, role)),
+                None if registry.role_of(group, account).is_some() => {
+                    return Err(format!("{account} has a role in {group} and is no member"));
+                }
+                None => {}
+            }
+        }
+        members.sort();
+        let has_owner = members
+            .iter()
+            .any(|(_, _, role)| *role == Some(Role::Owner));
+        let mut by_claim: Vec<_> = members
+            .iter()
+            .map(|(since, account, role)| (*role == Some(Role::Reader), *since, *account))
+            .collect();
+        by_claim.sort();
+        let derived = by_claim.first().filter(|_| !has_owner);
+        let derived = derived.map(|(_, _, account)| *account);
+        for (_, account, role) in &members {
+            let expected = match derived == Some(*account) {
+                true => Role::Owner,
+                false => role.unwrap_or(Role::Publisher),
+            };
+            let found = registry.role_of(group, *account);
+            if found != Some(expected) {
+                return Err(format!(
+                    "{account} is {found:?} in {group}, not {expected:?}"
+                ));
+            }
+        }
+        let owner = registry.owner(group);
+        if owner.is_some() == members.is_empty() {
+            return Err(format!(
+                "{group} with {} members has the owner {owner:?}",
+                members.len()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that each name belongs to the account, or to the group with members, with the earliest
+/// claim.
+pub(crate) fn check_name_holders(registry: &Registry) -> Result<(), String> {
+    let mut accounts: BTreeMap<&UserName, (Stamp, RowId)> = BTreeMap::new();
+    let mut groups: BTreeMap<&GroupName, (Stamp, RowId)> = BTreeMap::new();
+    for row in registry.rows() {
+        match row {
+            Row::Account(row) if row.removed.is_none() => {
+                let claim = (row.name.version.stamp, row.id);
+                let first = accounts.entry(&row.name.value).or_insert(claim);
+                *first = (*first).min(claim);
+            }
+            Row::Group(row) if registry.owner(row.id).is_some() => {
+                let claim = (row.name.version.stamp, row.id);
+                let first = groups.entry(&row.name.value).or_insert(claim);
+                *first = (*first).min(claim);
+            }
+            _ => {}
+        }
+    }
+    for (name, (_, id)) in accounts {
         if registry.account_id(&Label::from(name)) != Ok(id) {
             return Err(format!("{name} is not held by the earliest claim"));
+        }
+    }
+    for (name, (_, id)) in groups {
+        if registry.group_id(&Label::from(name)) != Ok(id) {
+            return Err(format!(
+                "the group {name} is not the one with the earliest claim"
+            ));
         }
     }
     Ok(())
@@ -694,7 +808,8 @@ fn check_usage(registry: &Registry) -> Result<(), String> {
     for row in registry.rows() {
         match row {
             Row::Share(share) if share.withdrawn.is_none() => {
-                expected.entry(share.publisher).or_default().shares += 1;
+                let account = registry.account_of(share.publisher);
+                expected.entry(account).or_default().shares += 1;
             }
             Row::Membership(member) if member.ended.is_none() => {
                 // The account that created a group has accepted its own membership.
@@ -738,18 +853,22 @@ pub(crate) fn check_former_members(registry: &Registry) -> Result<(), String> {
         let last_acceptance = acceptances.map(|field| field.version.stamp).max();
         let former = FormerMember {
             account,
-            label: registry.label_of_any(account),
+            label: registry.label_of_any(account).map(Into::into),
             at: last_acceptance.map_or(last_end, |at| at.max(last_end)),
             is_back: registry.role(group, account) >= GroupRole::Member,
         };
         has_left.then_some((group, former))
     });
-    let departed: Vec<_> = departed.collect();
+    let departed: Vec<_> = departed
+        .chain(machine_oracle::former_machines(registry))
+        .collect();
     for (group, FormerMember { at, .. }) in &departed {
         let of_group = departed.iter().filter(|(other, _)| other == group);
         let former = of_group.map(|(_, former)| former);
         let mut expected: Vec<_> = former.filter(|it| it.at.wall() >= at.wall()).collect();
-        expected.sort_by_key(|former| (former.at.wall(), former.account));
+        // Bars of machines must not push out those of members.
+        let is_member = |id| !matches!(registry.row(id), Some(Row::Machine(_)));
+        expected.sort_by_key(|it| (is_member(it.account), it.at.wall(), it.account));
         let since = Duration::from_millis(at.wall());
         let found = registry.former_members_since(*group, since, usize::MAX);
         if !found.iter().rev().eq(expected.iter().copied()) {
@@ -796,9 +915,16 @@ proptest! {
 #[test]
 fn the_random_runs_reach_conflicts_of_every_kind() {
     let (mut ended, mut accepted, mut name_lost, mut cancelled, mut two_requests) = (0, 0, 0, 0, 0);
-    for seed in 0..40 {
+    let (mut given, mut derived_owner, mut machines) = (0, 0, [0, 0]);
+    for seed in 0..400 {
         let world = run(seed, 400, Mutation::None).unwrap();
         let registry = &world.trackers[0].registry;
+        for (count, more) in machines
+            .iter_mut()
+            .zip(machine_oracle::suspended_and_started(registry))
+        {
+            *count += more;
+        }
         for row in registry.rows() {
             match row {
                 Row::Account(row) => name_lost += usize::from(registry.has_lost_name(row.id)),
@@ -806,6 +932,10 @@ fn the_random_runs_reach_conflicts_of_every_kind() {
                     let stranger = registry.role(row.group, row.account) == GroupRole::Stranger;
                     let open = row.ended.is_none();
                     ended += usize::from(row.ended.is_some());
+                    given += usize::from(row.role.is_some() && !stranger);
+                    let is_owner = registry.owner(row.group) == Some(row.account);
+                    let was_given = registry.was_given_ownership(row.group, row.account);
+                    derived_owner += usize::from(is_owner && !was_given);
                     accepted += usize::from(row.accepted.is_some());
                     // This membership has no end. An end in another row has cancelled it.
                     cancelled += usize::from(open && row.accepted.is_some() && stranger);
@@ -816,7 +946,17 @@ fn the_random_runs_reach_conflicts_of_every_kind() {
             }
         }
     }
-    let all = [ended, accepted, name_lost, cancelled, two_requests];
+    let all = [
+        ended,
+        accepted,
+        name_lost,
+        cancelled,
+        two_requests,
+        given,
+        derived_owner,
+        machines[0],
+        machines[1],
+    ];
     assert!(all.iter().all(|count| *count > 3), "{all:?}");
 }
 
@@ -827,6 +967,8 @@ fn each_mutation_is_detected_in_most_runs() {
         Mutation::IgnorePasswords,
         Mutation::IgnoreRemovals,
         Mutation::NewIdsOnRepeat,
+        Mutation::IgnoreRoles,
+        Mutation::IgnoreMachineEnds,
     ] {
         let detected = (0..40)
             .filter(|seed| run(*seed, 450, mutation).is_err())

@@ -3,7 +3,7 @@
 use super::*;
 
 /// All kinds that `Refusal::kind` returns, sorted.
-const KINDS: [&str; 22] = [
+const KINDS: [&str; 24] = [
     "account-gone",
     "already-a-member",
     "already-requested",
@@ -12,10 +12,12 @@ const KINDS: [&str; 22] = [
     "invite-expired",
     "invite-used",
     "last-member",
+    "last-owner",
     "name-kept",
     "name-taken",
     "no-request",
     "not-a-member",
+    "not-a-publisher",
     "not-the-owner",
     "not-the-publisher",
     "own-removal",
@@ -30,8 +32,8 @@ const KINDS: [&str; 22] = [
 
 #[test]
 fn each_group_operation_in_each_role_has_the_result_in_the_table() {
-    // Roles: stranger, requester, member, removed member, owner. The owner cannot rename the group,
-    // because the group has not lost its name to another one.
+    // Roles: stranger, requester, member, removed member, owner. The other roles of members are in
+    // `roles.rs`.
     let table: [(&str, [&str; 5]); 8] = [
         (
             "request",
@@ -98,7 +100,7 @@ fn each_group_operation_in_each_role_has_the_result_in_the_table() {
                 "not-a-member",
                 "not-the-owner",
                 "not-a-member",
-                "name-kept",
+                "ok",
             ],
         ),
     ];
@@ -237,16 +239,22 @@ fn an_owner_gets_each_request_once_and_a_new_owner_gets_the_open_requests() {
     assert_eq!(news(&tracker, OWNER), []);
     tracker.request(nik, "lab").unwrap();
     tracker.request(uma, "lab").unwrap();
-    assert_eq!(news(&tracker, OWNER), [label("nik"), label("uma")]);
+    assert_eq!(
+        news(&tracker, OWNER),
+        [label("nik").into(), label("uma").into()]
+    );
     assert_eq!(news(&tracker, OWNER), []);
     assert_eq!(news(&tracker, MEMBER), [], "only the owner gets this news");
     // An answered request is no news. A request that is made again is news.
     tracker.reject(owner, "lab", "nik").unwrap();
     assert_eq!(news(&tracker, OWNER), []);
     tracker.request(nik, "lab").unwrap();
-    assert_eq!(news(&tracker, OWNER), [label("nik")]);
+    assert_eq!(news(&tracker, OWNER), [label("nik").into()]);
     tracker.leave(owner, "lab").unwrap();
-    assert_eq!(news(&tracker, MEMBER), [label("nik"), label("uma")]);
+    assert_eq!(
+        news(&tracker, MEMBER),
+        [label("nik").into(), label("uma").into()]
+    );
     assert_eq!(news(&tracker, MEMBER), []);
     assert_eq!(news(&tracker, OWNER), []);
 }

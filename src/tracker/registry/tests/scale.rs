@@ -64,7 +64,14 @@ fn pages_of_a_large_registry_are_sorted_and_complete_and_a_loaded_registry_is_eq
     let group = label("group007");
     let members = registry.members(owner, &group, None, 1_000).unwrap();
     assert_eq!((members.items.len(), members.next), (91, None));
-    assert_eq!(members.items.iter().filter(|it| it.owner).count(), 1);
+    assert_eq!(
+        members
+            .items
+            .iter()
+            .filter(|it| it.role == Role::Owner)
+            .count(),
+        1
+    );
     let first_page = registry.requests(owner, &group, None, 4).unwrap();
     let second_page = registry
         .requests(owner, &group, first_page.next.as_ref(), 1_000)

@@ -5,9 +5,10 @@ use super::Failure;
 use super::node::{Disk, Node, named_by};
 use crate::tracker::registry::tests::convergence::{
     AcknowledgedEnd, CreatedRows, check_end, check_former_members, check_name_holders,
-    check_removed_accounts, is_kept_or_overruled,
+    check_removed_accounts, check_roles, is_kept_or_overruled,
 };
-use crate::tracker::registry::{Change, Registry, Row, Version};
+use crate::tracker::registry::tests::machine_oracle::check_machines;
+use crate::tracker::registry::{Change, Membership, Registry, Row, Version};
 
 /// What a tracker promises a client when it acknowledges a write.
 #[derive(Clone)]
@@ -66,14 +67,19 @@ impl Counts {
             "end of a membership",
             "log-in",
             "logins used for days",
+            "machine enrolled",
+            "machine started",
+            "machine suspended, allowed again or revoked",
             "older copy put back",
             "older copy refused",
             "older copy serves",
             "one-way partition",
             "pause without a restart",
             "request waited for a tracker without a processor",
+            "role given",
             "stall",
             "token accepted",
+            "token written",
             "token refused after log-out",
             "tracker without a processor",
             "trackers without a processor, one after another",
@@ -139,6 +145,15 @@ impl Oracle {
         nodes: &[Node],
     ) -> Result<(), Failure> {
         if let Some(first) = promise.first_promise.take() {
+            // Trackers receive the writes of one origin in order, so the copy of the renewed receipt
+            // shows that there is a copy of the first write too. It does not if the tracker that
+            // made the first write has begun again under another origin since.
+            let origin = first.version.stamp.origin();
+            let is_in_use = nodes.iter().any(|node| node.disk.origin == origin);
+            let copies = match is_in_use {
+                true => copies,
+                false => Copies::OnlyHere,
+            };
             self.on_acknowledged(*first, copies, at, nodes)?;
         }
         let on = |node: &Node| promise.is_on(&node.disk);
@@ -161,6 +176,25 @@ impl Oracle {
         });
         for _ in &promise.ends {
             self.counts.note("end of a membership");
+        }
+        let gives_role = |row: &Row| {
+            matches!(row, Row::Membership(Membership { role: Some(role), .. })
+                if role.version == promise.version && role.version != row.created())
+        };
+        if promise.rows.iter().any(gives_role) {
+            self.counts.note("role given");
+        }
+        for row in &promise.rows {
+            match row {
+                Row::Token(_) => self.counts.note("token written"),
+                Row::Machine(row) if row.suspended.is_some() || row.revoked.is_some() => {
+                    self.counts
+                        .note("machine suspended, allowed again or revoked");
+                }
+                Row::Machine(row) if row.starts.is_some() => self.counts.note("machine started"),
+                Row::Machine(_) => self.counts.note("machine enrolled"),
+                _ => {}
+            }
         }
         self.acknowledged.push(Acknowledged { promise, copies });
         Ok(())
@@ -239,6 +273,8 @@ impl Oracle {
         self.created.check_unique(first).map_err(Failure)?;
         check_former_members(first).map_err(Failure)?;
         check_removed_accounts(first).map_err(Failure)?;
+        check_roles(first).map_err(Failure)?;
+        check_machines(first).map_err(Failure)?;
         check_name_holders(first).map_err(Failure)
     }
 }

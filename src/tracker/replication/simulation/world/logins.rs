@@ -1,13 +1,15 @@
-//! Clients that log in, show their tokens, and log out: also over days, while a tracker cannot be
-//! reached and a clock is wrong.
+//! Clients that log in, show their tokens, and log out: also over several lives of a token, while a
+//! tracker cannot be reached and a clock is wrong.
 //!
 //! The oracle is in [`World::show_token`]: a tracker that has ever had a log-out on its disk
 //! accepts no token of that login again.
 
 use super::super::super::{Replica, Serving};
 use super::super::{Failure, Mutation};
-use super::{HOUR_MILLIS, World};
-use crate::tracker::registry::{LOGIN_LIFETIME, Login, LoginTimeError, MAX_DRIFT, Registry};
+use super::{LIFE_PART_MILLIS, World};
+use crate::tracker::registry::{
+    LONGEST_TOKEN_LIFE, Login, LoginTimeError, MAX_DRIFT, MAX_LOGIN_LIFE, Registry,
+};
 
 /// Milliseconds after which a tracker serves again whose clock was set forward.
 const RESTART_MILLIS: u64 = 3_000;
@@ -15,8 +17,8 @@ const RESTART_MILLIS: u64 = 3_000;
 const GC_MILLIS: u64 = 62_000;
 /// The tokens that clients keep.
 const MAX_TOKENS: usize = 12;
-/// How wrong a clock is at most, in hours.
-const WRONG_HOURS: i64 = 200;
+/// How wrong a clock is at most, in parts of the life of a token ([`LIFE_PART_MILLIS`]).
+const WRONG_PARTS: i64 = 200;
 
 impl World {
     /// Runs the part of a short simulation in which only logins and clocks are at fault.
@@ -42,8 +44,9 @@ impl World {
         }
     }
 
-    /// A login lives for days, while one tracker may be cut off for most of the time. A clock may
-    /// be wrong by days when the login begins, another one when it ends.
+    /// A login goes on for several lives of a token, while one tracker may be cut off for most of
+    /// the time. A clock may be wrong by many lives when the login begins, another one when it
+    /// ends.
     pub(super) fn logins_over_days(&mut self) -> Result<(), Failure> {
         self.oracle.counts.note("logins used for days");
         let all = self.nodes.len();
@@ -65,7 +68,7 @@ impl World {
             None => Ok(()),
         })?;
         for _ in 0..self.rng.u8(4..10) {
-            self.pass_hours()?;
+            self.pass_part_of_a_life()?;
             self.show_all_tokens()?;
         }
         self.blocked = Default::default();
@@ -73,16 +76,16 @@ impl World {
         self.show_all_tokens()
     }
 
-    /// Does something while the clock of a tracker is right, or wrong by days.
+    /// Does something while the clock of a tracker is right, or wrong by many lives of a token.
     fn with_wrong_clock(
         &mut self,
         at: usize,
         action: impl FnOnce(&mut Self) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let right = self.nodes[at].skew;
-        let offsets = [0, 0, WRONG_HOURS, -WRONG_HOURS];
-        let hours = *self.rng.choice(&offsets).unwrap_or(&0);
-        self.nodes[at].skew += hours * HOUR_MILLIS;
+        let offsets = [0, 0, WRONG_PARTS, -WRONG_PARTS];
+        let parts = *self.rng.choice(&offsets).unwrap_or(&0);
+        self.nodes[at].skew += parts * LIFE_PART_MILLIS;
         self.pass(RESTART_MILLIS)?;
         let done = action(self);
         self.nodes[at].skew = right;
@@ -90,10 +93,10 @@ impl World {
         done
     }
 
-    /// Some hours pass, fewer than a login lasts.
-    fn pass_hours(&mut self) -> Result<(), Failure> {
+    /// A part of the life of a token passes.
+    fn pass_part_of_a_life(&mut self) -> Result<(), Failure> {
         self.days += 1;
-        self.wall += self.rng.i64(5..11) * HOUR_MILLIS;
+        self.wall += self.rng.i64(5..11) * LIFE_PART_MILLIS;
         self.pass(RESTART_MILLIS)
     }
 
@@ -114,7 +117,7 @@ impl World {
         let accounts = registry.accounts(None, 9).items;
         let account = accounts.first().and_then(|(id, _)| registry.account(*id));
         let Some(account) = account else { return };
-        let token = Login::begin(account.id, id, account.credential(), wall);
+        let token = Login::begin(account.id, id, account.credential(), wall, MAX_LOGIN_LIFE);
         self.add_token(token);
         self.oracle.counts.note("log-in");
     }
@@ -149,13 +152,14 @@ impl World {
         match (is_in_time && ended.is_ok(), was_logged_out) {
             (true, true) => {
                 return Err(Failure(format!(
-                    "tracker {at} accepts {token:?}, which was logged out there"
+                    "tracker {at} accepts {token:?}, which was logged out there; its row there: {:?}",
+                    registry.row(token.id)
                 )));
             }
             (true, false) => {
                 self.oracle.counts.note("token accepted");
                 if token.is_renewal_due(wall) || self.rng.u8(..4) == 0 {
-                    self.add_token(token.renewed(wall));
+                    self.add_token(token.renewed(wall, MAX_LOGIN_LIFE));
                 }
             }
             (false, true) if is_in_time => self.oracle.counts.note("token refused after log-out"),
@@ -168,7 +172,7 @@ impl World {
     fn log_out(&mut self, at: usize, token: Login) -> Result<(), Failure> {
         let wall = self.clock_of(at).wall;
         // The shortest time that is enough while clocks are right, so that rows are dropped here.
-        let lifetime = LOGIN_LIFETIME + MAX_DRIFT;
+        let lifetime = LONGEST_TOKEN_LIFE + MAX_DRIFT;
         let expires = wall.max(token.issued) + lifetime;
         self.write(at, |_, registry| {
             registry.check_login(token.account, token.id, token.credential)?;

@@ -16,7 +16,7 @@ use super::{Failure, Mutation};
 use crate::tracker::registry::mutation::FORGETS_LOG_OUTS;
 use crate::tracker::registry::tests::convergence::{self, Command};
 use crate::tracker::registry::{
-    Change, CodeHash, Login, NewAccount, Origin, PasswordHash, Row, RowId,
+    Change, CodeHash, LONGEST_TOKEN_LIFE, Login, NewAccount, Origin, PasswordHash, Row, RowId,
 };
 use crate::wire::replica::{Encoded, ReplicaMessage};
 use fastrand::Rng;
@@ -24,6 +24,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 const HOUR_MILLIS: i64 = 3_600_000;
+/// A twelfth of the longest life of a token, in milliseconds.
+const LIFE_PART_MILLIS: i64 = LONGEST_TOKEN_LIFE.as_millis() as i64 / 12;
+/// The wall time at the start: 2010, so that no clock goes back to before 1970.
+const START_MILLIS: i64 = 1_262_304_000_000;
 /// Milliseconds between two ticks of a tracker.
 const TICK_MILLIS: u64 = 400;
 /// Milliseconds between two attempts to call another tracker.
@@ -103,7 +107,7 @@ impl World {
             scheduled_events: 0,
             made_connections: 0,
             now: 0,
-            wall: 1_000 * HOUR_MILLIS,
+            wall: START_MILLIS,
             made_ids: 0,
             next_call: 0,
             starts: BTreeMap::new(),
@@ -171,7 +175,7 @@ impl World {
                 26 if self.rng.bool() => self.logins_over_days()?,
                 27..=29 => self.use_a_login(at)?,
                 14 if self.rng.u8(..6) == 0 => {
-                    self.wall += 30 * HOUR_MILLIS;
+                    self.wall += 30 * LIFE_PART_MILLIS;
                     self.days += 1;
                     self.oracle.counts.note("clocks set 30 hours ahead");
                 }
@@ -223,7 +227,7 @@ impl World {
         }
         self.settle()?;
         if self.days > 0 {
-            self.wall += 30 * HOUR_MILLIS;
+            self.wall += 30 * LIFE_PART_MILLIS;
             // After a start, the first garbage collection already comes after `IDLE_TIMEOUT`.
             for at in 0..self.nodes.len() {
                 self.crash(at);

@@ -1,0 +1,140 @@
+//! The arguments of `pieceful join`.
+
+use super::options::{flag, log_options, option};
+use super::peer::{PeerArguments, command_options, folder_option, limits, read_shared};
+use super::place::DEFAULT_LISTEN;
+use crate::cli::values;
+use crate::wire::HostPort;
+use crate::wire::name::MachineName;
+use clap::{Arg, ArgMatches, Command, value_parser};
+use std::path::PathBuf;
+
+/// The options that only a running peer uses.
+const OPTIONS_OF_PEER: [&str; 8] = [
+    "command",
+    "fail-fast",
+    "threads",
+    "max-peers",
+    "upload-slots",
+    "up",
+    "down",
+    "memory",
+];
+
+/// The arguments of `join`.
+#[derive(Debug)]
+pub(in crate::cli) struct JoinArguments {
+    /// The join line. `None`: it is read from standard input.
+    pub(in crate::cli) line: Option<String>,
+    /// The name of the machine. `None`: that of the host.
+    pub(in crate::cli) name: Option<MachineName>,
+    /// Whether the process goes on as a peer.
+    pub(in crate::cli) run: bool,
+    /// The arguments of that peer. Its TRACKER_INFO is not known yet.
+    pub(in crate::cli) peer: PeerArguments,
+}
+
+pub(super) fn definition() -> Command {
+    let of_peer = command_options().into_iter().chain(limits());
+    Command::new("join")
+        .about("Make this machine a member of groups, with a line that create_join printed")
+        .after_help(
+            "Examples:\n  \
+             pieceful join --run                           type the line, and go on as a peer\n  \
+             pieceful join --dir /srv/pieceful < line.txt  join, and say what to run next\n\n\
+             Makes a key for this machine in the state folder, and writes tracker_info.txt and token into it. \
+             Other users of this machine can see LINE in the list of processes; on standard input they cannot. \
+             A line that was used up, has expired or was revoked is refused. If a join was cut short, run it again. \
+             Exit codes: 0 joined, now or before; 1 not joined; 2 wrong usage, or LINE has a typing mistake.",
+        )
+        .args([
+            Arg::new("line")
+                .value_name("LINE")
+                .help("The join line; without it, it is read from standard input"),
+            folder_option(),
+            option("listen", "HOST:PORT")
+                .value_parser(value_parser!(HostPort))
+                .default_value(DEFAULT_LISTEN)
+                .help("The address that the peer listens on; it also decides the default state folder"),
+            option("name", "NAME")
+                .value_parser(values::machine_name)
+                .help("The name of this machine [default: the name of the host]"),
+            flag("run").help("Go on as a peer, as pieceful peer --stay does"),
+            flag("json").help("Print one JSON object for the join, and with --run one per command"),
+        ])
+        .args(of_peer.map(|argument| argument.requires("run")))
+        .args(log_options())
+        .mut_args(|argument| match OPTIONS_OF_PEER.contains(&argument.get_id().as_str()) {
+            true => argument.help_heading("Options for --run"),
+            false => argument,
+        })
+}
+
+pub(super) fn read(matches: &ArgMatches) -> JoinArguments {
+    let name: Option<MachineName> = matches.get_one("name").cloned();
+    let listen = matches.get_one::<HostPort>("listen").cloned();
+    let listen = listen.unwrap_or_else(|| HostPort {
+        host: "0.0.0.0".into(),
+        port: 6881,
+    });
+    let mut peer = read_shared(matches, (listen, PathBuf::new()));
+    peer.name = name.as_ref().map(ToString::to_string).unwrap_or_default();
+    JoinArguments {
+        line: matches.get_one("line").cloned(),
+        name,
+        run: matches.get_flag("run"),
+        peer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Invocation, tests::parse};
+    use super::*;
+
+    fn join(line: &str) -> JoinArguments {
+        match parse(line) {
+            Ok(Invocation::Join(arguments)) => arguments,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_line_and_every_option_are_read() {
+        let plain = join("join");
+        assert_eq!((plain.line, plain.name, plain.run), (None, None, false));
+        assert_eq!(plain.peer.listen.to_string(), "0.0.0.0:6881");
+        assert!(plain.peer.commands.stay && plain.peer.token.is_none());
+        let all = join(
+            "join 'join-0 1' --dir d --listen [::1]:7 --name gpu1 --run --json -c 'send a' --up 1M",
+        );
+        assert_eq!(all.line.as_deref(), Some("join-0 1"));
+        let peer = all.peer;
+        assert_eq!(
+            (all.run, peer.json, peer.name.as_str()),
+            (true, true, "gpu1")
+        );
+        assert_eq!((peer.listen.port, peer.dir), (7, Some("d".into())));
+        assert_eq!(
+            (peer.commands.lines.len(), peer.limits.up),
+            (1, Some(1 << 20))
+        );
+    }
+
+    #[test]
+    fn options_of_a_peer_need_run_and_a_machine_needs_a_plain_name() {
+        for option in [
+            "-c quit",
+            "--up 1M",
+            "--threads 2",
+            "--memory 64M",
+            "--fail-fast",
+        ] {
+            let error = parse(&format!("join {option}")).unwrap_err();
+            assert!(error.contains("--run"), "{option}: {error}");
+        }
+        for name in ["'Lab 3'", "''", "-x", "a/b"] {
+            assert!(parse(&format!("join --name={name}")).is_err(), "{name}");
+        }
+    }
+}

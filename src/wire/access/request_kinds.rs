@@ -1,0 +1,69 @@
+//! The names of the kinds of requests. The list is complete: a kind that is missing here does not
+//! compile.
+
+use super::machine_request::MachineRequest;
+use super::request::AccessRequest;
+
+/// Defines the names of the kinds of requests.
+macro_rules! request_kinds {
+    ($($variant:ident $word:literal,)* ; $($machine:ident $machine_word:literal,)*) => {
+        /// The names of all kinds of requests on the wire.
+        pub const REQUEST_KINDS: &[&str] = &[$($word,)* $($machine_word),*];
+
+        impl AccessRequest {
+            /// The name of the kind on the wire. Many kinds have the name of a user's command.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => $word,)*
+                    Self::Machine(request) => request.kind(),
+                }
+            }
+        }
+
+        impl MachineRequest {
+            /// The name of the kind on the wire.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$machine { .. } => $machine_word,)*
+                }
+            }
+        }
+    };
+}
+
+request_kinds! {
+    CreateUser "create_user",
+    Login "login",
+    Logout "logout",
+    ChangePassword "change_password",
+    CreateGroup "create_group",
+    RenameGroup "rename_group",
+    JoinGroup "join_group",
+    LeaveGroup "leave_group",
+    ListGroups "list_groups",
+    ListMembers "list_members",
+    ListRequests "list_requests",
+    AcceptRequest "accept_request",
+    RejectRequest "reject_request",
+    RemoveMember "remove_member",
+    SetRole "set_role",
+    Certify "certify",
+    Publish "publish",
+    ListFiles "list_files",
+    Metainfo "metainfo",
+    Withdraw "withdraw",
+    Announce "announce",
+    Cluster "cluster",
+    CheckPort "check_port",
+    ChangedShares "changed_shares",
+    ListDecisions "news",
+    ;
+    CreateToken "create_token",
+    Enrol "enrol",
+    LogIn "login_machine",
+    RevokeToken "revoke_token",
+    RevokeMachine "revoke_machine",
+    AllowMachine "allow_machine",
+    ListTokens "list_tokens",
+    ListMachines "list_machines",
+}
