@@ -108,30 +108,21 @@ impl IdempotentWrites {
         Ok(durability)
     }
 
-    /// How durable the write is, if it was made before; otherwise `None`. Renews the receipt if
-    /// this tracker made the write. `what` describes the command in the log.
+    /// How durable the write is, if it was made before; otherwise `None`. `what` describes the
+    /// command in the log.
     pub(super) fn confirm_previous(
         &self,
         key: &IdempotencyKey,
         what: impl FnOnce() -> String,
     ) -> Result<Option<Durability>, AccessRefusal> {
         let receipt = key.receipt();
-        let is_ours = self.store.read(|registry| {
-            let found = registry.receipt(receipt);
-            found.map(|found| found.created.stamp.origin() == registry.origin())
-        });
-        let Some(is_ours) = is_ours else {
+        if self.store.read(|it| it.receipt(receipt).is_none()) {
             return Ok(None);
-        };
-        log::info!("repeated command, already executed: {}", what());
-        if !is_ours {
-            // The receipt is on the disk of the tracker that made it, and on the local disk before
-            // the reply is sent.
-            return Ok(Some(Durability::Safe));
         }
-        // Our own write has perhaps not reached another tracker yet. The renewed receipt is a new
-        // write, whose durability this returns. A tracker that has the new write has the old one
-        // too, because trackers receive the writes of one origin in order.
+        log::info!("repeated command, already executed: {}", what());
+        // Perhaps only this tracker has the write: it made the write itself, perhaps under an
+        // earlier origin, or the tracker that made it has lost its disk. The renewed receipt is a
+        // new write. It is durable at another tracker only when that tracker has both.
         let renewed = self
             .store
             .write(|registry, now| registry.renew_receipt(receipt, now + RECEIPT_LIFETIME, now));

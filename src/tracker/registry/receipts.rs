@@ -51,9 +51,9 @@ impl Registry {
         }
     }
 
-    /// Writes the receipt again, as a new write, even if the old receipt is no longer stored.
-    /// Trackers receive the writes of one origin in order. So a tracker that has the new write also
-    /// has the write that the receipt confirms, if both writes have the same origin.
+    /// Writes the receipt again, as a new write, even if the old receipt is no longer stored. The
+    /// new write confirms the earlier one ([`Update::confirms_earlier`]), whichever tracker made
+    /// that.
     ///
     /// # Errors
     /// [`Refusal::IdInUse`] if a row that is not a receipt has the id.
@@ -68,17 +68,11 @@ impl Registry {
             Some(_) => return Err(Refusal::IdInUse(id)),
         }
         let receipt = self.new_receipt(id, expires, now);
-        self.write(self.next_version(now), &[], [receipt])
-    }
-
-    /// Whether this tracker made a write to a machine that a later request may repeat: its
-    /// enrolment or its latest start.
-    pub fn has_own_write_of_machine(&self, id: RowId) -> bool {
-        let row = self.machine(id);
-        let starts = row.into_iter().flat_map(|row| &row.starts);
-        let starts = starts.flat_map(|starts| starts.nonces.values());
-        let mut versions = row.iter().map(|row| &row.created).chain(starts);
-        versions.any(|version| version.stamp.origin() == self.origin())
+        let renewed = self.write(self.next_version(now), &[], [receipt])?;
+        Ok(Update {
+            confirms_earlier: true,
+            ..renewed
+        })
     }
 
     /// Writes the row of a machine again, as a new write. It confirms the enrolment and the latest
@@ -93,7 +87,11 @@ impl Registry {
             created: version,
             ..row.clone()
         };
-        self.write(version, &[], [Row::Machine(row)])
+        let renewed = self.write(version, &[], [Row::Machine(row)])?;
+        Ok(Update {
+            confirms_earlier: true,
+            ..renewed
+        })
     }
 
     fn new_receipt(&self, id: RowId, expires: Duration, now: Duration) -> Row {

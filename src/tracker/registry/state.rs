@@ -171,6 +171,7 @@ impl Registry {
             change: None,
             gaps,
             drift,
+            confirms_earlier: false,
         })
     }
 
@@ -372,6 +373,7 @@ impl Registry {
             }),
             gaps: Vec::new(),
             drift: None,
+            confirms_earlier: false,
         })
     }
 

@@ -12,6 +12,7 @@ pub struct Update {
     pub(super) change: Option<Change>,
     pub(super) gaps: Vec<Origin>,
     pub(super) drift: Option<Drift>,
+    pub(super) confirms_earlier: bool,
 }
 
 impl Update {
@@ -42,6 +43,12 @@ impl Update {
     /// or the clock that made the stamp is wrong.
     pub fn drift(&self) -> Option<Drift> {
         self.drift
+    }
+
+    /// Whether the answer to this write also confirms an earlier write. Then the write is durable
+    /// at another tracker only when that tracker has everything that this tracker has now.
+    pub fn confirms_earlier(&self) -> bool {
+        self.confirms_earlier
     }
 }
 

@@ -16,7 +16,11 @@
 //! 2. **Push before acknowledging.** A write is pushed to every other tracker that is current. It
 //!    is acknowledged when one of them has it durably. It is acknowledged as "only here" after
 //!    [`PUSH_WAIT`], or at once while no other tracker is current. If a tracker has not confirmed a
-//!    write within [`PUSH_WAIT`], no write waits for that tracker before it has caught up.
+//!    write within [`PUSH_WAIT`], no write waits for that tracker before it has caught up. A
+//!    repeated command confirms its earlier write with a new one
+//!    ([`Update::confirms_earlier`](super::registry::Update::confirms_earlier)). The earlier write
+//!    may be of another tracker, or of an earlier origin of this one. So the new write is
+//!    acknowledged when one other tracker has everything that this tracker had when it made it.
 //! 3. **A merge is complete.** A change is merged only if this tracker then knows every write that
 //!    the rows contain. Otherwise it catches up with the sender. So the rows of a tracker are
 //!    always exactly those that its version vector describes, and two trackers with equal vectors
@@ -60,9 +64,11 @@
 //!      ran.
 //! 7. **Expired rows** are deleted when they expired at least [`EXPIRED_ROW_GRACE`] ago, every
 //!    listed tracker has reported, since this tracker last started, that it has them, this tracker
-//!    has all writes that they have reported, and no clock is known to be wrong. Blobs that no row
-//!    has named for [`GC_INTERVAL`] are deleted too. If rows of another tracker still name such a
-//!    blob, that tracker has the blob itself.
+//!    has all writes that they have reported, and each of their clocks was compared with the clock
+//!    of this tracker and agrees with it. A clock is compared again after each hello and each
+//!    stall: a tracker whose clock was set far ahead must not delete a row before it notices that.
+//!    Blobs that no row has named for [`GC_INTERVAL`] are deleted too. If rows of another tracker
+//!    still name such a blob, that tracker has the blob itself.
 //!
 //! # How it is driven
 //! One lock guards the replica. The caller makes each call, and hands on the returned effects in

@@ -52,7 +52,8 @@ pub(super) struct OtherReplica {
     pub(super) serving: bool,
     /// Time of its last message other than a hello.
     pub(super) last_contact: Option<Duration>,
-    /// Milliseconds by which its wall clock is ahead.
+    /// Milliseconds by which its wall clock is ahead. `None` until it is measured after its last
+    /// hello and after the last stall of this tracker: one of the clocks may have been set.
     clock_ahead: Option<i64>,
     clock_trouble_reported: bool,
     /// It is not asked for anything before this time.
@@ -226,22 +227,21 @@ impl OtherReplicas {
         other.serving = hello.serving;
         other.paused_until = now.elapsed;
         // What an earlier process of that tracker knew does not count.
-        other.versions = None;
-        other.whole_versions = None;
+        other.forget_reports();
         if let Some(connection) = self.connections.get_mut(&connection) {
             connection.tracker = Some(hello.number);
         }
     }
 
-    /// A tracker has reported its version vector. If it is connected, returns the number up to
-    /// which it has all writes of this tracker.
+    /// A tracker has reported its version vector. If it is connected, returns all that it has
+    /// reported so far.
     pub(super) fn on_versions(
         &mut self,
         number: TrackerNumber,
         versions: &VersionVector,
         registry: &Registry,
         effects: &mut Effects,
-    ) -> Option<Sequence> {
+    ) -> Option<&VersionVector> {
         let (origin, ours) = (registry.origin(), registry.version_vector());
         let other = self.listed.get_mut(&number)?;
         let reported = other.versions.get_or_insert_default();
@@ -256,7 +256,7 @@ impl OtherReplicas {
             other.loss_reported = false;
             effects.report(Report::InSync { other: number });
         }
-        Some(known)
+        other.versions.as_ref()
     }
 
     /// A tracker has reported all that it has, in a hello or ping.
@@ -391,7 +391,7 @@ impl OtherReplicas {
         };
         let ahead = theirs.saturating_sub(ours);
         other.clock_ahead = Some(ahead);
-        let wrong = Duration::from_millis(ahead.unsigned_abs()) > MAX_DRIFT;
+        let wrong = is_wrong(ahead);
         if wrong != other.clock_trouble_reported {
             other.clock_trouble_reported = wrong;
             let other = number;
@@ -455,16 +455,13 @@ impl OtherReplicas {
     }
 
     /// The version vectors of all listed trackers, each as of one moment, if all have reported and
-    /// no clock is known to be wrong.
+    /// the clock of each was compared with this tracker's clock and agrees with it.
     pub(super) fn all_versions_if_clocks_agree(&self) -> Option<Vec<VersionVector>> {
-        let without_clock_trouble = self
-            .listed
-            .values()
-            .filter(|other| !other.clock_trouble_reported);
-        let versions: Vec<_> = without_clock_trouble
-            .map_while(|other| other.whole_versions.clone())
-            .collect();
-        (versions.len() == self.listed.len()).then_some(versions)
+        let reported = |other: &OtherReplica| {
+            let agrees = other.clock_ahead.is_some_and(|ahead| !is_wrong(ahead));
+            other.whole_versions.clone().filter(|_| agrees)
+        };
+        self.listed.values().map(reported).collect()
     }
 
     /// Whether every listed tracker has reported its version vector, after its last hello and after
@@ -491,11 +488,11 @@ impl OtherReplicas {
         })
     }
 
-    /// Forgets all version vectors: they date from before this tracker stalled.
-    pub(super) fn forget_versions(&mut self) {
-        for other in self.listed.values_mut() {
-            (other.versions, other.whole_versions) = (None, None);
-        }
+    /// Forgets what all trackers have reported: it dates from before this tracker stalled.
+    pub(super) fn forget_reports(&mut self) {
+        self.listed
+            .values_mut()
+            .for_each(OtherReplica::forget_reports);
     }
 
     /// Removes all connections and returns them. Does not report that their trackers are lost.
@@ -532,4 +529,17 @@ impl OtherReplicas {
     fn connected_mut(&mut self, number: TrackerNumber) -> Option<&mut ConnectedReplica> {
         self.listed.get_mut(&number)?.connected.as_mut()
     }
+}
+
+impl OtherReplica {
+    /// Forgets the version vectors that it has reported, and how far its clock is ahead.
+    fn forget_reports(&mut self) {
+        (self.versions, self.whole_versions) = (None, None);
+        self.clock_ahead = None;
+    }
+}
+
+/// Whether a clock that is this many milliseconds ahead, or behind, shows that a clock is wrong.
+fn is_wrong(ahead: i64) -> bool {
+    Duration::from_millis(ahead.unsigned_abs()) > MAX_DRIFT
 }

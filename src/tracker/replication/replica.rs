@@ -266,15 +266,17 @@ impl Replica {
         let bytes = update.change().map(Change::encode).unwrap_or_default();
         let length = bytes.len();
         let change = Encoded::new(bytes).ok_or(ReplicaError::TooLarge(length))?;
+        let confirms_earlier = update.confirms_earlier();
         let commit = self.commit_update(update, blobs);
         let versions = self.registry.version_vector();
         let write = versions.of(self.registry.origin());
+        let needs = confirms_earlier.then(|| versions.clone());
         let id = write.number();
         let push = ReplicaMessage::Push { id, change };
         for connection in self.others.current_connections() {
             self.effects.send_when_durable(connection, push.clone());
         }
-        self.writes.add(write, commit);
+        self.writes.add(write, commit, needs);
         Ok((write, self.finish(now)))
     }
 
@@ -447,11 +449,12 @@ impl Replica {
             return;
         }
         let effects = &mut self.effects;
-        if let Some(last_known) = self
+        if let Some(reported) = self
             .others
             .on_versions(other, versions, &self.registry, effects)
         {
-            self.writes.acknowledge_upto(last_known, effects);
+            let last = reported.of(self.registry.origin());
+            self.writes.acknowledge_upto(last, reported, effects);
         }
     }
 
@@ -784,8 +787,8 @@ impl Replica {
         self.effects.commit(commit)
     }
 
-    /// Deletes surplus entries of the audit log, expired rows that all trackers have (unless a
-    /// clock is known to be wrong), and blobs that no row names (unless a catch-up runs).
+    /// Deletes surplus entries of the audit log, expired rows that all trackers have (if all clocks
+    /// agree), and blobs that no row names (unless a catch-up runs).
     fn collect_garbage(&mut self, now: Moment) {
         if self.lifecycle.is_halted() {
             return;
@@ -870,7 +873,7 @@ impl Replica {
     fn restart(&mut self, passed: Duration, now: Moment) {
         self.effects.report(Report::Stalled { passed });
         self.close_all_connections();
-        self.others.forget_versions();
+        self.others.forget_reports();
         self.lifecycle = self.lifecycle.restarted(now);
     }
 

@@ -145,15 +145,6 @@ impl Oracle {
         nodes: &[Node],
     ) -> Result<(), Failure> {
         if let Some(first) = promise.first_promise.take() {
-            // Trackers receive the writes of one origin in order, so the copy of the renewed receipt
-            // shows that there is a copy of the first write too. It does not if the tracker that
-            // made the first write has begun again under another origin since.
-            let origin = first.version.stamp.origin();
-            let is_in_use = nodes.iter().any(|node| node.disk.origin == origin);
-            let copies = match is_in_use {
-                true => copies,
-                false => Copies::OnlyHere,
-            };
             self.on_acknowledged(*first, copies, at, nodes)?;
         }
         let on = |node: &Node| promise.is_on(&node.disk);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::torrent::FileName;
-use crate::tracker::registry::{LOG_OUT_LIFETIME, NewShare};
+use crate::tracker::registry::{CodeHash, LOG_OUT_LIFETIME, NewShare};
 
 #[test]
 fn a_clock_that_is_hours_ahead_is_reported_once_and_its_correction_is_reported_too() {
@@ -72,6 +72,35 @@ fn expired_rows_are_deleted_a_day_later_if_all_trackers_have_them_and_no_clock_i
     assert!(a.disk.last().unwrap().dropped_rows == [login]);
     b.advance(GC_INTERVAL);
     assert!(!has(&b), "each tracker deletes by itself");
+}
+
+#[test]
+fn a_tracker_whose_clock_was_set_compares_the_clocks_again_before_it_deletes_a_row() {
+    let (mut a, mut b) = pair();
+    let (id, end) = (a.new_id(), a.now.wall + SECOND);
+    a.write(Vec::new(), |registry, now| {
+        registry.create_invite(id, CodeHash([9; 32]), end, now)
+    })
+    .unwrap();
+    exchange_messages(&mut a, &mut b);
+    a.advance(PING_INTERVAL);
+    exchange_messages(&mut a, &mut b);
+    let ahead = a.replica.status(a.now).others[0].clock_ahead;
+    assert!(ahead.is_some(), "the clocks were compared");
+    a.now.wall += EXPIRED_ROW_GRACE * 2;
+    a.tick();
+    assert!(a.closed.contains(&ReplicaConnectionId(1)), "it has stalled");
+    b.close(1);
+    a.sent.clear();
+    a.open(2);
+    b.open(2);
+    // The other tracker introduces itself, and answers no ping.
+    b.sent.retain(|(_, message)| message.kind() == "hello");
+    for (connection, message) in std::mem::take(&mut b.sent) {
+        a.receive(connection, message);
+    }
+    a.advance(GC_INTERVAL);
+    assert!(a.replica.registry().row(id).is_some());
 }
 
 #[test]

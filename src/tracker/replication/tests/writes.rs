@@ -1,6 +1,7 @@
 //! Writes and their copies.
 
 use super::*;
+use crate::tracker::registry::CodeHash;
 
 #[test]
 fn a_write_is_on_the_disk_then_pushed_then_acknowledged() {
@@ -124,4 +125,71 @@ fn rows_are_merged_without_their_blob_if_the_sender_has_only_an_invalid_one() {
         ReplicaMessage::Blob { info_hash, part },
     );
     assert_eq!(b.replica.status(b.now).missing_blobs, 0);
+}
+
+#[test]
+fn a_repeated_command_is_safe_only_when_another_tracker_has_the_earlier_write_too() {
+    let (mut a, mut b) = pair();
+    b.close(1);
+    a.close(1);
+    let receipt = RowId([77; 16]);
+    let expires = a.now.wall + SECOND * 3_600;
+    let id = a.new_id();
+    a.write(Vec::new(), |registry, now| {
+        registry.with_receipt(invite(registry, id, now)?, receipt, expires, now)
+    })
+    .unwrap();
+    assert_eq!(a.acknowledged, [(1, Copies::OnlyHere)]);
+    // It starts again, and serves under a new origin before it meets the other tracker.
+    let rows: Vec<Row> = a.replica.registry().rows().cloned().collect();
+    let versions = a.replica.registry().version_vector().clone();
+    let loaded = Registry::load(Origin([1; 16]), versions, rows).unwrap();
+    let mut a = TestTracker::of(1, loaded, StartData::Resumed);
+    a.advance(START_WAIT);
+    b.advance(START_WAIT);
+    a.open(2);
+    b.open(2);
+    // The two introduce themselves. So a takes b for a tracker that has all writes of its new
+    // origin. The earlier write has not been sent yet.
+    for (connection, message) in std::mem::take(&mut b.sent) {
+        a.receive(connection, message);
+    }
+    a.sent
+        .retain(|(_, message)| ["hello", "pong"].contains(&message.kind()));
+    for (connection, message) in std::mem::take(&mut a.sent) {
+        b.receive(connection, message);
+    }
+    b.sent.clear();
+    a.write(Vec::new(), |registry, now| {
+        registry.renew_receipt(receipt, expires, now)
+    })
+    .unwrap();
+    for (connection, message) in std::mem::take(&mut a.sent) {
+        b.receive(connection, message);
+    }
+    assert_eq!(b.sent_kinds()[0], "pushed", "it has the renewed receipt");
+    let (connection, confirmation) = b.sent.remove(0);
+    b.sent.clear();
+    a.receive(connection, confirmation);
+    assert!(b.replica.registry().row(receipt).is_some());
+    assert!(b.replica.registry().row(id).is_none());
+    assert_eq!(a.acknowledged, [], "b lacks the earlier write");
+    a.close(2);
+    assert_eq!(a.acknowledged, [(1, Copies::OnlyHere)]);
+    // The next repetition waits until the other tracker has both.
+    connect(&mut a, &mut b, 3);
+    a.write(Vec::new(), |registry, now| {
+        registry.renew_receipt(receipt, expires, now)
+    })
+    .unwrap();
+    exchange_messages(&mut a, &mut b);
+    b.advance(PING_INTERVAL);
+    exchange_messages(&mut a, &mut b);
+    assert_eq!(a.acknowledged.last(), Some(&(2, Copies::Two)));
+    assert!(b.replica.registry().row(id).is_some());
+}
+
+/// A write that needs no other row.
+fn invite(registry: &Registry, id: RowId, now: Duration) -> Result<Update, Refusal> {
+    registry.create_invite(id, CodeHash([9; 32]), now + SECOND, now)
 }
