@@ -1,4 +1,4 @@
-//! The order of commands: lines of standard input until it ends, or the arguments `-c`.
+//! Carries out commands one after the other: the arguments `-c`, or the lines of standard input.
 
 use super::command_error::CommandError;
 use super::prompt::{InputLines, NextInput};
@@ -27,7 +27,7 @@ pub(super) trait LineRunner {
 pub(super) enum InputEnd {
     /// It has ended, or a command has ended the run.
     Ended,
-    /// The user has stopped this process.
+    /// The user has stopped this process, or has pressed Ctrl-C.
     Stopped,
     /// Reading failed, with a message for the user.
     Failed(String),

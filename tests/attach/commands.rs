@@ -22,7 +22,7 @@ fn a_command_attaches_to_the_peer_that_holds_the_state_folder() {
     let address = peer.process.address.to_string();
     let first = format!("peer listening on {address}\npeer nik  on {address}");
     assert!(output.stdout.starts_with(&first), "{output:?}");
-    // The same lines, in JSON and as text.
+    // Each command prints the same JSON object as at the peer itself.
     for (command, ok) in [
         ("show_downloads", true),
         ("cancel x", false),
@@ -47,7 +47,7 @@ fn a_command_attaches_to_the_peer_that_holds_the_state_folder() {
 }
 
 #[test]
-fn a_peer_with_commands_is_asked_and_stopped_from_outside() {
+fn commands_attach_to_a_peer_that_was_started_with_commands() {
     let sandbox = Sandbox::new();
     let (folder, state) = (sandbox.folder("work"), sandbox.state("nik"));
     let state = state.to_str().unwrap();
@@ -136,7 +136,8 @@ fn paths_belong_to_the_folder_of_the_caller() {
     let objects = objects(&started);
     let path = elsewhere.join("share");
     assert_eq!(objects[0]["path"], path.to_str().unwrap(), "{started:?}");
-    // Without a destination, a share that is here already is accepted at its place.
+    // Without a destination, a download of a share that the peer already has succeeds, and leaves
+    // the share where it is.
     let again = attached(
         &sandbox,
         &name,

@@ -50,7 +50,7 @@ fn arguments_that_make_sense_only_at_a_start_are_named() {
 }
 
 #[test]
-fn without_a_named_folder_the_port_decides() {
+fn without_dir_a_command_attaches_to_the_peer_with_the_same_port() {
     let sandbox = Sandbox::new();
     let folder = sandbox.folder("work");
     let free = Process::start(&folder, &["peer", "127.0.0.1:0"]);
@@ -113,7 +113,7 @@ fn another_user_may_not_attach() {
 }
 
 #[test]
-fn root_attaches_to_the_peer_of_a_user_and_a_user_not_to_a_folder_of_others() {
+fn root_may_attach_to_the_peer_of_a_user_but_a_user_may_not_use_the_folder_of_another() {
     if !geteuid().is_root() {
         return report_skipped("only root can act for another user");
     }

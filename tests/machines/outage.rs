@@ -121,7 +121,7 @@ fn machines_go_on_by_themselves_after_a_tracker_was_away_for_13_hours_and_for_40
             m2.try_run(&upload)["ok"] == true
         });
         let download = format!("download_file lab {name} {name}");
-        wait_until("a machine lists again", || {
+        wait_until("a machine downloads again", || {
             m1.try_run(&download)["ok"] == true
         });
         m1.wait_for_state(&name, "complete");
@@ -129,7 +129,10 @@ fn machines_go_on_by_themselves_after_a_tracker_was_away_for_13_hours_and_for_40
     for machine in &machines {
         let log = fs::read_to_string(&machine.log).unwrap();
         let starts = log.matches("a tracker has accepted start").count();
-        assert!(starts >= 2, "the machine has logged in again: {starts}");
+        assert!(
+            starts >= 2,
+            "the machine has not logged in again: {starts} starts"
+        );
     }
 }
 

@@ -35,8 +35,8 @@ impl FrameSender {
         }
     }
 
-    /// Sends a frame. Waits while the other side does not read: that side may be stopped, and only
-    /// its own command waits.
+    /// Sends a frame. Waits while the other side does not read, for example because its process is
+    /// suspended. Only the command of that side waits.
     ///
     /// # Errors
     /// The other side has closed the connection.
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_does_not_read_stops_no_notice() {
+    fn sending_now_does_not_wait_for_a_reader_that_does_not_read() {
         let (one, _other) = UnixStream::pair().unwrap();
         let sender = FrameSender::new(one);
         for _ in 0..2_000 {

@@ -31,9 +31,11 @@ pub(super) enum AnnounceFailure {
     #[error("{0}")]
     Refused(Refusal),
     /// No other address of the tracker in this family is worth an attempt now, for one of three
-    /// reasons. The peer stops. The request cannot be made at all: for example, the URL is of an
-    /// unknown kind. The HTTP server reports an error of its own (status 5xx) with neither a reason
-    /// nor a time for the next request: it may be a proxy in front of the tracker.
+    /// reasons:
+    /// - This peer is stopping.
+    /// - The request cannot be made at all: for example, the URL is of an unknown kind.
+    /// - The HTTP server reports an error of its own (status 5xx) with neither a reason nor a time
+    ///   for the next request. It may be a proxy in front of the tracker.
     #[error("{0}")]
     Final(String),
 }

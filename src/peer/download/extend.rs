@@ -68,6 +68,7 @@ impl PlannedDownload {
         }
         let (former_state, known_good) = stop_for_extension(former, &services.commands.current())?;
         let complete = matches!(former_state, RecordState::Complete { .. });
+        // Whether the files under the final names are known to belong to the share.
         let are_files_known = former.plan.extends || complete;
         let mut sources = former.sources();
         sources.merge(&NamedSources {
@@ -87,8 +88,8 @@ impl PlannedDownload {
             former: Some(SwarmEntry::Transfer(Arc::clone(former))),
         };
         let recorded_place = RecordedPlace::of_transfer(former, &extended.place, complete);
-        let in_place = (are_files_known, recorded_place);
-        let begun = extended.begin(services, progress, in_place, Some(known_good));
+        let found = (are_files_known, recorded_place);
+        let begun = extended.begin(services, progress, found, Some(known_good));
         if begun.is_err() {
             resume_former(former, &services.transfers, former_state)?;
         }
@@ -111,6 +112,7 @@ fn stop_for_extension(
             (phase, core.set_aside(EXTENDED, now))
         });
         match phase {
+            // Set aside: its links end, and nothing is fetched or served.
             Phase::Complete if is_set_aside => {
                 let sealed = transfer.sealed();
                 break sealed.map_or(RecordState::Partial, |stamps| RecordState::Complete {

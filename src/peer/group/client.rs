@@ -29,8 +29,9 @@ const MAX_FETCHING_INTERVAL: Duration = Duration::from_secs(20);
 /// The interval, in seconds, of a peer that does not listen. Such a peer sends no announces.
 const NOT_LISTENING_INTERVAL: u32 = 60;
 
-/// The trackers of a group, for one user and the swarms of one authority. One request can announce
-/// all of these swarms. Shares of an earlier group with the same name have another authority.
+/// Which swarms one request can announce: those of one user and one group, whose members have
+/// certificates of one authority. Shares of an earlier group with the same name have another
+/// authority.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct GroupTrackers {
     membership: Membership,
@@ -47,7 +48,8 @@ pub(super) struct GroupTransfer {
 pub(super) type GroupAnnounce = announce::DueAnnounce<GroupTrackers, GroupTransfer>;
 
 impl GroupTransfer {
-    /// `None` outside groups. If the group is renamed later, the transfer keeps this value.
+    /// `None` outside groups. The announcer calls this once for each transfer, and keeps the value
+    /// even if the group is renamed later.
     pub(super) fn trackers(&self) -> Option<GroupTrackers> {
         Some(GroupTrackers {
             membership: self.transfer.membership()?,
@@ -55,7 +57,8 @@ impl GroupTransfer {
         })
     }
 
-    /// Whether the membership of the transfer, with the present name of the group, is affected.
+    /// Whether `is_affected` holds for the membership of the transfer, which has the present name of
+    /// the group.
     pub(super) fn is_affected(&self, is_affected: impl Fn(&Membership) -> bool) -> bool {
         self.transfer.membership().as_ref().is_some_and(is_affected)
     }
@@ -218,7 +221,7 @@ impl GroupClient {
                 }
             });
             if bars_changed {
-                // The check once a second would wait until all trackers have answered.
+                // At once: this thread checks all links only when all trackers have answered.
                 close_links_of_former_members(&self.transfers, &self.groups);
             }
         })?;
@@ -357,8 +360,9 @@ impl GroupClient {
     }
 }
 
-/// Whether the refusal of a certificate may mean that the group has another name now. Announces do
-/// not name the group, and their answers tell.
+/// Whether the refusal of a certificate may mean that the group has another name now. An announce
+/// does not contain the name of the group, so it works nevertheless, and its answer contains the
+/// present name.
 fn may_be_renamed(error: &AccountError) -> bool {
     matches!(
         error.refusal(),

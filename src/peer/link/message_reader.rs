@@ -168,8 +168,8 @@ impl<'a> MessageReader<'a> {
     }
 
     /// Reads the rest of a block, and in the same system call the header of the message that
-    /// follows. `age` is the time since the block began to arrive. The caller does not count pauses
-    /// of its own, so that they do not use up the time limit of the message.
+    /// follows. `age` is the time since the block began to arrive, without the time in which the
+    /// caller did not read on purpose: that must not use up the time limit of the message.
     ///
     /// # Errors
     /// When the block does not arrive whole and in time.

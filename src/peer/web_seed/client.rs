@@ -20,7 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a server may be silent.
 const SILENCE: Duration = Duration::from_secs(20);
 /// How long a block may take once it has begun to arrive.
-pub(super) const BLOCK_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const BLOCK_TIMEOUT: Duration = Duration::from_secs(60);
 /// The maximum number of bytes skipped in one read.
 const SKIP_SIZE: usize = 16 << 10;
 
@@ -197,7 +197,7 @@ impl Body {
 
     /// Fills `buffer` with the next bytes.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<(), WebError> {
-        self.fill(buffer, Instant::now() + BLOCK_LIMIT)
+        self.fill(buffer, Instant::now() + BLOCK_TIMEOUT)
     }
 
     fn fill(&mut self, mut room: &mut [u8], deadline: Instant) -> Result<(), WebError> {

@@ -1,6 +1,9 @@
 //! Fetches blocks from one web seed until a request fails, or until there is a reason to stop.
+//!
+//! A web seed is one server, or all servers together for pieces that no server can deliver alone
+//! ([`Provider`]).
 
-use super::client::{BLOCK_LIMIT, Body};
+use super::client::{BLOCK_TIMEOUT, Body};
 use super::error::WebError;
 use super::mirrors::{Provider, ServerState};
 use super::seed::{WebSeed, WebSeeds};
@@ -14,7 +17,7 @@ const MAX_WINDOW: u32 = 256;
 /// While there is nothing to request, the core is asked for blocks at this interval. Every wait
 /// checks at this interval whether the download has ended.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// Minimum rate of skipped data: this number of bytes within [`BLOCK_LIMIT`].
+/// Minimum rate of skipped data: this number of bytes within [`BLOCK_TIMEOUT`].
 const MIN_SKIPPED: u64 = 1 << 20;
 
 /// Fetching from a web seed.
@@ -155,6 +158,7 @@ impl<'a> WebSeedFetch<'a> {
         let id = self.seed.id;
         let has_wanted =
             |transfer: &Transfer| transfer.inspect(|core| core.picker().is_interesting(id));
+        // All servers together make room for no other web seed: only they can deliver their pieces.
         let gives_way = self.seed.provider != Provider::Joint
             && self.seeds.any_waits()
             && !has_wanted(self.transfer);
@@ -280,7 +284,7 @@ impl<'a> WebSeedFetch<'a> {
         range: BlockRange,
     ) -> Result<bool, WebError> {
         let total = self.transfer.info().lengths().total();
-        let (mut time_left, mut skipped) = (BLOCK_LIMIT, 0);
+        let (mut time_left, mut skipped) = (BLOCK_TIMEOUT, 0);
         while let Some(bytes) = body.bytes_to_skip(offset) {
             self.seed.before_skip(bytes, total)?;
             if !self.is_awaited(range) || !self.wait_for_limit(bytes) {
@@ -292,7 +296,7 @@ impl<'a> WebSeedFetch<'a> {
             time_left = time_left.saturating_sub(begun.elapsed());
             skipped += u64::from(bytes);
             if skipped >= MIN_SKIPPED {
-                (time_left, skipped) = (BLOCK_LIMIT, 0);
+                (time_left, skipped) = (BLOCK_TIMEOUT, 0);
             }
         }
         Ok(true)

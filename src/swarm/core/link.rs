@@ -10,8 +10,8 @@ use std::time::Duration;
 
 /// A link that lasted longer than this was useful.
 const USEFUL_AFTER: Duration = Duration::from_secs(60);
-/// The largest number of bytes served while the peer is choked: twice as many as an allowed-fast
-/// set can have.
+/// The largest number of bytes served while the peer is choked: twice the length of the pieces in
+/// the largest allowed-fast set (see `allowed_fast`).
 const MAX_CHOKED_BYTES: u64 = 8 << 20;
 
 /// The remote peer of a link, as the connection and the BEP 3 handshake show it.

@@ -227,8 +227,8 @@ impl Checker {
                 earlier_requests == 1,
                 "{range:?} is requested from more than two links"
             );
-            // Without buffers the core cannot begin a piece.
-            // After a failure, not every link may fetch every piece.
+            // Endgame: no piece is left that this link could begin. A core without buffers can begin
+            // none, and after a failure a link may be allowed only some pieces.
             let may_begin_any = has_buffers && !core.picker().is_in_doubt(id);
             let unbegun_piece = self.unbegun_piece(link, core).filter(|_| may_begin_any);
             assert_eq!(unbegun_piece, None, "requested twice outside endgame");
@@ -249,7 +249,7 @@ impl Checker {
             let is_missing =
                 self.missing_at_start.contains(*piece) && !core.owned().contains(*piece);
             let is_begun = self.kept.contains_key(piece) || is_requested(*piece);
-            // Not every link may begin a piece that one link alone delivers.
+            // After a failure, a piece may be reserved for one link.
             let may_begin = link.offers(*piece) && !core.picker().is_alone(*piece);
             is_missing && may_begin && !is_begun
         })

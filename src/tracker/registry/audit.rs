@@ -8,7 +8,8 @@
 //! Entries expire after [`AUDIT_LIFETIME`], and a garbage collection leaves at most
 //! [`MAX_AUDIT`](super::MAX_AUDIT). If there are more, those of the accounts with the most entries
 //! go first, the oldest first. So one user cannot flush the entries of others. But a user can push
-//! out his own with about as many writes, and many accounts together can push out those of others.
+//! out his own entries with about [`MAX_AUDIT`](super::MAX_AUDIT) writes, and many accounts
+//! together can push out those of others.
 
 use super::{
     AuditAction, AuditDetail, AuditEntry, EndReason, Label, Machine, MachineToken, Membership,
@@ -146,7 +147,8 @@ impl Registry {
         id_of(hash)
     }
 
-    /// What an own write does that is not applied yet, if the audit log lists it.
+    /// What `write` does. `None` if the audit log does not list that. `write` is a write of this
+    /// tracker that is not applied yet.
     fn done_by(&self, write: &Update) -> Option<Done> {
         let origin = self.origin();
         let sequence = write.versions.of(origin);
@@ -226,7 +228,8 @@ impl Registry {
         let user = |id| self.audit_name(id);
         let subject = entry.subject.filter(|subject| *subject != entry.who);
         AuditView {
-            // The stamp may be later: it is later than all stamps before it.
+            // The stamp in `created` may be later than the clock was: each stamp is later than all
+            // stamps before it.
             at: Duration::from_millis(entry.expires).saturating_sub(AUDIT_LIFETIME),
             who_id: (entry.who != OPERATOR).then_some(entry.who),
             subject_id: subject,
@@ -250,7 +253,7 @@ impl Registry {
     }
 }
 
-/// What `done` gave, from the rows of its write.
+/// The role or the name that an action has given, from the rows of its write.
 fn detail_of(rows: &[Row], (action, subject, group): Done) -> Option<AuditDetail> {
     rows.iter().find_map(|row| match (action, row) {
         (AuditAction::SetRole, Row::Membership(row)) if subject == Some(row.account) => {
@@ -285,7 +288,8 @@ fn done_to_member(
         (None, Some(accepted)) if is_new(accepted.version) => AuditAction::Accepted,
         (None, _) => {
             let given = row.role.as_ref().filter(|given| is_new(given.version))?;
-            // The owner who gives a role to another member may keep his own one by the same write.
+            // An owner who gives a role to another member may write his own role again, unchanged,
+            // so that he stays an owner. That is no action of its own.
             let keeps_own = given.value.by == row.account && given.value.role == Role::Owner;
             if keeps_own && gives_role {
                 return None;
@@ -316,6 +320,7 @@ fn done_to_machine(row: &Machine, is_new: impl Fn(Version) -> bool) -> Option<Do
     let (action, group) = match given {
         Some((group, _)) => (AuditAction::SetRole, Some(*group)),
         None if is_new_field(&row.revoked) => (AuditAction::RevokedMachine, None),
+        // A suspended machine is answered by allowing it to start again.
         None if is_new_field(&row.answered) => (AuditAction::AllowedMachine, None),
         None if suspended.is_some_and(&is_new) => (AuditAction::SuspendedMachine, None),
         None if is_new(row.name.version) => (AuditAction::Enrolled, None),
