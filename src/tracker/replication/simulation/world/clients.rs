@@ -164,8 +164,14 @@ impl World {
             return Ok(None);
         };
         let registry: &Registry = Replica::registry(replica);
-        let Ok(update) = operation(&mut self.rng, registry) else {
-            return Ok(None);
+        let update = match operation(&mut self.rng, registry) {
+            Ok(update) => update,
+            Err(refusal) => {
+                // The replica notices a pause before it refuses.
+                let refused = replica.write(Vec::new(), now, |_, _| Err(refusal));
+                debug_assert!(refused.is_err());
+                return Ok(None);
+            }
         };
         let Some(change) = update.change() else {
             return Err(Failure("a write without a change".to_owned()));

@@ -337,6 +337,10 @@ impl World {
             self.schedule(then, to, generation, event);
             return Ok(());
         }
+        let is_known = |connection| self.nodes[to].connections.contains_key(connection);
+        if matches!(&event, Event::Disconnected(connection) if !is_known(connection)) {
+            return Ok(());
+        }
         // `after_event` checks that a tracker goes on serving after a short pause without a
         // processor. But the tracker leaves service if another tracker gave up their connection
         // during the pause. So nothing is checked after a disconnection.
@@ -368,9 +372,7 @@ impl World {
                 return self.deliver(to, connection, message);
             }
             Event::Disconnected(connection) => {
-                if node.connections.remove(&connection).is_none() {
-                    return Ok(());
-                }
+                node.connections.remove(&connection);
                 replica.on_disconnected(connection, now)
             }
             Event::Disk => {

@@ -139,8 +139,8 @@ impl World {
                 "tracker {at} serves old data after {idle_millis} ms without a processor"
             )));
         }
-        // Some events of the simulation, such as a refused operation, do not reach the replica. So
-        // the pause that the replica measures may have begun one tick earlier.
+        // A dropped push ([`Mutation::DropPushes`]) does not reach the replica. So the pause that
+        // the replica measures may have begun one tick earlier.
         let is_short = i64::try_from(idle_millis + TICK_MILLIS).unwrap() < stall_millis();
         if is_short && !is_serving && !wall_clock_jumped {
             return Err(Failure(format!(
