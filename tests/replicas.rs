@@ -19,6 +19,7 @@ mod replicas {
     mod paused;
     mod placement;
     mod proxy;
+    mod renamed;
     mod repeats;
     mod strangers;
     mod write_wait;

@@ -47,7 +47,7 @@ struct Success {
 
 /// Joins, and with `--run` runs the peer.
 pub(super) fn run(mut arguments: JoinArguments) -> Exit {
-    let output = Output::new(arguments.peer.json);
+    let output = Output::new(arguments.peer.commands.json);
     let success = match join(&mut arguments, &output) {
         Ok(success) => success,
         Err(failure) => {

@@ -113,7 +113,7 @@ fn open_folder(arguments: &PeerArguments) -> Result<OpenedFolder, EarlyExit> {
 
 /// Runs the peer that the arguments describe. `process`: what a join has opened before.
 pub(super) fn run(arguments: PeerArguments, process: Option<PeerProcess>) -> Exit {
-    let output = Output::new(arguments.json);
+    let output = Output::new(arguments.commands.json);
     let exit = serve(arguments, process, &output).unwrap_or_else(|(message, exit)| {
         output.error(&message);
         exit

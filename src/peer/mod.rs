@@ -65,9 +65,10 @@ pub use account::{
 };
 pub use commands::closed_run::{ClosedRunProgress, Obstacle};
 pub use commands::exporting::ExportedTorrent;
-pub use commands::groups::{ListedFile, StopScope, Uploaded};
+pub use commands::groups::{ListedFile, StopScope};
 pub use commands::new_share::NewShare;
 pub use commands::sending::Sent;
+pub use commands::upload::Uploaded;
 pub use doctor::{Check, DoctorOptions, Finding, Verdict, examine};
 pub use download::place::{Started, TakenOver};
 pub use error::PeerError;
@@ -95,7 +96,7 @@ use download::already::{accept_existing, entry_exists_error};
 use download::place::{absolute_destination, check_same_kind, place, place_of, read_torrent};
 use download::planned::{OpenedFiles, PlannedDownload, enter, whole_at};
 use download::recorded_place::{RecordedPlace, check_nothing_inside, check_unused};
-use group::{GroupAnnouncer, Groups, KnownMembers};
+use group::{GroupAnnouncer, Groups, IssuedCertificate, KnownMembers};
 use group_names::GroupNames;
 use limits::Throttle;
 use link::{

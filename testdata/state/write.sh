@@ -136,11 +136,11 @@ wait $tracker
 started=
 "$program" tracker --data data --dump >dump.json
 
-# Without locks and logs.
+# Without locks, sockets and logs.
 gzip -9n data/registry.redb
 for folder in data nik nik.state mayank mayank.state; do
     rm -rf "${here:?}/$folder"
-    rm -f $folder/lock $folder/*.log
+    rm -f $folder/lock $folder/attach $folder/*.log
     cp -R $folder "$here/"
 done
 cp dump.json "$here/"

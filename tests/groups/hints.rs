@@ -88,6 +88,29 @@ fn members_get_hints_of_shares_and_removals_and_a_removed_member_gets_none() {
 }
 
 #[test]
+fn members_get_a_hint_of_a_new_name_and_announce_the_shares_of_this_group_alone() {
+    let tracker = AccountTracker::with(&LONG_INTERVAL);
+    let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
+    upload(&tracker, &mut mayank, "data");
+    mayank.run("create_group den");
+    let path = tracker.sandbox.file("files/other", 1000, 8);
+    mayank.run(&format!("upload_file den {}", quoted(&path)));
+    let (mut user, _) = log_in_for_hints(&tracker, "mayank");
+    nik.run("rename_group lab hall");
+    let hint = user.connection.next_hint().unwrap();
+    let [renamed] = &hint.groups[..] else {
+        panic!("{hint:?}")
+    };
+    assert_eq!(renamed.group.to_string(), "hall");
+    assert_eq!(renamed.former, Some("lab".parse().unwrap()));
+    // News would make the peer announce the shares of all groups.
+    assert!(!hint.has_news, "{hint:?}");
+    wait_until("the peer knows the new name", || {
+        share_in_status(&mut mayank, "data")["group"] == "hall"
+    });
+}
+
+#[test]
 fn members_get_a_hint_when_a_publisher_reports_changed_files() {
     let tracker = AccountTracker::with(&LONG_INTERVAL);
     let [mut nik, _mayank] = team(&tracker, ["nik", "mayank"]);

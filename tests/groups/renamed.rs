@@ -1,13 +1,16 @@
 //! A group that gets another name while its members' peers run, and while one is away: shares,
 //! downloads and records follow the new name, also if another group gets the old one.
 
-use super::team::{logged_in_peer, share_in_status, team};
+use super::team::{logged_in_peer, second_login, share_in_status, team};
 use crate::common::account_tracker::AccountTracker;
-use crate::common::peer::Peer;
+use crate::common::control_connection::group_request;
+use crate::common::log::wait_for_log_line;
+use crate::common::peer::{Peer, quoted};
 use crate::common::sandbox::bytes;
 use crate::common::waiting::{wait_for, wait_until};
 use serde_json::Value;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 
 const LENGTH: usize = 200_000;
 
@@ -90,6 +93,36 @@ fn shares_and_downloads_follow_the_new_name_of_their_group() {
 }
 
 #[test]
+fn a_share_whose_group_is_renamed_while_it_is_hashed_is_published_under_the_new_name() {
+    let tracker = AccountTracker::new();
+    let [mut nik, mut mayank, mut uma] = team(&tracker, ["nik", "mayank", "uma"]);
+    // The file is sparse, so it takes little space. A piece that is only a hole is not read, so
+    // each piece has a byte.
+    let path = tracker.sandbox.path("plan");
+    let file = File::create(&path).unwrap();
+    for part in 1..=2048 {
+        file.write_all_at(b"x", part * (256 << 10) - 1).unwrap();
+    }
+    let upload = format!("upload_file lab {}", quoted(&path));
+    mayank.process.write_line(&upload);
+    // The peer hashes after it has received this certificate.
+    wait_for_log_line(&mayank.log, &["received a certificate of the group lab"]);
+    mayank.process.signal("-STOP");
+    nik.run("rename_group lab hall");
+    // Mayank becomes a member of another group, which gets the former name.
+    nik.run("create_group lab");
+    let mut second = second_login(&tracker, "mayank");
+    second.perform(group_request("join_group lab"));
+    nik.run("accept_request lab mayank");
+    mayank.process.signal("-CONT");
+    let uploaded: Value = serde_json::from_str(&mayank.process.line()).unwrap();
+    assert_eq!(uploaded["ok"], true, "{uploaded}");
+    wait_for_group(&mut mayank, "plan", "hall");
+    assert_eq!(nik.run("list_files lab")["files"], Value::Array(Vec::new()));
+    assert_eq!(uma.run("list_files hall")["files"][0]["name"], "plan");
+}
+
+#[test]
 fn a_reader_fetches_and_serves_and_cannot_publish_until_the_role_changes() {
     let tracker = AccountTracker::with(&["--interval", "1"]);
     let [mut nik, mut mayank, mut uma] = team(&tracker, ["nik", "mayank", "uma"]);
@@ -103,6 +136,9 @@ fn a_reader_fetches_and_serves_and_cannot_publish_until_the_role_changes() {
     fs::write(&path, "new").unwrap();
     let upload = format!("upload_file lab {}", path.display());
     mayank.assert_refused(&upload, "not-a-publisher", "you are a reader of lab");
+    // The refusal comes before the files are read.
+    let unread = format!("upload_file lab {}", path.with_extension("none").display());
+    mayank.assert_refused(&unread, "not-a-publisher", "you are a reader of lab");
     for typed in ["set_role lab uma reader", "rename_group lab hall"] {
         mayank.assert_refused(typed, "not-the-owner", "only an owner of lab");
     }

@@ -92,11 +92,10 @@ fn a_mistyped_line_is_found_before_anything_is_written_or_sent() {
         .as_str()
         .unwrap()
         .to_owned();
-    let wrong = line.replacen(
-        &line[11..12],
-        if &line[11..12] == "7" { "8" } else { "7" },
-        1,
-    );
+    // The last character belongs to the last group.
+    let mut wrong = line.clone();
+    let typed = if wrong.pop() == Some('7') { '8' } else { '7' };
+    wrong.push(typed);
     for (typed, part) in [
         (wrong.as_str(), "has a typing mistake"),
         (&line[..line.len() - 9], "a part of it is missing"),

@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(all.line.as_deref(), Some("join-0 1"));
         let peer = all.peer;
         assert_eq!(
-            (all.run, peer.json, peer.name.as_str()),
+            (all.run, peer.commands.json, peer.name.as_str()),
             (true, true, "gpu1")
         );
         assert_eq!((peer.listen.port, peer.dir), (7, Some("d".into())));

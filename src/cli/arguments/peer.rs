@@ -31,10 +31,8 @@ pub(in crate::cli) struct PeerArguments {
     pub(in crate::cli) dir: Option<PathBuf>,
     /// The file with the token of a machine.
     pub(in crate::cli) token: Option<PathBuf>,
-    /// The commands of `-c`, and when the peer ends.
+    /// The commands of `-c`, how their results are printed, and when the peer ends.
     pub(in crate::cli) commands: CommandArguments,
-    /// Whether results are JSON.
-    pub(in crate::cli) json: bool,
     /// The peer's name; empty if it has none.
     pub(in crate::cli) name: String,
     /// The number of worker threads.
@@ -51,11 +49,13 @@ pub(in crate::cli) struct PeerArguments {
     pub(in crate::cli) process: ProcessArguments,
 }
 
-/// The commands of `-c`, and when the peer ends.
+/// The commands of `-c`, how their results are printed, and when the peer ends.
 #[derive(Debug)]
 pub(in crate::cli) struct CommandArguments {
     /// The commands; if there are none, commands come from standard input.
     pub(in crate::cli) lines: Vec<String>,
+    /// Whether results are JSON.
+    pub(in crate::cli) json: bool,
     /// Whether the peer keeps running after the last command.
     pub(in crate::cli) stay: bool,
     /// Whether the peer ends after the first command that fails.
@@ -230,10 +230,10 @@ pub(super) fn read_shared(
                 .cloned()
                 .collect(),
             stay: true,
+            json: matches.get_flag("json"),
             fail_fast: matches.get_flag("fail-fast"),
             folder: None,
         },
-        json: matches.get_flag("json"),
         name: String::new(),
         threads: matches
             .get_one("threads")
@@ -286,7 +286,10 @@ mod tests {
         assert_eq!(plain.listen.to_string(), "0.0.0.0:6881");
         assert_eq!(plain.tracker_info, PathBuf::from("tracker_info.txt"));
         assert_eq!((plain.dir, plain.commands.stay), (None, false));
-        assert_eq!((plain.commands.fail_fast, plain.json), (false, false));
+        assert_eq!(
+            (plain.commands.fail_fast, plain.commands.json),
+            (false, false)
+        );
         assert!(plain.commands.lines.is_empty() && plain.scenario.is_none());
         let limits = plain.limits;
         assert!(limits.up.is_none() && limits.down.is_none() && limits.upload_slots.is_none());
@@ -306,7 +309,12 @@ mod tests {
             ("[::1]:5000".into(), "t.txt".into())
         );
         assert_eq!(
-            (all.dir, all.commands.stay, all.commands.fail_fast, all.json),
+            (
+                all.dir,
+                all.commands.stay,
+                all.commands.fail_fast,
+                all.commands.json
+            ),
             (Some("d".into()), true, true, true)
         );
         assert_eq!(

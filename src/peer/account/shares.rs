@@ -35,10 +35,12 @@ impl Account {
                 leaf,
                 authority,
                 barred,
+                role,
             } => Ok(Certified {
                 leaf,
                 authority,
                 barred,
+                role,
             }),
             _ => Err(AccountError::OtherAnswer(ask.kind())),
         }

@@ -1,36 +1,18 @@
 //! The commands for groups: log-in, and the shares of groups.
 
-use super::new_share::{HashedShare, NewShare};
-use crate::base::command_text;
 use crate::peer::{
     AccountError, LoggedIn, LoggedOut, Membership, OpenFiles, OpenedFiles, Peer, PeerError,
     RecordedPlace, Started, SwarmEntry, Transfer, TransferPlan, WantedPlace, accept_existing,
     check_nothing_inside, check_same_kind, check_unused, enter, entry_exists_error, place_of,
     whole_at,
 };
-use crate::storage::{
-    CreateOptions, Destination, DownloadMode, ExtraFiles, FileLayout, RecordKind, ShareDraft,
-    StoreError,
-};
+use crate::storage::{Destination, DownloadMode, ExtraFiles, FileLayout, RecordKind, StoreError};
 use crate::torrent::{Info, Metainfo, Selection};
-use crate::wire::access::{
-    AccessErrorKind, AccessRefusal, DecisionEntry, DecisionOutcome, FileEntry,
-};
-use crate::wire::control::TextLine;
+use crate::wire::access::{AccessErrorKind, DecisionEntry, DecisionOutcome, FileEntry};
 use crate::wire::machine::SubjectLabel;
 use crate::wire::name::Label;
 use crate::wire::password::Password;
-use std::path::Path;
 use std::sync::Arc;
-
-/// A share that was added to a group's catalogue.
-#[derive(Clone, Debug)]
-pub struct Uploaded {
-    /// The share.
-    pub share: NewShare,
-    /// Whether the catalogue listed the same content already. This peer then shares it too.
-    pub again: bool,
-}
 
 /// A share in a group's catalogue.
 #[derive(Clone, Debug)]
@@ -135,69 +117,6 @@ impl Peer {
         self.services.group_announcer.resume();
         self.context.changes.notify();
         ended
-    }
-
-    /// Hashes a file or folder, adds it to a group's catalogue, records it and shares it.
-    /// `progress` is called with the number of bytes hashed so far and the number of all bytes.
-    ///
-    /// # Errors
-    /// When the user is not logged in or not a member, the group has another share of this name,
-    /// this peer has the share at another path, no tracker answers, something cannot be read or
-    /// written, or the peer is stopping.
-    pub fn upload_file(
-        &self,
-        group: &Label,
-        path: &Path,
-        progress: &(dyn Fn(u64, u64) + Sync),
-    ) -> Result<Uploaded, PeerError> {
-        let membership = self.membership(group)?;
-        let account = self.account();
-        let group = self.services.groups.of(&membership);
-        let certificate = self.services.groups.certify(account, &group)?;
-        let path = std::path::absolute(path).map_err(PeerError::file(path))?;
-        let pem = certificate.to_pem();
-        let options = CreateOptions {
-            private: true,
-            file_sha1: true,
-            ssl_cert: Some(&pem),
-            ..CreateOptions::default()
-        };
-        let draft = ShareDraft::new(&path, &options)?;
-        // Hashing may take long. So check before it what would otherwise fail after it.
-        let reserved = self.context.records.reserve(draft.torrent_length())?;
-        self.check_name_is_free(&membership.group, draft.info())?;
-        let command = self.services.commands.current();
-        let HashedShare {
-            share,
-            metainfo,
-            store,
-        } = HashedShare::hash(draft, &path, progress, command.flag())?;
-        drop(reserved);
-        let info = metainfo.info();
-        let mut uploaded = Uploaded {
-            share,
-            again: false,
-        };
-        match account.publish(&membership.group, info) {
-            Ok(()) => {}
-            Err(AccountError::Refused(refused)) if refused.kind == AccessErrorKind::ShareExists => {
-                if !self.is_in_catalogue(&membership.group, info)? {
-                    return Err(AccountError::Refused(refused).into());
-                }
-                uploaded.again = true;
-            }
-            Err(error) => return Err(error.into()),
-        }
-        let transfer = self.new_transfer(TransferPlan {
-            group: Some(membership),
-            ..TransferPlan::new(metainfo, RecordKind::Share(path.clone()))
-        })?;
-        match self.start_transfer(transfer, OpenFiles::Whole(store), save) {
-            // The same path is shared already: that transfer goes on unchanged.
-            Err(PeerError::Already { path: other, .. }) if other == path => {}
-            started => started?,
-        }
-        Ok(uploaded)
     }
 
     /// The catalogue of a group, sorted by name.
@@ -388,8 +307,8 @@ impl Peer {
     }
 
     /// The decisions of others about the user; see [`crate::peer::Account::news`]. If a group has
-    /// accepted the user, the announces are resumed: the user may share there again. A machine has no
-    /// news.
+    /// accepted the user, the announces are resumed: the user may share there again. A machine has
+    /// no news.
     ///
     /// # Errors
     /// See [`AccountError`].
@@ -406,37 +325,10 @@ impl Peer {
         }
         Ok(news)
     }
-
-    /// Refuses a share if the catalogue lists other files under its name. If no tracker answers
-    /// now, the share is accepted here and may be refused when it is published.
-    fn check_name_is_free(&self, group: &Label, info: &Info) -> Result<(), AccountError> {
-        let name = info.name().as_str();
-        match self.account().metainfo(group, name) {
-            Ok(other) if !other.has_same_files(info) => {
-                let stop = command_text("stop_share", &[&group.to_string(), name], &[]);
-                let message = format!(
-                    "{group} already has a share {name}; rename yours, or stop the other one with \
-                     {stop}"
-                );
-                Err(AccountError::Refused(AccessRefusal {
-                    kind: AccessErrorKind::ShareExists,
-                    message: TextLine::new(&message),
-                    retry_seconds: None,
-                }))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether the catalogue lists exactly this content under its name.
-    fn is_in_catalogue(&self, group: &Label, info: &Info) -> Result<bool, AccountError> {
-        let other = self.account().metainfo(group, info.name().as_str())?;
-        Ok(other.info_hash() == info.info_hash())
-    }
 }
 
 /// Records a transfer for the next start.
-fn save(transfer: &Transfer) -> Result<(), PeerError> {
+pub(super) fn save(transfer: &Transfer) -> Result<(), PeerError> {
     transfer.create_record()?;
     Ok(())
 }

@@ -9,4 +9,5 @@ pub(super) mod new_share;
 pub(super) mod sending;
 mod starting;
 mod stopping;
+pub(super) mod upload;
 mod views;

@@ -9,6 +9,7 @@ use crate::system::{lock, since_1970};
 use crate::wire::CompactAddresses;
 use crate::wire::access::{AccessErrorKind, AccessRefusal, AnnounceBatchAnswer, BarsDigest};
 use crate::wire::name::Label;
+use crate::wire::role::Role;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -135,6 +136,15 @@ impl Group {
     }
 }
 
+/// What a tracker reports of a group when it issues a certificate.
+#[derive(Debug)]
+pub(crate) struct IssuedCertificate {
+    /// The certificate of the group's authority.
+    pub(crate) authority: GroupCertificate,
+    /// The role of the user in the group.
+    pub(crate) role: Role,
+}
+
 /// All groups of this peer, and its key.
 #[derive(Debug)]
 pub(crate) struct Groups {
@@ -201,17 +211,17 @@ impl Groups {
         self.known.store();
     }
 
-    /// Fetches a certificate for this peer's key, and stores it in `group`. Returns another
-    /// certificate: that of the group's authority.
+    /// Fetches a certificate for this peer's key, and stores it in `group`.
     pub(crate) fn certify(
         &self,
         account: &Account,
         group: &Group,
-    ) -> Result<GroupCertificate, AccountError> {
+    ) -> Result<IssuedCertificate, AccountError> {
         let Certified {
             leaf,
             authority,
             barred,
+            role,
         } = account.certify(&group.membership.group, &self.key)?;
         let unusable = |what: String| AccountError::UnusableAnswer(what);
         let certificate =
@@ -239,7 +249,10 @@ impl Groups {
             group.membership.group,
             end.saturating_sub(fetched_at).as_secs()
         );
-        Ok(certificate)
+        Ok(IssuedCertificate {
+            authority: certificate,
+            role,
+        })
     }
 }
 

@@ -61,6 +61,11 @@ impl<'a> HintReader<'a> {
                 group: numbers.group.clone(),
             };
             let reaction = self.numbers.on_group(&membership, &numbers);
+            // The answer to an announce has the new name. Until then, the former one is in use.
+            if let Some(former) = &numbers.former {
+                let is_renamed = |other: &Membership| other.user == user && other.group == *former;
+                self.announcer.announce_earlier(is_renamed, soon());
+            }
             if reaction.announces {
                 let is_affected = |other: &Membership| *other == membership;
                 self.announcer.announce_earlier(is_affected, soon());
@@ -121,6 +126,7 @@ mod tests {
         let reaction = |&(added, ended, has_reports): &(u64, u64, bool)| {
             let numbers = GroupNumbers {
                 group: membership.group.clone(),
+                former: None,
                 added,
                 ended,
                 has_reports,

@@ -19,7 +19,7 @@ mod members;
 pub(super) use announcer::{GroupAnnouncer, MemberAnnouncer};
 use changed_files::ChangedFiles;
 pub(super) use client::GroupClient;
-pub(super) use groups::{Group, Groups};
+pub(super) use groups::{Group, Groups, IssuedCertificate};
 pub(super) use hints::HintReader;
 pub(super) use known_members::KnownMembers;
 pub(super) use members::close_links_of_former_members;

@@ -5,11 +5,11 @@
 //! (`control_connection`), and what a peer does with a hint.
 //!
 //! What waits for a connection is ids of groups, each with a flag for reports of changed files
-//! ([`GroupNumbers::has_reports`]), a flag that there is news for the user ([`Hint::has_news`]),
-//! and a few addresses of new peers for each of a limited number of swarms. The change numbers of
-//! the groups, and whether the user is still a member, are read from the registry when the hint is
-//! sent. So what waits is bounded, and a peer that reads slowly gets one later hint instead of
-//! many, with the same contents.
+//! ([`GroupNumbers::has_reports`]) and perhaps a former name ([`GroupNumbers::former`]), a flag that
+//! there is news for the user ([`Hint::has_news`]), and a few addresses of new peers for each of a
+//! limited number of swarms. The change numbers of the groups, and whether the user is still a
+//! member, are read from the registry when the hint is sent. So what waits is bounded, and a peer
+//! that reads slowly gets one later hint instead of many, with the same contents.
 //!
 //! Locks: `state`, for a look-up or a change. Connections are woken after it is released.
 
@@ -22,6 +22,7 @@ use crate::tracker::registry::{Changed, Login, Registry, RowId};
 use crate::tracker::store::RegistryStore;
 use crate::wire::access::{GroupNumbers, Hint, MAX_HINTED, MAX_NEW_PEERS, NewPeers};
 use crate::wire::control::MAX_PAGE;
+use crate::wire::name::Label;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::io;
@@ -66,15 +67,24 @@ struct State {
 struct Watching {
     account: RowId,
     handle: ConnectionHandle,
-    /// The changed groups that the next hint will name, and for each of them whether the hint will
-    /// say that there are new reports: see [`GroupNumbers::has_reports`].
-    groups: BTreeMap<RowId, bool>,
+    /// The changed groups that the next hint will name.
+    groups: BTreeMap<RowId, ChangedGroup>,
     /// For each swarm, the addresses of new peers that the next hint will contain.
     swarms: BTreeMap<InfoHash, Vec<SocketAddr>>,
     /// Whether the next hint will say that there is news for the user: see [`Hint::has_news`].
     has_news: bool,
     /// The swarms for which the connection is in [`State::lacking`].
     lacks: BTreeSet<InfoHash>,
+}
+
+/// What the next hint will say about a group, except what the tracker reads from the registry when
+/// it sends the hint.
+#[derive(Clone, Debug, Default)]
+struct ChangedGroup {
+    /// See [`GroupNumbers::has_reports`].
+    has_reports: bool,
+    /// See [`GroupNumbers::former`].
+    former: Option<Label>,
 }
 
 /// The watching of one connection. It ends when this is dropped.
@@ -131,7 +141,10 @@ impl Hints {
     pub(super) fn watch(self: &Arc<Self>, login: Login, handle: ConnectionHandle) -> Watch {
         let groups = self.store.read(|registry| {
             let groups = registry.groups_of(login.account, None, MAX_PAGE).items;
-            groups.into_iter().map(|group| (group.id, false)).collect()
+            let groups = groups.into_iter();
+            groups
+                .map(|group| (group.id, ChangedGroup::default()))
+                .collect()
         });
         let mut state = lock(&self.state);
         state.last_id += 1;
@@ -163,10 +176,15 @@ impl Hints {
     /// Adds hints about these changes. Returns the number of connections that get one.
     fn on_changed(&self, changed: &Changed) -> usize {
         let mut woken = Vec::new();
-        for group in changed.groups.union(&changed.reports) {
-            let has_reports = changed.reports.contains(group);
+        let groups = changed.groups.iter().chain(&changed.reports);
+        let groups: BTreeSet<_> = groups.chain(changed.renamed.keys()).collect();
+        for group in groups {
+            let change = ChangedGroup {
+                has_reports: changed.reports.contains(group),
+                former: changed.renamed.get(group).cloned(),
+            };
             let members = self.store.read(|registry| registry.subject_ids(*group));
-            let add = |watching: &mut Watching| watching.add_group(*group, has_reports);
+            let add = |watching: &mut Watching| watching.add_group(*group, &change);
             lock(&self.state).add(&members, add, &mut woken);
         }
         let accounts: Vec<RowId> = changed.accounts.iter().copied().collect();
@@ -244,11 +262,17 @@ impl fmt::Debug for Hints {
 
 impl Watching {
     /// The next hint will name this group. Returns whether this is new.
-    fn add_group(&mut self, group: RowId, has_reports: bool) -> bool {
-        match self.groups.get_mut(&group) {
-            Some(known) => has_reports && !std::mem::replace(known, true),
-            None => self.groups.insert(group, has_reports).is_none(),
-        }
+    fn add_group(&mut self, group: RowId, change: &ChangedGroup) -> bool {
+        let Some(known) = self.groups.get_mut(&group) else {
+            self.groups.insert(group, change.clone());
+            return true;
+        };
+        let has_new_reports = change.has_reports && !known.has_reports;
+        known.has_reports |= change.has_reports;
+        // Of several names, the peer knows the earliest.
+        let has_new_former = change.former.is_some() && known.former.is_none();
+        known.former = known.former.take().or_else(|| change.former.clone());
+        has_new_reports || has_new_former
     }
 }
 
@@ -359,7 +383,7 @@ impl fmt::Debug for Watch {
 /// What a hint says about a group, if the account is a member.
 fn group_numbers(
     registry: &Registry,
-    (group, has_reports): (RowId, bool),
+    (group, change): (RowId, ChangedGroup),
     account: RowId,
 ) -> Option<GroupNumbers> {
     let is_member = registry.role_of(group, account).is_some();
@@ -368,6 +392,7 @@ fn group_numbers(
         group: registry.group_label(group).filter(|_| is_member)?,
         added: numbers.added,
         ended: numbers.ended,
-        has_reports,
+        has_reports: change.has_reports,
+        former: change.former,
     })
 }

@@ -17,7 +17,7 @@ use crate::torrent::Info;
 use crate::tracker::announcing::AnswerFamilies;
 use crate::tracker::quotas::SwarmLimits;
 use crate::tracker::registry::{
-    AccountQuotas, Label, NewShare, Registry, RowId, ShareCursor, ShareView,
+    AccountQuotas, Label, NewShare, Refusal, Registry, RowId, ShareCursor, ShareView,
 };
 use crate::tracker::store::RegistryStore;
 use crate::tracker::swarms::{Announced, Swarms};
@@ -96,8 +96,13 @@ impl GroupShares {
     ) -> Result<AccessAnswer, AccessRefusal> {
         let account = context.login.account;
         let authority = self.authority(account, group)?;
-        let group_id = self.store.read(|registry| registry.group_id(group));
-        let group_id = group_id.map_err(from_refusal)?;
+        let found = self.store.read(|registry| {
+            let id = registry.group_id(group)?;
+            let role = registry.role_of(id, account);
+            let role = role.ok_or_else(|| Refusal::NotMember(group.clone()))?;
+            Ok((id, role))
+        });
+        let (group_id, role) = found.map_err(from_refusal)?;
         let user = subject_label(&self.store, account)?.to_string();
         // The signature in the request covers the token, so that another user who has the request
         // cannot use it.
@@ -115,6 +120,7 @@ impl GroupShares {
             leaf,
             authority: certificate.to_pem().into_bytes(),
             barred: self.bars.of(group_id).bars.clone(),
+            role,
         })
     }
 

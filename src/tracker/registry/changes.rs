@@ -1,13 +1,13 @@
 //! What has changed since the last call of `take`: for hints to members.
 //!
-//! Each group has two change numbers. One changes when a share is published, the other one when a
-//! share is withdrawn, a membership ends, a former member is accepted again, a user is removed, or a
-//! machine ends, is suspended or allowed again.
+//! Each group has two change numbers. One changes when a share is published. The other one changes
+//! when a share is withdrawn, a membership ends, a former member is accepted again, a user is
+//! removed, or a machine ends, is suspended or is allowed again.
 //! They count nothing: each is the XOR of the hashes of all such writes. So trackers with the same
 //! rows have the same numbers.
 
-use super::{Origin, Row, RowId, Stamp, Version};
-use std::collections::{BTreeSet, HashMap};
+use super::{Label, Origin, Row, RowId, Stamp, Version};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The two change numbers of one group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,12 +29,14 @@ pub struct Changed {
     pub accounts: BTreeSet<RowId>,
     /// Groups in which a publisher has newly reported changed files. No row changes by a report.
     pub reports: BTreeSet<RowId>,
+    /// Groups that an owner has renamed, with the names that they had before.
+    pub renamed: BTreeMap<RowId, Label>,
 }
 
 impl Changed {
     /// Whether nothing has changed.
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.accounts.is_empty() && self.reports.is_empty()
+        *self == Self::default()
     }
 
     /// Adds what has changed in `other`.
@@ -42,6 +44,9 @@ impl Changed {
         self.groups.extend(other.groups);
         self.accounts.extend(other.accounts);
         self.reports.extend(other.reports);
+        for (group, former) in other.renamed {
+            self.renamed.entry(group).or_insert(former);
+        }
     }
 }
 
@@ -92,9 +97,10 @@ impl Changes {
         }
     }
 
-    /// A group with these members has another name. Their peers learn it from their next announce.
-    pub(super) fn on_renamed(&mut self, members: impl Iterator<Item = RowId>) {
-        self.changed.accounts.extend(members);
+    /// A group that had the name `former` has another name. Its members' peers learn the new name
+    /// from their next announce.
+    pub(super) fn on_renamed(&mut self, group: RowId, former: Label) {
+        self.changed.renamed.entry(group).or_insert(former);
     }
 
     /// Updates the numbers when tokens or machines of these groups have changed: `number` is what

@@ -68,8 +68,8 @@ impl Index {
                 if let Some(Row::Group(before)) = before {
                     let name = &before.name.value;
                     if *name != row.name.value {
-                        let members = members.into_iter().flat_map(GroupMembers::member_ids);
-                        self.changes.on_renamed(members);
+                        let former = self.group_names.label(name, id);
+                        self.changes.on_renamed(id, former);
                     }
                     self.group_names.release(name, id);
                     for account in &accounts {

@@ -21,7 +21,7 @@
 //!
 //! # How rows merge
 //! Each row has an id, which is random or derived from the random id of a write. The kind and the
-//! attributes of a row never change (note 6 has an exception). Each field of a row is a
+//! attributes of a row never change (note 12 has an exception). Each field of a row is a
 //! [`Register`]: a value and the [`Version`] of the write that set it. Two states of one row merge
 //! field by field. The first writer wins for the acceptance of a request, for the use of an
 //! invite and for the name of a machine; the starts of a machine have a rule of their own
@@ -45,30 +45,32 @@
 //! decide. "Earlier" and "later" compare [`Stamp`]s: a write that was made with knowledge of
 //! another one is always later than it, even if the clocks are wrong. "Both" means that the two
 //! writes do not exclude each other. Members are numbered in the order of their acceptance. The
-//! tests in `tests/conflicts.rs` and `tests/roles.rs` follow this table.
+//! tests in `tests/conflicts.rs` follow this table. Those of some rows are in `roles.rs`,
+//! `removal.rs`, `usage.rs`, `catalogue.rs`, `audit.rs`, `machines.rs` and `receipts.rs` there.
 //!
 //! | at one tracker | at another tracker | what wins |
 //! |---|---|---|
 //! | a user or group gets a name | another one gets the same name | the earlier claim (note 1) |
-//! | a user or group gets a name | another one gets it in other letter case | both (note 7) |
+//! | a user or group gets a name | another one gets it in other letter case | both (note 2) |
 //! | a name is changed | the same name is changed | the later change |
-//! | a password is changed | the same password is changed | the later change (note 2) |
-//! | a password changes, or all logins end | a log-in or token renewal | the logins end (note 2) |
-//! | a log-out | a renewal of the token | the log-out: the login and all its tokens end (note 8) |
+//! | a password is changed | the same password is changed | the later change (note 3) |
+//! | a password changes, or all logins end | a log-in or token renewal | the logins end (note 3) |
+//! | a log-out | a renewal of the token | the log-out: the login and all its tokens end (note 4) |
 //! | a request is accepted | it is accepted | both: member since the earlier acceptance |
 //! | a request is accepted | it is rejected | the rejection, even if it is earlier |
 //! | a member writes anything | that member is removed | both: the write is kept |
-//! | an account is removed | it writes anything, or is accepted anywhere | the removal (note 9) |
-//! | an account is removed | its password or name changes, or it logs in | the removal (note 9) |
+//! | an account is removed | it or its machine writes anything | the removal (note 5) |
+//! | an account is removed | a group accepts it | the removal (note 5) |
+//! | an account is removed | its password or name changes, or it logs in | the removal (note 5) |
 //! | an account is removed | another account gets its name | both: the name is free again |
 //! | a user stays within a quota | the same user does too | both, even beyond the quota (`usage`) |
 //! | a member gets a role | the same member gets a role | the later role |
 //! | a member gets a role | that member leaves or is removed | the end: the role ends too |
 //! | a member gets a role | it leaves and is accepted again | a publisher: the role ended |
-//! | an owner demotes another owner | that one demotes the first | both (note 10) |
+//! | an owner demotes another owner | that one demotes the first | both (note 6) |
 //! | the only owner leaves | that owner makes a member owner | both: that member owns the group |
 //! | a member gets a smaller role | that member writes anything | both: the write is kept |
-//! | a membership ends | a request from **before** the end gets accepted | the end (note 3) |
+//! | a membership ends | a request from **before** the end gets accepted | the end (note 7) |
 //! | a membership ends | the same user asks **after** the end | the request |
 //! | a user asks to join | the same user asks to join | both: the two requests count as one |
 //! | a member leaves | that member is removed | the later reason; the member is out |
@@ -77,20 +79,20 @@
 //! | the last member leaves | a user is accepted | the acceptance: that user owns the group |
 //! | a group ends, its name is reused | the group accepts a user | both groups exist (note 1) |
 //! | a share is published | another of the same name is published | the earlier share (note 1) |
-//! | a share is published | the group ends | the end (note 4) |
+//! | a share is published | the group ends | the end (note 8) |
 //! | a share is withdrawn | it is withdrawn | both: it is withdrawn |
-//! | an invite is redeemed | it is redeemed | both: the two accounts are kept (note 5) |
+//! | an invite is redeemed | it is redeemed | both: the two accounts are kept (note 9) |
 //! | a change is made, with its entry in the audit log | any other change | both entries are kept |
-//! | a machine enrols | it enrols with the same token and key | both: one machine, the earlier name |
-//! | a machine enrols | another one enrols with the token | both, even beyond its number |
+//! | a machine enrols | the same token and key enrol | both: one machine, the earlier name |
+//! | a machine enrols | another machine enrols with the token | both, even beyond the limit |
 //! | a machine starts | a copy of it starts with the same counter | it is suspended (note 10) |
 //! | a machine starts | a copy starts with a smaller counter | the larger counter (note 10) |
 //! | a machine starts | the same start again, the reply was lost | both: one start |
-//! | a machine is suspended | an earlier suspension is answered | the later one |
+//! | a machine is suspended | an earlier suspension is answered | the later of the two writes |
 //! | a token or machine is revoked | its machine enrols, starts or is allowed | the revocation |
-//! | an owner makes a token | that owner leaves, is removed or demoted | both: the end counts (note 11) |
-//! | a machine gets a role | the same machine gets a role | the later one |
-//! | a row is created, the reply is lost | it is created again | both: one row (note 6) |
+//! | an owner makes a token | that owner leaves, is removed or demoted | both (note 11) |
+//! | a machine gets a role | the same machine gets a role | the later role |
+//! | a row is created, the reply is lost | it is created again | both: one row (note 12) |
 //! | a field is written, the reply is lost | it is written again | the rule of the field decides |
 //!
 //! Notes:
@@ -99,46 +101,42 @@
 //!    `NAME~TAG`. Only a user that does not hold its name can be renamed; an owner can rename any
 //!    group. A new name is a new claim. When the holder gives up the name, the row with the next
 //!    claim holds it.
-//! 2. A token is bound to the credential that its account had when the token was issued. The
-//!    credential is a stamp, not a secret. It changes when the password is changed or all logins
-//!    are ended; then the login ends.
-//! 3. An end cancels all earlier requests of the same user for the same group, accepted or not, in
-//!    any row. A request counts from the time when it was made, not when it was accepted.
-//! 4. A share of a group that has ended is not listed and cannot be fetched. If another tracker has
-//!    accepted a user, the group has a member, and the share is listed again.
-//! 5. The invite records the earlier account as its user.
-//! 6. Some attributes come from the later creation: its version, the key of a group and an expiry
-//!    time. The fields merge as always: a membership keeps the earlier acceptance.
-//! 7. A tracker refuses a new name that differs only in case from a name that it knows. Two such
+//! 2. A tracker refuses a new name that differs only in case from a name that it knows. Two such
 //!    names can exist nevertheless: disconnected trackers may accept them, and earlier versions
 //!    of this program accepted both. Each of them is then the name of one row, so neither row needs
 //!    a tag.
-//!
-//! 8. Every tracker keeps the row of the log-out until the last token that it may have made has
+//! 3. A token is bound to the credential that its account had when the token was issued. The
+//!    credential is a stamp, not a secret. It changes when the password is changed or all logins
+//!    are ended; then the login ends.
+//! 4. Every tracker keeps the row of the log-out until the last token that it may have made has
 //!    expired by its own clock (see `logins`). Of two expiry times the later one wins.
-//!
-//! 9. A removed account has no name, is in no group, cannot log in, and its shares are not listed:
+//! 5. A removed account has no name, is in no group, cannot log in, and its shares are not listed:
 //!    all this follows from its row alone, whatever other rows say. So the order in which a tracker
 //!    learns of writes does not matter. Other writes of the account are kept: members whom it has
 //!    accepted stay.
-//!
-//! 10. A group whose members include no owner is owned by the member who was accepted first and is
-//!     no reader; by a reader only if all members are readers (see `roles`).
-//!
+//! 6. If no member of a group has the role of an owner, then the member who was accepted first and is
+//!    no reader owns the group. If all members are readers, then the reader who was accepted first
+//!    owns it (see `roles`).
+//! 7. An end cancels all earlier requests of the same user for the same group, accepted or not, in
+//!    any row. A request counts from the time when it was made, not when it was accepted.
+//! 8. A share of a group that has ended is not listed and cannot be fetched. If another tracker has
+//!    accepted a user, the group has a member, and the share is listed again.
+//! 9. The invite records the earlier account as its user.
 //! 10. A tracker that merges two starts with one counter and different nonces suspends the machine,
-//!     with a write of its own. Of starts with different counters, the larger one stays. The login
-//!     of the other one ends. Its next start then has a counter that is not larger than the known
-//!     one, and this suspends the machine.
-//!
-//! 11. A token is valid in a group only while its maker has been a member since before the token was
-//!     made, and its machines never have a greater role than the maker has now. All this is derived
-//!     at each request from the rows of the token, of the machine and of the membership.
+//!     with a write of its own. Of two starts with different counters, the one with the larger
+//!     counter is kept, and the login of the other one ends. The next start of that copy has a
+//!     counter that is not larger than the known one. This suspends the machine.
+//! 11. A token is valid in a group only while its maker is a member, without a break since before
+//!     the token was made. Its machines never have a greater role than the maker has now. All this
+//!     is derived at each request from the rows of the token, of the machine and of the membership.
+//! 12. Some attributes come from the later creation: its version, the key of a group and an expiry
+//!     time. The fields merge as always: a membership keeps the earlier acceptance.
 //!
 //! # What is dropped
 //! Ended memberships, tokens and machines are kept forever: they keep a removed member or a revoked
-//! machine out, even after the restore of an old backup. Log-outs, invites, receipts and entries of the audit log expire. An expired one can
-//! be dropped when all trackers have it, and this one has all that they have
-//! ([`Registry::droppable`]).
+//! machine out, even after the restore of an old backup. Log-outs, invites, receipts and entries of
+//! the audit log expire. An expired one can be dropped when all trackers have it, and this one has
+//! all that they have ([`Registry::droppable`]).
 
 mod accounts;
 mod audit;

@@ -3,6 +3,7 @@
 
 use super::{Label, NameError, RowId};
 use crate::base::command_text;
+use crate::wire::access::only_reads;
 use crate::wire::machine::MachineLabel;
 
 /// A rule that the operation would break. Nothing was changed.
@@ -40,7 +41,7 @@ pub enum Refusal {
     #[error("only an owner of {0} can do this; list_members shows who that is")]
     NotOwner(Label),
     /// The account is a reader of the group.
-    #[error("you are a reader of {0} and cannot publish there; ask an owner for another role")]
+    #[error("{}", only_reads(.0))]
     NotPublishing(Label),
     /// The member is the only owner, and would lose that role.
     #[error("{0} would have no owner; first make another member its owner with set_role")]

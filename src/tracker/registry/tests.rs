@@ -6,6 +6,7 @@ mod changes;
 mod compare;
 mod conflicts;
 pub(in crate::tracker) mod convergence;
+mod demotions;
 mod machine_makers;
 pub(in crate::tracker) mod machine_oracle;
 mod machines;

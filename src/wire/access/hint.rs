@@ -8,7 +8,7 @@ use super::announce::{address_entries, read_addresses};
 use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
 use crate::wire::CompactAddresses;
-use crate::wire::control::{self, ControlError, MAX_PAGE, MessageFields};
+use crate::wire::control::{self, ControlError, MAX_PAGE, MessageFields, read_parsed};
 use crate::wire::name::Label;
 
 /// The most groups, and the most swarms, that a tracker puts into one hint. A peer accepts up to
@@ -36,6 +36,8 @@ pub struct Hint {
 pub struct GroupNumbers {
     /// The group.
     pub group: Label,
+    /// The name that the group had before, if it has just been renamed.
+    pub former: Option<Label>,
     /// This number changes when a share is published.
     pub added: u64,
     /// This number changes when a share is withdrawn, or a member leaves or returns.
@@ -104,19 +106,22 @@ impl Hint {
 
 impl GroupNumbers {
     fn item(&self) -> Item<'_> {
+        let former = self.former.as_ref();
+        let former = former.map(|former| ("former", former.to_string().into()));
         let reports = self.has_reports.then(|| ("reports", 1u32.into()));
         let numbers = [
             ("added", Item::from(self.added)),
             ("ended", self.ended.into()),
             ("group", self.group.to_string().into()),
         ];
-        Item::dictionary(numbers.into_iter().chain(reports))
+        Item::dictionary(numbers.into_iter().chain(former).chain(reports))
     }
 
     fn read(value: &Value<'_>) -> Result<Self, ControlError> {
         let mut fields = MessageFields::new(value)?;
         let numbers = Self {
             group: fields.parsed("group")?,
+            former: fields.optional("former", read_parsed)?,
             added: fields.u63("added")?,
             ended: fields.u63("ended")?,
             has_reports: fields.optional_flag("reports")?,
@@ -163,6 +168,7 @@ mod tests {
     fn numbers(group: &str) -> GroupNumbers {
         GroupNumbers {
             group: group.parse().unwrap(),
+            former: None,
             added: 1,
             ended: 2,
             has_reports: false,
@@ -195,8 +201,19 @@ mod tests {
             }],
             ..Hint::default()
         };
-        let cases: [(Hint, &[u8]); 4] = [
+        let with_new_name = Hint {
+            groups: vec![GroupNumbers {
+                former: Some("lab".parse().unwrap()),
+                ..numbers("hall")
+            }],
+            ..Hint::default()
+        };
+        let cases: [(Hint, &[u8]); 5] = [
             (Hint::default(), b"d4:type4:hinte"),
+            (
+                with_new_name,
+                b"d6:groupsld5:addedi1e5:endedi2e6:former3:lab5:group4:hallee4:type4:hinte",
+            ),
             (
                 with_reports,
                 b"d6:groupsld5:addedi1e5:endedi2e5:group3:lab7:reportsi1eee4:type4:hinte",
@@ -239,6 +256,7 @@ mod tests {
         let largest = Hint {
             groups: vec![
                 GroupNumbers {
+                    former: Some(group.parse().unwrap()),
                     added: (1 << 63) - 1,
                     ended: (1 << 63) - 1,
                     has_reports: true,

@@ -58,7 +58,7 @@ pub use machine::{
 };
 pub use machine_request::{MAX_MACHINES_OF_TOKEN, MachineRequest};
 pub use port_check::{PortCheck, PortState};
-pub use refused::AccessRefusal;
+pub use refused::{AccessRefusal, only_reads};
 pub use rendezvous::{TRACKERS_OF_GROUP, preferred_trackers};
 pub use reply::{AccessAnswer, AccessReplyMessage, ListPage};
 pub use request::{AccessRequest, AccessRequestMessage, MAX_FIRST_FRAME, PROTOCOL};

@@ -3,6 +3,7 @@
 use super::error::AccessErrorKind;
 use crate::bencode::{Item, Value};
 use crate::wire::control::{ControlError, MessageFields, TextLine};
+use crate::wire::name::Label;
 
 /// Why a tracker refused a request or could not carry it out. The request has changed nothing, with
 /// one exception: after [`AccessErrorKind::NotSaved`] the change may be on the tracker's disk.
@@ -40,6 +41,11 @@ impl AccessRefusal {
             retry_seconds: fields.optional("retry", read_seconds)?,
         })
     }
+}
+
+/// The message of [`AccessErrorKind::NotAPublisher`], for a reader of `group` who wants to publish.
+pub fn only_reads(group: &Label) -> String {
+    format!("you are a reader of {group} and cannot publish there; ask an owner for another role")
 }
 
 fn read_seconds(value: &Value<'_>, key: &'static str) -> Result<u32, ControlError> {

@@ -15,6 +15,7 @@ use crate::torrent::InfoHash;
 use crate::wire::control::{self, ControlError, InfoPart, MessageFields, TextLine, read_text_line};
 use crate::wire::machine::MachineLabel;
 use crate::wire::name::Label;
+use crate::wire::role::Role;
 
 /// The most bytes of a certificate, as DER or PEM.
 const MAX_CERTIFICATE: usize = 8 << 10;
@@ -67,6 +68,8 @@ pub enum AccessAnswer {
         /// The bars of the group, as in [`AnnounceBatchAnswer`]. So a peer that can have links
         /// knows whom it must refuse.
         barred: Vec<Bar>,
+        /// The role of the user in the group.
+        role: Role,
     },
     /// A page of the catalogue of a group.
     Files(ListPage<FileEntry>),
@@ -164,11 +167,7 @@ impl AccessReplyMessage {
                 user,
                 note,
             }) => {
-                entries.extend([
-                    ("expires", (*expires).into()),
-                    ("token", Item::from(token.as_bytes())),
-                    ("user", user.to_string().into()),
-                ]);
+                entries.extend(issued(token, *expires, user));
                 entries.extend(note.as_ref().map(|note| ("note", note.as_str().into())));
             }
             Ok(AccessAnswer::Groups(page)) => put_page(page, &mut entries),
@@ -178,11 +177,8 @@ impl AccessReplyMessage {
                 leaf,
                 authority,
                 barred,
-            }) => entries.extend([
-                ("authority", Item::from(authority.as_slice())),
-                ("barred", bars_item(barred)),
-                ("leaf", Item::from(leaf.as_slice())),
-            ]),
+                role,
+            }) => entries.extend(certificate(leaf, authority, barred, *role)),
             Ok(AccessAnswer::Files(page)) => put_page(page, &mut entries),
             Ok(AccessAnswer::Metainfo(part)) => entries.extend(part.entries()),
             Ok(AccessAnswer::Peers(peers)) => peers.put(&mut entries),
@@ -253,6 +249,7 @@ impl AccessReplyMessage {
                 leaf: fields.bytes("leaf", MAX_CERTIFICATE)?,
                 authority: fields.bytes("authority", MAX_CERTIFICATE)?,
                 barred: fields.read_by("barred", read_bars)?,
+                role: fields.read_by("role", fields::read_role)?,
             }),
             FileEntry::KIND => Ok(AccessAnswer::Files(read_page(&mut fields)?)),
             "metainfo" => Ok(AccessAnswer::Metainfo(fields.info_part()?)),
@@ -312,6 +309,29 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::Machines(_)) => MachineEntry::KIND,
         }
     }
+}
+
+/// A new token of a user.
+fn issued<'a>(token: &'a Token, expires: u64, user: &Label) -> [(&'static str, Item<'a>); 3] {
+    [
+        ("expires", expires.into()),
+        ("token", Item::from(token.as_bytes())),
+        ("user", user.to_string().into()),
+    ]
+}
+
+fn certificate<'a>(
+    leaf: &'a [u8],
+    authority: &'a [u8],
+    barred: &'a [Bar],
+    role: Role,
+) -> [(&'static str, Item<'a>); 4] {
+    [
+        ("authority", Item::from(authority)),
+        ("barred", bars_item(barred)),
+        ("leaf", Item::from(leaf)),
+        ("role", role.as_str().into()),
+    ]
 }
 
 fn put_page<'a, T: ListEntry>(page: &'a ListPage<T>, entries: &mut Vec<(&'static str, Item<'a>)>) {

@@ -314,8 +314,9 @@ fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8]
                 leaf: vec![1],
                 authority: b"pem".to_vec(),
                 barred: Vec::new(),
+                role: Role::Reader,
             }),
-            b"d9:authority3:pem6:barred0:2:idi7e4:leaf1:\x018:protocoli4e4:type11:certificatee",
+            b"d9:authority3:pem6:barred0:2:idi7e4:leaf1:\x018:protocoli4e4:role6:reader4:type11:certificatee",
         ),
         (
             Ok(AccessAnswer::Files(page(vec![FileEntry {
@@ -684,6 +685,7 @@ fn a_certificate_and_the_number_of_values_have_a_largest_length() {
             leaf: vec![0; leaf],
             authority: vec![0],
             barred: Vec::new(),
+            role: Role::Reader,
         };
         let message = AccessReplyMessage {
             id: 1,

@@ -4,6 +4,7 @@
 //! At the end, all registries have the same rows. Every acknowledged write is present, or a rule of
 //! the conflict table has overruled it. No end of a membership is undone.
 
+use super::demotions::{Demotions, rivals};
 use super::*;
 use fastrand::Rng;
 use proptest::prelude::{ProptestConfig, any, proptest};
@@ -173,6 +174,7 @@ pub(crate) struct World {
     unanswered: Vec<UnansweredCommand>,
     created: CreatedRows,
     ends: Vec<AcknowledgedEnd>,
+    demotions: Demotions,
     mutation: Mutation,
     /// Whether the trackers are cut off from each other.
     is_partitioned: bool,
@@ -201,6 +203,7 @@ impl World {
             unanswered: Vec::new(),
             created: CreatedRows::default(),
             ends: Vec::new(),
+            demotions: Demotions::default(),
             mutation,
             is_partitioned: false,
         }
@@ -266,7 +269,12 @@ impl World {
             self.clock(at),
         );
         let registry = &self.trackers[at].registry;
-        let command = Self::random_command(&mut self.rng, registry, ids.0);
+        let rivals = match self.rng.u8(..6) {
+            0 => Self::command_among_owners(&mut self.rng, registry),
+            _ => None,
+        };
+        let command =
+            rivals.unwrap_or_else(|| Self::random_command(&mut self.rng, registry, ids.0));
         let Ok(update) = command.run(registry, ids, receipt, now) else {
             return Ok(());
         };
@@ -281,6 +289,18 @@ impl World {
             rows,
         });
         self.store(at, update)
+    }
+
+    /// An owner of a group demotes another owner, or makes another member an owner.
+    fn command_among_owners(rng: &mut Rng, registry: &Registry) -> Option<Command> {
+        let (owner, group, other, role) = rivals(rng, registry)?;
+        let operation = move |it: &Registry, _, now| {
+            it.set_role(owner, &group, &other.clone().into(), role, now)
+        };
+        Some(Command {
+            operation: Rc::new(operation),
+            is_repeatable: true,
+        })
     }
 
     /// Repeats an unanswered command at a tracker.
@@ -458,6 +478,7 @@ impl World {
     fn acknowledge(&mut self, at: usize, receipt: RowId, update: Update) -> Result<(), String> {
         let change = update.change().cloned().ok_or("no change to push")?;
         let rows = self.note_written_rows(at, receipt, &update)?;
+        self.demotions.note(&self.trackers[at].registry, &rows);
         self.acknowledged.extend(rows);
         let ends = AcknowledgedEnd::all_in(&change, &self.trackers[at].registry);
         self.ends.extend(ends.iter().cloned());
@@ -918,6 +939,7 @@ proptest! {
 fn the_random_runs_reach_conflicts_of_every_kind() {
     let (mut ended, mut accepted, mut name_lost, mut cancelled, mut two_requests) = (0, 0, 0, 0, 0);
     let (mut given, mut derived_owner, mut machines) = (0, 0, [0, 0]);
+    let mut demoted_each_other = 0;
     for seed in 0..400 {
         let world = run(seed, 400, Mutation::None).unwrap();
         let registry = &world.trackers[0].registry;
@@ -927,6 +949,7 @@ fn the_random_runs_reach_conflicts_of_every_kind() {
         {
             *count += more;
         }
+        demoted_each_other += world.demotions.count_mutual();
         for row in registry.rows() {
             match row {
                 Row::Account(row) => name_lost += usize::from(registry.has_lost_name(row.id)),
@@ -956,6 +979,7 @@ fn the_random_runs_reach_conflicts_of_every_kind() {
         two_requests,
         given,
         derived_owner,
+        demoted_each_other,
         machines[0],
         machines[1],
     ];

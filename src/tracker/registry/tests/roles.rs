@@ -303,6 +303,24 @@ fn a_role_is_lost_if_the_membership_ended_elsewhere() {
 }
 
 #[test]
+fn a_member_that_leaves_and_is_accepted_again_loses_a_role_that_it_was_given_elsewhere() {
+    for role in [Role::Reader, Role::Owner] {
+        let (mut a, mut b, olga, lab) = two_trackers_with_group();
+        let nik = a.add_member(olga, "lab", "nik");
+        sync(&mut a, &mut b);
+        a.leave(nik, "lab").unwrap();
+        a.request(nik, "lab").unwrap();
+        a.accept(olga, "lab", "nik").unwrap();
+        b.now = a.now + 100_000;
+        b.set_role(olga, "lab", "nik", role).unwrap();
+        sync(&mut a, &mut b);
+        for tracker in [&a, &b] {
+            assert_eq!(tracker.role_of(lab, nik), Some(Role::Publisher));
+        }
+    }
+}
+
+#[test]
 fn the_later_of_two_names_of_a_group_wins_and_the_earlier_claim_holds_a_name() {
     let (mut a, mut b, olga, lab) = two_trackers_with_group();
     let club = a.create_group(olga, "club").unwrap();

@@ -1,0 +1,190 @@
+//! The command `upload_file`: publishes a share in a group.
+//!
+//! Hashing may take hours. So what would be refused after it is refused before it, as far as the
+//! trackers know. If the group gets another name meanwhile, the share is published under that name:
+//! the share belongs to the authority of the group, which stays the same.
+
+use super::groups::save;
+use super::new_share::{HashedShare, NewShare};
+use crate::base::command_text;
+use crate::certificate::Fingerprint;
+use crate::peer::{
+    AccountError, IssuedCertificate, Membership, OpenFiles, Peer, PeerError, TransferPlan,
+};
+use crate::storage::{CreateOptions, RecordKind, ShareDraft};
+use crate::torrent::Info;
+use crate::wire::access::{AccessErrorKind, AccessRefusal, only_reads};
+use crate::wire::control::TextLine;
+use crate::wire::name::Label;
+use crate::wire::role::Role;
+use std::path::Path;
+
+/// A share that was added to a group's catalogue.
+#[derive(Clone, Debug)]
+pub struct Uploaded {
+    /// The share.
+    pub share: NewShare,
+    /// Whether the catalogue listed the same content already. This peer then shares it too.
+    pub again: bool,
+}
+
+impl Peer {
+    /// Hashes a file or folder, adds it to a group's catalogue, records it and shares it.
+    /// `progress` is called with the number of bytes hashed so far and the number of all bytes.
+    ///
+    /// # Errors
+    /// When the user is not logged in, not a member or only a reader, the group has another share
+    /// of this name, this peer has the share at another path, no tracker answers, something cannot
+    /// be read or written, or the peer is stopping.
+    pub fn upload_file(
+        &self,
+        group: &Label,
+        path: &Path,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<Uploaded, PeerError> {
+        let membership = self.membership(group)?;
+        let group = self.services.groups.of(&membership);
+        let IssuedCertificate { authority, role } =
+            self.services.groups.certify(self.account(), &group)?;
+        if role < Role::Publisher {
+            return Err(not_a_publisher(&membership.group).into());
+        }
+        let path = std::path::absolute(path).map_err(PeerError::file(path))?;
+        let pem = authority.to_pem();
+        let options = CreateOptions {
+            private: true,
+            file_sha1: true,
+            ssl_cert: Some(&pem),
+            ..CreateOptions::default()
+        };
+        let draft = ShareDraft::new(&path, &options)?;
+        let reserved = self.context.records.reserve(draft.torrent_length())?;
+        self.check_name_is_free(&membership.group, draft.info())?;
+        let command = self.services.commands.current();
+        let HashedShare {
+            share,
+            metainfo,
+            store,
+        } = HashedShare::hash(draft, &path, progress, command.flag())?;
+        drop(reserved);
+        let (membership, again) =
+            self.publish(membership, authority.fingerprint(), metainfo.info())?;
+        let transfer = self.new_transfer(TransferPlan {
+            group: Some(membership),
+            ..TransferPlan::new(metainfo, RecordKind::Share(path.clone()))
+        })?;
+        match self.start_transfer(transfer, OpenFiles::Whole(store), save) {
+            // The same path is shared already: that transfer goes on unchanged.
+            Err(PeerError::Already { path: other, .. }) if other == path => {}
+            started => started?,
+        }
+        Ok(Uploaded { share, again })
+    }
+
+    /// Adds a share to the catalogue of the group that has this authority. `membership` names the
+    /// group as it was called before the hashing. Returns the membership with the name that the
+    /// group has now, and whether the catalogue listed the same content already.
+    fn publish(
+        &self,
+        membership: Membership,
+        authority: Fingerprint,
+        info: &Info,
+    ) -> Result<(Membership, bool), AccountError> {
+        match self.publish_in(&membership.group, info) {
+            Err(error) if may_be_another_group(&error) => {
+                let renamed = self.renamed_group(&membership, authority).ok_or(error)?;
+                let again = self.publish_in(&renamed.group, info)?;
+                Ok((renamed, again))
+            }
+            published => Ok((membership, published?)),
+        }
+    }
+
+    fn publish_in(&self, group: &Label, info: &Info) -> Result<bool, AccountError> {
+        match self.account().publish(group, info) {
+            Ok(()) => Ok(false),
+            Err(AccountError::Refused(refused)) if refused.kind == AccessErrorKind::ShareExists => {
+                match self.is_in_catalogue(group, info)? {
+                    true => Ok(true),
+                    false => Err(AccountError::Refused(refused)),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The membership in the group that has this authority, if its name is not the one in `former`:
+    /// first the name that answers to announces have reported, then the names of all groups of the
+    /// user. A certificate shows the authority of a group.
+    fn renamed_group(&self, former: &Membership, authority: Fingerprint) -> Option<Membership> {
+        let names = &self.context.group_names;
+        let reported = names.present(Some(authority), &former.group);
+        let own = || {
+            let groups = self.account().groups().unwrap_or_default().into_iter();
+            groups.filter_map(|group| group.own_role.map(|_| group.name))
+        };
+        let others = std::iter::once(reported).chain(std::iter::once_with(own).flatten());
+        let named = |group| Membership {
+            group,
+            ..former.clone()
+        };
+        others
+            .filter(|name| *name != former.group)
+            .map(named)
+            .find(|membership| {
+                let group = self.services.groups.of(membership);
+                let issued = self.services.groups.certify(self.account(), &group);
+                issued.is_ok_and(|issued| issued.authority.fingerprint() == authority)
+            })
+    }
+
+    /// Refuses a share if the catalogue lists other files under its name. If no tracker answers
+    /// now, the share is accepted here and may be refused when it is published.
+    fn check_name_is_free(&self, group: &Label, info: &Info) -> Result<(), AccountError> {
+        let name = info.name().as_str();
+        match self.account().metainfo(group, name) {
+            Ok(other) if !other.has_same_files(info) => {
+                let stop = command_text("stop_share", &[&group.to_string(), name], &[]);
+                let message = format!(
+                    "{group} already has a share {name}; rename yours, or stop the other one with \
+                     {stop}"
+                );
+                Err(AccountError::Refused(AccessRefusal {
+                    kind: AccessErrorKind::ShareExists,
+                    message: TextLine::new(&message),
+                    retry_seconds: None,
+                }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the catalogue lists exactly this content under its name.
+    fn is_in_catalogue(&self, group: &Label, info: &Info) -> Result<bool, AccountError> {
+        let other = self.account().metainfo(group, info.name().as_str())?;
+        Ok(other.info_hash() == info.info_hash())
+    }
+}
+
+/// Whether the refusal of a share may mean that the group has another name now. Another group may
+/// have the former name.
+fn may_be_another_group(error: &AccountError) -> bool {
+    matches!(
+        error.refusal(),
+        Some(
+            AccessErrorKind::UnknownGroup
+                | AccessErrorKind::NotAMember
+                | AccessErrorKind::NotAPublisher
+                | AccessErrorKind::BadRequest
+        )
+    )
+}
+
+/// The refusal of a share that a reader wants to publish, as a tracker refuses it.
+fn not_a_publisher(group: &Label) -> AccountError {
+    AccountError::Refused(AccessRefusal {
+        kind: AccessErrorKind::NotAPublisher,
+        message: TextLine::new(&only_reads(group)),
+        retry_seconds: None,
+    })
+}
