@@ -349,7 +349,7 @@ impl Registry {
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::OnlyUsers`], [`Refusal::UnknownGroup`],
     /// [`Refusal::NotMember`], [`Refusal::NotOwner`], [`Refusal::UnknownMachine`],
-    /// [`Refusal::TokenRole`].
+    /// [`Refusal::TokenRole`], [`Refusal::MachineRevoked`].
     pub(super) fn set_machine_role(
         &self,
         actor: RowId,
@@ -367,6 +367,9 @@ impl Registry {
         }
         if role == Role::Owner {
             return Err(Refusal::TokenRole);
+        }
+        if machine.revoked.is_some() {
+            return Err(Refusal::MachineRevoked);
         }
         let version = self.next_version(now);
         let mut row = machine.clone();

@@ -337,6 +337,8 @@ fn a_revoked_machine_and_the_machines_of_a_revoked_token_may_do_nothing() {
     assert_eq!(kind_of(it.revoke_machine(nik, "olga/gpu")), "not-the-owner");
     it.revoke_machine(olga, "olga/gpu").unwrap();
     assert_eq!(it.start(gpu1, 1, start(2, 2)), Err(Refusal::MachineRevoked));
+    let given = it.give(olga, "olga/gpu", Role::Publisher);
+    assert_eq!(given, Err(Refusal::MachineRevoked));
     assert_eq!(
         it.enrol(OLGAS_SECRET, 1, "gpu"),
         Err(Refusal::MachineRevoked)
