@@ -47,9 +47,6 @@ fn shares_and_downloads_of_a_renamed_group_go_on_while_a_tracker_lags_behind() {
     pair.split();
     nik.run("rename_group lab hall");
     wait_for_group(&mut uma, "downloads", "hall");
-    let mut mayank = pair.peer("mayank", 2);
-    wait_for_group(&mut mayank, "shares", "hall");
-    mayank.end();
     // After a restart, Uma's peer needs a certificate of the group with the new name. The tracker
     // that it asks first does not know this name.
     uma.kill();
@@ -58,14 +55,16 @@ fn shares_and_downloads_of_a_renamed_group_go_on_while_a_tracker_lags_behind() {
         let trouble = uma.shown_download("plan")["trouble"].to_string();
         trouble.contains("there is no group hall")
     });
+    // The record of Mayank's peer has the former name.
+    let mut mayank = pair.peer("mayank", 2);
+    wait_for_group(&mut mayank, "shares", "hall");
     pair.proxy.mend();
     pair.wait_until_in_sync();
-    let mayank = pair.peer("mayank", 2);
     uma.wait_for_state("plan", "complete");
     nik.run(&format!("download_file hall plan {}", folder("new")));
     nik.wait_for_state("plan", "complete");
     for copy in ["late/plan", "new/plan"] {
         assert!(fs::read(pair.sandbox.path(copy)).unwrap() == fs::read(&path).unwrap());
     }
-    drop(mayank);
+    mayank.end();
 }
