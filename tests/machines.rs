@@ -18,6 +18,7 @@ mod machines {
     mod folders;
     mod lines;
     mod machine;
+    mod mistakes;
     mod outage;
     mod tokens;
 }

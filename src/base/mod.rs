@@ -16,7 +16,9 @@ pub use address_prefix::{AddressNetwork, AddressPrefix};
 pub use command_text::{can_be_typed, command_text};
 pub use escape::escape;
 pub use siphash::SipKey;
-pub use typed_text::{TypedTextError, begins_with_word, from_typed_text, to_typed_text};
+pub use typed_text::{
+    TypedTextError, begins_with_word, count_word, from_typed_text, to_typed_text,
+};
 pub use zone::Zone;
 
 #[cfg(any(test, fuzzing))]

@@ -101,6 +101,14 @@ pub fn begins_with_word(word: &str, text: &str) -> bool {
     start.eq_ignore_ascii_case(word)
 }
 
+/// How often this word is in a text, as far as [`from_typed_text`] looks at it. A text that was
+/// printed has a word with `i`, `l`, `o` or `u` only at its start.
+pub fn count_word(word: &str, text: &str) -> usize {
+    let characters = text.chars().filter(|c| c.is_alphanumeric());
+    let text: String = characters.map(|c| c.to_ascii_lowercase()).collect();
+    text.matches(word).count()
+}
+
 /// The bytes as numbers of 5 bits, the highest bits first. The last number is filled up with zeros.
 fn to_values(bytes: &[u8]) -> Vec<u8> {
     let (mut values, mut pending, mut bits) = (Vec::new(), 0u32, 0);

@@ -56,21 +56,20 @@ pub(super) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Invo
         Err(error) => return explain(&error),
     };
     match matches.subcommand() {
-        Some((mode @ ("tracker" | "peer"), matches)) => {
+        Some((mode @ ("tracker" | "peer" | "join"), matches)) => {
             let config = match mode {
                 "tracker" => tracker::definition(),
                 _ => peer::definition(),
             };
-            if matches.get_flag("print-config") {
+            if mode != "join" && matches.get_flag("print-config") {
                 return Ok(Invocation::PrintRaw(config::print(&config)));
             }
             let read = Configuration::read(matches, &config, &arguments)?;
-            if let Some(read) = &read {
+            if let Some(read) = read.as_ref().filter(|_| mode != "join") {
                 read.check_conflicts(&config, matches)?;
             }
             read_process(mode, read, matches)
         }
-        Some(("join", matches)) => Ok(Invocation::Join(join::read(matches))),
         Some(("doctor", matches)) => doctor::read(matches).map(Invocation::Doctor),
         Some(("torrent", matches)) => torrent::read(matches)
             .map(Invocation::Torrent)
@@ -99,6 +98,7 @@ fn read_process(
     let matches = with_config.as_ref().unwrap_or(matches);
     match mode {
         "tracker" => Ok(Invocation::Tracker(tracker::read(matches, config))),
+        "join" => Ok(Invocation::Join(join::read(matches, config))),
         _ => peer::read(matches, config).map(Invocation::Peer),
     }
 }
@@ -114,6 +114,7 @@ pub(super) fn reread(before: &Configuration) -> Result<(Invocation, Vec<Change>)
     let matches = matches.map_err(|error| error.to_string())?;
     let config = match &now {
         Invocation::Peer(peer) => peer.process.config.as_ref(),
+        Invocation::Join(join) => join.peer.process.config.as_ref(),
         Invocation::Tracker(tracker) => tracker.client.process.config.as_ref(),
         _ => None,
     };

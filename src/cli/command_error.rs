@@ -241,10 +241,12 @@ impl CommandError {
                 | AccessErrorKind::IdInUse
                 // The machine asks again until a person has answered.
                 | AccessErrorKind::MachineSuspended
-                | AccessErrorKind::TokenEnded
                 | AccessErrorKind::NotServing
                 | AccessErrorKind::SlowDown
-                | AccessErrorKind::Starting => Prospect::TryAgain,
+                | AccessErrorKind::Starting
+                // Another tracker may know the machine.
+                | AccessErrorKind::UnknownMachine
+                | AccessErrorKind::UnknownToken => Prospect::TryAgain,
                 AccessErrorKind::AlreadyAMember | AccessErrorKind::AlreadyRequested => {
                     Prospect::NothingToDo
                 }

@@ -67,16 +67,10 @@ pub(super) fn run(mut arguments: JoinArguments) -> Exit {
 
 /// Joins. Sets the TRACKER_INFO and the state folder of the peer.
 fn join(arguments: &mut JoinArguments, output: &Output) -> Result<Success, JoinFailure> {
-    let text = match arguments.line.take() {
-        Some(text) => text,
-        None => {
-            if io::stdin().is_terminal() {
-                output.note("paste or type the join line, then press Enter");
-            }
-            first_line(StandardInput::new(Arc::default(), &Stop::new())).map_err(early_failure)?
-        }
+    let line = match arguments.line.take() {
+        Some(text) => text.parse().map_err(bad_line)?,
+        None => ask_for_line(output)?,
     };
-    let line: JoinLine = text.parse().map_err(bad_line)?;
     let peer = &mut arguments.peer;
     let folder = match peer.dir.take() {
         Some(named) => named,
@@ -93,11 +87,20 @@ fn join(arguments: &mut JoinArguments, output: &Output) -> Result<Success, JoinF
     let files = JoinFiles::of(&folder);
     peer.tracker_info.clone_from(&files.tracker_info);
     peer.dir = Some(folder.clone());
+    check_settings(&arguments.peer, &files)?;
+    let start = |advice: &str| PeerProcess::start(&arguments.peer, advice, output);
     let (machine, groups, process) = match joined_before(&line, &folder) {
-        Ok(Some(machine)) => (machine, None, None),
+        Ok(Some(machine)) if !arguments.run => (machine, None, None),
+        Ok(Some(machine)) => {
+            let attached = command_text("pieceful peer --dir", &[&folder.to_string_lossy()], &[]);
+            let advice = format!(
+                "the peer of {machine} runs already; to send it commands, type: {attached}"
+            );
+            (machine, None, Some(start(&advice)?))
+        }
         Ok(None) => {
             let name = arguments.name.clone().unwrap_or_else(host_name);
-            let process = PeerProcess::start(&arguments.peer, output)?;
+            let process = start("stop that one, or name another folder with --dir")?;
             let joined = enrol(&line, name, &process)?;
             (joined.0, Some(joined.1), Some(process))
         }
@@ -110,6 +113,44 @@ fn join(arguments: &mut JoinArguments, output: &Output) -> Result<Success, JoinF
         files,
     };
     Ok(Success { joined, process })
+}
+
+/// Reads the join line from standard input.
+fn ask_for_line(output: &Output) -> Result<JoinLine, EarlyExit> {
+    let is_typed = io::stdin().is_terminal();
+    if is_typed {
+        output.note("paste or type the join line, then press Enter");
+    }
+    read_line(StandardInput::new(Arc::default(), &Stop::new()), || {
+        if is_typed {
+            output.note("a part of the line is missing: paste the rest, or press Ctrl-D");
+        }
+    })
+}
+
+/// Checks that the configuration names no other TRACKER_INFO and no other token than those that the
+/// join writes.
+fn check_settings(peer: &PeerArguments, files: &JoinFiles) -> Result<(), EarlyExit> {
+    let Some(config) = &peer.process.config else {
+        return Ok(());
+    };
+    for (key, written) in [
+        ("tracker_info", &files.tracker_info),
+        ("token", &files.token),
+    ] {
+        if config
+            .value(key)
+            .is_some_and(|set| Path::new(&set) != written)
+        {
+            let (file, written) = (config.path.display(), written.display());
+            let why = format!(
+                "{file} has the setting {key}, but a join writes that file itself, to {written}: \
+                 leave the setting out, or name that path"
+            );
+            return Err((why, Exit::Usage));
+        }
+    }
+    Ok(())
 }
 
 /// Enrols the machine. A signal ends the attempt.
@@ -149,7 +190,10 @@ fn next_command(peer: &PeerArguments, folder: &Path, files: &JoinFiles) -> Strin
         true => String::new(),
         false => command_text(" --dir", &[&shown], &[]),
     };
-    format!("{command}{dir} --stay")
+    let config = peer.process.config.as_ref();
+    let config = config.map(|config| config.path.to_string_lossy());
+    let config = config.map(|path| command_text(" --config", &[&path], &[]));
+    format!("{command}{dir}{} --stay", config.unwrap_or_default())
 }
 
 fn report(joined: &Joined, runs: bool, output: &Output) {
@@ -175,6 +219,10 @@ fn report_failure(failure: JoinFailure, output: &Output) -> Exit {
             exit
         }
         JoinFailure::Join(error) => {
+            let exit = match error.is_final() {
+                true => Exit::Refused,
+                false => Exit::Failure,
+            };
             if output.is_json() {
                 output.result(&json::join_line(&Err(error)));
             } else {
@@ -184,7 +232,7 @@ fn report_failure(failure: JoinFailure, output: &Output) -> Exit {
                 };
                 output.error(&format!("{error}{again}"));
             }
-            Exit::Failure
+            exit
         }
     }
 }
@@ -196,37 +244,96 @@ fn bad_line(error: JoinTextError) -> EarlyExit {
     )
 }
 
-/// The first line of standard input. It is read byte by byte: what follows it stays there, for the
-/// peer.
-fn first_line(mut input: impl Read) -> Result<String, String> {
-    let (mut line, mut byte) = (Vec::new(), [0]);
-    while line.len() <= MAX_JOIN_TEXT {
-        match input.read(&mut byte) {
-            Ok(0) => break,
-            Ok(_) if byte == *b"\n" => break,
-            Ok(_) => line.extend(byte),
-            Err(error) => return Err(format!("cannot read the join line: {error}")),
+/// The join line on standard input, which may be wrapped. It is read byte by byte: what follows it
+/// stays there, for the peer. Calls `on_part` after each line that is only a part of it.
+fn read_line(mut input: impl Read, on_part: impl Fn()) -> Result<JoinLine, EarlyExit> {
+    let (mut text, mut byte) = (Vec::new(), [0]);
+    let mut first_error = None;
+    loop {
+        let is_at_end = loop {
+            match input.read(&mut byte) {
+                Ok(0) => break true,
+                Ok(_) => text.extend(byte),
+                Err(error) => {
+                    return Err(early_failure(format!("cannot read the join line: {error}")));
+                }
+            }
+            if byte == *b"\n" || text.len() > MAX_JOIN_TEXT {
+                break false;
+            }
+        };
+        let typed = String::from_utf8_lossy(&text);
+        let is_blank = typed.trim().is_empty();
+        if is_blank && is_at_end {
+            let why = "standard input has no join line; create_join prints one";
+            return Err(early_failure(why));
         }
-    }
-    match line.is_empty() {
-        true => Err("standard input has no join line; create_join prints one".to_owned()),
-        false => Ok(String::from_utf8_lossy(&line).into_owned()),
+        match typed.parse() {
+            Err(_) if is_blank => {}
+            Err(error @ JoinTextError::Typing(_)) if error.is_incomplete() && !is_at_end => {
+                first_error.get_or_insert(error);
+                on_part();
+            }
+            // What follows a line that was cut is no part of it.
+            Err(JoinTextError::Typing(error)) => {
+                return Err(bad_line(first_error.unwrap_or(error.into())));
+            }
+            parsed => return parsed.map_err(bad_line),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::certificate::Fingerprint;
+    use crate::wire::MachineToken;
+    use crate::wire::machine::MachineSecret;
+
+    fn read(input: &mut &[u8]) -> Result<String, String> {
+        let read = read_line(input, || {});
+        read.map(|line| line.to_string()).map_err(|error| error.0)
+    }
+
+    fn line() -> String {
+        let token = MachineToken {
+            cluster: Fingerprint::of(b"cluster"),
+            secret: MachineSecret([3; 16]),
+        };
+        let trackers = vec!["127.0.0.1:5000".parse().unwrap()];
+        JoinLine::new(token, trackers).unwrap().to_string()
+    }
 
     #[test]
-    fn one_line_is_read_and_the_rest_stays() {
-        let mut input = &b"join-0 1\nstatus\n"[..];
-        assert_eq!(first_line(&mut input).as_deref(), Ok("join-0 1"));
-        assert_eq!(input, b"status\n");
-        assert_eq!(first_line(&b"join"[..]).as_deref(), Ok("join"));
-        let error = first_line(&b""[..]).unwrap_err();
-        assert!(error.contains("create_join"), "{error}");
-        let endless = first_line(io::repeat(b'x')).unwrap();
-        assert_eq!(endless.parse::<JoinLine>(), Err(JoinTextError::TooLong));
+    fn the_line_is_read_even_if_it_is_wrapped_and_what_follows_stays() {
+        let line = line();
+        let (start, end) = line.split_at(line.len() / 2);
+        for typed in [
+            format!("{line}\nstatus\n"),
+            format!("\n  {start}\r\n{end}\nstatus\n"),
+        ] {
+            let mut input = typed.as_bytes();
+            assert_eq!(read(&mut input), Ok(line.clone()));
+            assert_eq!(input, b"status\n");
+        }
+        assert_eq!(read(&mut line.as_bytes()), Ok(line));
+    }
+
+    #[test]
+    fn what_is_no_line_is_an_error_that_says_what_to_do() {
+        let line = line();
+        let cut = &line[..line.len() - 9];
+        let twice = format!("{line}{line}\n");
+        for (typed, part) in [
+            ("", "create_join"),
+            ("\n \n", "create_join"),
+            (cut, "a part of it is missing"),
+            (&format!("{cut}\nstatus\n"), "a part of it is missing"),
+            (&twice, "more than once"),
+            (&"x".repeat(MAX_JOIN_TEXT + 2), "too long"),
+        ] {
+            let error = read(&mut typed.as_bytes()).unwrap_err();
+            assert!(error.contains(part), "{typed}: {error}");
+        }
     }
 }

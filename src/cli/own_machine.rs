@@ -97,9 +97,6 @@ pub(super) fn status_line(status: &MachineStatus) -> String {
         MachineLoginState::Suspended => format!(
             "{machine} is suspended{why}; stop all copies of its state folder but one, then an owner types: allow_machine {label}"
         ),
-        MachineLoginState::TokenEnded => format!(
-            "{machine} may do nothing{why}; it asks again by itself; to join anew, use another join line and another --dir"
-        ),
         MachineLoginState::Refused => format!(
             "{machine} is refused for good{why}; to join anew, use another join line and another --dir"
         ),
@@ -143,7 +140,6 @@ mod tests {
                 MachineLoginState::Suspended,
                 "types: allow_machine ann/gpu1",
             ),
-            (MachineLoginState::TokenEnded, "another --dir"),
             (
                 MachineLoginState::Refused,
                 "is refused for good: no; to join anew",

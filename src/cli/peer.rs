@@ -50,14 +50,22 @@ pub(super) struct PeerProcess {
 }
 
 impl PeerProcess {
-    /// Opens the state folder and the log, and begins to handle signals.
+    /// Opens the state folder and the log, and begins to handle signals. `advice` says what to do
+    /// if another process uses the folder.
     ///
     /// # Errors
     /// A message for the user, and the exit code. Another process uses the folder.
-    pub(super) fn start(arguments: &PeerArguments, output: &Output) -> Result<Self, EarlyExit> {
+    pub(super) fn start(
+        arguments: &PeerArguments,
+        advice: &str,
+        output: &Output,
+    ) -> Result<Self, EarlyExit> {
         match open_folder(arguments)? {
             OpenedFolder::Own(folder) => Self::begin(folder, arguments, output),
-            OpenedFolder::InUse { error, .. } => Err(error),
+            OpenedFolder::InUse { path, .. } => Err(early_failure(format!(
+                "{} is in use by another process: {advice}",
+                path.display()
+            ))),
         }
     }
 
@@ -133,9 +141,6 @@ fn serve(
         .transpose()
         .map_err(early_failure)?;
     let listen = resolve(&arguments.listen).map_err(early_failure)?;
-    let token = arguments.token.as_deref();
-    let machine = token.map(|file| own_machine::options(file, &arguments.name, output));
-    let machine = machine.transpose().map_err(early_failure)?;
     let process = match process {
         Some(process) => process,
         None => match PeerProcess::open_or_attach(&arguments, output)? {
@@ -143,6 +148,11 @@ fn serve(
             ControlFlow::Break(exit) => return Ok(exit),
         },
     };
+    // Not before: a command that attaches needs no token.
+    let identity = &arguments.identity;
+    let token = identity.token.as_deref();
+    let machine = token.map(|file| own_machine::options(file, &identity.name, output));
+    let machine = machine.transpose().map_err(early_failure)?;
     let PeerProcess {
         folder,
         signals,
@@ -193,7 +203,7 @@ fn start(
         listen,
         tracker_info: arguments.tracker_info.clone(),
         folder,
-        name: arguments.name.clone(),
+        name: arguments.identity.name.clone(),
         threads: arguments.threads,
         max_peers: arguments.max_peers,
         first_use: FirstUseNotice::new(|first| {

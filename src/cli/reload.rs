@@ -93,20 +93,20 @@ impl Reload {
                 self.0.log.set(log);
             }
         };
-        match invocation {
-            Invocation::Peer(arguments) => {
-                set_log(arguments.log);
-                if changed(&["up", "down"]) {
-                    self.set_limits(arguments.limits.up, arguments.limits.down);
-                }
-                (arguments.process.config, &OF_PEER)
-            }
+        let peer = match invocation {
+            Invocation::Peer(peer) => peer,
+            Invocation::Join(join) => join.peer,
             Invocation::Tracker(arguments) => {
                 set_log(arguments.log);
-                (arguments.client.process.config, &OF_TRACKER)
+                return (arguments.client.process.config, &OF_TRACKER);
             }
-            _ => (None, &[]),
+            _ => return (None, &[]),
+        };
+        set_log(peer.log);
+        if changed(&["up", "down"]) {
+            self.set_limits(peer.limits.up, peer.limits.down);
         }
+        (peer.process.config, &OF_PEER)
     }
 
     fn set_limits(&self, up: Option<u64>, down: Option<u64>) {

@@ -5,10 +5,9 @@
 
 use super::{
     Account, AccountError, FirstUseNotice, MachineOptions, RunningCommands, check_machine_folder,
+    refuses_for_good,
 };
-use crate::storage::{
-    JoinFileError, JoinFiles, MachineFile, MachineFileError, StateFolder, StoredMachine,
-};
+use crate::storage::{JoinFileError, JoinFiles, MachineFile, MachineFileError, StateFolder};
 use crate::wire::JoinLine;
 use crate::wire::access::TokenGroup;
 use crate::wire::machine::MachineLabel;
@@ -39,6 +38,14 @@ impl JoinError {
         )
     }
 
+    /// Whether the trackers refuse the machine for good.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Account(error) => error.refusal().is_some_and(refuses_for_good),
+            _ => false,
+        }
+    }
+
     /// The `kind` of the error in JSON output.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -59,11 +66,10 @@ pub struct Joining {
 /// Changes nothing, so a running peer may use the folder.
 ///
 /// # Errors
-/// [`JoinError::Machine`].
+/// [`JoinError::Account`]: the folder is that of a person or of another machine, or cannot be read.
 pub fn joined_before(line: &JoinLine, folder: &Path) -> Result<Option<MachineLabel>, JoinError> {
-    let stored = MachineFile::new(folder).load()?;
-    let of_line = |machine: &StoredMachine| machine.token == line.token().secret.hash();
-    let enrolled = stored.filter(of_line).and_then(|stored| stored.enrolled);
+    let stored = check_machine_folder(folder, line.token()).map_err(AccountError::from)?;
+    let enrolled = stored.and_then(|stored| stored.enrolled);
     Ok(enrolled.map(|enrolled| enrolled.label))
 }
 
@@ -90,8 +96,11 @@ impl Joining {
         };
         let files = JoinFiles::of(folder.path());
         // Before anything is written into the folder of a person or of another machine.
-        check_machine_folder(folder.path(), &options.token).map_err(AccountError::from)?;
-        files.write(line)?;
+        let stored = check_machine_folder(folder.path(), &options.token);
+        let stored = stored.map_err(AccountError::from)?;
+        // A machine that has not enrolled with its line gives way to this one.
+        let replaces = stored.is_none() && MachineFile::new(folder.path()).load()?.is_some();
+        files.write(line, replaces)?;
         let account = Account::open(
             files.tracker_info,
             folder.path(),

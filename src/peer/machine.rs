@@ -18,6 +18,9 @@ const ANSWER_RETRY: Duration = Duration::from_secs(15);
 /// Interval at which a machine that is logged in makes a request, even if it has nothing to ask. So
 /// its login is renewed, and it learns that it was revoked.
 const KEEP_ALIVE: Duration = Duration::from_secs(5 * 60);
+/// The same interval while no tracker sends hints: a tracker ends its connection to a machine that
+/// was revoked, and then the machine asks soon.
+const KEEP_ALIVE_UNWATCHED: Duration = Duration::from_secs(15);
 
 /// A function that is called when the state of the machine has changed.
 #[derive(Clone)]
@@ -70,7 +73,7 @@ pub(super) fn run(account: &Account, stop: &Stop, notice: &MachineNotice, on_log
             attempts = attempts.saturating_add(1);
             // The status has the error.
             let _ = account.log_in_machine();
-        } else if kept_alive.elapsed() >= KEEP_ALIVE {
+        } else if kept_alive.elapsed() >= keep_alive_after(account.is_watching()) {
             kept_alive = Instant::now();
             account.keep_machine_alive();
         }
@@ -92,12 +95,21 @@ pub(super) fn run(account: &Account, stop: &Stop, notice: &MachineNotice, on_log
     }
 }
 
+/// The interval at which a machine that is logged in makes a request. `is_watching`: whether a
+/// tracker sends it hints.
+fn keep_alive_after(is_watching: bool) -> Duration {
+    match is_watching {
+        true => KEEP_ALIVE,
+        false => KEEP_ALIVE_UNWATCHED,
+    }
+}
+
 /// The pause before the thread looks at the machine again. `attempts`: the number of attempts to
 /// log in since the last success.
 fn pause_after(state: MachineLoginState, attempts: u32) -> Duration {
     match state {
         MachineLoginState::LoggedIn | MachineLoginState::Refused => CHECK,
-        MachineLoginState::Suspended | MachineLoginState::TokenEnded => ANSWER_RETRY,
+        MachineLoginState::Suspended => ANSWER_RETRY,
         MachineLoginState::Waiting => {
             let doublings = attempts.saturating_sub(1).min(16);
             let pause = RETRY.0.saturating_mul(1 << doublings).min(RETRY.1);
@@ -124,8 +136,6 @@ mod tests {
         let pauses = (0..20).map(|_| pause_after(MachineLoginState::Waiting, 9));
         let pauses: std::collections::HashSet<Duration> = pauses.collect();
         assert!(pauses.len() > 1);
-        for state in [MachineLoginState::Suspended, MachineLoginState::TokenEnded] {
-            assert_eq!(pause_after(state, 9), ANSWER_RETRY);
-        }
+        assert_eq!(pause_after(MachineLoginState::Suspended, 9), ANSWER_RETRY);
     }
 }

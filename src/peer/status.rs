@@ -169,8 +169,6 @@ pub enum MachineLoginState {
     LoggedIn,
     /// The trackers have suspended it, because copies of its files are in use.
     Suspended,
-    /// The trackers refuse its token: the token was revoked, or its maker has left the groups.
-    TokenEnded,
     /// The trackers refuse it for good.
     Refused,
 }
@@ -182,7 +180,6 @@ impl MachineLoginState {
             Self::Waiting => "waiting",
             Self::LoggedIn => "logged-in",
             Self::Suspended => "suspended",
-            Self::TokenEnded => "token-ended",
             Self::Refused => "refused",
         }
     }

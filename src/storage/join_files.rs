@@ -87,18 +87,22 @@ impl JoinFiles {
         }
     }
 
-    /// Writes what `line` says, with mode 0600. Keeps a file that says the same.
+    /// Writes what `line` says, with mode 0600. Keeps a file that says the same. `replaces`:
+    /// whether it replaces what an earlier join has written.
     ///
     /// # Errors
     /// See [`JoinFileError`]. A file with other contents is not changed.
-    pub fn write(&self, line: &JoinLine) -> Result<(), JoinFileError> {
+    pub fn write(&self, line: &JoinLine, replaces: bool) -> Result<(), JoinFileError> {
         let info = line.tracker_info();
-        let has_info = |text: &str| text.parse().as_ref() == Ok(&info);
+        let keeps_info = |text: &str| text.parse().as_ref() == Ok(&info);
+        let has_old_info = |text: &str| replaces && text.starts_with(HEADING);
         let text = format!("{HEADING}{info}");
-        write(&self.tracker_info, &text, has_info)?;
+        write(&self.tracker_info, &text, keeps_info, has_old_info)?;
         let token = line.token();
-        let has_token = |text: &str| text.parse().as_ref() == Ok(token);
-        write(&self.token, &format!("{token}\n"), has_token)
+        let keeps_token = |text: &str| text.parse().as_ref() == Ok(token);
+        let has_old_token = |text: &str| replaces && text.parse::<MachineToken>().is_ok();
+        let text = format!("{token}\n");
+        write(&self.token, &text, keeps_token, has_old_token)
     }
 
     /// The trackers in the TRACKER_INFO. `None` if there is none, or it cannot be read.
@@ -107,16 +111,20 @@ impl JoinFiles {
     }
 }
 
-/// Writes a file, unless there is one whose text `is_same`.
-fn write(path: &Path, text: &str, is_same: impl Fn(&str) -> bool) -> Result<(), JoinFileError> {
-    match read(path)? {
-        Some(found) if is_same(&found) => Ok(()),
-        Some(_) => Err(JoinFileError::OtherContents(path.to_owned())),
-        None => {
-            let written = whole_file::create_new(path, text.as_bytes());
-            Ok(written.map_err(FileError::at("write", path))?)
-        }
-    }
+/// Writes a file, unless there is one whose text `is_same`. Replaces one whose text `is_old`.
+fn write(
+    path: &Path,
+    text: &str,
+    is_same: impl Fn(&str) -> bool,
+    is_old: impl Fn(&str) -> bool,
+) -> Result<(), JoinFileError> {
+    let written = match read(path)? {
+        Some(found) if is_same(&found) => return Ok(()),
+        Some(found) if is_old(&found) => whole_file::replace(path, text.as_bytes()),
+        Some(_) => return Err(JoinFileError::OtherContents(path.to_owned())),
+        None => whole_file::create_new(path, text.as_bytes()),
+    };
+    Ok(written.map_err(FileError::at("write", path))?)
 }
 
 /// The text of a file. `None` if there is no file. Bytes that are not UTF-8 are replaced.
@@ -146,7 +154,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = JoinFiles::of(folder.path());
         let first = line(1, "127.0.0.1:5000");
-        files.write(&first).unwrap();
+        files.write(&first, false).unwrap();
         let read_back = read_token(&files.token).unwrap();
         assert_eq!(
             (&read_back.token, read_back.is_exposed),
@@ -156,13 +164,13 @@ mod tests {
         // A person may have changed the comments.
         let text = fs::read_to_string(&files.tracker_info).unwrap();
         fs::write(&files.tracker_info, text.replace("written", "made")).unwrap();
-        files.write(&first).unwrap();
+        files.write(&first, false).unwrap();
         for (other, path) in [
             (line(1, "127.0.0.1:5001"), &files.tracker_info),
             (line(2, "127.0.0.1:5000"), &files.token),
         ] {
             let before = fs::read(path).unwrap();
-            let error = files.write(&other).unwrap_err();
+            let error = files.write(&other, false).unwrap_err();
             let shown = error.to_string();
             assert!(
                 shown.contains(path.to_str().unwrap()) && shown.contains("--dir"),
@@ -170,6 +178,16 @@ mod tests {
             );
             assert_eq!(fs::read(path).unwrap(), before);
         }
+        // What an earlier join has written is replaced, but nothing else.
+        let other = line(2, "127.0.0.1:5001");
+        let person = "127.0.0.1:5002\n";
+        fs::write(&files.tracker_info, person).unwrap();
+        assert!(files.write(&other, true).is_err());
+        assert_eq!(fs::read_to_string(&files.tracker_info).unwrap(), person);
+        fs::write(&files.tracker_info, format!("{HEADING}{person}")).unwrap();
+        files.write(&other, true).unwrap();
+        assert_eq!(files.tracker_info(), Some(other.tracker_info()));
+        assert_eq!(read_token(&files.token).unwrap().token, *other.token());
     }
 
     #[test]

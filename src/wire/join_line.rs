@@ -18,7 +18,7 @@
 
 use super::machine::MachineSecret;
 use super::{HostPort, TrackerInfo};
-use crate::base::{TypedTextError, begins_with_word, from_typed_text, to_typed_text};
+use crate::base::{TypedTextError, begins_with_word, count_word, from_typed_text, to_typed_text};
 use crate::certificate::Fingerprint;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -69,6 +69,9 @@ pub enum JoinTextError {
     /// The text was not copied or typed as it was printed.
     #[error("{0}; copy it again, from the first word to the last group")]
     Typing(#[from] TypedTextError),
+    /// The text is there more than once.
+    #[error("it is there more than once; copy it once, from the first word to the last group")]
+    Repeated,
     /// A later version made the text, or another program.
     #[error("it is of another version of pieceful; use the version that made it")]
     Version,
@@ -82,6 +85,13 @@ pub enum JoinTextError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a join line has 1 to {MAX_JOIN_TRACKERS} trackers, each with a port from 1 to 65535")]
 pub struct JoinTrackersError;
+
+impl JoinTextError {
+    /// Whether the text may be the beginning of a right one.
+    pub fn is_incomplete(&self) -> bool {
+        matches!(self, Self::Typing(TypedTextError::Incomplete))
+    }
+}
 
 impl JoinLine {
     /// The line for these trackers.
@@ -183,10 +193,13 @@ impl FromStr for MachineToken {
 
 /// The bytes of a text that begins with `word`.
 fn read(word: &'static str, text: &str) -> Result<Vec<u8>, JoinTextError> {
-    match text.len() {
-        0..=MAX_JOIN_TEXT => Ok(from_typed_text(word, text)?),
-        _ => Err(JoinTextError::TooLong),
+    if text.len() > MAX_JOIN_TEXT {
+        return Err(JoinTextError::TooLong);
     }
+    from_typed_text(word, text).map_err(|error| match count_word(word, text) > 1 {
+        true => JoinTextError::Repeated,
+        false => error.into(),
+    })
 }
 
 fn put_tracker(tracker: &HostPort, bytes: &mut Vec<u8>) {

@@ -1,11 +1,13 @@
-//! Six machines of one owner at two trackers: they join by one command each, download, serve, and
-//! one of them is revoked.
+//! Six machines of one owner at two trackers: they join by one command each, download and serve, a
+//! seventh is a copy of one of them, and one of them is revoked.
 
 use super::machine::{
-    has_link_with, join_and_run, join_from_input, join_line, listed, listed_in, owner, start,
-    wait_for_machine,
+    copy_folder, has_link_with, join_and_run, join_from_input, join_line, listed, listed_in,
+    make_owner, start, wait_for_machine, wait_for_news,
 };
 use crate::common::peer::Peer;
+use crate::common::process::run;
+use crate::common::sandbox::Sandbox;
 use crate::common::waiting::wait_until;
 use crate::pair::Pair;
 use serde_json::Value;
@@ -28,7 +30,9 @@ fn six_machines_join_by_one_command_each_and_a_revoked_one_gets_nothing_more() {
     let pair = Pair::new();
     list_trackers(&pair);
     let sandbox = &pair.sandbox;
-    let mut ann = owner(sandbox);
+    // The big share takes more than a minute.
+    let ann = sandbox.debug_peer("ann", &["--up", "900K"]);
+    let mut ann = make_owner(ann, sandbox);
     let line = join_line(&mut ann, "--uses 6");
     let names = ["m1", "m2", "m3", "m4", "m5", "m6"];
     let join = |name| match name {
@@ -65,11 +69,21 @@ fn six_machines_join_by_one_command_each_and_a_revoked_one_gets_nothing_more() {
     let upload = format!("upload_file lab '{}'", own.display());
     machines[0].assert_refused(&upload, "not-a-publisher", "");
 
-    // A share that is still being fetched keeps links open.
+    // While they download, another process asks each of them.
     let big = sandbox.file("big", 60 << 20, 5);
     ann.run(&format!("upload_file lab '{}'", big.display()));
-    let mut m3 = machines.remove(2);
-    m3.run("download_file lab big big");
+    for machine in &mut machines {
+        machine.run("download_file lab big big");
+    }
+    for name in names {
+        let status = wait_for_download(sandbox, name);
+        assert_eq!(status["user"], format!("ann/{name}"), "{status}");
+        assert_eq!(status["machine"]["state"], "logged-in", "{status}");
+    }
+    copied_state_folder_is_suspended(&pair, &mut ann, machines.pop().unwrap());
+
+    // Links stay open while the share is being fetched.
+    let m3 = machines.remove(2);
     wait_until("m3 has a link with its maker", || {
         has_link_with(&mut ann, "ann/m3")
     });
@@ -77,7 +91,7 @@ fn six_machines_join_by_one_command_each_and_a_revoked_one_gets_nothing_more() {
     wait_until("the links with m3 end", || {
         !has_link_with(&mut ann, "ann/m3") && !has_link_with(&mut machines[2], "ann/m3")
     });
-    assert!(listed(&mut ann, "ann/m3").is_null());
+    assert_eq!(listed(&mut ann, "ann/m3")["state"], "revoked");
     let (status, errors) = m3.process.wait();
     assert_eq!(status.code(), Some(3), "{errors}");
     assert!(errors.contains("ann/m3 is refused for good"), "{errors}");
@@ -87,4 +101,49 @@ fn six_machines_join_by_one_command_each_and_a_revoked_one_gets_nothing_more() {
     let (status, errors) = again.process.wait();
     assert_eq!(status.code(), Some(3), "{errors}");
     assert!(!sandbox.path("m3/big").exists());
+    // The others go on.
+    for machine in &mut machines {
+        assert_eq!(machine.run("status")["machine"]["state"], "logged-in");
+    }
+}
+
+/// Waits until the machine downloads, and returns the answer to `status --json` of a command that
+/// attaches to its peer.
+fn wait_for_download(sandbox: &Sandbox, name: &str) -> Value {
+    let state = sandbox.state(name);
+    let arguments = [
+        "peer",
+        "--dir",
+        state.to_str().unwrap(),
+        "--json",
+        "-c",
+        "status",
+    ];
+    let mut status = Value::Null;
+    wait_until("the machine downloads", || {
+        let output = run(&sandbox.folder("client"), &arguments, "");
+        assert_eq!(output.code, Some(0), "{output:?}");
+        status = serde_json::from_str(output.stdout.lines().last().unwrap()).unwrap();
+        let downloads = status["downloads"].as_array().unwrap();
+        downloads
+            .iter()
+            .any(|it| it["name"] == "big" && it["state"] == "downloading")
+    });
+    status
+}
+
+/// Starts the machine m6 and a copy of its state folder. The trackers suspend it, and tell its
+/// owner.
+fn copied_state_folder_is_suspended(pair: &Pair, ann: &mut Peer, m6: Peer) {
+    let sandbox = &pair.sandbox;
+    m6.kill();
+    copy_folder(&sandbox.state("m6"), &sandbox.state("m7"));
+    let mut m6 = start(sandbox, "m6");
+    wait_for_machine(&mut m6, "logged-in");
+    pair.wait_until_in_sync();
+    let mut m7 = start(sandbox, "m7");
+    wait_for_machine(&mut m7, "suspended");
+    wait_for_news(ann, "machine-suspended", "ann/m6");
+    wait_for_machine(&mut m6, "suspended");
+    assert_eq!(listed(ann, "ann/m6")["state"], "suspended");
 }

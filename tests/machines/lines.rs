@@ -120,7 +120,7 @@ fn a_spent_line_is_refused_with_another_key_and_its_maker_is_told() {
     let line = created["line"].as_str().unwrap();
     let first = join_and_run(sandbox, "m1", line);
     let second = join_only(sandbox, "m2", line);
-    assert_eq!(second.code, Some(1), "{second:?}");
+    assert_eq!(second.code, Some(3), "{second:?}");
     assert_eq!(error_kind(&second.stdout), "token-spent");
     wait_for_news(
         &mut ann,
@@ -137,7 +137,7 @@ fn a_spent_line_is_refused_with_another_key_and_its_maker_is_told() {
         revoked["token"].as_str().unwrap()
     ));
     let late = join_only(sandbox, "m3", revoked["line"].as_str().unwrap());
-    assert_eq!(late.code, Some(1), "{late:?}");
+    assert_eq!(late.code, Some(3), "{late:?}");
     assert_eq!(error_kind(&late.stdout), "token-ended");
 }
 

@@ -9,7 +9,11 @@ use std::path::Path;
 
 /// Starts the peer of ann. She owns the group `lab` and shares `gift` there.
 pub(crate) fn owner(sandbox: &Sandbox) -> Peer {
-    let mut ann = sandbox.debug_peer("ann", &[]);
+    make_owner(sandbox.debug_peer("ann", &[]), sandbox)
+}
+
+/// Makes ann of a peer. She owns the group `lab` and shares `gift` there.
+pub(crate) fn make_owner(mut ann: Peer, sandbox: &Sandbox) -> Peer {
     ann.run("create_user ann\npw of ann");
     ann.run("login ann\npw of ann");
     ann.run("create_group lab");

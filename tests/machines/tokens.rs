@@ -1,8 +1,9 @@
 //! Tokens in files, and what ends with their maker.
 
-use super::machine::{end, join_and_run, join_line, listed_in, owner, wait_for_machine};
+use super::machine::{end, join_and_run, join_line, listed_in, owner, start, wait_for_machine};
 use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::Peer;
+use crate::common::process::run;
 use crate::common::waiting::wait_until;
 use serde_json::Value;
 use std::fs::{self, Permissions};
@@ -108,16 +109,53 @@ fn the_machines_of_a_maker_who_leaves_the_group_get_nothing_more() {
     machine.run("download_file lab gift copy");
     machine.wait_for_state("gift", "complete");
     ann.run("leave_group lab");
-    machine.assert_refused("list_files lab", "token-ended", "");
-    let status = wait_for_machine(&mut machine, "token-ended");
-    assert!(status["trouble"].is_string(), "{status}");
+    let (status, errors) = machine.process.wait();
+    assert_eq!(status.code(), Some(3), "{errors}");
+    assert!(errors.contains("its maker has left its groups"), "{errors}");
     assert_eq!(listed_in(&mut bob, "lab", "ann/m1")["state"], "token-ended");
     // The login of a machine is never on its disk.
     assert!(!sandbox.state("m1").join("session").exists());
     // If the maker comes back, the machine stays out.
     ann.run("join_group lab");
     bob.run("accept_request lab ann");
-    machine.assert_refused("list_files lab", "token-ended", "");
+    let (status, errors) = start(sandbox, "m1").process.wait();
+    assert_eq!(status.code(), Some(3), "{errors}");
+}
+
+#[test]
+fn a_peer_whose_token_or_machine_is_revoked_ends_by_itself_with_its_own_exit_code() {
+    let tracker = AccountTracker::new();
+    let sandbox = &tracker.sandbox;
+    let mut ann = owner(sandbox);
+    let created = ann.run("create_join lab --uses 2");
+    let line = created["line"].as_str().unwrap();
+    let machines = ["m1", "m2"].map(|name| {
+        let mut machine = join_and_run(sandbox, name, line);
+        wait_for_machine(&mut machine, "logged-in");
+        machine
+    });
+    let [m1, m2] = machines;
+    // Nobody asks anything of the peers, and they share nothing.
+    ann.run("revoke_machine ann/m1");
+    let (status, errors) = m1.process.wait();
+    assert_eq!(status.code(), Some(3), "{errors}");
+    let token = created["token"].as_str().unwrap();
+    ann.run(&format!("revoke_token {token}"));
+    let (status, errors) = m2.process.wait();
+    assert_eq!(status.code(), Some(3), "{errors}");
+    assert!(errors.contains("the token was revoked"), "{errors}");
+    // The kind of a failed command says why.
+    for (name, kind) in [("m1", "machine-revoked"), ("m2", "token-ended")] {
+        let state = sandbox.state(name);
+        let info = state.join("tracker_info.txt");
+        let (info, dir) = (info.to_str().unwrap(), state.to_str().unwrap());
+        let command = ["-c", "list_files lab", "--json"];
+        let arguments = [&["peer", "127.0.0.1:0", info, "--dir", dir], &command[..]].concat();
+        let output = run(&sandbox.folder(name), &arguments, "");
+        assert_eq!(output.code, Some(3), "{output:?}");
+        let kind = format!("\"kind\":\"{kind}\"");
+        assert!(output.stdout.contains(&kind), "{output:?}");
+    }
 }
 
 #[test]

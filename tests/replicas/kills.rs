@@ -13,6 +13,7 @@
 //! removed. The test counts these rows and fields. So it notices each lost write, even if another
 //! write overrides it.
 
+use super::machine_writes::{AcknowledgedMachines, MACHINES_OF_TOKEN, MachinesOfTeam};
 use super::pair::Pair;
 use crate::common::peer::Peer;
 use crate::common::waiting::PATIENCE;
@@ -29,6 +30,8 @@ const ROUNDS: usize = 100;
 const MIN_ROUNDS: usize = 20;
 /// The time within which a new round may begin.
 const TIME_FOR_ROUNDS: Duration = Duration::from_secs(50);
+/// The number of kinds of writes.
+const KINDS: usize = 20;
 /// The longest duration of a short fault.
 const MAX_SHORT_FAULT: Duration = Duration::from_millis(120);
 /// Long faults: one in this number of rounds, its position among them, and its duration.
@@ -53,6 +56,9 @@ struct Acknowledged {
     logouts: usize,
     /// The groups that the member has left, or was removed from, and has not asked to join again.
     groups_left: Vec<String>,
+    /// The role that the member was given last, by group.
+    given_roles: BTreeMap<String, &'static str>,
+    machines: AcknowledgedMachines,
 }
 
 /// The role of the member in a group.
@@ -78,6 +84,9 @@ struct Team {
     groups_tried: usize,
     /// The number of shares that the owner has tried to upload. It is part of the next name.
     shares_tried: usize,
+    /// The number of tokens that the owner has tried to make. It is part of the next name.
+    tokens_tried: usize,
+    machines: MachinesOfTeam,
     rng: fastrand::Rng,
 }
 
@@ -102,6 +111,8 @@ impl Team {
             acknowledged,
             groups_tried: 0,
             shares_tried: 0,
+            tokens_tried: 0,
+            machines: MachinesOfTeam::new(pair.info(number), number as u64),
             rng: fastrand::Rng::with_seed(number as u64),
         };
         team.write(0);
@@ -118,8 +129,58 @@ impl Team {
         peer.try_run(command)["ok"] == true
     }
 
-    /// Makes a write. `kind` is a number below 13. The kinds from 2 to 8 change a membership (see
-    /// [`Team::change_membership`]).
+    /// Makes a token, a machine or a start of a machine, or revokes a token or a machine.
+    fn change_machines(&mut self, kind: usize, group: &str) {
+        match kind {
+            0 => {
+                let (number, most) = (self.tokens_tried, MACHINES_OF_TOKEN);
+                self.tokens_tried += 1;
+                let options = format!("--machines {most} --name token{number}");
+                let created = self
+                    .owner
+                    .try_run(&format!("create_token {group} {options}"));
+                if created["ok"] == true {
+                    self.machines.on_token(&created, group.to_owned());
+                }
+            }
+            1 => {
+                if let Some((group, machine, role)) = self.machines.machine_and_role()
+                    && self.try_run(true, &format!("set_role {group} {machine} {role}"))
+                {
+                    self.machines.on_role(machine, role);
+                }
+            }
+            2 if self.rng.usize(..3) == 0 => {
+                if let Some(token) = self.machines.take_token()
+                    && self.try_run(true, &format!("revoke_token {token}"))
+                {
+                    self.machines.on_revoked_token(token);
+                }
+            }
+            2 => {
+                if let Some(machine) = self.machines.take_machine()
+                    && self.try_run(true, &format!("revoke_machine {machine}"))
+                {
+                    self.machines.on_revoked(machine);
+                }
+            }
+            _ => self.machines.enrol_or_start(),
+        }
+        self.acknowledged.machines = self.machines.acknowledged.clone();
+    }
+
+    /// Gives the member a role.
+    fn give_role(&mut self, group: &str) {
+        let user = format!("{}.member", self.name);
+        let role = *self.rng.choice(&["reader", "publisher"]).unwrap();
+        self.acknowledged.given_roles.remove(group);
+        if self.try_run(true, &format!("set_role {group} {user} {role}")) {
+            self.acknowledged.given_roles.insert(group.to_owned(), role);
+        }
+    }
+
+    /// Makes a write. `kind` is a number below [`KINDS`]. The kinds from 2 to 8 change a membership
+    /// (see [`Team::change_membership`]).
     fn write(&mut self, kind: usize) {
         let group = match self.acknowledged.groups.len() {
             0 => String::new(),
@@ -140,6 +201,8 @@ impl Team {
             9 => self.share(&group, false),
             10 => self.share(&group, true),
             11 => self.change_password(),
+            13 => self.give_role(&group),
+            14.. => self.change_machines(kind - 14, &group),
             _ => {
                 // If no tracker could be reached, the login ends only at the peer, and the reply
                 // has `everywhere: false`.
@@ -188,6 +251,7 @@ impl Team {
     /// Changes the member's role in a group. `kind` is from 2 to 8 and chooses among the changes
     /// that the role allows. A change that is to be more frequent has more of these numbers.
     fn change_membership(&mut self, kind: usize, group: &str) {
+        self.acknowledged.given_roles.remove(group);
         let user = format!("{}.member", self.name);
         let role_before = self.roles.get(group).copied().flatten();
         let (is_owner, command, role_after) = match (role_before, kind) {
@@ -258,10 +322,10 @@ impl Team {
                 Ok(Control::GoOn) | Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Disconnected) => return tried,
             }
-            let kind = self.rng.usize(..13);
+            let kind = self.rng.usize(..KINDS);
             // Changes of password and logouts are rarer, because the tracker must hash a password
             // for each.
-            if kind < 11 || self.rng.usize(..8) == 0 {
+            if !matches!(kind, 11 | 12) || self.rng.usize(..8) == 0 {
                 self.write(kind);
                 tried += 1;
             }
@@ -333,6 +397,7 @@ fn check(dump: &Value, acknowledged: &Acknowledged) {
     }
     check_memberships(dump, acknowledged, &groups, member);
     check_shares(dump, acknowledged);
+    acknowledged.machines.check(dump);
     let logouts = array(dump, "revocations").iter();
     let logouts = logouts.filter(|row| row["account"] == member).count();
     assert!(
@@ -367,6 +432,15 @@ fn check_memberships(
                 "{count} acknowledged {what} in {group}, but only {found} in the dump"
             );
         }
+    }
+    for (group, role) in &acknowledged.given_roles {
+        let present = rows(group).filter(|row| row["ended"].is_null());
+        let mut given = present.map(|row| row["role"][1].as_str());
+        // A member is a publisher if no role was given.
+        assert!(
+            given.any(|given| given.unwrap_or("publisher") == *role),
+            "the role {role} in {group} is lost"
+        );
     }
     for group in &acknowledged.groups_left {
         let mut roles = rows(group).map(|row| row["standing"].as_str().unwrap());
@@ -492,9 +566,18 @@ fn assert_every_kind_was_written(acknowledged: &[Acknowledged]) {
         ("shares", sum(|team| team.shares.len())),
         ("withdrawals", sum(|team| team.withdrawn_shares.len())),
         ("logouts", sum(|team| team.logouts)),
+        ("roles", sum(|team| team.given_roles.len())),
     ] {
         println!("{count} {kind}");
         assert!(count > 0, "no {kind}");
+    }
+    let machines = acknowledged.iter().map(|team| team.machines.counts());
+    let [one, two] = machines.collect::<Vec<_>>()[..] else {
+        panic!("two teams")
+    };
+    for ((kind, one), (_, two)) in one.into_iter().zip(two) {
+        println!("{} {kind}", one + two);
+        assert!(one + two > 0, "no {kind}");
     }
 }
 

@@ -135,7 +135,7 @@ impl Pair {
     }
 
     /// The TRACKER_INFO that names tracker `first` first.
-    fn info(&self, first: usize) -> PathBuf {
+    pub(crate) fn info(&self, first: usize) -> PathBuf {
         self.sandbox.path(&format!("peers{first}.txt"))
     }
 

@@ -86,9 +86,16 @@ impl Configuration {
         }))
     }
 
-    /// The definition of a mode with the settings as the defaults of its options.
+    /// The definition of a mode with the settings as the defaults of its options. `join` does not
+    /// have all options of a peer, and its `--name` allows fewer names.
     pub(super) fn apply(&self, mut command: Command) -> Command {
+        let is_join = command.get_name() == "join";
         for setting in self.settings.values() {
+            let is_own = |option: &Arg| option.get_id() == setting.id.as_str();
+            let has_option = command.get_arguments().any(is_own);
+            if !has_option || is_join && setting.id == "name" {
+                continue;
+            }
             let values: Vec<ClapText> = setting.values.iter().map(ClapText::from).collect();
             command = command.mut_arg(&setting.id, |argument| argument.default_values(values));
         }
@@ -163,7 +170,8 @@ impl Configuration {
                 key: key.clone(),
                 before,
                 now,
-                is_overridden: matches.value_source(id) == Some(ValueSource::CommandLine),
+                is_overridden: matches.try_contains_id(id).is_ok()
+                    && matches.value_source(id) == Some(ValueSource::CommandLine),
             })
         });
         changed.collect()

@@ -1,6 +1,7 @@
 //! The arguments of `pieceful join`.
 
-use super::options::{flag, log_options, option};
+use super::config::Configuration;
+use super::options::{flag, log_options, option, path_option};
 use super::peer::{PeerArguments, command_options, folder_option, limits, read_shared};
 use super::place::DEFAULT_LISTEN;
 use crate::cli::values;
@@ -45,11 +46,13 @@ pub(super) fn definition() -> Command {
              Makes a key for this machine in the state folder, and writes tracker_info.txt and token into it. \
              Other users of this machine can see LINE in the list of processes; on standard input they cannot. \
              A line that was used up, has expired or was revoked is refused. If a join was cut short, run it again. \
-             Exit codes: 0 joined, now or before; 1 not joined; 2 wrong usage, or LINE has a typing mistake.",
+             Exit codes: 0 joined, now or before; 1 not joined; 2 wrong usage, or LINE has a typing mistake; \
+             3 the trackers refuse LINE for good.",
         )
         .args([
             Arg::new("line")
                 .value_name("LINE")
+                .num_args(1..)
                 .help("The join line; without it, it is read from standard input"),
             folder_option(),
             option("listen", "HOST:PORT")
@@ -61,6 +64,8 @@ pub(super) fn definition() -> Command {
                 .help("The name of this machine [default: the name of the host]"),
             flag("run").help("Go on as a peer, as pieceful peer --stay does"),
             flag("json").help("Print one JSON object for the join, and with --run one per command"),
+            path_option("config", "FILE")
+                .help("Read settings of the peer from this TOML file; options override them"),
         ])
         .args(of_peer.map(|argument| argument.requires("run")))
         .args(log_options())
@@ -70,17 +75,26 @@ pub(super) fn definition() -> Command {
         })
 }
 
-pub(super) fn read(matches: &ArgMatches) -> JoinArguments {
-    let name: Option<MachineName> = matches.get_one("name").cloned();
+/// Reads the arguments. The name in the configuration may be any name of a peer, as for
+/// `pieceful peer --token`.
+pub(super) fn read(matches: &ArgMatches, config: Option<Configuration>) -> JoinArguments {
+    let words = matches.get_many::<String>("line").unwrap_or_default();
+    let words: Vec<&str> = words.map(String::as_str).collect();
+    let set = config.as_ref().and_then(|config| config.value("name"));
+    let typed: Option<MachineName> = matches.get_one("name").cloned();
+    let name = typed.or_else(|| set.as_deref().map(MachineName::nearest));
     let listen = matches.get_one::<HostPort>("listen").cloned();
     let listen = listen.unwrap_or_else(|| HostPort {
         host: "0.0.0.0".into(),
         port: 6881,
     });
-    let mut peer = read_shared(matches, (listen, PathBuf::new()));
-    peer.name = name.as_ref().map(ToString::to_string).unwrap_or_default();
+    let mut peer = read_shared(matches, (listen, PathBuf::new()), config.as_ref());
+    let name_of_peer = name.as_ref().map(ToString::to_string);
+    peer.identity.name = name_of_peer.or(set).unwrap_or_default();
+    peer.process.config = config;
     JoinArguments {
-        line: matches.get_one("line").cloned(),
+        // A person may have typed it with blanks.
+        line: (!words.is_empty()).then(|| words.join(" ")),
         name,
         run: matches.get_flag("run"),
         peer,
@@ -104,14 +118,16 @@ mod tests {
         let plain = join("join");
         assert_eq!((plain.line, plain.name, plain.run), (None, None, false));
         assert_eq!(plain.peer.listen.to_string(), "0.0.0.0:6881");
-        assert!(plain.peer.commands.stay && plain.peer.token.is_none());
+        assert!(plain.peer.commands.stay && plain.peer.identity.token.is_none());
         let all = join(
             "join 'join-0 1' --dir d --listen [::1]:7 --name gpu1 --run --json -c 'send a' --up 1M",
         );
         assert_eq!(all.line.as_deref(), Some("join-0 1"));
+        let typed = join("join join 0576x vqsr7 --dir d").line;
+        assert_eq!(typed.as_deref(), Some("join 0576x vqsr7"));
         let peer = all.peer;
         assert_eq!(
-            (all.run, peer.commands.json, peer.name.as_str()),
+            (all.run, peer.commands.json, peer.identity.name.as_str()),
             (true, true, "gpu1")
         );
         assert_eq!((peer.listen.port, peer.dir), (7, Some("d".into())));

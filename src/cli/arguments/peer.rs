@@ -29,12 +29,10 @@ pub(in crate::cli) struct PeerArguments {
     pub(in crate::cli) tracker_info: PathBuf,
     /// The state folder.
     pub(in crate::cli) dir: Option<PathBuf>,
-    /// The file with the token of a machine.
-    pub(in crate::cli) token: Option<PathBuf>,
+    /// Who it is.
+    pub(in crate::cli) identity: IdentityArguments,
     /// The commands of `-c`, how their results are printed, and when the peer ends.
     pub(in crate::cli) commands: CommandArguments,
-    /// The peer's name; empty if it has none.
-    pub(in crate::cli) name: String,
     /// The number of worker threads.
     pub(in crate::cli) threads: usize,
     /// The largest number of links of one share.
@@ -47,6 +45,15 @@ pub(in crate::cli) struct PeerArguments {
     pub(in crate::cli) log: LogOptions,
     /// How the command attaches to a running peer, and the configuration.
     pub(in crate::cli) process: ProcessArguments,
+}
+
+/// Who a peer is.
+#[derive(Debug, Default)]
+pub(in crate::cli) struct IdentityArguments {
+    /// Its name; empty if it has none.
+    pub(in crate::cli) name: String,
+    /// The file with the token of its machine.
+    pub(in crate::cli) token: Option<PathBuf>,
 }
 
 /// The commands of `-c`, how their results are printed, and when the peer ends.
@@ -191,14 +198,12 @@ pub(super) fn read(
     let set = set.and_then(|address| address.parse().ok());
     let place = listen_and_tracker_info(matches, set)?;
     let out = matches.get_one::<PathBuf>("out").cloned();
-    let mut arguments = read_shared(matches, place);
-    arguments.token = matches.get_one("token").cloned();
-    arguments.commands.stay = matches.get_flag("stay");
-    arguments.commands.folder = match matches.value_source("command") {
-        Some(ValueSource::DefaultValue) => config.as_ref().map(|config| config.folder().to_owned()),
-        _ => None,
+    let mut arguments = read_shared(matches, place, config.as_ref());
+    arguments.identity = IdentityArguments {
+        name: matches.get_one("name").cloned().unwrap_or_default(),
+        token: matches.get_one("token").cloned(),
     };
-    arguments.name = matches.get_one("name").cloned().unwrap_or_default();
+    arguments.commands.stay = matches.get_flag("stay");
     arguments.scenario = matches
         .get_one::<PathBuf>("scenario")
         .map(|file| ScenarioArguments {
@@ -217,12 +222,15 @@ pub(super) fn read(
 pub(super) fn read_shared(
     matches: &ArgMatches,
     (listen, tracker_info): (HostPort, PathBuf),
+    config: Option<&Configuration>,
 ) -> PeerArguments {
+    let are_of_file = matches.value_source("command") == Some(ValueSource::DefaultValue);
+    let config = config.filter(|_| are_of_file);
     PeerArguments {
         listen,
         tracker_info,
         dir: matches.get_one("dir").cloned(),
-        token: None,
+        identity: IdentityArguments::default(),
         commands: CommandArguments {
             lines: matches
                 .get_many("command")
@@ -232,9 +240,8 @@ pub(super) fn read_shared(
             stay: true,
             json: matches.get_flag("json"),
             fail_fast: matches.get_flag("fail-fast"),
-            folder: None,
+            folder: config.map(|config| config.folder().to_owned()),
         },
-        name: String::new(),
         threads: matches
             .get_one("threads")
             .copied()
@@ -318,11 +325,11 @@ mod tests {
             (Some("d".into()), true, true, true)
         );
         assert_eq!(
-            (all.commands.lines, all.name),
+            (all.commands.lines, all.identity.name),
             (vec!["send a".into(), "wait".into()], "Lab 3".into())
         );
         assert_eq!((all.threads, all.max_peers), (7, 9));
-        assert_eq!(all.token, Some("k".into()));
+        assert_eq!(all.identity.token, Some("k".into()));
         let limited = peer("peer --upload-slots 3 --up 500K --down 1.5MiB").limits;
         assert_eq!(
             (limited.upload_slots, limited.up, limited.down),

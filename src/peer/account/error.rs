@@ -109,8 +109,8 @@ pub enum AccountError {
 pub enum MachineError {
     /// The state folder is that of a machine with another token.
     #[error(
-        "{} is the state folder of a machine with another token: name another folder with --dir, \
-         or leave --token out to go on as that machine",
+        "{} is the state folder of a machine with another token: name another folder with --dir; to \
+         go on as that machine, start pieceful peer with this folder and without a token",
         .0.display()
     )]
     OtherToken(PathBuf),

@@ -207,7 +207,7 @@ impl Machine {
     pub(super) fn on_trouble(&self, error: &AccountError) {
         let mut status = lock(&self.status);
         *status = MachineStatus {
-            state: state_after(error, status.label.is_some()),
+            state: state_after(error),
             trouble: Some(error.to_string()),
             ..status.clone()
         };
@@ -220,24 +220,29 @@ pub(super) fn ends_machine_login(kind: AccessErrorKind) -> bool {
     matches!(kind, MachineRevoked | MachineSuspended | TokenEnded)
 }
 
-/// The state after this error. `has_enrolled`: whether the machine has a label.
-fn state_after(error: &AccountError, has_enrolled: bool) -> MachineLoginState {
-    match error {
-        AccountError::Refused(refused) => match refused.kind {
-            AccessErrorKind::MachineSuspended => MachineLoginState::Suspended,
-            AccessErrorKind::MachineRevoked | AccessErrorKind::LoginRefused => {
-                MachineLoginState::Refused
-            }
-            AccessErrorKind::TokenEnded if has_enrolled => MachineLoginState::TokenEnded,
-            AccessErrorKind::TokenEnded | AccessErrorKind::TokenSpent => MachineLoginState::Refused,
-            _ => MachineLoginState::Waiting,
-        },
+/// The state after this error.
+fn state_after(error: &AccountError) -> MachineLoginState {
+    match error.refusal() {
+        Some(AccessErrorKind::MachineSuspended) => MachineLoginState::Suspended,
+        Some(kind) if refuses_for_good(kind) => MachineLoginState::Refused,
         _ => MachineLoginState::Waiting,
     }
 }
 
+/// Whether the trackers refuse a machine for good: a row says so, and no later row takes it back.
+pub(in crate::peer) fn refuses_for_good(kind: AccessErrorKind) -> bool {
+    matches!(
+        kind,
+        AccessErrorKind::MachineRevoked
+            | AccessErrorKind::LoginRefused
+            | AccessErrorKind::TokenEnded
+            | AccessErrorKind::TokenSpent
+    )
+}
+
 /// Checks that a folder may be that of a machine with this token. Returns the machine in it, if it
-/// has one. Changes nothing.
+/// has one. A machine with another token that has not enrolled does not count: it gives way.
+/// Changes nothing.
 ///
 /// # Errors
 /// See [`MachineError`].
@@ -246,9 +251,10 @@ pub(in crate::peer) fn check_machine_folder(
     token: &MachineToken,
 ) -> Result<Option<StoredMachine>, MachineError> {
     match MachineFile::new(folder).load()? {
-        Some(stored) if stored.token != token.secret.hash() => {
-            Err(MachineError::OtherToken(folder.to_owned()))
-        }
+        Some(stored) if stored.token != token.secret.hash() => match stored.enrolled {
+            Some(_) => Err(MachineError::OtherToken(folder.to_owned())),
+            None => Ok(None),
+        },
         None if LoginFile::new(folder).exists() => Err(MachineError::OfAPerson(folder.to_owned())),
         stored => Ok(stored),
     }
@@ -339,25 +345,22 @@ mod tests {
 
     #[test]
     fn a_refusal_decides_whether_the_machine_asks_again() {
-        use MachineLoginState::{Refused, Suspended, TokenEnded, Waiting};
-        for (kind, before, after) in [
-            ("machine-suspended", Waiting, Suspended),
-            ("machine-revoked", Refused, Refused),
-            ("token-ended", Refused, TokenEnded),
-            ("token-spent", Refused, Refused),
-            ("unknown-token", Waiting, Waiting),
-            ("session-ended", Waiting, Waiting),
-            ("busy", Waiting, Waiting),
+        use MachineLoginState::{Refused, Suspended, Waiting};
+        for (kind, after) in [
+            ("machine-suspended", Suspended),
+            ("machine-revoked", Refused),
+            ("token-ended", Refused),
+            ("token-spent", Refused),
+            ("unknown-token", Waiting),
+            ("session-ended", Waiting),
+            ("busy", Waiting),
         ] {
             let error = AccountError::Refused(AccessRefusal {
                 kind: AccessErrorKind::parse(kind).unwrap(),
                 message: TextLine::new("no"),
                 retry_seconds: None,
             });
-            if kind != "machine-suspended" {
-                assert_eq!(state_after(&error, false), before, "{kind}");
-            }
-            assert_eq!(state_after(&error, true), after, "{kind}");
+            assert_eq!(state_after(&error), after, "{kind}");
         }
     }
 }

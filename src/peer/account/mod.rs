@@ -28,7 +28,7 @@ pub(super) use certified::Certified;
 pub use error::{AccountError, MachineError};
 pub(super) use inspection::{Inspection, inspect};
 pub use machine::MachineOptions;
-pub(super) use machine::check_machine_folder;
+pub(super) use machine::{check_machine_folder, refuses_for_good};
 pub use new_token::{CreatedToken, NewToken};
 pub use trackers::FirstUseNotice;
 

@@ -326,7 +326,7 @@ impl Machines {
     ) -> Result<(MachineLabel, Vec<TokenGroup>), AccessRefusal> {
         self.store.read(|registry| {
             let label = registry.label_of_machine(machine);
-            let label = label.ok_or_else(|| from_refusal(Refusal::TokenEnded))?;
+            let label = label.ok_or_else(|| from_refusal(Refusal::UnknownToken))?;
             let groups = registry.usable_groups(machine).map_err(from_refusal)?;
             let named = |(group, role)| {
                 let group = registry.group_label(group)?;

@@ -140,9 +140,7 @@ impl Registry {
         now: Duration,
     ) -> Result<Option<RowId>, Refusal> {
         let token = self.token_with_secret(secret)?;
-        if self.granted_roles(token).next().is_none() {
-            return Err(Refusal::TokenEnded);
-        }
+        self.check_granted(token)?;
         if let Some(machine) = self.machine(Machine::id_of(token.id, key)) {
             return self.check_machine(machine).map(|()| Some(machine.id));
         }
@@ -381,7 +379,8 @@ impl Registry {
     /// Checks that a machine may do anything at all.
     ///
     /// # Errors
-    /// [`Refusal::MachineRevoked`], [`Refusal::MachineSuspended`], [`Refusal::TokenEnded`].
+    /// [`Refusal::MachineRevoked`], [`Refusal::MachineSuspended`], [`Refusal::TokenEnded`],
+    /// [`Refusal::UnknownToken`].
     pub(super) fn check_machine(&self, machine: &Machine) -> Result<(), Refusal> {
         if machine.revoked.is_some() {
             return Err(Refusal::MachineRevoked);
@@ -389,11 +388,33 @@ impl Registry {
         if machine.suspension().is_some() {
             return Err(Refusal::MachineSuspended);
         }
-        let token = self.token(machine.token).ok_or(Refusal::TokenEnded)?;
-        match self.granted_roles(token).next() {
-            Some(_) => Ok(()),
-            None => Err(Refusal::TokenEnded),
+        let token = self.token(machine.token).ok_or(Refusal::UnknownToken)?;
+        self.check_granted(token)
+    }
+
+    /// Checks that a token is valid in a group. It has ended only if a row says so: this tracker
+    /// may not have learned yet that the maker is a member.
+    ///
+    /// # Errors
+    /// [`Refusal::TokenEnded`], [`Refusal::UnknownToken`].
+    fn check_granted(&self, token: &MachineToken) -> Result<(), Refusal> {
+        if self.granted_roles(token).next().is_some() {
+            return Ok(());
         }
+        let mut groups = token.groups.keys();
+        let has_left = |group| self.maker_departure(group, token).is_some();
+        match token.revoked.is_some() || groups.all(|group| has_left(*group)) {
+            true => Err(Refusal::TokenEnded),
+            false => Err(Refusal::UnknownToken),
+        }
+    }
+
+    /// The latest end or acceptance of a membership of the maker, if he has left the group and that
+    /// was after the token was made.
+    fn maker_departure(&self, group: RowId, token: &MachineToken) -> Option<Stamp> {
+        let members = self.index.members.get(&group)?;
+        let at = members.departure_of(token.maker)?.at;
+        (at > token.created.stamp).then_some(at)
     }
 
     /// The role of a machine in a group.
@@ -458,13 +479,10 @@ impl Registry {
     /// none. As trackers merge rows, it only grows.
     pub(super) fn machine_departure(&self, group: RowId, machine: &Machine) -> Option<Stamp> {
         let token = self.token(machine.token)?;
-        let of_maker = self.index.members.get(&group);
-        let of_maker = of_maker.and_then(|members| members.departure_of(token.maker));
-        let of_maker = of_maker.map(|departure| departure.at);
+        let of_maker = self.maker_departure(group, token);
         let suspended = machine.suspended.as_ref().map(|it| it.version.stamp);
         let people = [&token.revoked, &machine.revoked, &machine.answered];
         let people = people.into_iter().flatten().map(|it| it.version.stamp);
-        let of_maker = of_maker.filter(|at| *at > token.created.stamp);
         people.chain(suspended).chain(of_maker).max()
     }
 

@@ -14,8 +14,9 @@
 //!
 //! The refusals of an enrolment and of a log-in: `unknown-token`, `token-spent`, `token-ended`,
 //! `unknown-machine`, `machine-suspended`, `machine-revoked`, `login-refused` (the signature is
-//! wrong), and those of any request. Only `token-ended` of a log-in and `machine-suspended` may end
-//! by themselves or by an answer of a person: a machine asks again after a pause.
+//! wrong), and those of any request. After `token-spent`, `token-ended`, `machine-revoked` and
+//! `login-refused` a machine never asks again, so a tracker sends them only if a row says so. A
+//! tracker that lacks a row sends `unknown-token` or `unknown-machine`.
 
 use super::fields::{self, KeyRequest, ShortText, WriteId};
 use super::machine::{self, TokenGroup};

@@ -28,7 +28,10 @@ fn a_file_says_what_options_say_and_options_override_it() {
     let read = peer_of(&format!("peer --config {shown}"));
     assert_eq!(read.listen.to_string(), "127.0.0.1:7000");
     assert_eq!(read.tracker_info, folder.path().join("t.txt"));
-    assert_eq!((read.dir, read.name), (Some("/d".into()), "Lab 3".into()));
+    assert_eq!(
+        (read.dir, read.identity.name),
+        (Some("/d".into()), "Lab 3".into())
+    );
     assert_eq!((read.limits.up, read.max_peers), (Some(1 << 20), 9));
     assert!(read.commands.stay && read.log.file_size == 1 << 20);
     assert_eq!(read.commands.lines, ["send x", "wait"]);
@@ -38,7 +41,10 @@ fn a_file_says_what_options_say_and_options_override_it() {
     let typed = format!("peer 127.0.0.1:1 --config {shown} --up 2M --dir e --name y -c status");
     let typed = peer_of(&typed);
     assert_eq!(typed.listen.to_string(), "127.0.0.1:1");
-    assert_eq!((typed.dir, typed.name), (Some("e".into()), "y".into()));
+    assert_eq!(
+        (typed.dir, typed.identity.name),
+        (Some("e".into()), "y".into())
+    );
     assert_eq!((typed.limits.up, typed.max_peers), (Some(2 << 20), 9));
     assert_eq!(typed.commands.lines, ["status"]);
     assert_eq!(typed.commands.folder, None);
@@ -188,7 +194,10 @@ fn changes_of_a_file_are_found() {
         ]
     );
     let Invocation::Peer(now) = now else { panic!() };
-    assert_eq!((now.limits.up, now.name), (Some(2 << 20), "y".into()));
+    assert_eq!(
+        (now.limits.up, now.identity.name),
+        (Some(2 << 20), "y".into())
+    );
     fs::write(&path, "up = 1\nbad").unwrap();
     assert!(reread(&before).unwrap_err().contains("line 2"));
 }

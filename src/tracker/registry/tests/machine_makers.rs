@@ -30,6 +30,32 @@ fn a_repeated_request_is_written_again_with_the_enrolment_and_the_start() {
 }
 
 #[test]
+fn a_token_has_ended_only_if_a_row_says_so() {
+    let (mut it, olga, lab) = with_token(1);
+    let gpu1 = it.enrol(OLGAS_SECRET, 1, "gpu1").unwrap();
+    let without = |it: &TestTracker, is_missing: fn(&Row) -> bool| {
+        let versions = it.registry.version_vector().clone();
+        let rows = it.registry.rows().filter(|row| !is_missing(row)).cloned();
+        let registry = Registry::load(it.registry.origin(), versions, rows).unwrap();
+        registry.usable_groups(gpu1).map(drop)
+    };
+    let no_member: fn(&Row) -> bool = |row| matches!(row, Row::Membership(_));
+    let no_token: fn(&Row) -> bool = |row| matches!(row, Row::Token(_));
+    // These rows arrive later, from other trackers.
+    for is_missing in [no_member, no_token] {
+        assert_eq!(without(&it, is_missing), Err(Refusal::UnknownToken));
+    }
+    let nik = it.add_member(olga, "lab", "nik");
+    it.leave(olga, "lab").unwrap();
+    assert_eq!(without(&it, |_| false), Err(Refusal::TokenEnded), "{lab}");
+    it.request(olga, "lab").unwrap();
+    it.accept(nik, "lab", "olga").unwrap();
+    assert_eq!(without(&it, |_| false), Err(Refusal::TokenEnded));
+    it.revoke_token(olga, "olga/farm").unwrap();
+    assert_eq!(without(&it, no_member), Err(Refusal::TokenEnded));
+}
+
+#[test]
 fn the_bars_of_machines_do_not_push_out_those_of_members() {
     let (mut it, olga, lab) = with_token(1);
     let nik = it.add_member(olga, "lab", "nik");
