@@ -125,6 +125,7 @@ fn a_log_out_is_not_deleted_before_the_report_of_a_tracker_that_keeps_it_longer(
     }
     a.advance(GC_INTERVAL);
     b.advance(GC_INTERVAL);
+    assert!(a.replica.registry().row(login).is_some());
     a.close(1);
     b.close(1);
     connect(&mut a, &mut b, 2);
