@@ -44,7 +44,9 @@
 //!    one number, so the replica halts ([`HaltReason`]).
 //!    - To detect this in time, and to avoid answers from old data, a tracker waits up to
 //!      [`START_WAIT`] before it serves. The wait ends earlier when every other tracker has
-//!      reported and this tracker is in sync with one of them.
+//!      reported and this tracker is in sync with one of them. A report counts if it was sent after
+//!      the hello of this process had arrived: before that, writes of an earlier process may still
+//!      be on their way.
 //!    - A new, empty tracker serves when it has caught up with a tracker that it reached. A
 //!      restored tracker serves only when it has caught up with a tracker that serves, however long
 //!      that takes.

@@ -48,6 +48,10 @@ pub(super) struct OtherReplica {
     /// All that it had at one moment, as its last hello or ping reported it. `versions` may have a
     /// write that it merged, and lack the write that it made itself in the same commit.
     whole_versions: Option<VersionVector>,
+    /// Whether it has sent its version vector after it got this tracker's last hello. With that
+    /// hello it closed the earlier connection. So it merges nothing more that an earlier process of
+    /// this tracker sent.
+    pub(super) has_reported: bool,
     /// Whether it serves clients, as last reported.
     pub(super) serving: bool,
     /// Time of its last message other than a hello.
@@ -464,23 +468,24 @@ impl OtherReplicas {
         self.listed.values().map(reported).collect()
     }
 
-    /// Whether every listed tracker has reported its version vector, after its last hello and after
-    /// the last stall of this tracker.
+    /// Whether every listed tracker [has reported](OtherReplica::has_reported), after the last stall
+    /// of this tracker.
     pub(super) fn all_have_reported(&self) -> bool {
-        self.listed.values().all(|other| other.versions.is_some())
+        self.listed.values().all(|other| other.has_reported)
     }
 
     pub(super) fn any_connected(&self) -> bool {
         self.all_connected().next().is_some()
     }
 
-    /// Whether this tracker has caught up with some connected tracker: `ours` includes the version
-    /// vector that the other has reported. With `and_serves`, only trackers that serve count.
+    /// Whether this tracker has caught up with some connected tracker that [has
+    /// reported](OtherReplica::has_reported): `ours` includes the version vector of the other. With
+    /// `and_serves`, only trackers that serve count.
     pub(super) fn caught_up_with_any(&self, ours: &VersionVector, and_serves: bool) -> bool {
         let mut connected = self
             .listed
             .values()
-            .filter(|other| other.connected.is_some());
+            .filter(|other| other.connected.is_some() && other.has_reported);
         connected.any(|other| {
             let reported = other.versions.as_ref();
             (other.serving || !and_serves)
@@ -535,6 +540,7 @@ impl OtherReplica {
     /// Forgets the version vectors that it has reported, and how far its clock is ahead.
     fn forget_reports(&mut self) {
         (self.versions, self.whole_versions) = (None, None);
+        self.has_reported = false;
         self.clock_ahead = None;
     }
 }

@@ -337,6 +337,7 @@ impl Replica {
                 self.effects.send_now(connection, pong);
                 if let Some(other) = self.others.listed.get_mut(&other) {
                     other.serving = serving;
+                    other.has_reported = true;
                 }
                 match VersionVector::decode(versions.as_bytes()) {
                     Ok(versions) => {
@@ -835,7 +836,8 @@ impl Replica {
     /// the first own write.
     ///
     /// The stored data may be an older copy: other trackers may know writes of this origin that are
-    /// not known here. That is ruled out if all have reported. Otherwise new writes get a fresh
+    /// not known here. That is ruled out if all have reported, each after it got the hello of this
+    /// process. Otherwise new writes get a fresh
     /// origin, under which no write exists. This is decided once, before the first own write of
     /// this process: while it runs, its data cannot be replaced by an older copy.
     fn settle_origin(&mut self) {

@@ -134,6 +134,24 @@ fn a_tracker_with_an_older_copy_writes_under_a_new_origin_if_it_meets_no_other_t
     assert!(a.disk.iter().all(|commit| commit.origin.is_none()));
 }
 
+#[test]
+fn a_report_counts_only_if_it_was_sent_after_the_hello_of_this_process() {
+    let mut b = TestTracker::new(2, StartData::Resumed);
+    let mut older = TestTracker::new(1, StartData::Resumed);
+    older.open(2);
+    b.open(2);
+    // The hello of b says that b has no writes of tracker 1. But b has not got the hello of this
+    // process yet: a write that an earlier process sent may still reach it.
+    for (connection, message) in std::mem::take(&mut b.sent) {
+        older.receive(connection, message);
+    }
+    older.jump(SECOND);
+    assert!(!older.serves());
+    older.advance(START_WAIT);
+    assert!(older.serves());
+    assert_eq!(older.replica.registry().origin(), Origin([101; 16]));
+}
+
 fn pair_of_resumed() -> (TestTracker, TestTracker) {
     let (mut a, mut b) = (
         TestTracker::new(1, StartData::Resumed),
