@@ -358,7 +358,7 @@ impl GroupClient {
 }
 
 /// Whether the refusal of a certificate may mean that the group has another name now. Announces do
-/// not name the group, and their answers tell.
+/// not name the group, and their answers do.
 fn may_be_renamed(error: &AccountError) -> bool {
     matches!(
         error.refusal(),
