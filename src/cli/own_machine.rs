@@ -1,5 +1,5 @@
-//! The machine that this peer belongs to: its token and name at the start, and what a person at its
-//! terminal or in its journal is told.
+//! The machine that this peer belongs to: its token and name at the start, and the messages about
+//! it for a person at the terminal or in the log of the service.
 
 use super::exit::Exit;
 use super::output::Output;

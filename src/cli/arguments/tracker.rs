@@ -181,7 +181,7 @@ fn address_and_service() -> [Arg; 9] {
         option("login-life", "DAYS")
             .default_value("30")
             .value_parser(values::count(LONGEST_LOGIN_LIFE))
-            .help("A login ends if it is not used for this many days; at most 90"),
+            .help("A login ends if it is not used for this number of days, 1 to 90"),
     ]
 }
 

@@ -83,7 +83,7 @@ fn news_line(entry: &DecisionEntry) -> String {
         DecisionOutcome::Removed => format!("{group}: an owner removed you"),
         DecisionOutcome::GotRole => {
             let role = entry.role.map_or("-", Role::as_str);
-            format!("{group}: an owner has changed your role, you are {role} now")
+            format!("{group}: an owner has changed your role: you are {role} now")
         }
         DecisionOutcome::GroupEnded => {
             format!("{group}: the group ended before your request was answered")
@@ -93,7 +93,7 @@ fn news_line(entry: &DecisionEntry) -> String {
              allow_machine lets its next start go on, revoke_machine ends it"
         ),
         DecisionOutcome::TokenRefused => format!(
-            "{group}: another machine tried to enrol with the token {who}, which has no use left; \
+            "{group}: another machine tried to enrol with the token {who}, which is used up; \
              if that was not you, revoke_token ends it"
         ),
     }

@@ -1,4 +1,4 @@
-//! What a user says about a new token, and what comes out.
+//! What a user chooses for a new token, and the token that is made.
 
 use crate::wire::MachineToken;
 use crate::wire::machine::MachineLabel;

@@ -5,9 +5,9 @@
 //! (`control_connection`), and what a peer does with a hint.
 //!
 //! What waits for a connection is ids of groups, each with a flag for reports of changed files
-//! ([`GroupNumbers::has_reports`]) and perhaps a former name ([`GroupNumbers::former`]), a flag that
-//! there is news for the user ([`Hint::has_news`]), and a few addresses of new peers for each of a
-//! limited number of swarms. The change numbers of the groups, and whether the user is still a
+//! ([`GroupNumbers::has_reports`]) and perhaps a former name ([`GroupNumbers::former`]), a flag
+//! that there is news for the user ([`Hint::has_news`]), and a few addresses of new peers for each
+//! of a limited number of swarms. The change numbers of the groups, and whether the user is still a
 //! member, are read from the registry when the hint is sent. So what waits is bounded, and a peer
 //! that reads slowly gets one later hint instead of many, with the same contents.
 //!
@@ -269,7 +269,7 @@ impl Watching {
         };
         let has_new_reports = change.has_reports && !known.has_reports;
         known.has_reports |= change.has_reports;
-        // Of several names, the peer knows the earliest.
+        // After two renames, the peer still uses the earlier one of the two former names.
         let has_new_former = change.former.is_some() && known.former.is_none();
         known.former = known.former.take().or_else(|| change.former.clone());
         has_new_reports || has_new_former

@@ -30,9 +30,9 @@ impl AuditIndex {
         }
     }
 
-    /// The entries to drop so that at most `limit` are left: the oldest ones of whoever has the
-    /// most. `account_of` returns the maker of a machine, and each account itself, so that nobody
-    /// gets more entries by more machines.
+    /// The entries to drop so that at most `limit` are left: the oldest ones of the account that
+    /// has the most. `account_of` returns the maker of a machine, and returns an account unchanged.
+    /// So nobody gets more entries by more machines.
     pub(super) fn beyond(
         &self,
         limit: usize,

@@ -143,8 +143,9 @@ impl Registry {
         self.end_memberships(group, user, EndReason::Rejected, actor, now)
     }
 
-    /// Leaves a group. If the only owner leaves, the remaining member who was accepted first owns
-    /// the group.
+    /// Leaves a group. If the only owner leaves, then the remaining member who was accepted first
+    /// and is no reader owns the group. If all are readers, the reader who was accepted first owns
+    /// it.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],

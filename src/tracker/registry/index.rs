@@ -102,7 +102,7 @@ impl Index {
             Row::Token(_) | Row::Machine(_) => self.update_machines(rows, before, row),
             Row::Revocation(_) | Row::Receipt(_) | Row::Audit(_) => {}
         }
-        // These are the owners that follow from the row: they learn that they own the group.
+        // The owners after this change. So a new owner learns that it owns the group.
         let owners = match row {
             Row::Membership(row) => self.members.get(&row.group).map(GroupMembers::owners),
             _ => None,

@@ -2,10 +2,10 @@
 //!
 //! What a machine may do is derived at each request from three rows: the token, the machine and the
 //! membership of the maker. So nothing has to be ended when one of them ends, and two trackers with
-//! the same rows agree. A token is valid in a group while its maker has been a member since before
-//! the token was made: a maker who leaves and joins again makes a new token. The role of a machine
-//! in a group is the role of the token, or the one that an owner gave to the machine, but never
-//! more than the role of the maker.
+//! the same rows agree. A token is valid in a group as long as its maker has been a member without
+//! a break since before the token was made: a maker who leaves and joins again must make a new
+//! token. The role of a machine in a group is the role of the token, or the one that an owner gave
+//! to the machine, but never more than the role of the maker.
 
 use super::{
     Change, GivenRole, KeyHash, Label, Machine, MachineName, MachineToken, MembershipState,

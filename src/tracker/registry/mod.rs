@@ -114,9 +114,9 @@
 //!    all this follows from its row alone, whatever other rows say. So the order in which a tracker
 //!    learns of writes does not matter. Other writes of the account are kept: members whom it has
 //!    accepted stay.
-//! 6. If no member of a group has the role of an owner, then the member who was accepted first and is
-//!    no reader owns the group. If all members are readers, then the reader who was accepted first
-//!    owns it (see `roles`).
+//! 6. If no member of a group has the role of an owner, then the member who was accepted first and
+//!    is no reader owns the group. If all members are readers, then the reader who was accepted
+//!    first owns it (see `roles`).
 //! 7. An end cancels all earlier requests of the same user for the same group, accepted or not, in
 //!    any row. A request counts from the time when it was made, not when it was accepted.
 //! 8. A share of a group that has ended is not listed and cannot be fetched. If another tracker has

@@ -105,10 +105,10 @@ where
         }
     }
 
-    /// A name that is the given one, or differs from it only in case, and that another row than
-    /// `except` claims. Names are sorted
-    /// without regard to case first, then by case. So all names that differ only in case are one
-    /// range: it begins with the name in upper case and ends with the name in lower case.
+    /// A name that another row than `except` claims, and that is the given one or differs from it
+    /// only in case. Names are sorted without regard to case first, then by case. So all names that
+    /// differ only in case are one range: it begins with the name in upper case and ends with the
+    /// name in lower case.
     fn equal_ignoring_case(&self, except: Option<RowId>, name: &N) -> Option<&N> {
         let label = Label::from(name);
         let first = label.name().to_ascii_uppercase().parse().ok()?;

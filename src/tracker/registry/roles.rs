@@ -3,9 +3,10 @@
 //! A member has the role that it was given last. A member that was given none is a publisher. A
 //! group with members always has an owner: if no member was given the role of an owner, it is the
 //! member who was accepted first and is no reader, or the first reader if all are readers. That is
-//! derived, not stored. So two trackers that each demote another owner leave no group without one,
-//! and databases of earlier versions, which have no roles, keep their owners. A user who was made a
-//! reader, so that it can do no harm, never becomes an owner while a publisher is left.
+//! derived, not stored. So if two owners demote each other at two trackers, the group still has an
+//! owner. And the groups in databases of earlier versions, which have no roles, keep their owners.
+//! A user may have been made a reader so that it can do no harm: it does not become an owner as
+//! long as another member is a publisher.
 
 use super::{
     GivenRole, Group, GroupMembers, GroupName, GroupRole, Label, Membership, MembershipState,
@@ -15,8 +16,8 @@ use crate::wire::machine::SubjectLabel;
 use std::time::Duration;
 
 impl Registry {
-    /// The role of a member or a machine in a group. `None` if `subject` is neither. Every rule about
-    /// who may do what in a group calls this.
+    /// The role of a member or a machine in a group. `None` if `subject` is neither. Every rule
+    /// about who may do what in a group calls this.
     pub fn role_of(&self, group: RowId, subject: RowId) -> Option<Role> {
         let members = self.index.members.get(&group)?;
         match self.machine(subject) {

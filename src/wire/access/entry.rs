@@ -41,7 +41,7 @@ pub enum DecisionOutcome {
     /// Not a decision: a machine was suspended, because copies of its files may be in use. Sent to
     /// the maker and to the owners of its groups.
     MachineSuspended,
-    /// Not a decision: another machine tried to enrol with a token that has no use left. Sent to
+    /// Not a decision: another machine tried to enrol with a token that is used up. Sent to
     /// the maker of the token.
     TokenRefused,
 }

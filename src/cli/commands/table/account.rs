@@ -105,7 +105,7 @@ pub(super) static GROUPS: &[CommandEntry] = &[
         arguments: &[required("G", ArgumentKind::Group)],
         options: &[option("--yes", None)],
         summary: "leave a group",
-        details: "If you are the only owner of the group, the member who has been in it longest becomes its owner. If you are its last member, the group \
+        details: "If you are the only owner of the group, the member who has been in it longest and is no reader becomes its owner. If you are its last member, the group \
                   ends: at a terminal the peer asks you first, elsewhere --yes is needed.",
         read: |words| {
             Ok(Command::Account(AccountCommand::LeaveGroup {

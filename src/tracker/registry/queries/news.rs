@@ -49,8 +49,7 @@ impl Registry {
     }
 
     /// The decisions, the events about machines, and the open requests to join a group that the
-    /// account owns. A request is
-    /// also new for an account that has just become the owner.
+    /// account owns. A request is also new for an account that has just become an owner.
     pub fn decisions_and_requests(
         &self,
         account: RowId,
@@ -133,10 +132,10 @@ impl Registry {
         news.collect()
     }
 
-    /// The write that made this member an owner of the group, `None` for the creator. That is the
-    /// write that gave it this role. If nobody has this role, the owner is the one of the present
-    /// members who was accepted first: then it is the last write that ended an earlier membership,
-    /// or that took the role from an owner.
+    /// The write that made this member an owner of the group; `None` for the creator. That is the
+    /// write that gave it this role. If nobody was given this role, the member is an owner because
+    /// of its seniority. Then it is the last write that ended an earlier membership, or that took
+    /// the role from an owner.
     fn ownership_write(&self, group: RowId, owner: RowId) -> Option<Version> {
         let given = self.given_role(group, owner);
         if self.was_given_ownership(group, owner) {

@@ -2,8 +2,8 @@
 //! are disconnected, then merge. Conflicts of other kinds are beside this file: of removed accounts
 //! in `removal.rs`, of quotas in `usage.rs`, of roles and names of groups in `roles.rs`, of shares
 //! in `catalogue.rs`, of the audit log in `audit.rs`, of machines in `machines.rs`, and of repeated
-//! writes in `receipts.rs`. The last tests here are about gaps, clocks, changes that are not merged,
-//! expired rows and backups.
+//! writes in `receipts.rs`. The last tests here are about gaps, clocks, changes that are not
+//! merged, expired rows and backups.
 
 use super::*;
 
