@@ -43,8 +43,8 @@ pub(crate) struct TransferPlan {
     /// are already at the destination belong to this download.
     pub(crate) extends: bool,
     /// The group of the share, as it was called when the plan was made, and the member whose
-    /// transfer this is. `None` outside groups. [`Transfer::membership`](super::Transfer::membership)
-    /// has the present name.
+    /// transfer this is. `None` outside groups. The present name is in
+    /// [`Transfer::membership`](super::Transfer::membership).
     pub(crate) group: Option<Membership>,
     /// The user's choice: patterns of the wanted files, and the order of the pieces.
     pub(crate) choice: FileChoice,

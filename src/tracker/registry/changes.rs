@@ -1,8 +1,8 @@
 //! What has changed since the last call of `take`: for hints to members.
 //!
 //! Each group has two change numbers. One changes when a share is published, the other one when a
-//! share is withdrawn, a membership ends, a former member is accepted again, a user is removed, or a
-//! machine ends, is suspended or allowed again.
+//! share is withdrawn, a membership ends, a former member is accepted again, a user is removed, or
+//! a machine ends, is suspended or allowed again.
 //! They count nothing: each is the XOR of the hashes of all such writes. So trackers with the same
 //! rows have the same numbers.
 

@@ -81,14 +81,14 @@
 //! | a share is withdrawn | it is withdrawn | both: it is withdrawn |
 //! | an invite is redeemed | it is redeemed | both: the two accounts are kept (note 5) |
 //! | a change is made, with its entry in the audit log | any other change | both entries are kept |
-//! | a machine enrols | it enrols with the same token and key | both: one machine, the earlier name |
+//! | a machine enrols | it enrols with the same token and key | one machine, the earlier name |
 //! | a machine enrols | another one enrols with the token | both, even beyond its number |
 //! | a machine starts | a copy of it starts with the same counter | it is suspended (note 10) |
 //! | a machine starts | a copy starts with a smaller counter | the larger counter (note 10) |
 //! | a machine starts | the same start again, the reply was lost | both: one start |
 //! | a machine is suspended | an earlier suspension is answered | the later one |
 //! | a token or machine is revoked | its machine enrols, starts or is allowed | the revocation |
-//! | an owner makes a token | that owner leaves, is removed or demoted | both: the end counts (note 11) |
+//! | an owner makes a token | that owner leaves, is removed or demoted | the end counts (note 11) |
 //! | a machine gets a role | the same machine gets a role | the later one |
 //! | a row is created, the reply is lost | it is created again | both: one row (note 6) |
 //! | a field is written, the reply is lost | it is written again | the rule of the field decides |
@@ -130,15 +130,15 @@
 //!     of the other one ends. Its next start then has a counter that is not larger than the known
 //!     one, and this suspends the machine.
 //!
-//! 11. A token is valid in a group only while its maker has been a member since before the token was
-//!     made, and its machines never have a greater role than the maker has now. All this is derived
-//!     at each request from the rows of the token, of the machine and of the membership.
+//! 11. A token is valid in a group only while its maker has been a member since before the token
+//!     was made, and its machines never have a greater role than the maker has now. All this is
+//!     derived at each request from the rows of the token, of the machine and of the membership.
 //!
 //! # What is dropped
 //! Ended memberships, tokens and machines are kept forever: they keep a removed member or a revoked
-//! machine out, even after the restore of an old backup. Log-outs, invites, receipts and entries of the audit log expire. An expired one can
-//! be dropped when all trackers have it, and this one has all that they have
-//! ([`Registry::droppable`]).
+//! machine out, even after the restore of an old backup. Log-outs, invites, receipts and entries of
+//! the audit log expire. An expired one can be dropped when all trackers have it, and this one has
+//! all that they have ([`Registry::droppable`]).
 
 mod accounts;
 mod audit;

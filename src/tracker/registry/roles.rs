@@ -15,8 +15,8 @@ use crate::wire::machine::SubjectLabel;
 use std::time::Duration;
 
 impl Registry {
-    /// The role of a member or a machine in a group. `None` if `subject` is neither. Every rule about who
-    /// may do what in a group asks this.
+    /// The role of a member or a machine in a group. `None` if `subject` is neither. Every rule
+    /// about who may do what in a group asks this.
     pub fn role_of(&self, group: RowId, subject: RowId) -> Option<Role> {
         let members = self.index.members.get(&group)?;
         match self.machine(subject) {
@@ -43,8 +43,8 @@ impl Registry {
         self.index.members.get(&group)?.owners().next()
     }
 
-    /// Gives a member of a group, or a machine, a role. If a member has this role already, the write
-    /// changes no row.
+    /// Gives a member of a group, or a machine, a role. If a member has this role already, the
+    /// write changes no row.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],

@@ -43,8 +43,9 @@ pub struct Bar {
     pub is_lifted: bool,
 }
 
-/// A digest of a list of bars: the first 8 bytes of the SHA-1 of the list in a message. A peer sends
-/// the digest of the last list that it got, and the tracker does not send an equal list again.
+/// A digest of a list of bars: the first 8 bytes of the SHA-1 of the list in a message. A peer
+/// sends the digest of the last list that it got, and the tracker does not send an equal list
+/// again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BarsDigest(pub [u8; 8]);
 

@@ -3,7 +3,7 @@
 //! | what | encoding |
 //! |---|---|
 //! | `groups` of a token | a sorted list of lists of group, role |
-//! | `starts` of a machine | a list: the stamp of the answer or an empty text, the counter, nonces |
+//! | `starts` of a machine | a list: the stamp of the answer or an empty text, counter, nonces |
 //! | stamp | 28 bytes: origin (16), wall ms (8), counter (4); big-endian |
 //! | nonces | a sorted list of lists of nonce, version |
 //! | `roles` of a machine | a sorted list of lists of group, version, role, account |
