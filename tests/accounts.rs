@@ -15,6 +15,7 @@ mod accounts {
     mod log_outs;
     mod login;
     mod logins_that_last;
+    mod machine_roles;
     mod operator;
     mod prompt;
     mod quotas;

@@ -1,6 +1,7 @@
 //! Requests of control connections, for every role. A request that is not allowed changes
 //! nothing in the tracker's state (compared by `--dump`), and its refusal reveals nothing.
 
+use super::machine_roles;
 use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{
     User, create_user_request, group_request, login_request, new_write, password_of,
@@ -21,10 +22,10 @@ use std::fs;
 use std::num::NonZeroU16;
 
 /// The users, one for each role in the group `lab`.
-const USERS: [&str; 6] = ["uma", "rita", "rea", "mayank", "remi", "nik"];
+pub(super) const USERS: [&str; 6] = ["uma", "rita", "rea", "mayank", "remi", "nik"];
 
 /// The answers to one request, one for each of [`USERS`].
-type Answers = [&'static str; 6];
+pub(super) type Answers = [&'static str; 6];
 
 /// The answer to each request of uma (a stranger), rita (who has asked to join), rea (a reader),
 /// mayank (a publisher), remi (a member who was removed) and nik (an owner). `+` means allowed.
@@ -142,7 +143,7 @@ const TABLE: &[(&str, Answers)] = &[
 ];
 
 /// Allowed for members.
-const MEMBERS: Answers = members_get("+");
+pub(super) const MEMBERS: Answers = members_get("+");
 
 /// Members get `kind`. Others get `not-a-member`.
 const fn members_get(kind: &'static str) -> Answers {
@@ -155,10 +156,10 @@ const fn publishers_get(kind: &'static str) -> Answers {
 }
 
 /// Allowed for an owner alone.
-const OWNER: Answers = owner_gets("+");
+pub(super) const OWNER: Answers = owner_gets("+");
 
 /// An owner gets `kind`. Another member gets `not-the-owner`.
-const fn owner_gets(kind: &'static str) -> Answers {
+pub(super) const fn owner_gets(kind: &'static str) -> Answers {
     role_gets(["not-the-owner", "not-the-owner", kind])
 }
 
@@ -169,7 +170,7 @@ const fn role_gets([reader, publisher, owner]: [&'static str; 3]) -> Answers {
 }
 
 /// The request of a command. `lab` makes the info dictionaries of shares.
-fn request_of(typed: &str, user: &User, lab: &Lab) -> AccessRequest {
+pub(super) fn request_of(typed: &str, user: &User, lab: &Lab) -> AccessRequest {
     let words: Vec<&str> = typed.split(' ').collect();
     let name = user.name.as_str();
     let share_name = || ShortText::new(words[2]).unwrap();
@@ -239,7 +240,7 @@ fn request_of(typed: &str, user: &User, lab: &Lab) -> AccessRequest {
 }
 
 /// Sends a request and returns the answer. For an announce that is the answer for its only swarm.
-fn send(user: &mut User, ask: AccessRequest) -> Result<AccessAnswer, AccessRefusal> {
+pub(super) fn send(user: &mut User, ask: AccessRequest) -> Result<AccessAnswer, AccessRefusal> {
     let answer = user.ask(ask)?;
     match &answer {
         AccessAnswer::Peers(peers) => match &peers.swarms[..] {
@@ -251,7 +252,7 @@ fn send(user: &mut User, ask: AccessRequest) -> Result<AccessAnswer, AccessRefus
 }
 
 /// What members know of the group `lab`.
-struct Lab {
+pub(super) struct Lab {
     /// The certificate of its authority.
     authority: String,
 }
@@ -274,7 +275,7 @@ impl Lab {
 }
 
 /// A tracker on which every one of [`USERS`] has its role.
-fn tracker_with_roles() -> (AccountTracker, Vec<User>, Lab) {
+pub(super) fn tracker_with_roles() -> (AccountTracker, Vec<User>, Lab) {
     let tracker = AccountTracker::new();
     let mut users: Vec<User> = USERS.iter().map(|name| tracker.user(name)).collect();
     let mut lab = Lab {
@@ -307,7 +308,7 @@ fn tracker_with_roles() -> (AccountTracker, Vec<User>, Lab) {
 }
 
 /// Connects the users to the restarted tracker.
-fn reconnect(tracker: &AccountTracker, users: &mut [User]) {
+pub(super) fn reconnect(tracker: &AccountTracker, users: &mut [User]) {
     for user in users {
         user.connection = tracker.connect();
     }
@@ -336,7 +337,10 @@ fn the_table_has_a_row_for_every_kind_of_request() {
     let requests = TABLE
         .iter()
         .map(|(typed, _)| request_of(typed, &users[5], &lab));
-    let kinds: BTreeSet<&str> = requests.map(|request| request.kind()).collect();
+    let of_machines = machine_roles::OF_USERS.iter();
+    let of_machines = of_machines.filter_map(|(typed, _)| typed.split(' ').next());
+    let kinds = requests.map(|request| request.kind()).chain(of_machines);
+    let kinds: BTreeSet<&str> = kinds.collect();
     for kind in REQUEST_KINDS {
         assert!(kinds.contains(kind), "the table has no row for {kind}");
     }

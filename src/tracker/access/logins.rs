@@ -223,8 +223,8 @@ impl Logins {
     }
 
     fn account(&self, id: RowId) -> Result<Account, AccessRefusal> {
-        let account = self.store.read(|registry| registry.account(id).cloned());
-        account.ok_or_else(|| from_refusal(Refusal::AccountGone))
+        let account = self.store.read(|it| it.acting_account(id).cloned());
+        account.map_err(from_refusal)
     }
 
     /// Creates a new login. `credential` is a stamp (see [`Account::credential`]). It changes when

@@ -139,7 +139,10 @@ impl Registry {
     }
 
     /// The account that makes a request that machines may not make.
-    pub(super) fn acting_account(&self, account: RowId) -> Result<&Account, Refusal> {
+    ///
+    /// # Errors
+    /// [`Refusal::AccountGone`], [`Refusal::OnlyUsers`].
+    pub fn acting_account(&self, account: RowId) -> Result<&Account, Refusal> {
         match self.row(account) {
             Some(Row::Account(account)) if account.removed.is_none() => Ok(account),
             Some(Row::Machine(_)) => Err(Refusal::OnlyUsers),
@@ -151,7 +154,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::MachineRevoked`], [`Refusal::MachineSuspended`],
-    /// [`Refusal::TokenEnded`].
+    /// [`Refusal::TokenEnded`], [`Refusal::UnknownToken`].
     pub(super) fn acting_subject(&self, subject: RowId) -> Result<(), Refusal> {
         match self.machine(subject) {
             Some(machine) => self.check_machine(machine),

@@ -253,6 +253,26 @@ impl Registry {
     }
 }
 
+/// The entry for a suspension that a merge has found. Two trackers that find the same copies make
+/// an entry each.
+pub(super) fn suspension_entry(machine: RowId, version: Version, now: Duration) -> Row {
+    let mut hash = Context::new(&SHA256);
+    hash.update(b"pieceful audit of a merge v1");
+    hash.update(&version.sequence.number().to_be_bytes());
+    hash.update(&version.stamp.origin().0);
+    Row::Audit(AuditEntry {
+        id: id_of(hash),
+        created: version,
+        expires: millis(now.saturating_add(AUDIT_LIFETIME)),
+        who: machine,
+        action: AuditAction::SuspendedMachine,
+        subject: Some(machine),
+        group: None,
+        detail: None,
+        from: None,
+    })
+}
+
 /// The role or the name that an action has given, from the rows of its write.
 fn detail_of(rows: &[Row], (action, subject, group): Done) -> Option<AuditDetail> {
     rows.iter().find_map(|row| match (action, row) {

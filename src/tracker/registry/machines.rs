@@ -10,7 +10,7 @@
 use super::{
     Change, GivenRole, KeyHash, Label, Machine, MachineName, MachineToken, MembershipState,
     Refusal, Register, Registry, Role, Row, RowId, Stamp, Starts, Update, Version, VersionVector,
-    millis, tag_of,
+    millis, suspension_entry, tag_of,
 };
 use crate::wire::access::{BAR_LIFE, MAX_TOKEN_GROUPS};
 use crate::wire::machine::{MachineLabel, MachineStart, SecretHash};
@@ -544,15 +544,17 @@ impl Registry {
 
     /// Suspends the machines among the merged rows of which two starts have one counter and
     /// different nonces: two trackers that could not reach each other have each accepted one. Each
-    /// suspension is a write of its own, which other trackers learn of when they next catch up.
+    /// suspension is a write of its own, which other trackers learn of when they next catch up. The
+    /// write has an entry of the audit log.
     pub(super) fn suspend_machines(
         &self,
-        merged: &mut [Row],
+        merged: &mut Vec<Row>,
         versions: &mut VersionVector,
         now: Duration,
     ) {
         let mut clock = self.clock_after(merged);
-        for row in merged {
+        let mut entries = Vec::new();
+        for row in &mut *merged {
             if let Row::Machine(row) = row
                 && row.must_be_suspended()
             {
@@ -561,9 +563,12 @@ impl Registry {
                 let stamp = clock.next(now);
                 clock.witness(&stamp);
                 versions.note(origin, sequence);
-                row.suspended = Some(Register::new(Version { stamp, sequence }, ()));
+                let version = Version { stamp, sequence };
+                row.suspended = Some(Register::new(version, ()));
+                entries.push(suspension_entry(row.id, version, now));
             }
         }
+        merged.extend(entries);
     }
 
     /// Checks that no machine of the maker has this name and the tag of `id`. Somebody who tries

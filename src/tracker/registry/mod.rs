@@ -225,6 +225,7 @@ pub use usage::AccountQuotas;
 pub use usage_index::Usage;
 
 use crate::wire::name;
+use audit::suspension_entry;
 use audit_index::AuditIndex;
 use catalogue::Catalogue;
 use changes::Changes;

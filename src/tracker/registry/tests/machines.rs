@@ -434,6 +434,11 @@ fn two_copies_that_start_at_two_trackers_suspend_the_machine() {
             MachineState::Suspended
         );
         assert_eq!(tracker.credential(gpu1, 1, start(1, 1)), None);
+        // Nobody asked for it, so it has no address.
+        let audit = tracker.registry.audit(9).into_iter();
+        let mut suspensions = audit.filter(|it| it.action == AuditAction::SuspendedMachine);
+        let entry = suspensions.next().expect("an entry");
+        assert_eq!((entry.who_id, entry.from), (Some(gpu1), None));
     }
     b.allow(olga, "olga/gpu1").unwrap();
     sync(&mut a, &mut b);
