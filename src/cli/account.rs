@@ -135,6 +135,13 @@ impl AccountRunner<'_> {
                 account.rename_group(group.clone(), name.clone())?;
                 format!("group {group} is now called {name}")
             }
+            AccountCommand::EndLogin(login) => {
+                account.end_login(login.clone())?;
+                format!("ended the login {login}; the peer there must log in again")
+            }
+            AccountCommand::ListLogins => {
+                return Ok(AccountOutcome::Logins(account.logins()?));
+            }
             AccountCommand::ListGroups => {
                 let groups = account.groups()?;
                 let news = self.peer.news()?;

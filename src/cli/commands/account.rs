@@ -1,6 +1,7 @@
 //! The commands about accounts and groups.
 
 use crate::wire::access::ShortText;
+use crate::wire::login_id::LoginId;
 use crate::wire::machine::SubjectLabel;
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
@@ -28,6 +29,10 @@ pub(in crate::cli) enum AccountCommand {
         old: Option<Password>,
         new: Option<Password>,
     },
+    /// List the logins of the user.
+    ListLogins,
+    /// End a login of the user at another peer.
+    EndLogin(LoginId),
     /// Create a group.
     CreateGroup(GroupName),
     /// Ask to join a group.

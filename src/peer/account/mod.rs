@@ -14,6 +14,7 @@ mod error;
 mod groups;
 mod hint_inbox;
 mod inspection;
+mod logins;
 mod machine;
 mod machine_login;
 mod new_token;
@@ -44,6 +45,7 @@ use crate::wire::name::{Label, UserName};
 use crate::wire::password::Password;
 use attempts::{Attempts, NextRound};
 use error::ConnectionError;
+use logins::own_host;
 use machine::{Machine, ends_machine_login};
 use open_attempts::OpenAttempts;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -213,8 +215,10 @@ impl Account {
             return Err(AccountError::LoggedIn(other));
         }
         let ask = AccessRequest::Login {
+            attempt: new_write_id()?,
             user: user.clone(),
             password,
+            host: own_host(),
         };
         let former = self.current_login();
         let begun = self.begin_login(&ask, None)?;
@@ -415,7 +419,7 @@ impl Account {
         let refused = reply.result.as_ref().err();
         let over = refused.filter(|refused| self.is_login_over(refused, answered.unanimous));
         let stored = match (over, &reply.renewed) {
-            (Some(refused), _) => self.end_login(token, refused),
+            (Some(refused), _) => self.on_login_over(token, refused),
             (None, Some(renewed)) => self.replace_token(token, Some(renewed), false),
             (None, None) => Ok(()),
         };
@@ -508,7 +512,7 @@ impl Account {
     }
 
     /// Forgets the token of a login that is over.
-    fn end_login(&self, token: &Token, refused: &AccessRefusal) -> Result<(), AccountError> {
+    fn on_login_over(&self, token: &Token, refused: &AccessRefusal) -> Result<(), AccountError> {
         self.on_machine_refused(refused);
         self.replace_token(token, None, true)
     }

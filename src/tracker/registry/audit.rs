@@ -3,7 +3,8 @@
 //!
 //! An entry is a row of the same write as the change that it describes: a tracker that has one has
 //! the other. What was done is derived from the rows of that write, so no operation can forget its
-//! entry. Log-ins and log-outs are not in the audit log, but in the log of their tracker.
+//! entry. Log-ins and log-outs are not in the audit log, but in the log of their tracker. The end
+//! of a login from another one is: only the operation can tell it from a log-out.
 //!
 //! Entries expire after [`AUDIT_LIFETIME`], and a garbage collection leaves at most
 //! [`MAX_AUDIT`](super::MAX_AUDIT). If there are more, those of the accounts with the most entries
@@ -76,7 +77,7 @@ impl Registry {
     /// from what is done.
     #[must_use]
     pub fn with_audit(&self, write: Update, seed: RowId, author: Author, now: Duration) -> Update {
-        match self.done_by(&write) {
+        match write.action.or_else(|| self.done_by(&write)) {
             Some(done) => self.with_audit_of(write, seed, author, done, now),
             None => write,
         }

@@ -55,6 +55,9 @@
 //! | a password is changed | the same password is changed | the later change (note 2) |
 //! | a password changes, or all logins end | a log-in or token renewal | the logins end (note 2) |
 //! | a log-out | a renewal of the token | the log-out: the login and all its tokens end (note 8) |
+//! | a login is ended from another one | it is used | the end, as a log-out |
+//! | a use of a login is noted | another use of it is noted | the later use |
+//! | a login without a row is used | it is used | both: one row, begun as the later one says |
 //! | a request is accepted | it is accepted | both: member since the earlier acceptance |
 //! | a request is accepted | it is rejected | the rejection, even if it is earlier |
 //! | a member writes anything | that member is removed | both: the write is kept |
@@ -136,10 +139,12 @@
 //!
 //! # What is dropped
 //! Ended memberships, tokens and machines are kept forever: they keep a removed member or a revoked
-//! machine out, even after the restore of an old backup. Log-outs, invites, receipts and entries of the audit log expire. An expired one can
-//! be dropped when all trackers have it, and this one has all that they have
+//! machine out, even after the restore of an old backup. Log-outs, rows of logins, invites,
+//! receipts and entries of the audit log expire. An expired one can be dropped when all trackers
+//! have it, and this one has all that they have
 //! ([`Registry::droppable`]).
 
+mod account_rows;
 mod accounts;
 mod audit;
 mod audit_detail;
@@ -154,6 +159,8 @@ mod given_role;
 mod groups;
 mod id;
 mod index;
+mod login_list;
+mod login_rows;
 mod logins;
 mod machine_index;
 mod machine_queries;
@@ -198,6 +205,8 @@ pub use encoding::DecodeError;
 pub use given_role::GivenRole;
 pub use groups::{IfLastMember, NewGroup};
 pub use id::{IdError, Origin, RowId, Sequence};
+pub use login_list::{LoginView, MAX_LISTED_LOGINS, USE_PAUSE};
+pub use login_rows::{LoginBegin, LoginRow, LoginUse};
 pub use logins::{
     LOG_OUT_LIFETIME, LONGEST_TOKEN_LIFE, Login, LoginTimeError, MAX_LOG_OUTS, MAX_LOGIN_LIFE,
     RENEWAL_AGE,
@@ -227,6 +236,7 @@ pub use usage::AccountQuotas;
 pub use usage_index::Usage;
 
 use crate::wire::name;
+use account_rows::AccountRows;
 use audit_index::AuditIndex;
 use catalogue::Catalogue;
 use changes::Changes;

@@ -171,6 +171,7 @@ impl Registry {
             change: None,
             gaps,
             drift,
+            action: None,
         })
     }
 
@@ -372,6 +373,7 @@ impl Registry {
             }),
             gaps: Vec::new(),
             drift: None,
+            action: None,
         })
     }
 

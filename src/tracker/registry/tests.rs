@@ -6,6 +6,8 @@ mod changes;
 mod compare;
 mod conflicts;
 pub(in crate::tracker) mod convergence;
+mod login_oracle;
+mod logins;
 mod machine_makers;
 pub(in crate::tracker) mod machine_oracle;
 mod machines;

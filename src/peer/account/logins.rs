@@ -1,0 +1,37 @@
+//! What a user asks trackers about his logins.
+
+use super::{Account, AccountError, new_write_id};
+use crate::system::host_name;
+use crate::wire::access::{AccessAnswer, AccessRequest, LoginEntry, LoginRequest};
+use crate::wire::login_id::LoginId;
+use crate::wire::name::MachineName;
+
+impl Account {
+    /// The logins of the user that have not ended, with that of this peer.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn logins(&self) -> Result<Vec<LoginEntry>, AccountError> {
+        self.pages(
+            |after| AccessRequest::Logins(LoginRequest::List { after }),
+            |answer| match answer {
+                AccessAnswer::Logins(page) => Some(page),
+                _ => None,
+            },
+        )
+    }
+
+    /// Ends a login of the user at another peer.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn end_login(&self, login: LoginId) -> Result<(), AccountError> {
+        let write = new_write_id()?;
+        self.ask_done(&AccessRequest::Logins(LoginRequest::End { write, login }))
+    }
+}
+
+/// The name of this host, for the list of logins.
+pub(super) fn own_host() -> Option<MachineName> {
+    host_name().map(|name| MachineName::nearest(&name))
+}
