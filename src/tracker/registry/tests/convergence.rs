@@ -415,7 +415,7 @@ impl World {
             18 => Rc::new(move |it, _, now| it.reject(acting_owner, &group, &requester, now)),
             19 => Rc::new(move |it, _, now| it.leave(actor, &group, IfLastMember::EndGroup, now)),
             20 => Rc::new(move |it, _, now| it.leave(actor, &group, IfLastMember::Refuse, now)),
-            21 | 22 => Rc::new(move |it, _, now| {
+            21 => Rc::new(move |it, _, now| {
                 it.set_role(acting_owner, &group, &member.clone().into(), role, now)
             }),
             23..=24 => Rc::new(move |it, (id, _), now| {
