@@ -12,6 +12,7 @@ mod replicas {
     mod figures;
     mod joining;
     mod kills;
+    mod logins;
     mod machines;
     mod operator;
     mod outcome;

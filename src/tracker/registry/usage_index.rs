@@ -27,7 +27,8 @@ impl Usage {
     }
 }
 
-/// What each account uses, its logins and its log-outs. The registry updates it with each change of a row.
+/// What each account uses, its logins and its log-outs. The registry updates it with each change of
+/// a row.
 #[derive(Debug, Default)]
 pub(super) struct UsageIndex {
     /// The accounts that use anything.
