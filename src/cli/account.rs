@@ -5,7 +5,7 @@
 
 use super::answers::Answers;
 use super::command_error::CommandError;
-use super::commands::AccountCommand;
+use super::commands::{AccountCommand, LoginCommand};
 use super::outcome::AccountOutcome;
 use super::output::Output;
 use super::passwords;
@@ -135,13 +135,7 @@ impl AccountRunner<'_> {
                 account.rename_group(group.clone(), name.clone())?;
                 format!("group {group} is now called {name}")
             }
-            AccountCommand::EndLogin(login) => {
-                account.end_login(login.clone())?;
-                format!("ended the login {login}; the peer there must log in again")
-            }
-            AccountCommand::ListLogins => {
-                return Ok(AccountOutcome::Logins(account.logins()?));
-            }
+            AccountCommand::Logins(command) => return self.run_on_logins(command),
             AccountCommand::ListGroups => {
                 let groups = account.groups()?;
                 let news = self.peer.news()?;
@@ -155,6 +149,19 @@ impl AccountRunner<'_> {
             }
         };
         Ok(AccountOutcome::Done(message))
+    }
+
+    fn run_on_logins(&self, command: LoginCommand) -> Result<AccountOutcome, CommandError> {
+        let account = self.peer.account();
+        match command {
+            LoginCommand::List => Ok(AccountOutcome::Logins(account.logins()?)),
+            LoginCommand::End(login) => {
+                account.end_login(login.clone())?;
+                Ok(AccountOutcome::Done(format!(
+                    "ended the login {login}; the peer there must log in again"
+                )))
+            }
+        }
     }
 
     fn create_user(

@@ -199,7 +199,8 @@ fn a_renewal_notes_a_use_of_the_login_at_most_once_a_day() {
     let old = token_at(&tracker, &nik.token, 0u64.wrapping_sub(age), 30 * DAY);
     let groups = group_request("list_groups");
     tracker.connect().ask(Some(&old), groups.clone()).unwrap();
-    assert_eq!(logins(&mut nik), [begun.clone()]);
+    let list = logins(&mut nik);
+    assert_eq!((list.len(), &list[0]), (1, &begun));
     // A token that lives longer than the row says is written down.
     let long = token_at(&tracker, &nik.token, 0, 60 * DAY);
     let list = tracker

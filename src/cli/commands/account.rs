@@ -7,6 +7,15 @@ use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
 use crate::wire::role::Role;
 
+/// A command about the logins of the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum LoginCommand {
+    /// List them.
+    List,
+    /// End one at another peer.
+    End(LoginId),
+}
+
 /// A command about accounts and groups. If a password is `None`, the user is asked for it before
 /// the command is executed.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,10 +38,8 @@ pub(in crate::cli) enum AccountCommand {
         old: Option<Password>,
         new: Option<Password>,
     },
-    /// List the logins of the user.
-    ListLogins,
-    /// End a login of the user at another peer.
-    EndLogin(LoginId),
+    /// List or end logins of the user.
+    Logins(LoginCommand),
     /// Create a group.
     CreateGroup(GroupName),
     /// Ask to join a group.

@@ -1,10 +1,8 @@
 //! What a user asks trackers about his logins.
 
 use super::{Account, AccountError, new_write_id};
-use crate::system::host_name;
 use crate::wire::access::{AccessAnswer, AccessRequest, LoginEntry, LoginRequest};
 use crate::wire::login_id::LoginId;
-use crate::wire::name::MachineName;
 
 impl Account {
     /// The logins of the user that have not ended, with that of this peer.
@@ -29,9 +27,4 @@ impl Account {
         let write = new_write_id()?;
         self.ask_done(&AccessRequest::Logins(LoginRequest::End { write, login }))
     }
-}
-
-/// The name of this host, for the list of logins.
-pub(super) fn own_host() -> Option<MachineName> {
-    host_name().map(|name| MachineName::nearest(&name))
 }

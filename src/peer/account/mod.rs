@@ -35,17 +35,16 @@ pub use trackers::FirstUseNotice;
 
 use crate::net::Stop;
 use crate::storage::{LoginFile, LoginFileError, StoredLogin, TokenTimes};
-use crate::system::{lock, since_1970};
+use crate::system::{host_name, lock, since_1970};
 use crate::wire::access::{
     AccessAnswer, AccessRefusal, AccessRequest, Hint, IssuedToken, ListPage, ShortText, Token,
     WriteId,
 };
 use crate::wire::machine::SubjectLabel;
-use crate::wire::name::{Label, UserName};
+use crate::wire::name::{Label, MachineName, UserName};
 use crate::wire::password::Password;
 use attempts::{Attempts, NextRound};
 use error::ConnectionError;
-use logins::own_host;
 use machine::{Machine, ends_machine_login};
 use open_attempts::OpenAttempts;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -218,7 +217,7 @@ impl Account {
             attempt: new_write_id()?,
             user: user.clone(),
             password,
-            host: own_host(),
+            host: host_name().map(|name| MachineName::nearest(&name)),
         };
         let former = self.current_login();
         let begun = self.begin_login(&ask, None)?;

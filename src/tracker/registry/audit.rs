@@ -12,8 +12,9 @@
 //! out his own with about as many writes, and many accounts together can push out those of others.
 
 use super::{
-    AuditAction, AuditDetail, AuditEntry, EndReason, Label, Machine, MachineToken, Membership,
-    OPERATOR, Register, Registry, Role, Row, RowId, Share, Update, Version, millis, tag_of,
+    AuditAction, AuditDetail, AuditEntry, Done, EndReason, Label, Machine, MachineToken,
+    Membership, OPERATOR, Register, Registry, Role, Row, RowId, Share, Update, Version, millis,
+    tag_of,
 };
 use ring::digest::{Context, SHA256};
 use std::collections::BTreeSet;
@@ -66,9 +67,6 @@ pub struct AuditView {
     /// The address of the peer that asked for it.
     pub from: Option<IpAddr>,
 }
-
-/// What a write has done: the action, its subject and its group.
-pub type Done = (AuditAction, Option<RowId>, Option<RowId>);
 
 impl Registry {
     /// Adds an entry of the audit log to `write`, which this tracker must have made at `now` from

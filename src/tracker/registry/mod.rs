@@ -193,7 +193,7 @@ pub use crate::wire::name::{
 };
 pub use crate::wire::role::Role;
 pub use accounts::NewAccount;
-pub use audit::{AUDIT_LIFETIME, AuditView, Author, Done};
+pub use audit::{AUDIT_LIFETIME, AuditView, Author};
 pub use audit_detail::AuditDetail;
 pub use audit_index::MAX_AUDIT;
 pub use catalogue::{ShareCursor, ShareCursorError};
@@ -221,8 +221,8 @@ pub use queries::{Cursor, CursorError, GroupView, MAX_PAGE, MemberView, News, Pa
 pub use refusal::Refusal;
 pub use register::Register;
 pub use row::{
-    Account, AuditAction, AuditEntry, Contradiction, End, EndReason, Group, Invite, Membership,
-    Receipt, Revocation, Row, Share,
+    Account, AuditAction, AuditEntry, Contradiction, Done, End, EndReason, Group, Invite,
+    Membership, Receipt, Revocation, Row, Share,
 };
 pub use secret::{
     CodeHash, GroupKey, GroupKeyError, MAX_GROUP_KEY, MAX_PASSWORD_HASH, PasswordHash,

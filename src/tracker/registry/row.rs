@@ -250,6 +250,9 @@ pub enum AuditAction {
     RevokedMachine,
 }
 
+/// What a write has done: the action, its subject and its group.
+pub type Done = (AuditAction, Option<RowId>, Option<RowId>);
+
 /// Two rows have the same id but different kinds or attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -446,10 +449,8 @@ impl Row {
                     expires,
                 })
             }
-            (Self::Audit(ours), Self::Audit(theirs)) => {
-                let is_ours = (ours.created, &ours) >= (theirs.created, &theirs);
-                Self::Audit(if is_ours { ours } else { theirs })
-            }
+            // The later one: the ids are equal, and the creation is compared next.
+            (Self::Audit(ours), Self::Audit(theirs)) => Self::Audit(ours.max(theirs)),
             (Self::Token(ours), Self::Token(theirs)) => Self::Token(ours.merge(theirs)),
             (Self::Machine(ours), Self::Machine(theirs)) => Self::Machine(ours.merge(theirs)),
             (Self::Login(ours), Self::Login(theirs)) => Self::Login(ours.merge(theirs)),

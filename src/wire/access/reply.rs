@@ -155,9 +155,7 @@ impl AccessReplyMessage {
             entries.push(("renewed", Item::from(token.as_bytes())));
             entries.push(("until", (*expires).into()));
         }
-        if self.only_here {
-            entries.push(("copies", 1u32.into()));
-        }
+        entries.extend(self.only_here.then_some(("copies", 1u32.into())));
         match &self.result {
             Err(refused) => entries.extend(refused.entries()),
             Ok(AccessAnswer::Done) => {}
