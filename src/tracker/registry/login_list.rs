@@ -17,8 +17,8 @@
 use super::logins::LOG_OUT_LIFETIME;
 use super::machine_queries::page_of;
 use super::{
-    Account, AuditAction, Cursor, Login, LoginBegin, LoginRow, LoginUse, MachineName, Page,
-    Refusal, Register, Registry, Row, RowId, Update, Version, millis,
+    AuditAction, Cursor, Login, LoginBegin, LoginRow, LoginUse, MachineName, Page, Refusal,
+    Register, Registry, Row, RowId, Stamp, Update, Version, millis,
 };
 use crate::wire::login_id::LoginId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -123,7 +123,7 @@ impl Registry {
         let mut sorted = BTreeSet::new();
         let mut first_digits: BTreeMap<LoginId, usize> = BTreeMap::new();
         for row in self.login_rows(account) {
-            if row.begun.credential == credential && self.is_listed(row, now) {
+            if self.is_listed(row, credential, now) {
                 let host = row.begun.host.clone();
                 sorted.insert((host.unwrap_or_else(|| MachineName::nearest("")), row.id));
                 let short = LoginId::of_login(&row.login.0, true);
@@ -163,10 +163,9 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         let credential = self.acting_account(account)?.credential();
-        let mut named = self.login_rows(account).filter(|row| {
-            let is_named = row.begun.credential == credential && id.is_of(&row.login.0);
-            is_named && self.is_listed(row, now)
-        });
+        let mut named = self
+            .login_rows(account)
+            .filter(|row| id.is_of(&row.login.0) && self.is_listed(row, credential, now));
         let (Some(row), None) = (named.next(), named.next()) else {
             return Err(Refusal::UnknownLogin(id.clone()));
         };
@@ -183,10 +182,11 @@ impl Registry {
         })
     }
 
-    /// Whether the tokens of a login may be valid, as far as its row and log-outs show.
-    fn is_listed(&self, row: &LoginRow, now: Duration) -> bool {
+    /// Whether the tokens of a login may be valid. `credential` is the present one of its account.
+    fn is_listed(&self, row: &LoginRow, credential: Stamp, now: Duration) -> bool {
         let is_logged_out = matches!(self.row(row.login), Some(Row::Revocation(_)));
-        !is_logged_out && row.used.value.until > millis(now)
+        let is_of_account = row.begun.credential == credential;
+        is_of_account && !is_logged_out && row.used.value.until > millis(now)
     }
 
     /// The rows of the account of `new` that expire now, so that it and the others are not too
@@ -195,14 +195,12 @@ impl Registry {
         if self.index.usage.logins.count(new.account) < MAX_LISTED_LOGINS {
             return Vec::new();
         }
-        let credential = self.account(new.account).map(Account::credential);
         let others = self.login_rows(new.account).filter(|row| row.id != new.id);
         let mut kept: Vec<_> = others
             .filter(|row| row.used.value.until > millis(now))
             .map(|row| {
-                let has_not_ended =
-                    Some(row.begun.credential) == credential && self.is_listed(row, now);
-                (has_not_ended, row.used.value.at, row.id)
+                let is_living = self.is_listed(row, new.begun.credential, now);
+                (is_living, row.used.value.at, row.id)
             })
             .collect();
         let surplus = (kept.len() + 1).saturating_sub(MAX_LISTED_LOGINS);
