@@ -10,6 +10,7 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn logins(&self) -> Result<Vec<LoginEntry>, AccountError> {
+        self.check_is_of_a_person()?;
         self.pages(
             |after| AccessRequest::Logins(LoginRequest::List { after }),
             |answer| match answer {
@@ -24,6 +25,7 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn end_login(&self, login: LoginId) -> Result<(), AccountError> {
+        self.check_is_of_a_person()?;
         let write = new_write_id()?;
         self.ask_done(&AccessRequest::Logins(LoginRequest::End { write, login }))
     }

@@ -1,8 +1,10 @@
 //! The list of a user's logins, and the end of one of them.
 //!
-//! The use of a login is noted in the registry of this tracker, and is durable here before the
-//! answer is sent. The answer does not wait for other trackers: the token is valid there, whether
-//! or not they have the row (see `registry::login_list`).
+//! A tracker writes down when a login begins and, now and then, that it is used. The token is valid
+//! at every tracker, whether or not that one has the row (see `registry::login_list`). So a log-in
+//! succeeds, and says nothing of copies, if only this tracker has the row. A request that renews a
+//! token does not even wait for other trackers: it may be a read, for which peers have little
+//! patience.
 
 use super::{
     IdempotencyKey, IdempotentWrites, PAGE_LENGTH, RequestContext, from_write_error, lists,
@@ -10,7 +12,7 @@ use super::{
 };
 use crate::system::since_1970;
 use crate::tracker::registry::{Cursor, Login, MachineName, Registry};
-use crate::tracker::store::{RegistryStore, WriteError};
+use crate::tracker::store::RegistryStore;
 use crate::wire::access::{AccessAnswer, AccessRefusal, LoginRequest};
 use std::net::IpAddr;
 
@@ -21,27 +23,27 @@ pub(super) fn note_begin(
     host: Option<&MachineName>,
     from: IpAddr,
 ) -> Result<(), AccessRefusal> {
-    note_use(store, login, host, from).map_err(from_write_error)
+    if !is_due(store, login) {
+        return Ok(());
+    }
+    let written = store.write(|registry, now| registry.note_use(login, host, from, now));
+    written.map(drop).map_err(from_write_error)
 }
 
 /// Notes that a login goes on at the address `from`. It does, whether or not this succeeds.
 pub(super) fn note_renewal(store: &RegistryStore, login: &Login, from: IpAddr) {
-    if let Err(error) = note_use(store, login, None, from) {
+    if !is_due(store, login) {
+        return;
+    }
+    let written = store.write_unawaited(|it, now| it.note_use(login, None, from, now));
+    if let Err(error) = written {
         let user = views::log_name(store, login.account);
         log::warn!("cannot note that {user} at {from} uses a login: {error}");
     }
 }
 
-fn note_use(
-    store: &RegistryStore,
-    login: &Login,
-    host: Option<&MachineName>,
-    from: IpAddr,
-) -> Result<(), WriteError> {
-    match store.read(|registry| registry.is_use_due(login, since_1970())) {
-        true => store.write_unawaited(|registry, now| registry.note_use(login, host, from, now)),
-        false => Ok(()),
-    }
+fn is_due(store: &RegistryStore, login: &Login) -> bool {
+    store.read(|registry| registry.is_use_due(login, since_1970()))
 }
 
 /// Answers a request for the list. The login of the request is in it, also if an earlier version

@@ -4,8 +4,8 @@
 //! login is used, at most once in [`USE_PAUSE`], when it renews a token. A login that a version
 //! without such rows began gets a row then.
 //!
-//! The row only describes the login: nobody refuses a token because its row is missing. So nothing
-//! waits for another tracker to have the row.
+//! The row only describes the login: nobody refuses a token because its row is missing. So a login
+//! works although only one tracker has its row, or none.
 //!
 //! The row expires when no token of the login can be valid any more: see [`LoginUse::until`]. Until
 //! then it is listed, except if the registry shows that the login has ended.
