@@ -94,11 +94,7 @@ impl AccountRunner<'_> {
                 let password = password.ok_or(CommandError::NoPassword)?;
                 return Ok(self.logged_in(self.peer.login(&user, password)?));
             }
-            AccountCommand::Logout => {
-                let user = account.user().ok_or(AccountError::NotLoggedIn)?;
-                let at_trackers = self.peer.logout()? == LoggedOut::AtTrackers;
-                return Ok(AccountOutcome::LoggedOut { user, at_trackers });
-            }
+            AccountCommand::Logout => return self.log_out(),
             AccountCommand::ChangePassword { old, new } => {
                 let old = old.ok_or(CommandError::NoPassword)?;
                 self.change_password(old, new.ok_or(CommandError::NoPassword)?)?
@@ -149,6 +145,13 @@ impl AccountRunner<'_> {
             }
         };
         Ok(AccountOutcome::Done(message))
+    }
+
+    fn log_out(&self) -> Result<AccountOutcome, CommandError> {
+        let user = self.peer.account().user();
+        let user = user.ok_or(AccountError::NotLoggedIn)?;
+        let at_trackers = self.peer.logout()? == LoggedOut::AtTrackers;
+        Ok(AccountOutcome::LoggedOut { user, at_trackers })
     }
 
     fn run_on_logins(&self, command: LoginCommand) -> Result<AccountOutcome, CommandError> {
