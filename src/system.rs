@@ -1,5 +1,5 @@
-//! What this program needs of the operating system: locks, clocks, texts of errors, the number of
-//! processors, the size of memory and the umask.
+//! What this program needs of the operating system: locks, clocks, texts of errors, the name of the
+//! host, the number of processors, the size of memory and the umask.
 //!
 //! Not for the pure layers: they get the time as an argument and hold no lock.
 
@@ -35,6 +35,14 @@ pub fn boot_clock() -> Duration {
     let read = clock_gettime(ClockId::CLOCK_BOOTTIME);
     // Linux has had this clock since 2.6.39.
     read.map_or(Duration::ZERO, Duration::from)
+}
+
+/// The name of this host, if the system says it.
+pub fn host_name() -> Option<String> {
+    // Everybody may read this file of Linux.
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.trim();
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// The text of an error for people. It leaves out the number of the error, and says what to do if

@@ -14,6 +14,7 @@ mod accounts {
     mod interrupts;
     mod log_outs;
     mod login;
+    mod login_list;
     mod logins_that_last;
     mod machine_roles;
     mod operator;

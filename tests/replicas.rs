@@ -12,6 +12,7 @@ mod replicas {
     mod figures;
     mod joining;
     mod kills;
+    mod logins;
     mod machine_writes;
     mod machines;
     mod operator;

@@ -98,8 +98,13 @@ fn create_and_log_in(client: &mut Client, user: &str) -> Token {
         invite: None,
     };
     client.ask(create, None).unwrap();
-    let user = user.parse().unwrap();
-    match client.ask(AccessRequest::Login { user, password }, None) {
+    let log_in = AccessRequest::Login {
+        attempt: write_id(),
+        user: user.parse().unwrap(),
+        password,
+        host: None,
+    };
+    match client.ask(log_in, None) {
         Ok(AccessAnswer::LoggedIn { token, .. }) => token,
         other => panic!("{other:?}"),
     }

@@ -5,7 +5,7 @@
 
 use super::answers::Answers;
 use super::command_error::CommandError;
-use super::commands::AccountCommand;
+use super::commands::{AccountCommand, LoginCommand};
 use super::outcome::AccountOutcome;
 use super::output::Output;
 use super::passwords;
@@ -94,11 +94,7 @@ impl AccountRunner<'_> {
                 let password = password.ok_or(CommandError::NoPassword)?;
                 return Ok(self.logged_in(self.peer.login(&user, password)?));
             }
-            AccountCommand::Logout => {
-                let user = account.user().ok_or(AccountError::NotLoggedIn)?;
-                let at_trackers = self.peer.logout()? == LoggedOut::AtTrackers;
-                return Ok(AccountOutcome::LoggedOut { user, at_trackers });
-            }
+            AccountCommand::Logout => return self.log_out(),
             AccountCommand::ChangePassword { old, new } => {
                 let old = old.ok_or(CommandError::NoPassword)?;
                 self.change_password(old, new.ok_or(CommandError::NoPassword)?)?
@@ -135,6 +131,7 @@ impl AccountRunner<'_> {
                 account.rename_group(group.clone(), name.clone())?;
                 format!("group {group} is now called {name}")
             }
+            AccountCommand::Logins(command) => return self.run_on_logins(command),
             AccountCommand::ListGroups => {
                 let groups = account.groups()?;
                 let news = self.peer.news()?;
@@ -148,6 +145,26 @@ impl AccountRunner<'_> {
             }
         };
         Ok(AccountOutcome::Done(message))
+    }
+
+    fn log_out(&self) -> Result<AccountOutcome, CommandError> {
+        let user = self.peer.account().user();
+        let user = user.ok_or(AccountError::NotLoggedIn)?;
+        let at_trackers = self.peer.logout()? == LoggedOut::AtTrackers;
+        Ok(AccountOutcome::LoggedOut { user, at_trackers })
+    }
+
+    fn run_on_logins(&self, command: LoginCommand) -> Result<AccountOutcome, CommandError> {
+        let account = self.peer.account();
+        match command {
+            LoginCommand::List => Ok(AccountOutcome::Logins(account.logins()?)),
+            LoginCommand::End(login) => {
+                account.end_login(login.clone())?;
+                Ok(AccountOutcome::Done(format!(
+                    "ended the login {login}; the peer there must log in again"
+                )))
+            }
+        }
     }
 
     fn create_user(

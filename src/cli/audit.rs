@@ -15,6 +15,7 @@ pub(super) fn line(entry: &AuditView) -> String {
         AuditAction::EndedGroup => format!("ended the group {group}"),
         AuditAction::MadeUser => format!("created the user {subject}"),
         AuditAction::ChangedPassword => format!("changed the password of {subject}"),
+        AuditAction::EndedLogin => "ended one of their logins".to_owned(),
         AuditAction::EndedLogins => format!("ended all logins of {subject}"),
         AuditAction::MadeInvite => "made an invite".to_owned(),
         AuditAction::MadeGroup => format!("created the group {group}"),

@@ -10,7 +10,7 @@ mod machine;
 mod nearest;
 mod table;
 
-pub(super) use account::AccountCommand;
+pub(super) use account::{AccountCommand, LoginCommand};
 pub(super) use command::{Command, DownloadSource, FileCommand, OPEN_SWARMS};
 pub(super) use entry::{ArgumentKind, CommandEntry};
 pub(super) use machine::MachineCommand;

@@ -14,7 +14,7 @@ use crate::peer::{
     DamagedRecord, DownloadState, DownloadStatus, Finding, JoinError, LinkStatus, NewShare, Sent,
     ShareStatus, Status, TrackerStatus, Uploaded,
 };
-use account::{file, group, member, news, request};
+use account::{file, group, login, member, news, request};
 use machine::{join_error, join_fields, machine_fields, own_machine};
 use std::net::SocketAddr;
 use value::{JsonValue, list, object, plain};
@@ -198,6 +198,7 @@ fn account_fields(outcome: &AccountOutcome) -> Vec<(&str, JsonValue<'_>)> {
                 ("news", list(entries, news)),
             ]
         }
+        AccountOutcome::Logins(logins) => vec![("logins", list(logins, login))],
         AccountOutcome::Members(members) => vec![("members", list(members, member))],
         AccountOutcome::Requests(requests) => vec![("requests", list(requests, request))],
     }

@@ -22,6 +22,7 @@ struct Lists {
     requests: HashMap<String, BTreeSet<String>>,
     tokens: BTreeSet<String>,
     machines: BTreeSet<String>,
+    logins: BTreeSet<String>,
 }
 
 impl ListedNames {
@@ -39,6 +40,7 @@ impl ListedNames {
             ArgumentKind::Requester => of_group(&lists.requests),
             ArgumentKind::Token => Some(lists.tokens.clone()),
             ArgumentKind::Machine => Some(lists.machines.clone()),
+            ArgumentKind::Login => Some(lists.logins.clone()),
             _ => None,
         };
         names.unwrap_or_default().into_iter().collect()
@@ -62,6 +64,10 @@ impl ListedNames {
             CommandOutcome::Account(AccountOutcome::Requests(requests)) => {
                 let requests = listed(requests.iter().map(|request| &request.name));
                 lists.requests.insert(group, requests);
+            }
+            CommandOutcome::Account(AccountOutcome::Logins(logins)) => {
+                let others = logins.iter().filter(|login| !login.is_present);
+                lists.logins = listed(others.map(|login| &login.id));
             }
             CommandOutcome::Machine(MachineOutcome::Tokens(tokens)) => {
                 lists.tokens = listed(tokens.iter().map(|token| &token.label));

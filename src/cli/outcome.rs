@@ -7,7 +7,8 @@ use crate::peer::{
 };
 use crate::storage::JoinFiles;
 use crate::wire::access::{
-    DecisionEntry, GroupEntry, MachineEntry, MemberEntry, RequestEntry, TokenEntry, TokenGroup,
+    DecisionEntry, GroupEntry, LoginEntry, MachineEntry, MemberEntry, RequestEntry, TokenEntry,
+    TokenGroup,
 };
 use crate::wire::machine::{MachineLabel, SubjectLabel};
 use crate::wire::name::Label;
@@ -64,6 +65,8 @@ pub(super) enum AccountOutcome {
         user: SubjectLabel,
         at_trackers: bool,
     },
+    /// `list_logins`.
+    Logins(Vec<LoginEntry>),
     /// `list_groups`.
     Groups {
         groups: Vec<GroupEntry>,

@@ -6,15 +6,12 @@ use super::output::Output;
 use crate::net::Stop;
 use crate::peer::{MachineLoginState, MachineNotice, MachineOptions, MachineStatus};
 use crate::storage::read_token;
+use crate::system;
 use crate::wire::access::TokenGroup;
 use crate::wire::name::MachineName;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// The file from which Linux lets everybody read the name of the host.
-const HOST_NAME: &str = "/proc/sys/kernel/hostname";
 
 /// Whether the trackers have refused the machine of this process for good. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -70,8 +67,7 @@ pub(super) fn options(file: &Path, name: &str, output: &Output) -> Result<Machin
 
 /// The name of the host, as the name of a machine.
 pub(super) fn host_name() -> MachineName {
-    let name = fs::read_to_string(HOST_NAME).unwrap_or_default();
-    MachineName::nearest(name.trim())
+    MachineName::nearest(&system::host_name().unwrap_or_default())
 }
 
 /// The machine, its state, and what a person can do.

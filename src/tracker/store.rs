@@ -18,6 +18,7 @@
 mod changes;
 mod opening;
 mod saving;
+mod writing;
 
 pub use opening::OpenError;
 
@@ -307,23 +308,9 @@ impl RegistryStore {
         info: Option<&Info>,
         operation: impl FnOnce(&Registry, Duration) -> Result<Update, Refusal>,
     ) -> Result<Durability, WriteError> {
-        let blobs = info.map(|info| (info.info_hash(), info.raw().to_vec()));
-        let (receiver, single, reports) = {
-            let now = moment(self.shared.epoch);
-            let mut state = self.shared.write_state();
-            if state.failed {
-                return Err(ReplicaError::NotServing(Serving::Failed).into());
-            }
-            let blobs = blobs.into_iter().collect();
-            let (write, effects) = state.replica.write(blobs, now, operation)?;
-            let receiver = state.add_waiter(write);
-            let reports = self.shared.perform(&mut state, effects);
-            self.shared.changes.push(state.replica.take_changed());
-            (receiver, state.replica.is_single(), reports)
-        };
-        reports.iter().for_each(log_report);
-        match receiver.recv_timeout(DISK_TIMEOUT) {
-            Ok(Copies::OnlyHere) if !single => Ok(Durability::OnlyHere),
+        let begun = self.begin_write(info, operation)?;
+        match begun.receiver.recv_timeout(DISK_TIMEOUT) {
+            Ok(Copies::OnlyHere) if !begun.single => Ok(Durability::OnlyHere),
             Ok(_) => Ok(Durability::Safe),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 Err(WriteError::NotSaved)

@@ -31,6 +31,7 @@ pub mod control;
 pub mod extension;
 pub mod frame;
 pub mod handshake;
+pub mod login_id;
 pub mod machine;
 pub mod metadata;
 pub mod name;

@@ -40,6 +40,24 @@ fn tab_completes_names_that_were_listed() {
 }
 
 #[test]
+fn tab_completes_the_id_of_the_other_login() {
+    let tracker = AccountTracker::new();
+    let other = tracker.user("nik");
+    let mut nik = Terminal::peer(&tracker.sandbox, "nik");
+    nik.type_line("login nik 'pw of nik'");
+    nik.type_line("list_logins");
+    nik.press("end_l");
+    nik.press(TAB);
+    nik.wait_for_text("end_login ");
+    nik.press(TAB);
+    nik.press("\r");
+    nik.wait_for_text("ended the login ");
+    let groups = group_request("list_groups");
+    let ended = tracker.connect().ask(Some(&other.token), groups);
+    assert_eq!(ended.unwrap_err().kind.as_str(), "session-ended");
+}
+
+#[test]
 fn a_file_name_with_an_escape_does_not_reach_the_terminal() {
     let sandbox = Sandbox::new();
     let _tracker = sandbox.tracker(&[]);

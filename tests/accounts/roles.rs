@@ -138,6 +138,8 @@ const TABLE: &[(&str, Answers)] = &[
     ("create_user nik", ["name-taken"; 6]),
     ("create_user new", ["+"; 6]),
     ("login", ["+"; 6]),
+    ("list_logins", ["+"; 6]),
+    ("end_login 00000000", ["unknown-login"; 6]),
     ("change_password right", ["+"; 6]),
     ("change_password wrong", ["login-refused"; 6]),
 ];

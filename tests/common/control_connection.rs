@@ -5,7 +5,7 @@ use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
 use pieceful::net::{FrameIoError, FrameReader, TlsStream, connect_tls, write_frame};
 use pieceful::wire::access::{
     AccessAnswer, AccessRefusal, AccessReplyMessage, AccessRequest, AccessRequestMessage,
-    GroupEntry, Hint, MAX_FRAME, ShortText, Token, WriteId,
+    GroupEntry, Hint, LoginRequest, MAX_FRAME, ShortText, Token, WriteId,
 };
 use pieceful::wire::password::Password;
 use pieceful::wire::role::Role;
@@ -283,8 +283,10 @@ pub(crate) fn password_of(user: &str) -> Password {
 /// The request to log in.
 pub(crate) fn login_request(user: &str, password: &Password) -> AccessRequest {
     AccessRequest::Login {
+        attempt: new_write(),
         user: user.parse().unwrap(),
         password: password.clone(),
+        host: None,
     }
 }
 
@@ -368,6 +370,11 @@ pub(crate) fn group_request(typed: &str) -> AccessRequest {
             after: None,
         },
         "logout" => AccessRequest::Logout { write: new_write() },
+        "list_logins" => AccessRequest::Logins(LoginRequest::List { after: None }),
+        "end_login" => AccessRequest::Logins(LoginRequest::End {
+            write: new_write(),
+            login: words[1].parse().unwrap(),
+        }),
         other => panic!("{other}"),
     }
 }

@@ -18,6 +18,8 @@ fn a_person_cannot_log_in_with_the_folder_of_a_machine() {
         "logout",
         "change_password\npassword1\npassword2",
         "leave_group lab",
+        "list_logins",
+        "end_login 00000000",
     ] {
         machine.assert_refused(command, "of-a-machine", "another --dir");
     }

@@ -1,7 +1,7 @@
 //! A write waits a moment for the other replica, and nothing else waits.
 
 use super::pair::Pair;
-use crate::common::control_connection::{User, group_request};
+use crate::common::control_connection::{User, group_request, login_request};
 use crate::common::waiting::{PATIENCE, wait_until};
 use pieceful::net::{FrameReader, write_frame};
 use pieceful::wire::access::{AccessReplyMessage, AccessRequest, AccessRequestMessage, MAX_FRAME};
@@ -100,13 +100,8 @@ fn a_tracker_that_starts_without_the_other_replica_serves_after_a_moment() {
         pair.kill(1);
         pair.start(1, &[]);
         let mut connection = pair.connect(1);
-        match connection.ask(
-            None,
-            AccessRequest::Login {
-                user: "nik".parse().unwrap(),
-                password: "pw-of-nik".parse().unwrap(),
-            },
-        ) {
+        let log_in = login_request("nik", &"pw-of-nik".parse().unwrap());
+        match connection.ask(None, log_in) {
             Ok(_) => false,
             Err(refused) => {
                 assert_eq!(refused.kind.as_str(), "starting", "{refused}");

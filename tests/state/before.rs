@@ -142,10 +142,22 @@ fn assert_peers_go_on(previous: PreviousState) {
     }
     assert!(!sandbox.path("nik/extended/sub").exists());
     assert_no_partial_file_is_left(&sandbox.path("nik"));
+    assert_its_login_is_listed(&mut nik);
     nik.run("logout");
     let again = log_in(&mut nik, "nik", "pw of nik");
     assert_eq!(again["ok"], true, "{again}");
     nik.wait_for_state("late.txt", "complete");
+}
+
+/// Asserts that the list of logins has the one that the previous version began, and that the list
+/// does not say where it began.
+fn assert_its_login_is_listed(nik: &mut Peer) {
+    let list = nik.run("list_logins");
+    let logins = list["logins"].as_array().unwrap();
+    assert_eq!(logins.len(), 1, "{list}");
+    assert_eq!(logins[0]["here"], true, "{list}");
+    assert_eq!(logins[0]["host"], Value::Null, "{list}");
+    assert_eq!(logins[0]["from"], "127.0.0.1", "{list}");
 }
 
 /// Asserts that the folder has no partial files and no hidden ones, except the parts file of

@@ -1,10 +1,20 @@
 //! The commands about accounts and groups.
 
 use crate::wire::access::ShortText;
+use crate::wire::login_id::LoginId;
 use crate::wire::machine::SubjectLabel;
 use crate::wire::name::{GroupName, Label, UserName};
 use crate::wire::password::Password;
 use crate::wire::role::Role;
+
+/// A command about the logins of the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum LoginCommand {
+    /// List them.
+    List,
+    /// End one at another peer.
+    End(LoginId),
+}
 
 /// A command about accounts and groups. If a password is `None`, the user is asked for it before
 /// the command is executed.
@@ -28,6 +38,8 @@ pub(in crate::cli) enum AccountCommand {
         old: Option<Password>,
         new: Option<Password>,
     },
+    /// List or end logins of the user.
+    Logins(LoginCommand),
     /// Create a group.
     CreateGroup(GroupName),
     /// Ask to join a group.

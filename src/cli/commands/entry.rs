@@ -64,6 +64,8 @@ pub(in crate::cli) enum ArgumentKind {
     Token,
     /// A machine that `list_machines` has shown.
     Machine,
+    /// A login that `list_logins` has shown.
+    Login,
     /// A role in a group.
     Role,
     /// A command.

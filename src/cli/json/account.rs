@@ -4,7 +4,7 @@
 use super::value::{JsonValue, object, plain};
 use crate::cli::render::time;
 use crate::peer::ListedFile;
-use crate::wire::access::{DecisionEntry, GroupEntry, MemberEntry, RequestEntry};
+use crate::wire::access::{DecisionEntry, GroupEntry, LoginEntry, MemberEntry, RequestEntry};
 use crate::wire::role::Role;
 use std::fmt::Display;
 
@@ -19,6 +19,17 @@ pub(super) fn file(file: &ListedFile) -> JsonValue<'_> {
         ("partial", plain(entry.partial)),
         ("here", plain(file.here)),
         ("info_hash", plain(entry.info_hash.to_string())),
+    ])
+}
+
+pub(super) fn login(entry: &LoginEntry) -> JsonValue<'_> {
+    object([
+        ("id", plain(entry.id.to_string())),
+        ("host", optional(entry.host.as_ref())),
+        ("from", plain(entry.from.to_string())),
+        ("at", plain(time(entry.made_at))),
+        ("used", plain(time(entry.used_at))),
+        ("here", plain(entry.is_present)),
     ])
 }
 

@@ -20,8 +20,8 @@ use crate::peer::{
 use crate::storage::JoinFiles;
 use crate::torrent::InfoHash;
 use crate::wire::access::{
-    DecisionEntry, DecisionOutcome, FileEntry, GroupEntry, GroupRole, MachineEntry, MachineState,
-    MemberEntry, RequestEntry, ShortText, TokenEntry, TokenGroup, TokenState,
+    DecisionEntry, DecisionOutcome, FileEntry, GroupEntry, GroupRole, LoginEntry, MachineEntry,
+    MachineState, MemberEntry, RequestEntry, ShortText, TokenEntry, TokenGroup, TokenState,
 };
 use crate::wire::machine::SubjectLabel;
 use crate::wire::role::Role;
@@ -68,9 +68,11 @@ fn commands(outcome: &CommandOutcome) -> &'static [&'static str] {
                 "remove_member",
                 "set_role",
                 "rename_group",
+                "end_login",
             ],
             AccountOutcome::LoggedIn { .. } => &["login"],
             AccountOutcome::LoggedOut { .. } => &["logout"],
+            AccountOutcome::Logins(_) => &["list_logins"],
             AccountOutcome::Groups { .. } => &["list_groups"],
             AccountOutcome::Members(_) => &["list_members"],
             AccountOutcome::Requests(_) => &["list_requests"],
@@ -144,6 +146,14 @@ fn account_samples() -> Vec<AccountOutcome> {
         role,
         decided_at: 0,
     };
+    let login = |host| LoginEntry {
+        id: "00ab12ff".parse().unwrap(),
+        host,
+        from: "::1".parse().unwrap(),
+        made_at: 0,
+        used_at: 0,
+        is_present: true,
+    };
     let news = || vec![entry(Some(nik()), None), entry(None, Some(Role::Owner))];
     let group = |owner, own_role| GroupEntry {
         name: lab(),
@@ -166,6 +176,7 @@ fn account_samples() -> Vec<AccountOutcome> {
             groups: vec![group(None, None), group(Some(nik()), Some(Role::Owner))],
             news: news(),
         },
+        AccountOutcome::Logins(vec![login(None), login("gpu1".parse().ok())]),
         AccountOutcome::Members(vec![MemberEntry {
             name: nik(),
             since: 0,

@@ -6,7 +6,7 @@ use crate::cli::outcome::AccountOutcome;
 use crate::cli::units::{counted, size};
 use crate::peer::{ExportedTorrent, ListedFile};
 use crate::wire::access::{
-    DecisionEntry, DecisionOutcome, GroupEntry, GroupRole, MemberEntry, RequestEntry,
+    DecisionEntry, DecisionOutcome, GroupEntry, GroupRole, LoginEntry, MemberEntry, RequestEntry,
 };
 use crate::wire::name::Label;
 use crate::wire::role::Role;
@@ -35,6 +35,7 @@ pub(super) fn outcome_lines(outcome: &AccountOutcome) -> Vec<String> {
             lines.extend(news_lines(news));
             lines
         }
+        AccountOutcome::Logins(logins) => lines_of(logins, login_line, "no logins"),
         AccountOutcome::Members(members) => lines_of(members, member_line, "no members"),
         AccountOutcome::Requests(requests) => lines_of(requests, request_line, "no open requests"),
     }
@@ -97,6 +98,19 @@ fn news_line(entry: &DecisionEntry) -> String {
              if that was not you, revoke_token ends it"
         ),
     }
+}
+
+fn login_line(login: &LoginEntry) -> String {
+    let host = login.host.as_ref().map(ToString::to_string);
+    let host = host.as_deref().unwrap_or("-");
+    let here = if login.is_present { "  this peer" } else { "" };
+    format!(
+        "{}  {host}  {}  began {}  used {}{here}",
+        login.id,
+        login.from,
+        time(login.made_at),
+        time(login.used_at),
+    )
 }
 
 fn group_line(group: &GroupEntry) -> String {

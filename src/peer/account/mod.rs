@@ -14,6 +14,7 @@ mod error;
 mod groups;
 mod hint_inbox;
 mod inspection;
+mod logins;
 mod machine;
 mod machine_login;
 mod new_token;
@@ -34,13 +35,13 @@ pub use trackers::FirstUseNotice;
 
 use crate::net::Stop;
 use crate::storage::{LoginFile, LoginFileError, StoredLogin, TokenTimes};
-use crate::system::{lock, since_1970};
+use crate::system::{host_name, lock, since_1970};
 use crate::wire::access::{
     AccessAnswer, AccessRefusal, AccessRequest, Hint, IssuedToken, ListPage, ShortText, Token,
     WriteId,
 };
 use crate::wire::machine::SubjectLabel;
-use crate::wire::name::{Label, UserName};
+use crate::wire::name::{Label, MachineName, UserName};
 use crate::wire::password::Password;
 use attempts::{Attempts, NextRound};
 use error::ConnectionError;
@@ -213,8 +214,10 @@ impl Account {
             return Err(AccountError::LoggedIn(other));
         }
         let ask = AccessRequest::Login {
+            attempt: new_write_id()?,
             user: user.clone(),
             password,
+            host: host_name().map(|name| MachineName::nearest(&name)),
         };
         let former = self.current_login();
         let begun = self.begin_login(&ask, None)?;
@@ -415,7 +418,7 @@ impl Account {
         let refused = reply.result.as_ref().err();
         let over = refused.filter(|refused| self.is_login_over(refused, answered.unanimous));
         let stored = match (over, &reply.renewed) {
-            (Some(refused), _) => self.end_login(token, refused),
+            (Some(refused), _) => self.on_login_over(token, refused),
             (None, Some(renewed)) => self.replace_token(token, Some(renewed), false),
             (None, None) => Ok(()),
         };
@@ -508,7 +511,7 @@ impl Account {
     }
 
     /// Forgets the token of a login that is over.
-    fn end_login(&self, token: &Token, refused: &AccessRefusal) -> Result<(), AccountError> {
+    fn on_login_over(&self, token: &Token, refused: &AccessRefusal) -> Result<(), AccountError> {
         self.on_machine_refused(refused);
         self.replace_token(token, None, true)
     }

@@ -81,6 +81,7 @@ fn advice(ask: &AccessRequest) -> &'static str {
         | AccessRequest::SetRole { .. } => {
             "list_members and list_requests show whether it was done"
         }
+        AccessRequest::Logins(_) => "list_logins shows whether it was done",
         AccessRequest::Machine(_) => "list_tokens and list_machines show whether it was done",
         _ => "list_groups shows whether it was done",
     }

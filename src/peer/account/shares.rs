@@ -166,7 +166,7 @@ impl Account {
         if let Some(refused) = &refused
             && self.is_login_over(refused, is_unanimous)
         {
-            self.end_login(&login.token, refused)?;
+            self.on_login_over(&login.token, refused)?;
             return Err(AccountError::Refused(refused.clone()));
         }
         match refused {

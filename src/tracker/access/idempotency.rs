@@ -6,7 +6,7 @@
 //! write id for two different commands. If another program did, it would get two rows with
 //! different ids, and never two different rows with one id.
 
-use crate::tracker::registry::{RowId, UserName};
+use crate::tracker::registry::{RowId, Stamp, UserName};
 use crate::wire::access::WriteId;
 use ring::digest::{Context, SHA256};
 use std::time::Duration;
@@ -66,6 +66,14 @@ impl IdempotencyKey {
         self.id(b"account", &[])
     }
 
+    /// The id of the login that begins under this credential. Another credential gives another
+    /// login: so rows with one id have one credential.
+    pub(super) fn login(&self, credential: Stamp) -> RowId {
+        let (wall, counter) = (credential.wall(), credential.counter());
+        let parts = [&wall.to_be_bytes()[..], &counter.to_be_bytes()];
+        self.id(b"login", &[parts[0], parts[1], &credential.origin().0])
+    }
+
     /// The id of the group that the write creates.
     pub(super) fn group(&self, name: &[u8]) -> RowId {
         self.id(b"group", &[name])
@@ -112,16 +120,20 @@ impl IdempotencyKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tracker::registry::Origin;
     use std::collections::BTreeSet;
 
     #[test]
     fn ids_depend_on_write_id_account_and_object() {
         let group = RowId([7; 16]);
+        let stamp = |wall| Stamp::new(wall, 0, Origin([7; 16])).unwrap();
         let all = |key: &IdempotencyKey| {
             [
                 key.receipt(),
                 key.audit(),
                 key.account(),
+                key.login(stamp(1)),
+                key.login(stamp(2)),
                 key.group(b"lab"),
                 key.group(b"club"),
                 key.creator_membership(group),

@@ -4,18 +4,19 @@ use super::{
     AttemptRefused, HashingError, IdempotencyKey, IdempotentWrites, PasswordAttempt,
     PasswordAttempts, PasswordHasher, PasswordTurn, PasswordTurns, RequestContext, Requester,
     TokenError, TokenKey, account_label, check_new_password, from_hashing_error, from_refusal,
-    log_name, no_randomness, refused,
+    log_name, login_list, no_randomness, refused,
 };
 use crate::base::AddressPrefix;
 use crate::certificate::Authority;
 use crate::net::ConnectionHandle;
 use crate::system::since_1970;
 use crate::tracker::registry::{
-    Account, Login, MAX_LOG_OUTS, PasswordHash, Refusal, Registry, RowId, Stamp, UserName,
+    Account, Login, MAX_LOG_OUTS, MachineName, PasswordHash, Refusal, Registry, RowId, Stamp,
+    UserName,
 };
 use crate::tracker::store::RegistryStore;
 use crate::wire::access::{
-    AccessAnswer, AccessErrorKind, AccessRefusal, AccessRequest, IssuedToken, Token,
+    AccessAnswer, AccessErrorKind, AccessRefusal, AccessRequest, IssuedToken, Token, WriteId,
 };
 use crate::wire::control::TextLine;
 use crate::wire::name::Label;
@@ -26,6 +27,15 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How a peer begins a login.
+#[derive(Clone, Copy)]
+pub(super) struct BeginOfLogin<'a> {
+    /// The same in all requests of one log-in.
+    pub(super) attempt: WriteId,
+    /// The name of the peer's host.
+    pub(super) host: Option<&'a MachineName>,
+}
 
 /// Checks passwords, and signs and reads tokens.
 #[derive(Debug)]
@@ -122,6 +132,7 @@ impl Logins {
         &self,
         user: &Label,
         password: &Password,
+        begin: BeginOfLogin<'_>,
         requester: Requester<'_>,
     ) -> Result<AccessAnswer, AccessRefusal> {
         let from = requester.from;
@@ -153,7 +164,8 @@ impl Logins {
         attempt.record_success(account.id);
         let source = AddressPrefix::of(from);
         log::info!(source:%; "{user} at {from} logs in");
-        self.begin_login(account.id, account.credential())
+        let key = IdempotencyKey::of_account(account.id, begin.attempt);
+        self.begin_login(&account, &key, begin.host, from)
     }
 
     pub(super) fn log_out(
@@ -202,24 +214,26 @@ impl Logins {
         writes.write(context, key, "changes the password", |registry, now| {
             registry.change_password(id, hash, now)
         })?;
-        self.begin_login(id, self.account(id)?.credential())
+        self.begin_same_login(context, key, &self.account(id)?)
     }
 
     /// A new login for a user who changed the password and received no reply. It is refused if the
     /// password has been changed again since.
     pub(super) fn log_in_after_password_change(
         &self,
-        id: RowId,
+        context: &RequestContext<'_>,
+        key: &IdempotencyKey,
         new: &Password,
-        from: IpAddr,
     ) -> Result<AccessAnswer, AccessRefusal> {
+        let id = context.login.account;
         let account = self.account(id)?;
-        let attempt = self.begin_attempt(&account_label(&self.store, id)?, &[id], from)?;
+        let label = account_label(&self.store, id)?;
+        let attempt = self.begin_attempt(&label, &[id], context.from)?;
         if !self.verify(new, Some(&account.password.value))? {
             attempt.record_failure();
             return Err(from_refusal(Refusal::LoginEnded));
         }
-        self.begin_login(id, account.credential())
+        self.begin_same_login(context, key, &account)
     }
 
     fn account(&self, id: RowId) -> Result<Account, AccessRefusal> {
@@ -227,16 +241,31 @@ impl Logins {
         account.map_err(from_refusal)
     }
 
-    /// Creates a new login. `credential` is a stamp (see [`Account::credential`]). It changes when
-    /// the password is changed or all logins are ended; then this login ends.
+    /// Begins a login at the host of the present one.
+    fn begin_same_login(
+        &self,
+        context: &RequestContext<'_>,
+        key: &IdempotencyKey,
+        account: &Account,
+    ) -> Result<AccessAnswer, AccessRefusal> {
+        let host = self.store.read(|registry| registry.host_of(context.login));
+        self.begin_login(account, key, host.as_ref(), context.from)
+    }
+
+    /// Begins a login, whose id follows from `key`. It ends when the credential of the account
+    /// changes: when the password is changed or all logins are ended.
     fn begin_login(
         &self,
-        account: RowId,
-        credential: Stamp,
+        account: &Account,
+        key: &IdempotencyKey,
+        host: Option<&MachineName>,
+        from: IpAddr,
     ) -> Result<AccessAnswer, AccessRefusal> {
-        let (id, now) = (self.random_id()?, since_1970());
-        let IssuedToken { token, expires } =
-            self.issue(&Login::begin(account, id, credential, now, self.life))?;
+        let credential = account.credential();
+        let (account, id) = (account.id, key.login(credential));
+        let login = Login::begin(account, id, credential, since_1970(), self.life);
+        login_list::note_begin(&self.store, &login, host, from)?;
+        let IssuedToken { token, expires } = self.issue(&login)?;
         let user = account_label(&self.store, account)?;
         let has_lost_name = self.store.read(|registry| registry.has_lost_name(account));
         let note = has_lost_name.then(|| {
@@ -301,12 +330,23 @@ impl Logins {
     }
 
     /// A new token of the login, if its token is old enough.
-    pub(super) fn renew_if_due(&self, login: &Login) -> Result<Option<IssuedToken>, AccessRefusal> {
+    pub(super) fn renew_if_due(
+        &self,
+        login: &Login,
+        from: IpAddr,
+    ) -> Result<Option<IssuedToken>, AccessRefusal> {
         let now = since_1970();
-        let is_due = login.is_renewal_due(now);
-        is_due
-            .then(|| self.issue(&login.renewed(now, self.life)))
-            .transpose()
+        if !login.is_renewal_due(now) {
+            return Ok(None);
+        }
+        let renewed = login.renewed(now, self.life);
+        // A login without a row began before its present token was issued.
+        let noted = Login {
+            expires: renewed.expires,
+            ..*login
+        };
+        login_list::note_renewal(&self.store, &noted, from);
+        self.issue(&renewed).map(Some)
     }
 
     fn issue(&self, login: &Login) -> Result<IssuedToken, AccessRefusal> {

@@ -11,7 +11,7 @@
 
 use super::{
     CompletedRequest, IdempotencyKey, IdempotentWrites, Logins, PAGE_LENGTH, RequestContext,
-    from_refusal, from_write_error, lists, refused, views,
+    from_refusal, from_write_error, lists, not_of_this_kind, refused, views,
 };
 use crate::base::AddressPrefix;
 use crate::certificate::{AccountId, Fingerprint, MemberPublicKey};
@@ -394,12 +394,4 @@ fn audited(
 
 fn group_and_role(entry: &TokenGroup) -> (Label, Role) {
     (entry.group.clone(), entry.role)
-}
-
-/// The refusal of a request that another function answers. Not reached.
-fn not_of_this_kind() -> AccessRefusal {
-    refused(
-        AccessErrorKind::BadRequest,
-        "this request must be sent in another way",
-    )
 }

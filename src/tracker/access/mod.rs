@@ -19,6 +19,7 @@ mod idempotent_writes;
 mod info_cache;
 mod known_addresses;
 mod lists;
+mod login_list;
 mod logins;
 mod machines;
 mod network_table;
@@ -47,7 +48,7 @@ use hints::{Hints, Waiting, Watch};
 use idempotency::{IdempotencyKey, RECEIPT_LIFETIME};
 use idempotent_writes::{IdempotentWrites, once};
 use info_cache::{InfoCache, InfoPartError};
-use logins::Logins;
+use logins::{BeginOfLogin, Logins};
 use machines::Machines;
 use new_accounts::NewAccounts;
 pub use operator::{OperatorAccess, RegistryCounts};
@@ -56,7 +57,7 @@ use passwords::{HashingError, PasswordHasher};
 use port_checks::PortChecks;
 use refusals::{
     check_new_password, from_hashing_error, from_refusal, from_token_error, from_write_error,
-    no_randomness, refused,
+    no_randomness, not_of_this_kind, refused,
 };
 pub(super) use registrar::Registrar;
 use request_context::{CompletedRequest, RequestContext, Requester};

@@ -18,6 +18,14 @@ pub(super) fn refused(kind: AccessErrorKind, message: impl Display) -> AccessRef
     }
 }
 
+/// The refusal of a request that another function answers. Not reached.
+pub(super) fn not_of_this_kind() -> AccessRefusal {
+    refused(
+        AccessErrorKind::BadRequest,
+        "this request must be sent in another way",
+    )
+}
+
 /// Converts a refusal of the registry to the refusal that is sent.
 pub(super) fn from_refusal(refusal: Refusal) -> AccessRefusal {
     let kind = AccessErrorKind::parse(refusal.kind()).unwrap_or(AccessErrorKind::BadRequest);

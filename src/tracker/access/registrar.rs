@@ -5,14 +5,14 @@
 //! (`control_connection`), passwords and tokens (`logins`), lists (`lists`), shares (`shares`), and
 //! the texts of refusals (`refusals`).
 
-use super::lists;
 use super::views::{self, PAGE_LENGTH, log_name};
 use super::{
-    AccessSettings, ChangedShares, CompletedRequest, GroupShares, Hints, IdempotencyKey,
-    IdempotentWrites, InviteCode, Logins, Machines, NewAccounts, OperatorAccess, PasswordTurn,
-    PortChecks, Registration, RequestContext, Requester, Watch, check_new_password, from_refusal,
-    from_token_error, from_write_error, no_randomness, once, refused,
+    AccessSettings, BeginOfLogin, ChangedShares, CompletedRequest, GroupShares, Hints,
+    IdempotencyKey, IdempotentWrites, InviteCode, Logins, Machines, NewAccounts, OperatorAccess,
+    PasswordTurn, PortChecks, Registration, RequestContext, Requester, Watch, check_new_password,
+    from_refusal, from_token_error, from_write_error, no_randomness, once, refused,
 };
+use super::{lists, login_list};
 use crate::base::AddressPrefix;
 use crate::certificate::{Authority, GroupAuthority};
 use crate::net::ConnectionHandle;
@@ -219,8 +219,16 @@ impl Registrar {
                     ..CompletedRequest::from(AccessAnswer::Done)
                 }
             }
-            AccessRequest::Login { user, password } => {
-                self.logins.log_in(&user, &password, requester)?.into()
+            AccessRequest::Login {
+                attempt,
+                user,
+                password,
+                host,
+            } => {
+                let host = host.as_ref();
+                let begin = BeginOfLogin { attempt, host };
+                let logged_in = self.logins.log_in(&user, &password, begin, requester);
+                logged_in?.into()
             }
             AccessRequest::Machine(request) if !request.needs_login() => {
                 self.machines.answer_machine(&request, from)?
@@ -291,7 +299,7 @@ impl Registrar {
         let answer = answer()?;
         let renewed = match ends_login {
             true => None,
-            false => self.logins.renew_if_due(login)?,
+            false => self.logins.renew_if_due(login, context.from)?,
         };
         Ok(CompletedRequest {
             renewed,
@@ -361,6 +369,9 @@ impl Registrar {
                 writes.write(context, key, &what, |registry, now| {
                     registry.withdraw(account, group, name.as_str(), now)
                 })
+            }
+            AccessRequest::Logins(request) => {
+                login_list::answer_write(writes, context, key, request)
             }
             AccessRequest::Machine(request) => {
                 self.machines.answer_write(writes, context, key, request)
@@ -461,6 +472,7 @@ impl Registrar {
                 with_requests,
                 after,
             } => lists::news(store, account, &seen, with_requests, after),
+            AccessRequest::Logins(request) => login_list::answer_read(store, context, request),
             AccessRequest::Machine(request) => self.machines.answer_read(account, request),
             _ => Err(token_not_allowed()),
         }
@@ -587,10 +599,9 @@ impl Registrar {
             return Ok(None);
         };
         let answer = match ask {
-            AccessRequest::ChangePassword { new, .. } => {
-                self.logins
-                    .log_in_after_password_change(login.account, new, from)?
-            }
+            AccessRequest::ChangePassword { new, .. } => self
+                .logins
+                .log_in_after_password_change(context, key, new)?,
             _ => AccessAnswer::Done,
         };
         Ok(Some(CompletedRequest {

@@ -2,13 +2,15 @@
 
 use super::refusals::{from_refusal, refused};
 use crate::tracker::registry::{
-    self, GroupView, Label, MachineView, MemberView, Refusal, RequestView, Role, RowId, TokenView,
+    self, GroupView, Label, LoginView, MachineView, MemberView, Refusal, RequestView, Role, RowId,
+    TokenView,
 };
 use crate::tracker::replication::{ClusterStatus, Serving};
 use crate::tracker::store::RegistryStore;
 use crate::wire::access::{
-    AccessErrorKind, AccessRefusal, ClusterView, DecisionEntry, GroupEntry, ListPage, MachineEntry,
-    MemberEntry, NamedGroup, ReplicaView, RequestEntry, ShortText, TokenEntry, TokenGroup,
+    AccessErrorKind, AccessRefusal, ClusterView, DecisionEntry, GroupEntry, ListPage, LoginEntry,
+    MachineEntry, MemberEntry, NamedGroup, ReplicaView, RequestEntry, ShortText, TokenEntry,
+    TokenGroup,
 };
 use crate::wire::machine::SubjectLabel;
 use std::fmt::Display;
@@ -134,6 +136,17 @@ pub(super) fn machine(view: MachineView) -> MachineEntry {
         state: view.state,
         enrolled_at: view.at.wall(),
         started_at: view.started.map(|started| started.wall()),
+    }
+}
+
+pub(super) fn login(view: LoginView) -> LoginEntry {
+    LoginEntry {
+        id: view.id,
+        host: view.begun.host,
+        from: view.used.from,
+        made_at: view.begun.at,
+        used_at: view.used.at,
+        is_present: view.is_present,
     }
 }
 

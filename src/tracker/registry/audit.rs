@@ -3,7 +3,8 @@
 //!
 //! An entry is a row of the same write as the change that it describes: a tracker that has one has
 //! the other. What was done is derived from the rows of that write, so no operation can forget its
-//! entry. Log-ins and log-outs are not in the audit log, but in the log of their tracker.
+//! entry. Log-ins and log-outs are not in the audit log, but in the log of their tracker. The end
+//! of a login from another one is: only the operation can tell it from a log-out.
 //!
 //! Entries expire after [`AUDIT_LIFETIME`], and a garbage collection leaves at most
 //! [`MAX_AUDIT`](super::MAX_AUDIT). If there are more, those of the accounts with the most entries
@@ -12,8 +13,9 @@
 //! together can push out those of others.
 
 use super::{
-    AuditAction, AuditDetail, AuditEntry, EndReason, Label, Machine, MachineToken, Membership,
-    OPERATOR, Register, Registry, Role, Row, RowId, Share, Update, Version, millis, tag_of,
+    AuditAction, AuditDetail, AuditEntry, Done, EndReason, Label, Machine, MachineToken,
+    Membership, OPERATOR, Register, Registry, Role, Row, RowId, Share, Update, Version, millis,
+    tag_of,
 };
 use ring::digest::{Context, SHA256};
 use std::collections::BTreeSet;
@@ -67,9 +69,6 @@ pub struct AuditView {
     pub from: Option<IpAddr>,
 }
 
-/// What a write has done: the action, its subject and its group.
-pub type Done = (AuditAction, Option<RowId>, Option<RowId>);
-
 impl Registry {
     /// Adds an entry of the audit log to `write`, which this tracker must have made at `now` from
     /// the present revision of the registry. Adds none if the write does nothing that the audit log
@@ -77,7 +76,7 @@ impl Registry {
     /// from what is done.
     #[must_use]
     pub fn with_audit(&self, write: Update, seed: RowId, author: Author, now: Duration) -> Update {
-        match self.done_by(&write) {
+        match write.action.or_else(|| self.done_by(&write)) {
             Some(done) => self.with_audit_of(write, seed, author, done, now),
             None => write,
         }

@@ -5,9 +5,11 @@ use super::row::End;
 use super::{Account, AuditEntry, GivenRole, GroupRole, Register, Registry, Row};
 use serde::Serialize;
 
+mod logins;
 mod machines;
 mod texts;
 
+use logins::LoginDump;
 use machines::{MachineDump, TokenDump};
 use texts::{version_and_account, version_text};
 
@@ -35,6 +37,9 @@ pub struct Dump {
     pub tokens: Vec<TokenDump>,
     /// Machines, by id.
     pub machines: Vec<MachineDump>,
+    /// Logins, by the ids of their rows; left out if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub logins: Vec<LoginDump>,
 }
 
 /// An account.
@@ -226,6 +231,7 @@ impl Registry {
                 Row::Audit(row) => dump.audit.push(audit_dump(row)),
                 Row::Token(row) => dump.tokens.push(machines::token(self, row)),
                 Row::Machine(row) => dump.machines.push(machines::machine(self, row)),
+                Row::Login(row) => dump.logins.push(logins::login(row)),
                 Row::Share(row) => dump.shares.push(ShareDump {
                     id,
                     group: row.group.to_string(),

@@ -9,12 +9,14 @@
 //! | field without a value | a list with the version only |
 //! | row | a dictionary: `kind`, `id`, `created`, the attributes, and the written fields |
 //! | rows of tokens and machines | see `machines` |
+//! | rows of logins | see `logins` |
 //! | change | `covers`: lists of origin, after, upto; `rows`: rows |
 //! | version vector | a list of lists of origin, sequence |
 
 mod error;
 mod fields;
 mod items;
+mod logins;
 mod machines;
 
 pub use error::DecodeError;
@@ -82,6 +84,7 @@ impl Row {
             Self::Audit(row) => entries.extend(audit_entries(row)),
             Self::Token(row) => entries.extend(machines::token_entries(row)),
             Self::Machine(row) => entries.extend(machines::machine_entries(row)),
+            Self::Login(row) => entries.extend(logins::login_entries(row)),
             Self::Share(row) => {
                 entries.extend([
                     ("group", Item::from(&row.group.0[..])),
@@ -149,6 +152,7 @@ impl Row {
             }),
             "audit" => Self::Audit(read_audit(id, created, &mut fields)?),
             "token" => Self::Token(machines::read_token(id, created, &mut fields)?),
+            "login" => Self::Login(logins::read_login(id, created, &mut fields)?),
             "machine" => Self::Machine(machines::read_machine(id, created, &mut fields)?),
             "share" => Self::Share(Share {
                 id,

@@ -36,7 +36,7 @@ pub(super) struct Index {
     pub(super) changes: Changes,
     /// The audit log.
     pub(super) audit: AuditIndex,
-    /// What each account uses, and its log-outs.
+    /// What each account uses, its logins and its log-outs.
     pub(super) usage: UsageIndex,
     /// Tokens and machines.
     pub(super) machines: MachineIndex,
@@ -50,7 +50,7 @@ impl Index {
         if let (Some(Row::Invite(row)), None) = (before, rows.get(&id)) {
             self.invites.remove(&row.code);
         }
-        self.usage.update_log_out(before, rows.get(&id));
+        self.usage.update_logins(before, rows.get(&id));
         self.audit.update_row(before, rows.get(&id));
         // Only rows of kinds that expire are ever removed.
         let Some(row) = rows.get(&id) else { return };
@@ -100,7 +100,7 @@ impl Index {
                 self.list_share(rows, row);
             }
             Row::Token(_) | Row::Machine(_) => self.update_machines(rows, before, row),
-            Row::Revocation(_) | Row::Receipt(_) | Row::Audit(_) => {}
+            Row::Revocation(_) | Row::Receipt(_) | Row::Audit(_) | Row::Login(_) => {}
         }
         // The owners after this change. So a new owner learns that it owns the group.
         let owners = match row {

@@ -178,17 +178,17 @@ impl Registry {
     /// Whether an account has [`MAX_LOG_OUTS`] log-outs. Those that have expired do not count, nor
     /// those of before the last end of all its logins: no token of such a login is valid.
     pub fn has_too_many_log_outs(&self, account: RowId, now: Duration) -> bool {
-        let kept = self.index.usage.log_outs(account);
+        let kept = &self.index.usage.log_outs;
         // In the usual case no row is looked at.
-        let Some(ids) = kept.filter(|ids| ids.len() >= MAX_LOG_OUTS) else {
+        if kept.count(account) < MAX_LOG_OUTS {
             return false;
-        };
+        }
         let credential = self.account(account).map(Account::credential);
-        let is_counted = |id: &&RowId| {
-            matches!(self.row(**id), Some(Row::Revocation(row))
+        let is_counted = |id: &RowId| {
+            matches!(self.row(*id), Some(Row::Revocation(row))
                 if row.expires > millis(now) && Some(row.created.stamp) > credential)
         };
-        ids.iter().filter(is_counted).count() >= MAX_LOG_OUTS
+        kept.of(account).filter(is_counted).count() >= MAX_LOG_OUTS
     }
 
     /// Checks that nothing has ended a login that began under `credential` (see

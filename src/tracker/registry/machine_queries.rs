@@ -270,7 +270,8 @@ impl Registry {
     }
 }
 
-fn page_of<T>(
+/// A page of a list that is sorted by name.
+pub(super) fn page_of<T>(
     sorted: &BTreeSet<(MachineName, RowId)>,
     after: Option<&Cursor>,
     limit: usize,

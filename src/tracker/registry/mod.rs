@@ -56,6 +56,9 @@
 //! | a password is changed | the same password is changed | the later change (note 3) |
 //! | a password changes, or all logins end | a log-in or token renewal | the logins end (note 3) |
 //! | a log-out | a renewal of the token | the log-out: the login and all its tokens end (note 4) |
+//! | a login is ended from another one | it is used | the end, as a log-out |
+//! | a use of a login is noted | another use of it is noted | the later use |
+//! | a login without a row is used | it is used | both: one row, begun as the later one says |
 //! | a request is accepted | it is accepted | both: member since the earlier acceptance |
 //! | a request is accepted | it is rejected | the rejection, even if it is earlier |
 //! | a member writes anything | that member is removed | both: the write is kept |
@@ -134,10 +137,11 @@
 //!
 //! # What is dropped
 //! Ended memberships, tokens and machines are kept forever: they keep a removed member or a revoked
-//! machine out, even after the restore of an old backup. Log-outs, invites, receipts and entries of
-//! the audit log expire. An expired one can be dropped when all trackers have it, and this one has
-//! all that they have ([`Registry::droppable`]).
+//! machine out, even after the restore of an old backup. Log-outs, rows of logins, invites,
+//! receipts and entries of the audit log expire. An expired one can be dropped when all trackers
+//! have it, and this one has all that they have ([`Registry::droppable`]).
 
+mod account_rows;
 mod accounts;
 mod audit;
 mod audit_detail;
@@ -152,6 +156,8 @@ mod given_role;
 mod groups;
 mod id;
 mod index;
+mod login_list;
+mod login_rows;
 mod logins;
 mod machine_index;
 mod machine_queries;
@@ -184,7 +190,7 @@ pub use crate::wire::name::{
 };
 pub use crate::wire::role::Role;
 pub use accounts::NewAccount;
-pub use audit::{AUDIT_LIFETIME, AuditView, Author, Done};
+pub use audit::{AUDIT_LIFETIME, AuditView, Author};
 pub use audit_detail::AuditDetail;
 pub use audit_index::MAX_AUDIT;
 pub use catalogue::{ShareCursor, ShareCursorError};
@@ -196,6 +202,8 @@ pub use encoding::DecodeError;
 pub use given_role::GivenRole;
 pub use groups::{IfLastMember, NewGroup};
 pub use id::{IdError, Origin, RowId, Sequence};
+pub use login_list::{LoginView, MAX_LISTED_LOGINS, USE_PAUSE};
+pub use login_rows::{LoginBegin, LoginRow, LoginUse};
 pub use logins::{
     LOG_OUT_LIFETIME, LONGEST_TOKEN_LIFE, Login, LoginTimeError, MAX_LOG_OUTS, MAX_LOGIN_LIFE,
     RENEWAL_AGE,
@@ -210,8 +218,8 @@ pub use queries::{Cursor, CursorError, GroupView, MAX_PAGE, MemberView, News, Pa
 pub use refusal::Refusal;
 pub use register::Register;
 pub use row::{
-    Account, AuditAction, AuditEntry, Contradiction, End, EndReason, Group, Invite, Membership,
-    Receipt, Revocation, Row, Share,
+    Account, AuditAction, AuditEntry, Contradiction, Done, End, EndReason, Group, Invite,
+    Membership, Receipt, Revocation, Row, Share,
 };
 pub use secret::{
     CodeHash, GroupKey, GroupKeyError, MAX_GROUP_KEY, MAX_PASSWORD_HASH, PasswordHash,
@@ -225,6 +233,7 @@ pub use usage::AccountQuotas;
 pub use usage_index::Usage;
 
 use crate::wire::name;
+use account_rows::AccountRows;
 use audit::suspension_entry;
 use audit_index::AuditIndex;
 use catalogue::Catalogue;

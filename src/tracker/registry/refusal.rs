@@ -4,6 +4,7 @@
 use super::{Label, NameError, RowId};
 use crate::base::command_text;
 use crate::wire::access::only_reads;
+use crate::wire::login_id::LoginId;
 use crate::wire::machine::MachineLabel;
 
 /// A rule that the operation would break. Nothing was changed.
@@ -15,6 +16,12 @@ pub enum Refusal {
     /// The user logged out, changed the password, or ended all logins.
     #[error("this login has ended; log in again")]
     LoginEnded,
+    /// No login of the user that has not ended has this id, or several have it.
+    #[error("you have no login {0}, or several whose ids begin so; list_logins shows your logins")]
+    UnknownLogin(LoginId),
+    /// The user wants to end the login of the request as if it were another one.
+    #[error("this is the login of this peer; to end it, type logout")]
+    OwnLogin,
     /// No account has this name.
     #[error("there is no user {0}; check the name")]
     UnknownUser(Label),
@@ -182,6 +189,8 @@ impl Refusal {
         match self {
             Self::AccountGone => "account-gone",
             Self::LoginEnded => "session-ended",
+            Self::UnknownLogin(_) => "unknown-login",
+            Self::OwnLogin => "own-login",
             Self::UnknownUser(_) => "unknown-user",
             Self::UnknownGroup(_) => "unknown-group",
             Self::NameTaken(_) | Self::NameUnchanged(_) => "name-taken",

@@ -1,8 +1,8 @@
 //! The rows: their contents, and how two states of one row merge.
 
 use super::{
-    AuditDetail, CodeHash, GivenRole, GroupKey, GroupName, Machine, MachineToken, PasswordHash,
-    Register, RowId, Stamp, UserName, Version, merge_optional,
+    AuditDetail, CodeHash, GivenRole, GroupKey, GroupName, LoginRow, Machine, MachineToken,
+    PasswordHash, Register, RowId, Stamp, UserName, Version, merge_optional,
 };
 use crate::torrent::{FileName, InfoHash};
 use std::collections::BTreeMap;
@@ -35,6 +35,8 @@ pub enum Row {
     Token(MachineToken),
     /// A machine that has enrolled.
     Machine(Machine),
+    /// A login of a user.
+    Login(LoginRow),
 }
 
 /// A user who can log in.
@@ -212,6 +214,8 @@ pub enum AuditAction {
     ChangedPassword,
     /// All logins of a user were ended.
     EndedLogins,
+    /// A user ended one of his logins from another one.
+    EndedLogin,
     /// The operator made an invite.
     MadeInvite,
     /// A group was created.
@@ -245,6 +249,9 @@ pub enum AuditAction {
     /// The maker or an owner revoked a machine.
     RevokedMachine,
 }
+
+/// What a write has done: the action, its subject and its group.
+pub type Done = (AuditAction, Option<RowId>, Option<RowId>);
 
 /// Two rows have the same id but different kinds or attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -298,6 +305,7 @@ impl Row {
             Self::Audit(row) => row.id,
             Self::Token(row) => row.id,
             Self::Machine(row) => row.id,
+            Self::Login(row) => row.id,
         }
     }
 
@@ -314,6 +322,7 @@ impl Row {
             Self::Audit(_) => "audit",
             Self::Token(_) => "token",
             Self::Machine(_) => "machine",
+            Self::Login(_) => "login",
         }
     }
 
@@ -330,6 +339,7 @@ impl Row {
             Self::Audit(row) => row.created,
             Self::Token(row) => row.created,
             Self::Machine(row) => row.created,
+            Self::Login(row) => row.created,
         }
     }
 
@@ -351,6 +361,7 @@ impl Row {
             Self::Revocation(_) | Self::Receipt(_) | Self::Audit(_) => {}
             Self::Token(row) => versions.extend(row.field_versions()),
             Self::Machine(row) => versions.extend(row.field_versions()),
+            Self::Login(row) => versions.push(row.used.version),
             Self::Invite(row) => versions.extend(row.used.iter().map(|field| field.version)),
             Self::Share(row) => versions.extend(row.withdrawn.iter().map(|field| field.version)),
         }
@@ -366,6 +377,7 @@ impl Row {
             Self::Invite(row) => Some(row.expires),
             Self::Receipt(row) => Some(row.expires),
             Self::Audit(row) => Some(row.expires),
+            Self::Login(row) => Some(row.used.value.until),
             Self::Account(_) | Self::Group(_) | Self::Membership(_) => None,
             Self::Share(_) | Self::Token(_) | Self::Machine(_) => None,
         }
@@ -437,12 +449,11 @@ impl Row {
                     expires,
                 })
             }
-            (Self::Audit(ours), Self::Audit(theirs)) => {
-                let is_ours = (ours.created, &ours) >= (theirs.created, &theirs);
-                Self::Audit(if is_ours { ours } else { theirs })
-            }
+            // The later one: the ids are equal, and the creation is compared next.
+            (Self::Audit(ours), Self::Audit(theirs)) => Self::Audit(ours.max(theirs)),
             (Self::Token(ours), Self::Token(theirs)) => Self::Token(ours.merge(theirs)),
             (Self::Machine(ours), Self::Machine(theirs)) => Self::Machine(ours.merge(theirs)),
+            (Self::Login(ours), Self::Login(theirs)) => Self::Login(ours.merge(theirs)),
             _ => return Err(contradiction),
         })
     }
@@ -465,6 +476,7 @@ impl Row {
             }
             (Self::Token(a), Self::Token(b)) => a.is_same_row(b),
             (Self::Machine(a), Self::Machine(b)) => a.is_same_row(b),
+            (Self::Login(a), Self::Login(b)) => a.is_same_row(b),
             _ => true,
         };
         same && self.id() == other.id()
@@ -481,12 +493,13 @@ impl Account {
 }
 
 impl AuditAction {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::RemovedUser,
         Self::EndedGroup,
         Self::MadeUser,
         Self::ChangedPassword,
         Self::EndedLogins,
+        Self::EndedLogin,
         Self::MadeInvite,
         Self::MadeGroup,
         Self::Accepted,
@@ -513,6 +526,7 @@ impl AuditAction {
             Self::MadeUser => "made-user",
             Self::ChangedPassword => "changed-password",
             Self::EndedLogins => "ended-logins",
+            Self::EndedLogin => "ended-login",
             Self::MadeInvite => "made-invite",
             Self::MadeGroup => "made-group",
             Self::Accepted => "accepted",

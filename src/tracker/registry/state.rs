@@ -172,6 +172,7 @@ impl Registry {
             gaps,
             drift,
             confirms_earlier: false,
+            action: None,
         })
     }
 
@@ -374,6 +375,7 @@ impl Registry {
             gaps: Vec::new(),
             drift: None,
             confirms_earlier: false,
+            action: None,
         })
     }
 

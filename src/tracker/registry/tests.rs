@@ -7,6 +7,8 @@ mod compare;
 mod conflicts;
 pub(in crate::tracker) mod convergence;
 mod demotions;
+mod login_oracle;
+mod logins;
 mod machine_makers;
 pub(in crate::tracker) mod machine_oracle;
 mod machines;

@@ -1,6 +1,6 @@
 //! The result of an operation or a merge, and the errors of merging, applying and loading.
 
-use super::{Change, Contradiction, Drift, Origin, Row, RowId, VersionVector};
+use super::{Change, Contradiction, Done, Drift, Origin, Row, RowId, VersionVector};
 
 /// The result of an operation or a merge. The caller applies it and makes it durable.
 #[derive(Clone, Debug)]
@@ -13,9 +13,20 @@ pub struct Update {
     pub(super) gaps: Vec<Origin>,
     pub(super) drift: Option<Drift>,
     pub(super) confirms_earlier: bool,
+    /// What the write does, for the audit log, if its rows do not show it.
+    pub(super) action: Option<Done>,
 }
 
 impl Update {
+    /// The same write. Its rows do not show that it does `action`.
+    #[must_use]
+    pub(super) fn of_action(self, action: Done) -> Self {
+        Self {
+            action: Some(action),
+            ..self
+        }
+    }
+
     /// The new and changed rows. Each row is whole and replaces the stored row of the same id.
     pub fn rows(&self) -> &[Row] {
         &self.rows

@@ -1,9 +1,9 @@
 //! How much each account uses. This follows from the rows, and from the lengths of the stored info
 //! dictionaries.
 
-use super::{Row, RowId};
+use super::{AccountRows, Row, RowId};
 use crate::torrent::InfoHash;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// How much one account uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,14 +27,17 @@ impl Usage {
     }
 }
 
-/// What each account uses, and its log-outs. The registry updates it with each change of a row.
+/// What each account uses, its logins and its log-outs. The registry updates it with each change of
+/// a row.
 #[derive(Debug, Default)]
 pub(super) struct UsageIndex {
     /// The accounts that use anything.
     pub(super) accounts: HashMap<RowId, Usage>,
     dictionaries: HashMap<InfoHash, Dictionary>,
-    /// The log-outs of each account that are kept.
-    log_outs: HashMap<RowId, HashSet<RowId>>,
+    /// The log-outs that are kept.
+    pub(super) log_outs: AccountRows,
+    /// The rows of logins.
+    pub(super) logins: AccountRows,
 }
 
 /// An info dictionary. It is stored, or there are shares with its info-hash, or both.
@@ -64,27 +67,18 @@ impl UsageIndex {
         }
     }
 
-    /// Updates the log-outs for a row that was inserted, changed or removed.
-    pub(super) fn update_log_out(&mut self, before: Option<&Row>, after: Option<&Row>) {
-        match (before, after) {
-            (None, Some(Row::Revocation(row))) => {
-                self.log_outs.entry(row.account).or_default().insert(row.id);
-            }
-            (Some(Row::Revocation(row)), None) => {
-                if let Some(kept) = self.log_outs.get_mut(&row.account) {
-                    kept.remove(&row.id);
-                    if kept.is_empty() {
-                        self.log_outs.remove(&row.account);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The log-outs of an account that are kept.
-    pub(super) fn log_outs(&self, account: RowId) -> Option<&HashSet<RowId>> {
-        self.log_outs.get(&account)
+    /// Updates the logins and log-outs for a row that was inserted, changed or removed.
+    pub(super) fn update_logins(&mut self, before: Option<&Row>, after: Option<&Row>) {
+        let log_out = |row: Option<&Row>| match row {
+            Some(Row::Revocation(row)) => Some((row.account, row.id)),
+            _ => None,
+        };
+        self.log_outs.update(log_out(before), log_out(after));
+        let login = |row: Option<&Row>| match row {
+            Some(Row::Login(row)) => Some((row.account, row.id)),
+            _ => None,
+        };
+        self.logins.update(login(before), login(after));
     }
 
     fn add(&mut self, account: RowId, item: Item) {

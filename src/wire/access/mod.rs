@@ -23,6 +23,9 @@ mod entry;
 mod error;
 mod fields;
 mod hint;
+mod login_request;
+#[cfg(test)]
+mod login_tests;
 mod machine;
 mod machine_request;
 #[cfg(test)]
@@ -52,6 +55,7 @@ pub use fields::{
     ShortText, Token, WriteId,
 };
 pub use hint::{GroupNumbers, Hint, MAX_HINTED, MAX_NEW_PEERS, NewPeers};
+pub use login_request::{LoginEntry, LoginRequest};
 pub use machine::{
     MAX_TOKEN_GROUPS, MAX_TOKENS_IN_PAGE, MachineEntry, MachineState, TokenEntry, TokenGroup,
     TokenState,

@@ -5,6 +5,7 @@ use super::bar::{Bar, bars_item, read_bars};
 use super::cluster::ClusterView;
 use super::entry::{DecisionEntry, FileEntry, GroupEntry, ListEntry, MemberEntry, RequestEntry};
 use super::fields::{self, IssuedToken, SeenDecisions, ShortText, Token};
+use super::login_request::LoginEntry;
 use super::machine::{self, MachineEntry, TokenEntry, TokenGroup};
 use super::port_check::PortCheck;
 use super::refused::AccessRefusal;
@@ -114,6 +115,8 @@ pub enum AccessAnswer {
         /// The groups of the machine, with its role in each. At least one.
         groups: Vec<TokenGroup>,
     },
+    /// A page of the list of the user's logins.
+    Logins(ListPage<LoginEntry>),
     /// A page of a list of tokens.
     Tokens(ListPage<TokenEntry>),
     /// A page of a list of machines.
@@ -155,9 +158,7 @@ impl AccessReplyMessage {
             entries.push(("renewed", Item::from(token.as_bytes())));
             entries.push(("until", (*expires).into()));
         }
-        if self.only_here {
-            entries.push(("copies", 1u32.into()));
-        }
+        entries.extend(self.only_here.then_some(("copies", 1u32.into())));
         match &self.result {
             Err(refused) => entries.extend(refused.entries()),
             Ok(AccessAnswer::Done) => {}
@@ -207,6 +208,7 @@ impl AccessReplyMessage {
                 entries.push(("token", Item::from(token.as_bytes())));
                 entries.extend(machine::label_and_groups(label, groups));
             }
+            Ok(AccessAnswer::Logins(page)) => put_page(page, &mut entries),
             Ok(AccessAnswer::Tokens(page)) => put_page(page, &mut entries),
             Ok(AccessAnswer::Machines(page)) => put_page(page, &mut entries),
         }
@@ -273,6 +275,7 @@ impl AccessReplyMessage {
                 label: fields.parsed("label")?,
                 groups: machine::read_groups(&mut fields)?,
             }),
+            LoginEntry::KIND => Ok(AccessAnswer::Logins(read_page(&mut fields)?)),
             TokenEntry::KIND => Ok(AccessAnswer::Tokens(read_page(&mut fields)?)),
             MachineEntry::KIND => Ok(AccessAnswer::Machines(read_page(&mut fields)?)),
             other => return Err(ControlError::unknown(other)),
@@ -305,6 +308,7 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::Decisions { .. }) => DecisionEntry::KIND,
             Ok(AccessAnswer::Enrolled { .. }) => "enrolled",
             Ok(AccessAnswer::MachineLoggedIn { .. }) => "machine-session",
+            Ok(AccessAnswer::Logins(_)) => LoginEntry::KIND,
             Ok(AccessAnswer::Tokens(_)) => TokenEntry::KIND,
             Ok(AccessAnswer::Machines(_)) => MachineEntry::KIND,
         }

@@ -2,12 +2,13 @@
 
 use super::announce::AnnounceBatch;
 use super::fields::{self, KeyRequest, SeenDecisions, ShortText, Token, WriteId};
+use super::login_request::LoginRequest;
 use super::machine_request::MachineRequest;
 use crate::bencode::Item;
 use crate::torrent::InfoHash;
-use crate::wire::control::{self, ControlError, InfoPart, MessageFields};
+use crate::wire::control::{self, ControlError, InfoPart, MessageFields, read_parsed};
 use crate::wire::machine::SubjectLabel;
-use crate::wire::name::{GroupName, Label, UserName};
+use crate::wire::name::{GroupName, Label, MachineName, UserName};
 use crate::wire::password::Password;
 use crate::wire::role::Role;
 use std::num::NonZeroU16;
@@ -53,10 +54,14 @@ pub enum AccessRequest {
     },
     /// Logs in. The answer is [`super::AccessAnswer::LoggedIn`].
     Login {
+        /// The same in all requests of one log-in, so that they begin one login.
+        attempt: WriteId,
         /// The name of the account.
         user: Label,
         /// The password of the account.
         password: Password,
+        /// The name of the peer's host, for the list of logins.
+        host: Option<MachineName>,
     },
     /// Ends the login.
     Logout {
@@ -238,6 +243,8 @@ pub enum AccessRequest {
         /// The position where the previous page ended.
         after: Option<ShortText>,
     },
+    /// A request of a user about his own logins.
+    Logins(LoginRequest),
     /// A request about machines and their tokens.
     Machine(MachineRequest),
 }
@@ -253,8 +260,17 @@ impl AccessRequestMessage {
                 entries.push(("password", password.expose().into()));
                 entries.extend(invite.iter().map(|code| ("invite", code.as_str().into())));
             }
-            AccessRequest::Login { password, .. } => {
-                entries.push(("password", password.expose().into()))
+            AccessRequest::Login {
+                attempt,
+                password,
+                host,
+                ..
+            } => {
+                entries.extend([
+                    ("attempt", Item::from(&attempt.0[..])),
+                    ("password", password.expose().into()),
+                ]);
+                entries.extend(host.as_ref().map(|host| ("host", host.as_str().into())));
             }
             AccessRequest::ChangePassword { old, new, .. } => entries.extend([
                 ("new", Item::from(new.expose())),
@@ -289,6 +305,7 @@ impl AccessRequestMessage {
             AccessRequest::CheckPort { port } => {
                 entries.push(("port", u32::from(port.get()).into()))
             }
+            AccessRequest::Logins(request) => request.put(&mut entries),
             AccessRequest::Machine(request) => request.put(&mut entries),
             AccessRequest::Logout { .. }
             | AccessRequest::RenameGroup { .. }
@@ -369,8 +386,10 @@ impl AccessRequest {
                 invite: fields.optional("invite", fields::read_short_text)?,
             },
             "login" => Self::Login {
+                attempt: WriteId(fields.array("attempt")?),
                 user: fields.parsed("user")?,
                 password: fields.read_by("password", fields::read_password)?,
+                host: fields.optional("host", read_parsed)?,
             },
             "logout" => Self::Logout {
                 write: WriteId(fields.array("write")?),
@@ -474,7 +493,10 @@ impl AccessRequest {
                 group: fields.parsed("group")?,
                 name: fields.parsed("name")?,
             },
-            other => Self::Machine(MachineRequest::read(other, fields)?),
+            other => match LoginRequest::read(other, fields)? {
+                Some(request) => Self::Logins(request),
+                None => Self::Machine(MachineRequest::read(other, fields)?),
+            },
         })
     }
 
@@ -506,6 +528,7 @@ impl AccessRequest {
             | Self::RenameGroup { write, .. }
             | Self::Publish { write, .. }
             | Self::Withdraw { write, .. } => Some(*write),
+            Self::Logins(request) => request.write_id(),
             Self::Machine(request) => request.write_id(),
             Self::Login { .. }
             | Self::ListGroups { .. }
@@ -579,6 +602,7 @@ impl AccessRequest {
             | Self::Announce(_)
             | Self::Cluster
             | Self::CheckPort { .. }
+            | Self::Logins(_)
             | Self::Machine(_)
             | Self::ListDecisions { .. } => (None, None),
         }

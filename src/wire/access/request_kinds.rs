@@ -1,21 +1,36 @@
 //! The names of the kinds of requests. The list is complete: a kind that is missing here does not
 //! compile.
 
+use super::login_request::LoginRequest;
 use super::machine_request::MachineRequest;
 use super::request::AccessRequest;
 
 /// Defines the names of the kinds of requests.
 macro_rules! request_kinds {
-    ($($variant:ident $word:literal,)* ; $($machine:ident $machine_word:literal,)*) => {
+    (
+        $($variant:ident $word:literal,)* ;
+        $($login:ident $login_word:literal,)* ;
+        $($machine:ident $machine_word:literal,)*
+    ) => {
         /// The names of all kinds of requests on the wire.
-        pub const REQUEST_KINDS: &[&str] = &[$($word,)* $($machine_word),*];
+        pub const REQUEST_KINDS: &[&str] = &[$($word,)* $($login_word,)* $($machine_word),*];
 
         impl AccessRequest {
             /// The name of the kind on the wire. Many kinds have the name of a user's command.
             pub fn kind(&self) -> &'static str {
                 match self {
                     $(Self::$variant { .. } => $word,)*
+                    Self::Logins(request) => request.kind(),
                     Self::Machine(request) => request.kind(),
+                }
+            }
+        }
+
+        impl LoginRequest {
+            /// The name of the kind on the wire.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$login { .. } => $login_word,)*
                 }
             }
         }
@@ -57,6 +72,9 @@ request_kinds! {
     CheckPort "check_port",
     ChangedShares "changed_shares",
     ListDecisions "news",
+    ;
+    List "list_logins",
+    End "end_login",
     ;
     CreateToken "create_token",
     Enrol "enrol",

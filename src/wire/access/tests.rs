@@ -51,6 +51,7 @@ const WRITE: WriteId = WriteId([b'w'; 16]);
 /// Every kind of request, and its bytes.
 fn requests() -> Vec<(AccessRequest, &'static [u8])> {
     let mut requests = requests_of_users();
+    requests.extend(login_tests::requests());
     requests.extend(machine_tests::requests());
     requests
 }
@@ -79,10 +80,12 @@ fn requests_of_users() -> Vec<(AccessRequest, &'static [u8])> {
         ),
         (
             AccessRequest::Login {
+                attempt: WRITE,
                 user: label("nik~00ab12ff"),
                 password: password("p"),
+                host: "gpu1".parse().ok(),
             },
-            b"d2:idi7e8:password1:p8:protocoli4e5:token3:t\0k4:type5:login4:user12:nik~00ab12ffe",
+            b"d7:attempt16:wwwwwwwwwwwwwwww4:host4:gpu12:idi7e8:password1:p8:protocoli4e5:token3:t\0k4:type5:login4:user12:nik~00ab12ffe",
         ),
         (
             AccessRequest::Logout { write: WRITE },
@@ -268,6 +271,7 @@ fn page<T>(entries: Vec<T>) -> ListPage<T> {
 fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
     let mut replies = replies_to_users();
     let of_machines = machine_tests::replies().into_iter();
+    let of_machines = of_machines.chain([login_tests::reply()]);
     replies.extend(of_machines.map(|(answer, bytes)| (Ok(answer), bytes)));
     replies
 }
@@ -530,7 +534,7 @@ fn each_message_is_encoded_to_its_bytes_and_decoded_again() {
 fn each_kind_of_bad_message_has_its_own_error() {
     use ControlError::{ExtraKey, Missing, NoDictionary, UnknownType, WrongValue};
     let long = format!(
-        "d2:idi7e8:password{}:{}8:protocoli4e4:type5:login4:user3:nike",
+        "d7:attempt16:wwwwwwwwwwwwwwww2:idi7e8:password{}:{}8:protocoli4e4:type5:login4:user3:nike",
         1025,
         "x".repeat(1025)
     );
@@ -573,11 +577,11 @@ fn each_kind_of_bad_message_has_its_own_error() {
             WrongValue("end"),
         ),
         (
-            b"d2:idi7e8:password0:8:protocoli4e4:type5:login4:user3:nike",
+            b"d7:attempt16:wwwwwwwwwwwwwwww2:idi7e8:password0:8:protocoli4e4:type5:login4:user3:nike",
             WrongValue("password"),
         ),
         (
-            b"d2:idi7e8:password3:a\nb8:protocoli4e4:type5:login4:user3:nike",
+            b"d7:attempt16:wwwwwwwwwwwwwwww2:idi7e8:password3:a\nb8:protocoli4e4:type5:login4:user3:nike",
             WrongValue("password"),
         ),
         (long.as_bytes(), WrongValue("password")),

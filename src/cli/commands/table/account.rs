@@ -1,6 +1,6 @@
 //! The commands about accounts, groups and their shares.
 
-use crate::cli::commands::account::AccountCommand;
+use crate::cli::commands::account::{AccountCommand, LoginCommand};
 use crate::cli::commands::command::{Command, FileCommand};
 use crate::cli::commands::entry::{ArgumentKind, CommandEntry, option, optional, required};
 use crate::peer::StopScope;
@@ -72,6 +72,29 @@ pub(super) static ACCOUNT: &[CommandEntry] = &[
                 old,
                 new,
             }))
+        },
+    },
+    CommandEntry {
+        name: "list_logins",
+        arguments: &[],
+        options: &[],
+        summary: "list your logins",
+        details: "One line per login that has not ended: its id, the host where you logged in, the address from which it was used, when it began, when it \
+                  was used last (to a day and three hours), and which one is that of this peer. Machines that enrolled with tokens are not logins: \
+                  list_machines shows them.",
+        read: |_| Ok(Command::Account(AccountCommand::Logins(LoginCommand::List))),
+    },
+    CommandEntry {
+        name: "end_login",
+        arguments: &[required("ID", ArgumentKind::Login)],
+        options: &[],
+        summary: "end one of your logins at another peer",
+        details: "ID is an id that list_logins shows. The peer there must log in again. To end the login of this peer, use logout. To end all others, use \
+                  change_password.\nExample: end_login 1f0c8a2e",
+        read: |words| {
+            Ok(Command::Account(AccountCommand::Logins(LoginCommand::End(
+                words.name(0)?,
+            ))))
         },
     },
 ];

@@ -56,10 +56,7 @@ impl<'a> FieldReader<'a> {
         &mut self,
         key: &'static str,
     ) -> Result<Option<IpAddr>, DecodeError> {
-        self.optional_parsed(key, |text| {
-            let address = text.parse::<IpAddr>().ok();
-            address.filter(|address| address.to_string() == text)
-        })
+        self.optional_parsed_value(key, address)
     }
 
     /// A text that `parse` reads. It may be missing.
@@ -68,11 +65,19 @@ impl<'a> FieldReader<'a> {
         key: &'static str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, DecodeError> {
+        self.optional_parsed_value(key, |value| value.text().and_then(parse))
+    }
+
+    /// A value that `parse` reads. It may be missing.
+    pub(super) fn optional_parsed_value<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&Value<'_>) -> Option<T>,
+    ) -> Result<Option<T>, DecodeError> {
         let Some(value) = self.optional(key) else {
             return Ok(None);
         };
-        let parsed = value.text().and_then(parse);
-        parsed.map(Some).ok_or(DecodeError::WrongValue(key))
+        parse(value).map(Some).ok_or(DecodeError::WrongValue(key))
     }
 
     pub(super) fn version(&mut self, key: &'static str) -> Result<Version, DecodeError> {
@@ -85,9 +90,7 @@ impl<'a> FieldReader<'a> {
     }
 
     pub(super) fn number(&mut self, key: &'static str) -> Result<u64, DecodeError> {
-        let number = self.value(key)?.integer();
-        let number = number.and_then(|number| u64::try_from(number).ok());
-        number.ok_or(DecodeError::WrongValue(key))
+        number(self.value(key)?, key)
     }
 
     pub(super) fn optional_number(
@@ -97,8 +100,7 @@ impl<'a> FieldReader<'a> {
         let Some(value) = self.optional(key) else {
             return Ok(None);
         };
-        let number = value.integer().map(u64::try_from).and_then(Result::ok);
-        number.map(Some).ok_or(DecodeError::WrongValue(key))
+        number(value, key).map(Some)
     }
 
     pub(super) fn list(&mut self, key: &'static str) -> Result<&'a [Value<'a>], DecodeError> {
@@ -162,7 +164,7 @@ impl<'a> FieldReader<'a> {
     }
 
     /// A field that may be missing: a version and `N` values.
-    fn optional_register<T, const N: usize>(
+    pub(super) fn optional_register<T, const N: usize>(
         &mut self,
         key: &'static str,
         read: impl FnOnce(&[Value<'a>; N]) -> Result<T, DecodeError>,
@@ -199,17 +201,34 @@ pub(super) fn array<const N: usize>(
     bytes.ok_or(DecodeError::WrongValue(key))
 }
 
+pub(super) fn number(value: &Value<'_>, key: &'static str) -> Result<u64, DecodeError> {
+    let number = value.integer().map(u64::try_from).and_then(Result::ok);
+    number.ok_or(DecodeError::WrongValue(key))
+}
+
+/// An IP address in its one canonical spelling.
+pub(super) fn address(value: &Value<'_>) -> Option<IpAddr> {
+    let text = value.text()?;
+    let address = text.parse::<IpAddr>().ok();
+    address.filter(|address| address.to_string() == text)
+}
+
+/// A stamp of 28 bytes.
+pub(super) fn stamp(bytes: &[u8]) -> Option<Stamp> {
+    let (origin, rest) = bytes.split_first_chunk::<16>()?;
+    let (wall, rest) = rest.split_first_chunk::<8>()?;
+    let counter: [u8; 4] = rest.try_into().ok()?;
+    let (wall, counter) = (u64::from_be_bytes(*wall), u32::from_be_bytes(counter));
+    Stamp::new(wall, counter, Origin(*origin))
+}
+
 pub(super) fn version(value: &Value<'_>, key: &'static str) -> Result<Version, DecodeError> {
     let wrong = DecodeError::WrongValue(key);
     let bytes: [u8; 36] = array(value, key)?;
-    let (origin, rest) = bytes.split_first_chunk::<16>().ok_or(wrong.clone())?;
-    let (wall, rest) = rest.split_first_chunk::<8>().ok_or(wrong.clone())?;
-    let (counter, rest) = rest.split_first_chunk::<4>().ok_or(wrong.clone())?;
-    let sequence = rest.first_chunk::<8>().ok_or(wrong.clone())?;
-    let (wall, counter) = (u64::from_be_bytes(*wall), u32::from_be_bytes(*counter));
+    let (first, sequence) = bytes.split_last_chunk::<8>().ok_or(wrong.clone())?;
     let sequence = Sequence::new(u64::from_be_bytes(*sequence));
     Ok(Version {
-        stamp: Stamp::new(wall, counter, Origin(*origin)).ok_or(wrong.clone())?,
+        stamp: stamp(first).ok_or(wrong.clone())?,
         sequence: sequence.filter(|it| *it > Sequence::ZERO).ok_or(wrong)?,
     })
 }

@@ -1,7 +1,7 @@
 //! Versions and fields as bencode.
 
 use crate::bencode::Item;
-use crate::tracker::registry::{Register, RowId, Version};
+use crate::tracker::registry::{Register, RowId, Stamp, Version};
 
 pub(super) fn version_item(version: Version) -> Item<'static> {
     let stamp = version.stamp;
@@ -9,6 +9,14 @@ pub(super) fn version_item(version: Version) -> Item<'static> {
     bytes.extend(stamp.wall().to_be_bytes());
     bytes.extend(stamp.counter().to_be_bytes());
     bytes.extend(version.sequence.number().to_be_bytes());
+    bytes.into()
+}
+
+/// A stamp: 28 bytes.
+pub(super) fn stamp_item(stamp: Stamp) -> Item<'static> {
+    let mut bytes = stamp.origin().0.to_vec();
+    bytes.extend(stamp.wall().to_be_bytes());
+    bytes.extend(stamp.counter().to_be_bytes());
     bytes.into()
 }
 

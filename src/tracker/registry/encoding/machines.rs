@@ -9,12 +9,11 @@
 //! | `roles` of a machine | a sorted list of lists of group, version, role, account |
 
 use super::error::DecodeError;
-use super::fields::{FieldReader, array, version};
-use super::items::{account_field, field, version_item};
+use super::fields::{FieldReader, array, stamp, version};
+use super::items::{account_field, field, stamp_item, version_item};
 use crate::bencode::{Item, Value};
 use crate::tracker::registry::{
-    GivenRole, KeyHash, Machine, MachineToken, Origin, Register, Role, RowId, Stamp, Starts,
-    Version,
+    GivenRole, KeyHash, Machine, MachineToken, Register, Role, RowId, Starts, Version,
 };
 use crate::wire::machine::SecretHash;
 use std::collections::BTreeMap;
@@ -134,18 +133,13 @@ pub(super) fn read_machine(
 }
 
 fn starts_item(starts: &Starts) -> Item<'_> {
-    let after = starts.after.map_or_else(Vec::new, |stamp| {
-        let mut bytes = stamp.origin().0.to_vec();
-        bytes.extend(stamp.wall().to_be_bytes());
-        bytes.extend(stamp.counter().to_be_bytes());
-        bytes
-    });
+    let after = starts.after.map_or_else(|| Vec::new().into(), stamp_item);
     let nonces = starts
         .nonces
         .iter()
         .map(|(nonce, version)| Item::List(vec![Item::from(&nonce[..]), version_item(*version)]));
     Item::List(vec![
-        after.into(),
+        after,
         starts.counter.into(),
         Item::List(nonces.collect()),
     ])
@@ -158,7 +152,7 @@ fn read_starts(value: &Value<'_>) -> Result<Starts, DecodeError> {
     };
     let after = match after.bytes().ok_or_else(wrong)? {
         [] => None,
-        bytes => Some(read_stamp(bytes).ok_or_else(wrong)?),
+        bytes => Some(stamp(bytes).ok_or_else(wrong)?),
     };
     let counter = counter.integer().map(u64::try_from).and_then(Result::ok);
     let nonces = nonces.list().filter(|it| matches!(it.len(), 1 | 2));
@@ -169,14 +163,6 @@ fn read_starts(value: &Value<'_>) -> Result<Starts, DecodeError> {
             Ok((array(nonce, "starts")?, version(at, "starts")?))
         })?,
     })
-}
-
-fn read_stamp(bytes: &[u8]) -> Option<Stamp> {
-    let (origin, rest) = bytes.split_first_chunk::<16>()?;
-    let (wall, rest) = rest.split_first_chunk::<8>()?;
-    let counter: [u8; 4] = rest.try_into().ok()?;
-    let (wall, counter) = (u64::from_be_bytes(*wall), u32::from_be_bytes(counter));
-    Stamp::new(wall, counter, Origin(*origin))
 }
 
 fn read_role(value: &Value<'_>, key: &'static str) -> Result<Role, DecodeError> {

@@ -5,7 +5,9 @@ use crate::tracker::registry::name::NameError;
 use crate::tracker::registry::register::Register;
 use crate::tracker::registry::row::EndReason;
 use crate::tracker::registry::stamp::{MAX_WALL, Stamp};
-use crate::tracker::registry::{KeyHash, Machine, MachineToken, Starts};
+use crate::tracker::registry::{
+    KeyHash, LoginBegin, LoginRow, LoginUse, Machine, MachineToken, Starts,
+};
 use crate::wire::machine::SecretHash;
 use crate::wire::role::Role;
 use proptest::prelude::*;
@@ -105,7 +107,31 @@ fn examples() -> Vec<Row> {
         role: Role::Reader,
         by: account,
     };
+    let login = LoginRow {
+        id: RowId([16; 16]),
+        account,
+        login: RowId([17; 16]),
+        created,
+        begun: LoginBegin {
+            credential: at(8, 8).stamp,
+            at: 7,
+            host: None,
+        },
+        used: written(LoginUse {
+            at: 9,
+            from: IpAddr::from([10, 0, 0, 1]),
+            until: 1 << 40,
+        }),
+    };
     vec![
+        Row::Login(LoginRow {
+            begun: LoginBegin {
+                host: "gpu1".parse().ok(),
+                ..login.begun.clone()
+            },
+            ..login.clone()
+        }),
+        Row::Login(login),
         Row::Token(MachineToken {
             enrols_until: Some(1 << 40),
             revoked: Some(written(account)),

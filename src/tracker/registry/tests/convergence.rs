@@ -38,7 +38,7 @@ pub(crate) struct Command {
     pub(crate) is_repeatable: bool,
 }
 
-type Operation = dyn Fn(&Registry, (RowId, RowId), Duration) -> Result<Update, Refusal>;
+pub(crate) type Operation = dyn Fn(&Registry, (RowId, RowId), Duration) -> Result<Update, Refusal>;
 
 impl Command {
     /// Makes the update of the command, or renews its receipt if the command was already executed.
@@ -256,6 +256,7 @@ impl World {
                 self.network.swap_remove(message);
             }
             15 | 38 | 39 if !self.unanswered.is_empty() => self.repeat_command(at)?,
+            16 => self.use_a_login(at)?,
             _ => self.execute_random_command(at)?,
         }
         Ok(())
@@ -301,6 +302,28 @@ impl World {
             operation: Rc::new(operation),
             is_repeatable: true,
         })
+    }
+
+    /// A login of a random account is used or ended.
+    fn use_a_login(&mut self, at: usize) -> Result<(), String> {
+        let (ids, receipt, now) = (
+            (self.next_id(), self.next_id()),
+            self.next_id(),
+            self.clock(at),
+        );
+        let registry = &self.trackers[at].registry;
+        let accounts = registry.accounts(None, 99).items;
+        let Some((account, _)) = self.rng.choice(&accounts) else {
+            return Ok(());
+        };
+        let command = Command {
+            operation: login_oracle::random_command(&mut self.rng, *account),
+            is_repeatable: true,
+        };
+        match command.run(registry, ids, receipt, now) {
+            Ok(update) => self.acknowledge(at, receipt, update),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Repeats an unanswered command at a tracker.
@@ -656,6 +679,9 @@ pub(crate) fn is_kept_or_overruled(registry: &Registry, version: Version, writte
         }
         (Some(Row::Revocation(present)), Row::Revocation(written)) => {
             (present.expires, present.created) >= (written.expires, written.created)
+        }
+        (Some(Row::Login(present)), Row::Login(written)) => {
+            last_writer_wins(&present.used, &written.used, version)
         }
         (Some(Row::Receipt(_)), Row::Receipt(_)) => true,
         (Some(Row::Audit(_)), Row::Audit(_)) => true,

@@ -2,14 +2,15 @@
 //! tracker cannot be reached and a clock is wrong.
 //!
 //! The oracle is in [`World::show_token`]: a tracker that has ever had a log-out on its disk
-//! accepts no token of that login again.
+//! accepts no token of that login again, and does not list it.
 
 use super::super::super::{Replica, Serving};
 use super::super::{Failure, Mutation};
 use super::{LIFE_PART_MILLIS, World};
 use crate::tracker::registry::{
-    LONGEST_TOKEN_LIFE, Login, LoginTimeError, MAX_DRIFT, MAX_LOGIN_LIFE, Registry,
+    LONGEST_TOKEN_LIFE, Login, LoginTimeError, MAX_DRIFT, MAX_LOGIN_LIFE, Refusal, Registry,
 };
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Milliseconds after which a tracker serves again whose clock was set forward.
 const RESTART_MILLIS: u64 = 3_000;
@@ -19,6 +20,9 @@ const GC_MILLIS: u64 = 62_000;
 const MAX_TOKENS: usize = 12;
 /// How wrong a clock is at most, in parts of the life of a token ([`LIFE_PART_MILLIS`]).
 const WRONG_PARTS: i64 = 200;
+
+/// From where clients come.
+const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 impl World {
     /// Runs the part of a short simulation in which only logins and clocks are at fault.
@@ -35,10 +39,7 @@ impl World {
     pub(super) fn use_a_login(&mut self, at: usize) -> Result<(), Failure> {
         let token = self.rng.choice(&self.tokens).copied();
         match (self.rng.u8(..5), token) {
-            (0, _) | (_, None) => {
-                self.log_in(at);
-                Ok(())
-            }
+            (0, _) | (_, None) => self.log_in(at),
             (1, Some(token)) => self.log_out(at, token),
             (_, Some(token)) => self.show_token(at, token),
         }
@@ -52,10 +53,7 @@ impl World {
         let all = self.nodes.len();
         let at = self.rng.usize(..all);
         let cut_off = self.rng.usize(..all);
-        self.with_wrong_clock(at, |world| {
-            world.log_in(at);
-            Ok(())
-        })?;
+        self.with_wrong_clock(at, |world| world.log_in(at))?;
         let is_cut_off = self.rng.bool();
         for other in (0..all).filter(|other| is_cut_off && *other != cut_off) {
             (self.blocked[cut_off][other], self.blocked[other][cut_off]) = (true, true);
@@ -109,17 +107,33 @@ impl World {
         Ok(())
     }
 
-    fn log_in(&mut self, at: usize) {
+    fn log_in(&mut self, at: usize) -> Result<(), Failure> {
         let (id, wall) = (self.new_id(), self.clock_of(at).wall);
         let Some(registry) = self.registry_for_clients(at) else {
-            return;
+            return Ok(());
         };
         let accounts = registry.accounts(None, 9).items;
         let account = accounts.first().and_then(|(id, _)| registry.account(*id));
-        let Some(account) = account else { return };
+        let Some(account) = account else {
+            return Ok(());
+        };
         let token = Login::begin(account.id, id, account.credential(), wall, MAX_LOGIN_LIFE);
         self.add_token(token);
         self.oracle.counts.note("log-in");
+        match self.rng.bool() {
+            true => self.note_use(at, token),
+            // As if an earlier version had begun it: its row comes with a renewal.
+            false => Ok(()),
+        }
+    }
+
+    /// The tracker notes a use of a login, if that is due.
+    fn note_use(&mut self, at: usize, token: Login) -> Result<(), Failure> {
+        let wall = self.clock_of(at).wall;
+        self.write(at, |_, registry| match registry.is_use_due(&token, wall) {
+            true => registry.note_use(&token, None, HOST, wall),
+            false => Err(Refusal::LoginEnded),
+        })
     }
 
     /// Adds a token. If there are too many, drops the one that expires first.
@@ -149,6 +163,13 @@ impl World {
         };
         let ended = registry.check_login(token.account, token.id, token.credential);
         let was_logged_out = self.nodes[at].disk.log_outs.contains(&token.id);
+        let list = registry.logins(token.account, token.id, None, (wall, 1000));
+        let is_listed = list.is_ok_and(|list| list.items.iter().any(|login| login.is_present));
+        if was_logged_out && is_listed {
+            return Err(Failure(format!(
+                "tracker {at} lists {token:?}, which was logged out there"
+            )));
+        }
         match (is_in_time && ended.is_ok(), was_logged_out) {
             (true, true) => {
                 return Err(Failure(format!(
@@ -159,7 +180,9 @@ impl World {
             (true, false) => {
                 self.oracle.counts.note("token accepted");
                 if token.is_renewal_due(wall) || self.rng.u8(..4) == 0 {
-                    self.add_token(token.renewed(wall, MAX_LOGIN_LIFE));
+                    let renewed = token.renewed(wall, MAX_LOGIN_LIFE);
+                    self.add_token(renewed);
+                    self.note_use(at, renewed)?;
                 }
             }
             (false, true) if is_in_time => self.oracle.counts.note("token refused after log-out"),
