@@ -394,8 +394,9 @@ impl World {
             27 | 28 if rng.u8(..4) > 0 => 15,
             // A free name lets further groups begin, so that each has fewer members.
             8 if rng.u8(..8) > 0 => 29,
-            // Few groups have several members. Then their roles change.
-            31..=34 if members.len() > 1 => 21,
+            // Groups get a second member early. Then roles change, and memberships end.
+            31 | 32 => [10, 21][usize::from(members.len() > 1)],
+            33 => [14, 29][usize::from(members.len() > 1)],
             kind => kind,
         };
         let share = rng.choice(&["one", "two", "three"]).copied();

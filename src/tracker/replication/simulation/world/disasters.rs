@@ -134,7 +134,7 @@ impl World {
                 (self.blocked[at][other], self.blocked[other][at]) = (true, true);
             }
             self.pass(4_000)?;
-            for _ in 0..3 {
+            for _ in 0..8 {
                 self.request_operation(at)?;
             }
         }

@@ -185,7 +185,7 @@ impl World {
                 }
                 17..=24 if !self.unanswered.is_empty() => self.repeat_request(at)?,
                 _ => {
-                    for _ in 0..self.rng.u8(1..3) {
+                    for _ in 0..self.rng.u8(1..5) {
                         let at = self.rng.usize(..self.nodes.len());
                         self.request_operation(at)?;
                     }
