@@ -171,8 +171,8 @@ impl Team {
         self.acknowledged.machines = self.machines.acknowledged.clone();
     }
 
-    /// Gives the member a role in a group. If it is not known to be a member, changes its membership
-    /// first.
+    /// Gives the member a role in a group. If it is not known to be a member, changes its
+    /// membership first.
     fn give_role(&mut self, group: &str) {
         if self.roles.get(group) != Some(&Some(Role::Member)) {
             return self.change_membership(4, group);

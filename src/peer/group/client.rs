@@ -57,8 +57,8 @@ impl GroupTransfer {
         })
     }
 
-    /// Whether `is_affected` holds for the membership of the transfer, which has the present name of
-    /// the group.
+    /// Whether `is_affected` holds for the membership of the transfer, which has the present name
+    /// of the group.
     pub(super) fn is_affected(&self, is_affected: impl Fn(&Membership) -> bool) -> bool {
         self.transfer.membership().as_ref().is_some_and(is_affected)
     }

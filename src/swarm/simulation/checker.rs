@@ -227,8 +227,8 @@ impl Checker {
                 earlier_requests == 1,
                 "{range:?} is requested from more than two links"
             );
-            // Endgame: no piece is left that this link could begin. A core without buffers can begin
-            // none, and after a failure a link may be allowed only some pieces.
+            // Endgame: no piece is left that this link could begin. A core without buffers can
+            // begin none, and after a failure a link may be allowed only some pieces.
             let may_begin_any = has_buffers && !core.picker().is_in_doubt(id);
             let unbegun_piece = self.unbegun_piece(link, core).filter(|_| may_begin_any);
             assert_eq!(unbegun_piece, None, "requested twice outside endgame");

@@ -468,8 +468,8 @@ impl OtherReplicas {
         self.listed.values().map(reported).collect()
     }
 
-    /// Whether every listed tracker [has reported](OtherReplica::has_reported), after the last stall
-    /// of this tracker.
+    /// Whether every listed tracker [has reported](OtherReplica::has_reported), after the last
+    /// stall of this tracker.
     pub(super) fn all_have_reported(&self) -> bool {
         self.listed.values().all(|other| other.has_reported)
     }

@@ -41,8 +41,8 @@ pub(super) struct PendingWrite {
 }
 
 impl PendingWrites {
-    /// Adds a write that waits. `needs` is what another tracker must have too, if the write confirms
-    /// an earlier one.
+    /// Adds a write that waits. `needs` is what another tracker must have too, if the write
+    /// confirms an earlier one.
     pub(super) fn add(&mut self, write: Sequence, commit: u64, needs: Option<VersionVector>) {
         let pending = PendingWrite {
             commit,
