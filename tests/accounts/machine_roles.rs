@@ -62,6 +62,8 @@ const OF_MACHINES: &[(&str, [&str; 2])] = &[
     ("create_user new", ["+"; 2]),
     ("login", ["+"; 2]),
     ("logout", ["only-users"; 2]),
+    ("list_logins", ["only-users"; 2]),
+    ("end_login 00000000", ["only-users"; 2]),
     ("change_password right", ["only-users"; 2]),
     ("create_group new", ["only-users"; 2]),
     ("rename_group lab hall", ["not-the-owner"; 2]),

@@ -462,6 +462,9 @@ fn assert_done(
         ("announce data", AccessAnswer::Peers(_)) => true,
         ("news", AccessAnswer::Decisions { page, .. }) => page.entries.len() <= 2,
         ("logout", AccessAnswer::Done) => true,
+        ("list_logins", AccessAnswer::Logins(page)) => {
+            page.entries.iter().filter(|login| login.is_present).count() == 1
+        }
         ("login" | "change_password right", AccessAnswer::LoggedIn { user, .. }) => {
             user.to_string() == name
         }

@@ -33,14 +33,16 @@ impl Aria2 {
     }
 
     fn start(&mut self, torrent: &Path, folder: &Path, more: &[&str]) -> KilledOnDrop {
-        let port = free_port(Ipv4Addr::LOCALHOST.into());
+        // Another process may take a free port before aria2 does. So aria2 gets three to choose
+        // from.
+        let ports = [(); 3].map(|()| free_port(Ipv4Addr::LOCALHOST.into()).to_string());
         let log = self.home.join(format!("{}.log", self.logs.len()));
         let mut aria2 = command("aria2c", &self.home);
         aria2
             .args(["--no-conf", "--interface=127.0.0.1", "--disable-ipv6"])
             .args(["--enable-dht=false", "--bt-enable-lpd=false"])
             .args(["--log-level=notice", "--quiet", "--file-allocation=none"])
-            .arg(format!("--listen-port={port}"))
+            .arg(format!("--listen-port={}", ports.join(",")))
             .arg(format!("--log={}", log.display()))
             .arg(format!("--dir={}", folder.display()))
             .args(more)
@@ -71,7 +73,8 @@ impl OtherClient for Aria2 {
     fn wait_until_complete(&mut self) {
         for download in &mut self.downloads {
             let status = wait_for_answer("aria2 ends", || download.exit_status());
-            assert!(status.success(), "{status}");
+            let logs = self.logs.iter().map(fs::read_to_string);
+            assert!(status.success(), "{status}: {:?}", logs.collect::<Vec<_>>());
         }
     }
 

@@ -122,7 +122,7 @@ impl IdempotentWrites {
         log::info!("repeated command, already executed: {}", what());
         // Perhaps only this tracker has the write: it made the write itself, perhaps under an
         // earlier origin, or the tracker that made it has lost its disk. The renewed receipt is a
-        // new write. It is durable at another tracker only when that tracker has both.
+        // new write. No other tracker gets it without the write that it confirms.
         let renewed = self
             .store
             .write(|registry, now| registry.renew_receipt(receipt, now + RECEIPT_LIFETIME, now));

@@ -56,8 +56,8 @@ impl Update {
         self.drift
     }
 
-    /// Whether the answer to this write also confirms an earlier write. Then the write is durable
-    /// at another tracker only when that tracker has everything that this tracker has now.
+    /// Whether the answer to this write also confirms an earlier write. Then another tracker must
+    /// not get this write before it has everything that this tracker has now.
     pub fn confirms_earlier(&self) -> bool {
         self.confirms_earlier
     }

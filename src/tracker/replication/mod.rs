@@ -19,8 +19,10 @@
 //!    write within [`PUSH_WAIT`], no write waits for that tracker before it has caught up. A
 //!    repeated command confirms its earlier write with a new one
 //!    ([`Update::confirms_earlier`](super::registry::Update::confirms_earlier)). The earlier write
-//!    may be of another tracker, or of an earlier origin of this one. So the new write is
-//!    acknowledged when one other tracker has everything that this tracker had when it made it.
+//!    may be of another tracker, or of an earlier origin of this one. So the new write is pushed
+//!    only to trackers that have reported that they have everything that this tracker had then. All
+//!    others get it when they catch up, together with the earlier write. So a tracker that has the
+//!    new write has the earlier one.
 //! 3. **A merge is complete.** A change is merged only if this tracker then knows every write that
 //!    the rows contain. Otherwise it catches up with the sender. So the rows of a tracker are
 //!    always exactly those that its version vector describes, and two trackers with equal vectors

@@ -26,6 +26,10 @@ pub(super) struct OtherReplicas {
     connections: BTreeMap<ReplicaConnectionId, OpenConnection>,
     /// The last reported trouble with a tracker that is not listed.
     unlisted_trouble: Option<String>,
+    /// Whether a tracker was removed from the list before it had reported.
+    pub(super) lost_unreported: bool,
+    /// Whether a tracker was removed from the list while its clock did not agree.
+    lost_with_other_clock: bool,
 }
 
 /// An open connection.
@@ -42,6 +46,8 @@ struct OpenConnection {
 pub(super) struct OtherReplica {
     /// Set from its hello until its connection closes.
     connected: Option<ConnectedReplica>,
+    /// The newest connection over which its hello came.
+    newest_connection: Option<ReplicaConnectionId>,
     /// Its version vector as last reported. `None` until it reports one after its last hello and
     /// after the last stall of this tracker.
     pub(super) versions: Option<VersionVector>,
@@ -51,7 +57,7 @@ pub(super) struct OtherReplica {
     /// Whether it has sent its version vector after it got this tracker's last hello. With that
     /// hello it closed the earlier connection. So it merges nothing more that an earlier process of
     /// this tracker sent.
-    pub(super) has_reported: bool,
+    has_reported: bool,
     /// Whether it serves clients, as last reported.
     pub(super) serving: bool,
     /// Time of its last message other than a hello.
@@ -101,6 +107,8 @@ impl OtherReplicas {
             listed: BTreeMap::new(),
             connections: BTreeMap::new(),
             unlisted_trouble: None,
+            lost_unreported: false,
+            lost_with_other_clock: false,
         };
         others.set_listed(&listed.into_iter().collect());
         others
@@ -109,6 +117,10 @@ impl OtherReplicas {
     /// Removes trackers that are no longer listed, and adds new ones. The caller has closed the
     /// connections to the removed ones.
     pub(super) fn set_listed(&mut self, listed: &BTreeSet<TrackerNumber>) {
+        for (_, other) in self.listed.iter().filter(|(it, _)| !listed.contains(it)) {
+            self.lost_unreported |= !other.has_reported;
+            self.lost_with_other_clock |= other.clock_ahead.is_some_and(is_wrong);
+        }
         self.listed.retain(|number, _| listed.contains(number));
         for number in listed.iter().filter(|number| **number != self.own) {
             self.listed.entry(*number).or_default();
@@ -196,6 +208,14 @@ impl OtherReplicas {
         Some(self.listed.get(&number)?.connected.as_ref()?.connection)
     }
 
+    /// The newest connection over which a hello of a tracker came. It may be closed.
+    pub(super) fn newest_connection_to(
+        &self,
+        number: TrackerNumber,
+    ) -> Option<ReplicaConnectionId> {
+        self.listed.get(&number)?.newest_connection
+    }
+
     /// A connected tracker other than `except` that has this origin.
     pub(super) fn other_with_origin(
         &self,
@@ -228,6 +248,7 @@ impl OtherReplicas {
             in_sync_reported: false,
             lacking_blobs: BTreeMap::new(),
         });
+        other.newest_connection = Some(connection);
         other.serving = hello.serving;
         other.paused_until = now.elapsed;
         // What an earlier process of that tracker knew does not count.
@@ -237,15 +258,15 @@ impl OtherReplicas {
         }
     }
 
-    /// A tracker has reported its version vector. If it is connected, returns all that it has
-    /// reported so far.
+    /// A tracker has reported its version vector. If it is connected, returns the number up to
+    /// which it has all writes of this tracker.
     pub(super) fn on_versions(
         &mut self,
         number: TrackerNumber,
         versions: &VersionVector,
         registry: &Registry,
         effects: &mut Effects,
-    ) -> Option<&VersionVector> {
+    ) -> Option<Sequence> {
         let (origin, ours) = (registry.origin(), registry.version_vector());
         let other = self.listed.get_mut(&number)?;
         let reported = other.versions.get_or_insert_default();
@@ -260,13 +281,20 @@ impl OtherReplicas {
             other.loss_reported = false;
             effects.report(Report::InSync { other: number });
         }
-        other.versions.as_ref()
+        Some(known)
     }
 
     /// A tracker has reported all that it has, in a hello or ping.
     pub(super) fn on_whole_versions(&mut self, number: TrackerNumber, versions: &VersionVector) {
         if let Some(other) = self.listed.get_mut(&number) {
             other.whole_versions.get_or_insert_default().join(versions);
+        }
+    }
+
+    /// A tracker [has reported](OtherReplica::has_reported).
+    pub(super) fn note_report(&mut self, number: TrackerNumber) {
+        if let Some(other) = self.listed.get_mut(&number) {
+            other.has_reported = true;
         }
     }
 
@@ -289,12 +317,28 @@ impl OtherReplicas {
         }
     }
 
-    /// The connections over which writes are pushed.
-    pub(super) fn current_connections(&self) -> Vec<ReplicaConnectionId> {
-        let current = self
-            .all_connected()
-            .filter(|(_, connected)| connected.current);
-        current.map(|(_, connected)| connected.connection).collect()
+    /// The connections over which a write is pushed: to the trackers that are current and have
+    /// reported that they have `needs`.
+    pub(super) fn connections_for_push(
+        &self,
+        needs: Option<&VersionVector>,
+    ) -> Vec<ReplicaConnectionId> {
+        let has = |other: &OtherReplica| {
+            let reported = other.versions.as_ref();
+            needs.is_none_or(|needs| reported.is_some_and(|it| it.includes(needs)))
+        };
+        let others = self.listed.values().filter(|other| has(other));
+        let connected = others.filter_map(|other| other.connected.as_ref());
+        let current = connected.filter(|connected| connected.current);
+        current.map(|connected| connected.connection).collect()
+    }
+
+    /// The next ping to each tracker is due now.
+    pub(super) fn make_pings_due(&mut self) {
+        let others = self.listed.values_mut();
+        for connected in others.filter_map(|other| other.connected.as_mut()) {
+            connected.next_ping = Duration::ZERO;
+        }
     }
 
     /// Whether some tracker is current, so that writes wait for its confirmation.
@@ -459,13 +503,18 @@ impl OtherReplicas {
     }
 
     /// The version vectors of all listed trackers, each as of one moment, if all have reported and
-    /// the clock of each was compared with this tracker's clock and agrees with it.
+    /// the clock of each was compared with this tracker's clock and agrees with it. `None` also if
+    /// a tracker whose clock did not agree was removed from the list: the wrong clock may be this
+    /// one.
     pub(super) fn all_versions_if_clocks_agree(&self) -> Option<Vec<VersionVector>> {
         let reported = |other: &OtherReplica| {
             let agrees = other.clock_ahead.is_some_and(|ahead| !is_wrong(ahead));
             other.whole_versions.clone().filter(|_| agrees)
         };
-        self.listed.values().map(reported).collect()
+        let reported = self.listed.values().map(reported);
+        reported
+            .collect::<Option<_>>()
+            .filter(|_| !self.lost_with_other_clock)
     }
 
     /// Whether every listed tracker [has reported](OtherReplica::has_reported), after the last

@@ -266,17 +266,22 @@ impl Replica {
         let bytes = update.change().map(Change::encode).unwrap_or_default();
         let length = bytes.len();
         let change = Encoded::new(bytes).ok_or(ReplicaError::TooLarge(length))?;
-        let confirms_earlier = update.confirms_earlier();
+        let versions = self.registry.version_vector();
+        let needs = update.confirms_earlier().then(|| versions.clone());
         let commit = self.commit_update(update, blobs);
         let versions = self.registry.version_vector();
         let write = versions.of(self.registry.origin());
-        let needs = confirms_earlier.then(|| versions.clone());
         let id = write.number();
         let push = ReplicaMessage::Push { id, change };
-        for connection in self.others.current_connections() {
+        for connection in self.others.connections_for_push(needs.as_ref()) {
             self.effects.send_when_durable(connection, push.clone());
         }
-        self.writes.add(write, commit, needs);
+        self.writes.add(write, commit);
+        if needs.is_some() {
+            // Trackers that do not get the push learn at once that they have to catch up.
+            self.others.make_pings_due();
+            self.ping(now);
+        }
         Ok((write, self.finish(now)))
     }
 
@@ -337,11 +342,11 @@ impl Replica {
                 self.effects.send_now(connection, pong);
                 if let Some(other) = self.others.listed.get_mut(&other) {
                     other.serving = serving;
-                    other.has_reported = true;
                 }
                 match VersionVector::decode(versions.as_bytes()) {
                     Ok(versions) => {
                         self.others.on_whole_versions(other, &versions);
+                        self.others.note_report(other);
                         self.on_versions(other, &versions);
                     }
                     Err(error) => self.reject(connection, Some(other), error.to_string()),
@@ -425,11 +430,12 @@ impl Replica {
         if self.halt_if_rewound(&versions) {
             return;
         }
-        match self.others.connection_to(number) {
-            // A hello that arrived late over an older connection.
-            Some(newer) if newer > connection => return self.close(connection),
-            Some(older) => self.close(older),
-            None => {}
+        // A hello that arrived late over an older connection, perhaps from an earlier process.
+        if self.others.newest_connection_to(number) > Some(connection) {
+            return self.close(connection);
+        }
+        if let Some(older) = self.others.connection_to(number) {
+            self.close(older);
         }
         let (own, ours) = (self.registry.origin(), self.registry.version_vector());
         let current = versions.of(own) >= ours.of(own);
@@ -450,12 +456,11 @@ impl Replica {
             return;
         }
         let effects = &mut self.effects;
-        if let Some(reported) = self
+        if let Some(last_known) = self
             .others
             .on_versions(other, versions, &self.registry, effects)
         {
-            let last = reported.of(self.registry.origin());
-            self.writes.acknowledge_upto(last, reported, effects);
+            self.writes.acknowledge_upto(last_known, effects);
         }
     }
 
@@ -837,11 +842,11 @@ impl Replica {
     ///
     /// The stored data may be an older copy: other trackers may know writes of this origin that are
     /// not known here. That is ruled out if all have reported, each after it got the hello of this
-    /// process. Otherwise new writes get a fresh
+    /// process, also those that were removed from the list since. Otherwise new writes get a fresh
     /// origin, under which no write exists. This is decided once, before the first own write of
     /// this process: while it runs, its data cannot be replaced by an older copy.
     fn settle_origin(&mut self) {
-        let all_have_reported = self.others.all_have_reported();
+        let all_have_reported = self.others.all_have_reported() && !self.others.lost_unreported;
         if let Some(spare) = self.origin.spare.take().filter(|_| !all_have_reported) {
             self.registry.change_origin(spare);
             self.origin.is_new = true;

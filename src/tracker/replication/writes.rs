@@ -3,7 +3,7 @@
 
 use super::{Copies, Effect, Effects, Moment, PUSH_WAIT, Serving};
 use crate::torrent::InfoHash;
-use crate::tracker::registry::{Refusal, Sequence, VersionVector};
+use crate::tracker::registry::{Refusal, Sequence};
 use crate::wire::replica::MAX_ENCODED;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,21 +35,12 @@ pub(super) struct PendingWrite {
     commit: u64,
     /// End of the wait for another tracker. Set when the write is durable here.
     deadline: Option<Duration>,
-    /// If the write confirms an earlier one: everything that this tracker had when it made the
-    /// write. Another tracker has the earlier write when it has all of this.
-    needs: Option<VersionVector>,
 }
 
 impl PendingWrites {
-    /// Adds a write that waits. `needs` is what another tracker must have too, if the write
-    /// confirms an earlier one.
-    pub(super) fn add(&mut self, write: Sequence, commit: u64, needs: Option<VersionVector>) {
-        let pending = PendingWrite {
-            commit,
-            deadline: None,
-            needs,
-        };
-        self.0.insert(write, pending);
+    pub(super) fn add(&mut self, write: Sequence, commit: u64) {
+        let deadline = None;
+        self.0.insert(write, PendingWrite { commit, deadline });
     }
 
     /// Starts the wait for another tracker for all writes that are durable here now.
@@ -61,21 +52,12 @@ impl PendingWrites {
         }
     }
 
-    /// Another tracker has all writes of this tracker up to `last`, and everything in `versions`.
-    pub(super) fn acknowledge_upto(
-        &mut self,
-        last: Sequence,
-        versions: &VersionVector,
-        effects: &mut Effects,
-    ) {
+    /// Another tracker has all writes of this tracker up to `last`.
+    pub(super) fn acknowledge_upto(&mut self, last: Sequence, effects: &mut Effects) {
         let later = self.0.split_off(&last.next());
         let copies = Copies::Two;
-        for (write, pending) in std::mem::replace(&mut self.0, later) {
-            let is_there = |needs| versions.includes(needs);
-            match pending.needs.as_ref().is_none_or(is_there) {
-                true => effects.add(Effect::Acknowledge { write, copies }),
-                false => _ = self.0.insert(write, pending),
-            }
+        for write in std::mem::replace(&mut self.0, later).into_keys() {
+            effects.add(Effect::Acknowledge { write, copies });
         }
     }
 

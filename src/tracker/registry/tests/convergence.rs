@@ -389,7 +389,7 @@ impl World {
         };
         let code = CodeHash([rng.u8(..6); 32]);
         let (name_number, group_name) = (rng.u8(..3), *rng.choice(&GROUPS).unwrap());
-        let kind = match rng.u8(..38) {
+        let kind = match rng.u8(..43) {
             // These end a lot.
             27 | 28 if rng.u8(..4) > 0 => 15,
             // A free name lets further groups begin, so that each has fewer members.

@@ -51,6 +51,7 @@ impl Counts {
             "acknowledged with two copies",
             "acknowledged with one copy",
             "answer lost",
+            "answer to a repeated request lost",
             "repeated and done anew",
             "repeated and done before",
             "backup restored",

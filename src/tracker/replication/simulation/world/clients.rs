@@ -99,12 +99,25 @@ impl World {
             true => "repeated and done before",
             false => "repeated and done anew",
         });
-        let expected = |promise: Promise| match first_promise.filter(|_| is_done) {
+        let first_promise = first_promise.filter(|_| is_done);
+        let first = first_promise.clone();
+        let expected = |promise: Promise| match first {
             Some(first) => promise.together_with(first),
             None => promise,
         };
-        self.execute_command(at, &command, ids, receipt, expected)
-            .map(drop)
+        let written = self.execute_command(at, &command, ids, receipt, expected)?;
+        let is_lost = self.rng.u8(..3) == 0;
+        if let Some((write, promise)) = written.filter(|_| is_lost) {
+            self.nodes[at].promises.remove(&write);
+            self.oracle.counts.note("answer to a repeated request lost");
+            self.unanswered.push(Unanswered {
+                command,
+                ids,
+                receipt,
+                first_promise: Some(first_promise.unwrap_or(promise)),
+            });
+        }
+        Ok(())
     }
 
     /// A tracker executes a command of a client. `expected` turns the promise of its write into the
