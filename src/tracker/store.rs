@@ -301,6 +301,11 @@ impl RegistryStore {
         self.write_with(None, operation)
     }
 
+    /// Whether the disk has so little free space that only what must be written should be.
+    pub(super) fn has_little_space(&self) -> bool {
+        self.shared.has_little_space.load(Ordering::Relaxed)
+    }
+
     /// Like [`RegistryStore::write`], for an operation whose rows name the info dictionary `info`.
     /// The rows and the dictionary are stored in one commit.
     pub(super) fn write_with(

@@ -42,8 +42,9 @@ pub(super) fn note_renewal(store: &RegistryStore, login: &Login, from: IpAddr) {
     }
 }
 
+/// Whether a use is to be noted now. A disk that has little space is left to what must be written.
 fn is_due(store: &RegistryStore, login: &Login) -> bool {
-    store.read(|registry| registry.is_use_due(login, since_1970()))
+    !store.has_little_space() && store.read(|registry| registry.is_use_due(login, since_1970()))
 }
 
 /// Answers a request for the list. The login of the request is in it, also if an earlier version

@@ -32,6 +32,12 @@ impl AccountRows {
         self.0.get(&account).map_or(0, HashSet::len)
     }
 
+    /// The accounts that have more than `limit` rows.
+    pub(super) fn beyond(&self, limit: usize) -> impl Iterator<Item = RowId> {
+        let many = self.0.iter().filter(move |(_, ids)| ids.len() > limit);
+        many.map(|(account, _)| *account)
+    }
+
     /// The rows of an account.
     pub(super) fn of(&self, account: RowId) -> impl Iterator<Item = RowId> {
         self.0.get(&account).into_iter().flatten().copied()

@@ -12,7 +12,9 @@
 //!
 //! An account has at most [`MAX_LISTED_LOGINS`] rows that have not expired. If there are more, a
 //! write of another login lets the row expire that was not used for the longest time, one of an
-//! ended login first. That ends no login: the next use is noted again.
+//! ended login first. That ends no login: the next use is noted again. Nor does a garbage
+//! collection, which leaves at most [`MAX_LOGIN_ROWS`] rows of an account if the others have
+//! expired ([`Registry::surplus_logins`]).
 
 use super::logins::LOG_OUT_LIFETIME;
 use super::machine_queries::page_of;
@@ -29,6 +31,8 @@ use std::time::Duration;
 pub const USE_PAUSE: Duration = Duration::from_secs(24 * 3600);
 /// The most logins of one account that are listed.
 pub const MAX_LISTED_LOGINS: usize = 1000;
+/// The most rows of one account, also expired ones, that a garbage collection leaves.
+pub const MAX_LOGIN_ROWS: usize = 2 * MAX_LISTED_LOGINS;
 /// The most rows that one write lets expire because there are too many. With two, trackers that
 /// were disconnected come back to the limit.
 const SURPLUS_PER_WRITE: usize = 2;
@@ -147,6 +151,23 @@ impl Registry {
     /// The host where a login began, if its row says it.
     pub fn host_of(&self, login: &Login) -> Option<MachineName> {
         self.login_row(login)?.begun.host.clone()
+    }
+
+    /// Rows of accounts that have more than [`MAX_LOGIN_ROWS`] of them: those that have expired at
+    /// `now`, the earliest first. They can be dropped at once, even if another tracker cannot be
+    /// reached, because nothing depends on them.
+    pub fn surplus_logins(&self, now: Duration) -> Vec<RowId> {
+        let accounts = self.index.usage.logins.beyond(MAX_LOGIN_ROWS);
+        let surplus = accounts.flat_map(|account| {
+            let count = self.index.usage.logins.count(account);
+            let rows = self.login_rows(account);
+            let expired = rows.filter(|row| row.used.value.until <= millis(now));
+            let mut expired: Vec<_> = expired.map(|row| (row.used.value.until, row.id)).collect();
+            expired.sort_unstable();
+            expired.truncate(count.saturating_sub(MAX_LOGIN_ROWS));
+            expired.into_iter().map(|(_, id)| id)
+        });
+        surplus.collect()
     }
 
     /// Ends the login of an account that `id` names, like a log-out. `present` is the login that

@@ -202,7 +202,7 @@ pub use encoding::DecodeError;
 pub use given_role::GivenRole;
 pub use groups::{IfLastMember, NewGroup};
 pub use id::{IdError, Origin, RowId, Sequence};
-pub use login_list::{LoginView, MAX_LISTED_LOGINS, USE_PAUSE};
+pub use login_list::{LoginView, MAX_LISTED_LOGINS, MAX_LOGIN_ROWS, USE_PAUSE};
 pub use login_rows::{LoginBegin, LoginRow, LoginUse};
 pub use logins::{
     LOG_OUT_LIFETIME, LONGEST_TOKEN_LIFE, Login, LoginTimeError, MAX_LOG_OUTS, MAX_LOGIN_LIFE,

@@ -793,13 +793,14 @@ impl Replica {
         self.effects.commit(commit)
     }
 
-    /// Deletes surplus entries of the audit log, expired rows that all trackers have (if all clocks
+    /// Deletes surplus entries of the audit log and surplus rows of logins, expired rows that all trackers have (if all clocks
     /// agree), and blobs that no row names (unless a catch-up runs).
     fn collect_garbage(&mut self, now: Moment) {
         if self.lifecycle.is_halted() {
             return;
         }
         let mut dropped_rows = self.registry.surplus_audit();
+        dropped_rows.extend(self.registry.surplus_logins(now.wall));
         if let Some(all_versions) = self.others.all_versions_if_clocks_agree() {
             let before = now.wall.saturating_sub(EXPIRED_ROW_GRACE);
             dropped_rows.extend(self.registry.droppable(before, &all_versions));

@@ -286,6 +286,20 @@ fn the_row_that_was_not_used_for_the_longest_time_gives_way_and_its_login_goes_o
 }
 
 #[test]
+fn expired_rows_of_an_account_with_too_many_are_dropped_at_once() {
+    let (mut a, _, nik) = two_trackers();
+    let logins: Vec<Login> = (0..MAX_LOGIN_ROWS + 3)
+        .map(|_| a.begin_login(nik, 7))
+        .collect();
+    let now = a.next_time();
+    let surplus = a.registry.surplus_logins(now);
+    assert_eq!(surplus.len(), 3);
+    a.registry.drop_rows(&surplus);
+    assert_eq!(a.registry.surplus_logins(now), []);
+    assert_eq!(a.listed(logins.last().unwrap()).len(), MAX_LISTED_LOGINS);
+}
+
+#[test]
 fn the_row_of_a_login_is_dropped_when_it_has_expired_and_all_trackers_have_it() {
     let (mut a, mut b, nik) = two_trackers();
     let login = a.begin_login(nik, 1);
