@@ -793,8 +793,8 @@ impl Replica {
         self.effects.commit(commit)
     }
 
-    /// Deletes surplus entries of the audit log and surplus rows of logins, expired rows that all trackers have (if all clocks
-    /// agree), and blobs that no row names (unless a catch-up runs).
+    /// Deletes surplus entries of the audit log and surplus rows of logins, expired rows that all
+    /// trackers have (if all clocks agree), and blobs that no row names (unless a catch-up runs).
     fn collect_garbage(&mut self, now: Moment) {
         if self.lifecycle.is_halted() {
             return;
