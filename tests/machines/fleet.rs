@@ -13,6 +13,8 @@ use crate::pair::Pair;
 use serde_json::Value;
 use std::fs;
 
+const NAMES: [&str; 6] = ["m1", "m2", "m3", "m4", "m5", "m6"];
+
 /// The TRACKER_INFO of the sandbox lists both trackers.
 fn list_trackers(pair: &Pair) {
     let (one, two) = (pair.address(1), pair.address(2));
@@ -34,64 +36,92 @@ fn six_machines_join_by_one_command_each_and_a_revoked_one_gets_nothing_more() {
     let ann = sandbox.debug_peer("ann", &["--up", "900K"]);
     let mut ann = make_owner(ann, sandbox);
     let line = join_line(&mut ann, "--uses 6");
-    let names = ["m1", "m2", "m3", "m4", "m5", "m6"];
     let join = |name| match name {
         "m1" | "m2" => join_from_input(sandbox, name, &line),
         _ => join_and_run(sandbox, name, &line),
     };
-    let mut machines: Vec<Peer> = names.map(join).into();
-    for (machine, name) in machines.iter_mut().zip(names) {
+    let mut machines: Vec<Peer> = NAMES.map(join).into();
+    all_download_and_serve(sandbox, &mut ann, &mut machines);
+    a_download_comes_from_machines_alone(&mut ann);
+    a_reader_publishes_nothing(sandbox, &mut machines[0]);
+    all_answer_attached_commands_while_they_download(sandbox, &mut ann, &mut machines);
+    copied_state_folder_is_suspended(&pair, &mut ann, machines.pop().unwrap());
+    let m3 = machines.remove(2);
+    revoked_machine_gets_nothing_more(sandbox, &mut ann, m3, &mut machines[2]);
+    // The others go on.
+    for machine in &mut machines {
+        assert_eq!(machine.run("status")["machine"]["state"], "logged-in");
+    }
+}
+
+fn all_download_and_serve(sandbox: &Sandbox, ann: &mut Peer, machines: &mut [Peer]) {
+    for (machine, name) in machines.iter_mut().zip(NAMES) {
         let status = wait_for_machine(machine, "logged-in");
         assert_eq!(status["name"], format!("ann/{name}"), "{status}");
         let groups = serde_json::json!([{ "group": "lab", "role": "reader" }]);
         assert_eq!(status["groups"], groups, "{status}");
         machine.run("download_file lab gift copy");
     }
-    for (machine, name) in machines.iter_mut().zip(names) {
+    for (machine, name) in machines.iter_mut().zip(NAMES) {
         machine.wait_for_state("gift", "complete");
         let copy = sandbox.path(&format!("{name}/copy"));
         assert!(fs::read(copy).unwrap() == fs::read(sandbox.path("gift")).unwrap());
         assert_eq!(machine.run("status")["user"], format!("ann/{name}"));
     }
-    wait_until("all machines serve", || complete(&mut ann) == 7);
-    for name in names {
-        let machine = listed_in(&mut ann, "lab", &format!("ann/{name}"));
+    wait_until("all machines serve", || complete(ann) == 7);
+    for name in NAMES {
+        let machine = listed_in(ann, "lab", &format!("ann/{name}"));
         assert_eq!(machine["state"], "started", "{machine}");
         assert_eq!(machine["role"], "reader", "{machine}");
     }
-    // The maker's file is gone: a new download comes from machines only.
+}
+
+fn a_download_comes_from_machines_alone(ann: &mut Peer) {
+    // The maker's file is gone.
     ann.run("stop_share --here lab gift");
     ann.run("download_file lab gift from-machines");
     ann.wait_for_state("gift", "complete");
+}
 
-    // A machine is a reader: it publishes nothing.
+fn a_reader_publishes_nothing(sandbox: &Sandbox, machine: &mut Peer) {
     let own = sandbox.file("own", 1000, 3);
     let upload = format!("upload_file lab '{}'", own.display());
-    machines[0].assert_refused(&upload, "not-a-publisher", "");
+    machine.assert_refused(&upload, "not-a-publisher", "");
+}
 
-    // While they download, another process asks each of them.
+fn all_answer_attached_commands_while_they_download(
+    sandbox: &Sandbox,
+    ann: &mut Peer,
+    machines: &mut [Peer],
+) {
     let big = sandbox.file("big", 60 << 20, 5);
     ann.run(&format!("upload_file lab '{}'", big.display()));
-    for machine in &mut machines {
+    for machine in machines {
         machine.run("download_file lab big big");
     }
-    for name in names {
+    for name in NAMES {
         let status = wait_for_download(sandbox, name);
         assert_eq!(status["user"], format!("ann/{name}"), "{status}");
         assert_eq!(status["machine"]["state"], "logged-in", "{status}");
     }
-    copied_state_folder_is_suspended(&pair, &mut ann, machines.pop().unwrap());
+}
 
+/// Revokes m3 while it downloads. `other` is another machine that downloads.
+fn revoked_machine_gets_nothing_more(
+    sandbox: &Sandbox,
+    ann: &mut Peer,
+    m3: Peer,
+    other: &mut Peer,
+) {
     // Links stay open while the share is being fetched.
-    let m3 = machines.remove(2);
     wait_until("m3 has a link with its maker", || {
-        has_link_with(&mut ann, "ann/m3")
+        has_link_with(ann, "ann/m3")
     });
     ann.run("revoke_machine ann/m3");
     wait_until("the links with m3 end", || {
-        !has_link_with(&mut ann, "ann/m3") && !has_link_with(&mut machines[2], "ann/m3")
+        !has_link_with(ann, "ann/m3") && !has_link_with(other, "ann/m3")
     });
-    assert_eq!(listed(&mut ann, "ann/m3")["state"], "revoked");
+    assert_eq!(listed(ann, "ann/m3")["state"], "revoked");
     let (status, errors) = m3.process.wait();
     assert_eq!(status.code(), Some(3), "{errors}");
     assert!(errors.contains("ann/m3 is refused for good"), "{errors}");
@@ -101,10 +131,6 @@ fn six_machines_join_by_one_command_each_and_a_revoked_one_gets_nothing_more() {
     let (status, errors) = again.process.wait();
     assert_eq!(status.code(), Some(3), "{errors}");
     assert!(!sandbox.path("m3/big").exists());
-    // The others go on.
-    for machine in &mut machines {
-        assert_eq!(machine.run("status")["machine"]["state"], "logged-in");
-    }
 }
 
 /// Waits until the machine downloads, and returns the answer to `status --json` of a command that
