@@ -130,8 +130,14 @@ impl Promise {
         }
     }
 
+    /// Whether a tracker with this registry has the write.
+    pub(super) fn is_known(&self, registry: &Registry) -> bool {
+        let known = registry.version_vector().of(self.version.stamp.origin());
+        known >= self.version.sequence
+    }
+
     /// Whether the write is on `disk`.
-    fn is_on(&self, disk: &Disk) -> bool {
+    pub(super) fn is_on(&self, disk: &Disk) -> bool {
         disk.versions.of(self.version.stamp.origin()) >= self.version.sequence
     }
 }

@@ -68,7 +68,8 @@ impl World {
                     command,
                     ids,
                     receipt,
-                    first_promise: Some(promise),
+                    promises: vec![promise],
+                    has_unknown_attempt: false,
                 });
                 if self.rng.bool() {
                     self.crash(at);
@@ -86,7 +87,8 @@ impl World {
             command,
             mut ids,
             receipt,
-            first_promise,
+            mut promises,
+            has_unknown_attempt,
         } = self.unanswered.swap_remove(index);
         if self.mutation == Mutation::NewIdsOnRepeat {
             ids = (self.new_id(), self.new_id());
@@ -94,27 +96,38 @@ impl World {
         let Some(replica) = &self.nodes[at].replica else {
             return Ok(());
         };
-        let is_done = Replica::registry(replica).receipt(receipt).is_some();
+        let registry: &Registry = Replica::registry(replica);
+        let is_done = registry.receipt(receipt).is_some();
         self.oracle.counts.note(match is_done {
             true => "repeated and done before",
             false => "repeated and done anew",
         });
-        let first_promise = first_promise.filter(|_| is_done);
-        let first = first_promise.clone();
-        let expected = |promise: Promise| match first {
-            Some(first) => promise.together_with(first),
+        let is_known = |promise: &&Promise| promise.is_known(registry);
+        let earlier = promises.iter().find(is_known).filter(|_| is_done).cloned();
+        if is_done && earlier.is_none() && !promises.is_empty() && !has_unknown_attempt {
+            return Err(Failure(format!(
+                "tracker {at} has a receipt without its write"
+            )));
+        }
+        let expected = |promise: Promise| match earlier {
+            Some(earlier) => promise.together_with(earlier),
             None => promise,
         };
         let written = self.execute_command(at, &command, ids, receipt, expected)?;
         let is_lost = self.rng.u8(..3) == 0;
         if let Some((write, promise)) = written.filter(|_| is_lost) {
             self.nodes[at].promises.remove(&write);
-            self.oracle.counts.note("answer to a repeated request lost");
+            let what = "answer to a repeated request lost";
+            self.oracle.counts.note(what);
+            if !is_done {
+                promises.push(promise);
+            }
             self.unanswered.push(Unanswered {
                 command,
                 ids,
                 receipt,
-                first_promise: Some(first_promise.unwrap_or(promise)),
+                promises,
+                has_unknown_attempt,
             });
         }
         Ok(())

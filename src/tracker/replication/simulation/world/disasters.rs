@@ -2,6 +2,7 @@
 
 use super::super::super::Serving;
 use super::super::node::{Disk, Node, named_by};
+use super::super::oracle::Promise;
 use super::super::{Failure, Mutation};
 use super::{Event, TICK_MILLIS, World};
 
@@ -48,6 +49,7 @@ impl World {
         self.log_step(|| format!("{at} crashes, {durable} of {waiting} commits are durable"));
         let connections: Vec<_> = self.nodes[at].connections.clone().into_iter().collect();
         self.nodes[at].crash(durable);
+        self.forget_lost_writes();
         if !self.faults_ended && self.rng.bool() {
             self.lose_blob(at);
         }
@@ -60,6 +62,20 @@ impl World {
         };
         let start = self.now + self.rng.u64(..max_downtime);
         self.starts.insert(at, start);
+    }
+
+    /// Forgets the writes of unanswered requests that no tracker has any more. Their numbers may be
+    /// used for other writes.
+    fn forget_lost_writes(&mut self) {
+        let nodes = &self.nodes;
+        for request in &mut self.unanswered {
+            let has = |node: &Node, write: &Promise| {
+                let replica = node.replica.as_ref();
+                write.is_on(&node.disk) || replica.is_some_and(|it| write.is_known(it.registry()))
+            };
+            let is_somewhere = |write: &Promise| nodes.iter().any(|node| has(node, write));
+            request.promises.retain(is_somewhere);
+        }
     }
 
     /// Loses a stored blob that another tracker still has.
@@ -176,6 +192,7 @@ impl World {
         self.crash(at);
         self.nodes[at].disk = disk;
         self.nodes[at].restored = restored;
+        self.forget_lost_writes();
         self.oracle.losses += 1;
         let counts = &mut self.oracle.counts;
         counts.note(match restored {

@@ -55,8 +55,11 @@ struct Unanswered {
     command: Command,
     ids: (RowId, RowId),
     receipt: RowId,
-    /// The promise of the first attempt, if the tracker made the write.
-    first_promise: Option<Promise>,
+    /// The promises of the attempts that made the write: more than one, if a tracker made it that
+    /// did not know of the others.
+    promises: Vec<Promise>,
+    /// Whether an attempt that waits for a starved tracker may make the write too.
+    has_unknown_attempt: bool,
 }
 
 pub(crate) struct World {

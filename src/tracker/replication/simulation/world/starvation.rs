@@ -75,7 +75,8 @@ impl World {
                 command: command.clone(),
                 ids,
                 receipt,
-                first_promise: None,
+                promises: Vec::new(),
+                has_unknown_attempt: true,
             });
         }
         if !gives_up || self.rng.u8(..4) == 0 {
