@@ -5,6 +5,7 @@ use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::{
     User, group_request, login_request, new_write, password_of,
 };
+use crate::common::peer::Peer;
 use crate::common::process::{Output, run};
 use crate::common::waiting::wait_until;
 use pieceful::wire::access::{AccessAnswer, AccessRequest, LoginEntry, Token};
@@ -49,15 +50,21 @@ fn logins(user: &mut User) -> Vec<LoginEntry> {
     }
 }
 
-#[test]
-fn a_user_sees_the_logins_of_all_his_peers_and_ends_one_of_them() {
-    let tracker = AccountTracker::new();
+/// Two peers, `desk` and `lost`, at which nik is logged in. He owns the group `lab`.
+fn two_peers_of_nik(tracker: &AccountTracker) -> [Peer; 2] {
     let mut desk = tracker.sandbox.peer("desk");
     desk.run("create_user nik pw-of-nik");
     desk.run("login nik pw-of-nik");
     desk.run("create_group lab");
     let mut lost = tracker.sandbox.peer("lost");
     lost.run("login nik pw-of-nik");
+    [desk, lost]
+}
+
+#[test]
+fn a_user_sees_the_logins_of_all_his_peers_and_ends_one_of_them() {
+    let tracker = AccountTracker::new();
+    let [mut desk, mut lost] = two_peers_of_nik(&tracker);
 
     let list = desk.run("list_logins");
     for login in list["logins"].as_array().unwrap() {
@@ -116,12 +123,7 @@ fn a_user_sees_the_logins_of_all_his_peers_and_ends_one_of_them() {
 #[test]
 fn a_running_peer_whose_login_is_ended_learns_it_by_itself() {
     let tracker = AccountTracker::new();
-    let mut desk = tracker.sandbox.peer("desk");
-    desk.run("create_user nik pw-of-nik");
-    desk.run("login nik pw-of-nik");
-    desk.run("create_group lab");
-    let mut lost = tracker.sandbox.peer("lost");
-    lost.run("login nik pw-of-nik");
+    let [mut desk, mut lost] = two_peers_of_nik(&tracker);
     let file = tracker.sandbox.folder("lost").join("data");
     std::fs::write(&file, "data").unwrap();
     lost.run("upload_file lab data");

@@ -152,6 +152,31 @@ fn a_report_counts_only_if_it_was_sent_after_the_hello_of_this_process() {
     assert_eq!(older.replica.registry().origin(), Origin([101; 16]));
 }
 
+#[test]
+fn a_tracker_that_left_the_list_before_it_reported_may_know_later_writes() {
+    let mut older = TestTracker::new(1, StartData::Resumed);
+    let effects = older.replica.set_listed([number(1)], older.now);
+    older.perform(effects);
+    assert!(older.serves());
+    assert_eq!(older.replica.registry().origin(), Origin([101; 16]));
+}
+
+#[test]
+fn a_hello_over_an_older_connection_is_late_even_if_the_newer_one_has_closed() {
+    let (mut a, mut b) = pair();
+    for tracker in [&mut a, &mut b] {
+        tracker.close(1);
+    }
+    a.open(5);
+    a.open(6);
+    b.open(6);
+    let (connection, hello) = b.sent.remove(0);
+    a.receive(connection, hello.clone());
+    a.close(6);
+    a.receive(ReplicaConnectionId(5), hello);
+    assert_eq!(a.closed.last(), Some(&ReplicaConnectionId(5)));
+}
+
 fn pair_of_resumed() -> (TestTracker, TestTracker) {
     let (mut a, mut b) = (
         TestTracker::new(1, StartData::Resumed),

@@ -104,6 +104,27 @@ fn a_tracker_whose_clock_was_set_compares_the_clocks_again_before_it_deletes_a_r
 }
 
 #[test]
+fn expired_rows_are_kept_after_a_tracker_with_another_clock_has_left_the_list() {
+    let (mut a, mut b) = pair();
+    let (id, end) = (a.new_id(), a.now.wall + SECOND);
+    a.write(Vec::new(), |registry, now| {
+        registry.create_invite(id, CodeHash([9; 32]), end, now)
+    })
+    .unwrap();
+    exchange_messages(&mut a, &mut b);
+    a.now.wall += EXPIRED_ROW_GRACE * 2;
+    a.tick();
+    b.close(1);
+    connect(&mut a, &mut b, 2);
+    let ahead = a.replica.status(a.now).others[0].clock_ahead;
+    assert!(ahead.is_some_and(|ahead| ahead < -1_000_000), "{ahead:?}");
+    let effects = a.replica.set_listed([number(1)], a.now);
+    a.perform(effects);
+    a.advance(GC_INTERVAL);
+    assert!(a.replica.registry().row(id).is_some());
+}
+
+#[test]
 fn a_log_out_is_not_deleted_before_the_report_of_a_tracker_that_keeps_it_longer() {
     let (mut a, mut b) = pair();
     a.create_account("olga").unwrap();
