@@ -10,8 +10,8 @@ use super::signals;
 use super::units::{counted, size};
 use crate::base::escape;
 use crate::storage::{
-    CreateOptions, FileFault, ShareDraft, StoreError, check_output, check_share, reserve_output,
-    write_output,
+    Arrangement, CreateOptions, FileFault, ShareDraft, StoreError, check_output, check_share,
+    reserve_output, write_output,
 };
 use crate::system::{cause, processors};
 use crate::torrent::{Layout, MAX_METAINFO, Magnet, Metainfo};
@@ -50,6 +50,7 @@ fn create_torrent(arguments: &CreateArguments, output: &Output) -> Result<bool, 
     let trackers = arguments.trackers.iter();
     let trackers: Vec<Vec<String>> = trackers.map(|url| vec![url.clone()]).collect();
     let options = CreateOptions {
+        arrangement: Arrangement::Sorted,
         piece_length: arguments.piece_length,
         private: arguments.private,
         file_sha1: arguments.file_sha1,

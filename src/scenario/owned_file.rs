@@ -1,7 +1,7 @@
 //! A file that a client owns, and its info dictionary: each segment is one piece.
 
 use crate::torrent::{
-    BLOCK, FileName, FilePath, Info, Layout, MetainfoError, NewFile, NewInfo, Sha1,
+    Attributes, BLOCK, FileName, FilePath, Info, Layout, MetainfoError, NewFile, NewInfo, Sha1,
 };
 
 /// The piece length of an empty file, in bytes: fixed, so that all its owners get the same
@@ -35,7 +35,7 @@ impl OwnedFile {
             path: FilePath::new(vec![self.name.clone()])?,
             length: self.content.len() as u64,
             sha1: None,
-            executable: false,
+            attributes: Attributes::default(),
         };
         let info = NewInfo {
             name: self.name.clone(),

@@ -4,30 +4,27 @@
 //! [`ShareDraft`] has everything but the hashes, so that its caller can check everything else
 //! before hours of hashing. Out of scope: where the `.torrent` is written.
 
+use super::arrange::Arranged;
 use super::layout::FileLayout;
-use super::source_files::{SourceFile, list_source_files};
+use super::source_files::list_source_files;
 use super::verify::{HashJob, hash_jobs};
-use super::{CreateError, FileStamp, StampMatch, Store, StoreError};
+use super::{Arrangement, CreateError, FileStamp, StampMatch, Store, StoreError};
 use crate::bencode;
 use crate::system::{lock, processors, recover};
-use crate::torrent::{
-    Info, Lengths, MAX_PIECE_LENGTH, Metainfo, MetainfoError, ModifiedTimes, NewFile, NewInfo, Sha1,
-};
+use crate::torrent::{Info, Lengths, Metainfo, MetainfoError, ModifiedTimes, NewInfo, Sha1};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-/// Default piece length in bytes.
-const DEFAULT_PIECE_LENGTH: u32 = 512 << 10;
-/// The default piece length is doubled until a share has at most this many pieces.
-const MAX_DEFAULT_PIECES: u64 = 16_384;
-
 /// Options for making a metainfo.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CreateOptions<'a> {
-    /// Length of a piece in bytes, 1 to 1 GiB. The default is 512 KiB, doubled until there are at
-    /// most 16,384 pieces or the length is 1 GiB.
+    /// Length of a piece in bytes, 1 to 1 GiB. The default is that of the earlier version (see
+    /// [`Arrangement::Like`]), or 512 KiB, doubled until there are at most 16,384 pieces or the
+    /// length is 1 GiB.
     pub piece_length: Option<u32>,
+    /// The order of the files, and the padding between them.
+    pub arrangement: Arrangement<'a>,
     /// Whether clients may get peers only from the torrent's own trackers (BEP 27).
     pub private: bool,
     /// Whether to include the SHA-1 of each file (BEP 47 `sha1`).
@@ -75,23 +72,22 @@ impl ShareDraft {
     /// the hashing.
     pub fn new(path: &Path, options: &CreateOptions<'_>) -> Result<Self, CreateError> {
         let source = list_source_files(path, options.output)?;
-        let file = |file: &SourceFile| NewFile {
-            path: file.path.clone(),
-            length: file.length,
-            sha1: options.file_sha1.then_some(Sha1([0; 20])),
-            executable: file.executable,
-        };
-        let mut lengths = source.files.iter().map(|file| file.length);
+        let arrangement = options.arrangement;
+        let arranged = arrangement.arrange(source.files, source.layout, options.piece_length);
+        let Arranged {
+            mut files,
+            piece_length,
+        } = arranged.map_err(|error| build_error(path, error.into()))?;
+        let stored = files.iter_mut().filter(|file| !file.attributes.padding);
+        stored.for_each(|file| file.sha1 = options.file_sha1.then_some(Sha1([0; 20])));
+        let mut lengths = files.iter().map(|file| file.length);
         let total = lengths.try_fold(0u64, u64::checked_add);
         let total = total.ok_or_else(|| build_error(path, MetainfoError::LengthOverflow))?;
-        let piece_length = options
-            .piece_length
-            .unwrap_or_else(|| default_piece_length(total));
         let lengths = Lengths::new(total, piece_length.into()).map_err(CreateError::Lengths)?;
         let new_info = NewInfo {
             name: source.name,
             layout: source.layout,
-            files: source.files.iter().map(file).collect(),
+            files,
             piece_length,
             pieces: vec![Sha1([0; 20]); lengths.pieces() as usize],
             private: options.private,
@@ -150,7 +146,15 @@ impl ShareDraft {
         }
         let info = self.new_info.build();
         let info = info.map_err(|error| build_error(&self.path, error))?;
-        let times = hashes.stamps.iter().map(|stamp| stamp.modified_ns);
+        // Padding has no stamp. Its time is of no use.
+        let mut stamps = hashes.stamps.iter();
+        let times = info
+            .files()
+            .iter()
+            .map(|file| match file.attributes.padding {
+                true => 0,
+                false => stamps.next().map_or(0, |stamp| stamp.modified_ns),
+            });
         let times = ModifiedTimes::new(times.collect(), &info);
         Ok(CreatedShare {
             metainfo: Metainfo::new(info, self.trackers).with_times(times),
@@ -183,7 +187,11 @@ fn hash_all(
     });
     // Each file is hashed by one thread. The longest files go first, so that no thread still hashes
     // a long file when all others have ended.
-    let mut files: Vec<usize> = (0..info.files().len()).filter(|_| file_sha1).collect();
+    let mut files: Vec<usize> = store
+        .layout()
+        .wanted_files()
+        .filter(|_| file_sha1)
+        .collect();
     files.sort_by_key(|index| std::cmp::Reverse(info.files().get(*index).map(|file| file.length)));
     let files = files.into_iter().map(HashJob::File);
     let jobs = files.chain(lengths.all_pieces().map(HashJob::Piece));
@@ -214,16 +222,6 @@ fn hash_all(
         return Err(CreateError::Changed(store.file_path(index)));
     }
     Ok(recover(hashes.into_inner()))
-}
-
-/// 512 KiB, doubled until there are at most [`MAX_DEFAULT_PIECES`] pieces or the length is
-/// [`MAX_PIECE_LENGTH`].
-fn default_piece_length(total: u64) -> u32 {
-    let mut length = DEFAULT_PIECE_LENGTH;
-    while length < MAX_PIECE_LENGTH && total.div_ceil(length.into()) > MAX_DEFAULT_PIECES {
-        length *= 2;
-    }
-    length
 }
 
 /// Converts an error that occurs after the files were listed. A file that is missing now, or has
@@ -309,16 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_piece_length_grows_with_the_share_and_another_one_can_be_given() {
-        for (total, expected) in [
-            (0, 512 << 10),
-            (16_384 * (512 << 10), 512 << 10),
-            (16_384 * (512 << 10) + 1, 1 << 20),
-            (1 << 40, 64 << 20),
-            (u64::MAX, 1 << 30),
-        ] {
-            assert_eq!(default_piece_length(total), expected, "{total}");
-        }
+    fn another_piece_length_can_be_given() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("x");
         fs::File::create(&path).unwrap().set_len(3 << 20).unwrap();

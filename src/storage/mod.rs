@@ -25,6 +25,7 @@
 //! Anything else may be lost. Therefore the pieces of a partial download are trusted only after
 //! they have been hashed.
 
+mod arrange;
 mod backup;
 mod check;
 mod cluster;
@@ -74,6 +75,7 @@ mod unfinished_record;
 mod verify;
 mod whole_file;
 
+pub use arrange::Arrangement;
 pub use backup::{Backup, BackupError, check_backup_name, write_cluster};
 pub use check::{CheckReport, FileFault, check_share};
 pub use cluster::{

@@ -1,7 +1,7 @@
 //! Makes a new `info` dictionary (BEP 3; BEP 47 for `attr` and `sha1`).
 
 use super::metainfo_error::MetainfoError;
-use super::{FileName, FilePath, Info, Layout, Sha1};
+use super::{Attributes, FileName, FilePath, Info, Layout, Sha1};
 use crate::bencode::Item;
 
 /// The content of a new info dictionary.
@@ -33,8 +33,8 @@ pub struct NewFile {
     pub length: u64,
     /// SHA-1 of the content, if the torrent is to have it.
     pub sha1: Option<Sha1>,
-    /// Whether the file is executable.
-    pub executable: bool,
+    /// Whether the file is executable, or is padding.
+    pub attributes: Attributes,
 }
 
 impl NewInfo {
@@ -81,7 +81,11 @@ impl NewInfo {
 impl NewFile {
     /// The keys `length`, `attr` and `sha1` of the file, with their values.
     fn entries<'a>(&'a self) -> impl Iterator<Item = (&'a str, Item<'a>)> {
-        let attributes = self.executable.then_some(("attr", Item::from("x")));
+        let letters = match self.attributes {
+            Attributes { padding: true, .. } => Some("p"),
+            Attributes { executable, .. } => executable.then_some("x"),
+        };
+        let attributes = letters.map(|letters| ("attr", Item::from(letters)));
         let sha1 = self
             .sha1
             .as_ref()
@@ -111,7 +115,7 @@ pub(super) mod tests {
             path: path(name),
             length,
             sha1,
-            executable: false,
+            attributes: Attributes::default(),
         };
         NewInfo {
             name: FileName::new("set").unwrap(),
@@ -136,7 +140,10 @@ pub(super) mod tests {
                 path: path(&format!("d{}/f{number}", number % 100)),
                 length: 0,
                 sha1: None,
-                executable: true,
+                attributes: Attributes {
+                    executable: true,
+                    padding: false,
+                },
             })
             .collect();
         info.pieces.clear();

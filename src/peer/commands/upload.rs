@@ -11,7 +11,7 @@ use crate::certificate::Fingerprint;
 use crate::peer::{
     AccountError, IssuedCertificate, Membership, OpenFiles, Peer, PeerError, TransferPlan,
 };
-use crate::storage::{CreateOptions, RecordKind, ShareDraft};
+use crate::storage::{Arrangement, CreateOptions, RecordKind, ShareDraft};
 use crate::torrent::Info;
 use crate::wire::access::{AccessErrorKind, AccessRefusal, only_reads};
 use crate::wire::control::TextLine;
@@ -51,7 +51,11 @@ impl Peer {
         }
         let path = std::path::absolute(path).map_err(PeerError::file(path))?;
         let pem = authority.to_pem();
+        let listed = self.listed_version(&membership.group, &path);
         let options = CreateOptions {
+            arrangement: listed
+                .as_ref()
+                .map_or(Arrangement::Padded, Arrangement::Like),
             private: true,
             file_sha1: true,
             ssl_cert: Some(&pem),
@@ -59,7 +63,7 @@ impl Peer {
         };
         let draft = ShareDraft::new(&path, &options)?;
         let reserved = self.context.records.reserve(draft.torrent_length())?;
-        self.check_name_is_free(&membership.group, draft.info())?;
+        check_name_is_free(&membership.group, listed.as_ref(), draft.info())?;
         let command = self.services.commands.current();
         let HashedShare {
             share,
@@ -138,25 +142,16 @@ impl Peer {
             })
     }
 
-    /// Refuses a share if the catalogue lists other files under its name. If no tracker answers
-    /// now, the share is accepted here and may be refused when it is published.
-    fn check_name_is_free(&self, group: &Label, info: &Info) -> Result<(), AccountError> {
-        let name = info.name().as_str();
-        match self.account().metainfo(group, name) {
-            Ok(other) if !other.has_same_files(info) => {
-                let stop = command_text("stop_share", &[&group.to_string(), name], &[]);
-                let message = format!(
-                    "{group} already has a share {name}; rename yours, or stop the other one with \
-                     {stop}"
-                );
-                Err(AccountError::Refused(AccessRefusal {
-                    kind: AccessErrorKind::ShareExists,
-                    message: TextLine::new(&message),
-                    retry_seconds: None,
-                }))
-            }
-            _ => Ok(()),
-        }
+    /// The share that the catalogue lists under the name of the file or folder at `path`. `None` if
+    /// there is none, or if no tracker answers now.
+    fn listed_version(&self, group: &Label, path: &Path) -> Option<Info> {
+        let resolved = match path.file_name() {
+            Some(_) => path.to_owned(),
+            // The path ends in `..`.
+            None => path.canonicalize().ok()?,
+        };
+        let name = resolved.file_name()?.to_str()?;
+        self.account().metainfo(group, name).ok()
     }
 
     /// Whether the catalogue lists exactly this content under its name.
@@ -164,6 +159,28 @@ impl Peer {
         let other = self.account().metainfo(group, info.name().as_str())?;
         Ok(other.info_hash() == info.info_hash())
     }
+}
+
+/// Refuses a share if the catalogue lists other files under its name. If no tracker answered, the
+/// share is accepted here and may be refused when it is published.
+fn check_name_is_free(
+    group: &Label,
+    listed: Option<&Info>,
+    info: &Info,
+) -> Result<(), AccountError> {
+    if listed.is_none_or(|other| other.has_same_files(info)) {
+        return Ok(());
+    }
+    let name = info.name().as_str();
+    let stop = command_text("stop_share", &[&group.to_string(), name], &[]);
+    let message = format!(
+        "{group} already has a share {name}; rename yours, or stop the other one with {stop}"
+    );
+    Err(AccountError::Refused(AccessRefusal {
+        kind: AccessErrorKind::ShareExists,
+        message: TextLine::new(&message),
+        retry_seconds: None,
+    }))
 }
 
 /// Whether the refusal of a share may mean that the group has another name now. Another group may
