@@ -7,7 +7,7 @@ use crate::torrent::PieceIndex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Size of the buffer in bytes.
-const COPY_BUFFER_LENGTH: usize = 1 << 20;
+pub(super) const COPY_BUFFER_LENGTH: usize = 1 << 20;
 
 /// Verifies `pieces`. Calls `write` with the bytes of each good piece, in parts of at most
 /// [`COPY_BUFFER_LENGTH`] bytes, and with the offset of each part in the share. See [`verify`] for

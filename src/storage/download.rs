@@ -17,6 +17,7 @@ use super::parts_file::PartsFile;
 use super::rename::{NoteSteps, rename_new, rename_over};
 use super::replace::{ExtraFiles, remove_old_folder};
 use super::reserve::check_space;
+use super::take_files::file_to_write;
 use super::tree::{Access, Folder, has_layout, lock};
 use super::{Destination, Store, StoreError};
 use crate::torrent::{BLOCK, FileName, Layout, ModifiedTimes, PieceSet};
@@ -213,7 +214,8 @@ impl Download {
         &self.store
     }
 
-    /// Writes consecutive `blocks` from `offset` on. Skips bytes of files that are in place.
+    /// Writes consecutive `blocks` from `offset` on. Skips bytes of files that are in place. A
+    /// linked file that has other bytes is replaced by a copy first.
     ///
     /// # Errors
     /// When the share does not have these bytes, or a file cannot take all of them. Then none of
@@ -223,11 +225,7 @@ impl Download {
         let mut blocks = Gather::new(blocks);
         for segment in self.store.layout().segments(offset, length)? {
             let index = segment.index;
-            let file = match segment.kind {
-                FileKind::Wanted if self.store.is_in_place(index) => None,
-                _ => self.store.file(&segment)?,
-            };
-            let Some(file) = file else {
+            let Some(file) = file_to_write(&self.store, &segment, &blocks)? else {
                 blocks.skip(segment.length);
                 continue;
             };
@@ -363,6 +361,7 @@ impl Download {
             // All bytes of the parts file are in the files themselves now.
             parts_file.remove(parent)?;
         }
+        let linked = partial::check_linked_files(store)?;
         let path = parent.path().join(name);
         let replaced = match &self.mode {
             DownloadMode::Extend(in_place) => {
@@ -388,6 +387,7 @@ impl Download {
         if let Some((old, extra_files)) = replaced {
             remove_old_folder(&old, &path, extra_files);
         }
+        partial::set_times_of_linked(store, &linked, times);
         Ok(path)
     }
 

@@ -3,6 +3,7 @@
 use nix::sys::uio::pwritev;
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
 
 /// The largest number of slices that Linux accepts in one call (`IOV_MAX`).
 const MAX_SLICES: usize = 1024;
@@ -37,6 +38,28 @@ impl<'a> Gather<'a> {
                 }
             }
         }
+    }
+
+    /// Whether the next `length` bytes are those of `file` from `offset` on.
+    ///
+    /// # Errors
+    /// The file cannot be read or is too short.
+    pub(super) fn are_in(&self, file: &File, mut offset: u64, length: u64) -> io::Result<bool> {
+        let (mut within, mut left) = (self.within, usize::try_from(length).unwrap_or(usize::MAX));
+        let mut buffer = Vec::new();
+        for block in self.blocks {
+            let block = block.get(within..).unwrap_or_default();
+            let block = block.get(..left.min(block.len())).unwrap_or_default();
+            within = 0;
+            buffer.resize(block.len(), 0);
+            file.read_exact_at(&mut buffer, offset)?;
+            if buffer != block {
+                return Ok(false);
+            }
+            offset += block.len() as u64;
+            left -= block.len();
+        }
+        Ok(true)
     }
 
     /// Counts the next bytes, at most `length`, that are in blocks of one kind. Returns their

@@ -12,6 +12,8 @@
 //! | `download` | the only code that writes, finishes and discards a download |
 //! | `partial_root` | which partial file is continued or made |
 //! | `partial`, `extend`, `rename`, `replace` | the steps of a download |
+//! | `take_files` | links and clones files of an older version into a download |
+//! | `from_version` | copies files and pieces of an older version into a download |
 //! | `copying` | copies good pieces of other files into a download |
 //! | `verify` | hashes pieces and returns the good ones |
 //! | `store` | reads; detects files that changed since they were verified |
@@ -41,6 +43,7 @@ mod extend;
 mod file_error;
 mod file_hashes;
 mod folder;
+mod from_version;
 mod gather;
 mod holes;
 mod in_place;
@@ -48,9 +51,11 @@ mod join_files;
 mod known_cluster;
 mod known_members;
 mod layout;
+mod linked_files;
 mod login;
 mod machine_file;
 mod magnet_record;
+mod old_version;
 mod open_files;
 mod optional;
 mod output_file;
@@ -70,6 +75,7 @@ mod source_files;
 mod stamp;
 mod store;
 mod swarms_file;
+mod take_files;
 mod tree;
 mod unfinished_record;
 mod verify;
@@ -95,6 +101,7 @@ pub use extend::undo_moves;
 pub use file_error::FileError;
 pub use file_hashes::{BadFile, CachedBlocks, FileHashes};
 pub use folder::{StateFolder, StateFolderError, StateKind};
+pub use from_version::{copy_equal_pieces, copy_unchanged_files};
 pub use in_place::InPlace;
 pub use join_files::{JoinFileError, JoinFiles, ReadToken, read_token};
 pub use known_cluster::{KnownCluster, KnownClusterError};
@@ -103,6 +110,7 @@ pub use layout::FileLayout;
 pub use login::{LoginFile, LoginFileError, StoredLogin, TokenTimes};
 pub use machine_file::{EnrolledMachine, MachineFile, MachineFileError, StoredMachine};
 pub use magnet_record::MagnetRecord;
+pub use old_version::OldVersion;
 pub use optional::sync_folder;
 pub use output_file::{PreparedOutput, Readers, check_output, reserve_output, write_output};
 pub use partial::space_needed;
@@ -118,6 +126,7 @@ pub use running_tracker::RunningTracker;
 pub use stamp::{FileStamp, StampMatch};
 pub use store::{PathCheck, Store, StoredSpan};
 pub use swarms_file::SwarmsFile;
+pub use take_files::take_files;
 pub use unfinished_record::UnfinishedRecord;
 pub use verify::verify;
 

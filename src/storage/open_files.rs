@@ -85,6 +85,18 @@ impl OpenFiles {
     }
 }
 
+impl OpenFiles {
+    /// From now on, file `index` is `file`.
+    pub(super) fn replace(&self, index: usize, file: Arc<File>) {
+        let _closed_after_the_lock = {
+            let mut table = lock();
+            let former = table.files.remove(&(self.store, index));
+            let evicted = table.insert((self.store, index), file);
+            (former, evicted)
+        };
+    }
+}
+
 impl Drop for OpenFiles {
     fn drop(&mut self) {
         let _closed_after_the_lock = {

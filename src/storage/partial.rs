@@ -6,7 +6,7 @@ use super::optional::{OptionalCall, sync_file, warn_if_missing};
 use super::parts_file::PartsFile;
 use super::reserve::{can_reserve_cheaply, check_space, reserve};
 use super::tree::{Access, Folder, ignore_missing, metadata};
-use super::{Store, StoreError};
+use super::{FileStamp, StampMatch, Store, StoreError};
 use crate::system::umask;
 use crate::torrent::ModifiedTimes;
 use nix::unistd::syncfs;
@@ -53,11 +53,17 @@ pub(super) fn make_files(store: &Store) -> Result<Vec<usize>, StoreError> {
 
 /// The space that a partial download still needs on its disk, in bytes. `missing` is the number of
 /// bytes that are to be fetched. The result is 0 if the file system can reserve space cheaply: then
-/// the space is reserved, except for holes, and holes belong to pieces of zeros.
+/// the space is reserved, except for holes, which belong to pieces of zeros, and for cloned files.
 pub fn space_needed(store: &Store, missing: u64) -> u64 {
     let folder = store.root().handle();
     if folder.is_ok_and(|folder| can_reserve_cheaply(&folder)) {
-        return 0;
+        // Nothing is reserved for cloned files.
+        let sharing = store.linked_files().lock();
+        let cloned = sharing
+            .cloned
+            .iter()
+            .map(|index| store.layout().length(*index));
+        return cloned.fold(0, u64::saturating_add).min(missing);
     }
     let unreserved = store.files_to_fetch().try_fold(0u64, |sum, index| {
         let file = store.open_file(index, Access::Read)?;
@@ -126,7 +132,7 @@ pub(super) fn complete_files(
     let Some(folder) = store.root().folder() else {
         return Ok(());
     };
-    for path in store.layout().folders_of(store.files_to_fetch()) {
+    for path in store.layout().folders_of(store.partial_files()) {
         folder.with_parent(&path, false, |above, name| above.folder(name)?.sync())?;
     }
     folder.sync()
@@ -157,10 +163,7 @@ pub(super) fn remove_files(store: &Store) -> Result<(), StoreError> {
         return Ok(());
     };
     let layout = store.layout();
-    for path in store
-        .files_to_fetch()
-        .filter_map(|index| layout.path(index))
-    {
+    for path in store.partial_files().filter_map(|index| layout.path(index)) {
         ignore_missing(folder.with_parent(path, false, Folder::remove_file))?;
     }
     for path in layout.folders_of(layout.wanted_files()).iter().rev() {
@@ -168,6 +171,41 @@ pub(super) fn remove_files(store: &Store) -> Result<(), StoreError> {
         ignore_missing(removed)?;
     }
     Ok(())
+}
+
+/// Checks that the linked files are still as they were when they were verified. Returns their
+/// indexes.
+pub(super) fn check_linked_files(store: &Store) -> Result<Vec<usize>, StoreError> {
+    let stamps = store.linked_files().lock().linked.clone();
+    for (index, stamp) in &stamps {
+        let now = store.stamp(*index, &*store.open_file(*index, Access::Read)?)?;
+        if stamp.compare(&now) != StampMatch::Same {
+            return Err(StoreError::Changed(store.file_path(*index)));
+        }
+    }
+    Ok(stamps.into_keys().collect())
+}
+
+/// Sets the times of files that were linked, after the older version is gone. A file that still has
+/// other links stays as it is, because they may be anybody's.
+pub(super) fn set_times_of_linked(store: &Store, linked: &[usize], times: Option<&ModifiedTimes>) {
+    for index in linked {
+        let Some(time) = times.and_then(|times| times.of(*index)) else {
+            return;
+        };
+        let set = store.open_file(*index, Access::Read).and_then(|file| {
+            let found = metadata(&file, || store.file_path(*index))?;
+            let is_set = FileStamp::of(&found).modified_ns == time;
+            match is_set || found.nlink() > 1 {
+                true => Ok(()),
+                false => set_time(&file, time)
+                    .map_err(|error| StoreError::io("set the time of", store.path(), error)),
+            }
+        });
+        if let Err(error) = set {
+            return log::warn!("{error}");
+        }
+    }
 }
 
 /// Allows execution for everyone who may read, as far as the umask allows.

@@ -15,6 +15,7 @@
 
 use super::in_place::InPlace;
 use super::layout::{FileKind, FileLayout, Segment};
+use super::linked_files::LinkedFiles;
 use super::open_files::OpenFiles;
 use super::parts_file::PartsFile;
 use super::root::Root;
@@ -39,6 +40,8 @@ pub struct Store {
     access: Access,
     /// Files of a download that are already under the final name.
     in_place: Option<Arc<InPlace>>,
+    /// Files of a download that share their bytes with files of an older version.
+    linked_files: LinkedFiles,
     /// The bytes of unwanted files that are part of needed pieces. `None` if there are none, or if
     /// the parts file is missing.
     parts_file: Option<Arc<PartsFile>>,
@@ -103,6 +106,7 @@ impl Store {
             finished: OnceLock::new(),
             access,
             in_place,
+            linked_files: LinkedFiles::default(),
             parts_file,
             sealed: OnceLock::new(),
             open_files: OpenFiles::new(),
@@ -348,9 +352,28 @@ impl Store {
 
     /// The wanted files of a download that are not in place. They are in its partial file or
     /// folder.
-    pub(super) fn files_to_fetch(&self) -> impl Iterator<Item = usize> + '_ {
+    pub(super) fn partial_files(&self) -> impl Iterator<Item = usize> + '_ {
         let wanted = self.layout.wanted_files();
         wanted.filter(|index| !self.is_in_place(*index))
+    }
+
+    /// The files of [`Store::partial_files`] that are not linked.
+    pub(super) fn files_to_fetch(&self) -> impl Iterator<Item = usize> + '_ {
+        self.partial_files().filter(|index| !self.is_linked(*index))
+    }
+
+    /// Whether a file of an unfinished download is linked to a file of an older version.
+    pub(super) fn is_linked(&self, index: usize) -> bool {
+        self.finished.get().is_none() && self.linked_files.stamp(index).is_some()
+    }
+
+    pub(super) fn linked_files(&self) -> &LinkedFiles {
+        &self.linked_files
+    }
+
+    /// From now on, reads and writes use this open file as file `index`.
+    pub(super) fn set_open_file(&self, index: usize, file: Arc<File>) {
+        self.open_files.replace(index, file);
     }
 
     /// Whether a file of an unfinished download is already under the final name.
@@ -362,7 +385,13 @@ impl Store {
     pub(super) fn open_file(&self, index: usize, access: Access) -> Result<Arc<File>, StoreError> {
         let path = self.layout.path(index);
         let path = path.ok_or_else(|| StoreError::Missing(self.path().to_owned()))?;
-        let access = match self.is_in_place(index) {
+        // While linked files are opened, none is replaced by a copy.
+        let sharing = self.linked_files.lock();
+        let sharing = Some(sharing).filter(|sharing| !sharing.linked.is_empty());
+        let is_linked = sharing
+            .as_ref()
+            .is_some_and(|it| it.linked.contains_key(&index));
+        let access = match is_linked || self.is_in_place(index) {
             true => Access::Read,
             false => access,
         };
@@ -424,7 +453,7 @@ impl Store {
 
     /// The sealed stamp of file `index`. Before [`Store::seal`], the stamp with which a file in
     /// place was found.
-    fn sealed_stamp(&self, index: usize) -> Option<FileStamp> {
+    pub(super) fn sealed_stamp(&self, index: usize) -> Option<FileStamp> {
         let position = match self.layout.kind(index) {
             FileKind::Unwanted => self.layout.count(),
             FileKind::Wanted | FileKind::Padding => index,

@@ -7,6 +7,7 @@ mod file_pattern;
 mod glob;
 mod hash;
 mod info;
+mod kept_pieces;
 mod lengths;
 mod magnet;
 mod metainfo;
@@ -24,6 +25,7 @@ pub use file_pattern::FilePattern;
 pub use glob::{Glob, GlobError};
 pub use hash::{Hasher, InfoHash, ParseHashError, Sha1};
 pub use info::{Attributes, FileEntry, Info, Layout};
+pub use kept_pieces::is_kept_piece;
 pub use lengths::{
     BLOCK, BlockError, BlockRange, Lengths, LengthsError, MAX_BLOCK, MAX_PIECE_LENGTH, MAX_PIECES,
     PieceIndex,

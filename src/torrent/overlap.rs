@@ -12,6 +12,8 @@ use std::ops::Range;
 pub struct Overlap {
     /// For each file of the new version: the file of the old one with the same content.
     origins: Vec<Option<usize>>,
+    /// For each file of the new version: the file of the old one with the same path.
+    same_paths: Vec<Option<usize>>,
     /// For each piece of the new version: a piece of the old one with the same content.
     equal_pieces: Vec<Option<PieceIndex>>,
     counts: FileCounts,
@@ -53,6 +55,7 @@ impl Overlap {
         Self {
             bytes_to_fetch: missing.sum(),
             counts: counts(old, new, &origins),
+            same_paths: same_paths(old, new),
             origins,
             equal_pieces,
         }
@@ -62,6 +65,13 @@ impl Overlap {
     /// several have it, the one with the same path.
     pub fn origin(&self, file: usize) -> Option<usize> {
         self.origins.get(file).copied().flatten()
+    }
+
+    /// The file of the old version that has the content of this file of the new version. If there
+    /// is none, the one that has the same path.
+    pub fn source(&self, file: usize) -> Option<usize> {
+        let same_path = || self.same_paths.get(file).copied().flatten();
+        self.origin(file).or_else(same_path)
     }
 
     /// A piece of the old version that has the content of this piece of the new version. If several
@@ -162,6 +172,19 @@ fn origins(old: &Info, new: &Info) -> Vec<Option<usize>> {
         same_path.or_else(|| by_content.get(&content_here).copied())
     });
     origin.collect()
+}
+
+fn same_paths(old: &Info, new: &Info) -> Vec<Option<usize>> {
+    let files = old.files().iter().enumerate();
+    let stored = files.filter(|(_, file)| !file.attributes.padding);
+    let by_path: HashMap<&FilePath, usize> =
+        stored.map(|(index, file)| (&file.path, index)).collect();
+    let files = new.files().iter();
+    let same = files.map(|file| match file.attributes.padding {
+        true => None,
+        false => by_path.get(&file.path).copied(),
+    });
+    same.collect()
 }
 
 fn equal_pieces(old: &Info, new: &Info) -> Vec<Option<PieceIndex>> {

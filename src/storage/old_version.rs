@@ -1,0 +1,36 @@
+//! An older version of the share of a download, at the same place on this machine.
+
+use super::Store;
+use crate::torrent::{Info, Overlap, PieceIndex, is_kept_piece};
+
+/// The files of an older version of a share, complete or not, and what they have in common with the
+/// version that a download fetches.
+#[derive(Debug)]
+pub struct OldVersion {
+    store: Store,
+    overlap: Overlap,
+}
+
+impl OldVersion {
+    /// The older version with these files. If they are sealed (see [`Store::seal`]), the files that
+    /// still have their stamps count as verified.
+    pub fn new(store: Store, new: &Info) -> Self {
+        let overlap = Overlap::new(store.info(), new);
+        Self { store, overlap }
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn overlap(&self) -> &Overlap {
+        &self.overlap
+    }
+
+    /// Whether a piece of the download is good without being hashed: all its files are linked to
+    /// verified files of the older version, and its bytes are those of a piece of that version.
+    pub fn has_verified(&self, new: &Store, piece: PieceIndex) -> bool {
+        let infos = (&**self.store.info(), &**new.info());
+        is_kept_piece(infos, &self.overlap, |file| new.is_linked(file), piece)
+    }
+}
