@@ -131,8 +131,10 @@ impl Cursor {
     ) -> Result<u64, StoreError> {
         let lengths = store.info().lengths();
         while let Some(file) = store.info().files().get(self.file) {
-            // A file that is not wanted is not on disk. It is skipped like a file without a SHA-1.
-            let sha1 = file.sha1.filter(|_| store.layout().is_wanted(self.file));
+            // A file that is not wanted is not on disk. A linked file is verified already. Both are
+            // skipped like a file without a SHA-1.
+            let is_hashed = store.layout().is_wanted(self.file) && !store.is_linked(self.file);
+            let sha1 = file.sha1.filter(|_| is_hashed);
             let left_in_file = match sha1 {
                 Some(_) => file.length.saturating_sub(self.hashed_bytes),
                 None => 0,

@@ -62,3 +62,52 @@ fn is_padding(info: &Info, offset: u64, length: u64) -> bool {
     }
     length_found == length
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::overlap::tests::{File, PIECE, info};
+    use super::*;
+
+    fn kept(old: &Info, new: &Info, is_same: impl Fn(usize) -> bool) -> Vec<bool> {
+        let overlap = Overlap::new(old, new);
+        let pieces = new.lengths().all_pieces();
+        pieces
+            .map(|piece| is_kept_piece((old, new), &overlap, &is_same, piece))
+            .collect()
+    }
+
+    #[test]
+    fn a_piece_is_kept_only_if_all_its_bytes_are_those_of_one_verified_piece() {
+        let piece = u64::from(PIECE);
+        let a: File = ("a", piece + 9, Some(1));
+        let b: File = ("b", piece - 9, Some(2));
+        let c: File = ("c", 5, Some(3));
+        let old = info(&[a, b, c], &[1, 2, 3], PIECE, 0);
+        assert_eq!(kept(&old, &old, |_| true), [true; 3]);
+        assert_eq!(kept(&old, &old, |file| file != 0), [false, false, true]);
+        // The bytes are the same, but the dictionaries say that the pieces are not.
+        let other = info(&[a, b, c], &[1, 9, 3], PIECE, 1);
+        assert_eq!(kept(&old, &other, |_| true), [true, false, true]);
+        // The hash is the same, but other bytes are in the piece.
+        let swapped = info(&[b, a, c], &[1, 2, 3], PIECE, 1);
+        assert_eq!(kept(&old, &swapped, |_| true), [false, false, true]);
+        // The pieces have moved as they are.
+        let moved = info(&[("z", piece, None), a, b, c], &[8, 1, 2, 3], PIECE, 1);
+        assert_eq!(kept(&old, &moved, |_| true), [false, true, true, true]);
+        let longer = info(&[a, b, c], &[1, 2, 3], PIECE + 1, 1);
+        assert_eq!(kept(&old, &longer, |_| true), [false; 3]);
+    }
+
+    #[test]
+    fn padding_is_kept_where_both_versions_have_it() {
+        let piece = u64::from(PIECE);
+        let (a, b): (File, File) = (("a", piece - 9, Some(1)), ("b", 9, Some(2)));
+        let pad: File = (".pad", 9, None);
+        let old = info(&[a, pad, b], &[1, 2], PIECE, 0);
+        assert_eq!(kept(&old, &old, |_| true), [true; 2]);
+        let filled = info(&[a, ("c", 9, Some(3)), b], &[1, 2], PIECE, 0);
+        assert_eq!(kept(&filled, &old, |_| true), [false, true]);
+        let first = info(&[pad, a, b], &[1, 2], PIECE, 0);
+        assert_eq!(kept(&first, &first, |_| true), [false, true]);
+    }
+}

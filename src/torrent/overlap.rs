@@ -227,4 +227,4 @@ fn paths(info: &Info) -> HashSet<&FilePath> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

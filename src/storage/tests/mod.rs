@@ -5,5 +5,6 @@ mod download;
 mod extend;
 mod finish;
 mod foreign;
+mod older;
 mod steps;
 mod store;

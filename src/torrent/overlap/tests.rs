@@ -2,13 +2,18 @@ use super::*;
 use crate::torrent::{FileName, Layout, NewFile, NewInfo};
 use proptest::prelude::*;
 
-const PIECE: u32 = 3 * BLOCK;
+pub(in crate::torrent) const PIECE: u32 = 3 * BLOCK;
 
 /// A file: its path, its length, and its content if it has a SHA-1. The path `.pad` is padding.
-type File = (&'static str, u64, Option<u8>);
+pub(in crate::torrent) type File = (&'static str, u64, Option<u8>);
 
 /// A share with these files. `pieces` are the contents of its pieces; missing ones are unique.
-fn info(files: &[File], pieces: &[u8], piece_length: u32, unique: u8) -> Info {
+pub(in crate::torrent) fn info(
+    files: &[File],
+    pieces: &[u8],
+    piece_length: u32,
+    unique: u8,
+) -> Info {
     let file = |(path, length, content): &File| NewFile {
         path: FilePath::new(
             path.split('/')
