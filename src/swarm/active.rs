@@ -1,72 +1,12 @@
 //! Pieces that are being fetched, divided into runs of blocks.
-//!
-//! A run is the unit that is buffered and written: at most [`MAX_RUN_BLOCKS`] consecutive blocks of
-//! a piece. A piece of the usual 512 KiB is one run. A piece of 64 MiB is 128 runs. So the buffers
-//! stay bounded for any piece length.
 
+use super::block_run::{BlockRun, MAX_RUN_BLOCKS};
 use super::link_id::LinkId;
-use crate::torrent::{BLOCK, BlockRange, Lengths, PieceIndex};
+use super::local_blocks::LocalBlocks;
+#[cfg(test)]
+use super::mutation::{Mutation, is_planted};
+use crate::torrent::{BlockRange, Lengths, PieceIndex};
 use std::time::Duration;
-
-/// The largest number of blocks in one run. Together they have 512 KiB.
-pub const MAX_RUN_BLOCKS: u32 = 32;
-
-/// A run: `blocks` consecutive blocks of a piece, the first of which is [`BlockRun::first_block`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BlockRun {
-    /// The piece.
-    pub piece: PieceIndex,
-    /// Position of the run in the piece, from 0.
-    pub number: u32,
-    /// Number of blocks.
-    pub blocks: u32,
-}
-
-impl BlockRun {
-    /// Number of runs in a piece.
-    pub fn count(lengths: &Lengths, piece: PieceIndex) -> u32 {
-        lengths.blocks(piece).div_ceil(MAX_RUN_BLOCKS)
-    }
-
-    /// Run `number` of a piece.
-    pub fn numbered(lengths: &Lengths, piece: PieceIndex, number: u32) -> Self {
-        let left = lengths
-            .blocks(piece)
-            .saturating_sub(number * MAX_RUN_BLOCKS);
-        Self {
-            piece,
-            number,
-            blocks: left.min(MAX_RUN_BLOCKS),
-        }
-    }
-
-    /// The run that a block belongs to.
-    pub fn containing(lengths: &Lengths, block: BlockRange) -> Self {
-        Self::numbered(lengths, block.piece(), block.number() / MAX_RUN_BLOCKS)
-    }
-
-    /// Whether the piece has no other run.
-    pub fn is_whole_piece(&self, lengths: &Lengths) -> bool {
-        self.blocks == lengths.blocks(self.piece)
-    }
-
-    /// Offset in bytes from the start of the share.
-    pub fn offset(&self, lengths: &Lengths) -> u64 {
-        lengths.offset(self.piece) + u64::from(self.first_block()) * u64::from(BLOCK)
-    }
-
-    /// Length in bytes.
-    pub fn bytes(&self, lengths: &Lengths) -> u64 {
-        let left = u64::from(lengths.length(self.piece))
-            - u64::from(self.first_block()) * u64::from(BLOCK);
-        left.min(u64::from(self.blocks) * u64::from(BLOCK))
-    }
-
-    /// The number of the run's first block.
-    pub fn first_block(&self) -> u32 {
-        self.number * MAX_RUN_BLOCKS
-    }
-}
 
 /// The state of one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +19,15 @@ pub(super) enum BlockState {
         second: Option<LinkId>,
     },
     Arrived,
+    /// This machine reads the block itself, as soon as no other block of its run is missing.
+    Local,
+}
+
+impl BlockState {
+    /// Whether a link has to deliver the block.
+    fn is_missing(self) -> bool {
+        matches!(self, Self::Free | Self::Requested { .. })
+    }
 }
 
 /// A piece that is being fetched.
@@ -90,11 +39,13 @@ pub(super) struct ActivePiece {
     begun: u32,
     /// Number of free blocks in the runs that were begun.
     free: u32,
-    /// Number of blocks that have not arrived.
+    /// Number of blocks that links have to deliver.
     missing: u32,
+    /// Whether the piece had local blocks when it was begun.
+    had_local: bool,
     /// Links that delivered blocks.
     sources: Vec<LinkId>,
-    /// The link that began the latest run. A link with a large window first requests blocks of
+    /// The link that began the latest run. `None` if all blocks of that run are local. A link with a large window first requests blocks of
     /// pieces whose latest run it began itself.
     latest_run_by: Option<LinkId>,
     delivery: Delivery,
@@ -124,23 +75,40 @@ pub(super) struct NeededArrival {
     /// Other links from which the block is requested. There are two if the block comes late, from a
     /// link whose own request was given up.
     pub(super) also_requested_from: [Option<LinkId>; 2],
-    /// The run, if all its blocks have arrived now.
+    /// The run, if links have delivered every block of it that they have to deliver.
     pub(super) completed: Option<BlockRun>,
 }
 
 impl ActivePiece {
-    /// No block is requested yet.
-    pub(super) fn new(piece: PieceIndex, lengths: &Lengths, delivery: Delivery) -> Self {
-        let blocks = lengths.blocks(piece);
-        let runs = (0..blocks.div_ceil(MAX_RUN_BLOCKS)).map(|run| {
-            vec![BlockState::Free; MAX_RUN_BLOCKS.min(blocks - run * MAX_RUN_BLOCKS) as usize]
+    /// No block is requested yet. The blocks in `local` will not be requested.
+    pub(super) fn new(
+        piece: PieceIndex,
+        lengths: &Lengths,
+        delivery: Delivery,
+        local: &LocalBlocks,
+    ) -> Self {
+        let had_local = local.has_some_of(piece);
+        #[cfg(test)]
+        let had_local = had_local && !is_planted(Mutation::LocalRequested);
+        let runs = (0..BlockRun::count(lengths, piece)).map(|number| {
+            let run = BlockRun::numbered(lengths, piece, number);
+            let mut blocks = vec![BlockState::Free; run.blocks as usize];
+            for (block, number) in blocks.iter_mut().zip(0..).filter(|_| had_local) {
+                if local.contains_of_run(run, number) {
+                    *block = BlockState::Local;
+                }
+            }
+            blocks
         });
+        let runs: Vec<Vec<BlockState>> = runs.collect();
+        let missing = runs.iter().flatten().filter(|block| block.is_missing());
         Self {
             piece,
-            runs: runs.collect(),
+            missing: missing.count() as u32,
+            runs,
             begun: 0,
             free: 0,
-            missing: blocks,
+            had_local,
             sources: Vec::new(),
             latest_run_by: None,
             delivery,
@@ -210,7 +178,12 @@ impl ActivePiece {
         self.free > 0
     }
 
-    /// Whether every block has arrived.
+    /// Whether the piece had local blocks when it was begun.
+    pub(super) fn had_local(&self) -> bool {
+        self.had_local
+    }
+
+    /// Whether links have delivered every block that they have to deliver.
     pub(super) fn is_complete(&self) -> bool {
         self.missing == 0
     }
@@ -225,12 +198,42 @@ impl ActivePiece {
         })
     }
 
-    /// Begins the run that [`ActivePiece::next_run`] returns, on behalf of `link`.
-    pub(super) fn begin_run(&mut self, link: LinkId) {
-        self.latest_run_by = Some(link);
-        if let Some(run) = self.next_run() {
-            self.begun += 1;
-            self.free += run.blocks;
+    /// Whether there is a next run, and all its blocks are local.
+    pub(super) fn is_next_run_local(&self) -> bool {
+        let next = self.runs.get(self.begun as usize);
+        next.is_some_and(|blocks| !blocks.iter().any(|block| block.is_missing()))
+    }
+
+    /// Begins the run that [`ActivePiece::next_run`] returns, on behalf of `link`. `None` if all
+    /// blocks of the run are local. Returns the run if that is so: then no link has to deliver
+    /// anything.
+    pub(super) fn begin_run(&mut self, link: Option<LinkId>) -> Option<BlockRun> {
+        let run = self.next_run()?;
+        let blocks = self.runs.get(self.begun as usize)?;
+        let free = blocks.iter().filter(|block| block.is_missing()).count() as u32;
+        self.latest_run_by = link;
+        self.begun += 1;
+        self.free += free;
+        (free == 0).then_some(run)
+    }
+
+    /// The local blocks of run `unreadable`, which is complete, cannot be read. From now on, links
+    /// have to deliver these blocks, and the local blocks of all runs that are not complete.
+    pub(super) fn lose_local(&mut self, unreadable: u32) {
+        for (number, blocks) in (0..).zip(&mut self.runs) {
+            let is_begun = number < self.begun;
+            let is_complete = is_begun && !blocks.iter().any(|block| block.is_missing());
+            // A worker has the other complete runs, or has written them already.
+            if is_complete && number != unreadable {
+                continue;
+            }
+            let local = blocks.iter_mut();
+            let local = local.filter(|block| **block == BlockState::Local);
+            let lost = local.map(|block| *block = BlockState::Free).count() as u32;
+            self.missing += lost;
+            if is_begun {
+                self.free += lost;
+            }
         }
     }
 
@@ -313,13 +316,11 @@ impl ActivePiece {
         let run = number / MAX_RUN_BLOCKS;
         let blocks = self.runs.get(run as usize);
         let block = blocks.and_then(|blocks| blocks.get((number % MAX_RUN_BLOCKS) as usize));
-        run < self.begun
-            && self.may_come_from(link)
-            && block.is_some_and(|it| *it != BlockState::Arrived)
+        run < self.begun && self.may_come_from(link) && block.is_some_and(|it| it.is_missing())
     }
 
-    /// A block arrived from `link`. Returns `None` if the block arrived before, or if its run has
-    /// not begun: then the request is from an earlier attempt to fetch the piece.
+    /// A block arrived from `link`. Returns `None` if the block arrived before or is local, or if
+    /// its run has not begun: then the request is from an earlier attempt to fetch the piece.
     pub(super) fn on_block(&mut self, link: LinkId, number: u32) -> Option<NeededArrival> {
         let run = number / MAX_RUN_BLOCKS;
         if run >= self.begun {
@@ -328,7 +329,7 @@ impl ActivePiece {
         let blocks = self.runs.get_mut(run as usize)?;
         let block = blocks.get_mut((number % MAX_RUN_BLOCKS) as usize)?;
         let also_requested_from = match *block {
-            BlockState::Arrived => return None,
+            BlockState::Arrived | BlockState::Local => return None,
             BlockState::Free => {
                 self.free -= 1;
                 [None; 2]
@@ -342,8 +343,8 @@ impl ActivePiece {
         if !self.sources.contains(&link) {
             self.sources.push(link);
         }
-        let is_whole = blocks.iter().all(|block| *block == BlockState::Arrived);
-        let completed = is_whole.then_some(BlockRun {
+        let is_complete = !blocks.iter().any(|block| block.is_missing());
+        let completed = is_complete.then_some(BlockRun {
             piece: self.piece,
             number: run,
             blocks: blocks.len() as u32,
@@ -376,7 +377,7 @@ impl ActivePiece {
         let blocks = self.runs.iter().flatten();
         let requested = blocks.map(|block| match block {
             BlockState::Requested { second, .. } => 1 + usize::from(second.is_some()),
-            BlockState::Free | BlockState::Arrived => 0,
+            BlockState::Free | BlockState::Arrived | BlockState::Local => 0,
         });
         requested.sum()
     }
@@ -392,11 +393,11 @@ impl ActivePiece {
         ranges.collect()
     }
 
-    /// The runs that were begun and lack blocks.
+    /// The runs that were begun and of which links have to deliver blocks.
     #[cfg(any(test, fuzzing))]
     pub(super) fn unfinished_runs(&self) -> Vec<BlockRun> {
         let begun = self.runs.iter().take(self.begun as usize).enumerate();
-        let unfinished = begun.filter(|(_, run)| run.iter().any(|it| *it != BlockState::Arrived));
+        let unfinished = begun.filter(|(_, run)| run.iter().any(|it| it.is_missing()));
         let runs = unfinished.map(|(number, blocks)| BlockRun {
             piece: self.piece,
             number: number as u32,
@@ -413,11 +414,11 @@ impl ActivePiece {
         let (begun, later) = self.runs.split_at(self.begun as usize);
         let free = begun.iter().flatten().filter(is_free).count();
         assert_eq!(free, self.free as usize, "{:?}", self.piece);
-        assert!(later.iter().flatten().all(|block| is_free(&block)));
+        let mut unused = later.iter().flatten();
+        assert!(unused.all(|block| is_free(&block) || *block == BlockState::Local));
         let blocks = self.runs.iter().flatten();
-        let missing = blocks
-            .filter(|block| **block != BlockState::Arrived)
-            .count();
+        assert!(self.had_local || !blocks.clone().any(|block| *block == BlockState::Local));
+        let missing = blocks.filter(|block| block.is_missing()).count();
         assert_eq!(missing, self.missing as usize, "{:?}", self.piece);
     }
 

@@ -117,6 +117,7 @@ impl<B: Debug> Core<B> {
         let CheckResult {
             owned,
             needed,
+            local,
             in_place,
         } = checked;
         if !self.lifecycle.change(Transition::Begin { in_place }, now) {
@@ -129,10 +130,12 @@ impl<B: Debug> Core<B> {
         let lengths = self.config.lengths;
         let mut picker = Picker::with_needed(lengths, owned.clone(), needed, self.seed);
         picker.set_order(self.config.order);
+        picker.set_local(local);
         self.fetch.begin(picker);
         self.effects.push(Effect::Offer(owned));
         self.effects.push(Effect::Announce(AnnounceEvent::Started));
         self.complete_if_all_owned(now);
+        self.begin_local(now);
         true
     }
 
@@ -428,9 +431,24 @@ impl<B: Debug> Core<B> {
         self.fetch.on_piece_hashed(piece)
     }
 
+    /// A worker cannot read the local blocks of this run, and gives all its `blocks` back. From now
+    /// on no block of the piece is local. The blocks that a link has to deliver instead keep the
+    /// buffers of the run: so the worker does not call [`Core::on_worker_done`] for this run.
+    pub fn on_unreadable(
+        &mut self,
+        run: BlockRun,
+        blocks: Vec<Option<PendingBlock<B>>>,
+        now: Duration,
+    ) {
+        let fetches = self.phase().fetches();
+        self.fetch.on_unreadable((run, blocks), fetches);
+        self.request_idle(now);
+    }
+
     /// A worker returns the buffers of this many blocks.
     pub fn on_worker_done(&mut self, blocks: u32, now: Duration) {
         self.fetch.on_worker_done(blocks);
+        self.begin_local(now);
         // Links that found no buffers do not have to wait for the next tick.
         self.request_idle(now);
     }
@@ -475,8 +493,8 @@ impl<B: Debug> Core<B> {
         liars
     }
 
-    /// A piece came from several sources and does not verify. `blocks` has the hash and the
-    /// sender of each of its blocks, in order.
+    /// A piece does not verify, and no source is proven to be to blame. `blocks` has the hash and
+    /// the source of each of its blocks, in order.
     pub fn on_bad_blocks(&mut self, piece: PieceIndex, blocks: Vec<BlockHash>) {
         if self.phase().fetches() {
             self.evidence.add(piece, blocks);
@@ -492,8 +510,11 @@ impl<B: Debug> Core<B> {
         sources: &Sources,
         now: Duration,
     ) -> Verdict {
-        self.evidence.on_bad_piece();
         let verdict = self.fetch.on_piece_failed(piece, sources);
+        if verdict == Verdict::Local {
+            return verdict;
+        }
+        self.evidence.on_bad_piece();
         if let Verdict::Proven(id) = verdict {
             if self.peers.links().contains_key(&id) {
                 let reason = CloseReason::BadPiece(piece);
@@ -549,7 +570,8 @@ impl<B: Debug> Core<B> {
         now: Duration,
         out: &mut Vec<BlockRange>,
     ) -> bool {
-        self.phase().fetches() && self.fetch.next_for_web_seed(id, now, out)
+        let effects = &mut self.effects;
+        self.lifecycle.phase().fetches() && self.fetch.next_for_web_seed(id, now, out, effects)
     }
 
     /// Whether a block that was requested from a web seed is still wanted from it.
@@ -592,6 +614,7 @@ impl<B: Debug> Core<B> {
             .take_from_stalled(links, config.max_stalls, now, effects);
         self.fetch.take_from_slow(links, now, effects);
         self.fetch.end_interest(links, effects);
+        self.begin_local(now);
         self.request_idle(now);
         self.fetch.abandon_idle(now, &mut self.effects);
         let fetches = self.phase().fetches();
@@ -600,14 +623,15 @@ impl<B: Debug> Core<B> {
             .connect(&self.config, idle, now, &mut self.effects);
     }
 
-    /// When [`Core::on_tick`] has something to do next. Zero (now) as long as there are links or
-    /// active pieces. Otherwise the time at which an address is to be called. `None`: not before
+    /// When [`Core::on_tick`] has something to do next. Zero (now) as long as there are links,
+    /// active pieces, or pieces to begin without a link. Otherwise the time at which an address is to be called. `None`: not before
     /// another event.
     pub fn next_tick(&self) -> Option<Duration> {
         if !self.phase().serves() {
             return None;
         }
-        match self.peers.links().is_empty() && !self.picker().has_active() {
+        let has_pieces = self.picker().has_active() || self.picker().has_waiting_local();
+        match self.peers.links().is_empty() && !has_pieces {
             true => self.contacts().next_due(),
             false => Some(Duration::ZERO),
         }
@@ -765,6 +789,13 @@ impl<B: Debug> Core<B> {
     fn request(&mut self, id: LinkId, now: Duration) {
         if self.phase().fetches() && self.peers.links().contains_key(&id) {
             self.fetch.request(id, now, &mut self.effects);
+        }
+    }
+
+    /// Begins runs whose blocks are all local.
+    fn begin_local(&mut self, now: Duration) {
+        if self.phase().fetches() {
+            self.fetch.begin_local(now, &mut self.effects);
         }
     }
 

@@ -10,12 +10,14 @@
 
 mod active;
 mod allowed_fast;
+mod block_run;
 mod candidates;
 mod choke;
 mod contacts;
 mod core;
 mod hosts;
 mod link_id;
+mod local_blocks;
 #[cfg(test)]
 mod mutation;
 mod peer_exchange;
@@ -27,8 +29,8 @@ mod simulation;
 mod token_bucket;
 mod window;
 
-pub use active::{BlockRun, MAX_RUN_BLOCKS};
 pub use allowed_fast::allowed_fast;
+pub use block_run::{BlockRun, MAX_RUN_BLOCKS};
 pub use candidates::{Candidates, MAX_CANDIDATES};
 pub use choke::{ChokeChange, Choker, PeerTraffic, UploadSlots};
 pub use contacts::{CallFailure, Contacts, MAX_CALLS};
@@ -39,6 +41,7 @@ pub use core::{
     UnrequestedBlock, WebSeedTrust, add_sources,
 };
 pub use link_id::LinkId;
+pub use local_blocks::LocalBlocks;
 pub use peer_exchange::{ContactChanges, PeerExchange, TooOften};
 pub use picker::{Arrival, Picker, PieceOrder, Verdict};
 pub use rate::Rate;

@@ -46,6 +46,19 @@ pub(crate) enum Mutation {
     OneOfSeveralBlamed,
     /// A link keeps a piece that it has alone, although it holds the piece back.
     HeldBack,
+    /// Local blocks are requested from links.
+    LocalRequested,
+    /// A link is blamed for a bad piece that had local blocks.
+    LocalBlamed,
+    /// A bad piece keeps its local blocks.
+    LocalKept,
+    /// Local blocks that cannot be read are not requested from links.
+    UnreadableNotFetched,
+    /// The buffers of a run whose local blocks cannot be read are returned, although links deliver
+    /// blocks of this run.
+    UnreadableBuffersReturned,
+    /// A piece whose blocks are all local is not begun.
+    LocalNotBegun,
     /// A peer keeps two links to one other peer.
     TwoLinks,
 }

@@ -1,27 +1,30 @@
 //! The picker: which blocks to request from which link. Rarest first; no block twice outside
 //! endgame.
 //!
-//! Each piece of the share is in exactly one of four sets:
+//! Each piece of the share is in exactly one of five sets:
 //!
 //! | set | held in | a piece enters by | a piece leaves by |
 //! |---|---|---|---|
 //! | not needed | neither `needed` nor `owned` | `with_needed` | `on_verified` |
 //! | waiting | `Rarity` | `with_needed`, `on_failed`, `abandon_active` | `next_blocks` (begun) |
-//! | active | `active` | `next_blocks` | `on_verified`, `on_failed`, `abandon_active` |
+//! | waiting, all blocks local | `LocalPieces` | `set_local`, `abandon_active` | `begin_local` |
+//! | active | `active` | `next_blocks`, `begin_local` | `on_verified`, `on_failed`, `abandon_active` |
 //! | owned | `owned` | `with_needed`, `on_verified` | never |
 //!
 //! Further invariants:
 //!
 //! - An active piece is in `open_pieces` if and only if it has blocks to request.
 //! - A piece that only one link may deliver is in `alone` until it is owned.
-//! - A block of an active piece is free, requested from one link (in endgame from two), or has
-//!   arrived.
+//! - A block of an active piece is free, requested from one link (in endgame from two), has
+//!   arrived, or is local: this machine reads it itself when no link has to deliver a block of its
+//!   run any more.
 //! - A request is in flight at a link if and only if its block is requested from that link.
 //!
 //! `Picker::check` asserts all of them.
 
 mod alone;
 mod link;
+mod local;
 mod pieces;
 mod requests;
 mod slow;
@@ -33,11 +36,11 @@ pub use pieces::Verdict;
 use super::active::ActivePiece;
 #[cfg(test)]
 use super::mutation::{Mutation, is_planted};
-use super::{BlockRun, LinkId, MAX_RUN_BLOCKS};
+use super::{BlockRun, LinkId, LocalBlocks, MAX_RUN_BLOCKS};
 use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
 use alone::RankedLink;
 use link::PickerLink;
-use pieces::{Begun, Pieces};
+use pieces::{Begun, Pieces, local_runs};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -57,7 +60,7 @@ pub enum Arrival {
     Needed {
         /// Other links with the same request. Each is to get a `cancel`.
         cancel: [Option<LinkId>; 2],
-        /// The run, if this was its last missing block.
+        /// The run, if this was the last block of it that a link has to deliver.
         completed: Option<BlockRun>,
     },
 }
@@ -111,6 +114,34 @@ impl Picker {
     /// Changes which waiting piece is begun next.
     pub fn set_order(&mut self, order: PieceOrder) {
         self.order = order;
+    }
+
+    /// These blocks are local: no link has to deliver them. To be called before a piece is begun.
+    pub fn set_local(&mut self, blocks: LocalBlocks) {
+        local_runs::set(&mut self.pieces, blocks);
+    }
+
+    /// Begins a run whose blocks are all local. `reserve` is called to reserve buffers for its
+    /// blocks. Returns whether a run was begun.
+    pub fn begin_local(&mut self, reserve: &mut dyn FnMut(u32) -> bool) -> bool {
+        local_runs::begin(&mut self.pieces, reserve)
+    }
+
+    /// Whether a piece waits of which every block is local.
+    pub fn has_waiting_local(&self) -> bool {
+        !self.pieces.local.waiting().is_empty()
+    }
+
+    /// The runs that were begun and of which no link has to deliver anything. Each is returned
+    /// once.
+    pub fn take_complete(&mut self) -> Vec<BlockRun> {
+        self.pieces.local.take_complete()
+    }
+
+    /// The local blocks of this run, which is complete, cannot be read. The piece loses its local
+    /// blocks. Returns whether the piece is active: then links have to deliver these blocks.
+    pub fn on_unreadable(&mut self, run: BlockRun) -> bool {
+        local_runs::on_unreadable(&mut self.pieces, run)
     }
 
     /// Whether every piece that is needed is owned.
@@ -630,25 +661,7 @@ impl Picker {
     /// Panics if an invariant of the module documentation does not hold.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn check(&self) {
-        let links: Vec<&PickerLink> = self.links.values().collect();
-        self.pieces.check(&links);
-        let in_flight: usize = links
-            .iter()
-            .map(|link| link.requests.in_flight_count())
-            .sum();
-        let requested = self.pieces.active.values().map(ActivePiece::request_count);
-        assert_eq!(
-            in_flight,
-            requested.sum::<usize>(),
-            "blocks are requested from links that are gone"
-        );
-        for link in links {
-            let mut in_flight: Vec<BlockRange> = link.requests.in_flight().collect();
-            in_flight.sort();
-            let mut requested = self.pieces.requested_from(link.id);
-            requested.sort();
-            assert_eq!(in_flight, requested, "requests to {:?}", link.id);
-        }
+        pieces::check::check(&self.pieces, &self.links);
     }
 
     /// The requests in flight at a link, in order.

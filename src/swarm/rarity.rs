@@ -22,6 +22,7 @@ pub(super) struct Rarity {
     availability: Vec<u32>,
     /// For each availability, the position in `order` at which its bucket ends.
     ends: Vec<usize>,
+    rng: Rng,
 }
 
 impl Rarity {
@@ -29,7 +30,7 @@ impl Rarity {
     pub(super) fn new(
         pieces: u32,
         waiting: impl Iterator<Item = PieceIndex>,
-        rng: &mut Rng,
+        mut rng: Rng,
     ) -> Self {
         let mut order: Vec<PieceIndex> = waiting.collect();
         rng.shuffle(&mut order);
@@ -43,6 +44,7 @@ impl Rarity {
             position,
             availability: vec![0; pieces as usize],
             ends,
+            rng,
         }
     }
 
@@ -63,24 +65,24 @@ impl Rarity {
     }
 
     /// One more partial link has the piece.
-    pub(super) fn increase(&mut self, piece: PieceIndex, rng: &mut Rng) {
+    pub(super) fn increase(&mut self, piece: PieceIndex) {
         let old_bucket = self.availability[piece.index()] as usize;
         self.availability[piece.index()] += 1;
         if self.waits(piece) {
             self.move_up(piece, old_bucket);
-            self.swap_with_random(piece, old_bucket + 1, rng);
+            self.swap_with_random(piece, old_bucket + 1);
         }
     }
 
     /// One partial link fewer has the piece.
-    pub(super) fn decrease(&mut self, piece: PieceIndex, rng: &mut Rng) {
+    pub(super) fn decrease(&mut self, piece: PieceIndex) {
         let Some(new_bucket) = (self.availability[piece.index()] as usize).checked_sub(1) else {
             return;
         };
         self.availability[piece.index()] -= 1;
         if self.waits(piece) {
             self.move_down(piece, new_bucket + 1);
-            self.swap_with_random(piece, new_bucket, rng);
+            self.swap_with_random(piece, new_bucket);
         }
     }
 
@@ -99,7 +101,7 @@ impl Rarity {
     }
 
     /// The piece waits again, because it failed or was given up.
-    pub(super) fn insert(&mut self, piece: PieceIndex, rng: &mut Rng) {
+    pub(super) fn insert(&mut self, piece: PieceIndex) {
         if self.waits(piece) {
             return;
         }
@@ -115,7 +117,7 @@ impl Rarity {
         for above in (bucket + 1..self.ends.len()).rev() {
             self.move_down(piece, above);
         }
-        self.swap_with_random(piece, bucket, rng);
+        self.swap_with_random(piece, bucket);
     }
 
     pub(super) fn waits(&self, piece: PieceIndex) -> bool {
@@ -138,9 +140,10 @@ impl Rarity {
     }
 
     /// Swaps the piece with a random one of its bucket.
-    fn swap_with_random(&mut self, piece: PieceIndex, bucket: usize, rng: &mut Rng) {
+    fn swap_with_random(&mut self, piece: PieceIndex, bucket: usize) {
         let start = bucket.checked_sub(1).map_or(0, |below| self.ends[below]);
-        self.swap(piece, rng.usize(start..self.ends[bucket]));
+        let to = self.rng.usize(start..self.ends[bucket]);
+        self.swap(piece, to);
     }
 
     fn swap(&mut self, piece: PieceIndex, to: usize) {
@@ -165,17 +168,17 @@ mod tests {
             seed in any::<u64>(),
         ) {
             let lengths = Lengths::new(12, 1).unwrap();
-            let mut rng = Rng::with_seed(seed);
-            let mut rarity = Rarity::new(12, lengths.all_pieces(), &mut rng);
+            let rng = Rng::with_seed(seed);
+            let mut rarity = Rarity::new(12, lengths.all_pieces(), rng);
             let mut model: Vec<(u32, bool)> = vec![(0, true); 12];
             for (number, step) in steps {
                 let piece = lengths.piece(number).unwrap();
                 let entry = &mut model[piece.index()];
                 match step {
-                    0 => { rarity.increase(piece, &mut rng); entry.0 += 1; }
-                    1 => { rarity.decrease(piece, &mut rng); entry.0 = entry.0.saturating_sub(1); }
+                    0 => { rarity.increase(piece); entry.0 += 1; }
+                    1 => { rarity.decrease(piece); entry.0 = entry.0.saturating_sub(1); }
                     2 => { rarity.remove(piece); entry.1 = false; }
-                    _ => { rarity.insert(piece, &mut rng); entry.1 = true; }
+                    _ => { rarity.insert(piece); entry.1 = true; }
                 }
                 let listed: Vec<PieceIndex> = rarity.rarest_first().collect();
                 let of_partial: Vec<PieceIndex> = rarity.rarest_of_partial_links().collect();
@@ -195,8 +198,8 @@ mod tests {
     fn pieces_of_equal_rarity_come_in_random_order() {
         let lengths = Lengths::new(50, 1).unwrap();
         let first = |seed| {
-            let mut rng = Rng::with_seed(seed);
-            let rarity = Rarity::new(50, lengths.all_pieces(), &mut rng);
+            let rng = Rng::with_seed(seed);
+            let rarity = Rarity::new(50, lengths.all_pieces(), rng);
             rarity.rarest_first().next().unwrap()
         };
         let firsts: std::collections::HashSet<PieceIndex> = (0..40).map(first).collect();

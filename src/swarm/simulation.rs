@@ -29,6 +29,7 @@ mod direction;
 mod environment;
 mod events;
 mod honest;
+mod local;
 mod mutations;
 mod network;
 mod plan;

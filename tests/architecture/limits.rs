@@ -56,7 +56,7 @@ const NO_LIMITS: [(&str, &str); 22] = [
     ("gather::MAX_SLICES", "a limit of Linux"),
     ("file_hashes::MAX_ADVANCE", "cuts our own work into steps"),
     ("arrange::MAX_DEFAULT_PIECES", "chooses a default"),
-    ("active::MAX_RUN_BLOCKS", "cuts pieces into runs"),
+    ("block_run::MAX_RUN_BLOCKS", "cuts pieces into runs"),
     ("picker::MAX_UNREAD_TIME", "corrects a measurement"),
     ("alone::MAX_DOUBLINGS", "how a deadline grows"),
     ("address_counts::MAX_IN_ENTRY", "the layout of a table"),

@@ -309,6 +309,7 @@ impl Transfer {
         let checked = CheckResult {
             owned,
             needed: self.plan.selection.needed().clone(),
+            local: self.files.local_blocks(),
             in_place,
         };
         let begins = self.decide(|core, now| core.begin(checked, now));

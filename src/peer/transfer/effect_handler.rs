@@ -13,6 +13,10 @@ impl EffectHandler for Transfer {
         hashing::submit(self, run, blocks);
     }
 
+    fn read_and_hash(&self, run: BlockRun, blocks: Vec<Option<PendingBlock<BlockBuffer>>>) {
+        hashing::submit_reading(self, run, blocks);
+    }
+
     fn send_upload_only(&self, link: &Link) {
         self.send_handshake(link, true);
     }

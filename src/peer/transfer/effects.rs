@@ -28,6 +28,9 @@ pub(super) trait EffectHandler {
     /// Hashes and writes a run. `blocks` are all its blocks.
     fn hash(&self, run: BlockRun, blocks: Vec<PendingBlock<BlockBuffer>>);
 
+    /// Reads the missing blocks of a run, which are local, and hashes and writes the run.
+    fn read_and_hash(&self, run: BlockRun, blocks: Vec<Option<PendingBlock<BlockBuffer>>>);
+
     /// Reports to the other side of a link that this peer only uploads from now on (BEP 21).
     fn send_upload_only(&self, link: &Link);
 
@@ -57,6 +60,7 @@ pub(super) struct DeferredEffects {
 #[derive(Debug)]
 enum DeferredWork {
     Hash(BlockRun, Vec<PendingBlock<BlockBuffer>>),
+    ReadAndHash(BlockRun, Vec<Option<PendingBlock<BlockBuffer>>>),
     SendUploadOnly(Arc<Link>),
     Announce(AnnounceEvent),
     Finish,
@@ -155,6 +159,9 @@ impl SwarmState {
                     deferred.work.extend(link.map(DeferredWork::SendUploadOnly));
                 }
                 Effect::Hash(run, blocks) => deferred.work.push(DeferredWork::Hash(run, blocks)),
+                Effect::ReadAndHash(run, blocks) => {
+                    deferred.work.push(DeferredWork::ReadAndHash(run, blocks));
+                }
                 Effect::Announce(event) => deferred.work.push(DeferredWork::Announce(event)),
                 Effect::Complete => deferred.work.push(DeferredWork::Finish),
                 Effect::Failed(reason) => deferred.work.push(DeferredWork::Failed(reason)),
@@ -194,6 +201,7 @@ impl DeferredEffects {
         for work in self.work {
             match work {
                 DeferredWork::Hash(run, blocks) => handler.hash(run, blocks),
+                DeferredWork::ReadAndHash(run, blocks) => handler.read_and_hash(run, blocks),
                 DeferredWork::SendUploadOnly(link) => handler.send_upload_only(&link),
                 DeferredWork::Announce(event) => handler.announce(event),
                 DeferredWork::Finish => handler.finish(),

@@ -2,8 +2,10 @@
 //! when its files differ from what was verified.
 
 use super::check_progress::CheckProgress;
+use super::local_source::LocalSource;
 use super::room_looks::RoomLooks;
 use crate::storage::{Download, FileStamp, RenameSteps, StampMatch, Store};
+use crate::swarm::LocalBlocks;
 use crate::system::lock;
 use crate::torrent::{Info, ModifiedTimes};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -26,6 +28,8 @@ pub(super) struct TransferFiles {
     /// undone or completed.
     renaming: Mutex<()>,
     pub(super) room_looks: Mutex<RoomLooks>,
+    /// Other files, which have some blocks of the download.
+    local: Option<Arc<dyn LocalSource>>,
 }
 
 #[derive(Debug, Default)]
@@ -103,13 +107,27 @@ impl State {
 }
 
 impl TransferFiles {
-    /// No open files. `times` are those of the torrent.
-    pub(super) fn new(times: Option<&ModifiedTimes>) -> Self {
-        let files = Self::default();
+    /// No open files. `times` are those of the torrent. `local` has some blocks of the download.
+    pub(super) fn new(times: Option<&ModifiedTimes>, local: Option<Arc<dyn LocalSource>>) -> Self {
+        let files = Self {
+            local,
+            ..Self::default()
+        };
         if let Some(times) = times {
             lock(&files.state).times = KnownTimes::Known(times.clone());
         }
         files
+    }
+
+    /// Other files, which have some blocks of the download.
+    pub(super) fn local(&self) -> Option<&dyn LocalSource> {
+        self.local.as_deref()
+    }
+
+    /// The blocks of the download that other files have.
+    pub(super) fn local_blocks(&self) -> LocalBlocks {
+        let local = self.local.as_ref();
+        local.map(|local| local.blocks()).unwrap_or_default()
     }
 
     /// The modification times of the original files, if all are known.

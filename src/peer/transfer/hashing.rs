@@ -1,6 +1,7 @@
 //! What happens to a piece after its blocks have arrived: hash, write to the file, enter into the
 //! owned map, send `have` messages. The workers of the pool do this.
 
+use super::local_source::read_missing;
 use super::transfer::Transfer;
 use crate::peer::{BlockBuffer, UploadSource};
 use crate::storage::{CachedBlocks, Download, Store, StoreError};
@@ -21,8 +22,10 @@ struct BlocksWithWorker<'a> {
 impl Drop for BlocksWithWorker<'_> {
     fn drop(&mut self) {
         let blocks = self.blocks;
-        self.transfer
-            .decide(|core, now| core.on_worker_done(blocks, now));
+        if blocks > 0 {
+            self.transfer
+                .decide(|core, now| core.on_worker_done(blocks, now));
+        }
     }
 }
 
@@ -30,16 +33,61 @@ impl Drop for BlocksWithWorker<'_> {
 pub(super) fn submit(transfer: &Transfer, run: BlockRun, blocks: Vec<PendingBlock<BlockBuffer>>) {
     if let Some(for_task) = transfer.to_arc() {
         let tasks = &transfer.context.tasks;
-        tasks.submit(move || finish_run(&for_task, run, blocks));
+        tasks.submit(move || {
+            let held = BlocksWithWorker {
+                transfer: &for_task,
+                blocks: run.blocks,
+            };
+            finish_run(held, run, blocks);
+        });
     }
 }
 
-/// Hashes and writes a run. When all runs of the piece are hashed, accepts or rejects the piece.
-fn finish_run(transfer: &Transfer, run: BlockRun, blocks: Vec<PendingBlock<BlockBuffer>>) {
-    let held = BlocksWithWorker {
+/// Queues a job for a worker: to read the missing blocks of a run, which are local, and then to hash
+/// and write the run.
+pub(super) fn submit_reading(
+    transfer: &Transfer,
+    run: BlockRun,
+    blocks: Vec<Option<PendingBlock<BlockBuffer>>>,
+) {
+    if let Some(for_task) = transfer.to_arc() {
+        let tasks = &transfer.context.tasks;
+        tasks.submit(move || read_and_finish_run(&for_task, run, blocks));
+    }
+}
+
+/// Reads the missing blocks of a run, which are local, and finishes the run. If a block cannot be
+/// read, gives all blocks back to the core, which requests the missing ones from peers.
+fn read_and_finish_run(
+    transfer: &Transfer,
+    run: BlockRun,
+    mut blocks: Vec<Option<PendingBlock<BlockBuffer>>>,
+) {
+    let mut held = BlocksWithWorker {
         transfer,
         blocks: run.blocks,
     };
+    let Some(source) = transfer.files.local().filter(|_| transfer.fetches()) else {
+        return;
+    };
+    let (lengths, pool) = (
+        transfer.info().lengths(),
+        &transfer.context.link_limits.buffers,
+    );
+    let read = read_missing(source, lengths, (run, &mut blocks), || pool.buffer());
+    let Err(error) = read else {
+        return finish_run(held, run, blocks.into_iter().flatten().collect());
+    };
+    let (name, piece) = (transfer.name(), run.piece.number());
+    log::warn!("{name}: cannot read a part of piece {piece} that is here ({error}); fetching it");
+    // The core keeps the reservation.
+    held.blocks = 0;
+    transfer.decide(|core, now| core.on_unreadable(run, blocks, now));
+}
+
+/// Hashes and writes a run. When all runs of the piece are hashed, accepts or rejects the piece.
+fn finish_run(held: BlocksWithWorker<'_>, run: BlockRun, blocks: Vec<PendingBlock<BlockBuffer>>) {
+    let transfer = held.transfer;
     let hashed = match transfer.download() {
         Some(download) if transfer.fetches() => hash_and_write(transfer, &download, run, &blocks),
         _ => Ok(None),
@@ -209,16 +257,17 @@ fn reject(
     let what = match verdict {
         Verdict::Proven(_) => "all of it came from one peer",
         Verdict::Unclear => "it is fetched again from one peer alone",
+        Verdict::Local => "a part of it was read from files here; all of it is fetched",
     };
     let (name, number) = (transfer.name(), piece.number());
     log::warn!("{name}: piece {number} does not verify; {what}");
-    if verdict == Verdict::Unclear {
+    if !matches!(verdict, Verdict::Proven(_)) {
         let hashes = block_hashes(transfer, run, blocks, hashed);
         transfer.decide(|core, _| core.on_bad_blocks(piece, hashes));
     }
 }
 
-/// The hash and the sender of each block of a piece. Empty if they are not known. `run` is the run
+/// The hash and the source of each block of a piece. Empty if they are not known. `run` is the run
 /// of the piece that was hashed last, and `blocks` are its blocks.
 fn block_hashes(
     transfer: &Transfer,

@@ -25,6 +25,7 @@ mod files;
 mod finishing;
 mod hashing;
 mod joining;
+mod local_source;
 mod lost;
 mod metadata;
 mod metadata_quota;

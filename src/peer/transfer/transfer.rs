@@ -70,7 +70,7 @@ impl Transfer {
             trackers,
             authority: plan.authority(),
             file_hashes,
-            files: TransferFiles::new(plan.metainfo.times()),
+            files: TransferFiles::new(plan.metainfo.times(), None),
             sources: TransferSources::new(&plan.metainfo, &plan.peers),
             plan,
             info,

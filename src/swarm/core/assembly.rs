@@ -2,11 +2,11 @@
 //! buffers reserved for them.
 //!
 //! Before a run is begun, buffers for all its blocks are reserved from the [`Budget`]. They are
-//! returned when a worker is done with the run. A begun run is unfinished until all its blocks have
-//! arrived. So the number of reserved buffers is the number of all blocks of unfinished runs, plus
+//! returned when a worker is done with the run. A begun run is unfinished until links have delivered
+//! all its blocks that are not local. A worker reads the local ones. So the number of reserved buffers is the number of all blocks of unfinished runs, plus
 //! the number of blocks that workers have.
 
-use super::block::{HashedPiece, PendingBlock, PieceHash};
+use super::block::{HashedPiece, PendingBlock, PieceHash, Source};
 use super::evidence::MAX_HASHES;
 #[cfg(test)]
 use crate::swarm::mutation::{Mutation, is_planted};
@@ -15,6 +15,10 @@ use crate::torrent::{BlockRange, Hasher, Lengths, PieceIndex, Sha1};
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::time::Duration;
+
+/// Runs whose blocks are all local are begun while workers have fewer blocks than this. They need
+/// no time on the way, so more of them would only take buffers from the requests to links.
+const LOCAL_BLOCKS_AHEAD: u32 = 256;
 
 /// The block buffers of one download, reserved from a pool that several downloads share.
 pub trait Budget: Debug + Send {
@@ -38,10 +42,14 @@ pub(super) enum BlockOutcome<B> {
     Kept {
         /// Other links with the same request. Each is to get a `cancel`.
         cancel: [Option<LinkId>; 2],
-        /// The run that this block completed, if any, and the blocks of the run.
-        completed: Option<(BlockRun, Vec<PendingBlock<B>>)>,
+        /// The run that this block completed, if any.
+        completed: Option<CompleteRun<B>>,
     },
 }
+
+/// A run of which no link has to deliver anything, and its blocks, in order. `None`: the block is
+/// local, and was not read yet.
+pub(super) type CompleteRun<B> = (BlockRun, Vec<Option<PendingBlock<B>>>);
 
 /// The blocks and pieces that are being fetched.
 #[derive(Debug)]
@@ -124,19 +132,68 @@ impl<B> Assembly<B> {
             }
         };
         let run = BlockRun::containing(&self.lengths, range);
-        let blocks = self.pending.entry(run).or_insert_with(|| {
-            let places = std::iter::repeat_with(|| None);
-            places.take(run.blocks as usize).collect()
-        });
+        let blocks = self.pending.entry(run).or_insert_with(|| places_of(run));
         if let Some(place) = blocks.get_mut((range.number() - run.first_block()) as usize) {
             *place = Some(block);
         }
-        let completed = completed.map(|run| {
-            let blocks = self.pending.remove(&run).unwrap_or_default();
-            self.blocks_at_workers += run.blocks;
-            (run, blocks.into_iter().flatten().collect())
-        });
+        let completed = completed.map(|run| self.hand_over(run));
         BlockOutcome::Kept { cancel, completed }
+    }
+
+    /// Begins runs whose blocks are all local, while workers have few blocks.
+    pub(super) fn begin_local(&mut self, now: Duration) -> Vec<CompleteRun<B>> {
+        #[cfg(test)]
+        if is_planted(Mutation::LocalNotBegun) {
+            return Vec::new();
+        }
+        let had_active = self.picker.has_active();
+        let mut complete = Vec::new();
+        while self.blocks_at_workers < LOCAL_BLOCKS_AHEAD {
+            let budget = &mut self.budget;
+            if !self
+                .picker
+                .begin_local(&mut |blocks| budget.reserve(blocks))
+            {
+                break;
+            }
+            complete.extend(self.take_complete());
+        }
+        if !had_active && self.picker.has_active() {
+            self.active_since = now;
+        }
+        complete
+    }
+
+    /// The runs that were begun and whose blocks are all local. A worker gets each of them.
+    pub(super) fn take_complete(&mut self) -> Vec<CompleteRun<B>> {
+        let complete = self.picker.take_complete().into_iter();
+        complete.map(|run| self.hand_over(run)).collect()
+    }
+
+    /// A worker could not read the local blocks of this run, and gives `blocks` back. Links have to
+    /// deliver the missing blocks, if the download still `fetches`.
+    pub(super) fn on_unreadable(&mut self, (run, blocks): CompleteRun<B>, fetches: bool) {
+        self.blocks_at_workers = self.blocks_at_workers.saturating_sub(run.blocks);
+        let is_active = fetches && self.picker.on_unreadable(run);
+        #[cfg(test)]
+        let is_active = is_active && !is_planted(Mutation::UnreadableBuffersReturned);
+        if !is_active {
+            self.budget.release(run.blocks);
+            return;
+        }
+        // The worker may have read some blocks.
+        let sent = |block: &PendingBlock<B>| block.source != Source::Local;
+        let sent: Vec<_> = blocks.into_iter().map(|it| it.filter(sent)).collect();
+        if sent.iter().any(Option::is_some) {
+            self.pending.insert(run, sent);
+        }
+    }
+
+    /// A worker gets this run.
+    fn hand_over(&mut self, run: BlockRun) -> CompleteRun<B> {
+        self.blocks_at_workers += run.blocks;
+        let blocks = self.pending.remove(&run);
+        (run, blocks.unwrap_or_else(|| places_of(run)))
     }
 
     /// A worker has written one run of a piece that has several runs. `hashes` has the hashes of
@@ -231,4 +288,10 @@ impl<B> Assembly<B> {
             );
         }
     }
+}
+
+/// Empty places for the blocks of a run.
+fn places_of<B>(run: BlockRun) -> Vec<Option<PendingBlock<B>>> {
+    let places = std::iter::repeat_with(|| None);
+    places.take(run.blocks as usize).collect()
 }

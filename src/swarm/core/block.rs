@@ -14,7 +14,7 @@ pub struct PendingBlock<B> {
     pub buffer: B,
     /// The number of bytes.
     pub length: u32,
-    /// The peer or web seed that sent them.
+    /// Where they came from.
     pub source: Source,
 }
 
@@ -23,13 +23,18 @@ pub struct PendingBlock<B> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MemberId(pub [u8; 16]);
 
-/// A peer or web seed that sent bytes.
+/// The name of this machine as the source of bytes, as shown to a user.
+pub(super) const DISK: &str = "disk";
+
+/// Where bytes came from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// A peer, by its [shown address](super::Link::shown_address). In a group, also the member.
     Peer(SocketAddr, Option<MemberId>),
     /// A web seed, by its id and its URL as shown to a user.
     Web(LinkId, Arc<str>),
+    /// This machine, which has read a local block.
+    Local,
 }
 
 impl fmt::Display for Source {
@@ -37,6 +42,7 @@ impl fmt::Display for Source {
         match self {
             Self::Peer(address, _) => address.fmt(f),
             Self::Web(_, url) => f.write_str(url),
+            Self::Local => f.write_str(DISK),
         }
     }
 }
@@ -51,7 +57,7 @@ pub fn add_sources<B>(sources: &mut Sources, blocks: &[PendingBlock<B>]) {
     }
 }
 
-/// The hash of a block, and who sent the block.
+/// The hash of a block, and where the block came from.
 pub type BlockHash = (Sha1, Source);
 
 /// A piece whose runs are all hashed.

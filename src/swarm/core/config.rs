@@ -1,6 +1,6 @@
 //! The settings of a core, which do not change, and the result of a check.
 
-use crate::swarm::{PieceOrder, UploadSlots};
+use crate::swarm::{LocalBlocks, PieceOrder, UploadSlots};
 use crate::torrent::{InfoHash, Lengths, PieceSet};
 use crate::wire::PeerId;
 use std::time::Duration;
@@ -40,6 +40,8 @@ pub struct CheckResult {
     pub owned: PieceSet,
     /// Pieces that contain bytes of wanted files, owned or not.
     pub needed: PieceSet,
+    /// Blocks of pieces that are not owned which this machine can read itself.
+    pub local: LocalBlocks,
     /// Whether the files are in their final place. Then nothing more is fetched.
     pub in_place: bool,
 }

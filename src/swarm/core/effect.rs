@@ -40,6 +40,11 @@ pub enum Effect<B> {
     Connect(SocketAddr),
     /// Hash the blocks of this run, and write them.
     Hash(BlockRun, Vec<PendingBlock<B>>),
+    /// Read the missing blocks of this run, which are local, and put them in the places that are
+    /// `None`. Their source is [`Source::Local`](super::Source::Local). Then hash the blocks, and
+    /// write them. If a block cannot be read, give all blocks back to
+    /// [`Core::on_unreadable`](super::Core::on_unreadable).
+    ReadAndHash(BlockRun, Vec<Option<PendingBlock<B>>>),
     /// Announce the share, with this event.
     Announce(AnnounceEvent),
     /// Serve these pieces from now on. Each later `SendHaves` adds one.

@@ -59,7 +59,9 @@ impl Evidence {
         self.count -= attempts.iter().map(Vec::len).sum::<usize>().min(self.count);
         let mut liars = Vec::new();
         for ((hash, source), good) in attempts.into_iter().flat_map(|it| it.into_iter().zip(good)) {
-            if hash != *good && !liars.contains(&source) {
+            // A local block that is wrong comes from a file that has changed.
+            let is_bad = hash != *good && source != Source::Local;
+            if is_bad && !liars.contains(&source) {
                 liars.push(source);
             }
         }

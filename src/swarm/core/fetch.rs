@@ -1,6 +1,6 @@
 //! The fetching half of a core: requests to links and web seeds, and blocks that arrive.
 
-use super::assembly::{Assembly, BlockOutcome, Budget};
+use super::assembly::{Assembly, BlockOutcome, Budget, CompleteRun};
 use super::block::{HashedPiece, PendingBlock, Source, Sources};
 use super::effect::{CloseReason, Effect, OutgoingMessage};
 use super::link::Link;
@@ -156,9 +156,7 @@ impl<B: Debug> Fetch<B> {
                     }
                     effects.push(Effect::Send(other, OutgoingMessage::Cancel(range)));
                 }
-                if let Some((run, blocks)) = completed {
-                    effects.push(Effect::Hash(run, blocks));
-                }
+                effects.extend(completed.map(work_on));
                 Ok(None)
             }
         }
@@ -169,6 +167,18 @@ impl<B: Debug> Fetch<B> {
         self.assembly.next_blocks(id, now, &mut self.blocks);
         let requests = self.blocks.drain(..).map(OutgoingMessage::Request);
         effects.extend(requests.map(|request| Effect::Send(id, request)));
+        effects.extend(self.assembly.take_complete().into_iter().map(work_on));
+    }
+
+    /// Begins runs whose blocks are all local.
+    pub(super) fn begin_local(&mut self, now: Duration, effects: &mut Vec<Effect<B>>) {
+        let complete = self.assembly.begin_local(now).into_iter();
+        effects.extend(complete.map(work_on));
+    }
+
+    /// Local blocks of this run cannot be read: see [`Core::on_unreadable`](super::Core).
+    pub(super) fn on_unreadable(&mut self, run: CompleteRun<B>, fetches: bool) {
+        self.assembly.on_unreadable(run, fetches);
     }
 
     /// Sends requests to the links that have none in flight.
@@ -321,6 +331,9 @@ impl<B: Debug> Fetch<B> {
 
     pub(super) fn on_piece_failed(&mut self, piece: PieceIndex, sources: &Sources) -> Verdict {
         let verdict = self.assembly.on_failed(piece);
+        if verdict == Verdict::Local {
+            return verdict;
+        }
         let proven = matches!(verdict, Verdict::Proven(_));
         self.web_seeds.on_piece_failed(sources, proven);
         verdict
@@ -361,11 +374,13 @@ impl<B: Debug> Fetch<B> {
         id: LinkId,
         now: Duration,
         out: &mut Vec<BlockRange>,
+        effects: &mut Vec<Effect<B>>,
     ) -> bool {
         if self.web_seeds.trust(id) == WebSeedTrust::Lost {
             return false;
         }
         self.assembly.next_blocks(id, now, out);
+        effects.extend(self.assembly.take_complete().into_iter().map(work_on));
         self.web_seeds.set_in_use(id, !out.is_empty());
         true
     }
@@ -374,5 +389,13 @@ impl<B: Debug> Fetch<B> {
     #[cfg(any(test, fuzzing))]
     pub(super) fn check(&self) {
         self.assembly.check();
+    }
+}
+
+/// The work on a run of which no link has to deliver anything.
+fn work_on<B>((run, blocks): CompleteRun<B>) -> Effect<B> {
+    match blocks.iter().all(Option::is_some) {
+        true => Effect::Hash(run, blocks.into_iter().flatten().collect()),
+        false => Effect::ReadAndHash(run, blocks),
     }
 }

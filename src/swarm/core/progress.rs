@@ -1,12 +1,10 @@
 //! The progress of a share: verified bytes, their sources, and the download rate.
 
-use super::block::Sources;
+use super::block::{DISK, Sources};
 use crate::swarm::Rate;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// The source of verified bytes that were on disk at the start and whose sender is not known.
-const DISK: &str = "disk";
 /// The span over which the shown rate is measured.
 const SHOWN_RATE: Duration = Duration::from_secs(3);
 
@@ -72,7 +70,7 @@ impl Progress {
     }
 
     /// The check found this many verified bytes. Those whose sender is not known count as from
-    /// disk.
+    /// [`DISK`].
     pub(super) fn on_checked(&mut self, verified: u64) {
         self.verified = verified;
         // If some of the recorded bytes no longer verify, it is not known who sent the others.

@@ -1,8 +1,13 @@
 //! All pieces of a share: not needed, waiting to be fetched, active or owned; and which blocks to
 //! request from a link next.
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod check;
+pub(super) mod local_runs;
+
 use super::alone::{AlonePieces, Attempts, RankedLink};
 use super::link::PickerLink;
+use super::local::LocalPieces;
 use crate::swarm::LinkId;
 use crate::swarm::active::{ActivePiece, Delivery, NeededArrival, Reservation};
 #[cfg(test)]
@@ -20,6 +25,9 @@ pub enum Verdict {
     Proven(LinkId),
     /// The blocks came from several links. The piece will be fetched again from one link alone.
     Unclear,
+    /// Some blocks of the piece were local blocks, which may be wrong. So no link is to blame. The
+    /// piece will be fetched again without local blocks.
+    Local,
 }
 
 /// What a link begins.
@@ -57,7 +65,7 @@ pub(super) struct Pieces {
     /// has left the list comes back, at the front, when one of its blocks becomes free.
     open_pieces: VecDeque<PieceIndex>,
     pub(super) alone: AlonePieces,
-    rng: Rng,
+    pub(super) local: LocalPieces,
     /// The number of pieces that searches have looked at.
     #[cfg(test)]
     pub(super) searched: std::cell::Cell<u64>,
@@ -67,13 +75,13 @@ impl Pieces {
     /// The pieces of a share. Those in `owned` are here already. Only those in `needed` are
     /// fetched.
     pub(super) fn new(lengths: Lengths, owned: PieceSet, needed: PieceSet, seed: u64) -> Self {
-        let mut rng = Rng::with_seed(seed);
         let missing = lengths
             .all_pieces()
             .filter(|piece| needed.contains(*piece) && !owned.contains(*piece));
         let missing: Vec<PieceIndex> = missing.collect();
         let count = missing.len() as u32;
-        let rarity = Rarity::new(lengths.pieces(), missing.into_iter(), &mut rng);
+        let rng = Rng::with_seed(seed);
+        let rarity = Rarity::new(lengths.pieces(), missing.into_iter(), rng);
         Self {
             lengths,
             owned,
@@ -85,7 +93,7 @@ impl Pieces {
             active: BTreeMap::new(),
             open_pieces: VecDeque::new(),
             alone: AlonePieces::default(),
-            rng,
+            local: LocalPieces::default(),
             #[cfg(test)]
             searched: std::cell::Cell::default(),
         }
@@ -121,7 +129,9 @@ impl Pieces {
     /// that no link is to a seed, because links to seeds are not counted.
     pub(super) fn unavailable(&self) -> impl Iterator<Item = PieceIndex> {
         let wanted = self.lengths.all_pieces().filter(|piece| self.wants(*piece));
-        wanted.filter(|piece| self.rarity.availability(*piece) == 0 && !self.all_arrived(*piece))
+        let waits_for_link =
+            |piece| !self.all_arrived(piece) && !self.local.waiting().contains(&piece);
+        wanted.filter(move |piece| self.rarity.availability(*piece) == 0 && waits_for_link(*piece))
     }
 
     /// A link has these pieces, but not every piece.
@@ -131,7 +141,7 @@ impl Pieces {
             .all_pieces()
             .filter(|piece| pieces.contains(*piece))
         {
-            self.rarity.increase(piece, &mut self.rng);
+            self.rarity.increase(piece);
         }
     }
 
@@ -142,7 +152,7 @@ impl Pieces {
             .all_pieces()
             .filter(|piece| pieces.contains(*piece))
         {
-            self.rarity.decrease(piece, &mut self.rng);
+            self.rarity.decrease(piece);
         }
     }
 
@@ -151,10 +161,10 @@ impl Pieces {
         if is_full {
             // Links to seeds are not counted. So the other pieces of this link no longer count.
             for other in self.lengths.all_pieces().filter(|other| *other != piece) {
-                self.rarity.decrease(other, &mut self.rng);
+                self.rarity.decrease(other);
             }
         } else {
-            self.rarity.increase(piece, &mut self.rng);
+            self.rarity.increase(piece);
         }
     }
 
@@ -181,6 +191,7 @@ impl Pieces {
     pub(super) fn on_verified(&mut self, piece: PieceIndex) -> (bool, Vec<LinkId>) {
         let sources = self.forget_active(piece);
         self.alone.attempts.remove(&piece);
+        self.local.forget(piece);
         let was_wanted = self.owned.insert(piece) && self.needed.contains(piece);
         if was_wanted {
             self.missing -= 1;
@@ -192,7 +203,17 @@ impl Pieces {
     /// All blocks of a piece arrived, and it does not verify. The piece waits to be fetched again.
     /// Returns who is to blame, and the links that delivered the blocks.
     pub(super) fn on_failed(&mut self, piece: PieceIndex) -> (Verdict, Vec<LinkId>) {
+        let had_local = self.active.get(&piece).is_some_and(ActivePiece::had_local);
+        #[cfg(test)]
+        let had_local = had_local && !is_planted(Mutation::LocalBlamed);
         let sources = self.forget_active(piece);
+        if had_local {
+            // A link that is not cleared may have begun it. Now any link may begin it again.
+            self.alone.attempts.remove(&piece);
+            self.local.forget(piece);
+            self.return_to_waiting(piece);
+            return (Verdict::Local, Vec::new());
+        }
         #[cfg(test)]
         if is_planted(Mutation::FailedNotFetched) {
             return (Verdict::Unclear, sources);
@@ -323,12 +344,12 @@ impl Pieces {
                     active.next_run().is_some() && self.may_request(ranked, *piece, active)
                 })
         });
-        if let Some(active) = continued.and_then(|piece| self.active.get_mut(&piece)) {
+        if let Some(active) = continued.and_then(|piece| self.active.get(&piece)) {
             if !active.next_run().is_some_and(|run| reserve(run.blocks)) {
                 return Begun::Nothing;
             }
-            active.begin_run(link.id);
             let piece = active.piece();
+            self.begin_next_run(piece, Some(link.id));
             self.reserve_piece(piece, link, now);
             return Begun::Run;
         }
@@ -354,16 +375,26 @@ impl Pieces {
         } else {
             Delivery::SeveralLinks
         };
-        let mut active = ActivePiece::new(piece, &self.lengths, delivery);
+        let active = ActivePiece::new(piece, &self.lengths, delivery, self.local.blocks());
         if !active.next_run().is_some_and(|run| reserve(run.blocks)) {
             return Begun::Nothing;
         }
-        active.begin_run(link.id);
         self.rarity.remove(piece);
         self.open_pieces.push_back(piece);
         self.active.insert(piece, active);
+        self.begin_next_run(piece, Some(link.id));
         self.reserve_piece(piece, link, now);
         Begun::Piece(piece)
+    }
+
+    /// Begins the next run of an active piece, on behalf of `link`: see [`ActivePiece::begin_run`].
+    fn begin_next_run(&mut self, piece: PieceIndex, link: Option<LinkId>) {
+        if let Some(active) = self.active.get_mut(&piece) {
+            self.local.on_run_begun(active.begin_run(link));
+            if !active.has_free() && active.next_run().is_none() {
+                self.open_pieces.retain(|open| *open != piece);
+            }
+        }
     }
 
     /// How many times a piece has returned to waiting.
@@ -506,65 +537,12 @@ impl Pieces {
         })
     }
 
-    /// Panics unless each wanted piece is either waiting or active, no other piece is, and all
-    /// counts are right.
-    #[cfg(any(test, fuzzing))]
-    pub(super) fn check(&self, links: &[&PickerLink]) {
-        let mut missing = 0;
-        for piece in self.lengths.all_pieces() {
-            let wanted = self.wants(piece);
-            missing += u32::from(wanted);
-            let sets = [self.rarity.waits(piece), self.active.contains_key(&piece)];
-            let sets = sets.into_iter().filter(|is_in| *is_in).count();
-            assert_eq!(sets, usize::from(wanted), "sets of {piece:?}");
-            let partial = links.iter().filter(|link| !link.pieces.is_full());
-            let availability = partial.filter(|link| link.pieces.contains(piece)).count();
-            assert_eq!(
-                availability,
-                self.rarity.availability(piece) as usize,
-                "{piece:?}"
-            );
-            let has_unrequested = self
-                .active
-                .get(&piece)
-                .is_some_and(ActivePiece::has_unrequested);
-            let open = self
-                .open_pieces
-                .iter()
-                .filter(|other| **other == piece)
-                .count();
-            assert_eq!(
-                open,
-                usize::from(has_unrequested),
-                "{piece:?} in `open_pieces`"
-            );
-        }
-        assert_eq!(self.missing, missing);
-        for link in links {
-            assert_eq!(link.wanted(), self.wanted_of(&link.pieces), "{:?}", link.id);
-        }
-        self.active.values().for_each(ActivePiece::check);
-        assert!(self.alone.attempts.keys().all(|piece| self.wants(*piece)));
-        for (piece, active) in &self.active {
-            let is_alone = active.delivery() != Delivery::SeveralLinks;
-            assert!(
-                !is_alone || self.alone.attempts.contains_key(piece),
-                "{piece:?} is not in `alone`"
-            );
-        }
-    }
-
-    /// The blocks that are requested from a link.
-    #[cfg(any(test, fuzzing))]
-    pub(super) fn requested_from(&self, link: LinkId) -> Vec<BlockRange> {
-        let active = self.active.values();
-        let requested = active.flat_map(|active| active.requested_from(link, &self.lengths));
-        requested.collect()
-    }
-
     fn return_to_waiting(&mut self, piece: PieceIndex) {
+        if self.local.on_waits(piece, &self.lengths) {
+            return;
+        }
         self.waiting_changes += 1;
-        self.rarity.insert(piece, &mut self.rng);
+        self.rarity.insert(piece);
         self.first_waiting = piece.number().min(self.first_waiting);
     }
 

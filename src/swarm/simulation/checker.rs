@@ -16,11 +16,13 @@
 //! | each new piece is announced exactly once | `on_haves`, `check_end` |
 //! | the phase only goes forward: checking, fetching, finishing, complete | `on_phase` |
 //! | only needed pieces are requested | `on_request` |
+//! | a local block is requested only after its piece has lost its local blocks | `on_request` |
+//! | nobody is blamed for a piece with local blocks, which can fail once | `on_failed` |
 //! | the invariants of [`Core::check`] | `check` |
 
 use super::content::Content;
 use super::network::Packet;
-use crate::swarm::{CloseReason, Core, LinkId, OutgoingMessage, Phase, Verdict};
+use crate::swarm::{CloseReason, Core, LinkId, LocalBlocks, OutgoingMessage, Phase, Verdict};
 use crate::torrent::{BlockRange, Lengths, PieceIndex, PieceSet};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,12 +55,41 @@ impl WatchedLink {
     }
 }
 
+/// The local blocks of a peer, and the pieces that have lost theirs.
+#[derive(Debug)]
+struct LocalPieces {
+    blocks: LocalBlocks,
+    /// Pieces whose local blocks could not be read.
+    unreadable: BTreeSet<PieceIndex>,
+    /// Pieces that did not verify with local blocks.
+    failed: BTreeSet<PieceIndex>,
+}
+
+impl LocalPieces {
+    fn is_lost(&self, piece: PieceIndex) -> bool {
+        self.unreadable.contains(&piece) || self.failed.contains(&piece)
+    }
+
+    /// A piece does not verify, and it was blamed on local blocks or not.
+    fn on_failed(&mut self, piece: PieceIndex, is_blamed: bool) {
+        let has_local = self.blocks.has_some_of(piece) && !self.failed.contains(&piece);
+        if is_blamed {
+            assert!(has_local, "{piece:?} has no local blocks any more");
+            self.failed.insert(piece);
+        } else if has_local {
+            let may_be_without = self.unreadable.contains(&piece);
+            assert!(may_be_without, "{piece:?} has local blocks");
+        }
+    }
+}
+
 /// The checker of one honest peer.
 #[derive(Debug)]
 pub(super) struct Checker {
     lengths: Lengths,
     /// Pieces that we needed and lacked at the start.
     missing_at_start: PieceSet,
+    local: LocalPieces,
     slots: usize,
     links: BTreeMap<LinkId, WatchedLink>,
     /// For each piece, the links that delivered blocks which the core kept. Cleared when the piece
@@ -75,10 +106,20 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    pub(super) fn new(lengths: Lengths, missing: PieceSet, slots: usize) -> Self {
+    pub(super) fn new(
+        lengths: Lengths,
+        missing: PieceSet,
+        local: LocalBlocks,
+        slots: usize,
+    ) -> Self {
         Self {
             lengths,
             missing_at_start: missing,
+            local: LocalPieces {
+                blocks: local,
+                unreadable: BTreeSet::new(),
+                failed: BTreeSet::new(),
+            },
             slots,
             links: BTreeMap::new(),
             kept: BTreeMap::new(),
@@ -208,6 +249,10 @@ impl Checker {
             self.missing_at_start.contains(range.piece()),
             "{range:?} is not needed"
         );
+        assert!(
+            !self.local.blocks.contains(range) || self.local.is_lost(range.piece()),
+            "{range:?} is local"
+        );
         assert!(link.has.contains(range.piece()), "{id:?} lacks {range:?}");
         assert!(
             link.offers(range.piece()),
@@ -251,7 +296,8 @@ impl Checker {
             let is_begun = self.kept.contains_key(piece) || is_requested(*piece);
             // After a failure, a piece may be reserved for one link.
             let may_begin = link.offers(*piece) && !core.picker().is_alone(*piece);
-            is_missing && may_begin && !is_begun
+            // The local blocks of a piece may be all that is begun of it.
+            is_missing && may_begin && !is_begun && !self.local.blocks.has_some_of(*piece)
         })
     }
 
@@ -291,6 +337,11 @@ impl Checker {
         assert_eq!(*times, 1, "{piece:?} is announced again");
     }
 
+    /// The local blocks of a piece cannot be read.
+    pub(super) fn on_unreadable(&mut self, piece: PieceIndex) {
+        self.local.unreadable.insert(piece);
+    }
+
     /// A piece verifies.
     pub(super) fn on_verified(&mut self, piece: PieceIndex) {
         self.kept.remove(&piece);
@@ -306,6 +357,10 @@ impl Checker {
         barred: &[bool],
     ) {
         let links = self.kept.remove(&piece).unwrap_or_default();
+        self.local.on_failed(piece, verdict == Verdict::Local);
+        if verdict == Verdict::Local {
+            return;
+        }
         assert!(
             liars.contains(&true),
             "{piece:?} came from honest peers only"
@@ -321,6 +376,7 @@ impl Checker {
                 links.len() != 1,
                 "{piece:?} came from one link, but no peer is blamed"
             ),
+            Verdict::Local => {}
         }
     }
 

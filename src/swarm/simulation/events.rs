@@ -22,6 +22,8 @@ pub(super) enum Event {
     Written(ConnectionNumber, PeerNumber, u32),
     /// A peer notices that a connection has ended.
     Closed(ConnectionNumber, PeerNumber),
+    /// A worker of an honest peer has read the missing blocks of a run, or failed to read them.
+    Read(PeerNumber, BlockRun, Vec<Option<PendingBlock<Content>>>),
     /// A worker of an honest peer has finished a step of its job.
     Worker(PeerNumber, HashJob),
     /// The files of an honest peer have their final names.

@@ -5,6 +5,7 @@ use super::checker::Checker;
 use super::content::{Buffers, Content};
 use super::environment::Environment;
 use super::events::{Event, HashJob};
+use super::local::OldFiles;
 use super::network::{ConnectionNumber, Network, Packet, PeerNumber};
 use crate::swarm::{
     BlockRun, Budget, CheckResult, Core, Effect, HashedPiece, LinkId, LinkRefusal, OutgoingMessage,
@@ -31,6 +32,7 @@ pub(super) struct HonestPeer {
     buffers: Buffers,
     /// Open links. The value is whether only handshakes have arrived.
     links: BTreeMap<LinkId, bool>,
+    old_files: OldFiles,
     /// The content that was written for each run.
     disk: BTreeMap<(PieceIndex, u32), Content>,
     checker: Checker,
@@ -45,7 +47,7 @@ impl HonestPeer {
         number: PeerNumber,
         config: SwarmConfig,
         checker: Checker,
-        buffers: u32,
+        (buffers, old_files): (u32, OldFiles),
         seed: u64,
     ) -> Self {
         let lengths = config.lengths;
@@ -57,6 +59,7 @@ impl HonestPeer {
             core: Core::new(config, budget, seed ^ number as u64, Duration::ZERO),
             buffers,
             links: BTreeMap::new(),
+            old_files,
             disk: BTreeMap::new(),
             checker,
             checks_each_event: true,
@@ -237,6 +240,23 @@ impl HonestPeer {
         result.expect("no peer breaks the protocol");
     }
 
+    /// A worker has read the missing blocks of a run from the older version, if they can be read.
+    pub(super) fn on_read(
+        &mut self,
+        run: BlockRun,
+        mut blocks: Vec<Option<PendingBlock<Content>>>,
+        env: &mut Environment,
+    ) {
+        let was_read = self.old_files.read(run, &mut blocks, &self.lengths);
+        if was_read {
+            let job = HashJob::new(run, blocks.into_iter().flatten().collect());
+            return env.events.after(WORK, Event::Worker(self.number, job));
+        }
+        self.checker.on_unreadable(run.piece);
+        self.core.on_unreadable(run, blocks, env.events.now());
+        self.carry_out_effects(env);
+    }
+
     /// A worker has finished a step: it has written the run of its job, or hashed a run.
     pub(super) fn on_worker(&mut self, mut job: HashJob, env: &mut Environment) {
         let run = job.run;
@@ -295,7 +315,7 @@ impl HonestPeer {
                 let good: Vec<Sha1> = blocks.into_iter().map(|(hash, _)| hash).collect();
                 for liar in self.core.on_good_blocks(piece, &good, now) {
                     let Source::Peer(address, _) = liar else {
-                        panic!("there are no web seeds");
+                        panic!("{liar} is blamed");
                     };
                     let lies = env.network.lies(Network::peer_at(address));
                     assert!(lies, "{address} is blamed for a block, but does not lie");
@@ -304,14 +324,15 @@ impl HonestPeer {
             return self.carry_out_effects(env);
         }
         let verdict = self.core.on_piece_failed(piece, &sources, now);
-        if verdict == Verdict::Unclear {
+        if !matches!(verdict, Verdict::Proven(_)) {
             self.core.on_bad_blocks(piece, blocks);
         }
         self.carry_out_effects(env);
         let (mut lies, mut barred) = (Vec::new(), Vec::new());
         for source in sources.keys() {
             let Source::Peer(address, _) = source else {
-                panic!("there are no web seeds");
+                assert_eq!(*source, Source::Local, "there are no web seeds");
+                continue;
             };
             lies.push(env.network.lies(Network::peer_at(*address)));
             barred.push(self.core.contacts().is_barred(*address, now));
@@ -436,6 +457,10 @@ impl HonestPeer {
                 let job = HashJob::new(run, blocks);
                 let work = WORK.mul_f64(1.0 + env.rng.f64());
                 env.events.after(work, Event::Worker(number, job));
+            }
+            Effect::ReadAndHash(run, blocks) => {
+                let work = WORK.mul_f64(1.0 + env.rng.f64());
+                env.events.after(work, Event::Read(number, run, blocks));
             }
             Effect::Complete => env.events.after(FINISHING, Event::Finished(number)),
             Effect::Failed(reason) => panic!("the download fails: {reason}"),

@@ -1,6 +1,7 @@
 //! The plan of a simulation: the share, and the peers with their pieces, connections and behaviour.
 
 use super::content::Content;
+use super::local::LocalPlan;
 use super::network::{PeerAccess, PeerNumber};
 use super::rogue::Misbehaviour;
 use crate::swarm::PieceOrder;
@@ -40,6 +41,8 @@ pub(super) struct PeerPlan {
     pub(super) buffers: u32,
     /// Which piece the peer begins next.
     pub(super) order: PieceOrder,
+    /// How much of the share the peer can read itself.
+    pub(super) local: LocalPlan,
 }
 
 /// Which addresses the peers know at first. Later they get others by peer exchange (BEP 11).
@@ -95,6 +98,7 @@ impl PeerPlan {
             max_peers: 50,
             buffers: 1_024,
             order: PieceOrder::RarestFirst,
+            local: LocalPlan::default(),
         }
     }
 
@@ -167,7 +171,8 @@ impl Plan {
         }
     }
 
-    /// A small plan: a seed, a downloader, and others of any kind.
+    /// A small plan: a seed, a downloader, and others of any kind. In every third plan, the
+    /// downloaders have an older version of the share.
     pub(super) fn small(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let lengths = [16_384, 16_384, 20_000, 50_000, 100_000, 600_000];
@@ -183,6 +188,15 @@ impl Plan {
             .map(|role| PeerPlan::random(role, &mut rng));
         let mut peers: Vec<PeerPlan> = peers.collect();
         peers[0].owned_percent = 100;
+        if seed % 3 == 2 {
+            for peer in peers.iter_mut().filter(|it| it.role == Role::Downloader) {
+                peer.local = LocalPlan {
+                    percent: rng.u8(1..=100),
+                    wrong_percent: rng.u8(0..100),
+                    unreadable_percent: rng.u8(0..60),
+                };
+            }
+        }
         Self {
             known: KnownPeers::Random(rng.usize(1..8)),
             checks_each_event: true,

@@ -4,6 +4,7 @@ use super::checker::Checker;
 use super::environment::Environment;
 use super::events::{Event, Events};
 use super::honest::HonestPeer;
+use super::local::OldFiles;
 use super::network::{Network, PeerNumber};
 use super::plan::{PeerPlan, Plan, Role, draw};
 use super::rogue::Rogue;
@@ -147,10 +148,14 @@ impl Simulation {
                 Peer::Rogue(peer) => peer.on_closed(connection),
             },
             Event::Tick(number)
+            | Event::Read(number, ..)
             | Event::Worker(number, _)
             | Event::Finished(number)
             | Event::Woken(number) => match (&mut self.peers[number], event) {
                 (Peer::Honest(peer), Event::Tick(_)) => peer.on_tick(env),
+                (Peer::Honest(peer), Event::Read(_, run, blocks)) => {
+                    peer.on_read(run, blocks, env);
+                }
                 (Peer::Honest(peer), Event::Worker(_, job)) => peer.on_worker(job, env),
                 (Peer::Honest(peer), Event::Finished(_)) => peer.on_finished(env),
                 (Peer::Rogue(peer), Event::Woken(_)) => peer.on_woken(env),
@@ -190,8 +195,11 @@ fn new_honest_peer(
         max_stalls: MAX_STALLS,
         max_unread: MAX_UNREAD,
     };
-    let checker = Checker::new(plan.lengths, missing, peer.slots);
-    let mut honest = HonestPeer::new(number, config, checker, peer.buffers, plan.seed);
+    let old_files = OldFiles::draw(peer.local, &plan.lengths, &mut env.rng);
+    let local = old_files.blocks.clone();
+    let checker = Checker::new(plan.lengths, missing, local.clone(), peer.slots);
+    let seed = plan.seed;
+    let mut honest = HonestPeer::new(number, config, checker, (peer.buffers, old_files), seed);
     if !plan.checks_each_event {
         honest.check_rarely();
     }
@@ -199,6 +207,7 @@ fn new_honest_peer(
     let checked = CheckResult {
         owned,
         needed,
+        local,
         in_place: peer.role == Role::Seed,
     };
     honest.begin(checked, env);

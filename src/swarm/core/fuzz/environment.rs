@@ -4,7 +4,7 @@ use crate::swarm::core::{
     Budget, Core, Effect, LinkActivity, OutgoingMessage, PendingBlock, Phase, RemotePeer,
     SwarmConfig,
 };
-use crate::swarm::{BlockRun, LinkId, PieceOrder, UploadSlots};
+use crate::swarm::{BlockRun, LinkId, LocalBlocks, PieceOrder, UploadSlots};
 use crate::torrent::{BLOCK, BlockRange, InfoHash, Lengths, PieceIndex, PieceSet};
 use crate::wire::PeerId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,8 +63,8 @@ impl Budget for Buffers {
     }
 }
 
-/// A run that a worker has.
-pub(super) type Work = (BlockRun, Vec<PendingBlock<u32>>);
+/// A run that a worker has. The blocks that are `None` are local.
+pub(super) type Work = (BlockRun, Vec<Option<PendingBlock<u32>>>);
 
 /// The core and its environment.
 pub(super) struct Environment {
@@ -81,6 +81,8 @@ pub(super) struct Environment {
     /// Addresses that are being called.
     pub(super) calls: Vec<SocketAddr>,
     pub(super) work: Vec<Work>,
+    /// The local blocks of the present download.
+    pub(super) local: LocalBlocks,
     slots: usize,
     served: BTreeSet<LinkId>,
     next_link: u64,
@@ -131,6 +133,7 @@ impl Environment {
             web_seeds: BTreeMap::new(),
             calls: Vec::new(),
             work: Vec::new(),
+            local: LocalBlocks::default(),
             slots,
             served: BTreeSet::new(),
             next_link: 0,
@@ -175,6 +178,20 @@ impl Environment {
         set
     }
 
+    /// The blocks whose bit is set, of the pieces whose bit is set.
+    pub(super) fn blocks(&self, pieces: u8, blocks: u8) -> LocalBlocks {
+        let pieces = self.pieces(pieces);
+        let all = self.lengths.all_pieces();
+        let of_pieces = all
+            .filter(|piece| pieces.contains(*piece))
+            .flat_map(|piece| {
+                let numbers = 0..self.lengths.blocks(piece);
+                numbers.filter_map(move |number| self.lengths.block(piece, number))
+            });
+        let of_pieces = of_pieces.filter(|block| blocks >> (block.number() % 8) & 1 != 0);
+        of_pieces.collect()
+    }
+
     pub(super) fn piece(&self, input: &mut Input<'_>) -> Option<PieceIndex> {
         let number = input.below(self.lengths.pieces() as usize)?;
         self.lengths.piece(number as u32)
@@ -190,6 +207,12 @@ impl Environment {
         match effect {
             Effect::Hash(run, blocks) => {
                 assert_eq!(blocks.len(), run.blocks as usize);
+                self.work
+                    .push((run, blocks.into_iter().map(Some).collect()));
+            }
+            Effect::ReadAndHash(run, blocks) => {
+                assert_eq!(blocks.len(), run.blocks as usize);
+                assert!(blocks.iter().any(Option::is_none));
                 self.work.push((run, blocks));
             }
             Effect::Connect(address) => {
@@ -224,6 +247,7 @@ pub(in crate::swarm::core) fn link_of(effect: &Effect<u32>) -> Option<LinkId> {
         Effect::SendHaves(_)
         | Effect::Connect(_)
         | Effect::Hash(..)
+        | Effect::ReadAndHash(..)
         | Effect::Announce(_)
         | Effect::Offer(_)
         | Effect::Withhold

@@ -1,11 +1,11 @@
 //! One step: the input chooses what happens to the core next.
 
-use super::environment::{Environment, Input, Work};
+use super::environment::{Environment, Input};
 use crate::swarm::core::{
     Awaited, CheckResult, HashedPiece, MemberId, PendingBlock, ReceivedMessage, RemotePeer, Source,
     Sources, add_sources,
 };
-use crate::swarm::{BlockRun, LinkId, Verdict};
+use crate::swarm::{BlockRun, LinkId, LocalBlocks, Verdict};
 use crate::torrent::{Hasher, Sha1};
 use crate::wire::PeerId;
 use crate::wire::extension::ExtensionHandshake;
@@ -151,7 +151,14 @@ fn block(it: &mut Environment, input: &mut Input<'_>) -> Option<()> {
 fn work(it: &mut Environment, input: &mut Input<'_>) -> Option<()> {
     let (at, outcome) = (input.below(it.work.len())?, input.byte()?);
     if at < it.work.len() {
-        let (run, blocks) = it.work.swap_remove(at);
+        let (run, mut blocks) = it.work.swap_remove(at);
+        let is_unreadable = outcome & 64 != 0 && blocks.iter().any(Option::is_none);
+        read_local(it, run, &mut blocks, is_unreadable);
+        if is_unreadable {
+            it.act(|core, now| core.on_unreadable(run, blocks, now));
+            return Some(());
+        }
+        let blocks = blocks.into_iter().flatten().collect();
         // A worker that began before the download ended may report later.
         if it.core.phase().fetches() || outcome & 128 != 0 {
             finish_run(it, (run, blocks), outcome);
@@ -161,7 +168,32 @@ fn work(it: &mut Environment, input: &mut Input<'_>) -> Option<()> {
     Some(())
 }
 
-fn finish_run(it: &mut Environment, (run, blocks): Work, outcome: u8) {
+/// Reads the local blocks of a run: all, or only the first one.
+fn read_local(
+    it: &Environment,
+    run: BlockRun,
+    blocks: &mut [Option<PendingBlock<u32>>],
+    only_first: bool,
+) {
+    let places = (run.first_block()..).zip(blocks);
+    let missing = places.filter(|(_, place)| place.is_none());
+    for (number, place) in missing.take(if only_first { 1 } else { usize::MAX }) {
+        *place = it.lengths.block(run.piece, number).map(|range| {
+            assert!(it.local.contains(range), "{range:?} is not local");
+            PendingBlock {
+                buffer: number,
+                length: range.length(),
+                source: Source::Local,
+            }
+        });
+    }
+}
+
+fn finish_run(
+    it: &mut Environment,
+    (run, blocks): (BlockRun, Vec<PendingBlock<u32>>),
+    outcome: u8,
+) {
     // Which blocks are bad.
     let hash = |at: usize| Sha1::of(&[u8::from(outcome >> 2 >> (at % 4) & 1 != 0)]);
     let hashed = match run.is_whole_piece(&it.lengths) {
@@ -188,7 +220,12 @@ fn finish_run(it: &mut Environment, (run, blocks): Work, outcome: u8) {
             let good: Vec<Sha1> = blocks.iter().map(|_| Sha1::of(&[0])).collect();
             it.act(|core, now| core.on_good_blocks(piece, &good, now));
         }
-    } else if it.act(|core, now| core.on_piece_failed(piece, &sources, now)) == Verdict::Unclear {
+        return;
+    }
+    let verdict = it.act(|core, now| core.on_piece_failed(piece, &sources, now));
+    let has_local = sources.contains_key(&Source::Local);
+    assert!(!has_local || verdict == Verdict::Local, "{verdict:?}");
+    if !matches!(verdict, Verdict::Proven(_)) {
         it.act(|core, _| core.on_bad_blocks(piece, blocks));
     }
 }
@@ -275,10 +312,16 @@ fn lifecycle(it: &mut Environment, input: &mut Input<'_>) -> Option<()> {
         0..=2 if is_idle => {
             let (owned, needed) = (it.pieces(input.byte()?), it.pieces(input.byte()?));
             let in_place = kind & 0x70 == 0;
+            it.local = match kind & 0x80 {
+                0 => LocalBlocks::default(),
+                _ => it.blocks(input.byte()?, input.byte()?),
+            };
+            let local = it.local.clone();
             it.web_seeds.clear();
             let checked = CheckResult {
                 owned,
                 needed,
+                local,
                 in_place,
             };
             it.act(|core, now| core.begin(checked, now));

@@ -63,6 +63,7 @@ pub(super) fn kinds(effects: &Effects) -> Vec<&'static str> {
         Effect::Close(..) => "Close",
         Effect::Connect(_) => "Connect",
         Effect::Hash(..) => "Hash",
+        Effect::ReadAndHash(..) => "ReadAndHash",
         Effect::Announce(_) => "Announce",
         Effect::Offer(_) => "Offer",
         Effect::Withhold => "Withhold",

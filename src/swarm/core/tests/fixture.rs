@@ -8,7 +8,7 @@ use crate::swarm::core::{
     ReceivedMessage, RemotePeer, Source, Sources, SwarmConfig, UnrequestedBlock, Verdict,
     add_sources,
 };
-use crate::swarm::{LinkId, PieceOrder, UploadSlots};
+use crate::swarm::{LinkId, LocalBlocks, PieceOrder, UploadSlots};
 use crate::torrent::{BLOCK, BlockRange, InfoHash, Lengths, PieceIndex, PieceSet};
 use crate::wire::PeerId;
 use crate::wire::extension::ExtensionHandshake;
@@ -184,6 +184,7 @@ impl Swarm {
         let checked = CheckResult {
             owned,
             needed,
+            local: LocalBlocks::default(),
             in_place,
         };
         self.step(|core, now| core.begin(checked, now)).1
