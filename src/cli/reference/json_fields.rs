@@ -310,6 +310,9 @@ fn files() -> Vec<ListedFile> {
     let file = |publisher| ListedFile {
         entry: FileEntry {
             name: ShortText::new("x").unwrap(),
+            version: 1,
+            versions: 1,
+            note: None,
             info_hash: HASH,
             length: 1,
             publisher,

@@ -56,7 +56,13 @@ impl Account {
             let part = part.map_err(|error| AccountError::UnusableAnswer(error.to_string()))?;
             let (end, total) = (part.end(), part.total());
             let group = group.clone();
-            let ask = AccessRequest::Publish { write, group, part };
+            let ask = AccessRequest::Publish {
+                write,
+                group,
+                part,
+                update: false,
+                note: None,
+            };
             let answered = self
                 .current_login()
                 .and_then(|login| self.ask_with_attempts(&ask, Some(&login), open.clone()));
@@ -105,7 +111,7 @@ impl Account {
             let AccessAnswer::Metainfo(part) = self.ask(&ask, Some(&login))? else {
                 return Err(AccountError::OtherAnswer(ask.kind()));
             };
-            let whole = assembly.add(&part);
+            let whole = assembly.add(&part.part);
             let whole = whole.map_err(|error| AccountError::UnusableAnswer(error.to_string()))?;
             if let Some(whole) = whole {
                 return Ok(whole);
@@ -224,6 +230,7 @@ impl Account {
         self.pages(
             |after| AccessRequest::ListFiles {
                 group: group.clone(),
+                versions: false,
                 after,
             },
             |answer| match answer {

@@ -455,7 +455,7 @@ impl Registrar {
             AccessRequest::Certify { group, request } => {
                 self.shares.certify(context, &group, &request)
             }
-            AccessRequest::ListFiles { group, after } => {
+            AccessRequest::ListFiles { group, after, .. } => {
                 self.shares.list_files(account, &group, after)
             }
             AccessRequest::Metainfo {

@@ -23,7 +23,7 @@ use crate::tracker::store::RegistryStore;
 use crate::tracker::swarms::{Announced, Swarms};
 use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessRefusal, AnnounceBatch, AnnounceBatchAnswer, FileEntry,
-    GroupAnnounceEvent, KeyRequest, ListPage, Placement, ShortText, SwarmAnnounce,
+    GroupAnnounceEvent, KeyRequest, ListPage, MetainfoPart, Placement, ShortText, SwarmAnnounce,
     TRACKERS_OF_GROUP, preferred_trackers,
 };
 use crate::wire::control::InfoPart;
@@ -208,6 +208,9 @@ impl GroupShares {
         let counts = self.swarms.counts(&share.info_hash);
         Some(FileEntry {
             name: ShortText::new(share.name)?,
+            version: 1,
+            versions: 1,
+            note: None,
             info_hash: share.info_hash,
             length: share.length,
             publisher: share.publisher,
@@ -237,7 +240,16 @@ impl GroupShares {
         };
         let read = || self.store.info(info_hash);
         match self.info_cache.part(info_hash, offset, read) {
-            Ok(part) => Ok(AccessAnswer::Metainfo(part)),
+            Ok(part) => {
+                let counts = self.swarms.counts(&info_hash);
+                Ok(AccessAnswer::Metainfo(MetainfoPart {
+                    part,
+                    version: 1,
+                    share: name.clone(),
+                    complete: counts.complete,
+                    partial: counts.incomplete,
+                }))
+            }
             Err(InfoPartError::Part(error)) => Err(refused(AccessErrorKind::BadRequest, error)),
             Err(error) => Err(unreadable(&error)),
         }
