@@ -9,10 +9,12 @@
 //!
 //! | part | what it does |
 //! |---|---|
+//! | `version_copy` | makes what it can of a download from another version of the share |
 //! | `download` | the only code that writes, finishes and discards a download |
 //! | `partial_root` | which partial file is continued or made |
 //! | `partial`, `extend`, `rename`, `replace` | the steps of a download |
 //! | `copying` | copies good pieces of other files into a download |
+//! | `former_version` | the version of a share whose place a download takes |
 //! | `verify` | hashes pieces and returns the good ones |
 //! | `store` | reads; detects files that changed since they were verified |
 //! | `in_place` | files of a download that are already under the final name |
@@ -40,6 +42,7 @@ mod extend;
 mod file_error;
 mod file_hashes;
 mod folder;
+mod former_version;
 mod gather;
 mod holes;
 mod in_place;
@@ -59,6 +62,8 @@ mod partial_root;
 mod parts_file;
 mod record;
 mod record_codec;
+mod record_group;
+mod record_lookup;
 mod records;
 mod rename;
 mod replace;
@@ -72,6 +77,7 @@ mod swarms_file;
 mod tree;
 mod unfinished_record;
 mod verify;
+mod version_copy;
 mod whole_file;
 
 pub use backup::{Backup, BackupError, check_backup_name, write_cluster};
@@ -93,6 +99,7 @@ pub use extend::undo_moves;
 pub use file_error::FileError;
 pub use file_hashes::{BadFile, CachedBlocks, FileHashes};
 pub use folder::{StateFolder, StateFolderError, StateKind};
+pub use former_version::FormerVersion;
 pub use in_place::InPlace;
 pub use join_files::{JoinFileError, JoinFiles, ReadToken, read_token};
 pub use known_cluster::{KnownCluster, KnownClusterError};
@@ -108,6 +115,7 @@ pub use partial_root::RecordedFiles;
 pub use parts_file::remove_parts_file;
 pub use record::{Record, RecordKind, RecordState};
 pub use record_codec::RecordError;
+pub use record_group::{RecordedGroup, ShareVersion};
 pub use records::Records;
 pub use rename::{NoteSteps, RenameSteps};
 pub use replace::{ExtraFiles, RecoveredRename, recover_rename, remove_replaced};
@@ -118,6 +126,7 @@ pub use store::{PathCheck, Store, StoredSpan};
 pub use swarms_file::SwarmsFile;
 pub use unfinished_record::UnfinishedRecord;
 pub use verify::verify;
+pub use version_copy::copy_from_version;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::{backup::fuzz as fuzz_backup, record_codec::fuzz as fuzz_records};

@@ -5,7 +5,7 @@ use super::check_progress::CheckProgress;
 use super::room_looks::RoomLooks;
 use crate::storage::{Download, FileStamp, RenameSteps, StampMatch, Store};
 use crate::system::lock;
-use crate::torrent::{Info, ModifiedTimes};
+use crate::torrent::{Info, InfoHash, ModifiedTimes};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The open files of a transfer.
@@ -42,6 +42,8 @@ struct State {
     sealed: Option<Vec<FileStamp>>,
     lost: LostFiles,
     times: KnownTimes,
+    /// Other versions of the share at the same place, which end when this one is complete.
+    supersedes: Vec<InfoHash>,
 }
 
 /// The modification times of the original files.
@@ -103,13 +105,25 @@ impl State {
 }
 
 impl TransferFiles {
-    /// No open files. `times` are those of the torrent.
-    pub(super) fn new(times: Option<&ModifiedTimes>) -> Self {
+    /// No open files. `times` are those of the torrent. `supersedes` are other versions of the
+    /// share at the same place.
+    pub(super) fn new(times: Option<&ModifiedTimes>, supersedes: Option<Vec<InfoHash>>) -> Self {
         let files = Self::default();
+        lock(&files.state).supersedes = supersedes.unwrap_or_default();
         if let Some(times) = times {
             lock(&files.state).times = KnownTimes::Known(times.clone());
         }
         files
+    }
+
+    /// The other versions at the same place that have not ended.
+    pub(super) fn supersedes(&self) -> Vec<InfoHash> {
+        lock(&self.state).supersedes.clone()
+    }
+
+    /// A version at the same place has ended.
+    pub(super) fn forget_superseded(&self, former: InfoHash) {
+        lock(&self.state).supersedes.retain(|hash| *hash != former);
     }
 
     /// The modification times of the original files, if all are known.
