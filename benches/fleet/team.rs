@@ -71,6 +71,7 @@ impl Team {
     pub fn list_files(&self) -> AccessRequest {
         AccessRequest::ListFiles {
             group: group_name(),
+            versions: false,
             after: None,
         }
     }
@@ -153,6 +154,8 @@ fn publish(client: &mut Client, owner: &Token, authority: &str, number: usize) -
         write: write_id(),
         group: group_name(),
         part,
+        update: false,
+        note: None,
     };
     client.ask(publish, Some(owner)).unwrap();
     info.info_hash()

@@ -25,7 +25,9 @@ pub(super) fn line(entry: &AuditView) -> String {
         AuditAction::Left => format!("left {group}"),
         AuditAction::Published => format!("published {subject} in {group}"),
         AuditAction::Withdrew if entry.group.is_none() => format!("withdrew shares of {subject}"),
-        AuditAction::Withdrew => format!("withdrew {subject} from {group}"),
+        AuditAction::Withdrew | AuditAction::WithdrewVersion => {
+            format!("withdrew {subject} from {group}")
+        }
         AuditAction::SetRole => format!("gave {subject} the role {detail} in {group}"),
         AuditAction::MadeToken => format!("made the token {subject} for {group}"),
         AuditAction::RevokedToken => format!("revoked the token {subject} for {group}"),

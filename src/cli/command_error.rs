@@ -76,6 +76,10 @@ pub(super) const PEER_KINDS: &[(&str, &str)] = &[
         "exists",
         "another file or folder is at the destination already",
     ),
+    (
+        "no-holder",
+        "no peer has anything of the version of the share that was named",
+    ),
     ("logged-in", "another user is logged in at this peer"),
     (
         "of-a-machine",
@@ -331,6 +335,12 @@ mod tests {
             PeerError::NoSuchShare("x".into()).into(),
             PeerError::SeveralShares("x".into(), "y".into()).into(),
             PeerError::Stopping.into(),
+            PeerError::NoHolder("x@1".into()).into(),
+            PeerError::OwnShare {
+                name: "x".into(),
+                path: PathBuf::new(),
+            }
+            .into(),
         ];
         for failure in &failures {
             let found = kinds().filter(|(kind, _)| *kind == failure.kind());

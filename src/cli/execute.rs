@@ -284,14 +284,21 @@ impl<'a> CommandRunner<'a> {
 
     fn file(&mut self, command: FileCommand) -> Result<CommandOutcome, CommandError> {
         match command {
-            FileCommand::Upload { group, path } => {
+            FileCommand::Upload {
+                group,
+                path,
+                publish,
+            } => {
                 let hashing = HashingProgress::new("hashing", self.output);
                 let step = |done, total| hashing.step(done, total);
-                let uploaded = self.peer.upload_file(&group, &path, &step);
+                let uploaded = self.peer.upload_file(&group, &path, &publish, &step);
                 hashing.finish();
                 Ok(CommandOutcome::Uploaded(uploaded?))
             }
-            FileCommand::List(group) => Ok(CommandOutcome::Files(self.peer.list_files(&group)?)),
+            FileCommand::List { group, versions } => {
+                let files = self.peer.list_files(&group, versions)?;
+                Ok(CommandOutcome::Files(files))
+            }
             FileCommand::Download {
                 group,
                 name,

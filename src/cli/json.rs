@@ -11,8 +11,8 @@ use super::commands::{CommandEntry, entries};
 use super::outcome::{AccountOutcome, CommandOutcome, Joined};
 use super::render::time;
 use crate::peer::{
-    DamagedRecord, DownloadState, DownloadStatus, Finding, JoinError, LinkStatus, NewShare, Sent,
-    ShareStatus, Status, TrackerStatus, Uploaded,
+    DamagedRecord, DownloadState, DownloadStatus, Finding, GroupStatus, JoinError, LinkStatus,
+    NewShare, Sent, ShareStatus, Status, TrackerStatus, Uploaded,
 };
 use account::{file, group, login, member, news, request};
 use machine::{join_error, join_fields, machine_fields, own_machine};
@@ -134,6 +134,8 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("info_hash", plain(started.info_hash.to_string())),
             ("path", plain(started.path.to_string_lossy())),
             ("already", plain(started.already)),
+            ("version", plain(started.version)),
+            ("replaces", plain(started.replaces)),
         ],
         CommandOutcome::Downloads(downloads) | CommandOutcome::Waited(downloads) => {
             vec![("downloads", list(downloads, download))]
@@ -145,7 +147,11 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
         CommandOutcome::Help(Some(entry)) => vec![("commands", list([*entry], help))],
         CommandOutcome::Account(outcome) => account_fields(outcome),
         CommandOutcome::Machine(outcome) => machine_fields(outcome),
-        CommandOutcome::Uploaded(Uploaded { share, again }) => vec![
+        CommandOutcome::Uploaded(Uploaded {
+            share,
+            again,
+            version,
+        }) => vec![
             ("name", plain(&*share.name)),
             ("info_hash", plain(share.info_hash.to_string())),
             ("length", plain(share.length)),
@@ -154,6 +160,8 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("again", plain(*again)),
             ("already", plain(*again)),
             ("empty_folders", empty_folders(share)),
+            ("version", plain(*version)),
+            ("unchanged", plain(*again)),
         ],
         CommandOutcome::Files(files) => vec![("files", list(files, file))],
         CommandOutcome::Exported(exported) => vec![
@@ -215,7 +223,7 @@ fn download(status: &DownloadStatus) -> JsonValue<'_> {
     let from = status.from.iter();
     let mut fields = vec![
         ("name", plain(&*status.name)),
-        ("group", plain(status.group.as_deref())),
+        ("group", group_name(&status.group)),
         ("state", plain(state)),
         ("bytes_done", plain(status.bytes_done)),
         ("bytes_total", plain(status.bytes_total)),
@@ -229,6 +237,7 @@ fn download(status: &DownloadStatus) -> JsonValue<'_> {
         ("info_hash", plain(status.info_hash.to_string())),
         ("path", plain(status.path.to_string_lossy())),
         ("length", plain(status.bytes_total)),
+        ("version", version(&status.group)),
     ];
     fields.extend(checked.map(|percent| ("checked_percent", plain(percent))));
     fields.extend(reason.map(|reason| ("reason", plain(reason))));
@@ -274,11 +283,20 @@ fn share(share: &ShareStatus) -> JsonValue<'_> {
         ("name", plain(&*share.name)),
         ("info_hash", plain(share.info_hash.to_string())),
         ("length", plain(share.length)),
-        ("group", plain(share.group.as_deref())),
+        ("group", group_name(&share.group)),
         ("uploaded", plain(share.uploaded)),
         ("peers", plain(share.peers)),
         ("trouble", plain(share.trouble.as_deref())),
+        ("version", version(&share.group)),
     ])
+}
+
+fn group_name(group: &Option<GroupStatus>) -> JsonValue<'_> {
+    plain(group.as_ref().map(|group| group.name.as_str()))
+}
+
+fn version(group: &Option<GroupStatus>) -> JsonValue<'_> {
+    plain(group.as_ref().and_then(GroupStatus::version_number))
 }
 
 fn damaged_file(damaged: &DamagedRecord) -> JsonValue<'_> {

@@ -1,6 +1,6 @@
 //! The names that the latest commands have listed, for completion at the prompt.
 
-use super::commands::{ArgumentKind, Command, OPEN_SWARMS};
+use super::commands::{ArgumentKind, Command, FileCommand, OPEN_SWARMS};
 use super::outcome::{AccountOutcome, CommandOutcome, MachineOutcome};
 use crate::system::lock;
 use std::collections::{BTreeSet, HashMap};
@@ -77,7 +77,16 @@ impl ListedNames {
             }
             CommandOutcome::Files(files) => {
                 let files = listed(files.iter().map(|file| file.entry.name.as_str()));
-                lists.shares.insert(group, files);
+                match command {
+                    // The names of versions come to those of the shares.
+                    Command::File(FileCommand::List { versions: true, .. }) => {
+                        let shares = lists.shares.entry(group).or_default();
+                        shares.extend(files.into_iter().take(MAX_NAMES));
+                    }
+                    _ => {
+                        lists.shares.insert(group, files);
+                    }
+                }
             }
             CommandOutcome::Uploaded(uploaded) => {
                 let shares = lists.shares.entry(group).or_default();

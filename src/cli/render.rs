@@ -17,7 +17,7 @@ use super::outcome::CommandOutcome;
 use super::units::{counted, size};
 use super::wrap;
 use crate::base::escape;
-use crate::peer::{DownloadState, DownloadStatus, LinkStatus, Started, TakenOver};
+use crate::peer::{DownloadState, DownloadStatus, LinkStatus, Started, TakenOver, Uploaded};
 use list::lines_of;
 use status::status_lines;
 
@@ -35,18 +35,20 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome, columns: usize) -> Vec<Str
             sent.share.info_hash,
             escape(&sent.torrent.to_string_lossy()),
         )],
-        CommandOutcome::Started(started) => vec![format!(
-            "{} {}  info-hash {}  {} {}",
-            if started.already {
-                "already here:"
-            } else {
-                "downloading"
-            },
-            escape(&started.name),
-            started.info_hash,
-            if started.already { "at" } else { "to" },
-            escape(&started.path.to_string_lossy()),
-        )],
+        CommandOutcome::Started(started) => vec![
+            format!(
+                "{} {}  info-hash {}  {} {}",
+                if started.already {
+                    "already here:"
+                } else {
+                    "downloading"
+                },
+                escape(&started.name),
+                started.info_hash,
+                if started.already { "at" } else { "to" },
+                escape(&started.path.to_string_lossy()),
+            ) + &started_version(started),
+        ],
         CommandOutcome::Downloads(downloads) => {
             lines_of(downloads, download_line_with_trouble, "no downloads")
         }
@@ -66,11 +68,7 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome, columns: usize) -> Vec<Str
             size(uploaded.share.length),
             counted(uploaded.share.pieces, "piece"),
             uploaded.share.info_hash,
-            if uploaded.again {
-                "  (the group has this share already; this peer shares it too)"
-            } else {
-                ""
-            },
+            uploaded_version(uploaded),
         )],
         CommandOutcome::Files(files) => {
             lines_of(files, account::file_line, "the group shares nothing")
@@ -86,6 +84,28 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome, columns: usize) -> Vec<Str
             },
         )],
         CommandOutcome::Quit => Vec::new(),
+    }
+}
+
+/// The version of a download, unless it is the first one and replaces nothing.
+fn started_version(started: &Started) -> String {
+    match (started.version, started.replaces) {
+        (Some(number), Some(former)) => format!("  version {number}, in place of version {former}"),
+        (Some(number @ 2..), None) => format!("  version {number}"),
+        _ => String::new(),
+    }
+}
+
+/// The version of an upload, and whether the group had it before.
+fn uploaded_version(uploaded: &Uploaded) -> String {
+    match (uploaded.again, uploaded.version) {
+        (true, Some(number @ 2..)) => format!(
+            "  (version {number} has this content already: nothing was published, and this peer \
+             shares it too)"
+        ),
+        (true, _) => "  (the group has this share already; this peer shares it too)".to_owned(),
+        (false, Some(number @ 2..)) => format!("  version {number}"),
+        (false, _) => String::new(),
     }
 }
 
@@ -141,7 +161,8 @@ pub(super) fn ended_line(download: &DownloadStatus) -> String {
 }
 
 fn complete_line(download: &DownloadStatus) -> String {
-    let name = escape(&download.name);
+    let shown = download.shown_name();
+    let name = escape(&shown);
     let (all, seconds) = (size(download.bytes_total), download.elapsed.as_secs_f64());
     format!(
         "complete {name}  {all}  in {seconds:.1}s  {}/s",
@@ -190,7 +211,8 @@ pub(super) mod tests {
     use crate::cli::outcome::AccountOutcome;
     use crate::cli::units::duration;
     use crate::peer::{
-        ControlStatus, DamagedRecord, ShareStatus, Status, TrackerState, TrackerStatus,
+        ControlStatus, DamagedRecord, GroupStatus, ShareStatus, Status, TrackerState,
+        TrackerStatus, VersionStatus,
     };
     use crate::torrent::InfoHash;
     use std::time::Duration;
@@ -216,6 +238,32 @@ pub(super) mod tests {
         }
     }
 
+    pub(in crate::cli) fn in_group(name: &str) -> GroupStatus {
+        GroupStatus {
+            name: name.into(),
+            version: None,
+        }
+    }
+
+    #[test]
+    fn a_download_is_shown_with_its_version_if_there_are_others() {
+        let mut status = running("x");
+        status.state = DownloadState::Complete;
+        for (is_only, name) in [(true, "x"), (false, "y@3")] {
+            let version = Some(VersionStatus {
+                share: "y".into(),
+                number: 3,
+                is_only,
+            });
+            status.group = Some(GroupStatus {
+                version,
+                ..in_group("lab")
+            });
+            let line = format!("[C] [lab] {name}  1000 B  /srv/x");
+            assert_eq!(download_line(&status), line);
+        }
+    }
+
     #[test]
     fn downloads_have_the_format_that_scripts_expect() {
         let mut status = running("a b.iso");
@@ -235,7 +283,7 @@ pub(super) mod tests {
         status.state = DownloadState::Checking(37);
         assert_eq!(download_line(&status), "[V] [-] a b.iso  checking 37%");
         status.state = DownloadState::Complete;
-        status.group = Some("lab\n3".into());
+        status.group = Some(in_group("lab\n3"));
         assert_eq!(
             download_line(&status),
             "[C] [lab\\n3] a b.iso  931.3 GiB  /srv/x"
@@ -356,7 +404,7 @@ pub(super) mod tests {
                 length: 1024,
                 uploaded: 5,
                 peers: 1,
-                group: Some("lab".into()),
+                group: Some(in_group("lab")),
                 trouble: Some("gone".into()),
             }],
             downloads: vec![stuck],

@@ -87,7 +87,7 @@ impl WaitExclusions {
             }
         }
         for download in covered {
-            let name = &download.name;
+            let name = &download.shown_name();
             match &download.state {
                 DownloadState::Complete => complete.push(download.clone()),
                 DownloadState::Failed(reason) => failed.push(format!("{name}: {reason}")),

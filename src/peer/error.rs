@@ -109,6 +109,19 @@ pub enum PeerError {
         /// The name of the other share or download.
         name: String,
     },
+    /// This peer publishes a version of the share, and its files are never overwritten.
+    #[error("this peer publishes {name} at {}, which is never overwritten: name another place with --as PATH", path.display())]
+    OwnShare {
+        /// The name of the share.
+        name: String,
+        /// Where its files are.
+        path: PathBuf,
+    },
+    /// No peer has anything of a version of a share: its name.
+    #[error(
+        "no peer has {0} any more: list_files GROUP --versions shows how many peers have each version"
+    )]
+    NoHolder(String),
     /// A file exists where a folder is to be written, or the reverse. `--force` does not replace it
     /// either.
     #[error("{} is {found} and the share is {share}: neither replaces the other; move it away or choose another destination", path.display())]
@@ -167,6 +180,7 @@ impl PeerError {
             Self::Magnet(_) => "bad-magnet",
             Self::NoTracker(_) => "no-tracker",
             Self::Create(_) => "create",
+            Self::Store(StoreError::LocallyChanged(_)) => "exists",
             Self::Store(_) | Self::FilesMissing(_) => "storage",
             Self::Record(_) | Self::KnownMembers(_) => "record",
             Self::Already { .. } => "already",
@@ -174,7 +188,11 @@ impl PeerError {
             Self::NoSuchShare(_) => "no-such-share",
             Self::SeveralShares(..) => "several-shares",
             Self::OfGroup(_) => "of-a-group",
-            Self::OtherContent(_) | Self::OtherKind { .. } | Self::PlaceInUse { .. } => "exists",
+            Self::OtherContent(_)
+            | Self::OtherKind { .. }
+            | Self::PlaceInUse { .. }
+            | Self::OwnShare { .. } => "exists",
+            Self::NoHolder(_) => "no-holder",
             Self::Account(error) => error.kind(),
             Self::Stopping => "stopping",
         }

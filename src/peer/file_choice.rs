@@ -21,9 +21,21 @@ pub struct WantedPlace {
     /// The current folder of the user, into which the download goes if no place is named. If empty,
     /// the current folder of this process.
     pub current_folder: PathBuf,
+    /// Whether the named path is always that of the file or folder itself, even if a folder has
+    /// this path.
+    pub is_exact: bool,
 }
 
 impl WantedPlace {
+    /// The same user, and this path as the place.
+    pub(super) fn at(&self, path: PathBuf) -> Self {
+        Self {
+            named: Some(path),
+            current_folder: self.current_folder.clone(),
+            is_exact: true,
+        }
+    }
+
     /// The path that is meant.
     pub(super) fn path(&self) -> &Path {
         match &self.named {

@@ -13,7 +13,8 @@
 //! - `services`: the objects that exist once per peer;
 //! - `machine`, which keeps a machine logged in; `account`, `announce`, `group`, `web_seed`,
 //!   `watch`: work on behalf of transfers;
-//! - `transfers`: the map of transfers and magnet searches;
+//! - `superseded`, which ends versions whose place another version has taken; `transfers`: the map
+//!   of transfers and magnet searches;
 //! - `transfer`: one `swarm::Core` behind a lock, with its files; `search`: a magnet link while its
 //!   metadata is being fetched. Both reach their trackers only through the trait in `trackers`;
 //! - `link`: the input and output of one connection;
@@ -49,6 +50,7 @@ mod search;
 mod services;
 mod sockets;
 mod status;
+mod superseded;
 mod tasks;
 mod tick;
 mod trackers;
@@ -61,11 +63,12 @@ mod zone;
 
 pub use account::{
     Account, AccountError, CreatedToken, FirstUseNotice, LoggedIn, LoggedOut, MachineError,
-    MachineOptions, NewToken,
+    MachineOptions, NewToken, PublishOptions,
 };
 pub use commands::closed_run::{ClosedRunProgress, Obstacle};
 pub use commands::exporting::ExportedTorrent;
-pub use commands::groups::{ListedFile, StopScope};
+pub use commands::group_shares::ListedFile;
+pub use commands::groups::StopScope;
 pub use commands::new_share::NewShare;
 pub use commands::sending::Sent;
 pub use commands::upload::Uploaded;
@@ -81,13 +84,14 @@ pub use run_connection::{ClosedRunConnection, ClosedRunConnectionError, Owners};
 pub use running::{Peer, PeerOptions};
 pub use running_command::{CommandGuard, CommandInterrupter, WaitNotice};
 pub use status::{
-    ControlStatus, DamagedRecord, DownloadState, DownloadStatus, LinkStatus, MachineLoginState,
-    MachineStatus, ShareStatus, Status, TrackerState, TrackerStatus,
+    ControlStatus, DamagedRecord, DownloadState, DownloadStatus, GroupStatus, LinkStatus,
+    MachineLoginState, MachineStatus, ShareStatus, Status, TrackerState, TrackerStatus,
+    VersionStatus,
 };
 pub use trust::{FirstUse, Trust, TrustError};
 
 // Shared inside this module. Its files refer to these items as `super::X` or `crate::peer::X`.
-use account::{Certified, check_machine_folder, refuses_for_good};
+use account::{Certified, FoundShare, check_machine_folder, refuses_for_good};
 use announce::Announcer;
 use buffers::{BlockBuffer, BufferPool, Reservation};
 use calls::Calls;
@@ -96,6 +100,7 @@ use download::already::{accept_existing, entry_exists_error};
 use download::place::{absolute_destination, check_same_kind, place, place_of, read_torrent};
 use download::planned::{OpenedFiles, PlannedDownload, enter, whole_at};
 use download::recorded_place::{RecordedPlace, check_nothing_inside, check_unused};
+use download::versions::{OpenedUpdate, VersionsHere, open_update};
 use group::{GroupAnnouncer, Groups, IssuedCertificate, KnownMembers};
 use group_names::GroupNames;
 use limits::Throttle;
@@ -110,7 +115,9 @@ use search::MagnetSearch;
 use services::Services;
 use sockets::Sockets;
 use trackers::Trackers;
-use transfer::{Membership, OpenFiles, Transfer, TransferPlan, download_state, run_link};
+use transfer::{
+    GroupShare, Membership, OpenFiles, Transfer, TransferPlan, download_state, run_link,
+};
 use transfers::{SwarmEntry, Transfers};
 use web_seed::WebClient;
 use zone::{ForbiddenZone, ZoneResolver};

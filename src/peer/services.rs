@@ -25,10 +25,11 @@ impl Services {
     /// Makes a transfer. Does not add it to `transfers`.
     pub(super) fn new_transfer(&self, plan: TransferPlan) -> Arc<Transfer> {
         let trackers: Arc<dyn Trackers<Transfer>> = match &plan.group {
-            Some(membership) => Arc::new(MemberAnnouncer {
+            Some(share) => Arc::new(MemberAnnouncer {
                 announcer: Arc::clone(&self.group_announcer),
                 account: Arc::clone(&self.account),
-                user: membership.user.clone(),
+                user: share.membership.user.clone(),
+                transfers: Arc::downgrade(&self.transfers),
             }),
             None => Arc::clone(&self.announcer) as Arc<dyn Trackers<Transfer>>,
         };

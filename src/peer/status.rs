@@ -4,6 +4,7 @@ use crate::peer::LoginEnd;
 use crate::torrent::InfoHash;
 use crate::wire::access::TokenGroup;
 use crate::wire::machine::MachineLabel;
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +22,44 @@ pub enum DownloadState {
     Failed(String),
 }
 
+/// The group of a share or download.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// The present name of the group.
+    pub name: String,
+    /// Which version of a share it is. `None` if that is not known.
+    pub version: Option<VersionStatus>,
+}
+
+/// A version of a share of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionStatus {
+    /// The name of the share in the catalogue.
+    pub share: String,
+    /// The number of the version, from 1.
+    pub number: u32,
+    /// Whether this peer has no other version of the share.
+    pub is_only: bool,
+}
+
+impl GroupStatus {
+    /// The number of the version.
+    pub fn version_number(&self) -> Option<u32> {
+        self.version.as_ref().map(|version| version.number)
+    }
+}
+
+/// The name that is shown to a person: `NAME@N` if this peer has several versions of the share,
+/// otherwise `name`.
+fn shown_name<'a>(name: &'a str, group: Option<&GroupStatus>) -> Cow<'a, str> {
+    match group.and_then(|group| group.version.as_ref()) {
+        Some(version) if !version.is_only => {
+            Cow::Owned(format!("{}@{}", version.share, version.number))
+        }
+        _ => Cow::Borrowed(name),
+    }
+}
+
 /// One download.
 #[derive(Clone, Debug)]
 pub struct DownloadStatus {
@@ -30,7 +69,7 @@ pub struct DownloadStatus {
     /// terminal.
     pub name: String,
     /// The group it belongs to; `None` for an open swarm.
-    pub group: Option<String>,
+    pub group: Option<GroupStatus>,
     /// Its state.
     pub state: DownloadState,
     /// The number of verified bytes.
@@ -52,6 +91,20 @@ pub struct DownloadStatus {
     pub trouble: Option<String>,
 }
 
+impl DownloadStatus {
+    /// The name for a person, which may name the version. Escape it before it is printed.
+    pub fn shown_name(&self) -> Cow<'_, str> {
+        shown_name(&self.name, self.group.as_ref())
+    }
+}
+
+impl ShareStatus {
+    /// The name for a person, which may name the version. Escape it before it is printed.
+    pub fn shown_name(&self) -> Cow<'_, str> {
+        shown_name(&self.name, self.group.as_ref())
+    }
+}
+
 /// A share of this peer: one of its own, or a complete download.
 #[derive(Clone, Debug)]
 pub struct ShareStatus {
@@ -62,7 +115,7 @@ pub struct ShareStatus {
     /// Its length in bytes.
     pub length: u64,
     /// Its group; `None` in an open swarm.
-    pub group: Option<String>,
+    pub group: Option<GroupStatus>,
     /// Bytes served since the process started.
     pub uploaded: u64,
     /// The number of open links.

@@ -1,5 +1,6 @@
-//! Trackers, as a transfer or magnet search sees them.
+//! Trackers, and the other versions of a share, as a transfer or magnet search sees them.
 
+use crate::storage::{RecordError, RecordKind};
 use crate::torrent::InfoHash;
 use crate::wire::AnnounceEvent;
 use std::fmt::Debug;
@@ -24,6 +25,15 @@ pub(super) trait Trackers<S>: Debug + Send + Sync {
     /// Why the publisher does not serve a swarm, as far as trackers know.
     fn publisher_trouble(&self, _info_hash: InfoHash) -> Option<String> {
         None
+    }
+
+    /// Another version of the share has taken the place `place`. Ends the version `former` there,
+    /// and removes its record. Does nothing if `former` is not at this place.
+    ///
+    /// # Errors
+    /// Its record cannot be removed.
+    fn end_version(&self, _former: InfoHash, _place: &RecordKind) -> Result<(), RecordError> {
+        Ok(())
     }
 
     /// Why nothing is announced, if the user of the transfer is not logged in at this peer.

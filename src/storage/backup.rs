@@ -20,15 +20,19 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// The first line of the part with the database.
-const DATABASE: &[u8; 18] = b"pieceful backup 4\n";
+const DATABASE: &[u8; 18] = b"pieceful backup 5\n";
 /// The same in backups of earlier versions, which know fewer kinds of rows and fields. They cannot
 /// read the rows of this version, so they must refuse its first line.
-const EARLIER_DATABASES: [&[u8; 18]; 2] = [b"pieceful backup 1\n", b"pieceful backup 3\n"];
+const EARLIER_DATABASES: [&[u8; 18]; 3] = [
+    b"pieceful backup 1\n",
+    b"pieceful backup 3\n",
+    b"pieceful backup 4\n",
+];
 /// The first line of the part with the key.
 const CLUSTER: &[u8; 18] = b"pieceful backup 2\n";
-const FIRST_LINES: [&[u8; 18]; 4] = {
-    let [first, third] = EARLIER_DATABASES;
-    [DATABASE, first, third, CLUSTER]
+const FIRST_LINES: [&[u8; 18]; 5] = {
+    let [first, third, fourth] = EARLIER_DATABASES;
+    [DATABASE, first, third, fourth, CLUSTER]
 };
 /// The maximum content of a record in bytes: a blob of 16 MiB, its info-hash, and some room.
 const MAX_RECORD_LENGTH: usize = (16 << 20) + 1024;
@@ -337,13 +341,15 @@ mod tests {
         expected.put_blob([3; 20], vec![7; 1000]);
         let mut cluster = Vec::new();
         write_cluster(&mut cluster, "key").unwrap();
-        let [first, third] = EARLIER_DATABASES.map(|line| database_part_of(line));
+        let [first, third, fourth] = EARLIER_DATABASES.map(|line| database_part_of(line));
         let second_version = [cluster.clone(), first.clone()].concat();
-        let third_version = [cluster, third].concat();
+        let third_version = [cluster.clone(), third].concat();
+        let fourth_version = [cluster, fourth].concat();
         let key = Some(b"key".to_vec());
         for (bytes, key) in [
             (backup(), key.clone()),
             (database_part(), None),
+            (fourth_version, key.clone()),
             (third_version, key.clone()),
             (second_version, key),
             (first, None),
@@ -384,7 +390,7 @@ mod tests {
             assert!(read.is_none(), "{other:?}");
         }
         // Earlier versions refuse this first line.
-        assert!(database_part().starts_with(b"pieceful backup 4\n"));
+        assert!(database_part().starts_with(b"pieceful backup 5\n"));
         for cut in [0, 1, DATABASE.len() - 1, DATABASE.len()] {
             let error = read(&mut &DATABASE[..cut]).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{cut}");

@@ -63,9 +63,9 @@ const RESTORED: &str = "restored";
 const REGISTRY: &[u8] = b"pieceful registry";
 /// The value for [`FORMAT`], big-endian. Each commit sets it, so that an earlier version of the
 /// program refuses a database only if it cannot read all of it.
-const THIS_FORMAT: u32 = 3;
+const THIS_FORMAT: u32 = 4;
 /// The formats of earlier versions. They have fewer kinds of rows and fields.
-const EARLIER_FORMATS: [u32; 2] = [1, 2];
+const EARLIER_FORMATS: [u32; 3] = [1, 2, 3];
 
 /// A tracker's database, open for writing.
 #[derive(Debug)]

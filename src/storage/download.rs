@@ -19,7 +19,7 @@ use super::replace::{ExtraFiles, remove_old_folder};
 use super::reserve::check_space;
 use super::take_files::file_to_write;
 use super::tree::{Access, Folder, has_layout, lock};
-use super::{Destination, Store, StoreError};
+use super::{Destination, FormerVersion, Store, StoreError};
 use crate::torrent::{BLOCK, FileName, Layout, ModifiedTimes, PieceSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -241,6 +241,14 @@ impl Download {
         Ok(())
     }
 
+    /// For a replacement: says which version of the share is under the final name. Its files go
+    /// when this download takes that name, and files of no version stay.
+    pub fn set_former(&mut self, former: FormerVersion) {
+        if let DownloadMode::Replace(extra_files) = &mut self.mode {
+            *extra_files = ExtraFiles::KeepForeign(former);
+        }
+    }
+
     /// Checks that the old share has no folder where the new one has a file, and no symbolic link
     /// where the new one has a file or a folder.
     ///
@@ -375,7 +383,7 @@ impl Download {
                     .is_some_and(|entry| has_layout(&entry, layout)) =>
             {
                 let old = rename_over(parent, partial, name, layout, note)?;
-                old.map(|old| (parent.path().join(old), *extra_files))
+                old.map(|old| (parent.path().join(old), extra_files.clone()))
             }
             DownloadMode::New | DownloadMode::Replace(_) => {
                 rename_new((parent, partial), (parent, name), layout, note)?;
@@ -385,7 +393,7 @@ impl Download {
         store.set_finished(store.root().renamed_to(path.clone()));
         parent.sync()?;
         if let Some((old, extra_files)) = replaced {
-            remove_old_folder(&old, &path, extra_files);
+            remove_old_folder(&old, &path, &extra_files);
         }
         partial::set_times_of_linked(store, &linked, times);
         Ok(path)

@@ -121,6 +121,14 @@ pub enum StoreError {
         .0.display()
     )]
     Changed(PathBuf),
+    /// A file of a version of a share was changed or removed by somebody, and another version is to
+    /// take the place of that version.
+    #[error(
+        "{} was changed here since its version was complete: put the old content back or move it \
+         away, or repeat the download with --force, which replaces it",
+        .0.display()
+    )]
+    LocallyChanged(PathBuf),
     /// Something else has the final name of a download that was never complete.
     #[error(
         "{} exists and is not what this download fetches: move it away and start the download again",

@@ -15,6 +15,7 @@
 //! | `take_files` | links and clones files of an older version into a download |
 //! | `from_version` | copies files and pieces of an older version into a download |
 //! | `copying` | copies good pieces of other files into a download |
+//! | `former_version` | the version of a share whose place a download takes |
 //! | `verify` | hashes pieces and returns the good ones |
 //! | `store` | reads; detects files that changed since they were verified |
 //! | `in_place` | files of a download that are already under the final name |
@@ -43,6 +44,7 @@ mod extend;
 mod file_error;
 mod file_hashes;
 mod folder;
+mod former_version;
 mod from_version;
 mod gather;
 mod holes;
@@ -65,6 +67,8 @@ mod partial_root;
 mod parts_file;
 mod record;
 mod record_codec;
+mod record_group;
+mod record_lookup;
 mod records;
 mod rename;
 mod replace;
@@ -101,6 +105,7 @@ pub use extend::undo_moves;
 pub use file_error::FileError;
 pub use file_hashes::{BadFile, CachedBlocks, FileHashes};
 pub use folder::{StateFolder, StateFolderError, StateKind};
+pub use former_version::FormerVersion;
 pub use from_version::{copy_equal_pieces, copy_unchanged_files};
 pub use in_place::InPlace;
 pub use join_files::{JoinFileError, JoinFiles, ReadToken, read_token};
@@ -118,6 +123,7 @@ pub use partial_root::RecordedFiles;
 pub use parts_file::remove_parts_file;
 pub use record::{Record, RecordKind, RecordState};
 pub use record_codec::RecordError;
+pub use record_group::{RecordedGroup, ShareVersion};
 pub use records::Records;
 pub use rename::{NoteSteps, RenameSteps};
 pub use replace::{ExtraFiles, RecoveredRename, recover_rename, remove_replaced};

@@ -3,12 +3,11 @@
 //! The encoding also contains the SHA-1 of the `.torrent` file that belongs to the record.
 
 use super::record_codec::{decode_record, encode_record, path_item, read_path, read_texts, texts};
+use super::record_group::RecordedGroup;
 use super::unfinished_record::{UnfinishedRecord, read_flag};
 use super::{Destination, FileStamp, RecordError};
 use crate::bencode::{Dictionary, Item, Value};
 use crate::torrent::{FileName, InfoHash, Sha1};
-use crate::wire::machine::SubjectLabel;
-use crate::wire::name::Label;
 use std::path::{Path, PathBuf};
 
 /// What a peer stores about one share or download.
@@ -28,8 +27,9 @@ pub struct Record {
     pub sources: Vec<(String, u64)>,
     /// When it was added, in milliseconds since 1970.
     pub added_ms: u64,
-    /// The user or machine that shares or downloads it, and the group. `None` in an open swarm.
-    pub group: Option<(SubjectLabel, Label)>,
+    /// The group, the user or machine that shares or downloads it, and the version. `None` in an
+    /// open swarm.
+    pub group: Option<RecordedGroup>,
     /// Patterns of the wanted files. Empty: all files.
     pub only: Vec<String>,
     /// Whether to fetch the pieces in order.
@@ -98,10 +98,7 @@ impl Record {
             ("added", self.added_ms.into()),
         ];
         entries.extend(self.unfinished.entries());
-        if let Some((user, group)) = &self.group {
-            entries.push(("user", user.to_string().into()));
-            entries.push(("group", group.to_string().into()));
-        }
+        entries.extend(self.group.iter().flat_map(RecordedGroup::entries));
         for (key, list) in [
             ("only", &self.only),
             ("peers", &self.peers),
@@ -141,13 +138,6 @@ impl Record {
 
 fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
     let hash = |key| <[u8; 20]>::try_from(fields.value(key)?.bytes()?).ok();
-    let group = match (fields.value("user"), fields.value("group")) {
-        (None, None) => None,
-        (Some(user), Some(group)) => {
-            Some((user.text()?.parse().ok()?, group.text()?.parse().ok()?))
-        }
-        _ => return None,
-    };
     let list = |key| fields.value(key).map_or(Some(Vec::new()), read_texts);
     let source = |source: &Value<'_>| match source.list()? {
         [address, bytes] => {
@@ -158,7 +148,7 @@ fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
     };
     let record = Record {
         info_hash: InfoHash(hash("info hash")?),
-        group,
+        group: RecordedGroup::read(fields)?,
         kind: read_kind(fields)?,
         state: match read_flag(fields, "stopped")? {
             true => RecordState::Stopped,
@@ -222,7 +212,7 @@ fn read_state(fields: &Dictionary<'_>) -> Option<RecordState> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::RenameSteps;
+    use super::super::{RenameSteps, ShareVersion};
     use super::*;
     use crate::bencode::KeyOrder;
     use std::ffi::OsStr;
@@ -235,7 +225,16 @@ pub(super) mod tests {
             inode: 9,
         };
         let partial = Record {
-            group: Some(("nik".parse().unwrap(), "lab".parse().unwrap())),
+            group: Some(RecordedGroup {
+                user: "nik".parse().unwrap(),
+                group: "lab".parse().unwrap(),
+                version: Some(ShareVersion {
+                    share: "set~0a0b0c0d".into(),
+                    number: 3,
+                }),
+                supersedes: vec![InfoHash([8; 20]), InfoHash([9; 20])],
+                forced: true,
+            }),
             info_hash: InfoHash([7; 20]),
             kind: RecordKind::Download(Destination {
                 folder: PathBuf::from(OsStr::from_bytes(b"/not \xff text")),
@@ -289,6 +288,13 @@ pub(super) mod tests {
         };
         let stopped = Record {
             state: RecordState::Stopped,
+            // As earlier versions of this program wrote it.
+            group: partial.group.clone().map(|group| RecordedGroup {
+                version: None,
+                supersedes: vec![],
+                forced: false,
+                ..group
+            }),
             ..partial.clone()
         };
         let with_steps = |steps| Record {

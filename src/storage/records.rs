@@ -286,7 +286,7 @@ impl Records {
 
     /// Reads the `.torrent` file of a share; `sha1` is the one in its record. An error says what is
     /// wrong with the file.
-    fn load_torrent(&self, hash: InfoHash, sha1: Sha1) -> Result<Metainfo, String> {
+    pub(super) fn load_torrent(&self, hash: InfoHash, sha1: Sha1) -> Result<Metainfo, String> {
         let path = self.torrent_path(hash);
         let damaged = |what: &str| format!("{} is damaged ({what})", path.display());
         let bytes = read(&path, MAX_METAINFO).map_err(|error| match error {
@@ -341,6 +341,11 @@ impl Records {
             }
             Ok(record)
         })
+    }
+
+    /// The SHA-1 of the `.torrent` file of a share that was saved or loaded.
+    pub(super) fn saved_torrent(&self, hash: InfoHash) -> Option<Sha1> {
+        self.lock_saved().get(&hash).map(|saved| saved.torrent)
     }
 
     fn record_path(&self, hash: InfoHash) -> PathBuf {

@@ -3,19 +3,22 @@
 
 use super::rename::{RenameSteps, rename_new};
 use super::tree::{Folder, has_layout};
-use super::{Destination, StoreError};
+use super::{Destination, FormerVersion, StoreError};
 use crate::torrent::Layout;
 use nix::sys::stat::FileStat;
 use std::io;
 use std::path::Path;
 
 /// What to do with the files of a replaced folder that the new folder does not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum ExtraFiles {
     /// Remove them with the old folder.
     Remove,
     /// Move them into the new folder.
     Keep,
+    /// The old folder has a version of the share. Remove the files of this version, and move all
+    /// others into the new folder.
+    KeepForeign(FormerVersion),
 }
 
 /// What became of a rename to the final name: the result of [`recover_rename`].
@@ -129,7 +132,7 @@ pub fn remove_replaced(
     destination: &Destination,
     partial: &str,
     aside: Option<&str>,
-    extra_files: ExtraFiles,
+    extra_files: &ExtraFiles,
 ) {
     for name in [Some(partial), aside].into_iter().flatten() {
         let old = destination.folder.join(name);
@@ -141,10 +144,14 @@ pub fn remove_replaced(
 
 /// Removes a replaced folder. If that fails, the error is only logged, because the download itself
 /// is complete.
-pub(super) fn remove_old_folder(old: &Path, new: &Path, extra_files: ExtraFiles) {
+pub(super) fn remove_old_folder(old: &Path, new: &Path, extra_files: &ExtraFiles) {
     let moved = match extra_files {
         ExtraFiles::Remove => Ok(()),
         ExtraFiles::Keep => move_extra_files(old, new),
+        ExtraFiles::KeepForeign(former) => former
+            .remove_files(old)
+            .map_err(io::Error::other)
+            .and_then(|()| move_extra_files(old, new)),
     };
     if let Err(error) = moved.and_then(|()| std::fs::remove_dir_all(old)) {
         log::warn!(

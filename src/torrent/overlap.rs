@@ -102,6 +102,13 @@ impl LocalFiles {
         )
     }
 
+    /// Adds the files of another set of files of the same share.
+    pub fn add(&mut self, other: &Self) {
+        for (file, is_in_other) in self.0.iter_mut().zip(&other.0) {
+            *file |= is_in_other;
+        }
+    }
+
     /// The blocks of a piece whose bytes are all in these files: ranges of block numbers, in order,
     /// not empty, with other blocks between them.
     pub fn block_runs(&self, info: &Info, piece: PieceIndex) -> Vec<Range<u32>> {

@@ -35,6 +35,7 @@ pub mod login_id;
 pub mod machine;
 pub mod metadata;
 pub mod name;
+pub mod note;
 pub mod operator;
 pub mod password;
 pub mod peer;

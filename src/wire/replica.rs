@@ -36,7 +36,7 @@ use std::num::NonZeroU32;
 
 /// Version of these messages and their meaning. Trackers of different versions do not replicate.
 /// The hello of every version has the keys `type`, `protocol` and `number`.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 /// The most bytes of an [`Encoded`], so that it fits into a frame with the other fields.
 pub const MAX_ENCODED: usize = MAX_FRAME as usize - 1024;
 

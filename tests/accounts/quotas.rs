@@ -25,6 +25,8 @@ fn publish(user: &mut User, group: &str, info: &[u8]) -> String {
         write: new_write(),
         group: group.parse().unwrap(),
         part: InfoPart::of(info, offset).unwrap(),
+        update: false,
+        note: None,
     };
     let mut offset = 0;
     loop {
@@ -142,6 +144,8 @@ fn unfinished_uploads_do_not_prevent_another_user_from_publishing() {
                 write: new_write(),
                 group: group.parse().unwrap(),
                 part: InfoPart::new(0, 16 << 20, vec![b'd'; 64 << 10]).unwrap(),
+                update: false,
+                note: None,
             });
             user
         })

@@ -203,9 +203,12 @@ pub(super) fn request_of(typed: &str, user: &User, lab: &Lab) -> AccessRequest {
             write: new_write(),
             group: group.parse().unwrap(),
             part: InfoPart::of(&lab.info(share), 0).unwrap(),
+            update: false,
+            note: None,
         },
         ["list_files", group] => AccessRequest::ListFiles {
             group: group.parse().unwrap(),
+            versions: false,
             after: None,
         },
         ["metainfo", group, _] => AccessRequest::Metainfo {
@@ -489,6 +492,7 @@ fn own_role(users: &mut [User], user: &str, group: &str) -> Option<Role> {
 fn share_names(owner: &mut User) -> Vec<String> {
     let ask = AccessRequest::ListFiles {
         group: "lab".parse().unwrap(),
+        versions: false,
         after: None,
     };
     match owner.ask(ask) {

@@ -273,6 +273,7 @@ fn a_removed_member_loses_its_links_and_gets_no_new_one_although_its_certificate
     // The tracker does not show mayank the catalogue any more.
     let refused = scene.mayank.ask(AccessRequest::ListFiles {
         group: "lab".parse().unwrap(),
+        versions: false,
         after: None,
     });
     assert_eq!(refused.unwrap_err().kind.as_str(), "not-a-member");

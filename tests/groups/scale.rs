@@ -24,6 +24,8 @@ fn fill(user: &mut User, name: &str, shares: usize) {
             write: new_write(),
             group: name.parse().unwrap(),
             part: InfoPart::of(&info, 0).unwrap(),
+            update: false,
+            note: None,
         });
     }
 }
@@ -58,7 +60,11 @@ fn list(user: &mut User, name: &str) -> Vec<FileEntry> {
     let (mut files, mut after) = (Vec::new(), None);
     loop {
         let group = name.parse().unwrap();
-        match user.ask(AccessRequest::ListFiles { group, after }) {
+        match user.ask(AccessRequest::ListFiles {
+            group,
+            versions: false,
+            after,
+        }) {
             Ok(AccessAnswer::Files(page)) => {
                 files.extend(page.entries);
                 after = page.next;

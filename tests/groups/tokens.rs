@@ -432,6 +432,8 @@ fn a_machine_that_reads_may_not_publish_or_decide_anything() {
         write: new_write(),
         group,
         part: InfoPart::of(b"d4:infoe", 0).unwrap(),
+        update: false,
+        note: None,
     };
     let withdraw = AccessRequest::Withdraw {
         write: new_write(),

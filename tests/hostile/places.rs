@@ -62,6 +62,8 @@ fn long_request() -> AccessRequest {
         write: new_write(),
         group: "nowhere".parse().unwrap(),
         part: InfoPart::new(0, 1 << 20, vec![0; 64 << 10]).unwrap(),
+        update: false,
+        note: None,
     }
 }
 

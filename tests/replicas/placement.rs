@@ -70,7 +70,11 @@ impl FourTrackers {
         let running = (1..).zip(&self.trackers).filter(|(_, it)| it.is_some());
         let entries = running.map(|(number, _)| {
             let group = "lab".parse().unwrap();
-            let ask = AccessRequest::ListFiles { group, after: None };
+            let ask = AccessRequest::ListFiles {
+                group,
+                versions: false,
+                after: None,
+            };
             match self.log_in(number, "nik").ask(ask) {
                 Ok(AccessAnswer::Files(page)) => (number, page.entries[0].clone()),
                 other => panic!("{other:?}"),

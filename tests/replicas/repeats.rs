@@ -104,6 +104,8 @@ impl UserAtBoth {
                 write,
                 group: group.parse().unwrap(),
                 part,
+                update: false,
+                note: None,
             });
         }
         assert!(parts.len() > 1);

@@ -2,7 +2,7 @@
 
 use super::account::AccountCommand;
 use super::machine::MachineCommand;
-use crate::peer::{DownloadOptions, StopScope, WantedPlace};
+use crate::peer::{DownloadOptions, PublishOptions, StopScope, WantedPlace};
 use crate::wire::name::Label;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -62,9 +62,17 @@ pub(in crate::cli) enum DownloadSource {
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::cli) enum FileCommand {
     /// Share a file or folder with a group.
-    Upload { group: Label, path: PathBuf },
+    Upload {
+        group: Label,
+        path: PathBuf,
+        publish: PublishOptions,
+    },
     /// List a group's catalogue.
-    List(Label),
+    List {
+        group: Label,
+        /// Whether each version is listed.
+        versions: bool,
+    },
     /// Start a download from a group.
     Download {
         group: Label,
@@ -113,7 +121,7 @@ impl Command {
             Self::Machine(command) => command.group(),
             Self::File(
                 FileCommand::Upload { group, .. }
-                | FileCommand::List(group)
+                | FileCommand::List { group, .. }
                 | FileCommand::Download { group, .. }
                 | FileCommand::Export { group, .. },
             ) => Some(group.to_string()),

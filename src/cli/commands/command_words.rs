@@ -6,6 +6,7 @@ use crate::peer::{FileChoice, WantedPlace};
 use crate::torrent::{FilePattern, GlobError};
 use crate::wire::access::ShortText;
 use crate::wire::name::NameError;
+use crate::wire::note::{Note, NoteError};
 use crate::wire::password::Password;
 use crate::wire::role::Role;
 use std::fmt::Display;
@@ -78,6 +79,32 @@ impl<'a> CommandWords<'a> {
             named: self.optional_path(at)?,
             ..WantedPlace::default()
         })
+    }
+
+    /// The place of a download: an argument, or the value of `option`, which is the path of the file
+    /// or folder itself.
+    pub(super) fn wanted_place_or_path(
+        &self,
+        at: usize,
+        option: &str,
+    ) -> Result<WantedPlace, CommandError> {
+        let place = self.wanted_place(at)?;
+        match (self.option(option), place.named.is_some()) {
+            (None, _) => Ok(place),
+            (Some(""), _) => Err(self.error(format!("{option} needs a path"))),
+            (Some(_), true) => Err(self.error(format!("give either DEST or {option}, not both"))),
+            (Some(path), false) => Ok(WantedPlace {
+                named: Some(path.into()),
+                is_exact: true,
+                ..place
+            }),
+        }
+    }
+
+    /// The note of a publisher, if `--note` was typed.
+    pub(super) fn note(&self) -> Result<Option<Note>, CommandError> {
+        let note = self.option("--note").map(str::parse).transpose();
+        note.map_err(|error: NoteError| self.error(error.to_string()))
     }
 
     /// A `.torrent` or a magnet link.

@@ -1,6 +1,7 @@
 //! The table of all commands, grouped by area.
 
 mod account;
+mod files;
 mod machines;
 mod run;
 
@@ -29,7 +30,7 @@ pub(in crate::cli) static AREAS: &[CommandArea] = &[
     },
     CommandArea {
         title: "files of groups",
-        entries: account::FILES,
+        entries: files::FILES,
     },
     CommandArea {
         title: "open swarms",

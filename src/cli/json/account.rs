@@ -5,6 +5,7 @@ use super::value::{JsonValue, object, plain};
 use crate::cli::render::time;
 use crate::peer::ListedFile;
 use crate::wire::access::{DecisionEntry, GroupEntry, LoginEntry, MemberEntry, RequestEntry};
+use crate::wire::note::Note;
 use crate::wire::role::Role;
 use std::fmt::Display;
 
@@ -19,6 +20,9 @@ pub(super) fn file(file: &ListedFile) -> JsonValue<'_> {
         ("partial", plain(entry.partial)),
         ("here", plain(file.here)),
         ("info_hash", plain(entry.info_hash.to_string())),
+        ("version", plain(entry.version)),
+        ("versions", plain(entry.versions)),
+        ("note", plain(entry.note.as_ref().map(Note::as_str))),
     ])
 }
 

@@ -13,9 +13,9 @@ use super::document::items;
 use crate::cli::command_error::CommandError;
 use crate::peer::{
     AccountError, Check, ControlStatus, DamagedRecord, DownloadState, DownloadStatus,
-    ExportedTorrent, Finding, LinkStatus, ListedFile, LoginEnd, MachineLoginState, MachineStatus,
-    NewShare, NewToken, Sent, ShareStatus, Started, Status, TakenOver, TrackerState, TrackerStatus,
-    Uploaded, Verdict,
+    ExportedTorrent, Finding, GroupStatus, LinkStatus, ListedFile, LoginEnd, MachineLoginState,
+    MachineStatus, NewShare, NewToken, Sent, ShareStatus, Started, Status, TakenOver, TrackerState,
+    TrackerStatus, Uploaded, Verdict, VersionStatus,
 };
 use crate::storage::JoinFiles;
 use crate::torrent::InfoHash;
@@ -86,13 +86,8 @@ fn samples() -> Vec<CommandOutcome> {
             share: new_share(),
             torrent: "x.torrent".into(),
         }),
-        CommandOutcome::Started(Started {
-            name: "x".into(),
-            info_hash: HASH,
-            path: "/x".into(),
-            already: false,
-            taken_over: TakenOver::Nothing,
-        }),
+        started(None),
+        started(Some(2)),
         CommandOutcome::Downloads(downloads()),
         CommandOutcome::Links(links()),
         CommandOutcome::Cancelled("x".into()),
@@ -104,10 +99,8 @@ fn samples() -> Vec<CommandOutcome> {
             Some(own_machine(Some("a/x"), None)),
         )),
         CommandOutcome::Help(None),
-        CommandOutcome::Uploaded(Uploaded {
-            share: new_share(),
-            again: false,
-        }),
+        uploaded(None),
+        uploaded(Some(2)),
         CommandOutcome::Files(files()),
         CommandOutcome::Exported(ExportedTorrent {
             name: "x".into(),
@@ -125,6 +118,37 @@ fn samples() -> Vec<CommandOutcome> {
     samples.extend(account_samples().into_iter().map(CommandOutcome::Account));
     samples.extend(machine_samples().into_iter().map(CommandOutcome::Machine));
     samples
+}
+
+fn started(version: Option<u32>) -> CommandOutcome {
+    CommandOutcome::Started(Started {
+        name: "x".into(),
+        info_hash: HASH,
+        path: "/x".into(),
+        already: false,
+        taken_over: TakenOver::Nothing,
+        version,
+        replaces: version,
+    })
+}
+
+fn uploaded(version: Option<u32>) -> CommandOutcome {
+    CommandOutcome::Uploaded(Uploaded {
+        share: new_share(),
+        again: false,
+        version,
+    })
+}
+
+fn in_group(number: Option<u32>) -> GroupStatus {
+    GroupStatus {
+        name: "lab".into(),
+        version: number.map(|number| VersionStatus {
+            share: "x".into(),
+            number,
+            is_only: true,
+        }),
+    }
 }
 
 fn new_share() -> NewShare {
@@ -284,7 +308,7 @@ fn downloads() -> Vec<DownloadStatus> {
         download(None, failed, None),
         download(None, DownloadState::Checking(50), None),
         download(
-            Some("lab".into()),
+            Some(in_group(Some(2))),
             DownloadState::Downloading,
             Some("no owner".into()),
         ),
@@ -307,9 +331,12 @@ fn links() -> Vec<LinkStatus> {
 }
 
 fn files() -> Vec<ListedFile> {
-    let file = |publisher| ListedFile {
+    let file = |publisher, note: Option<&str>| ListedFile {
         entry: FileEntry {
             name: ShortText::new("x").unwrap(),
+            version: 1,
+            versions: 1,
+            note: note.map(|note| note.parse().unwrap()),
             info_hash: HASH,
             length: 1,
             publisher,
@@ -319,7 +346,10 @@ fn files() -> Vec<ListedFile> {
         },
         here: true,
     };
-    vec![file(None), file(Some("nik".parse().unwrap()))]
+    vec![
+        file(None, None),
+        file(Some("nik".parse().unwrap()), Some("x")),
+    ]
 }
 
 fn own_machine(label: Option<&str>, trouble: Option<&str>) -> MachineStatus {
@@ -332,8 +362,8 @@ fn own_machine(label: Option<&str>, trouble: Option<&str>) -> MachineStatus {
 }
 
 fn status(user: Option<String>, machine: Option<MachineStatus>) -> Status {
-    let share = |group: Option<&str>, trouble| ShareStatus {
-        group: group.map(str::to_owned),
+    let share = |group, trouble| ShareStatus {
+        group,
         info_hash: HASH,
         name: "x".into(),
         length: 1,
@@ -362,7 +392,10 @@ fn status(user: Option<String>, machine: Option<MachineStatus>) -> Status {
             .and_then(|user| Some(LoginEnd::Over(user.parse().ok()?))),
         user,
         machine,
-        shares: vec![share(None, None), share(Some("lab"), Some("gone".into()))],
+        shares: vec![
+            share(None, None),
+            share(Some(in_group(Some(2))), Some("gone".into())),
+        ],
         downloads: downloads(),
         trackers: vec![
             tracker(None, None, None),

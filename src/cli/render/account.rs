@@ -1,5 +1,6 @@
 //! Accounts and groups as text.
 
+use super::download::in_parentheses;
 use super::list::lines_of;
 use crate::base::{command_text, escape};
 use crate::cli::outcome::AccountOutcome;
@@ -9,6 +10,7 @@ use crate::wire::access::{
     DecisionEntry, DecisionOutcome, GroupEntry, GroupRole, LoginEntry, MemberEntry, RequestEntry,
 };
 use crate::wire::name::Label;
+use crate::wire::note::Note;
 use crate::wire::role::Role;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -132,8 +134,18 @@ pub(super) fn file_line(file: &ListedFile) -> String {
     let entry = &file.entry;
     let by = entry.publisher.as_ref().map(ToString::to_string);
     let here = if file.here { "  here" } else { "" };
+    // In a list of versions, the name has the number.
+    let has_number = entry
+        .name
+        .as_str()
+        .ends_with(&format!("@{}", entry.version));
+    let version = match entry.versions > 1 && !has_number {
+        true => format!("  version {}", entry.version),
+        false => String::new(),
+    };
+    let note = in_parentheses(entry.note.as_ref().map(Note::as_str));
     format!(
-        "{}  {}  by {}  {}  {} complete  {} partial{here}",
+        "{}  {}  by {}  {}  {} complete  {} partial{here}{version}{note}",
         escape(entry.name.as_str()),
         size(entry.length),
         by.as_deref().unwrap_or("-"),
@@ -189,6 +201,8 @@ pub(in crate::cli) fn time(millis: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::torrent::InfoHash;
+    use crate::wire::access::{FileEntry, ShortText};
 
     #[test]
     fn many_requests_to_join_one_group_are_one_line() {
@@ -252,6 +266,34 @@ mod tests {
         ] {
             assert_eq!(shown(role, own_role, members), expected);
         }
+    }
+
+    #[test]
+    fn a_share_shows_its_newest_version_and_its_note() {
+        let shown = |name: &str, version, versions, note: Option<&str>| {
+            let entry = FileEntry {
+                name: ShortText::new(name).unwrap(),
+                version,
+                versions,
+                note: note.map(|note| note.parse().unwrap()),
+                info_hash: InfoHash([7; 20]),
+                length: 1,
+                publisher: None,
+                published_at: 0,
+                complete: 1,
+                partial: 0,
+            };
+            let line = file_line(&ListedFile { entry, here: true });
+            let end = line.split_once("partial").unwrap().1.to_owned();
+            (line.split_once(' ').unwrap().0.to_owned(), end)
+        };
+        let pair = |name: &str, end: &str| (name.to_owned(), end.to_owned());
+        assert_eq!(shown("x", 1, 1, None), pair("x", "  here"));
+        assert_eq!(
+            shown("x", 3, 2, Some("new")),
+            pair("x", "  here  version 3  (new)")
+        );
+        assert_eq!(shown("x@3", 3, 2, None), pair("x@3", "  here"));
     }
 
     #[test]

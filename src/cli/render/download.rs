@@ -9,8 +9,10 @@ use std::time::Duration;
 /// The line of a download in `show_downloads`, without the reason why it makes no progress. Scripts
 /// rely on this format.
 pub(in crate::cli) fn download_line(download: &DownloadStatus) -> String {
-    let group = download.group.as_deref().unwrap_or(OPEN_SWARMS);
-    let (group, name) = (escape(group), escape(&download.name));
+    let group = download.group.as_ref();
+    let group = group.map_or(OPEN_SWARMS, |group| group.name.as_str());
+    let shown = download.shown_name();
+    let (group, name) = (escape(group), escape(&shown));
     match &download.state {
         DownloadState::Complete => format!(
             "[C] [{group}] {name}  {}  {}",

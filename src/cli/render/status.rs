@@ -58,12 +58,15 @@ fn share_line(share: &ShareStatus, all: &[ShareStatus]) -> String {
         .iter()
         .filter(|other| other.info_hash != share.info_hash);
     let is_alike = others.any(|other| (&other.name, &other.group) == (&share.name, &share.group));
-    let group = share.group.as_deref();
+    let group = share.group.as_ref();
     format!(
         "share {}  {length}  up {uploaded}  {}{}{}{}",
-        escape(&share.name),
+        escape(&share.shown_name()),
         counted(share.peers, "peer"),
-        group.map_or_else(String::new, |group| format!("  group {}", escape(group))),
+        group.map_or_else(String::new, |group| format!(
+            "  group {}",
+            escape(&group.name)
+        )),
         info_hash_if(is_alike, share.info_hash),
         in_parentheses(share.trouble.as_deref())
     )
@@ -113,15 +116,16 @@ fn service_text(control: &ControlStatus) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::running;
+    use super::super::tests::{in_group, running};
     use super::*;
+    use crate::peer::VersionStatus;
 
     #[test]
     fn shares_and_downloads_of_one_name_show_their_info_hashes() {
         let share = |number, group: Option<&str>| ShareStatus {
             info_hash: InfoHash([number; 20]),
             name: "x".into(),
-            group: group.map(str::to_owned),
+            group: group.map(in_group),
             length: 1024,
             uploaded: 0,
             peers: 0,
@@ -134,6 +138,22 @@ mod tests {
             assert!(line.ends_with(&end), "{line}");
         }
         assert!(shown[2].ends_with("  0 peers  group lab"), "{shown:?}");
+        let version = |number| {
+            let mut share = share(number, Some("lab"));
+            let group = share.group.as_mut().unwrap();
+            group.version = Some(VersionStatus {
+                share: "x~0a0b0c0d".into(),
+                number: number.into(),
+                is_only: false,
+            });
+            share
+        };
+        let versions = [version(1), version(2)];
+        let line = share_line(&versions[1], &versions);
+        assert_eq!(
+            line,
+            "share x~0a0b0c0d@2  1.0 KiB  up 0 B  0 peers  group lab"
+        );
         let other = DownloadStatus {
             info_hash: InfoHash([8; 20]),
             ..running("x")

@@ -305,6 +305,8 @@ mod tests {
             write: WriteId([1; 16]),
             group: "lab".parse().unwrap(),
             part: InfoPart::new(offset, 2, vec![0]).unwrap(),
+            update: false,
+            note: None,
         };
         let (first, last) = (part(0), part(1));
         // The first tracker got the last part and is silent. The second one lacks the first part.

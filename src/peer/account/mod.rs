@@ -31,6 +31,8 @@ pub(super) use inspection::{Inspection, inspect};
 pub use machine::MachineOptions;
 pub(super) use machine::{check_machine_folder, refuses_for_good};
 pub use new_token::{CreatedToken, NewToken};
+pub(super) use shares::FoundShare;
+pub use shares::PublishOptions;
 pub use trackers::FirstUseNotice;
 
 use crate::net::Stop;

@@ -3,18 +3,52 @@
 use super::certified::Certified;
 use super::{Account, AccountError, OpenAttempts, cannot_answer_now, expect_done, new_write_id};
 use crate::certificate::MemberKey;
+use crate::storage::ShareVersion;
 use crate::torrent::{Info, InfoHash};
 use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessRequest, AnnounceBatch, AnnounceBatchAnswer, FileEntry,
-    KeyRequest, ShortText,
+    KeyRequest, MetainfoPart, ShortText,
 };
 use crate::wire::control::{InfoAssembly, InfoPart};
 use crate::wire::name::Label;
+use crate::wire::note::Note;
 use std::collections::HashSet;
 
 /// The maximum number of attempts of one upload. A tracker that stops loses the parts that it has
 /// received.
 const MAX_ATTEMPTS: u32 = 4;
+
+/// What `upload_file` may do in the catalogue.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PublishOptions {
+    /// Whether the share may become the next version of the share that has its name.
+    pub update: bool,
+    /// The note of the publisher.
+    pub note: Option<Note>,
+}
+
+/// A version of a share in a catalogue.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundShare {
+    /// Its info dictionary.
+    pub(crate) info: Info,
+    /// The version.
+    pub(crate) version: ShareVersion,
+    /// The number of peers that have all or a part of it.
+    peers: u64,
+}
+
+impl FoundShare {
+    /// Whether `name`, with which it was found, names this version, and not just the share.
+    pub(crate) fn is_named_version(&self, name: &str) -> bool {
+        name != self.version.share
+    }
+
+    /// Whether no peer has anything of it, as far as the tracker knows.
+    pub(crate) fn has_no_holder(&self) -> bool {
+        self.peers == 0
+    }
+}
 
 impl Account {
     /// Fetches a certificate for our key, issued by the group's authority.
@@ -46,8 +80,13 @@ impl Account {
         }
     }
 
-    /// Puts a share into a group's catalogue.
-    pub(crate) fn publish(&self, group: &Label, info: &Info) -> Result<(), AccountError> {
+    /// Puts a share, or a version of a share, into a group's catalogue.
+    pub(crate) fn publish(
+        &self,
+        group: &Label,
+        info: &Info,
+        options: &PublishOptions,
+    ) -> Result<(), AccountError> {
         let write = new_write_id()?;
         let (mut offset, mut attempts) = (0, 1);
         let mut open = OpenAttempts::default();
@@ -56,7 +95,13 @@ impl Account {
             let part = part.map_err(|error| AccountError::UnusableAnswer(error.to_string()))?;
             let (end, total) = (part.end(), part.total());
             let group = group.clone();
-            let ask = AccessRequest::Publish { write, group, part };
+            let ask = AccessRequest::Publish {
+                write,
+                group,
+                part,
+                update: options.update,
+                note: options.note.clone(),
+            };
             let answered = self
                 .current_login()
                 .and_then(|login| self.ask_with_attempts(&ask, Some(&login), open.clone()));
@@ -87,13 +132,31 @@ impl Account {
 
     /// The info dictionary of a share.
     pub(crate) fn metainfo(&self, group: &Label, name: &str) -> Result<Info, AccountError> {
-        let raw = self.raw_metainfo(group, name)?;
-        Info::parse(&raw).map_err(|error| {
+        Ok(self.share(group, name)?.info)
+    }
+
+    /// The version of a share that a name means.
+    pub(crate) fn share(&self, group: &Label, name: &str) -> Result<FoundShare, AccountError> {
+        let (raw, last) = self.raw_metainfo(group, name)?;
+        let info = Info::parse(&raw).map_err(|error| {
             AccountError::UnusableAnswer(format!("{name} in {group} is no share: {error}"))
+        })?;
+        Ok(FoundShare {
+            info,
+            version: ShareVersion {
+                share: last.share.as_str().to_owned(),
+                number: last.version,
+            },
+            peers: u64::from(last.complete).saturating_add(last.partial.into()),
         })
     }
 
-    fn raw_metainfo(&self, group: &Label, name: &str) -> Result<Vec<u8>, AccountError> {
+    /// The bytes of the info dictionary, and the answer with its last part.
+    fn raw_metainfo(
+        &self,
+        group: &Label,
+        name: &str,
+    ) -> Result<(Vec<u8>, MetainfoPart), AccountError> {
         let login = self.current_login()?;
         let mut assembly = InfoAssembly::new();
         loop {
@@ -105,10 +168,10 @@ impl Account {
             let AccessAnswer::Metainfo(part) = self.ask(&ask, Some(&login))? else {
                 return Err(AccountError::OtherAnswer(ask.kind()));
             };
-            let whole = assembly.add(&part);
+            let whole = assembly.add(&part.part);
             let whole = whole.map_err(|error| AccountError::UnusableAnswer(error.to_string()))?;
             if let Some(whole) = whole {
-                return Ok(whole);
+                return Ok((whole, part));
             }
         }
     }
@@ -216,14 +279,16 @@ impl Account {
         }
     }
 
-    /// The catalogue of a group, sorted by name.
+    /// The catalogue of a group, sorted by name: an entry for each share, or with `versions` for
+    /// each version.
     ///
     /// # Errors
     /// See [`AccountError`].
-    pub fn files(&self, group: &Label) -> Result<Vec<FileEntry>, AccountError> {
+    pub fn files(&self, group: &Label, versions: bool) -> Result<Vec<FileEntry>, AccountError> {
         self.pages(
             |after| AccessRequest::ListFiles {
                 group: group.clone(),
+                versions,
                 after,
             },
             |answer| match answer {

@@ -255,5 +255,7 @@ fn started(search: &MagnetSearch) -> Started {
         path: search.record.destination.clone(),
         already: false,
         taken_over: TakenOver::Nothing,
+        version: None,
+        replaces: None,
     }
 }

@@ -1,27 +1,12 @@
-//! The commands for groups: log-in, and the shares of groups.
+//! The commands for groups: log-in, and the end of shares of groups.
 
 use crate::peer::{
-    AccountError, LoggedIn, LoggedOut, Membership, OpenFiles, OpenedFiles, Peer, PeerError,
-    RecordedPlace, Started, SwarmEntry, Transfer, TransferPlan, WantedPlace, accept_existing,
-    check_nothing_inside, check_same_kind, check_unused, enter, entry_exists_error, place_of,
-    whole_at,
+    AccountError, LoggedIn, LoggedOut, Membership, Peer, PeerError, SwarmEntry, Transfer,
 };
-use crate::storage::{Destination, DownloadMode, ExtraFiles, FileLayout, RecordKind, StoreError};
-use crate::torrent::{Info, Metainfo, Selection};
-use crate::wire::access::{AccessErrorKind, DecisionEntry, DecisionOutcome, FileEntry};
-use crate::wire::machine::SubjectLabel;
+use crate::wire::access::{AccessErrorKind, DecisionEntry, DecisionOutcome};
 use crate::wire::name::Label;
 use crate::wire::password::Password;
 use std::sync::Arc;
-
-/// A share in a group's catalogue.
-#[derive(Clone, Debug)]
-pub struct ListedFile {
-    /// The entry of the catalogue.
-    pub entry: FileEntry,
-    /// Whether this peer shares or downloads it.
-    pub here: bool,
-}
 
 /// Where [`Peer::stop_share`] ends a share of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,119 +104,8 @@ impl Peer {
         ended
     }
 
-    /// The catalogue of a group, sorted by name.
-    ///
-    /// # Errors
-    /// See [`AccountError`].
-    pub fn list_files(&self, group: &Label) -> Result<Vec<ListedFile>, AccountError> {
-        let files = self.account().files(group)?;
-        let user = self.account().user();
-        let listed = files.into_iter().map(|entry| ListedFile {
-            here: self
-                .transfers
-                .transfer(entry.info_hash)
-                .is_some_and(|transfer| {
-                    !transfer.has_ended() && belongs_to(&transfer, user.as_ref())
-                }),
-            entry,
-        });
-        Ok(listed.collect())
-    }
-
-    /// Starts the download of a group's share: into `destination` if that is a folder, otherwise to
-    /// that path. An existing file with the same content is kept. With `force`, other content is
-    /// replaced once the download is complete; until then, and if the download fails, it stays
-    /// unchanged. `progress` is called with the number of bytes of existing files hashed so far and
-    /// the number of all bytes.
-    ///
-    /// # Errors
-    /// When the user is not logged in or not a member, the catalogue does not list the share, no
-    /// tracker answers, the destination cannot be used, or the share is here already.
-    pub fn download_file(
-        &self,
-        group: &Label,
-        name: &str,
-        destination: &WantedPlace,
-        force: bool,
-        progress: &(dyn Fn(u64, u64) + Sync),
-    ) -> Result<Started, PeerError> {
-        let membership = self.membership(group)?;
-        let info = self.account().metainfo(&membership.group, name)?;
-        let metainfo = Metainfo::new(info, Vec::new());
-        let place = place_of(&self.transfers, &metainfo, destination)?;
-        let started = Started::new(metainfo.info(), place.path());
-        if let Some(entry) = self.transfers.entry(started.info_hash) {
-            if !entry.has_ended() {
-                return match &entry {
-                    SwarmEntry::Transfer(other) if !belongs_to(other, Some(&membership.user)) => {
-                        Err(here_for_another_user(other))
-                    }
-                    _ => {
-                        let already = Err(entry_exists_error(&entry));
-                        accept_existing(&self.transfers, started.info_hash, destination, already)
-                    }
-                };
-            }
-            if let SwarmEntry::Transfer(other) = entry
-                && belongs_to(&other, Some(&membership.user))
-            {
-                // The user has access again: share the copy that is here.
-                if other.plan.path() == started.path && other.serve_again() {
-                    self.services.group_announcer.resume();
-                    return Ok(started);
-                }
-                // The earlier download may have been interrupted while it was renamed to its final
-                // name.
-                other.recover_rename()?;
-            }
-        }
-        let opened = self.open_group_download(metainfo.info(), &place, force, progress)?;
-        let transfer = self.new_transfer(TransferPlan {
-            group: Some(membership),
-            partial: opened.partial_name(),
-            replaces: opened.replaces,
-            ..TransferPlan::new(metainfo, RecordKind::Download(place))
-        })?;
-        enter(&self.transfers, &transfer, None, opened)?;
-        Ok(started)
-    }
-
-    /// Opens the files of a new download of a group's share. If the files at the place are the
-    /// complete share already, opens those.
-    fn open_group_download(
-        &self,
-        info: &Info,
-        place: &Destination,
-        force: bool,
-        progress: &(dyn Fn(u64, u64) + Sync),
-    ) -> Result<OpenedFiles, PeerError> {
-        let (transfers, info_hash) = (&self.transfers, info.info_hash());
-        check_unused(transfers, info_hash, place, force)?;
-        let recorded = RecordedPlace::of(transfers, info_hash, place);
-        let info = Arc::new(info.clone());
-        let selection = Arc::new(Selection::all(&info));
-        let layout = FileLayout::all(Arc::clone(&info));
-        let path = match recorded.open(transfers, &layout, place, &DownloadMode::New) {
-            Err(StoreError::Exists(path)) => path,
-            opened => return Ok(OpenedFiles::partial(opened?, &selection)),
-        };
-        let command = self.services.commands.current();
-        if let Some(store) = whole_at(&info, &path, progress, command.flag())? {
-            let files = OpenFiles::Whole(Arc::new(store));
-            return Ok(OpenedFiles::new(files, &info, &selection));
-        }
-        check_same_kind(&info, &path)?;
-        if !force {
-            return Err(PeerError::OtherContent(path));
-        }
-        check_nothing_inside(transfers, info_hash, place)?;
-        let mode = DownloadMode::Replace(ExtraFiles::Remove);
-        let download = recorded.open(transfers, &layout, place, &mode)?;
-        Ok(OpenedFiles::replacement(download, &selection, false))
-    }
-
-    /// Ends a share or download of a group at this peer; a restart does not resume it. Withdraws it
-    /// from the catalogue if the user published it or owns the group, unless `scope` is this peer
+    /// Ends a share or download of a group at this peer; a restart does not resume it. The name of a
+    /// share means all its versions, `NAME@N` means one of them. Withdraws it from the catalogue if the user published it or owns the group, unless `scope` is this peer
     /// only. Returns whether it was withdrawn.
     ///
     /// # Errors
@@ -244,21 +118,33 @@ impl Peer {
         scope: StopScope,
     ) -> Result<bool, PeerError> {
         let membership = self.membership(group)?;
-        let info = self.account().metainfo(&membership.group, name);
-        let info_hash = info.ok().map(|info| info.info_hash());
+        let found = self.account().share(&membership.group, name).ok();
         let of_group = self.transfers.transfers().into_iter().filter(|transfer| {
             let other = transfer.membership();
             other.is_some_and(|other| other.group == membership.group)
         });
-        let (same, others): (Vec<_>, Vec<_>) =
-            of_group.partition(|transfer| Some(transfer.info_hash()) == info_hash);
+        let is_meant = |transfer: &Arc<Transfer>| {
+            found
+                .as_ref()
+                .is_some_and(|found| match found.is_named_version(name) {
+                    true => transfer.info_hash() == found.info.info_hash(),
+                    false => {
+                        transfer.info_hash() == found.info.info_hash()
+                            || transfer.is_of_share(&found.version.share)
+                    }
+                })
+        };
+        let (same, others): (Vec<_>, Vec<_>) = of_group.partition(is_meant);
         // This peer may have a share of this name that the catalogue no longer lists. Then that
         // share is ended.
         let to_end = if same.is_empty() {
-            let with_this_name = others
-                .into_iter()
-                .filter(|other| other.name() == name || other.info_hash().to_string() == name);
-            with_this_name.collect()
+            let is_named = |other: &Arc<Transfer>| {
+                let version = other.version().map(ToString::to_string);
+                other.name() == name
+                    || version.as_deref() == Some(name)
+                    || other.info_hash().to_string() == name
+            };
+            others.into_iter().filter(is_named).collect()
         } else {
             same
         };
@@ -331,21 +217,4 @@ impl Peer {
 pub(super) fn save(transfer: &Transfer) -> Result<(), PeerError> {
     transfer.create_record()?;
     Ok(())
-}
-
-/// The error for a share that belongs to another user of this peer, who is not logged in. The share
-/// is not served now.
-fn here_for_another_user(other: &Transfer) -> PeerError {
-    let what = "here for another user who is not logged in";
-    PeerError::already(other.name(), what, other.plan.path())
-}
-
-/// Whether the transfer runs for this user.
-fn belongs_to(transfer: &Transfer, user: Option<&SubjectLabel>) -> bool {
-    transfer
-        .plan
-        .group
-        .as_ref()
-        .map(|membership| &membership.user)
-        == user
 }

@@ -4,6 +4,7 @@ pub(super) mod closed_run;
 mod downloads;
 mod export_files;
 pub(super) mod exporting;
+pub(super) mod group_shares;
 pub(super) mod groups;
 pub(super) mod new_share;
 pub(super) mod sending;

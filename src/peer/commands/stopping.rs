@@ -155,7 +155,7 @@ impl Peer {
             self.forget_unfinished(transfer)?;
             return Ok(true);
         }
-        stop_complete(transfer);
+        transfer.end_sharing(SHARING_STOPPED);
         let was_there = self.forget(entry)?;
         // The wanted files stay, but nothing uses the parts file any more.
         if let RecordKind::Download(place) = &transfer.plan.kind
@@ -205,14 +205,6 @@ impl Peer {
         records.remove_magnet(entry.info_hash())?;
         Ok(())
     }
-}
-
-/// Ends a complete share: it is no longer served, and its trackers receive `stopped`.
-fn stop_complete(transfer: &Transfer) {
-    // From now on, new links are refused.
-    transfer.decide(|core, now| core.withdraw(SHARING_STOPPED, now));
-    transfer.leave_swarm();
-    transfer.close_files();
 }
 
 /// Whether the entry is a download that is not complete and has not left the map of transfers.

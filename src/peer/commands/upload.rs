@@ -9,37 +9,50 @@ use super::new_share::{HashedShare, NewShare};
 use crate::base::command_text;
 use crate::certificate::Fingerprint;
 use crate::peer::{
-    AccountError, IssuedCertificate, Membership, OpenFiles, Peer, PeerError, TransferPlan,
+    AccountError, GroupShare, IssuedCertificate, Membership, OpenFiles, Peer, PeerError,
+    PublishOptions, TransferPlan,
 };
-use crate::storage::{Arrangement, CreateOptions, RecordKind, ShareDraft};
-use crate::torrent::Info;
+use crate::storage::{Arrangement, CreateOptions, RecordKind, ShareDraft, ShareVersion};
+use crate::torrent::{Info, InfoHash};
 use crate::wire::access::{AccessErrorKind, AccessRefusal, only_reads};
 use crate::wire::control::TextLine;
 use crate::wire::name::Label;
 use crate::wire::role::Role;
 use std::path::Path;
+use std::sync::Arc;
 
-/// A share that was added to a group's catalogue.
+/// A share, or a version of a share, that was added to a group's catalogue.
 #[derive(Clone, Debug)]
 pub struct Uploaded {
     /// The share.
     pub share: NewShare,
-    /// Whether the catalogue listed the same content already. This peer then shares it too.
+    /// Whether the newest version in the catalogue had the same content already. This peer then
+    /// shares it too.
     pub again: bool,
+    /// The number of the version. `None` if no tracker has said it.
+    pub version: Option<u32>,
+}
+
+/// A version that the catalogue lists.
+struct Published {
+    membership: Membership,
+    again: bool,
 }
 
 impl Peer {
-    /// Hashes a file or folder, adds it to a group's catalogue, records it and shares it.
-    /// `progress` is called with the number of bytes hashed so far and the number of all bytes.
+    /// Hashes a file or folder, adds it to a group's catalogue, records it and shares it. With
+    /// `options.update` it may become the next version of the share that has its name. Then the
+    /// version that was shared from the same path ends here. `progress` is called with the number of bytes hashed so far and the number of all bytes.
     ///
     /// # Errors
     /// When the user is not logged in, not a member or only a reader, the group has another share
-    /// of this name, this peer has the share at another path, no tracker answers, something cannot
-    /// be read or written, or the peer is stopping.
+    /// of this name and it may not be updated, this peer has the share at another path, no tracker
+    /// answers, something cannot be read or written, or the peer is stopping.
     pub fn upload_file(
         &self,
         group: &Label,
         path: &Path,
+        publish: &PublishOptions,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Uploaded, PeerError> {
         let membership = self.membership(group)?;
@@ -63,7 +76,9 @@ impl Peer {
         };
         let draft = ShareDraft::new(&path, &options)?;
         let reserved = self.context.records.reserve(draft.torrent_length())?;
-        check_name_is_free(&membership.group, listed.as_ref(), draft.info())?;
+        if !publish.update {
+            check_name_is_free(&membership.group, listed.as_ref(), draft.info())?;
+        }
         let command = self.services.commands.current();
         let HashedShare {
             share,
@@ -71,41 +86,101 @@ impl Peer {
             store,
         } = HashedShare::hash(draft, &path, progress, command.flag())?;
         drop(reserved);
-        let (membership, again) =
-            self.publish(membership, authority.fingerprint(), metainfo.info())?;
+        let Published { membership, again } = self.publish(
+            membership,
+            authority.fingerprint(),
+            metainfo.info(),
+            publish,
+        )?;
+        let version = self.published_version(&membership.group, metainfo.info());
+        let number = version.as_ref().map(|version| version.number);
+        let kind = RecordKind::Share(path.clone());
         let transfer = self.new_transfer(TransferPlan {
-            group: Some(membership),
-            ..TransferPlan::new(metainfo, RecordKind::Share(path.clone()))
+            group: Some(GroupShare {
+                supersedes: self.other_versions_at(&membership, &kind, share.info_hash),
+                ..GroupShare::new(membership, version)
+            }),
+            ..TransferPlan::new(metainfo, kind)
         })?;
-        match self.start_transfer(transfer, OpenFiles::Whole(store), save) {
+        match self.start_transfer(Arc::clone(&transfer), OpenFiles::Whole(store), save) {
             // The same path is shared already: that transfer goes on unchanged.
             Err(PeerError::Already { path: other, .. }) if other == path => {}
-            started => started?,
+            Err(error) => return Err(error),
+            Ok(()) => {
+                if !transfer.supersedes().is_empty() {
+                    transfer.end_former_versions();
+                    transfer.update_record();
+                }
+            }
         }
-        Ok(Uploaded { share, again })
+        Ok(Uploaded {
+            share,
+            again,
+            version: number,
+        })
+    }
+
+    /// The other versions that this peer shares with the group from the same place. Their files are
+    /// not there any more.
+    fn other_versions_at(
+        &self,
+        membership: &Membership,
+        place: &RecordKind,
+        info_hash: InfoHash,
+    ) -> Vec<InfoHash> {
+        let transfers = self.transfers.of_groups().into_iter();
+        let others = transfers.filter(|transfer| {
+            transfer.info_hash() != info_hash
+                && transfer.plan.kind == *place
+                && transfer.membership().as_ref() == Some(membership)
+        });
+        others.map(|transfer| transfer.info_hash()).collect()
+    }
+
+    /// The version that the catalogue lists with this content. `None` if no tracker says it now:
+    /// the share is published nevertheless.
+    fn published_version(&self, group: &Label, info: &Info) -> Option<ShareVersion> {
+        let newest = self.account().share(group, info.name().as_str()).ok();
+        if let Some(newest) = newest.filter(|it| it.info.info_hash() == info.info_hash()) {
+            return Some(newest.version);
+        }
+        // Another version was published meanwhile, or another share has the name without a tag.
+        let listed = self.account().files(group, true).ok()?.into_iter();
+        let mut listed = listed.filter(|entry| entry.info_hash == info.info_hash());
+        let name = listed.next()?.name;
+        let found = self.account().share(group, name.as_str()).ok()?;
+        (found.info.info_hash() == info.info_hash()).then_some(found.version)
     }
 
     /// Adds a share to the catalogue of the group that has this authority. `membership` names the
-    /// group as it was called before the hashing. Returns the membership with the name that the
-    /// group has now, and whether the catalogue listed the same content already.
+    /// group as it was called before the hashing; that of the result names it as it is called now.
     fn publish(
         &self,
         membership: Membership,
         authority: Fingerprint,
         info: &Info,
-    ) -> Result<(Membership, bool), AccountError> {
-        match self.publish_in(&membership.group, info) {
+        options: &PublishOptions,
+    ) -> Result<Published, AccountError> {
+        match self.publish_in(&membership.group, info, options) {
             Err(error) if may_be_another_group(&error) => {
-                let renamed = self.renamed_group(&membership, authority).ok_or(error)?;
-                let again = self.publish_in(&renamed.group, info)?;
-                Ok((renamed, again))
+                let membership = self.renamed_group(&membership, authority).ok_or(error)?;
+                let again = self.publish_in(&membership.group, info, options)?;
+                Ok(Published { membership, again })
             }
-            published => Ok((membership, published?)),
+            published => Ok(Published {
+                membership,
+                again: published?,
+            }),
         }
     }
 
-    fn publish_in(&self, group: &Label, info: &Info) -> Result<bool, AccountError> {
-        match self.account().publish(group, info) {
+    fn publish_in(
+        &self,
+        group: &Label,
+        info: &Info,
+        options: &PublishOptions,
+    ) -> Result<bool, AccountError> {
+        match self.account().publish(group, info, options) {
             Ok(()) => Ok(false),
             Err(AccountError::Refused(refused)) if refused.kind == AccessErrorKind::ShareExists => {
                 match self.is_in_catalogue(group, info)? {
@@ -174,7 +249,8 @@ fn check_name_is_free(
     let name = info.name().as_str();
     let stop = command_text("stop_share", &[&group.to_string(), name], &[]);
     let message = format!(
-        "{group} already has a share {name}; rename yours, or stop the other one with {stop}"
+        "{group} already has a share {name}; publish yours as its next version with --update, \
+         rename yours, or stop the other one with {stop}"
     );
     Err(AccountError::Refused(AccessRefusal {
         kind: AccessErrorKind::ShareExists,

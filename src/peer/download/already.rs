@@ -33,6 +33,10 @@ pub(crate) fn accept_existing(
             path,
             already: true,
             taken_over: TakenOver::Nothing,
+            version: transfers
+                .transfer(info_hash)
+                .and_then(|transfer| Some(transfer.version()?.number)),
+            replaces: None,
         }),
         _ => result,
     }

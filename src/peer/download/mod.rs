@@ -5,6 +5,7 @@ pub(super) mod extend;
 pub(super) mod place;
 pub(super) mod planned;
 pub(super) mod recorded_place;
+pub(super) mod versions;
 
 use already::{
     cannot_add_files_error, entry_exists_error, other_place_error, transfer_exists_error,

@@ -20,6 +20,10 @@ pub struct Started {
     pub already: bool,
     /// What the share that was here before takes over from the torrent or link.
     pub taken_over: TakenOver,
+    /// The number of the version of a share of a group.
+    pub version: Option<u32>,
+    /// The number of the version in whose place it goes, if there is one.
+    pub replaces: Option<u32>,
 }
 
 /// The trackers, web seeds and peers that a share takes over from another torrent or
@@ -44,6 +48,8 @@ impl Started {
             path,
             already: false,
             taken_over: TakenOver::Nothing,
+            version: None,
+            replaces: None,
         }
     }
 }
@@ -67,12 +73,12 @@ pub(crate) fn place_of(
     destination: &WantedPlace,
 ) -> Result<Destination, PeerError> {
     let Some(transfer) = transfers.transfer(metainfo.info().info_hash()) else {
-        return place(metainfo, destination.path());
+        return wanted_place(metainfo, destination);
     };
     let named = destination.named.as_deref();
     let place = match named.and_then(|named| recorded_place(&transfer, named)) {
         Some(recorded) => recorded,
-        None => place(metainfo, destination.path())?,
+        None => wanted_place(metainfo, destination)?,
     };
     if place.path() == transfer.plan.path() {
         check_path(&transfer)?;
@@ -113,19 +119,32 @@ fn check_path(transfer: &Transfer) -> Result<(), PeerError> {
     }
 }
 
+fn wanted_place(metainfo: &Metainfo, destination: &WantedPlace) -> Result<Destination, PeerError> {
+    match destination.is_exact {
+        true => exact_place(destination.path()),
+        false => place(metainfo, destination.path()),
+    }
+}
+
 /// The place that a destination means: a folder that will contain the share, or the share's own
 /// path.
 pub(crate) fn place(metainfo: &Metainfo, destination: &Path) -> Result<Destination, PeerError> {
     let name = metainfo.info().name().as_str();
-    let file_error = PeerError::file(destination);
     let ends_as_folder = destination.as_os_str().as_encoded_bytes().ends_with(b"/");
-    let absolute = std::path::absolute(destination).map_err(file_error)?;
+    let absolute = std::path::absolute(destination).map_err(PeerError::file(destination))?;
     if ends_as_folder || absolute.is_dir() {
         return Ok(Destination {
             folder: absolute,
             name: name.to_owned(),
         });
     }
+    exact_place(destination)
+}
+
+/// The place of a share whose file or folder has this path.
+fn exact_place(path: &Path) -> Result<Destination, PeerError> {
+    let file_error = PeerError::file(path);
+    let absolute = std::path::absolute(path).map_err(file_error)?;
     let unusable = || {
         file_error(io::Error::new(
             io::ErrorKind::InvalidInput,

@@ -5,7 +5,7 @@ use super::recorded_place::{RecordedPlace, check_unused};
 use super::{entry_exists_error, place::check_same_kind};
 use crate::peer::{
     FileChoice, OpenFiles, PeerError, Services, SwarmEntry, Transfer, TransferPlan, Transfers,
-    announce::named_peers,
+    announce::named_peers, superseded,
 };
 use crate::storage::{
     Destination, Download, DownloadMode, ExtraFiles, FileLayout, RecordKind, RecordState, Store,
@@ -186,6 +186,14 @@ pub(crate) fn enter(
             return Err(error);
         }
     };
+    for other in std::mem::take(&mut opened.ends) {
+        if let Err(error) = superseded::end_unfinished(transfers, &other) {
+            log::warn!(
+                "{}: an older version does not end: {error}",
+                transfer.name()
+            );
+        }
+    }
     // A file that was empty or missing until now has no good pieces.
     for piece in made
         .iter()
@@ -237,7 +245,7 @@ fn put_back(transfers: &Transfers, previous: SwarmEntry, former: Option<&SwarmEn
 fn record_and_make(transfer: &Transfer, opened: &OpenedFiles) -> Result<Vec<usize>, PeerError> {
     let before = transfer.create_record()?;
     let made = match &opened.files {
-        OpenFiles::Partial(download) => download.make_files(),
+        OpenFiles::Partial(download) => transfer.make_files(download),
         OpenFiles::Whole(_) => Ok(Vec::new()),
     };
     if made.is_err() {
@@ -348,6 +356,8 @@ pub(crate) struct OpenedFiles {
     extends: bool,
     /// Pieces that are known to be good.
     known: PieceSet,
+    /// Unfinished downloads of other versions, which end when this one is recorded.
+    ends: Vec<Arc<Transfer>>,
 }
 
 impl OpenedFiles {
@@ -359,6 +369,7 @@ impl OpenedFiles {
             copies_replaced: false,
             extends: false,
             known: PieceSet::empty(info.lengths()),
+            ends: Vec::new(),
         }
     }
 
@@ -386,6 +397,11 @@ impl OpenedFiles {
             copies_replaced: copies,
             ..Self::partial(download, selection)
         }
+    }
+
+    /// Unfinished downloads of other versions end when this one is recorded.
+    pub(crate) fn ending(self, ends: Vec<Arc<Transfer>>) -> Self {
+        Self { ends, ..self }
     }
 
     /// Restores what was there before, because the download does not start.

@@ -87,7 +87,7 @@ impl RecordedPlace {
 }
 
 /// Another transfer that uses a path.
-fn other_transfer_at(
+pub(super) fn other_transfer_at(
     transfers: &Transfers,
     info_hash: InfoHash,
     path: &Path,

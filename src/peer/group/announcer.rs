@@ -7,13 +7,14 @@
 use super::client::{GroupAnnounce, GroupTrackers, GroupTransfer, suspended_until};
 use super::{ChangedFiles, GroupClient};
 use crate::peer::announce::{AnnounceNotice, AnnounceOutcome, IN_PROGRESS_WAIT, Pace, Schedule};
-use crate::peer::{Account, Membership, Trackers, Transfer};
+use crate::peer::{Account, Membership, Trackers, Transfer, Transfers, superseded};
+use crate::storage::{RecordError, RecordKind};
 use crate::system::{lock, recover};
 use crate::torrent::InfoHash;
 use crate::wire::AnnounceEvent;
 use crate::wire::access::MAX_ANNOUNCES;
 use crate::wire::machine::SubjectLabel;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -243,12 +244,14 @@ impl GroupAnnouncer {
     }
 }
 
-/// The trackers of one group, for the transfers of one of its members.
+/// The trackers of one group, for the transfers of one of its members. It also ends those of these
+/// transfers whose place another version has taken.
 #[derive(Debug)]
 pub(crate) struct MemberAnnouncer {
     pub(crate) announcer: Arc<GroupAnnouncer>,
     pub(crate) account: Arc<Account>,
     pub(crate) user: SubjectLabel,
+    pub(crate) transfers: Weak<Transfers>,
 }
 
 impl Trackers<Transfer> for MemberAnnouncer {
@@ -267,6 +270,13 @@ impl Trackers<Transfer> for MemberAnnouncer {
     fn publisher_trouble(&self, info_hash: InfoHash) -> Option<String> {
         let has_changed = self.announcer.changed_files.has(info_hash);
         has_changed.then(|| "the owner's files have changed".to_owned())
+    }
+
+    fn end_version(&self, former: InfoHash, place: &RecordKind) -> Result<(), RecordError> {
+        match self.transfers.upgrade() {
+            Some(transfers) => superseded::end_complete(&transfers, former, place),
+            None => Ok(()),
+        }
     }
 
     fn suspended(&self) -> Option<String> {

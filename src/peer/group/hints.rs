@@ -82,7 +82,11 @@ impl<'a> HintReader<'a> {
             let transfer = self.transfers.transfer(info_hash);
             let is_of_user = |membership: &Membership| membership.user == user;
             if let Some(transfer) = transfer
-                && transfer.plan.group.as_ref().is_some_and(is_of_user)
+                && transfer
+                    .plan
+                    .group
+                    .as_ref()
+                    .is_some_and(|share| is_of_user(&share.membership))
             {
                 transfer.add_newcomers(addresses.iter());
             }

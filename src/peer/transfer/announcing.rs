@@ -71,6 +71,14 @@ impl Transfer {
         true
     }
 
+    /// Ends a complete share: it is no longer served, and its trackers receive `stopped`.
+    pub(crate) fn end_sharing(&self, reason: &str) {
+        // From now on, new links are refused.
+        self.decide(|core, now| core.withdraw(reason, now));
+        self.leave_swarm();
+        self.close_files();
+    }
+
     /// The trackers, web seeds and named peers of the transfer.
     pub(crate) fn sources(&self) -> NamedSources {
         self.sources.all()

@@ -67,8 +67,11 @@ impl Transfer {
     ///    replace.
     /// 2. The partial file has one of several possible names. Copies good pieces of files that have
     ///    the other names (`Download::copy_others`).
-    /// 3. Verifies the needed pieces that are not in `known_good`. The transfer then fetches those
-    ///    that are missing or not good.
+    /// 3. Copies unchanged files of older versions of the share that are at this place.
+    /// 4. Verifies the needed pieces that are not in `known_good`.
+    /// 5. Copies pieces that the older versions have at another place.
+    ///
+    /// The transfer then fetches the pieces that are missing or not good.
     pub(crate) fn check_and_begin(
         self: Arc<Self>,
         known_good: PieceSet,
@@ -137,7 +140,7 @@ impl Transfer {
             }
             opened => Arc::new(opened?),
         };
-        download.make_files()?;
+        self.make_files(&download)?;
         if !self.set_files(OpenFiles::Partial(Arc::clone(&download))) {
             return download.discard();
         }
@@ -160,6 +163,8 @@ impl Transfer {
             // Older files can have the final name only if the download replaces or extends them.
             (false, false) => Ok(true),
             (true, _) if self.has_partial_files(place) => Ok(false),
+            // Nothing is noted of the replacement, so it has not begun.
+            (false, true) if self.is_update() && self.has_partial_files(place) => Ok(false),
             // The content shows whether the files are the older ones or the complete download.
             _ if !self.is_whole_share(&path)? => Ok(false),
             _ => {
@@ -208,6 +213,7 @@ impl Transfer {
             }
             owned = good;
         }
+        self.end_former_versions();
         if !self.set_files(OpenFiles::Whole(store)) {
             return Ok(());
         }
@@ -233,6 +239,8 @@ impl Transfer {
         let all = self.bytes_of(self.unknown_pieces(&PieceSet::empty(self.info().lengths())));
         let copied = all.saturating_mul(u64::from(copies_replaced) + download.others_count());
         let unknown = self.bytes_of(self.unknown_pieces(&known_good));
+        let old = self.old_versions();
+        let copied = copied.saturating_add(all.saturating_mul(old.len() as u64));
         check.begin(copied.saturating_add(unknown));
         let progress = |done| check.report_hashed(done);
         if copies_replaced {
@@ -243,7 +251,10 @@ impl Transfer {
             download.copy_others(interrupt, &progress)?;
             check.end_pass(all.saturating_mul(download.others_count()));
         }
-        let owned = self.verify_unknown(download.store(), known_good)?;
+        let (local, known_good) = self.copy_unchanged(&download, &old, known_good)?;
+        check.end_pass(all.saturating_mul(old.len() as u64));
+        let mut owned = self.verify_unknown(download.store(), known_good)?;
+        self.copy_equal(&download, &old, &local, &mut owned)?;
         download.check_files_in_place(&owned)?;
         let missing = self.missing_bytes(&owned);
         if let Err(error) = download.check_space(missing) {
@@ -267,7 +278,7 @@ impl Transfer {
 
     /// Verifies the needed pieces that are not in `known_good`. Returns `known_good` and the pieces
     /// found good.
-    fn verify_unknown(
+    pub(super) fn verify_unknown(
         &self,
         store: &Store,
         mut known_good: PieceSet,
@@ -284,7 +295,7 @@ impl Transfer {
     }
 
     /// The needed pieces that are not in `known_good`.
-    fn unknown_pieces<'a>(
+    pub(super) fn unknown_pieces<'a>(
         &'a self,
         known_good: &'a PieceSet,
     ) -> impl Iterator<Item = PieceIndex> + Send + 'a {

@@ -7,7 +7,7 @@ use super::room_looks::RoomLooks;
 use crate::storage::{Download, FileStamp, RenameSteps, StampMatch, Store};
 use crate::swarm::LocalBlocks;
 use crate::system::lock;
-use crate::torrent::{Info, ModifiedTimes};
+use crate::torrent::{Info, InfoHash, ModifiedTimes};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The open files of a transfer.
@@ -28,8 +28,6 @@ pub(super) struct TransferFiles {
     /// undone or completed.
     renaming: Mutex<()>,
     pub(super) room_looks: Mutex<RoomLooks>,
-    /// Other files, which have some blocks of the download.
-    local: Option<Arc<dyn LocalSource>>,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +44,10 @@ struct State {
     sealed: Option<Vec<FileStamp>>,
     lost: LostFiles,
     times: KnownTimes,
+    /// Other versions of the share at the same place, which end when this one is complete.
+    supersedes: Vec<InfoHash>,
+    /// Files that have some blocks of the download.
+    local: Option<Arc<dyn LocalSource>>,
 }
 
 /// The modification times of the original files.
@@ -107,12 +109,11 @@ impl State {
 }
 
 impl TransferFiles {
-    /// No open files. `times` are those of the torrent. `local` has some blocks of the download.
-    pub(super) fn new(times: Option<&ModifiedTimes>, local: Option<Arc<dyn LocalSource>>) -> Self {
-        let files = Self {
-            local,
-            ..Self::default()
-        };
+    /// No open files. `times` are those of the torrent. `supersedes` are other versions of the
+    /// share at the same place.
+    pub(super) fn new(times: Option<&ModifiedTimes>, supersedes: Option<Vec<InfoHash>>) -> Self {
+        let files = Self::default();
+        lock(&files.state).supersedes = supersedes.unwrap_or_default();
         if let Some(times) = times {
             lock(&files.state).times = KnownTimes::Known(times.clone());
         }
@@ -120,14 +121,29 @@ impl TransferFiles {
     }
 
     /// Other files, which have some blocks of the download.
-    pub(super) fn local(&self) -> Option<&dyn LocalSource> {
-        self.local.as_deref()
+    pub(super) fn local(&self) -> Option<Arc<dyn LocalSource>> {
+        lock(&self.state).local.clone()
     }
 
     /// The blocks of the download that other files have.
     pub(super) fn local_blocks(&self) -> LocalBlocks {
-        let local = self.local.as_ref();
+        let local = self.local();
         local.map(|local| local.blocks()).unwrap_or_default()
+    }
+
+    /// Sets the files that have some blocks of the download.
+    pub(super) fn set_local(&self, local: Option<Arc<dyn LocalSource>>) {
+        lock(&self.state).local = local;
+    }
+
+    /// The other versions at the same place that have not ended.
+    pub(super) fn supersedes(&self) -> Vec<InfoHash> {
+        lock(&self.state).supersedes.clone()
+    }
+
+    /// A version at the same place has ended.
+    pub(super) fn forget_superseded(&self, former: InfoHash) {
+        lock(&self.state).supersedes.retain(|hash| *hash != former);
     }
 
     /// The modification times of the original files, if all are known.
@@ -251,6 +267,7 @@ impl TransferFiles {
         };
         let download = Arc::clone(download);
         state.open = Some(OpenFiles::Whole(Arc::clone(download.store())));
+        state.local = None;
         Some(download)
     }
 
@@ -271,7 +288,10 @@ impl TransferFiles {
     /// Closes the files, so that another transfer can open them.
     pub(super) fn close(&self) {
         // Closing is slow on some file systems, so the lock is released first.
-        let _files = lock(&self.state).open.take();
+        let _files = {
+            let mut state = lock(&self.state);
+            (state.open.take(), state.local.take())
+        };
     }
 
     /// The stamps with which the files were verified.

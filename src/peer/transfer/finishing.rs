@@ -52,6 +52,8 @@ fn complete(transfer: &Transfer) {
     if transfer.phase() != Phase::Finishing {
         return;
     }
+    // Until now the version that was here before was served.
+    transfer.end_former_versions();
     // Announced before the phase changes. So the trackers learn that the download is complete, even
     // if a person sees the new phase and stops the peer at once.
     if !transfer.plan.is_of_closed_run {
@@ -84,8 +86,13 @@ fn finish(
     if transfer.phase() != Phase::Finishing {
         return Err(StoreError::Stopped.into());
     }
+    let former = transfer.former_version();
+    transfer.check_former_version(former.as_ref())?;
     let in_use = || StoreError::InUse(store.path().to_owned());
-    let download = Arc::into_inner(download).ok_or_else(in_use)?;
+    let mut download = Arc::into_inner(download).ok_or_else(in_use)?;
+    if let Some(former) = former {
+        download.set_former(former);
+    }
     // The first note takes the rename lock. The lock is held until this rename has ended, so that
     // commands that recover an interrupted rename wait until then.
     let renaming = RefCell::new(None);

@@ -74,7 +74,7 @@ fn read_and_finish_run(
         transfer.info().lengths(),
         &transfer.context.link_limits.buffers,
     );
-    let read = read_missing(source, lengths, (run, &mut blocks), || pool.buffer());
+    let read = read_missing(&*source, lengths, (run, &mut blocks), || pool.buffer());
     let Err(error) = read else {
         return finish_run(held, run, blocks.into_iter().flatten().collect());
     };

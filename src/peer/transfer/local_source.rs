@@ -1,10 +1,11 @@
 //! Blocks of a download that this machine reads itself, instead of requesting them from peers.
 
 use crate::peer::BlockBuffer;
-use crate::storage::StoreError;
+use crate::storage::{Store, StoreError};
 use crate::swarm::{BlockRun, LocalBlocks, PendingBlock, Source};
-use crate::torrent::{BlockRange, Lengths};
+use crate::torrent::{BlockRange, Lengths, LocalFiles, PieceIndex};
 use std::fmt::Debug;
+use std::sync::Arc;
 
 /// Files on this machine that have some blocks of a download, for example those of another version
 /// of the share.
@@ -19,6 +20,44 @@ pub(crate) trait LocalSource: Debug + Send + Sync {
     /// # Errors
     /// The block cannot be read. Then it is requested from peers.
     fn read(&self, block: BlockRange, buffer: &mut [u8]) -> Result<(), StoreError>;
+}
+
+/// Files of the download itself that are complete before it has fetched anything, because they are
+/// those of an older version.
+#[derive(Debug)]
+pub(super) struct UnchangedFiles {
+    store: Arc<Store>,
+    blocks: LocalBlocks,
+}
+
+impl UnchangedFiles {
+    /// The blocks of the `missing` pieces that lie in the `local` files of a download.
+    pub(super) fn new(
+        store: &Arc<Store>,
+        local: &LocalFiles,
+        missing: impl Iterator<Item = PieceIndex>,
+    ) -> Self {
+        let info = store.info();
+        let blocks = missing.flat_map(|piece| {
+            let numbers = local.block_runs(info, piece).into_iter().flatten();
+            numbers.filter_map(move |number| info.lengths().block(piece, number))
+        });
+        Self {
+            blocks: blocks.collect(),
+            store: Arc::clone(store),
+        }
+    }
+}
+
+impl LocalSource for UnchangedFiles {
+    fn blocks(&self) -> LocalBlocks {
+        self.blocks.clone()
+    }
+
+    fn read(&self, block: BlockRange, buffer: &mut [u8]) -> Result<(), StoreError> {
+        self.store
+            .read(self.store.info().lengths().range_offset(block), buffer)
+    }
 }
 
 /// Reads the missing blocks of a run, which are local. `new_buffer` returns a buffer for one block.

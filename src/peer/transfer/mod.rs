@@ -14,6 +14,7 @@
 //! - `announcing`, `metadata` and `report` are what trackers, peers and people see;
 //!   `metadata_quota` limits how much metadata each host fetches.
 //! - `sources` are the trackers, web seeds and named peers of the transfer.
+//! - `versions` are other versions of its share at the same place.
 //! - `record` is what the state folder keeps.
 
 mod announcing;
@@ -39,10 +40,11 @@ mod times;
 #[expect(clippy::module_inception, reason = "the main type of the module")]
 mod transfer;
 mod unfinished;
+mod versions;
 mod waiting;
 
 pub(super) use files::OpenFiles;
 pub(super) use joining::run_link;
-pub(super) use plan::{Membership, TransferPlan};
+pub(super) use plan::{GroupShare, Membership, TransferPlan};
 pub(super) use report::download_state;
 pub(super) use transfer::Transfer;

@@ -4,9 +4,9 @@ use crate::certificate::{Fingerprint, GroupCertificate};
 use crate::peer::{FileChoice, now_ms};
 use crate::storage::{
     Destination, Download, DownloadMode, ExtraFiles, FileLayout, Record, RecordKind, RecordState,
-    RecordedFiles, Store, StoreError,
+    RecordedFiles, RecordedGroup, ShareVersion, Store, StoreError,
 };
-use crate::torrent::{Info, Metainfo, Selection};
+use crate::torrent::{Info, InfoHash, Metainfo, Selection};
 use crate::wire::machine::SubjectLabel;
 use crate::wire::name::Label;
 use std::collections::BTreeSet;
@@ -20,9 +20,43 @@ pub(crate) struct Membership {
     pub(crate) group: Label,
 }
 
-impl From<(SubjectLabel, Label)> for Membership {
-    fn from((user, group): (SubjectLabel, Label)) -> Self {
-        Self { user, group }
+/// A version of a share of a group, as one of its members has it.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupShare {
+    /// The group as it was called when the plan was made, and the member whose transfer this is.
+    /// [`Transfer::membership`](super::Transfer::membership) has the present name.
+    pub(crate) membership: Membership,
+    /// The version. `None` if it is not known.
+    pub(crate) version: Option<ShareVersion>,
+    /// Other versions at the same place, which this one supersedes (see `versions`).
+    pub(crate) supersedes: Vec<InfoHash>,
+    /// Whether it also replaces files of those versions that were changed here.
+    pub(crate) forced: bool,
+}
+
+impl GroupShare {
+    /// The share or download of a version that supersedes nothing.
+    pub(crate) fn new(membership: Membership, version: Option<ShareVersion>) -> Self {
+        Self {
+            membership,
+            version,
+            supersedes: Vec::new(),
+            forced: false,
+        }
+    }
+}
+
+impl From<RecordedGroup> for GroupShare {
+    fn from(recorded: RecordedGroup) -> Self {
+        Self {
+            membership: Membership {
+                user: recorded.user,
+                group: recorded.group,
+            },
+            version: recorded.version,
+            supersedes: recorded.supersedes,
+            forced: recorded.forced,
+        }
     }
 }
 
@@ -42,10 +76,8 @@ pub(crate) struct TransferPlan {
     /// Whether it adds files to a complete download of some files of the share. Then the files that
     /// are already at the destination belong to this download.
     pub(crate) extends: bool,
-    /// The group of the share, as it was called when the plan was made, and the member whose
-    /// transfer this is. `None` outside groups.
-    /// [`Transfer::membership`](super::Transfer::membership) has the present name.
-    pub(crate) group: Option<Membership>,
+    /// The version of a share of a group. `None` outside groups.
+    pub(crate) group: Option<GroupShare>,
     /// The user's choice: patterns of the wanted files, and the order of the pieces.
     pub(crate) choice: FileChoice,
     /// The wanted files, and the pieces that they need.
@@ -108,7 +140,7 @@ impl TransferPlan {
             added_ms: record.added_ms,
             replaces: record.unfinished.replaces,
             extends: record.unfinished.extends,
-            group: record.group.clone().map(Membership::from),
+            group: record.group.clone().map(GroupShare::from),
             choice,
             selection: Arc::new(selection),
             was_complete: matches!(record.state, RecordState::Complete { .. }),
@@ -137,15 +169,18 @@ impl TransferPlan {
         }
     }
 
-    /// The names that commands accept for it: the name in the torrent, and the name of its file or
-    /// folder.
+    /// The names that commands accept for it: the name in the torrent, the name of its file or
+    /// folder, and in a group `NAME@N`.
     pub(crate) fn names(&self) -> BTreeSet<String> {
         let file = match &self.kind {
             RecordKind::Share(path) => path.file_name().and_then(|file| file.to_str()),
             RecordKind::Download(place) => Some(place.name.as_str()),
         };
         let names = [Some(self.name()), file].into_iter().flatten();
-        names.map(str::to_owned).collect()
+        let group = self.group.as_ref();
+        let version = group.and_then(|share| share.version.as_ref());
+        let version = version.map(ShareVersion::to_string);
+        names.map(str::to_owned).chain(version).collect()
     }
 
     /// The fingerprint of the authority whose certificates its links use. It comes from the
@@ -165,11 +200,11 @@ impl TransferPlan {
     }
 
     /// What to do with the extra files of a folder that it replaces. A user who forced the download
-    /// of a group's share was warned that extra files are removed.
+    /// of a group's share was warned that extra files are removed. An update keeps them.
     pub(super) fn extra_files(&self) -> ExtraFiles {
-        match self.group {
-            Some(_) => ExtraFiles::Remove,
-            None => ExtraFiles::Keep,
+        match &self.group {
+            Some(share) if share.supersedes.is_empty() => ExtraFiles::Remove,
+            Some(_) | None => ExtraFiles::Keep,
         }
     }
 

@@ -71,10 +71,10 @@ impl Transfer {
         });
     }
 
-    /// Writes the present name of the group to the record, if the record has another one.
+    /// Writes the present name of the group to the record, if the record says something else.
     pub(crate) fn record_group_name(&self) {
         self.write_or_log(|transfer| {
-            let group = transfer.membership().map(|it| (it.user, it.group));
+            let group = transfer.recorded_group();
             let records = &transfer.context.records;
             match records.find(transfer.info_hash()) {
                 // A change that waits to be written brings the name along.
@@ -186,7 +186,7 @@ impl Transfer {
         let is_complete = matches!(state, RecordState::Complete { .. });
         let named_sources = self.sources();
         Record {
-            group: self.membership().map(|group| (group.user, group.group)),
+            group: self.recorded_group(),
             info_hash: self.info_hash(),
             kind: plan.kind.clone(),
             unfinished: match is_complete {

@@ -2,7 +2,9 @@
 
 use super::transfer::Transfer;
 use crate::base::command_text;
-use crate::peer::{BlockBuffer, DownloadState, DownloadStatus, LinkStatus, ShareStatus};
+use crate::peer::{
+    BlockBuffer, DownloadState, DownloadStatus, GroupStatus, LinkStatus, ShareStatus, VersionStatus,
+};
 use crate::swarm::{Core, Phase, SourceStatus};
 use crate::torrent::PieceSet;
 use std::time::Duration;
@@ -43,7 +45,7 @@ impl Transfer {
             DownloadStatus {
                 info_hash: self.info_hash(),
                 name: self.name().to_owned(),
-                group: self.group_name(),
+                group: self.group_status(),
                 state: download_state(core.phase(), self.files.check.percent()),
                 bytes_done: progress.verified(),
                 bytes_total: self.plan.selection.bytes(),
@@ -77,7 +79,7 @@ impl Transfer {
             info_hash: self.info_hash(),
             name: self.name().to_owned(),
             length: self.info().lengths().total(),
-            group: self.group_name(),
+            group: self.group_status(),
             uploaded: self.uploaded_bytes(),
             peers: self.inspect(|core| core.links().len()),
             trouble,
@@ -97,6 +99,18 @@ impl Transfer {
             Some(group) => command_text("stop_share", &[&group, &name], &["--here"]),
             None => command_text("stop_share", &["-", &name], &[]),
         }
+    }
+
+    /// The group and the version. The caller finds out whether this peer has other versions.
+    pub(crate) fn group_status(&self) -> Option<GroupStatus> {
+        Some(GroupStatus {
+            name: self.group_name()?,
+            version: self.version().map(|version| VersionStatus {
+                share: version.share.clone(),
+                number: version.number,
+                is_only: true,
+            }),
+        })
     }
 
     pub(super) fn group_name(&self) -> Option<String> {

@@ -70,7 +70,10 @@ impl Transfer {
             trackers,
             authority: plan.authority(),
             file_hashes,
-            files: TransferFiles::new(plan.metainfo.times(), None),
+            files: TransferFiles::new(
+                plan.metainfo.times(),
+                plan.group.as_ref().map(|share| share.supersedes.clone()),
+            ),
             sources: TransferSources::new(&plan.metainfo, &plan.peers),
             plan,
             info,
@@ -102,7 +105,7 @@ impl Transfer {
     /// The group of the share with its present name, and the member whose transfer this is. `None`
     /// outside groups.
     pub(crate) fn membership(&self) -> Option<Membership> {
-        let Membership { user, group } = self.plan.group.as_ref()?;
+        let Membership { user, group } = &self.plan.group.as_ref()?.membership;
         Some(Membership {
             user: user.clone(),
             group: self.context.group_names.present(self.authority, group),

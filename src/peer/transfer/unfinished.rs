@@ -3,8 +3,8 @@
 
 use super::transfer::Transfer;
 use crate::storage::{
-    Destination, Download, Record, RecordKind, RecoveredRename, RenameSteps, StoreError,
-    recover_rename, remove_parts_file, remove_replaced, undo_moves,
+    Destination, Download, ExtraFiles, Record, RecordKind, RecoveredRename, RenameSteps,
+    StoreError, recover_rename, remove_parts_file, remove_replaced, undo_moves,
 };
 use crate::swarm::Phase;
 use std::path::PathBuf;
@@ -148,7 +148,9 @@ impl Transfer {
             RenameSteps::SetAside { aside } => Some(aside.as_str()),
             _ => None,
         };
-        remove_replaced(place, partial, aside, self.plan.extra_files());
+        let former = self.former_version();
+        let extra_files = former.map_or_else(|| self.plan.extra_files(), ExtraFiles::KeepForeign);
+        remove_replaced(place, partial, aside, &extra_files);
         self.files.set_steps(Some(RenameSteps::Done));
     }
 

@@ -142,7 +142,7 @@ fn a_replacement_replaces_only_an_entry_of_its_own_kind() {
     assert!(read == sample.bytes);
     // After a crash, the old folder may still be there under the name of the partial folder.
     fs::create_dir_all(part.join("old")).unwrap();
-    remove_replaced(&destination, "done.part", None, ExtraFiles::Remove);
+    remove_replaced(&destination, "done.part", None, &ExtraFiles::Remove);
     assert!(!part.exists() && done.exists());
 }
 

@@ -3,8 +3,8 @@
 use crate::storage::testing::{create, destination, finish, open_recorded, paths_below, share};
 use crate::storage::{
     Arrangement, CreateOptions, Destination, Download, DownloadMode, ExtraFiles, FileLayout,
-    OldVersion, RecordedFiles, Store, StoreError, copy_equal_pieces, copy_unchanged_files,
-    take_files,
+    FormerVersion, OldVersion, RecordedFiles, Store, StoreError, copy_equal_pieces,
+    copy_unchanged_files, take_files,
 };
 use crate::torrent::{Info, LocalFiles, ModifiedTimes, PieceSet};
 use std::fs;
@@ -59,6 +59,7 @@ fn versions() -> Versions {
     write(&old_top, "d/e", &e);
     write(&old_top, "gone", b"gone");
     let old = info(&old_top, Arrangement::Padded);
+    write(&old_top, "own/notes", b"mine");
     b[200_000..200_010].fill(7);
     write(&new_top, "a", &a);
     write(&new_top, "b", &b);
@@ -93,8 +94,11 @@ impl Versions {
         OldVersion::new(store, &self.new)
     }
 
-    fn mode() -> DownloadMode {
-        DownloadMode::Replace(ExtraFiles::Remove)
+    /// The files of the old version go. Files that belong to no version stay.
+    fn mode(&self) -> DownloadMode {
+        let store = share(&self.old, &self.at("x"));
+        let former = FormerVersion::new(Arc::clone(&self.old), store.stamps().unwrap());
+        DownloadMode::Replace(ExtraFiles::KeepForeign(former))
     }
 
     /// Opens the download as the peer does at its start, or after a crash.
@@ -108,7 +112,7 @@ impl Versions {
             ..RecordedFiles::NONE
         };
         let layout = FileLayout::all(Arc::clone(&self.new));
-        Download::open(layout, &place, Self::mode(), recorded).unwrap()
+        Download::open(layout, &place, self.mode(), recorded).unwrap()
     }
 
     /// Makes what is possible from the older version. Returns the good pieces and local files.
@@ -163,6 +167,8 @@ impl Versions {
             top.iter().all(|path| path == "x" || path.starts_with("x/")),
             "{top:?}"
         );
+        assert!(self.at("x/own/notes").exists() && !self.at("x/gone").exists());
+        assert!(!self.at("x/d/e").exists());
         for index in store.layout().wanted_files() {
             let links = store.file_path(index).metadata().unwrap().nlink();
             assert_eq!(links, 1, "{}", store.file_path(index).display());
@@ -406,7 +412,8 @@ fn a_single_file_is_made_from_the_older_one() {
     let old = OldVersion::new(store, &new);
     let layout = FileLayout::all(Arc::clone(&new));
     let place = destination(&target, "x");
-    let download = open_recorded(layout, &place, Versions::mode()).unwrap();
+    let mode = DownloadMode::Replace(ExtraFiles::Keep);
+    let download = open_recorded(layout, &place, mode).unwrap();
     take_files(&download, Some(&old)).unwrap();
     let mut good = PieceSet::empty(new.lengths());
     let all = new.lengths().all_pieces();

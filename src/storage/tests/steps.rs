@@ -32,7 +32,7 @@ fn recover(place: &Destination) -> bool {
     let recovered = recover_rename(place, PARTIAL, Layout::Folder, &set_aside_steps()).unwrap();
     let undone = recovered == RecoveredRename::Undone;
     if !undone {
-        remove_replaced(place, PARTIAL, Some(ASIDE), ExtraFiles::Keep);
+        remove_replaced(place, PARTIAL, Some(ASIDE), &ExtraFiles::Keep);
     }
     undone
 }

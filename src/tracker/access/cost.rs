@@ -185,6 +185,8 @@ fn fill(registry: &mut Registry, members: u32, former: u32) -> Vec<RowId> {
             name: FileName::new(&format!("share{share}")).unwrap(),
             info_hash: info_hash(share),
             length: 1,
+            note: None,
+            is_update: false,
         };
         apply(registry, |it| it.publish(accounts[0], &lab, new, now));
     }

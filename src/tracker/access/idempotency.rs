@@ -8,6 +8,7 @@
 
 use crate::tracker::registry::{RowId, Stamp, UserName};
 use crate::wire::access::WriteId;
+use crate::wire::note::Note;
 use ring::digest::{Context, SHA256};
 use std::time::Duration;
 
@@ -94,9 +95,11 @@ impl IdempotencyKey {
         self.id(b"token", attributes)
     }
 
-    /// The id of a share in a group.
-    pub(super) fn share(&self, group: RowId, info_hash: &[u8]) -> RowId {
-        self.id(b"share", &[&group.0, info_hash])
+    /// The id of a version of a share in a group.
+    pub(super) fn share(&self, group: RowId, info_hash: &[u8], note: Option<&Note>) -> RowId {
+        let mut object = vec![&group.0[..], info_hash];
+        object.extend(note.map(|note| note.as_str().as_bytes()));
+        self.id(b"share", &object)
     }
 
     /// The first 16 bytes of SHA-256 over all parts, each preceded by its length.
@@ -141,8 +144,9 @@ mod tests {
                 key.membership_request(RowId([8; 16])),
                 key.token(&[b"1", b"2"]),
                 key.token(&[b"12"]),
-                key.share(group, &[1; 20]),
-                key.share(group, &[2; 20]),
+                key.share(group, &[1; 20], None),
+                key.share(group, &[2; 20], None),
+                key.share(group, &[2; 20], "a".parse().ok().as_ref()),
             ]
         };
         let write = |number| WriteId([number; 16]);

@@ -8,11 +8,13 @@
 mod attempt_queue;
 mod attempts;
 mod bars;
+mod catalogues;
 mod changed_shares;
 mod code;
 mod control_connection;
 #[cfg(test)]
 mod cost;
+mod group_authority;
 mod hints;
 mod idempotency;
 mod idempotent_writes;
@@ -41,9 +43,11 @@ mod views;
 
 use attempts::{AttemptRefused, PasswordAttempt, PasswordAttempts};
 use bars::Bars;
+use catalogues::Catalogues;
 use changed_shares::ChangedShares;
 pub use code::{INVITE_LIFETIME, InviteCode};
 pub(super) use control_connection::ControlSession;
+use group_authority::{group_authority, no_certificate};
 use hints::{Hints, Waiting, Watch};
 use idempotency::{IdempotencyKey, RECEIPT_LIFETIME};
 use idempotent_writes::{IdempotentWrites, once};

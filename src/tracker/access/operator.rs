@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// The maximum number of shares or memberships that one write ends. Without a limit, the write for
 /// a large group would be too large to send to another tracker.
-const REMOVED_PER_WRITE: usize = 1_000;
+const REMOVED_PER_WRITE: usize = 600;
 
 /// The size of the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -361,14 +361,8 @@ impl Registrar {
                     registry.leave(account, group, if_last_member, now)
                 })
             }
-            AccessRequest::Publish { group, part, .. } => {
-                self.shares.publish(context, key, group, part)
-            }
-            AccessRequest::Withdraw { group, name, .. } => {
-                let what = format!("withdraws {} from {group}", name.as_str());
-                writes.write(context, key, &what, |registry, now| {
-                    registry.withdraw(account, group, name.as_str(), now)
-                })
+            AccessRequest::Publish { .. } | AccessRequest::Withdraw { .. } => {
+                self.shares.catalogues.answer_write(context, key, ask)
             }
             AccessRequest::Logins(request) => {
                 login_list::answer_write(writes, context, key, request)
@@ -455,14 +449,9 @@ impl Registrar {
             AccessRequest::Certify { group, request } => {
                 self.shares.certify(context, &group, &request)
             }
-            AccessRequest::ListFiles { group, after } => {
-                self.shares.list_files(account, &group, after)
+            AccessRequest::ListFiles { .. } | AccessRequest::Metainfo { .. } => {
+                self.shares.catalogues.answer_read(account, &ask)
             }
-            AccessRequest::Metainfo {
-                group,
-                name,
-                offset,
-            } => self.shares.metainfo(account, &group, &name, offset),
             AccessRequest::Announce(announces) => self.shares.announce(context, &announces, watch),
             AccessRequest::ChangedShares { group, changed } => {
                 self.changed_shares.exchange(context, &group, &changed)

@@ -1,32 +1,25 @@
-//! The shares of groups: publishing, the catalogue, the certificates of members, and the swarms.
+//! The certificates of members, and the swarms of groups.
 //!
-//! In scope: everything that only members of a group receive. Out of scope: the rules of the
-//! catalogue (`registry`), and the links between members, which do not pass through a tracker.
+//! In scope: everything that only members of a group receive, together with `catalogues`. Out of
+//! scope: the links between members, which do not pass through a tracker.
 
 use super::{
-    Bars, Hints, IdempotencyKey, IdempotentWrites, InfoCache, InfoPartError, InfoUploads,
-    PAGE_LENGTH, RequestContext, UploadError, Watch, from_refusal, from_write_error, no_randomness,
-    refused, subject_label, views, views::parse_cursor,
+    Bars, Catalogues, Hints, RequestContext, Watch, from_refusal, group_authority, no_certificate,
+    refused, subject_label, views,
 };
 use crate::base::AddressPrefix;
-use crate::certificate::{
-    AccountId, CertificateError, GroupAuthority, GroupCertificate, MemberPublicKey,
-};
+use crate::certificate::{AccountId, MemberPublicKey};
 use crate::system::since_1970;
-use crate::torrent::Info;
 use crate::tracker::announcing::AnswerFamilies;
 use crate::tracker::quotas::SwarmLimits;
-use crate::tracker::registry::{
-    AccountQuotas, Label, NewShare, Refusal, Registry, RowId, ShareCursor, ShareView,
-};
+use crate::tracker::registry::{AccountQuotas, Label, Refusal, RowId};
 use crate::tracker::store::RegistryStore;
 use crate::tracker::swarms::{Announced, Swarms};
 use crate::wire::access::{
-    AccessAnswer, AccessErrorKind, AccessRefusal, AnnounceBatch, AnnounceBatchAnswer, FileEntry,
-    GroupAnnounceEvent, KeyRequest, ListPage, Placement, ShortText, SwarmAnnounce,
-    TRACKERS_OF_GROUP, preferred_trackers,
+    AccessAnswer, AccessErrorKind, AccessRefusal, AnnounceBatch, AnnounceBatchAnswer,
+    GroupAnnounceEvent, KeyRequest, Placement, SwarmAnnounce, TRACKERS_OF_GROUP,
+    preferred_trackers,
 };
-use crate::wire::control::InfoPart;
 use crate::wire::{AnnounceEvent, AnnounceRequest, CompactAddresses};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -50,18 +43,16 @@ const MANY_PEERS: usize = 50;
 #[derive(Debug)]
 pub(super) struct GroupShares {
     store: Arc<RegistryStore>,
-    writes: IdempotentWrites,
-    uploads: InfoUploads,
-    info_cache: InfoCache,
+    /// The requests about catalogues.
+    pub(super) catalogues: Catalogues,
     bars: Bars,
     /// The swarms of groups, separate from the open swarms that are announced over HTTP and UDP.
-    swarms: Swarms,
+    swarms: Arc<Swarms>,
     hints: Arc<Hints>,
     /// The interval of announces of a small team.
     shortest_interval: Duration,
     /// How long the certificate of a member is valid.
     certificate_lifetime: Duration,
-    quotas: AccountQuotas,
     epoch: Instant,
 }
 
@@ -73,16 +64,15 @@ impl GroupShares {
         certificate_lifetime: Duration,
         quotas: AccountQuotas,
     ) -> Self {
+        let swarms = Swarms::new(announce_interval, SwarmLimits::for_groups());
+        let swarms = Arc::new(swarms);
         Self {
-            writes: IdempotentWrites::new(Arc::clone(&store)),
-            uploads: InfoUploads::default(),
-            info_cache: InfoCache::default(),
+            catalogues: Catalogues::new(Arc::clone(&store), Arc::clone(&swarms), quotas),
             bars: Bars::new(Arc::clone(&store)),
-            swarms: Swarms::new(announce_interval, SwarmLimits::for_groups()),
+            swarms,
             hints,
             shortest_interval: announce_interval,
             certificate_lifetime,
-            quotas,
             epoch: Instant::now(),
             store,
         }
@@ -95,7 +85,7 @@ impl GroupShares {
         request: &KeyRequest,
     ) -> Result<AccessAnswer, AccessRefusal> {
         let account = context.login.account;
-        let authority = self.authority(account, group)?;
+        let authority = group_authority(&self.store, account, group)?;
         let found = self.store.read(|registry| {
             let id = registry.group_id(group)?;
             let role = registry.role_of(id, account);
@@ -122,125 +112,6 @@ impl GroupShares {
             barred: self.bars.of(group_id).bars.clone(),
             role,
         })
-    }
-
-    pub(super) fn publish(
-        &self,
-        context: &RequestContext<'_>,
-        key: &IdempotencyKey,
-        group: &Label,
-        part: &InfoPart,
-    ) -> Result<AccessAnswer, AccessRefusal> {
-        let account = context.login.account;
-        // Only those who may publish may make the tracker store anything.
-        let may_publish = |registry: &Registry| registry.check_may_publish(account, group);
-        self.store.read(may_publish).map_err(from_refusal)?;
-        let authority = self.authority(account, group)?;
-        self.store.check_space().map_err(from_write_error)?;
-        let now = self.epoch.elapsed();
-        let added = self.uploads.add(account, group, part, now);
-        let whole = added.map_err(|error| {
-            let kind = match &error {
-                UploadError::Busy => AccessErrorKind::Busy,
-                UploadError::Short(_) | UploadError::Part(_) => AccessErrorKind::BadRequest,
-            };
-            refused(kind, error)
-        })?;
-        let Some(raw) = whole else {
-            return Ok(AccessAnswer::Done);
-        };
-        let unshareable = |what: &str| {
-            let message = format!("this cannot be shared with {group}: {what}");
-            refused(AccessErrorKind::BadRequest, message)
-        };
-        let info = Info::parse(&raw).map_err(|error| unshareable(&error.to_string()))?;
-        let info_certificate = info.ssl_cert();
-        let info_certificate =
-            info_certificate.and_then(|pem| GroupCertificate::from_pem(pem.as_bytes()).ok());
-        let group_certificate = authority.certificate();
-        let group_certificate = group_certificate
-            .map_err(|error| no_certificate(&format!("of {group} itself"), &error))?;
-        if !info.private()
-            || info_certificate.map(|it| it.fingerprint()) != Some(group_certificate.fingerprint())
-        {
-            return Err(unshareable(
-                "it is not private, or it was made for another group",
-            ));
-        }
-        let what = format!("shares {} with {group}", info.name());
-        self.writes
-            .write_with_info(context, key, &what, Some(&info), |registry, now| {
-                let info_hash = info.info_hash();
-                let new = NewShare {
-                    id: key.share(registry.group_id(group)?, &info_hash.0),
-                    name: info.name().clone(),
-                    info_hash,
-                    length: info.lengths().total(),
-                };
-                let update = registry.publish(account, group, new, now)?;
-                let length = u64::try_from(info.raw().len()).unwrap_or(u64::MAX);
-                registry.check_share_quota(account, info_hash, length, &self.quotas)?;
-                Ok(update)
-            })
-    }
-
-    pub(super) fn list_files(
-        &self,
-        account: RowId,
-        group: &Label,
-        after: Option<ShortText>,
-    ) -> Result<AccessAnswer, AccessRefusal> {
-        let after: Option<ShareCursor> = parse_cursor(after)?;
-        let listed = self
-            .store
-            .read(|registry| registry.shares(account, group, after.as_ref(), PAGE_LENGTH));
-        let (shares, next) = listed.map_err(from_refusal)?;
-        let entries = shares
-            .into_iter()
-            .filter_map(|share| self.file_entry(share));
-        Ok(AccessAnswer::Files(ListPage {
-            entries: entries.collect(),
-            next: next.and_then(|next| ShortText::new(next.to_string())),
-        }))
-    }
-
-    fn file_entry(&self, share: ShareView) -> Option<FileEntry> {
-        let counts = self.swarms.counts(&share.info_hash);
-        Some(FileEntry {
-            name: ShortText::new(share.name)?,
-            info_hash: share.info_hash,
-            length: share.length,
-            publisher: share.publisher,
-            published_at: share.at.wall(),
-            complete: counts.complete,
-            partial: counts.incomplete,
-        })
-    }
-
-    pub(super) fn metainfo(
-        &self,
-        account: RowId,
-        group: &Label,
-        name: &ShortText,
-        offset: u32,
-    ) -> Result<AccessAnswer, AccessRefusal> {
-        let info_hash = self.store.read(|registry| {
-            let share = registry.share(account, group, name.as_str());
-            share.map(|share| share.info_hash).map_err(from_refusal)
-        })?;
-        let unreadable = |what: &dyn std::fmt::Display| {
-            log::error!("the info dictionary {info_hash} of {group} cannot be read: {what}");
-            refused(
-                AccessErrorKind::NotSaved,
-                "the tracker cannot read its data of this share; tell its operator",
-            )
-        };
-        let read = || self.store.info(info_hash);
-        match self.info_cache.part(info_hash, offset, read) {
-            Ok(part) => Ok(AccessAnswer::Metainfo(part)),
-            Err(InfoPartError::Part(error)) => Err(refused(AccessErrorKind::BadRequest, error)),
-            Err(error) => Err(unreadable(&error)),
-        }
     }
 
     /// Answers each announce of the request separately: some may be refused.
@@ -365,15 +236,6 @@ impl GroupShares {
             log::info!("dropped {dropped} silent peers of groups");
         }
     }
-
-    fn authority(&self, account: RowId, group: &Label) -> Result<GroupAuthority, AccessRefusal> {
-        let key = self.store.read(|registry| {
-            let key = registry.group_key(account, group);
-            key.cloned().map_err(from_refusal)
-        })?;
-        GroupAuthority::from_pem(key.expose().as_bytes())
-            .map_err(|error| no_certificate(&format!("of {group} itself"), &error))
-    }
 }
 
 /// The interval of announces while this number of machines is connected.
@@ -421,33 +283,9 @@ fn check_share_group(
     }
 }
 
-/// The refusal of a certificate. A retry helps only if the system had no random numbers. If the key
-/// of the group cannot be used, the refusal must not look like a missing membership.
-fn no_certificate(whose: &str, error: &CertificateError) -> AccessRefusal {
-    log::error!("cannot issue a certificate {whose}: {error}");
-    match error {
-        CertificateError::NoRandomness => no_randomness(),
-        _ => refused(
-            AccessErrorKind::NotSaved,
-            "the tracker cannot use its key of this group; tell its operator",
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_missing_randomness_is_worth_a_retry() {
-        for (error, kind) in [
-            (CertificateError::NoRandomness, AccessErrorKind::Busy),
-            (CertificateError::NotPem, AccessErrorKind::NotSaved),
-            (CertificateError::Name, AccessErrorKind::NotSaved),
-        ] {
-            assert_eq!(no_certificate("of lab", &error).kind, kind, "{error}");
-        }
-    }
 
     #[test]
     fn a_request_whose_swarms_are_all_refused_has_a_group_unless_no_catalogue_has_its_shares() {

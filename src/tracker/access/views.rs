@@ -17,7 +17,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 /// The largest number of entries of a list in one message. Even with the longest names, such a
-/// message is far shorter than a frame may be.
+/// message is shorter than a frame may be.
 pub(super) const PAGE_LENGTH: usize = 500;
 
 /// Converts a page of the registry to a page of a message.

@@ -239,7 +239,7 @@ impl Registry {
             },
             action: entry.action,
             subject: subject.map(|id| match self.row(id) {
-                Some(Row::Share(share)) => share.name.as_str().to_owned(),
+                Some(Row::Share(share)) => share_text(share, entry.action),
                 _ => user(id).unwrap_or_else(|| id.to_string()),
             }),
             group: entry.group.map(|id| {
@@ -270,6 +270,17 @@ pub(super) fn suspension_entry(machine: RowId, version: Version, now: Duration) 
         detail: None,
         from: None,
     })
+}
+
+/// The name of a share, with the number of the version that the action is about. The number of a
+/// first version is only shown if that version was withdrawn alone.
+fn share_text(share: &Share, action: AuditAction) -> String {
+    let (name, number) = (share.name.as_str(), share.edition.number);
+    match action {
+        AuditAction::WithdrewVersion => format!("{name}@{number}"),
+        AuditAction::Published if number > 1 => format!("{name}@{number}"),
+        _ => name.to_owned(),
+    }
 }
 
 /// The role or the name that an action has given, from the rows of its write.

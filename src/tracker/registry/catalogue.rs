@@ -1,70 +1,50 @@
-//! The catalogues: the shares of each group and their names.
+//! The catalogues: the shares of each group, their versions and their names.
 //!
-//! A share is in the catalogue from its publication until its publisher or an owner of its group
-//! withdraws it. It is listed only if the group has members. Two trackers that cannot reach each
-//! other may publish shares of the same name in one group. The share that was published first then
-//! holds the name. Every other share of the name is listed as `NAME~TAG`, where TAG is the first 8
-//! hex digits of its id.
+//! A version of a share is listed from its publication until a publisher of the share or an owner
+//! of its group withdraws it. A share is listed while a version of it is. All this is only seen if
+//! the group has members. [`GroupCatalogue::find`] explains the names.
 
-use super::{IdError, NameClaims, RowId, Share};
+use super::{GroupCatalogue, RowId, Share, ShareCursor, ShareKey, VersionPlace};
 use crate::torrent::{FileName, InfoHash};
 use std::collections::{BTreeSet, HashMap};
-use std::fmt;
-use std::str::FromStr;
 
-/// A position in a list of shares: right after a share, which may have been withdrawn since.
-/// Written as `ID/NAME`.
+/// What a name in a catalogue refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShareCursor(FileName, RowId);
-
-/// The text is not a cursor of a list of shares.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ShareCursorError {
-    /// There is no `/`, or no valid file name after it.
-    #[error("a position in a list of shares must have the form ID/NAME")]
-    Shape,
-    /// The part before the `/` is not an id.
-    #[error(transparent)]
-    Id(#[from] IdError),
+pub(super) enum Found {
+    /// A share. Who wants one version of it gets the newest.
+    Share(ShareKey),
+    /// The row of a certain version.
+    Version(RowId),
 }
 
-impl fmt::Display for ShareCursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.1, self.0.as_str())
-    }
-}
-
-impl FromStr for ShareCursor {
-    type Err = ShareCursorError;
-
-    fn from_str(text: &str) -> Result<Self, ShareCursorError> {
-        let (id, name) = text.split_once('/').ok_or(ShareCursorError::Shape)?;
-        let name = FileName::new(name).map_err(|_| ShareCursorError::Shape)?;
-        Ok(Self(name, id.parse()?))
-    }
-}
-
-/// The shares that are not withdrawn, by group and name, and by info-hash.
+/// All versions by group, share and number, and the listed ones by info-hash.
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
-    groups: HashMap<RowId, NameClaims<FileName>>,
+    groups: HashMap<RowId, GroupCatalogue>,
     swarms: HashMap<InfoHash, BTreeSet<RowId>>,
-    /// The shares that are not withdrawn, each with its publisher before it: also those that are
+    /// The versions that are not withdrawn, each with its publisher before it: also those that are
     /// not listed, because the publisher was removed.
     publishers: BTreeSet<(RowId, RowId)>,
 }
 
 impl Catalogue {
-    pub(super) fn add(&mut self, share: &Share) {
-        let shares = self.groups.entry(share.group).or_default();
-        shares.claim(&share.name, share.id, share.created.stamp);
-        let swarm = self.swarms.entry(share.info_hash).or_default();
-        swarm.insert(share.id);
+    /// Updates the catalogue for a row that was inserted or changed, or that is now listed or no
+    /// longer listed. `before` is its previous state.
+    pub(super) fn update(&mut self, before: Option<&Share>, share: &Share, is_listed: bool) {
+        if let Some(before) = before {
+            self.remove(before);
+        }
+        let group = self.groups.entry(share.group).or_default();
+        group.add(share, is_listed);
+        if is_listed {
+            let swarm = self.swarms.entry(share.info_hash).or_default();
+            swarm.insert(share.id);
+        }
     }
 
-    pub(super) fn remove(&mut self, share: &Share) {
-        if let Some(shares) = self.groups.get_mut(&share.group) {
-            shares.release(&share.name, share.id);
+    fn remove(&mut self, share: &Share) {
+        if let Some(group) = self.groups.get_mut(&share.group) {
+            group.remove(share);
         }
         if let Some(swarm) = self.swarms.get_mut(&share.info_hash) {
             swarm.remove(&share.id);
@@ -74,7 +54,7 @@ impl Catalogue {
         }
     }
 
-    /// Records whose share it is, or forgets it if the share is withdrawn.
+    /// Records whose version it is, or forgets it if the version is withdrawn.
     pub(super) fn note_publisher(&mut self, share: &Share) {
         let entry = (share.publisher, share.id);
         match share.withdrawn {
@@ -83,7 +63,7 @@ impl Catalogue {
         };
     }
 
-    /// The shares of a publisher that are not withdrawn.
+    /// The versions of a publisher that are not withdrawn.
     pub(super) fn of_publisher(&self, publisher: RowId) -> impl Iterator<Item = RowId> {
         let (first, last) = (RowId([0; 16]), RowId([u8::MAX; 16]));
         let shares = self
@@ -92,59 +72,80 @@ impl Catalogue {
         shares.map(|(_, share)| *share)
     }
 
-    /// The name of a share in the catalogue.
-    pub(super) fn display_name(&self, share: &Share) -> String {
-        let name = share.name.as_str().to_owned();
-        match self.holder(share.group, &share.name) {
-            Some(holder) if holder != share.id => format!("{name}~{}", tag(share.id)),
-            _ => name,
-        }
-    }
-
     /// The share that holds a name in a group.
-    pub(super) fn holder(&self, group: RowId, name: &FileName) -> Option<RowId> {
-        self.groups.get(&group)?.holder(name)
+    pub(super) fn holder(&self, group: RowId, name: &FileName) -> Option<ShareKey> {
+        let first = self.groups.get(&group)?.holder(name)?;
+        let name = name.clone();
+        Some(ShareKey { group, name, first })
     }
 
-    /// Up to `limit` shares of a group after a cursor, sorted by name, and the cursor of the next
-    /// page.
+    /// The name of a share in the catalogue, without the number of a version.
+    pub(super) fn share_name(&self, share: &ShareKey) -> String {
+        let group = self.groups.get(&share.group);
+        group.map_or_else(
+            || share.name.as_str().to_owned(),
+            |group| group.share_name(&share.name, share.first),
+        )
+    }
+
+    /// The name by which a version can be requested, with its number. `None` if it is not listed.
+    pub(super) fn version_name(&self, share: &Share) -> Option<String> {
+        self.groups.get(&share.group)?.version_name(share)
+    }
+
+    /// The listed versions of a share, the newest last.
+    pub(super) fn versions(&self, share: &ShareKey) -> impl DoubleEndedIterator<Item = RowId> {
+        let group = self.groups.get(&share.group).into_iter();
+        group.flat_map(|group| group.versions(&share.name, share.first))
+    }
+
+    /// All known versions of a share, also those that are not listed, in any order.
+    pub(super) fn known_versions(&self, share: &ShareKey) -> impl Iterator<Item = RowId> {
+        let group = self.groups.get(&share.group).into_iter();
+        group.flat_map(|group| group.known_versions(&share.name, share.first))
+    }
+
+    /// The greatest number of a known version of a share, also of one that is not listed.
+    pub(super) fn highest_number(&self, share: &ShareKey) -> u32 {
+        let group = self.groups.get(&share.group);
+        group.map_or(0, |group| group.highest_number(&share.name, share.first))
+    }
+
+    /// The newest versions of up to `limit` shares of a group after a cursor, sorted by name, and
+    /// the cursor of the next page.
     pub(super) fn page(
         &self,
         group: RowId,
         after: Option<&ShareCursor>,
         limit: usize,
     ) -> (Vec<RowId>, Option<ShareCursor>) {
-        let Some(shares) = self.groups.get(&group) else {
-            return (Vec::new(), None);
-        };
-        let after = after.map(|ShareCursor(name, id)| (name.clone(), *id));
-        let mut listed = shares.entries_after(after);
-        let keys: Vec<_> = listed.by_ref().take(limit).collect();
-        let next = listed.next().and(keys.last());
-        let next = next.map(|(name, id)| ShareCursor((*name).clone(), *id));
-        (keys.into_iter().map(|(_, id)| id).collect(), next)
+        let group = self.groups.get(&group);
+        group.map_or((Vec::new(), None), |group| group.page(after, limit))
     }
 
-    /// The shares of a swarm that are not withdrawn, also those of groups without members.
+    /// Up to `limit` versions of the shares of a group after a place, sorted by name, share and
+    /// number, and the cursor of the next page.
+    pub(super) fn version_page(
+        &self,
+        group: RowId,
+        after: Option<VersionPlace>,
+        limit: usize,
+    ) -> (Vec<RowId>, Option<ShareCursor>) {
+        let group = self.groups.get(&group);
+        group.map_or((Vec::new(), None), |group| group.version_page(after, limit))
+    }
+
+    /// The versions of a swarm that are listed, also those of groups without members.
     pub(super) fn of_swarm(&self, info_hash: &InfoHash) -> impl Iterator<Item = RowId> {
         self.swarms.get(info_hash).into_iter().flatten().copied()
     }
 
-    /// The share that a name from the catalogue refers to, with or without a tag.
-    pub(super) fn find(&self, group: RowId, shown: &str) -> Option<RowId> {
-        // A name may itself end like a tag, so the text is first taken as a whole name.
-        let whole = FileName::new(shown).ok();
-        if let Some(holder) = whole.and_then(|name| self.holder(group, &name)) {
-            return Some(holder);
+    /// What a name in the catalogue of a group refers to.
+    pub(super) fn find(&self, group: RowId, text: &str) -> Option<Found> {
+        let catalogue = self.groups.get(&group)?;
+        if let Some((name, first)) = catalogue.find_share(text) {
+            return Some(Found::Share(ShareKey { group, name, first }));
         }
-        let (name, wanted) = shown.rsplit_once('~')?;
-        let name = FileName::new(name).ok()?;
-        self.groups
-            .get(&group)?
-            .only_match(&name, |id| tag(id) == wanted)
+        catalogue.find_version(text).map(Found::Version)
     }
-}
-
-fn tag(id: RowId) -> String {
-    id.to_string().chars().take(8).collect()
 }

@@ -7,10 +7,12 @@ use serde::Serialize;
 
 mod logins;
 mod machines;
+mod shares;
 mod texts;
 
 use logins::LoginDump;
 use machines::{MachineDump, TokenDump};
+use shares::ShareDump;
 use texts::{version_and_account, version_text};
 
 /// The contents of a registry without its secrets. A write is shown as
@@ -27,7 +29,7 @@ pub struct Dump {
     pub revocations: Vec<RevocationDump>,
     /// Invites, by id, without their codes.
     pub invites: Vec<InviteDump>,
-    /// Shares, by id.
+    /// Versions of shares, by id.
     pub shares: Vec<ShareDump>,
     /// Receipts, by id.
     pub receipts: Vec<ReceiptDump>,
@@ -126,27 +128,6 @@ pub struct InviteDump {
     pub used: Option<(String, String)>,
 }
 
-/// A share.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ShareDump {
-    /// Its id.
-    pub id: String,
-    /// The group.
-    pub group: String,
-    /// Its name in the catalogue, with a tag if another share holds the name.
-    pub name: String,
-    /// The info-hash of its swarm.
-    pub info_hash: String,
-    /// Its length in bytes.
-    pub length: u64,
-    /// The account that published it.
-    pub publisher: String,
-    /// The write that created it.
-    pub created: String,
-    /// The write that withdrew it, and the account that withdrew it.
-    pub withdrawn: Option<(String, String)>,
-}
-
 /// A receipt of a write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReceiptDump {
@@ -232,16 +213,7 @@ impl Registry {
                 Row::Token(row) => dump.tokens.push(machines::token(self, row)),
                 Row::Machine(row) => dump.machines.push(machines::machine(self, row)),
                 Row::Login(row) => dump.logins.push(logins::login(row)),
-                Row::Share(row) => dump.shares.push(ShareDump {
-                    id,
-                    group: row.group.to_string(),
-                    name: index.catalogue.display_name(row),
-                    info_hash: row.info_hash.to_string(),
-                    length: row.length,
-                    publisher: row.publisher.to_string(),
-                    created,
-                    withdrawn: row.withdrawn.as_ref().map(version_and_account),
-                }),
+                Row::Share(row) => dump.shares.push(shares::share(self, row)),
             }
         }
         dump

@@ -10,6 +10,7 @@
 //! | row | a dictionary: `kind`, `id`, `created`, the attributes, and the written fields |
 //! | rows of tokens and machines | see `machines` |
 //! | rows of logins | see `logins` |
+//! | rows of shares | see `shares` |
 //! | change | `covers`: lists of origin, after, upto; `rows`: rows |
 //! | version vector | a list of lists of origin, sequence |
 
@@ -18,16 +19,16 @@ mod fields;
 mod items;
 mod logins;
 mod machines;
+mod shares;
 
 pub use error::DecodeError;
 
 use super::{
     Account, AuditAction, AuditDetail, AuditEntry, Change, CodeHash, End, GivenRole, Group,
     GroupKey, Invite, Membership, Origin, PasswordHash, Receipt, Revocation, Role, Row, RowId,
-    Sequence, Share, Span, Version, VersionVector,
+    Sequence, Span, Version, VersionVector,
 };
 use crate::bencode::{Item, KeyOrder, Value};
-use crate::torrent::{FileName, InfoHash};
 use fields::FieldReader;
 use items::{account_field, field, version_item};
 use std::collections::BTreeMap;
@@ -85,20 +86,7 @@ impl Row {
             Self::Token(row) => entries.extend(machines::token_entries(row)),
             Self::Machine(row) => entries.extend(machines::machine_entries(row)),
             Self::Login(row) => entries.extend(logins::login_entries(row)),
-            Self::Share(row) => {
-                entries.extend([
-                    ("group", Item::from(&row.group.0[..])),
-                    ("publisher", Item::from(&row.publisher.0[..])),
-                    ("name", row.name.as_str().into()),
-                    ("info hash", Item::from(&row.info_hash.0[..])),
-                    ("length", row.length.into()),
-                ]);
-                entries.extend(
-                    row.withdrawn
-                        .as_ref()
-                        .map(|it| ("withdrawn", account_field(it))),
-                );
-            }
+            Self::Share(row) => entries.extend(shares::share_entries(row)),
         }
         Item::dictionary(entries)
     }
@@ -154,16 +142,7 @@ impl Row {
             "token" => Self::Token(machines::read_token(id, created, &mut fields)?),
             "login" => Self::Login(logins::read_login(id, created, &mut fields)?),
             "machine" => Self::Machine(machines::read_machine(id, created, &mut fields)?),
-            "share" => Self::Share(Share {
-                id,
-                group: RowId(fields.array("group")?),
-                publisher: RowId(fields.array("publisher")?),
-                created,
-                name: FileName::new(fields.text("name")?)?,
-                info_hash: InfoHash(fields.array("info hash")?),
-                length: fields.number("length")?,
-                withdrawn: fields.optional_row_id("withdrawn")?,
-            }),
+            "share" => Self::Share(shares::read_share(id, created, &mut fields)?),
             other => return Err(DecodeError::UnknownKind(other.chars().take(60).collect())),
         };
         fields.check_all_read(row.kind())?;

@@ -19,8 +19,8 @@ pub(super) struct Index {
     /// The claims of groups to their names. A group without members has ended, and has no claim.
     pub(super) group_names: NameClaims<GroupName>,
     pub(super) invites: HashMap<CodeHash, RowId>,
-    /// The shares that are not withdrawn, if the publisher, or the maker of the machine that
-    /// published them, is not removed; also those of groups that have ended.
+    /// The versions of shares. Those are listed that are not withdrawn and whose publisher, or the
+    /// maker of the machine that published them, is not removed; also in groups that have ended.
     pub(super) catalogue: Catalogue,
     /// For each write, the rows that still contain it: those that it created, and those with a
     /// field whose present value is from this write.
@@ -97,7 +97,11 @@ impl Index {
             }
             Row::Share(row) => {
                 self.catalogue.note_publisher(row);
-                self.list_share(rows, row);
+                let before = match before {
+                    Some(Row::Share(before)) => Some(before),
+                    _ => None,
+                };
+                self.list_share(rows, before, row);
             }
             Row::Token(_) | Row::Machine(_) => self.update_machines(rows, before, row),
             Row::Revocation(_) | Row::Receipt(_) | Row::Audit(_) | Row::Login(_) => {}
@@ -111,14 +115,11 @@ impl Index {
         self.changes.update_row(before, Some(row), owners);
     }
 
-    /// Lists a share in its catalogue, or removes it: it may be withdrawn, or its publisher or the
-    /// publisher's maker removed.
-    fn list_share(&mut self, rows: &Rows, share: &Share) {
+    /// Lists a version of a share in its catalogue, or removes it: it may be withdrawn, or its
+    /// publisher or the publisher's maker removed. `before` is the previous state of its row.
+    fn list_share(&mut self, rows: &Rows, before: Option<&Share>, share: &Share) {
         let is_listed = share.withdrawn.is_none() && removal(rows, share.publisher).is_none();
-        match is_listed {
-            true => self.catalogue.add(share),
-            false => self.catalogue.remove(share),
-        }
+        self.catalogue.update(before, share, is_listed);
     }
 
     fn update_account(&mut self, rows: &Rows, row: &Account, before: Option<&Row>) {
@@ -178,7 +179,7 @@ impl Index {
         let shares: Vec<RowId> = self.catalogue.of_publisher(publisher).collect();
         for id in shares {
             if let Some(Row::Share(share)) = rows.get(&id) {
-                self.list_share(rows, share);
+                self.list_share(rows, Some(share), share);
             }
         }
     }

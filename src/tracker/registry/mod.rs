@@ -153,6 +153,7 @@ mod compare;
 mod dump;
 mod encoding;
 mod given_role;
+mod group_catalogue;
 mod groups;
 mod id;
 mod index;
@@ -175,6 +176,8 @@ mod register;
 mod roles;
 mod row;
 mod secret;
+mod share_cursor;
+mod share_rows;
 mod shares;
 mod stamp;
 mod state;
@@ -183,6 +186,7 @@ pub(super) mod tests;
 mod update;
 mod usage;
 mod usage_index;
+mod versions;
 
 pub use crate::wire::access::{DecisionOutcome, GroupRole};
 pub use crate::wire::name::{
@@ -193,7 +197,6 @@ pub use accounts::NewAccount;
 pub use audit::{AUDIT_LIFETIME, AuditView, Author};
 pub use audit_detail::AuditDetail;
 pub use audit_index::MAX_AUDIT;
-pub use catalogue::{ShareCursor, ShareCursorError};
 pub use change::{Change, Span, VersionVector};
 pub use changes::{ChangeNumbers, Changed};
 pub use compare::{Difference, DifferenceDetail};
@@ -219,31 +222,36 @@ pub use refusal::Refusal;
 pub use register::Register;
 pub use row::{
     Account, AuditAction, AuditEntry, Contradiction, Done, End, EndReason, Group, Invite,
-    Membership, Receipt, Revocation, Row, Share,
+    Membership, Receipt, Revocation, Row,
 };
 pub use secret::{
     CodeHash, GroupKey, GroupKeyError, MAX_GROUP_KEY, MAX_PASSWORD_HASH, PasswordHash,
     PasswordHashError,
 };
+pub use share_cursor::{ShareCursor, ShareCursorError};
+pub use share_rows::{Edition, Share};
 pub use shares::{FormerMember, NewShare, ShareView};
 pub use stamp::{Clock, Drift, MAX_DRIFT, MAX_WALL, Stamp, Version};
 pub use state::Registry;
 pub use update::{LoadError, MergeError, Stale, Update};
 pub use usage::AccountQuotas;
 pub use usage_index::Usage;
+pub use versions::{MAX_VERSIONS_OF_SHARE, MAX_WITHDRAWN_TOGETHER};
 
 use crate::wire::name;
 use account_rows::AccountRows;
 use audit::suspension_entry;
 use audit_index::AuditIndex;
-use catalogue::Catalogue;
+use catalogue::{Catalogue, Found};
 use changes::Changes;
+use group_catalogue::{GroupCatalogue, VersionPlace};
 use index::Index;
 use machine_index::MachineIndex;
 use members::{GroupMembers, MembershipState, first_accepted, live_rows, membership};
 use names::{NameClaims, tag_of};
 use register::merge_optional;
 use row::{OPERATOR, Rows, removal, responsible};
+use share_rows::ShareKey;
 use stamp::millis;
 use usage_index::UsageIndex;
 

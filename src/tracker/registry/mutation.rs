@@ -1,4 +1,4 @@
-//! A fault that tests plant, to show that the simulation catches it.
+//! Faults that tests plant, to show that the simulation catches them.
 
 use std::cell::Cell;
 
@@ -6,4 +6,6 @@ thread_local! {
     /// In this thread, a log-out that arrives from another tracker is kept only as long as that
     /// tracker needs it.
     pub(in crate::tracker) static FORGETS_LOG_OUTS: Cell<bool> = const { Cell::new(false) };
+    /// In this thread, the numbers of withdrawn versions of a share are given again.
+    pub(in crate::tracker) static REUSES_NUMBERS: Cell<bool> = const { Cell::new(false) };
 }

@@ -19,10 +19,10 @@ pub fn removal_step(step: &Update, account: RowId) -> Done {
 }
 
 impl Registry {
-    /// Removes a share from the catalogue of a group.
+    /// Removes a share with all its versions, or one version, from the catalogue of a group.
     ///
     /// # Errors
-    /// [`Refusal::UnknownGroup`], [`Refusal::UnknownShare`].
+    /// [`Refusal::UnknownGroup`], [`Refusal::UnknownShare`], [`Refusal::TooManyVersions`].
     pub fn withdraw_as_operator(
         &self,
         group: &Label,
@@ -30,9 +30,8 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         let id = self.group_id(group)?;
-        let version = self.next_version(now);
-        let share = self.share_in(id, group, share)?;
-        self.write(version, &[], [withdrawn(share, version)])
+        let found = self.found_in(id, group, share)?;
+        self.withdrawal(group, &found, OPERATOR, now)
     }
 
     /// Does one step of ending a group. If the catalogue of the group has shares, the step removes
@@ -49,9 +48,10 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         let version = self.next_version(now);
-        let (ids, _) = self.index.catalogue.page(group, None, limit);
+        let (ids, _) = self.index.catalogue.version_page(group, None, limit);
         let shares = ids.into_iter().filter_map(|id| self.share_row(id));
-        let mut rows: Vec<Row> = shares.map(|share| withdrawn(share, version)).collect();
+        let withdrawn = |share: &Share| Row::Share(share.withdrawn_by(OPERATOR, version));
+        let mut rows: Vec<Row> = shares.map(withdrawn).collect();
         if rows.is_empty() {
             let open = self.open_memberships(group).take(limit);
             rows.extend(open.map(|row| ended(row, version)));
@@ -79,7 +79,8 @@ impl Registry {
         let mut shares = publishers.flat_map(|id| self.index.catalogue.of_publisher(id));
         let first = shares.by_ref().take(limit);
         let first = first.filter_map(|id| self.share_row(id));
-        let mut rows: Vec<Row> = first.map(|share| withdrawn(share, version)).collect();
+        let withdrawn = |share: &Share| Row::Share(share.withdrawn_by(OPERATOR, version));
+        let mut rows: Vec<Row> = first.map(withdrawn).collect();
         if shares.next().is_none() {
             account.removed = Some(Register::new(version, ()));
             rows.push(Row::Account(account));
@@ -98,14 +99,6 @@ impl Registry {
         let rows = self.memberships_of_group(group);
         rows.filter(|row| row.ended.is_none())
     }
-}
-
-/// The share, removed from its catalogue by the operator.
-fn withdrawn(share: &Share, version: Version) -> Row {
-    Row::Share(Share {
-        withdrawn: Some(Register::new(version, OPERATOR)),
-        ..share.clone()
-    })
 }
 
 /// The membership or request, ended by the operator.

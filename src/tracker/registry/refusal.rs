@@ -90,7 +90,8 @@ pub enum Refusal {
     },
     /// The group's catalogue already has a share of this name.
     #[error(
-        "{group} already has a share {share}; rename yours, or stop the other one with {}",
+        "{group} already has a share {share}; rename yours, publish it as a new version with \
+         --update, or stop the other one with {}",
         command_text("stop_share", &[&.group.to_string(), .share], &[])
     )]
     ShareExists {
@@ -99,13 +100,40 @@ pub enum Refusal {
         /// The requested name.
         share: String,
     },
-    /// The account did not publish the share and does not own the group.
-    #[error("only the user who shared {share} and the owners of {group} can withdraw it")]
+    /// The newest version of the share has exactly the content of the update.
+    #[error("{share} in {group} has this content already, as version {number}; nothing to publish")]
+    ShareUnchanged {
+        /// The group.
+        group: Label,
+        /// The name of the share.
+        share: String,
+        /// The number of the newest version.
+        number: u32,
+    },
+    /// The account did not publish a version of the share and does not own the group.
+    #[error(
+        "only users who shared a version of {share} and the owners of {group} can update or \
+         withdraw it"
+    )]
     NotPublisher {
         /// The group.
         group: Label,
         /// The name of the share.
         share: String,
+    },
+    /// The share has too many versions for the request.
+    #[error(
+        "{share} in {group} has {most} versions or more, too many for this; list_files --versions \
+         shows them: first withdraw old ones with {}",
+        command_text("stop_share", &[&.group.to_string(), &format!("{share}@1")], &[])
+    )]
+    TooManyVersions {
+        /// The group.
+        group: Label,
+        /// The name of the share.
+        share: String,
+        /// The number of versions that is too many.
+        most: usize,
     },
     /// The account has the maximum number of groups.
     #[error(
@@ -115,8 +143,8 @@ pub enum Refusal {
     GroupQuota(u64),
     /// The account has the maximum number of shares.
     #[error(
-        "you have published {0} shares, the most that one user may have here; withdraw one with \
-         stop_share, or ask the tracker's operator"
+        "you have published {0} shares and versions of shares, the most that one user may have \
+         here; withdraw one with stop_share, or ask the tracker's operator"
     )]
     ShareQuota(u64),
     /// With the new share, the metadata of the account's shares would exceed its limit.
@@ -184,6 +212,14 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// No share or version of `group` has this name.
+    pub(super) fn unknown_share(group: &Label, name: &str) -> Self {
+        Self::UnknownShare {
+            group: group.clone(),
+            share: name.chars().take(300).collect(),
+        }
+    }
+
     /// The kind that scripts rely on. It never changes.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -210,7 +246,8 @@ impl Refusal {
             Self::InviteUsed => "invite-used",
             Self::InviteExpired => "invite-expired",
             Self::UnknownShare { .. } => "unknown-share",
-            Self::ShareExists { .. } => "share-exists",
+            Self::ShareExists { .. } | Self::ShareUnchanged { .. } => "share-exists",
+            Self::TooManyVersions { .. } => "quota",
             Self::NotPublisher { .. } => "not-the-publisher",
             Self::GroupQuota(_) | Self::ShareQuota(_) | Self::MetadataQuota { .. } => "quota",
             Self::OnlyUsers => "only-users",

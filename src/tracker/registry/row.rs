@@ -2,17 +2,16 @@
 
 use super::{
     AuditDetail, CodeHash, GivenRole, GroupKey, GroupName, LoginRow, Machine, MachineToken,
-    PasswordHash, Register, RowId, Stamp, UserName, Version, merge_optional,
+    PasswordHash, Register, RowId, Share, Stamp, UserName, Version, merge_optional,
 };
-use crate::torrent::{FileName, InfoHash};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// A row of the registry. Its fields are the struct members that are a [`Register`]. Each field
 /// merges by its own rule. The other struct members are attributes. The id, the kind and the
 /// attributes never change, with one exception: if two trackers create the same row for one
-/// repeated command, the row takes `created`, and `key` or `expires` if it has one, from the later
-/// creation. A [`Revocation`] takes them from the write with the later expiry.
+/// repeated command, the row takes `created`, and `key`, `edition` or `expires` if it has one, from
+/// the later creation. A [`Revocation`] takes them from the write with the later expiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
     /// A user who can log in.
@@ -25,7 +24,7 @@ pub enum Row {
     Revocation(Revocation),
     /// A code that can be used to create one account.
     Invite(Invite),
-    /// A file or folder in the catalogue of a group.
+    /// A version of a file or folder in the catalogue of a group.
     Share(Share),
     /// States that a write was made, so that it is not made again.
     Receipt(Receipt),
@@ -142,28 +141,6 @@ pub struct Invite {
     pub used: Option<Register<RowId>>,
 }
 
-/// A file or folder in the catalogue of a group. Its contents never change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Share {
-    /// The id of the row.
-    pub id: RowId,
-    /// The group.
-    pub group: RowId,
-    /// The account that published the share.
-    pub publisher: RowId,
-    /// The write that created the row.
-    pub created: Version,
-    /// The claimed name in the catalogue: the share with the earliest claim holds it.
-    pub name: FileName,
-    /// The info-hash of the share's swarm. The info dictionary is stored separately, under this
-    /// hash.
-    pub info_hash: InfoHash,
-    /// The length of the share in bytes.
-    pub length: u64,
-    /// The account that withdrew the share; the last writer wins.
-    pub withdrawn: Option<Register<RowId>>,
-}
-
 /// States that a write was made for an account. It is stored and sent together with the rows of
 /// that write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -228,10 +205,12 @@ pub enum AuditAction {
     RemovedMember,
     /// A member left a group.
     Left,
-    /// A member published a share.
+    /// A member published a share, or a version of one.
     Published,
-    /// A share was withdrawn.
+    /// A share was withdrawn, with all its versions.
     Withdrew,
+    /// One version of a share was withdrawn.
+    WithdrewVersion,
     /// An owner of a group gave a member a role.
     SetRole,
     /// An owner of a group renamed it.
@@ -435,11 +414,7 @@ impl Row {
                 used: merge_optional(ours.used, theirs.used, Ord::min),
                 ..ours
             }),
-            (Self::Share(ours), Self::Share(theirs)) => Self::Share(Share {
-                created: ours.created.max(theirs.created),
-                withdrawn: merge_optional(ours.withdrawn, theirs.withdrawn, Ord::max),
-                ..ours
-            }),
+            (Self::Share(ours), Self::Share(theirs)) => Self::Share(ours.merge(theirs)),
             (Self::Receipt(ours), Self::Receipt(theirs)) => {
                 let (created, expires) =
                     (ours.created, ours.expires).max((theirs.created, theirs.expires));
@@ -470,10 +445,7 @@ impl Row {
             (Self::Invite(a), Self::Invite(b)) => {
                 (a.created, a.code, a.expires) == (b.created, b.code, b.expires)
             }
-            (Self::Share(a), Self::Share(b)) => {
-                (a.group, a.publisher, a.info_hash) == (b.group, b.publisher, b.info_hash)
-                    && (&a.name, a.length) == (&b.name, b.length)
-            }
+            (Self::Share(a), Self::Share(b)) => a.is_same_row(b),
             (Self::Token(a), Self::Token(b)) => a.is_same_row(b),
             (Self::Machine(a), Self::Machine(b)) => a.is_same_row(b),
             (Self::Login(a), Self::Login(b)) => a.is_same_row(b),
@@ -493,7 +465,7 @@ impl Account {
 }
 
 impl AuditAction {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::RemovedUser,
         Self::EndedGroup,
         Self::MadeUser,
@@ -508,6 +480,7 @@ impl AuditAction {
         Self::Left,
         Self::Published,
         Self::Withdrew,
+        Self::WithdrewVersion,
         Self::SetRole,
         Self::RenamedGroup,
         Self::MadeToken,
@@ -535,6 +508,7 @@ impl AuditAction {
             Self::Left => "left",
             Self::Published => "published",
             Self::Withdrew => "withdrew",
+            Self::WithdrewVersion => "withdrew-version",
             Self::SetRole => "set-role",
             Self::RenamedGroup => "renamed-group",
             Self::MadeToken => "made-token",

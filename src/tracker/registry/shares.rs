@@ -1,11 +1,12 @@
 //! Operations on shares, and queries about them.
 
 use super::{
-    GroupKey, Label, MAX_PAGE, Machine, Refusal, Register, Registry, Role, Row, RowId, Share,
-    ShareCursor, Stamp, Update, millis,
+    Edition, GroupKey, Label, MAX_PAGE, Machine, Refusal, Registry, Role, Row, RowId, Share,
+    ShareCursor, Stamp, Update, VersionPlace, millis,
 };
 use crate::torrent::{FileName, InfoHash};
 use crate::wire::machine::SubjectLabel;
+use crate::wire::note::Note;
 use std::cmp::Reverse;
 use std::time::Duration;
 
@@ -20,13 +21,23 @@ pub struct NewShare {
     pub info_hash: InfoHash,
     /// Its length in bytes.
     pub length: u64,
+    /// What the publisher says about it.
+    pub note: Option<Note>,
+    /// Whether it may become the next version of the share that holds its name.
+    pub is_update: bool,
 }
 
-/// A share in a list.
+/// A share, or a version of a share, in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShareView {
-    /// Its name in the catalogue.
+    /// Its name in the catalogue. In a list of versions with the number.
     pub name: String,
+    /// The number of the version; in a list of shares: of the newest version.
+    pub number: u32,
+    /// The number of versions of the share that are listed.
+    pub versions: u32,
+    /// What the publisher says about it.
+    pub note: Option<Note>,
     /// The info-hash of its swarm.
     pub info_hash: InfoHash,
     /// Its length in bytes.
@@ -52,11 +63,13 @@ pub struct FormerMember {
 }
 
 impl Registry {
-    /// Adds a share to the catalogue of a group.
+    /// Adds a share to the catalogue of a group. If a share holds its name, and the new one is an
+    /// update, then it becomes the next version of that share.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
-    /// [`Refusal::NotPublishing`], [`Refusal::ShareExists`], [`Refusal::IdInUse`].
+    /// [`Refusal::NotPublishing`], [`Refusal::ShareExists`], [`Refusal::ShareUnchanged`],
+    /// [`Refusal::NotPublisher`], [`Refusal::TooManyVersions`], [`Refusal::IdInUse`].
     pub fn publish(
         &self,
         actor: RowId,
@@ -65,13 +78,19 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         let group_id = self.group_with_role(actor, group, Role::Publisher)?;
-        if self.index.catalogue.holder(group_id, &new.name).is_some() {
-            return Err(Refusal::ShareExists {
-                group: group.clone(),
-                share: new.name.as_str().to_owned(),
-            });
-        }
         let version = self.next_version(now);
+        let edition = match self.index.catalogue.holder(group_id, &new.name) {
+            None => Edition::first(new.id, version),
+            Some(share) if new.is_update => {
+                self.next_edition(actor, group, &share, new.info_hash)?
+            }
+            Some(_) => {
+                return Err(Refusal::ShareExists {
+                    group: group.clone(),
+                    share: new.name.as_str().to_owned(),
+                });
+            }
+        };
         let share = Share {
             id: new.id,
             group: group_id,
@@ -80,17 +99,20 @@ impl Registry {
             name: new.name,
             info_hash: new.info_hash,
             length: new.length,
+            note: new.note,
+            edition,
             withdrawn: None,
         };
         self.write(version, &[new.id], [Row::Share(share)])
     }
 
-    /// Removes a share from the catalogue of a group.
+    /// Removes a share with all its versions, or one version, from the catalogue of a group.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
-    /// [`Refusal::NotPublishing`], [`Refusal::UnknownShare`];
-    /// [`Refusal::NotPublisher`] if `actor` neither published the share nor owns the group.
+    /// [`Refusal::NotPublishing`], [`Refusal::UnknownShare`], [`Refusal::TooManyVersions`];
+    /// [`Refusal::NotPublisher`] if `actor` neither published a version of the share nor owns the
+    /// group.
     pub fn withdraw(
         &self,
         actor: RowId,
@@ -99,47 +121,38 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         let id = self.group_with_role(actor, group, Role::Publisher)?;
-        let row = self.share_in(id, group, share)?;
-        if row.publisher != actor && self.role_of(id, actor) != Some(Role::Owner) {
-            return Err(Refusal::NotPublisher {
-                group: group.clone(),
-                share: share.to_owned(),
-            });
-        }
-        let version = self.next_version(now);
-        let share = Share {
-            withdrawn: Some(Register::new(version, actor)),
-            ..row.clone()
-        };
-        self.write(version, &[], [Row::Share(share)])
+        let found = self.found_in(id, group, share)?;
+        let key = self.share_of(&found);
+        let key = key.ok_or_else(|| Refusal::unknown_share(group, share))?;
+        self.check_may_change(actor, group, &key)?;
+        self.withdrawal(group, &found, actor, now)
     }
 
-    /// The share with this name in the catalogue. Only members may ask.
+    /// The version that this name in the catalogue means: of a share the newest one. Only members
+    /// may ask.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
     /// [`Refusal::UnknownShare`].
     pub fn share(&self, actor: RowId, group: &Label, share: &str) -> Result<&Share, Refusal> {
         let id = self.group_as_member(actor, group)?;
-        self.share_in(id, group, share)
+        let found = self.found_in(id, group, share)?;
+        let found = self.newest_of(&found).and_then(|id| self.share_row(id));
+        found.ok_or_else(|| Refusal::unknown_share(group, share))
     }
 
-    /// The share with this name in the catalogue of the group `id`, which is called `group`.
-    pub(super) fn share_in(
-        &self,
-        id: RowId,
-        group: &Label,
-        share: &str,
-    ) -> Result<&Share, Refusal> {
-        let found = self.index.catalogue.find(id, share);
-        let found = found.and_then(|id| self.share_row(id));
-        found.ok_or_else(|| Refusal::UnknownShare {
-            group: group.clone(),
-            share: share.chars().take(255).collect(),
-        })
+    /// The name by which a version can be requested, with its number. `None` if it is not listed.
+    pub fn version_name(&self, share: &Share) -> Option<String> {
+        self.index.catalogue.version_name(share)
     }
 
-    /// A page of the catalogue of a group, sorted by name. Only members may ask.
+    /// The name of the share of a version in the catalogue, without a number.
+    pub fn share_name(&self, share: &Share) -> String {
+        self.index.catalogue.share_name(&share.key())
+    }
+
+    /// A page of the catalogue of a group, sorted by name: the newest version of each share. Only
+    /// members may ask.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`].
@@ -153,9 +166,33 @@ impl Registry {
         let group = self.group_as_member(actor, group)?;
         let limit = limit.clamp(1, MAX_PAGE);
         let (ids, next) = self.index.catalogue.page(group, after, limit);
-        let shares = ids.into_iter().filter_map(|id| self.share_row(id));
-        let views = shares.map(|share| self.share_view(share)).collect();
-        Ok((views, next))
+        Ok((self.share_views(ids, |share| self.share_name(share)), next))
+    }
+
+    /// A page of all listed versions in the catalogue of a group, sorted by name, share and number.
+    /// Only members may ask.
+    ///
+    /// # Errors
+    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`].
+    pub fn share_versions(
+        &self,
+        actor: RowId,
+        group: &Label,
+        after: Option<&ShareCursor>,
+        limit: usize,
+    ) -> Result<(Vec<ShareView>, Option<ShareCursor>), Refusal> {
+        let group = self.group_as_member(actor, group)?;
+        let limit = limit.clamp(1, MAX_PAGE);
+        let catalogue = &self.index.catalogue;
+        // This tracker may lack the version where the previous page ended. Then the versions of
+        // that name are listed again: no version may be left out.
+        let after = after.map(|after| match self.share_row(after.id) {
+            Some(row) if row.group == group => VersionPlace::of(row),
+            _ => VersionPlace::before(&after.name),
+        });
+        let (ids, next) = catalogue.version_page(group, after, limit);
+        let name = |share: &Share| catalogue.version_name(share).unwrap_or_default();
+        Ok((self.share_views(ids, name), next))
     }
 
     /// A group that lists the swarm and has `account` as a member. Without such a group the account
@@ -265,13 +302,28 @@ impl Registry {
         }
     }
 
-    fn share_view(&self, share: &Share) -> ShareView {
-        ShareView {
-            name: self.index.catalogue.display_name(share),
-            info_hash: share.info_hash,
-            length: share.length,
-            publisher: self.subject_label(share.publisher),
-            at: share.created.stamp,
-        }
+    /// The views of rows. Rows of one share are adjacent.
+    fn share_views(&self, ids: Vec<RowId>, name: impl Fn(&Share) -> String) -> Vec<ShareView> {
+        let mut counted = None;
+        let shares = ids.into_iter().filter_map(|id| self.share_row(id));
+        let views = shares.map(|share| {
+            let key = share.key();
+            let count = match &counted {
+                Some((last, count)) if *last == key => *count,
+                _ => self.index.catalogue.versions(&key).count(),
+            };
+            counted = Some((key, count));
+            ShareView {
+                name: name(share),
+                number: share.edition.number,
+                versions: u32::try_from(count).unwrap_or(u32::MAX),
+                note: share.note.clone(),
+                info_hash: share.info_hash,
+                length: share.length,
+                publisher: self.subject_label(share.publisher),
+                at: share.created.stamp,
+            }
+        });
+        views.collect()
     }
 }

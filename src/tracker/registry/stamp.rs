@@ -24,6 +24,19 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// No stamp is earlier.
+    pub(super) const EARLIEST: Self = Self {
+        wall: 0,
+        counter: 0,
+        origin: Origin([0; 16]),
+    };
+    /// No stamp is later.
+    pub(super) const LATEST: Self = Self {
+        wall: MAX_WALL,
+        counter: u32::MAX,
+        origin: Origin([u8::MAX; 16]),
+    };
+
     /// Creates a stamp. `wall` is in milliseconds since 1970; returns `None` if it exceeds
     /// [`MAX_WALL`].
     pub fn new(wall: u64, counter: u32, origin: Origin) -> Option<Self> {

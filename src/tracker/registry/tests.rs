@@ -17,7 +17,9 @@ mod removal;
 mod roles;
 mod rules;
 mod scale;
+pub(in crate::tracker) mod share_oracle;
 mod usage;
+mod versions;
 
 use super::*;
 use crate::torrent::{FileName, InfoHash};
@@ -140,6 +142,21 @@ impl TestTracker {
     }
 
     fn publish(&mut self, actor: RowId, group: &str, name: &str) -> Result<RowId, Refusal> {
+        self.publish_as(actor, group, name, None)
+    }
+
+    /// Publishes the next version of a share, with a note.
+    fn update(&mut self, actor: RowId, name: &str, note: &str) -> Result<RowId, Refusal> {
+        self.publish_as(actor, "lab", name, Some(note))
+    }
+
+    fn publish_as(
+        &mut self,
+        actor: RowId,
+        group: &str,
+        name: &str,
+        update_note: Option<&str>,
+    ) -> Result<RowId, Refusal> {
         let (id, now) = (self.next_id(), self.next_time());
         let mut info_hash = [0; 20];
         info_hash[..16].copy_from_slice(&id.0);
@@ -148,6 +165,8 @@ impl TestTracker {
             name: FileName::new(name).unwrap(),
             info_hash: InfoHash(info_hash),
             length: 7,
+            note: update_note.map(|note| note.parse().unwrap()),
+            is_update: update_note.is_some(),
         };
         self.apply(self.registry.publish(actor, &label(group), new, now))?;
         Ok(id)

@@ -28,6 +28,11 @@ enum Mutation {
     None,
     /// A tracker ignores ends of memberships in the changes of other trackers.
     IgnoreMembershipEnds,
+    /// A tracker ignores which versions of shares the rows in the changes of others are.
+    IgnoreEditions,
+    /// A tracker gives a new version of a share the number after that of the newest version that it
+    /// lists, although a withdrawn version may have that number.
+    ReuseNumbers,
     /// A commit counts as durable before it is on the disk.
     AcknowledgeBeforeCommit,
     /// A push is confirmed and dropped.
@@ -137,6 +142,18 @@ fn count_caught(mutation: Mutation, schedules: u64) -> usize {
 fn the_simulation_detects_ignored_membership_ends() {
     let caught = count_caught(Mutation::IgnoreMembershipEnds, 100);
     assert!(caught > 10, "caught in {caught} of 100 schedules");
+}
+
+#[test]
+fn the_simulation_detects_ignored_editions_of_shares() {
+    let caught = count_caught(Mutation::IgnoreEditions, 300);
+    assert!(caught > 10, "caught in {caught} of 300 schedules");
+}
+
+#[test]
+fn the_simulation_detects_numbers_of_withdrawn_versions_that_are_used_again() {
+    let caught = count_caught(Mutation::ReuseNumbers, 300);
+    assert!(caught > 10, "caught in {caught} of 300 schedules");
 }
 
 #[test]

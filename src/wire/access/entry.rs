@@ -6,6 +6,7 @@ use crate::torrent::InfoHash;
 use crate::wire::control::{ControlError, MessageFields, read_parsed};
 use crate::wire::machine::SubjectLabel;
 use crate::wire::name::Label;
+use crate::wire::note::Note;
 use crate::wire::role::Role;
 use crate::wire::words::words;
 
@@ -100,11 +101,18 @@ pub struct DecisionEntry {
     pub decided_at: u64,
 }
 
-/// A share in the catalogue of a group.
+/// A share, or a version of a share, in the catalogue of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEntry {
-    /// The name by which peers request the share.
+    /// The name by which peers request the share. In a list of versions it ends with the number of
+    /// the version: `NAME@N`.
     pub name: ShortText,
+    /// The number of the version, from 1. In a list of shares: that of the newest version.
+    pub version: u32,
+    /// The number of versions of the share that are in the catalogue.
+    pub versions: u32,
+    /// The note of the publisher.
+    pub note: Option<Note>,
     /// The swarm of the share.
     pub info_hash: InfoHash,
     /// The length of the share in bytes.
@@ -251,7 +259,11 @@ impl ListEntry for FileEntry {
             ("length", self.length.into()),
             ("name", self.name.as_str().to_owned().into()),
             ("partial", self.partial.into()),
+            ("version", self.version.into()),
+            ("versions", self.versions.into()),
         ];
+        let note = self.note.as_ref();
+        entries.extend(note.map(|note| ("note", note.as_str().to_owned().into())));
         let publisher = self.publisher.as_ref();
         entries.extend(publisher.map(|publisher| ("publisher", publisher.to_string().into())));
         Item::dictionary(entries)
@@ -260,6 +272,9 @@ impl ListEntry for FileEntry {
     fn read(fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         Ok(Self {
             name: fields.read_by("name", fields::read_short_text)?,
+            version: fields.number("version")?,
+            versions: fields.number("versions")?,
+            note: fields.optional("note", read_parsed)?,
             info_hash: fields.info_hash("info hash")?,
             length: fields.u63("length")?,
             publisher: fields.optional("publisher", read_parsed)?,

@@ -18,6 +18,9 @@
 
 mod announce;
 mod bar;
+mod catalogue_request;
+#[cfg(test)]
+mod catalogue_tests;
 mod cluster;
 mod entry;
 mod error;
@@ -30,6 +33,7 @@ mod machine;
 mod machine_request;
 #[cfg(test)]
 mod machine_tests;
+mod metainfo_part;
 mod port_check;
 mod refused;
 mod rendezvous;
@@ -61,6 +65,7 @@ pub use machine::{
     TokenState,
 };
 pub use machine_request::{MAX_MACHINES_OF_TOKEN, MachineRequest};
+pub use metainfo_part::MetainfoPart;
 pub use port_check::{PortCheck, PortState};
 pub use refused::{AccessRefusal, only_reads};
 pub use rendezvous::{TRACKERS_OF_GROUP, preferred_trackers};

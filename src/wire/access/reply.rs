@@ -7,13 +7,14 @@ use super::entry::{DecisionEntry, FileEntry, GroupEntry, ListEntry, MemberEntry,
 use super::fields::{self, IssuedToken, SeenDecisions, ShortText, Token};
 use super::login_request::LoginEntry;
 use super::machine::{self, MachineEntry, TokenEntry, TokenGroup};
+use super::metainfo_part::MetainfoPart;
 use super::port_check::PortCheck;
 use super::refused::AccessRefusal;
 use super::request::PROTOCOL;
 use crate::bencode::Item;
 use crate::certificate::AccountId;
 use crate::torrent::InfoHash;
-use crate::wire::control::{self, ControlError, InfoPart, MessageFields, TextLine, read_text_line};
+use crate::wire::control::{self, ControlError, MessageFields, TextLine, read_text_line};
 use crate::wire::machine::MachineLabel;
 use crate::wire::name::Label;
 use crate::wire::role::Role;
@@ -74,8 +75,8 @@ pub enum AccessAnswer {
     },
     /// A page of the catalogue of a group.
     Files(ListPage<FileEntry>),
-    /// A part of an info dictionary.
-    Metainfo(InfoPart),
+    /// A part of the info dictionary of a version of a share.
+    Metainfo(MetainfoPart),
     /// The other peers of the announced swarms.
     Peers(AnnounceBatchAnswer),
     /// The swarms of those shares of the group whose files have changed, according to the reports
@@ -181,7 +182,7 @@ impl AccessReplyMessage {
                 role,
             }) => entries.extend(certificate(leaf, authority, barred, *role)),
             Ok(AccessAnswer::Files(page)) => put_page(page, &mut entries),
-            Ok(AccessAnswer::Metainfo(part)) => entries.extend(part.entries()),
+            Ok(AccessAnswer::Metainfo(part)) => part.put(&mut entries),
             Ok(AccessAnswer::Peers(peers)) => peers.put(&mut entries),
             Ok(AccessAnswer::ChangedShares(changed)) => {
                 entries.push(("changed", fields::info_hashes_item(changed)))
@@ -254,7 +255,7 @@ impl AccessReplyMessage {
                 role: fields.read_by("role", fields::read_role)?,
             }),
             FileEntry::KIND => Ok(AccessAnswer::Files(read_page(&mut fields)?)),
-            "metainfo" => Ok(AccessAnswer::Metainfo(fields.info_part()?)),
+            "metainfo" => Ok(AccessAnswer::Metainfo(MetainfoPart::read(&mut fields)?)),
             "peers" => Ok(AccessAnswer::Peers(AnnounceBatchAnswer::read(&mut fields)?)),
             "changed-shares" => Ok(AccessAnswer::ChangedShares(
                 fields.list("changed", fields::read_changed)?,

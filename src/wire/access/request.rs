@@ -9,6 +9,7 @@ use crate::torrent::InfoHash;
 use crate::wire::control::{self, ControlError, InfoPart, MessageFields, read_parsed};
 use crate::wire::machine::SubjectLabel;
 use crate::wire::name::{GroupName, Label, MachineName, UserName};
+use crate::wire::note::Note;
 use crate::wire::password::Password;
 use crate::wire::role::Role;
 use std::num::NonZeroU16;
@@ -21,7 +22,7 @@ pub const MAX_FIRST_FRAME: u32 = 16 << 10;
 /// The version of the requests, the replies and their meaning. Every message carries it. A peer and
 /// a tracker of different versions refuse each other. Messages of any version are bencoded
 /// dictionaries; from version 2 on they have the key `protocol`.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// A request of a peer, with its number and its token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,8 +177,9 @@ pub enum AccessRequest {
         /// `certificate::MemberKey`).
         request: KeyRequest,
     },
-    /// Sends a part of the info dictionary of a new share. With the last part the share enters the
-    /// catalogue.
+    /// Sends a part of the info dictionary of a new share, or of a new version of a share. With the
+    /// last part the share or the version enters the catalogue. All parts of one dictionary carry
+    /// the same `write`, `group`, `update` and `note`.
     Publish {
         /// Idempotency key.
         write: WriteId,
@@ -185,11 +187,17 @@ pub enum AccessRequest {
         group: Label,
         /// The part. The parts of one dictionary are sent in order.
         part: InfoPart,
+        /// Whether it may become the next version of the share that has its name.
+        update: bool,
+        /// The note of the publisher.
+        note: Option<Note>,
     },
     /// Lists the catalogue of a group. The answer is [`super::AccessAnswer::Files`].
     ListFiles {
         /// The group.
         group: Label,
+        /// Whether the list has an entry for each version, instead of one for each share.
+        versions: bool,
         /// The position where the previous page ended.
         after: Option<ShortText>,
     },
@@ -289,15 +297,12 @@ impl AccessRequestMessage {
             AccessRequest::Certify { request, .. } => {
                 entries.push(("key", Item::from(&request.0[..])))
             }
-            AccessRequest::Publish { part, .. } => entries.extend(part.entries()),
-            AccessRequest::Metainfo { offset, .. } => entries.push(("offset", (*offset).into())),
             AccessRequest::SetRole { role, .. } => entries.push(("role", role.as_str().into())),
             AccessRequest::Announce(announces) => announces.put(&mut entries),
             AccessRequest::ChangedShares { changed, .. } => {
                 entries.push(("changed", fields::info_hashes_item(changed)))
             }
-            AccessRequest::ListFiles { after, .. }
-            | AccessRequest::ListGroups { after }
+            AccessRequest::ListGroups { after }
             | AccessRequest::ListMembers { after, .. }
             | AccessRequest::ListRequests { after, .. } => {
                 entries.extend(fields::after_entry(after))
@@ -307,9 +312,12 @@ impl AccessRequestMessage {
             }
             AccessRequest::Logins(request) => request.put(&mut entries),
             AccessRequest::Machine(request) => request.put(&mut entries),
+            AccessRequest::Publish { .. }
+            | AccessRequest::ListFiles { .. }
+            | AccessRequest::Metainfo { .. }
+            | AccessRequest::Withdraw { .. } => self.ask.put_catalogue(&mut entries),
             AccessRequest::Logout { .. }
             | AccessRequest::RenameGroup { .. }
-            | AccessRequest::Withdraw { .. }
             | AccessRequest::Cluster
             | AccessRequest::CreateGroup { .. }
             | AccessRequest::JoinGroup { .. }
@@ -350,7 +358,11 @@ impl AccessRequestMessage {
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
         let token = fields.optional("token", fields::read_token)?;
         let watch = fields.optional_flag("watch")?;
-        let ask = match AccessRequest::read_account_or_group(kind, &mut fields)? {
+        let known = match AccessRequest::read_account_or_group(kind, &mut fields)? {
+            None => AccessRequest::read_catalogue(kind, &mut fields)?,
+            known => known,
+        };
+        let ask = match known {
             Some(ask) => ask,
             None => AccessRequest::read_other(kind, &mut fields)?,
         };
@@ -368,7 +380,7 @@ impl AccessRequest {
     /// The group, if the answer says how many peers each of its swarms has.
     pub fn group_with_peer_counts(&self) -> Option<&Label> {
         match self {
-            Self::ListFiles { group, .. } => Some(group),
+            Self::ListFiles { group, .. } | Self::Metainfo { group, .. } => Some(group),
             _ => None,
         }
     }
@@ -442,31 +454,12 @@ impl AccessRequest {
         }))
     }
 
-    /// Reads a request about certificates, shares, swarms, the cluster, decisions, roles or names.
+    /// Reads a request about certificates, swarms, the cluster, decisions, roles or names.
     fn read_other(kind: &str, fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
         Ok(match kind {
             "certify" => Self::Certify {
                 group: fields.parsed("group")?,
                 request: KeyRequest(fields.array("key")?),
-            },
-            "publish" => Self::Publish {
-                write: WriteId(fields.array("write")?),
-                group: fields.parsed("group")?,
-                part: fields.info_part()?,
-            },
-            "list_files" => Self::ListFiles {
-                group: fields.parsed("group")?,
-                after: fields::read_after(fields)?,
-            },
-            "metainfo" => Self::Metainfo {
-                group: fields.parsed("group")?,
-                name: fields.read_by("name", fields::read_short_text)?,
-                offset: fields.number("offset")?,
-            },
-            "withdraw" => Self::Withdraw {
-                write: WriteId(fields.array("write")?),
-                group: fields.parsed("group")?,
-                name: fields.read_by("name", fields::read_short_text)?,
             },
             "announce" => Self::Announce(AnnounceBatch::read(fields)?),
             "changed_shares" => Self::ChangedShares {

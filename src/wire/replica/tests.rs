@@ -19,7 +19,7 @@ fn messages() -> Vec<(ReplicaMessage, &'static [u8])> {
                 versions: encoded(b"le"),
                 serving: true,
             },
-            b"d6:numberi2e6:origin16:oooooooooooooooo8:protocoli3e7:servingi1e4:type5:hello8:versions2:lee",
+            b"d6:numberi2e6:origin16:oooooooooooooooo8:protocoli4e7:servingi1e4:type5:hello8:versions2:lee",
         ),
         (
             ReplicaMessage::OtherHello {
@@ -124,11 +124,11 @@ fn each_kind_of_bad_message_has_its_own_error() {
         (b"d6:changei1e2:idi1e4:morei0e4:type7:changese", WrongValue("change")),
         (b"d2:idi1e4:type4:pushe", Missing("change")),
         (
-            b"d6:numberi0e6:origin16:oooooooooooooooo8:protocoli3e7:servingi1e4:type5:hello8:versions2:lee",
+            b"d6:numberi0e6:origin16:oooooooooooooooo8:protocoli4e7:servingi1e4:type5:hello8:versions2:lee",
             WrongValue("number"),
         ),
         (
-            b"d6:numberi1e6:origin15:ooooooooooooooo8:protocoli3e7:servingi1e4:type5:hello8:versions2:lee",
+            b"d6:numberi1e6:origin15:ooooooooooooooo8:protocoli4e7:servingi1e4:type5:hello8:versions2:lee",
             WrongValue("origin"),
         ),
         (
@@ -136,7 +136,7 @@ fn each_kind_of_bad_message_has_its_own_error() {
             WrongValue("protocol"),
         ),
         (
-            b"d6:numberi1e6:origin16:oooooooooooooooo8:protocoli3e7:servingi1e4:type5:helloe",
+            b"d6:numberi1e6:origin16:oooooooooooooooo8:protocoli4e7:servingi1e4:type5:helloe",
             Missing("versions"),
         ),
         (b"d9:info hash19:hhhhhhhhhhhhhhhhhhh4:type7:no-blobe", WrongValue("info hash")),

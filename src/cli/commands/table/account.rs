@@ -1,9 +1,8 @@
-//! The commands about accounts, groups and their shares.
+//! The commands about accounts and groups.
 
 use crate::cli::commands::account::{AccountCommand, LoginCommand};
-use crate::cli::commands::command::{Command, FileCommand};
+use crate::cli::commands::command::Command;
 use crate::cli::commands::entry::{ArgumentKind, CommandEntry, option, optional, required};
-use crate::peer::StopScope;
 use crate::wire::name::{GroupName, UserName};
 
 /// Accounts and logins.
@@ -252,111 +251,6 @@ pub(super) static GROUPS: &[CommandEntry] = &[
             Ok(Command::Account(AccountCommand::RenameGroup {
                 group: words.name(0)?,
                 name: words.new_name(1, GroupName::check_new)?,
-            }))
-        },
-    },
-];
-
-/// Shares of groups.
-pub(super) static FILES: &[CommandEntry] = &[
-    CommandEntry {
-        name: "upload_file",
-        arguments: &[
-            required("G", ArgumentKind::Group),
-            required("PATH", ArgumentKind::Path),
-        ],
-        options: &[],
-        summary: "share a file or folder with a group",
-        details: "Hashes the file or folder, adds it to the group's catalogue under its own name, and serves it to members \
-                  of the group, also after a restart.\nExample: upload_file lab disk.img",
-        read: |words| {
-            Ok(Command::File(FileCommand::Upload {
-                group: words.name(0)?,
-                path: words.path(1)?,
-            }))
-        },
-    },
-    CommandEntry {
-        name: "list_files",
-        arguments: &[required("G", ArgumentKind::Group)],
-        options: &[],
-        summary: "list the shares of a group",
-        details: "For members of the group. One line per share: name, size, publisher, time of publication, how many peers \
-                  have all of it now, how many have a part of it, and 'here' if this peer shares or downloads it.",
-        read: |words| Ok(Command::File(FileCommand::List(words.name(0)?))),
-    },
-    CommandEntry {
-        name: "download_file",
-        arguments: &[
-            required("G", ArgumentKind::Group),
-            required("NAME", ArgumentKind::Share),
-            optional("DEST", ArgumentKind::Path),
-        ],
-        options: &[option("--force", None)],
-        summary: "start a download from a group",
-        details: "The download runs in the background. NAME is a name that list_files shows. The share goes to \
-                  DEST, which is an existing folder or the path of \
-                  the new file or folder; without DEST it goes into the current folder. A file that is there with the same \
-                  content is used as it is. With --force, the share replaces another file there, or another folder \
-                  with everything in it, when the download is complete. The peer serves each piece as soon \
-                  as it has it.\nExample: download_file lab disk.img /srv/images",
-        read: |words| {
-            Ok(Command::File(FileCommand::Download {
-                group: words.name(0)?,
-                name: words.word(1)?.to_owned(),
-                destination: words.wanted_place(2)?,
-                force: words.has_option("--force"),
-            }))
-        },
-    },
-    CommandEntry {
-        name: "export_torrent",
-        arguments: &[
-            required("G", ArgumentKind::Group),
-            required("NAME", ArgumentKind::Share),
-            required("FOLDER", ArgumentKind::Path),
-        ],
-        options: &[],
-        summary: "write a torrent, a key and a certificate for another client",
-        details: "With these files, a client that knows SSL torrents, such as one with libtorrent, downloads and serves the \
-                  share as you, until the certificate ends; the command prints when. It writes NAME.torrent, NAME.crt, NAME.key and NAME.dh \
-                  into FOLDER, and replaces only files of its own for the same share. The client must be given the addresses \
-                  of peers that the command prints. It knows nothing of removed members. Who has NAME.key can act as you in the \
-                  swarms of the group.\n\
-                  Example: export_torrent lab disk.img /home/nik/client",
-        read: |words| {
-            Ok(Command::File(FileCommand::Export {
-                group: words.name(0)?,
-                name: words.word(1)?.to_owned(),
-                folder: words.path(2)?,
-            }))
-        },
-    },
-    CommandEntry {
-        name: "stop_share",
-        arguments: &[
-            required("G", ArgumentKind::Group),
-            required("NAME", ArgumentKind::Share),
-        ],
-        options: &[option("--here", None)],
-        summary: "stop sharing a file or folder",
-        details: "The files are kept. If you are a publisher and published the share, or own the group, it is also removed from the group's \
-                  catalogue, and so from all peers. With --here the share is stopped at this peer only, and stays stopped after a restart; \
-                  your peers on other machines go on. NAME can be an info-hash.\n\
-                  With - for G: leaves an open swarm and forgets it. An unfinished download is \
-                  kept as NAME.part and continues when you start it again with the same destination; cancel removes it \
-                  instead.\nExample: stop_share - disk.img",
-        read: |words| {
-            Ok(Command::File(FileCommand::Stop {
-                group: match words.names_open_swarms(0) {
-                    true => None,
-                    false => Some(words.name(0)?),
-                },
-                name: words.word(1)?.to_owned(),
-                scope: match words.has_option("--here") {
-                    true => StopScope::ThisPeer,
-                    false => StopScope::Everywhere,
-                },
             }))
         },
     },

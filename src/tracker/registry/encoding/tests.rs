@@ -6,7 +6,7 @@ use crate::tracker::registry::register::Register;
 use crate::tracker::registry::row::EndReason;
 use crate::tracker::registry::stamp::{MAX_WALL, Stamp};
 use crate::tracker::registry::{
-    KeyHash, LoginBegin, LoginRow, LoginUse, Machine, MachineToken, Starts,
+    Edition, KeyHash, LoginBegin, LoginRow, LoginUse, Machine, MachineToken, Share, Starts,
 };
 use crate::wire::machine::SecretHash;
 use crate::wire::role::Role;
@@ -60,6 +60,8 @@ fn examples() -> Vec<Row> {
         name: FileName::new("f ü").unwrap(),
         info_hash: InfoHash([9; 20]),
         length: 1 << 40,
+        note: None,
+        edition: Edition::first(RowId([4; 16]), created),
         withdrawn: None,
     };
     let ended = |reason| {
@@ -194,6 +196,15 @@ fn examples() -> Vec<Row> {
         }),
         Row::Share(Share {
             withdrawn: Some(written(account)),
+            ..share.clone()
+        }),
+        Row::Share(Share {
+            note: "n".parse().ok(),
+            edition: Edition {
+                first: RowId([3; 16]),
+                since: created.stamp,
+                number: 2,
+            },
             ..share.clone()
         }),
         Row::Share(share),

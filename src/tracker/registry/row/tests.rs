@@ -1,6 +1,7 @@
 use super::super::id::{Origin, Sequence};
 use super::*;
-use crate::tracker::registry::{KeyHash, Starts};
+use crate::torrent::{FileName, InfoHash};
+use crate::tracker::registry::{Edition, KeyHash, Starts};
 use crate::wire::machine::SecretHash;
 use crate::wire::role::Role;
 
@@ -257,6 +258,13 @@ fn states_of_recreated_rows() -> Vec<Vec<Row>> {
                 name: FileName::new("f").unwrap(),
                 info_hash: InfoHash([4; 20]),
                 length: 5,
+                note: None,
+                // The later creation may know fewer versions.
+                edition: Edition {
+                    first: RowId([5; 16]),
+                    since: at(created_at).stamp,
+                    number: 10 - u32::try_from(created_at).unwrap(),
+                },
                 withdrawn,
             }));
             kinds[4].push(Row::Revocation(Revocation {

@@ -76,6 +76,8 @@ fn a_repeated_command_has_one_entry() {
             name: FileName::new("a.bin").unwrap(),
             info_hash: InfoHash([1; 20]),
             length: 7,
+            note: None,
+            is_update: false,
         };
         let update = tracker.registry.publish(olga, &label("lab"), new, now);
         let author = Author {

@@ -27,13 +27,17 @@ enum Mutation {
     IgnoreRoles,
     /// A tracker ignores ends and suspensions of machines in the changes of other trackers.
     IgnoreMachineEnds,
+    /// A tracker ignores which versions of shares the rows in the changes of others are.
+    IgnoreEditions,
+    /// A tracker ignores the notes of shares in the changes of other trackers.
+    IgnoreNotes,
 }
 
 /// A command to a tracker. If it is repeated with the same ids, even at another tracker, it still
 /// counts as one write.
 #[derive(Clone)]
 pub(crate) struct Command {
-    operation: Rc<Operation>,
+    pub(crate) operation: Rc<Operation>,
     /// Whether a peer that receives no reply repeats the command.
     pub(crate) is_repeatable: bool,
 }
@@ -399,8 +403,6 @@ impl World {
             33 => [14, 29][usize::from(members.len() > 1)],
             kind => kind,
         };
-        let share = rng.choice(&["one", "two", "three"]).copied();
-        let share = share.unwrap_or_default();
         let operation: Rc<Operation> = match kind {
             0 => Rc::new(move |it, (id, _), now| it.create_account(new(id), now)),
             2 => Rc::new(move |it, (id, _), now| {
@@ -441,20 +443,7 @@ impl World {
             21 => Rc::new(move |it, _, now| {
                 it.set_role(acting_owner, &group, &member.clone().into(), role, now)
             }),
-            23..=24 => Rc::new(move |it, (id, _), now| {
-                let RowId(group_id) = it.group_id(&group)?;
-                let id = u128::from_be_bytes(id.0) ^ u128::from_be_bytes(group_id);
-                let id = RowId(id.to_be_bytes());
-                let new = NewShare {
-                    id,
-                    name: FileName::new(share).unwrap(),
-                    info_hash: InfoHash([id.0[0]; 20]),
-                    length: 7,
-                };
-                it.publish(acting_owner, &group, new, now)
-            }),
-            25 => Rc::new(move |it, _, now| it.withdraw(acting_owner, &group, share, now)),
-            26 => Rc::new(move |it, _, now| it.withdraw_as_operator(&group, share, now)),
+            23..=26 => share_oracle::random_command(rng, registry, acting_owner, &group),
             27 => Rc::new(move |it, _, now| it.remove_account_as_operator(account, 2, now)),
             28 => Rc::new(move |it, _, now| {
                 let id = it.group_id(&group)?;
@@ -503,6 +492,7 @@ impl World {
         let change = update.change().cloned().ok_or("no change to push")?;
         let rows = self.note_written_rows(at, receipt, &update)?;
         self.demotions.note(&self.trackers[at].registry, &rows);
+        share_oracle::check_new_versions(&self.trackers[at].registry, &change)?;
         self.acknowledged.extend(rows);
         let ends = AcknowledgedEnd::all_in(&change, &self.trackers[at].registry);
         self.ends.extend(ends.iter().cloned());
@@ -537,8 +527,12 @@ impl World {
                 (Mutation::IgnoreMachineEnds, Row::Machine(theirs)) => {
                     (theirs.revoked, theirs.suspended) = (None, None);
                 }
+                (Mutation::IgnoreNotes, Row::Share(theirs)) => theirs.note = None,
                 _ => {}
             }
+        }
+        if self.mutation == Mutation::IgnoreEditions {
+            change = share_oracle::without_editions(change);
         }
         let update = registry.merge(&change, self.clock(to));
         self.store(to, update.map_err(|error| error.to_string())?)
@@ -614,6 +608,7 @@ impl World {
         check_removed_accounts(first)?;
         check_roles(first)?;
         machine_oracle::check_machines(first)?;
+        share_oracle::check_catalogues(first)?;
         check_name_holders(first)
     }
 }
@@ -687,10 +682,7 @@ pub(crate) fn is_kept_or_overruled(registry: &Registry, version: Version, writte
         (Some(Row::Receipt(_)), Row::Receipt(_)) => true,
         (Some(Row::Audit(_)), Row::Audit(_)) => true,
         (Some(Row::Share(present)), Row::Share(written)) => {
-            written.withdrawn.as_ref().is_none_or(|written| {
-                let present = present.withdrawn.as_ref();
-                present.is_some_and(|present| last_writer_wins(present, written, version))
-            })
+            share_oracle::keeps_share(present, written, version)
         }
         (Some(Row::Token(present)), Row::Token(written)) => {
             machine_oracle::keeps_token(present, written, version)
@@ -966,7 +958,7 @@ proptest! {
 fn the_random_runs_reach_conflicts_of_every_kind() {
     let (mut ended, mut accepted, mut name_lost, mut cancelled, mut two_requests) = (0, 0, 0, 0, 0);
     let (mut given, mut derived_owner, mut machines) = (0, 0, [0, 0]);
-    let mut demoted_each_other = 0;
+    let (mut demoted_each_other, mut versions) = (0, [0; 3]);
     for seed in 0..400 {
         let world = run(seed, 400, Mutation::None).unwrap();
         let registry = &world.trackers[0].registry;
@@ -977,6 +969,8 @@ fn the_random_runs_reach_conflicts_of_every_kind() {
             *count += more;
         }
         demoted_each_other += world.demotions.count_mutual();
+        let more = share_oracle::versions_and_doubles(registry);
+        versions = std::array::from_fn(|at| versions[at] + more[at]);
         for row in registry.rows() {
             match row {
                 Row::Account(row) => name_lost += usize::from(registry.has_lost_name(row.id)),
@@ -1010,6 +1004,7 @@ fn the_random_runs_reach_conflicts_of_every_kind() {
         machines[0],
         machines[1],
     ];
+    let all = [&all[..], &versions].concat();
     assert!(all.iter().all(|count| *count > 3), "{all:?}");
 }
 
@@ -1022,6 +1017,8 @@ fn each_mutation_is_detected_in_most_runs() {
         Mutation::NewIdsOnRepeat,
         Mutation::IgnoreRoles,
         Mutation::IgnoreMachineEnds,
+        Mutation::IgnoreEditions,
+        Mutation::IgnoreNotes,
     ] {
         let detected = (0..40)
             .filter(|seed| run(*seed, 450, mutation).is_err())

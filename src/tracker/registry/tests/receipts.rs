@@ -130,6 +130,8 @@ fn rows_of_other_kinds_created_at_both_trackers_are_one_row_each() {
             name: FileName::new("f").unwrap(),
             info_hash: InfoHash([5; 20]),
             length: 7,
+            note: None,
+            is_update: false,
         };
         tracker
             .write_once(id(33), |it, now| {

@@ -18,6 +18,8 @@ fn publish(tracker: &mut TestTracker, actor: RowId, group: &str, name: &str, has
         name: FileName::new(name).unwrap(),
         info_hash: InfoHash([hash; 20]),
         length: 1,
+        note: None,
+        is_update: false,
     };
     let now = tracker.next_time();
     let update = tracker.registry.publish(actor, &label(group), new, now);

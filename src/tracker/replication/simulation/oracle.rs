@@ -8,6 +8,7 @@ use crate::tracker::registry::tests::convergence::{
     check_removed_accounts, check_roles, is_kept_or_overruled,
 };
 use crate::tracker::registry::tests::machine_oracle::check_machines;
+use crate::tracker::registry::tests::share_oracle::check_catalogues;
 use crate::tracker::registry::{Change, Membership, Registry, Row, Version};
 
 /// What a tracker promises a client when it acknowledges a write.
@@ -71,6 +72,8 @@ impl Counts {
             "machine enrolled",
             "machine started",
             "machine suspended, allowed again or revoked",
+            "new version of a share",
+            "version withdrawn",
             "older copy put back",
             "older copy refused",
             "older copy serves",
@@ -191,6 +194,10 @@ impl Oracle {
                 }
                 Row::Machine(row) if row.starts.is_some() => self.counts.note("machine started"),
                 Row::Machine(_) => self.counts.note("machine enrolled"),
+                Row::Share(row) if row.withdrawn.is_some() => self.counts.note("version withdrawn"),
+                Row::Share(row) if row.edition.number > 1 => {
+                    self.counts.note("new version of a share");
+                }
                 _ => {}
             }
         }
@@ -273,6 +280,7 @@ impl Oracle {
         check_removed_accounts(first).map_err(Failure)?;
         check_roles(first).map_err(Failure)?;
         check_machines(first).map_err(Failure)?;
+        check_catalogues(first).map_err(Failure)?;
         check_name_holders(first).map_err(Failure)
     }
 }

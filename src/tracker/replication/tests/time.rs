@@ -178,6 +178,8 @@ fn a_share_of_a_removed_user_keeps_no_blob() {
         name: FileName::new("a.bin").unwrap(),
         info_hash,
         length: 1,
+        note: None,
+        is_update: false,
     };
     b.write(vec![(info_hash, vec![7])], |registry, now| {
         registry.publish(olga, &"blob".parse().unwrap(), new, now)

@@ -7,6 +7,7 @@ use super::super::oracle::Promise;
 use super::super::{Failure, Mutation};
 use super::{Unanswered, World, new_account};
 use crate::tracker::registry::tests::convergence::{Command, World as RegistryWorld};
+use crate::tracker::registry::tests::share_oracle;
 use crate::tracker::registry::{CodeHash, Refusal, Registry, RowId, Sequence, Update};
 use fastrand::Rng;
 use std::time::Duration;
@@ -48,7 +49,17 @@ impl World {
                 return Ok(());
             };
             let registry: &Registry = Replica::registry(replica);
-            let command = RegistryWorld::random_command(&mut self.rng, registry, id);
+            let of_share = match choice {
+                2 | 3 => share_oracle::command_in_a_group(&mut self.rng, registry),
+                _ => None,
+            };
+            let command = match of_share {
+                Some(operation) => Command {
+                    operation,
+                    is_repeatable: true,
+                },
+                None => RegistryWorld::random_command(&mut self.rng, registry, id),
+            };
             if command.run(registry, ids, receipt, wall).is_err() {
                 continue;
             }
@@ -202,6 +213,7 @@ impl World {
         let Some(change) = update.change() else {
             return Err(Failure("a write without a change".to_owned()));
         };
+        share_oracle::check_new_versions(registry, change).map_err(Failure)?;
         let Some(promise) = Promise::new(change, registry) else {
             return Err(Failure(format!("a write without a version: {change:?}")));
         };

@@ -13,12 +13,12 @@ use super::super::{
 use super::node::{Node, blob};
 use super::oracle::{Oracle, Promise};
 use super::{Failure, Mutation};
-use crate::tracker::registry::mutation::FORGETS_LOG_OUTS;
-use crate::tracker::registry::tests::convergence::{self, Command};
+use crate::tracker::registry::mutation::{FORGETS_LOG_OUTS, REUSES_NUMBERS};
+use crate::tracker::registry::tests::convergence::Command;
 use crate::tracker::registry::{
-    Change, CodeHash, LONGEST_TOKEN_LIFE, Login, NewAccount, Origin, PasswordHash, Row, RowId,
+    CodeHash, LONGEST_TOKEN_LIFE, Login, NewAccount, Origin, PasswordHash, Row, RowId,
 };
-use crate::wire::replica::{Encoded, ReplicaMessage};
+use crate::wire::replica::ReplicaMessage;
 use fastrand::Rng;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -101,6 +101,7 @@ pub(crate) struct World {
 impl World {
     pub(super) fn new(seed: u64, mutation: Mutation, trace: bool) -> Self {
         FORGETS_LOG_OUTS.set(mutation == Mutation::ForgetLogOuts);
+        REUSES_NUMBERS.set(mutation == Mutation::ReuseNumbers);
         let mut rng = Rng::with_seed(seed);
         let count = *rng.choice(&[2, 2, 2, 2, 2, 3, 3, 3, 4, 5]).unwrap_or(&2);
         let mut world = Self {
@@ -540,11 +541,4 @@ fn new_account(rng: &mut Rng, id: RowId) -> NewAccount {
         name: name.parse().unwrap(),
         password: PasswordHash::new("first").unwrap(),
     }
-}
-
-/// The change as a tracker with [`Mutation::IgnoreMembershipEnds`] sees it: without ends of
-/// memberships.
-fn without_membership_ends(change: &Encoded) -> Encoded {
-    let change = Change::decode(change.as_bytes()).unwrap();
-    Encoded::new(convergence::without_membership_ends(change).encode()).unwrap()
 }

@@ -3,8 +3,10 @@
 
 use super::super::super::ReplicaConnectionId;
 use super::super::{Failure, Mutation};
-use super::{Event, World, without_membership_ends};
-use crate::wire::replica::ReplicaMessage;
+use super::{Event, World};
+use crate::tracker::registry::Change;
+use crate::tracker::registry::tests::{convergence, share_oracle};
+use crate::wire::replica::{Encoded, ReplicaMessage};
 
 impl World {
     pub(super) fn deliver(
@@ -17,20 +19,23 @@ impl World {
         let Some(replica) = &mut self.nodes[to].replica else {
             return Ok(());
         };
-        let message = match (self.mutation, message) {
-            (Mutation::IgnoreMembershipEnds, ReplicaMessage::Push { id, change }) => {
-                ReplicaMessage::Push {
-                    id,
-                    change: without_membership_ends(&change),
-                }
-            }
-            (Mutation::IgnoreMembershipEnds, ReplicaMessage::Changes { id, change, more }) => {
-                ReplicaMessage::Changes {
-                    id,
-                    change: change.as_ref().map(without_membership_ends),
-                    more,
-                }
-            }
+        let mutation = self.mutation;
+        let message = match (mutation, message) {
+            (
+                Mutation::IgnoreMembershipEnds | Mutation::IgnoreEditions,
+                ReplicaMessage::Push { id, change },
+            ) => ReplicaMessage::Push {
+                id,
+                change: spoiled(mutation, &change),
+            },
+            (
+                Mutation::IgnoreMembershipEnds | Mutation::IgnoreEditions,
+                ReplicaMessage::Changes { id, change, more },
+            ) => ReplicaMessage::Changes {
+                id,
+                change: change.as_ref().map(|change| spoiled(mutation, change)),
+                more,
+            },
             (Mutation::DropPushes, ReplicaMessage::Push { id, .. }) => {
                 return self.transmit(to, connection, ReplicaMessage::Pushed { id });
             }
@@ -167,4 +172,14 @@ impl World {
             );
         }
     }
+}
+
+/// The change as a tracker with a mutation sees it.
+fn spoiled(mutation: Mutation, change: &Encoded) -> Encoded {
+    let change = Change::decode(change.as_bytes()).unwrap();
+    let change = match mutation {
+        Mutation::IgnoreEditions => share_oracle::without_editions(change),
+        _ => convergence::without_membership_ends(change),
+    };
+    Encoded::new(change.encode()).unwrap()
 }

@@ -1,0 +1,209 @@
+//! The commands `list_files` and `download_file`.
+
+use crate::peer::{
+    FoundShare, GroupShare, OpenFiles, OpenedFiles, OpenedUpdate, Peer, PeerError, RecordedPlace,
+    Started, SwarmEntry, Transfer, TransferPlan, VersionsHere, WantedPlace, accept_existing,
+    check_nothing_inside, check_same_kind, check_unused, enter, entry_exists_error, open_update,
+    whole_at,
+};
+use crate::storage::{Destination, DownloadMode, ExtraFiles, FileLayout, RecordKind, StoreError};
+use crate::torrent::{InfoHash, Metainfo, Selection};
+use crate::wire::access::FileEntry;
+use crate::wire::machine::SubjectLabel;
+use crate::wire::name::Label;
+use std::sync::Arc;
+
+/// A share, or a version of a share, in a group's catalogue.
+#[derive(Clone, Debug)]
+pub struct ListedFile {
+    /// The entry of the catalogue.
+    pub entry: FileEntry,
+    /// Whether this peer shares or downloads it.
+    pub here: bool,
+}
+
+impl Peer {
+    /// The catalogue of a group, sorted by name: an entry for each share, or with `versions` for
+    /// each version.
+    ///
+    /// # Errors
+    /// See [`AccountError`](crate::peer::AccountError).
+    pub fn list_files(&self, group: &Label, versions: bool) -> Result<Vec<ListedFile>, PeerError> {
+        let files = self.account().files(group, versions)?;
+        let user = self.account().user();
+        let listed = files.into_iter().map(|entry| ListedFile {
+            here: self
+                .transfers
+                .transfer(entry.info_hash)
+                .is_some_and(|transfer| {
+                    !transfer.has_ended() && belongs_to(&transfer, user.as_ref())
+                }),
+            entry,
+        });
+        Ok(listed.collect())
+    }
+
+    /// Starts the download of a group's share: into `destination` if that is a folder, otherwise to
+    /// that path. Without a named destination, the share goes where this peer has another version
+    /// of it. A version that is there is replaced once the new one is complete. An existing file
+    /// with the same content is kept. With `force`, other content is replaced too, and files of the
+    /// other version that were changed here; until the download is complete, and if it fails, they
+    /// stay unchanged. `progress` is called with the number of bytes of existing files hashed so
+    /// far and the number of all bytes.
+    ///
+    /// # Errors
+    /// When the user is not logged in or not a member, the catalogue does not list the share, no
+    /// tracker answers, no peer has the named version, the destination cannot be used, or the share
+    /// is here already.
+    pub fn download_file(
+        &self,
+        group: &Label,
+        name: &str,
+        destination: &WantedPlace,
+        force: bool,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<Started, PeerError> {
+        let membership = self.membership(group)?;
+        let found = self.account().share(&membership.group, name)?;
+        let metainfo = Metainfo::new(found.info.clone(), Vec::new());
+        let versions = VersionsHere::of(&self.transfers, &membership, &found.version.share);
+        let place = versions.place(&self.transfers, &metainfo, destination)?;
+        let started = Started {
+            version: Some(found.version.number),
+            ..Started::new(metainfo.info(), place.path())
+        };
+        let mut superseded_before = Vec::new();
+        if let Some(entry) = self.transfers.entry(started.info_hash) {
+            if !entry.has_ended() {
+                return match &entry {
+                    SwarmEntry::Transfer(other) if !belongs_to(other, Some(&membership.user)) => {
+                        Err(here_for_another_user(other))
+                    }
+                    _ => {
+                        let already = Err(entry_exists_error(&entry));
+                        accept_existing(&self.transfers, started.info_hash, destination, already)
+                    }
+                };
+            }
+            if let SwarmEntry::Transfer(other) = entry
+                && belongs_to(&other, Some(&membership.user))
+            {
+                // The user has access again: share the copy that is here.
+                if other.plan.path() == started.path && other.serve_again() {
+                    self.services.group_announcer.resume();
+                    return Ok(started);
+                }
+                // The earlier download may have been interrupted while it was renamed to its final
+                // name.
+                other.recover_rename()?;
+                superseded_before = other.supersedes();
+            }
+        }
+        let others = versions.others_at(started.info_hash, &place);
+        let started = Started {
+            replaces: replaced_number(&others),
+            ..started
+        };
+        let missing = if found.has_no_holder() && found.is_named_version(name) {
+            Some(name)
+        } else {
+            None
+        };
+        let (opened, mut supersedes) = match others.is_empty() {
+            true => {
+                let opened = self.open_group_download(&found, &place, force, missing, progress)?;
+                (opened, Vec::new())
+            }
+            false => {
+                refuse_without_holder(missing)?;
+                let OpenedUpdate { opened, supersedes } =
+                    open_update(&self.transfers, &found.info, &place, others, force)?;
+                (opened, supersedes)
+            }
+        };
+        let is_new = |hash: &InfoHash| !supersedes.contains(hash);
+        let before: Vec<InfoHash> = superseded_before.into_iter().filter(is_new).collect();
+        supersedes.extend(before);
+        let transfer = self.new_transfer(TransferPlan {
+            group: Some(GroupShare {
+                supersedes,
+                forced: force,
+                ..GroupShare::new(membership, Some(found.version))
+            }),
+            partial: opened.partial_name(),
+            replaces: opened.replaces,
+            ..TransferPlan::new(metainfo, RecordKind::Download(place))
+        })?;
+        enter(&self.transfers, &transfer, None, opened)?;
+        Ok(started)
+    }
+
+    /// Opens the files of a new download of a group's share. If the files at the place are the
+    /// complete share already, opens those. `missing`: the name of the version, if no other peer
+    /// has anything of it.
+    fn open_group_download(
+        &self,
+        found: &FoundShare,
+        place: &Destination,
+        force: bool,
+        missing: Option<&str>,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<OpenedFiles, PeerError> {
+        let (transfers, info_hash) = (&self.transfers, found.info.info_hash());
+        check_unused(transfers, info_hash, place, force)?;
+        let path = place.path();
+        if path.symlink_metadata().is_err() {
+            refuse_without_holder(missing)?;
+        }
+        let recorded = RecordedPlace::of(transfers, info_hash, place);
+        let info = Arc::new(found.info.clone());
+        let selection = Arc::new(Selection::all(&info));
+        let layout = FileLayout::all(Arc::clone(&info));
+        let path = match recorded.open(transfers, &layout, place, &DownloadMode::New) {
+            Err(StoreError::Exists(path)) => path,
+            opened => return Ok(OpenedFiles::partial(opened?, &selection)),
+        };
+        let command = self.services.commands.current();
+        if let Some(store) = whole_at(&info, &path, progress, command.flag())? {
+            let files = OpenFiles::Whole(Arc::new(store));
+            return Ok(OpenedFiles::new(files, &info, &selection));
+        }
+        refuse_without_holder(missing)?;
+        check_same_kind(&info, &path)?;
+        if !force {
+            return Err(PeerError::OtherContent(path));
+        }
+        check_nothing_inside(transfers, info_hash, place)?;
+        let mode = DownloadMode::Replace(ExtraFiles::Remove);
+        let download = recorded.open(transfers, &layout, place, &mode)?;
+        Ok(OpenedFiles::replacement(download, &selection, false))
+    }
+}
+
+/// Fails if the version that was asked for is at no other peer: `missing` is its name.
+fn refuse_without_holder(missing: Option<&str>) -> Result<(), PeerError> {
+    match missing {
+        Some(name) => Err(PeerError::NoHolder(name.chars().take(80).collect())),
+        None => Ok(()),
+    }
+}
+
+/// The number of the version that is replaced: of a complete one, if there is one.
+fn replaced_number(others: &[Arc<Transfer>]) -> Option<u32> {
+    let mut all: Vec<&Arc<Transfer>> = others.iter().collect();
+    all.sort_by_key(|other| !other.phase().was_complete());
+    all.first().and_then(|other| Some(other.version()?.number))
+}
+
+/// The error for a share that belongs to another user of this peer, who is not logged in. The share
+/// is not served now.
+fn here_for_another_user(other: &Transfer) -> PeerError {
+    let what = "here for another user who is not logged in";
+    PeerError::already(other.name(), what, other.plan.path())
+}
+
+/// Whether the transfer runs for this user.
+fn belongs_to(transfer: &Transfer, user: Option<&SubjectLabel>) -> bool {
+    let share = transfer.plan.group.as_ref();
+    share.map(|share| &share.membership.user) == user
+}

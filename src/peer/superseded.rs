@@ -1,0 +1,56 @@
+//! Ends versions of a share whose place another version has taken.
+
+use super::{PeerError, SwarmEntry, Transfer, Transfers};
+use crate::storage::{RecordError, RecordKind, RecordState};
+use crate::torrent::InfoHash;
+use std::sync::Arc;
+
+/// The reason that links and the status show for a version whose place another one has taken.
+const SUPERSEDED: &str = "another version has taken its place";
+
+/// Ends a complete version: it is no longer served, its trackers receive `stopped`, and the next
+/// start does not resume it. Does nothing if the version is not at this place.
+///
+/// # Errors
+/// Its record cannot be removed.
+pub(super) fn end_complete(
+    transfers: &Transfers,
+    former: InfoHash,
+    place: &RecordKind,
+) -> Result<(), RecordError> {
+    let records = &transfers.context.records;
+    if let Some(transfer) = transfers.transfer(former) {
+        if transfer.plan.kind != *place {
+            return Ok(());
+        }
+        transfer.end_sharing(SUPERSEDED);
+        transfers.forget(&SwarmEntry::Transfer(transfer));
+        transfers.context.changes.notify();
+        return records.remove(former);
+    }
+    match records.find(former) {
+        Some(record)
+            if record.kind == *place && matches!(record.state, RecordState::Complete { .. }) =>
+        {
+            records.remove(former)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Ends the download of a version that is not complete. Its partial files stay: the version that
+/// takes its place copies what it can use, and then removes them.
+///
+/// # Errors
+/// Its record cannot be written, or its last rename cannot be undone.
+pub(super) fn end_unfinished(
+    transfers: &Transfers,
+    former: &Arc<Transfer>,
+) -> Result<(), PeerError> {
+    former.fail(SUPERSEDED);
+    former.wait_for_workers();
+    former.recover_rename()?;
+    former.record_as_stopped()?;
+    transfers.forget(&SwarmEntry::Transfer(Arc::clone(former)));
+    Ok(())
+}

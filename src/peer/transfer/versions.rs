@@ -1,0 +1,257 @@
+//! Other versions of the share of a transfer, at the same place on this machine.
+//!
+//! A transfer *supersedes* versions that were at its place when it began: a complete one under the
+//! final name, which is served until this transfer is complete, and those whose download was ended
+//! because of this one. Its record names them, so that each of them ends once, whatever a crash
+//! interrupts.
+
+use super::local_source::UnchangedFiles;
+use super::transfer::Transfer;
+use crate::storage::{
+    Download, FileLayout, FormerVersion, OldVersion, Record, RecordKind, RecordState,
+    RecordedFiles, RecordedGroup, ShareVersion, Store, StoreError, copy_equal_pieces,
+    copy_unchanged_files, take_files,
+};
+use crate::torrent::{Info, InfoHash, LocalFiles, PieceIndex, PieceSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Another version at the same place, as recorded.
+struct OtherVersion {
+    record: Record,
+    info: Arc<Info>,
+}
+
+impl Transfer {
+    /// The version of the share of a group. `None` in an open swarm, or if it is not known.
+    pub(crate) fn version(&self) -> Option<&ShareVersion> {
+        self.plan.group.as_ref()?.version.as_ref()
+    }
+
+    /// Whether this is a version of the share that the catalogue calls `share`. A transfer whose
+    /// version is not known counts by its name.
+    pub(crate) fn is_of_share(&self, share: &str) -> bool {
+        let version = self.version();
+        version.map_or(self.name(), |version| version.share.as_str()) == share
+    }
+
+    /// What the record says about the group. `None` in an open swarm.
+    pub(super) fn recorded_group(&self) -> Option<RecordedGroup> {
+        let membership = self.membership()?;
+        let share = self.plan.group.as_ref()?;
+        let supersedes = self.supersedes();
+        Some(RecordedGroup {
+            user: membership.user,
+            group: membership.group,
+            version: share.version.clone(),
+            forced: share.forced && !supersedes.is_empty(),
+            supersedes,
+        })
+    }
+
+    /// The versions that this transfer supersedes and that have not ended.
+    pub(crate) fn supersedes(&self) -> Vec<InfoHash> {
+        self.files.supersedes()
+    }
+
+    /// Whether this transfer takes the place of other versions of its share.
+    pub(super) fn is_update(&self) -> bool {
+        !self.supersedes().is_empty()
+    }
+
+    /// This transfer as a version that others can replace: what is recorded if it is complete.
+    pub(crate) fn as_former_version(&self) -> Option<FormerVersion> {
+        match self.context.records.find(self.info_hash())?.state {
+            RecordState::Complete { stamps } => {
+                Some(FormerVersion::new(Arc::clone(self.info()), stamps))
+            }
+            _ => None,
+        }
+    }
+
+    /// The superseded version that is complete under the final name.
+    pub(super) fn former_version(&self) -> Option<FormerVersion> {
+        let mut others = self.other_versions().into_iter();
+        others.find_map(|other| match other.record.state {
+            RecordState::Complete { stamps } => Some(FormerVersion::new(other.info, stamps)),
+            _ => None,
+        })
+    }
+
+    /// Checks that this download may replace the superseded version: nobody has changed its files,
+    /// or the user allows that they are replaced.
+    pub(super) fn check_former_version(
+        &self,
+        former: Option<&FormerVersion>,
+    ) -> Result<(), StoreError> {
+        let is_forced = self.plan.group.as_ref().is_some_and(|share| share.forced);
+        match former.filter(|_| !is_forced) {
+            Some(former) => former.check_unchanged(&self.plan.path()),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the files of the download, as far as possible as links or reflinks of the superseded
+    /// version. Returns the files that were empty or missing before.
+    pub(crate) fn make_files(&self, download: &Download) -> Result<Vec<usize>, StoreError> {
+        if self.is_update() {
+            let path = self.plan.path();
+            let former = self
+                .former_version()
+                .and_then(|former| former.open(&path).ok());
+            let former = former.map(|store| OldVersion::new(store, self.info()));
+            if let Err(error) = take_files(download, former.as_ref()) {
+                download.undo();
+                return Err(error);
+            }
+        }
+        download.make_files()
+    }
+
+    /// The files of the superseded versions.
+    pub(super) fn old_versions(&self) -> Vec<OldVersion> {
+        let stores = self
+            .other_versions()
+            .into_iter()
+            .filter_map(|other| other.open());
+        stores
+            .map(|store| OldVersion::new(store, self.info()))
+            .collect()
+    }
+
+    /// Copies the unchanged files that are neither linked nor here. Returns the files that are here
+    /// then, and the pieces that are good without being hashed.
+    pub(super) fn copy_unchanged(
+        &self,
+        download: &Download,
+        old: &[OldVersion],
+        mut known_good: PieceSet,
+    ) -> Result<(LocalFiles, PieceSet), StoreError> {
+        let (check, interrupt) = (&self.files.check, &self.context.tasks.interrupt);
+        let mut local = LocalFiles::new(self.info(), |_| false);
+        for old in old {
+            let progress = |done| check.report_hashed(done);
+            local.add(&copy_unchanged_files(download, old, interrupt, &progress)?);
+            let pieces: Vec<PieceIndex> = self.unknown_pieces(&known_good).collect();
+            let store = download.store();
+            for piece in pieces
+                .into_iter()
+                .filter(|piece| old.has_verified(store, *piece))
+            {
+                known_good.insert(piece);
+            }
+        }
+        Ok((local, known_good))
+    }
+
+    /// Copies missing pieces that the superseded versions have, and adds them to `owned`. Notes
+    /// which blocks of the others are in the `local` files. Then removes the partial files of
+    /// versions that were not complete.
+    pub(super) fn copy_equal(
+        &self,
+        download: &Download,
+        old: &[OldVersion],
+        local: &LocalFiles,
+        owned: &mut PieceSet,
+    ) -> Result<(), StoreError> {
+        let interrupt = &self.context.tasks.interrupt;
+        for old in old {
+            let missing: Vec<PieceIndex> = self.unknown_pieces(owned).collect();
+            copy_equal_pieces(download, old, missing.into_iter(), owned, interrupt)?;
+        }
+        if !old.is_empty() {
+            let missing = self.unknown_pieces(owned);
+            let local = UnchangedFiles::new(download.store(), local, missing);
+            self.files.set_local(Some(Arc::new(local)));
+        }
+        let others = self.other_versions().into_iter();
+        others
+            .filter(|other| other.record.state == RecordState::Stopped)
+            .for_each(|other| self.discard_version(&other));
+        Ok(())
+    }
+
+    /// Ends the other versions at this place, because this one is complete. A version that cannot
+    /// be ended now stays in the record, and the next start ends it.
+    pub(crate) fn end_former_versions(&self) {
+        for former in self.supersedes() {
+            match self.trackers.end_version(former, &self.plan.kind) {
+                Ok(()) => self.files.forget_superseded(former),
+                Err(error) => log::error!("{}: cannot end {former}: {error}", self.name()),
+            }
+        }
+    }
+
+    /// The superseded versions with records at this place. Others have ended, or were started again
+    /// at another place.
+    fn other_versions(&self) -> Vec<OtherVersion> {
+        let records = &self.context.records;
+        let supersedes = self.supersedes().into_iter();
+        let found = supersedes.filter_map(|hash| records.find_with_info(hash));
+        let at_this_place = found.filter(|(record, _)| record.kind == self.plan.kind);
+        at_this_place
+            .map(|(record, info)| OtherVersion { record, info })
+            .collect()
+    }
+
+    /// Removes the partial files of a version whose download was ended, and its record.
+    fn discard_version(&self, other: &OtherVersion) {
+        let discarded = other.discard();
+        let removed = discarded.map_err(|error| error.to_string()).and_then(|()| {
+            let removed = self.context.records.remove(other.record.info_hash);
+            removed.map_err(|error| error.to_string())
+        });
+        match removed {
+            Ok(()) => {
+                self.files.forget_superseded(other.record.info_hash);
+                self.update_record();
+            }
+            Err(error) => log::warn!("{}: cannot remove an older part: {error}", self.name()),
+        }
+    }
+}
+
+impl OtherVersion {
+    /// Opens its files. Those of a complete version are sealed. `None` if it has none.
+    fn open(&self) -> Option<Store> {
+        let path = self.path()?;
+        match &self.record.state {
+            RecordState::Complete { stamps } => {
+                let complete = FormerVersion::new(Arc::clone(&self.info), stamps.clone());
+                complete.open(&path).ok()
+            }
+            _ => Store::open(FileLayout::all(Arc::clone(&self.info)), &path).ok(),
+        }
+    }
+
+    /// Where its files are. `None` if it has none.
+    fn path(&self) -> Option<PathBuf> {
+        match (&self.record.state, &self.record.kind) {
+            (RecordState::Complete { .. }, kind) => Some(kind.place()),
+            (_, RecordKind::Download(place)) => {
+                let partial = self.record.unfinished.partial.as_ref()?;
+                Some(place.folder.join(partial))
+            }
+            (_, RecordKind::Share(_)) => None,
+        }
+    }
+
+    /// Removes its partial files.
+    fn discard(&self) -> Result<(), StoreError> {
+        let (RecordKind::Download(place), Some(partial)) =
+            (&self.record.kind, &self.record.unfinished.partial)
+        else {
+            return Ok(());
+        };
+        let layout = FileLayout::all(Arc::clone(&self.info));
+        let recorded = RecordedFiles {
+            partial: Some(partial),
+            is_recorded: true,
+            ..RecordedFiles::NONE
+        };
+        match Download::open_to_discard(layout, place, recorded) {
+            Err(StoreError::Missing(_)) => Ok(()),
+            opened => opened?.discard(),
+        }
+    }
+}

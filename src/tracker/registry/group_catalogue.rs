@@ -1,0 +1,250 @@
+//! The catalogue of one group: which share holds a name, and which version a name means.
+//!
+//! Two trackers that cannot reach each other may publish shares of one name in one group, and give
+//! two versions of a share one number. The share that was published first then holds the name, and
+//! the version that was published first holds the number. The others have a tag in their names.
+//!
+//! | name | what it means |
+//! |---|---|
+//! | `NAME` | the newest version of the share that holds the name |
+//! | `NAME~TAG` | the newest version of the share with this tag: 8 hex digits of its id |
+//! | `NAME@N`, `NAME~TAG@N` | the version of that share that holds the number |
+//! | `NAME@N~TAG`, `NAME~TAG@N~TAG` | the version with that number whose row has the last tag |
+
+use super::{NameClaims, RowId, Share, ShareCursor, Stamp};
+use crate::torrent::FileName;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
+use std::ops::RangeInclusive;
+
+/// The place of a version in the catalogue of its group. Of two versions of one share, the newer
+/// one has the greater place.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct VersionPlace {
+    name: FileName,
+    first: RowId,
+    number: u32,
+    created: Stamp,
+    id: RowId,
+}
+
+/// The versions of the shares of one group.
+#[derive(Debug, Default)]
+pub(super) struct GroupCatalogue {
+    /// The claims of all shares with a listed version.
+    names: NameClaims<FileName>,
+    /// The listed versions. The value is since when the share claims its name.
+    listed: BTreeMap<VersionPlace, Stamp>,
+    /// The other versions: withdrawn, or of a removed publisher.
+    unlisted: BTreeSet<VersionPlace>,
+}
+
+impl VersionPlace {
+    pub(super) fn of(share: &Share) -> Self {
+        Self {
+            name: share.name.clone(),
+            first: share.edition.first,
+            number: share.edition.number,
+            created: share.created.stamp,
+            id: share.id,
+        }
+    }
+
+    /// Before all versions of shares of this name.
+    pub(super) fn before(name: &FileName) -> Self {
+        Self::least(name, RowId([0; 16]), 0)
+    }
+
+    fn least(name: &FileName, first: RowId, number: u32) -> Self {
+        Self {
+            name: name.clone(),
+            first,
+            number,
+            created: Stamp::EARLIEST,
+            id: RowId([0; 16]),
+        }
+    }
+
+    fn greatest(name: &FileName, first: RowId, number: u32) -> Self {
+        Self {
+            created: Stamp::LATEST,
+            id: RowId([u8::MAX; 16]),
+            ..Self::least(name, first, number)
+        }
+    }
+
+    /// The places of all versions of a share.
+    fn all(name: &FileName, first: RowId) -> RangeInclusive<Self> {
+        Self::least(name, first, 0)..=Self::greatest(name, first, u32::MAX)
+    }
+
+    /// The places of all versions of a share with one number.
+    fn numbered(name: &FileName, first: RowId, number: u32) -> RangeInclusive<Self> {
+        Self::least(name, first, number)..=Self::greatest(name, first, number)
+    }
+}
+
+impl GroupCatalogue {
+    pub(super) fn add(&mut self, share: &Share, is_listed: bool) {
+        let place = VersionPlace::of(share);
+        match is_listed {
+            true => drop(self.listed.insert(place, share.edition.since)),
+            false => drop(self.unlisted.insert(place)),
+        }
+        self.update_claim(share);
+    }
+
+    pub(super) fn remove(&mut self, share: &Share) {
+        let place = VersionPlace::of(share);
+        self.listed.remove(&place);
+        self.unlisted.remove(&place);
+        self.update_claim(share);
+    }
+
+    /// The claim of a share is the earliest one of its listed versions.
+    fn update_claim(&mut self, share: &Share) {
+        let (name, first) = (&share.name, share.edition.first);
+        let listed = self.listed.range(VersionPlace::all(name, first));
+        match listed.map(|(_, since)| *since).min() {
+            Some(since) => self.names.claim(name, first, since),
+            None => self.names.release(name, first),
+        }
+    }
+
+    pub(super) fn holder(&self, name: &FileName) -> Option<RowId> {
+        self.names.holder(name)
+    }
+
+    pub(super) fn versions(
+        &self,
+        name: &FileName,
+        first: RowId,
+    ) -> impl DoubleEndedIterator<Item = RowId> + use<'_> {
+        let listed = self.listed.range(VersionPlace::all(name, first));
+        listed.map(|(place, _)| place.id)
+    }
+
+    pub(super) fn known_versions(
+        &self,
+        name: &FileName,
+        first: RowId,
+    ) -> impl Iterator<Item = RowId> + use<'_> {
+        let unlisted = self.unlisted.range(VersionPlace::all(name, first));
+        let unlisted = unlisted.map(|place| place.id);
+        self.versions(name, first).chain(unlisted)
+    }
+
+    pub(super) fn highest_number(&self, name: &FileName, first: RowId) -> u32 {
+        let listed = self.listed.range(VersionPlace::all(name, first));
+        let listed = listed.map(|(place, _)| place.number).next_back();
+        let unlisted = self.unlisted.range(VersionPlace::all(name, first));
+        let unlisted = unlisted.map(|place| place.number).next_back();
+        listed.max(unlisted).unwrap_or(0)
+    }
+
+    pub(super) fn page(
+        &self,
+        after: Option<&ShareCursor>,
+        limit: usize,
+    ) -> (Vec<RowId>, Option<ShareCursor>) {
+        let after = after.map(|ShareCursor { name, id }| (name.clone(), *id));
+        let mut shares = self.names.entries_after(after);
+        let keys: Vec<_> = shares.by_ref().take(limit).collect();
+        let next = shares.next().and(keys.last());
+        let next = next.map(|&(name, id)| ShareCursor {
+            name: name.clone(),
+            id,
+        });
+        let newest = |(name, first)| self.versions(name, first).next_back();
+        (keys.into_iter().filter_map(newest).collect(), next)
+    }
+
+    pub(super) fn version_page(
+        &self,
+        after: Option<VersionPlace>,
+        limit: usize,
+    ) -> (Vec<RowId>, Option<ShareCursor>) {
+        let start = after.map_or(Unbounded, Excluded);
+        let mut listed = self
+            .listed
+            .range((start, Unbounded))
+            .map(|(place, _)| place);
+        let places: Vec<&VersionPlace> = listed.by_ref().take(limit).collect();
+        let next = listed.next().and(places.last());
+        let next = next.map(|place| ShareCursor {
+            name: place.name.clone(),
+            id: place.id,
+        });
+        (places.into_iter().map(|place| place.id).collect(), next)
+    }
+
+    /// The share that a name means, without the number of a version. A name may itself end like a
+    /// tag or a number, so the text is first taken as a whole name.
+    pub(super) fn find_share(&self, text: &str) -> Option<(FileName, RowId)> {
+        let whole = FileName::new(text).ok();
+        let whole = whole.and_then(|name| Some((self.holder(&name)?, name)));
+        if let Some((first, name)) = whole {
+            return Some((name, first));
+        }
+        let (name, wanted) = text.rsplit_once('~')?;
+        let name = FileName::new(name).ok()?;
+        let first = self.names.only_match(&name, |id| tag(id) == wanted)?;
+        Some((name, first))
+    }
+
+    /// The row of the version that a name with a number means.
+    pub(super) fn find_version(&self, text: &str) -> Option<RowId> {
+        let (share, number) = text.rsplit_once('@')?;
+        let (number, wanted) = match number.split_once('~') {
+            Some((number, tag)) => (number, Some(tag)),
+            None => (number, None),
+        };
+        let number = number
+            .parse()
+            .ok()
+            .filter(|it: &u32| it.to_string() == number)?;
+        let (name, first) = self.find_share(share)?;
+        let numbered = VersionPlace::numbered(&name, first, number);
+        let mut listed = self.listed.range(numbered).map(|(place, _)| place.id);
+        let Some(wanted) = wanted else {
+            return listed.next();
+        };
+        let mut matching = listed.filter(|id| tag(*id) == wanted);
+        match (matching.next(), matching.next()) {
+            (Some(id), None) => Some(id),
+            _ => None,
+        }
+    }
+
+    pub(super) fn share_name(&self, name: &FileName, first: RowId) -> String {
+        match self.holder(name) {
+            Some(holder) if holder != first => tagged(name, first),
+            _ => name.as_str().to_owned(),
+        }
+    }
+
+    /// The shortest name that means this version; `None` if it is not listed. Another share may have
+    /// a whole name like `NAME@N`; so each name is tried.
+    pub(super) fn version_name(&self, share: &Share) -> Option<String> {
+        self.listed.get(&VersionPlace::of(share))?;
+        let (name, first, number) = (&share.name, share.edition.first, share.edition.number);
+        let plain = format!("{}@{number}", self.share_name(name, first));
+        let with_share_tag = format!("{}@{number}", tagged(name, first));
+        let tag = tag(share.id);
+        let with_both_tags = format!("{with_share_tag}~{tag}");
+        let with_tag = format!("{plain}~{tag}");
+        let means_it = |text: &String| {
+            self.find_share(text).is_none() && self.find_version(text) == Some(share.id)
+        };
+        let mut names = [plain, with_tag, with_share_tag].into_iter();
+        Some(names.find(means_it).unwrap_or(with_both_tags))
+    }
+}
+
+fn tagged(name: &FileName, id: RowId) -> String {
+    format!("{}~{}", name.as_str(), tag(id))
+}
+
+fn tag(id: RowId) -> String {
+    id.to_string().chars().take(8).collect()
+}

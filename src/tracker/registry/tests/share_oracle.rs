@@ -1,0 +1,235 @@
+//! Random commands about shares and their versions, and what must hold for the catalogues: for the
+//! random runs in `convergence` and for the simulation of replication.
+
+use super::*;
+use fastrand::Rng;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+type Operation = dyn Fn(&Registry, (RowId, RowId), Duration) -> Result<Update, Refusal>;
+
+/// Few names, so that shares often have several versions. The last one looks like a version of the
+/// first.
+const NAMES: [&str; 3] = ["one", "two", "one@2"];
+
+/// A random command about the shares of `group`. `publisher` is mostly a member who may publish
+/// there.
+pub(crate) fn random_command(
+    rng: &mut Rng,
+    registry: &Registry,
+    publisher: RowId,
+    group: &Label,
+) -> Rc<Operation> {
+    let group = group.clone();
+    let name = *rng.choice(&NAMES).unwrap();
+    let choice = rng.u8(..16);
+    let note = ["first try", "better"].get(rng.usize(..4));
+    // One of the versions that the tracker lists, or one that perhaps only another tracker lists.
+    let listed = registry.share_versions(publisher, &group, None, 99);
+    let listed = listed.map_or_else(|_| Vec::new(), |(views, _)| views);
+    let version = rng.choice(&listed).map(|view| view.name.clone());
+    let version = version.unwrap_or_else(|| format!("{name}@{}", rng.u8(1..4)));
+    match choice {
+        0..=11 => Rc::new(move |it, (id, _), now| {
+            // The label may mean another group at another tracker.
+            let RowId(group_id) = it.group_id(&group)?;
+            let id = u128::from_be_bytes(id.0) ^ u128::from_be_bytes(group_id);
+            let id = RowId(id.to_be_bytes());
+            let new = NewShare {
+                id,
+                name: FileName::new(name).unwrap(),
+                info_hash: InfoHash([id.0[0]; 20]),
+                length: 7,
+                note: note.map(|note| note.parse().unwrap()),
+                is_update: choice > 1,
+            };
+            it.publish(publisher, &group, new, now)
+        }),
+        12 => Rc::new(move |it, _, now| it.withdraw(publisher, &group, name, now)),
+        13 => Rc::new(move |it, _, now| it.withdraw_as_operator(&group, &version, now)),
+        _ => Rc::new(move |it, _, now| it.withdraw(publisher, &group, &version, now)),
+    }
+}
+
+/// A random command about the shares of a random group, by a random member of it.
+pub(crate) fn command_in_a_group(rng: &mut Rng, registry: &Registry) -> Option<Rc<Operation>> {
+    let groups = registry.groups(None, None, 99).items;
+    let group = rng.choice(&groups)?.label.clone();
+    let id = registry.group_id(&group).ok()?;
+    let accounts = registry.accounts(None, 99).items;
+    let is_member = |account: &RowId| registry.role_of(id, *account).is_some();
+    let members: Vec<RowId> = accounts.into_iter().map(|(id, _)| id).collect();
+    let members: Vec<RowId> = members.into_iter().filter(is_member).collect();
+    let member = *rng.choice(&members)?;
+    Some(random_command(rng, registry, member, &group))
+}
+
+/// Whether the present row still has the attributes that the write `version` wrote, its edition if
+/// no later write created the row again, and its withdrawal or a later one.
+pub(super) fn keeps_share(present: &Share, written: &Share, version: Version) -> bool {
+    let is_later = |present: &Register<RowId>| present.version.stamp >= version.stamp;
+    let is_kept = |present: &Option<Register<RowId>>| present.as_ref().is_some_and(is_later);
+    let keeps_withdrawal = written
+        .withdrawn
+        .as_ref()
+        .is_none_or(|field| field.version != version || is_kept(&present.withdrawn));
+    let keeps_edition = present.created != written.created || present.edition == written.edition;
+    let attributes = |it: &Share| {
+        let note = it.note.as_ref().map(ToString::to_string);
+        let name = it.name.as_str().to_owned();
+        (it.group, it.publisher, it.info_hash, it.length, name, note)
+    };
+    keeps_withdrawal && keeps_edition && attributes(present) == attributes(written)
+}
+
+type Key<'r> = (RowId, &'r str, RowId);
+
+fn key(row: &Share) -> Key<'_> {
+    (row.group, row.name.as_str(), row.edition.first)
+}
+
+fn shares(registry: &Registry) -> impl Iterator<Item = &Share> {
+    registry.rows().filter_map(|row| match row {
+        Row::Share(row) => Some(row),
+        _ => None,
+    })
+}
+
+/// Whether the catalogue lists a version: it is not withdrawn, and its publisher not removed.
+fn is_listed(registry: &Registry, row: &Share) -> bool {
+    let publisher = registry.row(registry.account_of(row.publisher));
+    let is_removed = matches!(publisher, Some(Row::Account(it)) if it.removed.is_some());
+    row.withdrawn.is_none() && !is_removed
+}
+
+/// Checks the editions of the versions that a change publishes. `registry` is the one that the
+/// change was made from.
+pub(crate) fn check_new_versions(registry: &Registry, change: &Change) -> Result<(), String> {
+    for row in change.rows() {
+        let Row::Share(row) = row else { continue };
+        if registry.row(row.id).is_some() {
+            continue;
+        }
+        let of_share = shares(registry).filter(|it| key(it) == key(row));
+        let highest = of_share.map(|it| it.edition.number).max().unwrap_or(0);
+        if row.edition.number != highest + 1 {
+            return Err(format!(
+                "the number after {highest} is {}",
+                row.edition.number
+            ));
+        }
+        let mut others = shares(registry).filter(|it| is_listed(registry, it));
+        let is_held = others.any(|it| (it.group, &it.name) == (row.group, &row.name));
+        if row.is_first_version() == is_held {
+            return Err(format!("{row:?} is a first version, or its name is held"));
+        }
+    }
+    Ok(())
+}
+
+/// The versions that are listed, in the order of the catalogue: by group, name, share, number and
+/// creation.
+fn listed_versions(registry: &Registry) -> BTreeMap<Key<'_>, Vec<&Share>> {
+    let mut listed: BTreeMap<Key<'_>, Vec<&Share>> = BTreeMap::new();
+    for row in shares(registry).filter(|row| is_listed(registry, row)) {
+        listed.entry(key(row)).or_default().push(row);
+    }
+    for versions in listed.values_mut() {
+        versions.sort_by_key(|row| (row.edition.number, row.created.stamp, row.id));
+    }
+    listed
+}
+
+/// Checks against the rows which share holds each name, which version is the newest, and what each
+/// name of a version means.
+pub(crate) fn check_catalogues(registry: &Registry) -> Result<(), String> {
+    let listed = listed_versions(registry);
+    let mut holders: BTreeMap<(RowId, &str), (Stamp, RowId)> = BTreeMap::new();
+    for (&(group, name, first), versions) in &listed {
+        let since = versions.iter().map(|row| row.edition.since).min();
+        let claim = (since.unwrap(), first);
+        let holder = holders.entry((group, name)).or_insert(claim);
+        *holder = (*holder).min(claim);
+    }
+    let catalogue = &registry.index.catalogue;
+    let found = |group, name: &str| {
+        let found = catalogue.find(group, name)?;
+        registry.newest_of(&found)
+    };
+    for (&(group, name, first), versions) in &listed {
+        let newest = versions.last().unwrap();
+        let is_holder = holders[&(group, name)].1 == first;
+        let shown = registry.share_name(newest);
+        if (found(group, name) == Some(newest.id)) != is_holder || (shown == name) != is_holder {
+            return Err(format!(
+                "{name} is not held by the earliest claim, or not the newest"
+            ));
+        }
+        let mut names = BTreeSet::new();
+        for row in versions {
+            let full = registry
+                .version_name(row)
+                .ok_or("a listed version has no name")?;
+            if found(group, &full) != Some(row.id) || !names.insert(full.clone()) {
+                return Err(format!("{full} does not mean its version"));
+            }
+            let number = row.edition.number;
+            let numbered = versions.iter().filter(|it| it.edition.number == number);
+            let earliest = numbered.min_by_key(|it| (it.created.stamp, it.id)).unwrap();
+            let plain = format!("{shown}@{number}");
+            let is_other_share = catalogue
+                .find(group, &plain)
+                .is_some_and(|found| matches!(found, Found::Share(_)));
+            if !is_other_share && (full == plain) != (earliest.id == row.id) {
+                return Err(format!("{full} does not follow from the creations"));
+            }
+        }
+    }
+    check_pages(registry, &listed)
+}
+
+/// Checks that the pages of the catalogues have exactly the listed shares and versions.
+fn check_pages(registry: &Registry, listed: &BTreeMap<Key<'_>, Vec<&Share>>) -> Result<(), String> {
+    let catalogue = &registry.index.catalogue;
+    let groups: BTreeSet<RowId> = shares(registry).map(|row| row.group).collect();
+    for group in groups {
+        let of_group = listed.iter().filter(|((of, _, _), _)| *of == group);
+        let versions = of_group.map(|(_, versions)| versions);
+        let newest = versions.clone().filter_map(|versions| versions.last());
+        let newest: Vec<RowId> = newest.map(|row| row.id).collect();
+        let all: Vec<RowId> = versions.flatten().map(|row| row.id).collect();
+        let (shown_newest, _) = catalogue.page(group, None, usize::MAX);
+        let (shown, _) = catalogue.version_page(group, None, usize::MAX);
+        if newest.iter().collect::<BTreeSet<_>>() != shown_newest.iter().collect()
+            || all.iter().collect::<BTreeSet<_>>() != shown.iter().collect()
+            || (newest.len(), all.len()) != (shown_newest.len(), shown.len())
+        {
+            return Err("a page of a catalogue differs from the rows".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// The number of shares with several listed versions, of versions with the number of another one,
+/// and of versions with a note.
+pub(super) fn versions_and_doubles(registry: &Registry) -> [usize; 3] {
+    let listed = listed_versions(registry);
+    let several = listed
+        .values()
+        .filter(|versions| versions.len() > 1)
+        .count();
+    let pairs = listed.values().flat_map(|versions| versions.windows(2));
+    let is_double = |pair: &&[&Share]| pair[0].edition.number == pair[1].edition.number;
+    let notes = listed.values().flatten().filter(|row| row.note.is_some());
+    [several, pairs.filter(is_double).count(), notes.count()]
+}
+
+/// The change as a tracker sees it that ignores which version of a share a row is.
+pub(crate) fn without_editions(mut change: Change) -> Change {
+    for row in change.rows.values_mut() {
+        if let Row::Share(row) = row {
+            row.edition = Edition::first(row.id, row.created);
+        }
+    }
+    change
+}

@@ -1,0 +1,151 @@
+//! The versions of shares: who may publish the next one, and what a withdrawal withdraws.
+
+#[cfg(test)]
+use super::mutation::REUSES_NUMBERS;
+use super::{
+    AuditAction, Edition, Found, Label, Refusal, Registry, Role, Row, RowId, Share, ShareKey,
+    Update,
+};
+use crate::torrent::InfoHash;
+use std::time::Duration;
+
+/// The most versions of one share that a tracker lists when it accepts another one.
+pub const MAX_VERSIONS_OF_SHARE: usize = 500;
+
+/// The most versions that one withdrawal withdraws, so that it fits into one message to the other
+/// trackers. A share can have more than [`MAX_VERSIONS_OF_SHARE`] versions if trackers that cannot
+/// reach each other publish some.
+pub const MAX_WITHDRAWN_TOGETHER: usize = 600;
+
+impl Registry {
+    /// The edition of the next version of a share, with this info-hash.
+    ///
+    /// # Errors
+    /// [`Refusal::NotPublisher`], [`Refusal::ShareUnchanged`], [`Refusal::TooManyVersions`].
+    pub(super) fn next_edition(
+        &self,
+        actor: RowId,
+        group: &Label,
+        share: &ShareKey,
+        info_hash: InfoHash,
+    ) -> Result<Edition, Refusal> {
+        self.check_may_change(actor, group, share)?;
+        let catalogue = &self.index.catalogue;
+        let listed = catalogue.versions(share);
+        let listed: Vec<&Share> = listed.filter_map(|id| self.share_row(id)).collect();
+        if let Some(newest) = listed.last()
+            && newest.info_hash == info_hash
+        {
+            return Err(Refusal::ShareUnchanged {
+                group: group.clone(),
+                share: catalogue.share_name(share),
+                number: newest.edition.number,
+            });
+        }
+        if listed.len() >= MAX_VERSIONS_OF_SHARE {
+            return Err(self.too_many_versions(group, share, MAX_VERSIONS_OF_SHARE));
+        }
+        let since = listed.iter().map(|version| version.edition.since).min();
+        let since = since.ok_or_else(|| Refusal::unknown_share(group, share.name.as_str()))?;
+        Ok(Edition {
+            first: share.first,
+            since,
+            number: self.highest_number(share).saturating_add(1),
+        })
+    }
+
+    /// The greatest number of a known version, so that no number is given again.
+    fn highest_number(&self, share: &ShareKey) -> u32 {
+        #[cfg(test)]
+        if REUSES_NUMBERS.get() {
+            let newest = self.index.catalogue.versions(share).next_back();
+            let newest = newest.and_then(|id| self.share_row(id));
+            return newest.map_or(0, |newest| newest.edition.number);
+        }
+        self.index.catalogue.highest_number(share)
+    }
+
+    /// Checks that `actor`, who may publish in the group, owns the group or has published a version
+    /// of the share. Withdrawn versions count.
+    ///
+    /// # Errors
+    /// [`Refusal::NotPublisher`].
+    pub(super) fn check_may_change(
+        &self,
+        actor: RowId,
+        group: &Label,
+        share: &ShareKey,
+    ) -> Result<(), Refusal> {
+        let mut versions = self.index.catalogue.known_versions(share);
+        let is_own = |id| self.share_row(id).is_some_and(|row| row.publisher == actor);
+        match self.role_of(share.group, actor) == Some(Role::Owner) || versions.any(is_own) {
+            true => Ok(()),
+            false => Err(Refusal::NotPublisher {
+                group: group.clone(),
+                share: self.index.catalogue.share_name(share),
+            }),
+        }
+    }
+
+    /// What a name in the catalogue of the group `id`, which is called `group`, means.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownShare`].
+    pub(super) fn found_in(&self, id: RowId, group: &Label, name: &str) -> Result<Found, Refusal> {
+        let found = self.index.catalogue.find(id, name);
+        found.ok_or_else(|| Refusal::unknown_share(group, name))
+    }
+
+    /// The share that was found, or whose version was found.
+    pub(super) fn share_of(&self, found: &Found) -> Option<ShareKey> {
+        match found {
+            Found::Version(id) => self.share_row(*id).map(Share::key),
+            Found::Share(share) => Some(share.clone()),
+        }
+    }
+
+    /// The row of what was found: of a share, the row of its newest version.
+    pub(super) fn newest_of(&self, found: &Found) -> Option<RowId> {
+        match found {
+            Found::Version(id) => Some(*id),
+            Found::Share(share) => self.index.catalogue.versions(share).next_back(),
+        }
+    }
+
+    /// The write with which `by` withdraws a version, or all known versions of a share.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManyVersions`].
+    pub(super) fn withdrawal(
+        &self,
+        group: &Label,
+        found: &Found,
+        by: RowId,
+        now: Duration,
+    ) -> Result<Update, Refusal> {
+        let (ids, action, subject): (Vec<RowId>, _, _) = match found {
+            Found::Version(id) => (vec![*id], AuditAction::WithdrewVersion, *id),
+            Found::Share(share) => {
+                let ids: Vec<RowId> = self.index.catalogue.versions(share).collect();
+                if ids.len() > MAX_WITHDRAWN_TOGETHER {
+                    return Err(self.too_many_versions(group, share, MAX_WITHDRAWN_TOGETHER));
+                }
+                (ids, AuditAction::Withdrew, share.first)
+            }
+        };
+        let version = self.next_version(now);
+        let rows: Vec<&Share> = ids.iter().filter_map(|id| self.share_row(*id)).collect();
+        let group = rows.first().map(|row| row.group);
+        let withdrawn = rows.into_iter().map(|row| row.withdrawn_by(by, version));
+        let update = self.write(version, &[], withdrawn.map(Row::Share))?;
+        Ok(update.of_action((action, Some(subject), group)))
+    }
+
+    fn too_many_versions(&self, group: &Label, share: &ShareKey, most: usize) -> Refusal {
+        Refusal::TooManyVersions {
+            group: group.clone(),
+            share: self.index.catalogue.share_name(share),
+            most,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The messages about catalogues, and their bytes.
+
+use super::*;
+use crate::torrent::InfoHash;
+use crate::wire::control::{ControlError, InfoPart};
+use crate::wire::name::Label;
+
+const WRITE: WriteId = WriteId([b'w'; 16]);
+
+fn lab() -> Label {
+    "lab".parse().unwrap()
+}
+
+/// Every kind of request about catalogues, and its bytes with the id 7 and the token `t\0k`.
+pub(super) fn requests() -> Vec<(AccessRequest, &'static [u8])> {
+    let short_text = |text: &str| ShortText::new(text).unwrap();
+    let publish = |update, note: Option<&str>| AccessRequest::Publish {
+        write: WRITE,
+        group: lab(),
+        part: InfoPart::new(4, 7, b"\xff\x00".to_vec()).unwrap(),
+        update,
+        note: note.map(|note| note.parse().unwrap()),
+    };
+    let list = |versions| AccessRequest::ListFiles {
+        group: lab(),
+        versions,
+        after: None,
+    };
+    vec![
+        (
+            publish(false, None),
+            b"d5:bytes2:\xff\x005:group3:lab2:idi7e6:offseti4e8:protocoli5e5:token3:t\0k5:totali7e4:type7:publish5:write16:wwwwwwwwwwwwwwwwe",
+        ),
+        (
+            publish(true, Some("n \u{fc}")),
+            b"d5:bytes2:\xff\x005:group3:lab2:idi7e4:note4:n \xc3\xbc6:offseti4e8:protocoli5e5:token3:t\0k5:totali7e4:type7:publish6:updatei1e5:write16:wwwwwwwwwwwwwwwwe",
+        ),
+        (
+            list(false),
+            b"d5:group3:lab2:idi7e8:protocoli5e5:token3:t\0k4:type10:list_filese",
+        ),
+        (
+            list(true),
+            b"d5:group3:lab2:idi7e8:protocoli5e5:token3:t\0k4:type10:list_files8:versionsi1ee",
+        ),
+        (
+            AccessRequest::Metainfo {
+                group: lab(),
+                name: short_text("f \u{fc}"),
+                offset: 9,
+            },
+            b"d5:group3:lab2:idi7e4:name4:f \xc3\xbc6:offseti9e8:protocoli5e5:token3:t\0k4:type8:metainfoe",
+        ),
+        (
+            AccessRequest::Withdraw {
+                write: WRITE,
+                group: lab(),
+                name: short_text("f"),
+            },
+            b"d5:group3:lab2:idi7e4:name1:f8:protocoli5e5:token3:t\0k4:type8:withdraw5:write16:wwwwwwwwwwwwwwwwe",
+        ),
+    ]
+}
+
+/// The answers about catalogues, and the bytes of their replies with the id 7.
+pub(super) fn replies() -> [(AccessAnswer, &'static [u8]); 2] {
+    let entry = FileEntry {
+        name: ShortText::new("f").unwrap(),
+        version: 3,
+        versions: 2,
+        note: "n".parse().ok(),
+        info_hash: InfoHash([b'h'; 20]),
+        length: 9,
+        publisher: "nik".parse().ok(),
+        published_at: 5,
+        complete: 1,
+        partial: 2,
+    };
+    let page = ListPage {
+        entries: vec![entry],
+        next: ShortText::new("x"),
+    };
+    let part = MetainfoPart {
+        part: InfoPart::new(0, 2, b"de".to_vec()).unwrap(),
+        version: 3,
+        share: ShortText::new("f").unwrap(),
+        complete: 1,
+        partial: 0,
+    };
+    [
+        (
+            AccessAnswer::Files(page),
+            b"d7:entriesld2:ati5e8:completei1e9:info hash20:hhhhhhhhhhhhhhhhhhhh6:lengthi9e4:name1:f4:note1:n7:partiali2e9:publisher3:nik7:versioni3e8:versionsi2eee2:idi7e4:next1:x8:protocoli5e4:type5:filese",
+        ),
+        (
+            AccessAnswer::Metainfo(part),
+            b"d5:bytes2:de8:completei1e2:idi7e6:offseti0e7:partiali0e8:protocoli5e5:share1:f5:totali2e4:type8:metainfo7:versioni3ee",
+        ),
+    ]
+}
+
+#[test]
+fn a_note_of_several_lines_is_refused() {
+    let bytes = b"d5:bytes1:x5:group3:lab2:idi7e4:note3:a\nb6:offseti0e8:protocoli5e5:totali7e4:type7:publish5:write16:wwwwwwwwwwwwwwwwe";
+    let refused = AccessRequestMessage::decode(bytes);
+    assert_eq!(refused, Err(ControlError::WrongValue("note")));
+}
+
+#[test]
+fn trackers_that_count_the_peers_of_a_group_are_asked_for_its_catalogue_and_its_metainfo() {
+    for (ask, _) in requests() {
+        let is_asked = matches!(
+            ask,
+            AccessRequest::ListFiles { .. } | AccessRequest::Metainfo { .. }
+        );
+        let group = is_asked.then(lab);
+        assert_eq!(ask.group_with_peer_counts(), group.as_ref(), "{ask:?}");
+    }
+}
