@@ -27,4 +27,6 @@ mod groups {
     mod team;
     mod tokens;
     mod tour;
+    mod updates;
+    mod versions;
 }
