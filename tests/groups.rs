@@ -28,4 +28,6 @@ mod groups {
     mod team;
     mod tokens;
     mod tour;
+    mod updates;
+    mod versions;
 }

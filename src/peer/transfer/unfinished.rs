@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest wait for a thread that has the files open.
-const OPENER_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const OPENER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Transfer {
     /// Fails if something else has the final name of this download. Does not read files.

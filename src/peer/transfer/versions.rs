@@ -7,6 +7,7 @@
 
 use super::local_source::UnchangedFiles;
 use super::transfer::Transfer;
+use super::unfinished::OPENER_TIMEOUT;
 use crate::storage::{
     Download, FileLayout, FormerVersion, OldVersion, Record, RecordKind, RecordState,
     RecordedFiles, RecordedGroup, ShareVersion, Store, StoreError, copy_equal_pieces,
@@ -15,6 +16,7 @@ use crate::storage::{
 use crate::torrent::{Info, InfoHash, LocalFiles, PieceIndex, PieceSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Another version at the same place, as recorded.
 struct OtherVersion {
@@ -196,7 +198,13 @@ impl Transfer {
 
     /// Removes the partial files of a version whose download was ended, and its record.
     fn discard_version(&self, other: &OtherVersion) {
-        let discarded = other.discard();
+        let until = self.context.now() + OPENER_TIMEOUT;
+        let mut discarded = other.discard();
+        // A thread that checked the files may not have noticed yet that the download has ended.
+        while matches!(discarded, Err(StoreError::InUse(_))) && self.context.now() < until {
+            self.context.stop.wait(Duration::from_millis(10));
+            discarded = other.discard();
+        }
         let removed = discarded.map_err(|error| error.to_string()).and_then(|()| {
             let removed = self.context.records.remove(other.record.info_hash);
             removed.map_err(|error| error.to_string())
