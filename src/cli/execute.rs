@@ -303,7 +303,18 @@ impl<'a> CommandRunner<'a> {
                 group,
                 name,
                 destination,
+                is_preview: true,
+                ..
+            } => {
+                let preview = self.peer.preview_download(&group, &name, &destination)?;
+                Ok(CommandOutcome::Preview(preview))
+            }
+            FileCommand::Download {
+                group,
+                name,
+                destination,
                 force,
+                is_preview: false,
             } => {
                 let hashing = HashingProgress::new("hashing existing files", self.output);
                 let step = |done, total| hashing.step(done, total);

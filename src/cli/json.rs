@@ -137,6 +137,19 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("version", plain(started.version)),
             ("replaces", plain(started.replaces)),
         ],
+        CommandOutcome::Preview(preview) => vec![
+            ("name", plain(&*preview.name)),
+            ("info_hash", plain(preview.info_hash.to_string())),
+            ("path", plain(preview.path.to_string_lossy())),
+            ("version", plain(preview.version)),
+            ("replaces", plain(preview.replaces)),
+            ("length", plain(preview.length)),
+            ("to_fetch", plain(preview.to_fetch)),
+            ("unchanged_files", plain(preview.files.unchanged)),
+            ("changed_files", plain(preview.files.changed)),
+            ("new_files", plain(preview.files.new)),
+            ("gone_files", plain(preview.files.gone)),
+        ],
         CommandOutcome::Downloads(downloads) | CommandOutcome::Waited(downloads) => {
             vec![("downloads", list(downloads, download))]
         }

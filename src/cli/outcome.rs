@@ -2,8 +2,8 @@
 
 use super::commands::CommandEntry;
 use crate::peer::{
-    DownloadStatus, ExportedTorrent, LinkStatus, ListedFile, NewToken, Sent, Started, Status,
-    Uploaded,
+    DownloadPreview, DownloadStatus, ExportedTorrent, LinkStatus, ListedFile, NewToken, Sent,
+    Started, Status, Uploaded,
 };
 use crate::storage::JoinFiles;
 use crate::wire::access::{
@@ -20,6 +20,8 @@ pub(super) enum CommandOutcome {
     Sent(Sent),
     /// `download` and `download_file`.
     Started(Started),
+    /// What a download would fetch.
+    Preview(DownloadPreview),
     /// `show_downloads`.
     Downloads(Vec<DownloadStatus>),
     /// `show_peers`.

@@ -49,6 +49,18 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome, columns: usize) -> Vec<Str
                 escape(&started.path.to_string_lossy()),
             ) + &started_version(started),
         ],
+        CommandOutcome::Preview(preview) => vec![format!(
+            "would fetch {} of {} of {} version {} to {}: {} unchanged, {} changed, {} new, {} gone",
+            size(preview.to_fetch),
+            size(preview.length),
+            escape(&preview.name),
+            preview.version,
+            escape(&preview.path.to_string_lossy()),
+            counted(preview.files.unchanged, "file"),
+            preview.files.changed,
+            preview.files.new,
+            preview.files.gone,
+        )],
         CommandOutcome::Downloads(downloads) => {
             lines_of(downloads, download_line_with_trouble, "no downloads")
         }

@@ -70,6 +70,7 @@ pub use commands::exporting::ExportedTorrent;
 pub use commands::group_shares::ListedFile;
 pub use commands::groups::StopScope;
 pub use commands::new_share::NewShare;
+pub use commands::previewing::DownloadPreview;
 pub use commands::sending::Sent;
 pub use commands::upload::Uploaded;
 pub use doctor::{Check, DoctorOptions, Finding, Verdict, examine};

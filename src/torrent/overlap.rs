@@ -61,6 +61,23 @@ impl Overlap {
         }
     }
 
+    /// What a version has in common with no version: every byte of it is to be fetched.
+    pub fn with_nothing(new: &Info) -> Self {
+        let files = new.files().len();
+        let origins = vec![None; files];
+        let stored = new.files().iter().filter(|file| !file.attributes.padding);
+        Self {
+            bytes_to_fetch: new.lengths().total(),
+            counts: FileCounts {
+                new: stored.count(),
+                ..FileCounts::default()
+            },
+            same_paths: origins.clone(),
+            origins,
+            equal_pieces: vec![None; new.lengths().pieces() as usize],
+        }
+    }
+
     /// The file of the old version that has the content of this file of the new version. If
     /// several have it, the one with the same path.
     pub fn origin(&self, file: usize) -> Option<usize> {

@@ -71,6 +71,15 @@ impl Update {
         fetched_bytes(&mut self.mayank, &folder.join("data"))
     }
 
+    /// What mayank would fetch of the newest version. Nothing is started.
+    fn preview(&mut self) -> Value {
+        let folder = self.tracker.sandbox.folder("mayank");
+        let command = format!("download_file lab data {} --dry-run", quoted(&folder));
+        let preview = self.mayank.run(&command);
+        assert!(!folder.join("data.part").exists());
+        preview
+    }
+
     /// Overwrites bytes of a file of nik.
     fn change(&self, file: &str, at: u64, length: usize) {
         let path = self.tracker.sandbox.path("nik/data").join(file);
@@ -105,10 +114,21 @@ fn only_what_changed_is_fetched() {
     let gone = it.tracker.sandbox.path("nik/data/gone");
     fs::remove_file(gone).unwrap();
     it.upload("--update");
+    let preview = it.preview();
+    let files = [
+        "unchanged_files",
+        "changed_files",
+        "new_files",
+        "gone_files",
+    ];
+    let counts = files.map(|key| preview[key].as_u64().unwrap());
+    assert_eq!(counts, [SMALL_FILES as u64 - 1, 2, 0, 1]);
     // The changed piece of `large`, and the blocks that `small/07` touches.
     let most = (512 << 10) + SMALL as u64 + 2 * (16 << 10);
+    let to_fetch = preview["to_fetch"].as_u64().unwrap();
+    assert!((1..=most).contains(&to_fetch), "{to_fetch} bytes");
     let fetched = it.download();
-    assert!((1..=most).contains(&fetched), "{fetched} bytes");
+    assert!(fetched <= to_fetch, "{fetched} of {to_fetch} bytes");
     it.assert_mayank_has_the_files_of_nik();
     assert!(!it.tracker.sandbox.path("mayank/data/gone").exists());
     // The unchanged file was linked, not copied.

@@ -80,6 +80,8 @@ pub(in crate::cli) enum FileCommand {
         destination: WantedPlace,
         /// Whether another file or folder at the destination is replaced.
         force: bool,
+        /// Whether the command only says what would be fetched.
+        is_preview: bool,
     },
     /// Write what another client needs to join the swarm of a share.
     Export {

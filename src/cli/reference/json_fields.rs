@@ -12,13 +12,13 @@ use super::assert_documented;
 use super::document::items;
 use crate::cli::command_error::CommandError;
 use crate::peer::{
-    AccountError, Check, ControlStatus, DamagedRecord, DownloadState, DownloadStatus,
-    ExportedTorrent, Finding, GroupStatus, LinkStatus, ListedFile, LoginEnd, MachineLoginState,
-    MachineStatus, NewShare, NewToken, Sent, ShareStatus, Started, Status, TakenOver, TrackerState,
-    TrackerStatus, Uploaded, Verdict, VersionStatus,
+    AccountError, Check, ControlStatus, DamagedRecord, DownloadPreview, DownloadState,
+    DownloadStatus, ExportedTorrent, Finding, GroupStatus, LinkStatus, ListedFile, LoginEnd,
+    MachineLoginState, MachineStatus, NewShare, NewToken, Sent, ShareStatus, Started, Status,
+    TakenOver, TrackerState, TrackerStatus, Uploaded, Verdict, VersionStatus,
 };
 use crate::storage::JoinFiles;
-use crate::torrent::InfoHash;
+use crate::torrent::{FileCounts, InfoHash};
 use crate::wire::access::{
     DecisionEntry, DecisionOutcome, FileEntry, GroupEntry, GroupRole, LoginEntry, MachineEntry,
     MachineState, MemberEntry, RequestEntry, ShortText, TokenEntry, TokenGroup, TokenState,
@@ -38,6 +38,7 @@ fn commands(outcome: &CommandOutcome) -> &'static [&'static str] {
     match outcome {
         CommandOutcome::Sent(_) => &["send"],
         CommandOutcome::Started(_) => &["download", "download_file"],
+        CommandOutcome::Preview(_) => &["download_file"],
         CommandOutcome::Downloads(_) => &["show_downloads"],
         CommandOutcome::Links(_) => &["show_peers"],
         CommandOutcome::Cancelled(_) => &["cancel"],
@@ -88,6 +89,8 @@ fn samples() -> Vec<CommandOutcome> {
         }),
         started(None),
         started(Some(2)),
+        preview(None),
+        preview(Some(1)),
         CommandOutcome::Downloads(downloads()),
         CommandOutcome::Links(links()),
         CommandOutcome::Cancelled("x".into()),
@@ -129,6 +132,19 @@ fn started(version: Option<u32>) -> CommandOutcome {
         taken_over: TakenOver::Nothing,
         version,
         replaces: version,
+    })
+}
+
+fn preview(replaces: Option<u32>) -> CommandOutcome {
+    CommandOutcome::Preview(DownloadPreview {
+        name: "x".into(),
+        info_hash: HASH,
+        path: "/x".into(),
+        version: 2,
+        replaces,
+        length: 9,
+        to_fetch: 5,
+        files: FileCounts::default(),
     })
 }
 

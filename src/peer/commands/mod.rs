@@ -7,6 +7,7 @@ pub(super) mod exporting;
 pub(super) mod group_shares;
 pub(super) mod groups;
 pub(super) mod new_share;
+pub(super) mod previewing;
 pub(super) mod sending;
 mod starting;
 mod stopping;

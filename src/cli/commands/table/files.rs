@@ -53,7 +53,11 @@ pub(super) static FILES: &[CommandEntry] = &[
             required("NAME", ArgumentKind::Share),
             optional("DEST", ArgumentKind::Path),
         ],
-        options: &[option("--as", Some("PATH")), option("--force", None)],
+        options: &[
+            option("--as", Some("PATH")),
+            option("--force", None),
+            option("--dry-run", None),
+        ],
         summary: "start a download from a group",
         details: "The download runs in the background. NAME is a name that list_files shows, and means the newest version; \
                   NAME@N means version N. The share goes to DEST, which is an existing folder or the path of \
@@ -63,14 +67,15 @@ pub(super) static FILES: &[CommandEntry] = &[
                   belong to no version are kept. A file that is there with the same \
                   content is used as it is. With --force, the share replaces another file there, or another folder \
                   with everything in it, when the download is complete, and also files of another version that were \
-                  changed here. The peer serves each piece as soon \
-                  as it has it.\nExample: download_file lab disk.img /srv/images",
+                  changed here. With --dry-run the command only says how much would be fetched, and how many files are \
+                  unchanged. The peer serves each piece as soon as it has it.\nExample: download_file lab disk.img /srv/images",
         read: |words| {
             Ok(Command::File(FileCommand::Download {
                 group: words.name(0)?,
                 name: words.word(1)?.to_owned(),
                 destination: words.wanted_place_or_path(2, "--as")?,
                 force: words.has_option("--force"),
+                is_preview: words.has_option("--dry-run"),
             }))
         },
     },
