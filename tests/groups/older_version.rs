@@ -5,10 +5,10 @@ use super::team::team;
 use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::{Peer, quoted};
 use crate::common::sandbox::bytes;
+use crate::common::waiting::wait_until;
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
 
 const SMALL_FILES: usize = 30;
 const SMALL: usize = 100_000;
@@ -25,13 +25,18 @@ fn small(number: usize) -> String {
     format!("small/{number:02}")
 }
 
-/// Waits until the download of `data` is complete. Returns the bytes that came from other peers.
-fn fetched_bytes(peer: &mut Peer, at: &Path) -> u64 {
-    let is_complete = |download: &Value| {
-        download["state"] == "complete" && download["path"] == at.to_str().unwrap()
-    };
-    let download = peer.wait_for_download("data", is_complete);
-    let from = download["from"].as_object().unwrap().iter();
+/// Waits until the download with this info-hash is complete, and the only one. Returns the bytes
+/// that came from other peers.
+fn fetched_bytes(peer: &mut Peer, info_hash: &Value) -> u64 {
+    let mut found = Value::Null;
+    wait_until("the new version is complete", || {
+        let _ = peer.try_run("wait 0.1");
+        let downloads = peer.run("show_downloads")["downloads"].take();
+        found = downloads[0].clone();
+        let is_only = downloads.as_array().is_some_and(|all| all.len() == 1);
+        is_only && found["info_hash"] == *info_hash && found["state"] == "complete"
+    });
+    let from = found["from"].as_object().unwrap().iter();
     let others = from.filter(|(source, _)| *source != "disk");
     others.map(|(_, bytes)| bytes.as_u64().unwrap()).sum()
 }
@@ -67,8 +72,8 @@ impl Update {
     fn download(&mut self) -> u64 {
         let folder = self.tracker.sandbox.folder("mayank");
         let command = format!("download_file lab data {}", quoted(&folder));
-        self.mayank.run(&command);
-        fetched_bytes(&mut self.mayank, &folder.join("data"))
+        let started = self.mayank.run(&command);
+        fetched_bytes(&mut self.mayank, &started["info_hash"])
     }
 
     /// What mayank would fetch of the newest version. Nothing is started.
