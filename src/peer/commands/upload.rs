@@ -217,8 +217,9 @@ impl Peer {
     /// now, the share is accepted here and may be refused when it is published.
     fn check_name_is_free(&self, group: &Label, info: &Info) -> Result<(), AccountError> {
         let name = info.name().as_str();
-        match self.account().metainfo(group, name) {
-            Ok(other) if !other.has_same_files(info) => {
+        match self.account().share(group, name) {
+            // A name such as `NAME@2` may mean a version of another share; then it is free.
+            Ok(other) if !other.is_named_version(name) && !other.info.has_same_files(info) => {
                 let stop = command_text("stop_share", &[&group.to_string(), name], &[]);
                 let message = format!(
                     "{group} already has a share {name}; publish yours as its next version with \
