@@ -23,6 +23,7 @@ mod replicas {
     mod proxy;
     mod renamed;
     mod repeats;
+    mod share_versions;
     mod strangers;
     mod write_wait;
 }

@@ -87,3 +87,61 @@ impl FormerVersion {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{info_of, paths_below};
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn only_files_of_the_version_that_are_unchanged_are_removed() {
+        let temporary = tempfile::tempdir().unwrap();
+        let (folder, outside) = (
+            temporary.path().join("set"),
+            temporary.path().join("outside"),
+        );
+        for path in ["a", "changed", "sub/b", "sub/deep/c", "linked/d", "was/e"] {
+            let path = folder.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "content").unwrap();
+        }
+        let info = info_of(&folder);
+        let store = Store::open(FileLayout::all(Arc::clone(&info)), &folder).unwrap();
+        let former = FormerVersion::new(info, store.stamps().unwrap());
+        former.check_unchanged(&folder).unwrap();
+        // Somebody has added, changed and replaced files since then.
+        fs::write(folder.join("sub/own"), "own").unwrap();
+        fs::write(folder.join("changed"), "other content").unwrap();
+        let changed = former.check_unchanged(&folder);
+        assert!(
+            matches!(changed, Err(StoreError::LocallyChanged(path)) if path.ends_with("changed"))
+        );
+        fs::rename(folder.join("linked"), &outside).unwrap();
+        symlink(&outside, folder.join("linked")).unwrap();
+        fs::remove_dir_all(folder.join("was")).unwrap();
+        fs::write(folder.join("was"), "a file now").unwrap();
+        former.remove_files(&folder).unwrap();
+        former.remove_files(&folder).unwrap();
+        let left = paths_below(&folder);
+        assert_eq!(left, ["changed", "linked", "sub", "sub/own", "was"]);
+        assert!(outside.join("d").exists());
+    }
+
+    #[test]
+    fn a_missing_file_counts_as_changed() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().join("set");
+        fs::create_dir(&folder).unwrap();
+        for name in ["a", "b"] {
+            fs::write(folder.join(name), name).unwrap();
+        }
+        let info = info_of(&folder);
+        let store = Store::open(FileLayout::all(Arc::clone(&info)), &folder).unwrap();
+        let former = FormerVersion::new(info, store.stamps().unwrap());
+        fs::remove_file(folder.join("b")).unwrap();
+        let missing = former.check_unchanged(&folder);
+        assert!(matches!(missing, Err(StoreError::LocallyChanged(path)) if path.ends_with("b")));
+    }
+}

@@ -359,7 +359,7 @@ fn a_newer_version_takes_the_place_of_an_unfinished_download() {
 fn a_first_download_that_is_not_complete_gives_its_pieces_to_a_newer_version() {
     let tracker = AccountTracker::with(&["--interval", "1"]);
     let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
-    let path = tracker.sandbox.file("data", LENGTH, 1);
+    let path = tracker.sandbox.file("v/data", LENGTH, 1);
     nik.run(&format!("upload_file lab {}", quoted(&path)));
     nik.run("logout");
     mayank.run("download_file lab data copy");
@@ -373,7 +373,7 @@ fn a_first_download_that_is_not_complete_gives_its_pieces_to_a_newer_version() {
     let mut mayank = tracker.sandbox.debug_peer("mayank", &[]);
     nik.run("login nik\npw of nik");
     nik.run("stop_share lab data --here");
-    tracker.sandbox.file("data", LENGTH + 10, 1);
+    tracker.sandbox.file("v/data", LENGTH + 10, 1);
     nik.run(&format!("upload_file lab {} --update", quoted(&path)));
     mayank.run("download_file lab data");
     let done = wait_for_version(&mut mayank, 2, "complete");
@@ -401,7 +401,7 @@ fn another_place_gets_a_copy_and_what_this_peer_publishes_is_never_overwritten()
     update.mayank.assert_refused(taken, "exists", "taken");
     let started = update.mayank.run("download_file lab data --as copy");
     assert_eq!(started["replaces"], Value::Null, "{started}");
-    update.wait_until_complete(2);
+    wait_for_version(&mut update.mayank, 2, "complete");
     assert!(contents(&sandbox.path("mayank/copy")) == expected(&[VERSIONS[1]]));
     assert!(contents(&sandbox.path("mayank/data")) == expected(&[VERSIONS[0], OWN]));
     let list = update.mayank.run("show_downloads");

@@ -226,7 +226,9 @@ impl Peer {
             None => path.canonicalize().ok()?,
         };
         let name = resolved.file_name()?.to_str()?;
-        self.account().metainfo(group, name).ok()
+        let found = self.account().share(group, name).ok()?;
+        // A name such as `NAME@2` may mean a version of another share; then it is free.
+        (!found.is_named_version(name)).then_some(found.info)
     }
 
     /// Whether the catalogue lists exactly this content under its name.

@@ -308,7 +308,9 @@ mod tests {
                 next: ShortText::new("x".repeat(320)),
             })),
         };
-        let length = reply.encode().len();
+        let bytes = reply.encode();
+        assert!(AccessReplyMessage::decode(&bytes) == Ok(reply));
+        let length = bytes.len();
         assert!(
             length + 1024 < usize::try_from(MAX_FRAME).unwrap(),
             "{length}"

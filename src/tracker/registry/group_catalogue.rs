@@ -223,8 +223,8 @@ impl GroupCatalogue {
         }
     }
 
-    /// The shortest name that means this version; `None` if it is not listed. Another share may have
-    /// a whole name like `NAME@N`; so each name is tried.
+    /// The shortest name that means this version; `None` if it is not listed. Another share may
+    /// have a whole name like `NAME@N`; so each name is tried.
     pub(super) fn version_name(&self, share: &Share) -> Option<String> {
         self.listed.get(&VersionPlace::of(share))?;
         let (name, first, number) = (&share.name, share.edition.first, share.edition.number);

@@ -46,7 +46,8 @@
 //! another one is always later than it, even if the clocks are wrong. "Both" means that the two
 //! writes do not exclude each other. Members are numbered in the order of their acceptance. The
 //! tests in `tests/conflicts.rs` follow this table. Those of some rows are in `roles.rs`,
-//! `removal.rs`, `usage.rs`, `catalogue.rs`, `audit.rs`, `machines.rs` and `receipts.rs` there.
+//! `removal.rs`, `usage.rs`, `catalogue.rs`, `versions.rs`, `audit.rs`, `machines.rs` and
+//! `receipts.rs` there.
 //!
 //! | at one tracker | at another tracker | what wins |
 //! |---|---|---|
@@ -84,6 +85,8 @@
 //! | a share is published | another of the same name is published | the earlier share (note 1) |
 //! | a share is published | the group ends | the end (note 8) |
 //! | a share is withdrawn | it is withdrawn | both: it is withdrawn |
+//! | a version is published | a version of the same share is | both: the later is newer (note 13) |
+//! | a version is published | its share, or another version, is withdrawn | both (note 13) |
 //! | an invite is redeemed | it is redeemed | both: the two accounts are kept (note 9) |
 //! | a change is made, with its entry in the audit log | any other change | both entries are kept |
 //! | a machine enrols | the same token and key enrol | both: one machine, the earlier name |
@@ -133,7 +136,12 @@
 //!     the token was made. Its machines never have a greater role than the maker has now. All this
 //!     is derived at each request from the rows of the token, of the machine and of the membership.
 //! 12. Some attributes come from the later creation: its version, the key of a group and an expiry
-//!     time. The fields merge as always: a membership keeps the earlier acceptance.
+//!     time, and the edition of a version. The fields merge as always: a membership keeps the
+//!     earlier acceptance.
+//! 13. Two versions may get one number. The newest version has the greatest number, and of several
+//!     it is the one that was published last. `NAME@N` means the one that was published first. A
+//!     withdrawal of a share ends the versions that the tracker knew. A share claims its name since
+//!     its first version, while a version of it is listed.
 //!
 //! # What is dropped
 //! Ended memberships, tokens and machines are kept forever: they keep a removed member or a revoked
