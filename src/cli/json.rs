@@ -11,8 +11,8 @@ use super::commands::{CommandEntry, entries};
 use super::outcome::{AccountOutcome, CommandOutcome, Joined};
 use super::render::time;
 use crate::peer::{
-    DamagedRecord, DownloadState, DownloadStatus, Finding, GroupStatus, JoinError, LinkStatus,
-    NewShare, Sent, ShareStatus, Status, TrackerStatus, Uploaded,
+    DamagedRecord, DownloadPreview, DownloadState, DownloadStatus, Finding, GroupStatus, JoinError,
+    LinkStatus, NewShare, Sent, ShareStatus, Status, TrackerStatus, Uploaded,
 };
 use account::{file, group, login, member, news, request};
 use machine::{join_error, join_fields, machine_fields, own_machine};
@@ -117,6 +117,22 @@ fn status_fields(status: &Status) -> Vec<(&'static str, JsonValue<'_>)> {
     ]
 }
 
+fn preview_fields(preview: &DownloadPreview) -> Vec<(&str, JsonValue<'_>)> {
+    vec![
+        ("name", plain(&*preview.name)),
+        ("info_hash", plain(preview.info_hash.to_string())),
+        ("path", plain(preview.path.to_string_lossy())),
+        ("version", plain(preview.version)),
+        ("replaces", plain(preview.replaces)),
+        ("length", plain(preview.length)),
+        ("to_fetch", plain(preview.to_fetch)),
+        ("unchanged_files", plain(preview.files.unchanged)),
+        ("changed_files", plain(preview.files.changed)),
+        ("new_files", plain(preview.files.new)),
+        ("gone_files", plain(preview.files.gone)),
+    ]
+}
+
 /// The fields after `ok` of a command that succeeded.
 fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
     match outcome {
@@ -137,19 +153,7 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("version", plain(started.version)),
             ("replaces", plain(started.replaces)),
         ],
-        CommandOutcome::Preview(preview) => vec![
-            ("name", plain(&*preview.name)),
-            ("info_hash", plain(preview.info_hash.to_string())),
-            ("path", plain(preview.path.to_string_lossy())),
-            ("version", plain(preview.version)),
-            ("replaces", plain(preview.replaces)),
-            ("length", plain(preview.length)),
-            ("to_fetch", plain(preview.to_fetch)),
-            ("unchanged_files", plain(preview.files.unchanged)),
-            ("changed_files", plain(preview.files.changed)),
-            ("new_files", plain(preview.files.new)),
-            ("gone_files", plain(preview.files.gone)),
-        ],
+        CommandOutcome::Preview(preview) => preview_fields(preview),
         CommandOutcome::Downloads(downloads) | CommandOutcome::Waited(downloads) => {
             vec![("downloads", list(downloads, download))]
         }

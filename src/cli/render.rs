@@ -17,7 +17,9 @@ use super::outcome::CommandOutcome;
 use super::units::{counted, size};
 use super::wrap;
 use crate::base::escape;
-use crate::peer::{DownloadState, DownloadStatus, LinkStatus, Started, TakenOver, Uploaded};
+use crate::peer::{
+    DownloadPreview, DownloadState, DownloadStatus, LinkStatus, Started, TakenOver, Uploaded,
+};
 use list::lines_of;
 use status::status_lines;
 
@@ -49,18 +51,7 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome, columns: usize) -> Vec<Str
                 escape(&started.path.to_string_lossy()),
             ) + &started_version(started),
         ],
-        CommandOutcome::Preview(preview) => vec![format!(
-            "would fetch {} of {} of {} version {} to {}: {} unchanged, {} changed, {} new, {} gone",
-            size(preview.to_fetch),
-            size(preview.length),
-            escape(&preview.name),
-            preview.version,
-            escape(&preview.path.to_string_lossy()),
-            counted(preview.files.unchanged, "file"),
-            preview.files.changed,
-            preview.files.new,
-            preview.files.gone,
-        )],
+        CommandOutcome::Preview(preview) => vec![preview_line(preview)],
         CommandOutcome::Downloads(downloads) => {
             lines_of(downloads, download_line_with_trouble, "no downloads")
         }
@@ -97,6 +88,22 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome, columns: usize) -> Vec<Str
         )],
         CommandOutcome::Quit => Vec::new(),
     }
+}
+
+/// What a download would fetch.
+fn preview_line(preview: &DownloadPreview) -> String {
+    format!(
+        "would fetch at most {} of {} of {} version {} to {}: {} unchanged, {} changed, {} new, {} gone",
+        size(preview.to_fetch),
+        size(preview.length),
+        escape(&preview.name),
+        preview.version,
+        escape(&preview.path.to_string_lossy()),
+        counted(preview.files.unchanged, "file"),
+        preview.files.changed,
+        preview.files.new,
+        preview.files.gone,
+    )
 }
 
 /// The version of a download, unless it is the first one and replaces nothing.

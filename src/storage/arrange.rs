@@ -44,7 +44,12 @@ pub(super) struct Arranged {
     pub(super) piece_length: u32,
 }
 
-impl Arrangement<'_> {
+impl<'a> Arrangement<'a> {
+    /// That of the version after `listed`; that of a first version if there is none.
+    pub fn of_version_after(listed: Option<&'a Info>) -> Self {
+        listed.map_or(Self::Padded, Self::Like)
+    }
+
     /// Arranges `files`, which are sorted by path. `piece_length`: the one that a person chose.
     ///
     /// # Errors
@@ -359,7 +364,7 @@ mod tests {
         let length = prop_oneof![
             0u64..10,
             0u64..3 * MIB,
-            (0u64..5).prop_map(|n| n * 512 << 10)
+            (0u64..5).prop_map(|n| (n * 512) << 10)
         ];
         let lengths = prop::collection::vec(prop::option::of(length), names.len());
         lengths.prop_map(move |lengths| {

@@ -7,7 +7,7 @@ use super::tree::Access;
 use super::verify::{HashJob, hash_jobs};
 use super::{Download, OldVersion, Store, StoreError};
 use crate::system::{lock, processors, recover};
-use crate::torrent::{BLOCK, Hasher, LocalFiles, PieceIndex, PieceSet, Sha1};
+use crate::torrent::{BLOCK, Hasher, Info, LocalFiles, PieceIndex, PieceSet, Sha1, file_parts};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -68,6 +68,101 @@ pub fn copy_equal_pieces(
     Ok(())
 }
 
+/// Makes pieces of `missing` from changed files: a changed file may still have the bytes of the old
+/// file at its path, although its place in the share is another one. The bytes of `local` files are
+/// here already. Adds the pieces whose hash is right to `owned`.
+///
+/// # Errors
+/// See [`copy_unchanged_files`].
+pub fn copy_from_changed_files(
+    new: &Download,
+    old: &OldVersion,
+    local: &LocalFiles,
+    missing: impl Iterator<Item = PieceIndex>,
+    owned: &mut PieceSet,
+    stop: &AtomicBool,
+) -> Result<(), StoreError> {
+    let info = new.store().info();
+    for piece in missing {
+        let Some(parts) = parts_from_changed_files(info, old, local, piece) else {
+            continue;
+        };
+        let expected = Some(info.piece_hash(piece));
+        // The piece is hashed first, so that nothing is written that must be fetched anyway.
+        if assemble(new, old.store(), &parts, stop, false)? == expected
+            && assemble(new, old.store(), &parts, stop, true)? == expected
+        {
+            owned.insert(piece);
+        }
+    }
+    Ok(())
+}
+
+/// A part of a piece.
+struct PiecePart {
+    /// Offset in the old version. `None` if the bytes are in the download already.
+    from: Option<u64>,
+    /// Offset in the new version.
+    to: u64,
+    length: u64,
+}
+
+/// Where the bytes of a piece may be. `None` if some are nowhere, or if all are in the download.
+fn parts_from_changed_files(
+    info: &Info,
+    old: &OldVersion,
+    local: &LocalFiles,
+    piece: PieceIndex,
+) -> Option<Vec<PiecePart>> {
+    let (mut to, length) = (info.lengths().offset(piece), info.lengths().length(piece));
+    let mut parts = Vec::new();
+    for part in file_parts(info, to, length.into()) {
+        let from = match local.contains(part.index) {
+            true => None,
+            false => {
+                let source = old.overlap().source(part.index)?;
+                let file = old.store().info().files().get(source)?;
+                let end = part.offset.checked_add(part.length)?;
+                Some(
+                    file.offset
+                        .checked_add(part.offset)
+                        .filter(|_| end <= file.length)?,
+                )
+            }
+        };
+        let length = part.length;
+        parts.push(PiecePart { from, to, length });
+        to = to.saturating_add(length);
+    }
+    parts
+        .iter()
+        .any(|part| part.from.is_some())
+        .then_some(parts)
+}
+
+/// Hashes the bytes of all parts. With `writes`, copies those of the old version. Returns the SHA-1.
+/// `None` if something cannot be read.
+fn assemble(
+    new: &Download,
+    old: &Store,
+    parts: &[PiecePart],
+    stop: &AtomicBool,
+    writes: bool,
+) -> Result<Option<Sha1>, StoreError> {
+    let mut hasher = Hasher::new();
+    for PiecePart { from, to, length } in parts {
+        let (store, at) = from.map_or((&**new.store(), *to), |from| (old, from));
+        let write = |done: u64, part: &[u8]| match from.filter(|_| writes) {
+            Some(_) => write_chunk(new, to.saturating_add(done), part),
+            None => Ok(()),
+        };
+        if !read_chunks(store, at, *length, stop, &mut hasher, write)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(hasher.finish()))
+}
+
 /// Whether something was written to a file of the download, so that it may be complete.
 fn is_written(store: &Store, index: usize) -> bool {
     let file = store.open_file(index, Access::Read);
@@ -125,6 +220,25 @@ fn copy(
     stop: &AtomicBool,
 ) -> Result<Option<Sha1>, StoreError> {
     let mut hasher = Hasher::new();
+    let write = |done: u64, part: &[u8]| write_chunk(new, to.saturating_add(done), part);
+    let is_read = read_chunks(old, from, length, stop, &mut hasher, write)?;
+    Ok(is_read.then(|| hasher.finish()))
+}
+
+fn write_chunk(new: &Download, to: u64, part: &[u8]) -> Result<(), StoreError> {
+    new.write(to, &part.chunks(BLOCK as usize).collect::<Vec<_>>())
+}
+
+/// Reads `length` bytes from `offset` on, adds them to `hasher`, and calls `write` with each chunk
+/// and the number of bytes before it. Returns `false` if something cannot be read.
+fn read_chunks(
+    store: &Store,
+    offset: u64,
+    length: u64,
+    stop: &AtomicBool,
+    hasher: &mut Hasher,
+    write: impl Fn(u64, &[u8]) -> Result<(), StoreError>,
+) -> Result<bool, StoreError> {
     let mut buffer = vec![0; length.min(COPY_BUFFER_LENGTH as u64) as usize];
     let mut done = 0;
     while done < length {
@@ -133,14 +247,13 @@ fn copy(
         }
         let size = (length - done).min(COPY_BUFFER_LENGTH as u64) as usize;
         let part = buffer.get_mut(..size).unwrap_or_default();
-        if let Err(error) = old.read(from.saturating_add(done), part) {
+        if let Err(error) = store.read(offset.saturating_add(done), part) {
             log::warn!("cannot copy from the older version, so more is fetched: {error}");
-            return Ok(None);
+            return Ok(false);
         }
         hasher.update(part);
-        let blocks: Vec<&[u8]> = part.chunks(BLOCK as usize).collect();
-        new.write(to.saturating_add(done), &blocks)?;
+        write(done, part)?;
         done += size as u64;
     }
-    Ok(Some(hasher.finish()))
+    Ok(true)
 }

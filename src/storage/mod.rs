@@ -14,6 +14,7 @@
 //! | `partial`, `extend`, `rename`, `replace` | the steps of a download |
 //! | `take_files` | links and clones files of an older version into a download |
 //! | `from_version` | copies files and pieces of an older version into a download |
+//! | `write_target` | the file to which bytes of a download are written |
 //! | `copying` | copies good pieces of other files into a download |
 //! | `former_version` | the version of a share whose place a download takes |
 //! | `verify` | hashes pieces and returns the good ones |
@@ -84,6 +85,7 @@ mod tree;
 mod unfinished_record;
 mod verify;
 mod whole_file;
+mod write_target;
 
 pub use arrange::Arrangement;
 pub use backup::{Backup, BackupError, check_backup_name, write_cluster};
@@ -106,7 +108,7 @@ pub use file_error::FileError;
 pub use file_hashes::{BadFile, CachedBlocks, FileHashes};
 pub use folder::{StateFolder, StateFolderError, StateKind};
 pub use former_version::FormerVersion;
-pub use from_version::{copy_equal_pieces, copy_unchanged_files};
+pub use from_version::{copy_equal_pieces, copy_from_changed_files, copy_unchanged_files};
 pub use in_place::InPlace;
 pub use join_files::{JoinFileError, JoinFiles, ReadToken, read_token};
 pub use known_cluster::{KnownCluster, KnownClusterError};

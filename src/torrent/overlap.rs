@@ -119,6 +119,11 @@ impl LocalFiles {
         )
     }
 
+    /// Whether the content of this file is on this machine.
+    pub fn contains(&self, file: usize) -> bool {
+        self.0.get(file).is_some_and(|is_local| *is_local)
+    }
+
     /// Adds the files of another set of files of the same share.
     pub fn add(&mut self, other: &Self) {
         for (file, is_in_other) in self.0.iter_mut().zip(&other.0) {

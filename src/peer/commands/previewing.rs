@@ -50,8 +50,8 @@ impl Peer {
         let info_hash = found.info.info_hash();
         let is_complete = |transfer: &Arc<Transfer>| transfer.phase() == Phase::Complete;
         let here = self.transfers.transfer(info_hash).filter(is_complete);
-        let others = versions.others_at(info_hash, &place).into_iter();
-        let old = others.filter(is_complete).next();
+        let mut others = versions.others_at(info_hash, &place).into_iter();
+        let old = others.find(is_complete);
         let overlap = match here.as_ref().or(old.as_ref()) {
             Some(old) => Overlap::new(old.info(), &found.info),
             None => Overlap::with_nothing(&found.info),

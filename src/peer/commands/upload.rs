@@ -66,9 +66,7 @@ impl Peer {
         let pem = authority.to_pem();
         let listed = self.listed_version(&membership.group, &path);
         let options = CreateOptions {
-            arrangement: listed
-                .as_ref()
-                .map_or(Arrangement::Padded, Arrangement::Like),
+            arrangement: Arrangement::of_version_after(listed.as_ref()),
             private: true,
             file_sha1: true,
             ssl_cert: Some(&pem),

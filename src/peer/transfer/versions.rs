@@ -11,7 +11,7 @@ use super::unfinished::OPENER_TIMEOUT;
 use crate::storage::{
     Download, FileLayout, FormerVersion, OldVersion, Record, RecordKind, RecordState,
     RecordedFiles, RecordedGroup, ShareVersion, Store, StoreError, copy_equal_pieces,
-    copy_unchanged_files, take_files,
+    copy_from_changed_files, copy_unchanged_files, take_files,
 };
 use crate::torrent::{Info, InfoHash, LocalFiles, PieceIndex, PieceSet};
 use std::path::PathBuf;
@@ -160,6 +160,9 @@ impl Transfer {
         for old in old {
             let missing: Vec<PieceIndex> = self.unknown_pieces(owned).collect();
             copy_equal_pieces(download, old, missing.into_iter(), owned, interrupt)?;
+            let missing: Vec<PieceIndex> = self.unknown_pieces(owned).collect();
+            let missing = missing.into_iter();
+            copy_from_changed_files(download, old, local, missing, owned, interrupt)?;
         }
         if !old.is_empty() {
             let missing = self.unknown_pieces(owned);

@@ -4,7 +4,7 @@ use crate::storage::testing::{create, destination, finish, open_recorded, paths_
 use crate::storage::{
     Arrangement, CreateOptions, Destination, Download, DownloadMode, ExtraFiles, FileLayout,
     FormerVersion, OldVersion, RecordedFiles, Store, StoreError, copy_equal_pieces,
-    copy_unchanged_files, take_files,
+    copy_from_changed_files, copy_unchanged_files, take_files,
 };
 use crate::torrent::{Info, LocalFiles, ModifiedTimes, PieceSet};
 use std::fs;
@@ -422,4 +422,33 @@ fn a_single_file_is_made_from_the_older_one() {
     download.write(7 << 16, &[&longer[7 << 16..]]).unwrap();
     finish(download).unwrap();
     assert!(fs::read(&old_path).unwrap() == longer);
+}
+
+#[test]
+fn a_changed_file_that_moved_in_the_share_gives_its_good_pieces() {
+    let (target, source) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (old_top, new_top) = (target.path().join("x"), source.path().join("x"));
+    let large = random(1, 500_000);
+    write(&old_top, "a", &random(2, 30_000));
+    write(&old_top, "large", &large);
+    let old = info(&old_top, Arrangement::Sorted);
+    // `large` is longer now, and begins 30,000 bytes earlier.
+    write(&new_top, "large", &[&large[..], b"more"].concat());
+    let new = info(&new_top, Arrangement::Like(&old));
+    let store = share(&old, &old_top);
+    store.seal(&store.stamps().unwrap());
+    let old = OldVersion::new(store, &new);
+    let place = destination(&target, "x");
+    let mode = DownloadMode::Replace(ExtraFiles::Keep);
+    let download = open_recorded(FileLayout::all(Arc::clone(&new)), &place, mode).unwrap();
+    let local = copy_unchanged_files(&download, &old, &STOP, &|_| ()).unwrap();
+    let mut good = PieceSet::empty(new.lengths());
+    let all = || new.lengths().all_pieces();
+    copy_equal_pieces(&download, &old, all(), &mut good, &STOP).unwrap();
+    assert_eq!(good.count(), 0);
+    copy_from_changed_files(&download, &old, &local, all(), &mut good, &STOP).unwrap();
+    // All but the last one, which has the added bytes.
+    assert_eq!((good.count(), new.lengths().pieces()), (7, 8));
+    let found = crate::storage::verify(download.store(), all(), 2, &STOP, &|_| ()).unwrap();
+    assert_eq!(found, good);
 }
