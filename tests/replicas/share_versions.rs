@@ -87,17 +87,30 @@ fn a_share_gets_versions_that_can_be_named_listed_and_withdrawn() {
     let of = |hash_text, note| publish(new_write(), &authority, hash_text, note);
     owner.perform(of("1", None));
     assert_eq!(refused(&mut owner, of("2", None)), "share-exists");
-    assert_eq!(refused(&mut nik, of("2", Some("mine"))), "not-the-publisher");
+    assert_eq!(
+        refused(&mut nik, of("2", Some("mine"))),
+        "not-the-publisher"
+    );
     owner.perform(of("2", Some("second try")));
     assert_eq!(refused(&mut owner, of("2", Some("again"))), "share-exists");
     assert_eq!(versions(&mut nik), ["data@1: ", "data@2: second try"]);
     let newest = list(&mut nik, false).remove(0);
-    assert_eq!((newest.name.as_str(), newest.version, newest.versions), ("data", 2, 2));
+    assert_eq!(
+        (newest.name.as_str(), newest.version, newest.versions),
+        ("data", 2, 2)
+    );
     for (name, number) in [("data", 2), ("data@1", 1), ("data@2", 2)] {
         let part = metainfo(&mut nik, name).unwrap();
-        assert_eq!((part.version, part.share.as_str()), (number, "data"), "{name}");
+        assert_eq!(
+            (part.version, part.share.as_str()),
+            (number, "data"),
+            "{name}"
+        );
     }
-    assert_eq!(metainfo(&mut nik, "data@3"), Err("unknown-share".to_owned()));
+    assert_eq!(
+        metainfo(&mut nik, "data@3"),
+        Err("unknown-share".to_owned())
+    );
     assert_eq!(refused(&mut nik, withdraw("data@1")), "not-the-publisher");
     owner.perform(withdraw("data@2"));
     assert_eq!(metainfo(&mut nik, "data").unwrap().version, 1);
@@ -138,10 +151,23 @@ fn versions_of_both_sides_of_a_split_are_merged_and_kept_over_restarts_and_in_ba
     let is_tagged = |shown: &&String| shown.starts_with("data@3~");
     assert_eq!(merged.iter().filter(is_tagged).count(), 1, "{merged:?}");
     for part in ["data@1: ", ": here", ": there", ": one more"] {
-        assert_eq!(merged.iter().filter(|shown| shown.contains(part)).count(), 1, "{merged:?}");
+        assert_eq!(
+            merged.iter().filter(|shown| shown.contains(part)).count(),
+            1,
+            "{merged:?}"
+        );
     }
-    assert_eq!(merged.iter().filter(|shown| shown.ends_with(": twice")).count(), 1);
-    assert!(!merged.iter().any(|shown| shown.starts_with("data@2")), "{merged:?}");
+    assert_eq!(
+        merged
+            .iter()
+            .filter(|shown| shown.ends_with(": twice"))
+            .count(),
+        1
+    );
+    assert!(
+        !merged.iter().any(|shown| shown.starts_with("data@2")),
+        "{merged:?}"
+    );
     for entry in list(&mut there, true) {
         let part = metainfo(&mut owner, entry.name.as_str()).unwrap();
         assert_eq!(part.version, entry.version);
@@ -158,6 +184,7 @@ fn versions_of_both_sides_of_a_split_are_merged_and_kept_over_restarts_and_in_ba
     for number in [1, 2] {
         pair.start(number, &[]);
     }
+    pair.wait_until_in_sync();
     let mut owner = User::log_in(pair.connect(1), "owner");
     assert_eq!(versions(&mut owner), merged, "after a restart");
     let backup = String::from_utf8_lossy(&pair.backup(1)).into_owned();
