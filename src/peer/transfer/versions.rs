@@ -9,7 +9,7 @@ use super::transfer::Transfer;
 use super::unfinished::OPENER_TIMEOUT;
 use crate::storage::{
     Download, FileLayout, FormerVersion, Record, RecordKind, RecordState, RecordedFiles,
-    RecordedGroup, ShareVersion, Store, StoreError, copy_from_version,
+    RecordedGroup, ShareVersion, Store, StoreError, copy_from_version, find_with_info,
 };
 use crate::torrent::{Info, InfoHash, PieceIndex, PieceSet};
 use std::path::PathBuf;
@@ -137,7 +137,7 @@ impl Transfer {
     fn other_versions(&self) -> Vec<OtherVersion> {
         let records = &self.context.records;
         let supersedes = self.supersedes().into_iter();
-        let found = supersedes.filter_map(|hash| records.find_with_info(hash));
+        let found = supersedes.filter_map(|hash| find_with_info(records, hash));
         let at_this_place = found.filter(|(record, _)| record.kind == self.plan.kind);
         at_this_place
             .map(|(record, info)| OtherVersion { record, info })
