@@ -115,6 +115,7 @@ use running_command::{RunningCommand, RunningCommands};
 use search::MagnetSearch;
 use services::Services;
 use sockets::Sockets;
+use status::VersionCounts;
 use trackers::Trackers;
 use transfer::{
     GroupShare, Membership, OpenFiles, Transfer, TransferPlan, download_state, run_link,

@@ -5,6 +5,7 @@ use crate::torrent::InfoHash;
 use crate::wire::access::TokenGroup;
 use crate::wire::machine::MachineLabel;
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -91,7 +92,43 @@ pub struct DownloadStatus {
     pub trouble: Option<String>,
 }
 
+/// The number of versions that a peer has of each share; the key is the group and the share.
+#[derive(Debug, Default)]
+pub(super) struct VersionCounts(HashMap<(String, String), usize>);
+
+impl VersionCounts {
+    /// Counts shares and downloads of these groups.
+    pub(super) fn of(groups: impl Iterator<Item = GroupStatus>) -> Self {
+        let mut counts = Self::default();
+        for group in groups {
+            if let Some(version) = group.version {
+                *counts.0.entry((group.name, version.share)).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    /// The same group, which says whether the peer has other versions of the share.
+    fn marked(&self, group: Option<GroupStatus>) -> Option<GroupStatus> {
+        let GroupStatus { name, version } = group?;
+        let version = version.map(|version| {
+            let count = self.0.get(&(name.clone(), version.share.clone()));
+            VersionStatus {
+                is_only: count.is_none_or(|count| *count <= 1),
+                ..version
+            }
+        });
+        Some(GroupStatus { name, version })
+    }
+}
+
 impl DownloadStatus {
+    /// The same status, which says whether the peer has other versions of the share.
+    pub(super) fn marked(self, counts: &VersionCounts) -> Self {
+        let group = counts.marked(self.group);
+        Self { group, ..self }
+    }
+
     /// The name for a person, which may name the version. Escape it before it is printed.
     pub fn shown_name(&self) -> Cow<'_, str> {
         shown_name(&self.name, self.group.as_ref())
@@ -99,6 +136,12 @@ impl DownloadStatus {
 }
 
 impl ShareStatus {
+    /// The same status, which says whether the peer has other versions of the share.
+    pub(super) fn marked(self, counts: &VersionCounts) -> Self {
+        let group = counts.marked(self.group);
+        Self { group, ..self }
+    }
+
     /// The name for a person, which may name the version. Escape it before it is printed.
     pub fn shown_name(&self) -> Cow<'_, str> {
         shown_name(&self.name, self.group.as_ref())

@@ -38,15 +38,21 @@ pub(super) fn end_complete(
     }
 }
 
-/// Ends the download of a version that is not complete. Its partial files stay: the version that
-/// takes its place copies what it can use, and then removes them.
-///
-/// # Errors
-/// Its record cannot be written, or its last rename cannot be undone.
-pub(super) fn end_unfinished(
-    transfers: &Transfers,
-    former: &Arc<Transfer>,
-) -> Result<(), PeerError> {
+/// Ends downloads of versions that are not complete. Their partial files stay: the version that
+/// takes their place copies what it can use, and then removes them. If one cannot be ended, this is
+/// only logged: the next start ends it.
+pub(super) fn end_all_unfinished(transfers: &Transfers, former: &[Arc<Transfer>]) {
+    for transfer in former {
+        if let Err(error) = end_unfinished(transfers, transfer) {
+            log::warn!(
+                "{}: an older version does not end: {error}",
+                transfer.name()
+            );
+        }
+    }
+}
+
+fn end_unfinished(transfers: &Transfers, former: &Arc<Transfer>) -> Result<(), PeerError> {
     former.fail(SUPERSEDED);
     former.wait_for_workers();
     former.recover_rename()?;

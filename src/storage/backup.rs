@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_file_of_another_format_is_no_backup_and_a_cut_off_first_line_is_a_damaged_backup() {
-        for other in ["my thesis", "a thesis of many words", "pieceful backup 5\n"] {
+        for other in ["my thesis", "a thesis of many words", "pieceful backup 6\n"] {
             let read = read(&mut other.as_bytes()).unwrap();
             assert!(read.is_none(), "{other:?}");
         }

@@ -126,6 +126,7 @@ pub use parts_file::remove_parts_file;
 pub use record::{Record, RecordKind, RecordState};
 pub use record_codec::RecordError;
 pub use record_group::{RecordedGroup, ShareVersion};
+pub use record_lookup::find_with_info;
 pub use records::Records;
 pub use rename::{NoteSteps, RenameSteps};
 pub use replace::{ExtraFiles, RecoveredRename, recover_rename, remove_replaced};

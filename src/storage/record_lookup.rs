@@ -4,12 +4,10 @@ use super::{Record, Records};
 use crate::torrent::{Info, InfoHash};
 use std::sync::Arc;
 
-impl Records {
-    /// The record of a share that was saved or loaded, and its info dictionary. `None` if there is
-    /// none, or if the record or its `.torrent` file cannot be read.
-    pub fn find_with_info(&self, hash: InfoHash) -> Option<(Record, Arc<Info>)> {
-        let record = self.find(hash)?;
-        let metainfo = self.load_torrent(hash, self.saved_torrent(hash)?).ok()?;
-        Some((record, Arc::new(metainfo.info().clone())))
-    }
+/// The record of a share that was saved or loaded, and its info dictionary. `None` if there is no
+/// record, or if it or its `.torrent` file cannot be read.
+pub fn find_with_info(records: &Records, hash: InfoHash) -> Option<(Record, Arc<Info>)> {
+    let record = records.find(hash)?;
+    let metainfo = records.load_torrent(hash, records.saved_torrent(hash)?);
+    Some((record, Arc::new(metainfo.ok()?.info().clone())))
 }

@@ -59,6 +59,7 @@ const PEER_PARTS: [&str; 39] = [
     "web_seed",
     "announce",
     "watch",
+    "superseded",
     "transfers",
     "transfer",
     "search",

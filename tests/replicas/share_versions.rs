@@ -184,6 +184,7 @@ fn versions_of_both_sides_of_a_split_are_merged_and_kept_over_restarts_and_in_ba
     for number in [1, 2] {
         pair.start(number, &[]);
     }
+    pair.wait_until_in_sync();
     let mut owner = User::log_in(pair.connect(1), "owner");
     assert_eq!(versions(&mut owner), merged, "after a restart");
     let backup = String::from_utf8_lossy(&pair.backup(1)).into_owned();

@@ -81,8 +81,8 @@ impl<'a> CommandWords<'a> {
         })
     }
 
-    /// The place of a download: an argument, or the value of `option`, which is the path of the file
-    /// or folder itself.
+    /// The place of a download: an argument, or the value of `option`, which is the path of the
+    /// file or folder itself.
     pub(super) fn wanted_place_or_path(
         &self,
         at: usize,

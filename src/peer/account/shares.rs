@@ -1,9 +1,11 @@
 //! What a user asks trackers about the shares of groups: certificates, catalogues, announces.
 
 use super::certified::Certified;
-use super::{Account, AccountError, OpenAttempts, cannot_answer_now, expect_done, new_write_id};
+use super::{
+    Account, AccountError, FoundShare, OpenAttempts, PublishOptions, cannot_answer_now,
+    expect_done, new_write_id,
+};
 use crate::certificate::MemberKey;
-use crate::storage::ShareVersion;
 use crate::torrent::{Info, InfoHash};
 use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessRequest, AnnounceBatch, AnnounceBatchAnswer, FileEntry,
@@ -11,44 +13,11 @@ use crate::wire::access::{
 };
 use crate::wire::control::{InfoAssembly, InfoPart};
 use crate::wire::name::Label;
-use crate::wire::note::Note;
 use std::collections::HashSet;
 
 /// The maximum number of attempts of one upload. A tracker that stops loses the parts that it has
 /// received.
 const MAX_ATTEMPTS: u32 = 4;
-
-/// What `upload_file` may do in the catalogue.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PublishOptions {
-    /// Whether the share may become the next version of the share that has its name.
-    pub update: bool,
-    /// The note of the publisher.
-    pub note: Option<Note>,
-}
-
-/// A version of a share in a catalogue.
-#[derive(Clone, Debug)]
-pub(crate) struct FoundShare {
-    /// Its info dictionary.
-    pub(crate) info: Info,
-    /// The version.
-    pub(crate) version: ShareVersion,
-    /// The number of peers that have all or a part of it.
-    peers: u64,
-}
-
-impl FoundShare {
-    /// Whether `name`, with which it was found, names this version, and not just the share.
-    pub(crate) fn is_named_version(&self, name: &str) -> bool {
-        name != self.version.share
-    }
-
-    /// Whether no peer has anything of it, as far as the tracker knows.
-    pub(crate) fn has_no_holder(&self) -> bool {
-        self.peers == 0
-    }
-}
 
 impl Account {
     /// Fetches a certificate for our key, issued by the group's authority.
@@ -141,14 +110,7 @@ impl Account {
         let info = Info::parse(&raw).map_err(|error| {
             AccountError::UnusableAnswer(format!("{name} in {group} is no share: {error}"))
         })?;
-        Ok(FoundShare {
-            info,
-            version: ShareVersion {
-                share: last.share.as_str().to_owned(),
-                number: last.version,
-            },
-            peers: u64::from(last.complete).saturating_add(last.partial.into()),
-        })
+        Ok(FoundShare::new(info, &last))
     }
 
     /// The bytes of the info dictionary, and the answer with its last part.

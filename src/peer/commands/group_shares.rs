@@ -7,7 +7,7 @@ use crate::peer::{
     whole_at,
 };
 use crate::storage::{Destination, DownloadMode, ExtraFiles, FileLayout, RecordKind, StoreError};
-use crate::torrent::{InfoHash, Metainfo, Selection};
+use crate::torrent::{Metainfo, Selection};
 use crate::wire::access::FileEntry;
 use crate::wire::machine::SubjectLabel;
 use crate::wire::name::Label;
@@ -74,41 +74,20 @@ impl Peer {
         };
         let mut superseded_before = Vec::new();
         if let Some(entry) = self.transfers.entry(started.info_hash) {
-            if !entry.has_ended() {
-                return match &entry {
-                    SwarmEntry::Transfer(other) if !belongs_to(other, Some(&membership.user)) => {
-                        Err(here_for_another_user(other))
-                    }
-                    _ => {
-                        let already = Err(entry_exists_error(&entry));
-                        accept_existing(&self.transfers, started.info_hash, destination, already)
-                    }
-                };
+            let user = &membership.user;
+            if let Some(here) = self.use_entry(&entry, user, &started, destination)? {
+                return Ok(here);
             }
-            if let SwarmEntry::Transfer(other) = entry
-                && belongs_to(&other, Some(&membership.user))
-            {
-                // The user has access again: share the copy that is here.
-                if other.plan.path() == started.path && other.serve_again() {
-                    self.services.group_announcer.resume();
-                    return Ok(started);
-                }
-                // The earlier download may have been interrupted while it was renamed to its final
-                // name.
-                other.recover_rename()?;
-                superseded_before = other.supersedes();
-            }
+            let ended = entry.into_transfer();
+            superseded_before = ended.map(|it| it.supersedes()).unwrap_or_default();
         }
         let others = versions.others_at(started.info_hash, &place);
         let started = Started {
             replaces: replaced_number(&others),
             ..started
         };
-        let missing = if found.has_no_holder() && found.is_named_version(name) {
-            Some(name)
-        } else {
-            None
-        };
+        let is_missing = found.has_no_holder() && found.is_named_version(name);
+        let missing = is_missing.then_some(name);
         let (opened, mut supersedes) = match others.is_empty() {
             true => {
                 let opened = self.open_group_download(&found, &place, force, missing, progress)?;
@@ -121,9 +100,8 @@ impl Peer {
                 (opened, supersedes)
             }
         };
-        let is_new = |hash: &InfoHash| !supersedes.contains(hash);
-        let before: Vec<InfoHash> = superseded_before.into_iter().filter(is_new).collect();
-        supersedes.extend(before);
+        superseded_before.retain(|hash| !supersedes.contains(hash));
+        supersedes.append(&mut superseded_before);
         let transfer = self.new_transfer(TransferPlan {
             group: Some(GroupShare {
                 supersedes,
@@ -136,6 +114,42 @@ impl Peer {
         })?;
         enter(&self.transfers, &transfer, None, opened)?;
         Ok(started)
+    }
+
+    /// Uses what this peer has of the version already. Returns `None` if a download is to be
+    /// started.
+    fn use_entry(
+        &self,
+        entry: &SwarmEntry,
+        user: &SubjectLabel,
+        started: &Started,
+        destination: &WantedPlace,
+    ) -> Result<Option<Started>, PeerError> {
+        if !entry.has_ended() {
+            return match entry {
+                SwarmEntry::Transfer(other) if !belongs_to(other, Some(user)) => {
+                    Err(here_for_another_user(other))
+                }
+                _ => {
+                    let already = Err(entry_exists_error(entry));
+                    let hash = started.info_hash;
+                    accept_existing(&self.transfers, hash, destination, already).map(Some)
+                }
+            };
+        }
+        if let SwarmEntry::Transfer(other) = entry
+            && belongs_to(other, Some(user))
+        {
+            // The user has access again: share the copy that is here.
+            if other.plan.path() == started.path && other.serve_again() {
+                self.services.group_announcer.resume();
+                return Ok(Some(started.clone()));
+            }
+            // The earlier download may have been interrupted while it was renamed to its final
+            // name.
+            other.recover_rename()?;
+        }
+        Ok(None)
     }
 
     /// Opens the files of a new download of a group's share. If the files at the place are the

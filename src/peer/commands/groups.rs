@@ -1,7 +1,8 @@
 //! The commands for groups: log-in, and the end of shares of groups.
 
 use crate::peer::{
-    AccountError, LoggedIn, LoggedOut, Membership, Peer, PeerError, SwarmEntry, Transfer,
+    AccountError, FoundShare, LoggedIn, LoggedOut, Membership, Peer, PeerError, SwarmEntry,
+    Transfer,
 };
 use crate::wire::access::{AccessErrorKind, DecisionEntry, DecisionOutcome};
 use crate::wire::name::Label;
@@ -104,9 +105,10 @@ impl Peer {
         ended
     }
 
-    /// Ends a share or download of a group at this peer; a restart does not resume it. The name of a
-    /// share means all its versions, `NAME@N` means one of them. Withdraws it from the catalogue if the user published it or owns the group, unless `scope` is this peer
-    /// only. Returns whether it was withdrawn.
+    /// Ends a share or download of a group at this peer; a restart does not resume it. The name of
+    /// a share means all its versions, `NAME@N` means one of them. Withdraws it from the catalogue
+    /// if the user published it or owns the group, unless `scope` is this peer only. Returns
+    /// whether it was withdrawn.
     ///
     /// # Errors
     /// When this peer neither has the share nor withdraws it, or `scope` is
@@ -119,35 +121,7 @@ impl Peer {
     ) -> Result<bool, PeerError> {
         let membership = self.membership(group)?;
         let found = self.account().share(&membership.group, name).ok();
-        let of_group = self.transfers.transfers().into_iter().filter(|transfer| {
-            let other = transfer.membership();
-            other.is_some_and(|other| other.group == membership.group)
-        });
-        let is_meant = |transfer: &Arc<Transfer>| {
-            found
-                .as_ref()
-                .is_some_and(|found| match found.is_named_version(name) {
-                    true => transfer.info_hash() == found.info.info_hash(),
-                    false => {
-                        transfer.info_hash() == found.info.info_hash()
-                            || transfer.is_of_share(&found.version.share)
-                    }
-                })
-        };
-        let (same, others): (Vec<_>, Vec<_>) = of_group.partition(is_meant);
-        // This peer may have a share of this name that the catalogue no longer lists. Then that
-        // share is ended.
-        let to_end = if same.is_empty() {
-            let is_named = |other: &Arc<Transfer>| {
-                let version = other.version().map(ToString::to_string);
-                other.name() == name
-                    || version.as_deref() == Some(name)
-                    || other.info_hash().to_string() == name
-            };
-            others.into_iter().filter(is_named).collect()
-        } else {
-            same
-        };
+        let to_end = self.transfers_named(&membership.group, name, found.as_ref());
         let withdraw = || match scope {
             StopScope::Everywhere => self
                 .account()
@@ -182,6 +156,40 @@ impl Peer {
         }
         self.context.changes.notify();
         Ok(withdrawn)
+    }
+
+    /// The transfers of a group that a name means: all versions of a share, or one of them. `found`
+    /// is what the catalogue has under this name.
+    fn transfers_named(
+        &self,
+        group: &Label,
+        name: &str,
+        found: Option<&FoundShare>,
+    ) -> Vec<Arc<Transfer>> {
+        let of_group = self.transfers.transfers().into_iter().filter(|transfer| {
+            let other = transfer.membership();
+            other.is_some_and(|other| other.group == *group)
+        });
+        let is_meant = |transfer: &Arc<Transfer>| {
+            found.is_some_and(|found| {
+                let is_of_share = || transfer.is_of_share(&found.version.share);
+                transfer.info_hash() == found.info.info_hash()
+                    || !found.is_named_version(name) && is_of_share()
+            })
+        };
+        let (same, others): (Vec<_>, Vec<_>) = of_group.partition(is_meant);
+        if !same.is_empty() {
+            return same;
+        }
+        // This peer may have a share of this name that the catalogue no longer lists. Then that
+        // share is ended.
+        let is_named = |other: &Arc<Transfer>| {
+            let version = other.version().map(ToString::to_string);
+            other.name() == name
+                || version.as_deref() == Some(name)
+                || other.info_hash().to_string() == name
+        };
+        others.into_iter().filter(is_named).collect()
     }
 
     /// The user who is logged in, as a member of `group`. Only a tracker can check whether the user

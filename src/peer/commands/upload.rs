@@ -42,7 +42,8 @@ struct Published {
 impl Peer {
     /// Hashes a file or folder, adds it to a group's catalogue, records it and shares it. With
     /// `options.update` it may become the next version of the share that has its name. Then the
-    /// version that was shared from the same path ends here. `progress` is called with the number of bytes hashed so far and the number of all bytes.
+    /// version that was shared from the same path ends here. `progress` is called with the number
+    /// of bytes hashed so far and the number of all bytes.
     ///
     /// # Errors
     /// When the user is not logged in, not a member or only a reader, the group has another share

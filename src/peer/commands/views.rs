@@ -1,14 +1,9 @@
 //! What a person sees of a running peer: its downloads, links and trackers.
 
 use crate::peer::{
-    DownloadStatus, GroupStatus, LinkStatus, Peer, ShareStatus, Status, SwarmEntry, TrackerStatus,
-    announce,
+    DownloadStatus, LinkStatus, Peer, Status, SwarmEntry, TrackerStatus, VersionCounts, announce,
 };
-use std::collections::HashMap;
 use std::time::Duration;
-
-/// The number of versions that this peer has of each share; the key is the group and the share.
-type VersionCounts = HashMap<(String, String), usize>;
 
 impl Peer {
     /// All downloads, the oldest first.
@@ -20,24 +15,18 @@ impl Peer {
                 && !transfer.plan.is_of_closed_run)
                 .then(|| transfer.download_status()),
         });
-        let versions = self.versions_here();
-        let mut downloads: Vec<DownloadStatus> = downloads.collect();
-        for download in &mut downloads {
-            mark_version(&versions, &mut download.group);
-        }
-        downloads
+        let counts = self.version_counts();
+        downloads.map(|download| download.marked(&counts)).collect()
     }
 
-    /// For each share of a group, the number of its versions at this peer.
-    fn versions_here(&self) -> VersionCounts {
-        let mut versions = VersionCounts::new();
-        let transfers = self.transfers.of_groups().into_iter();
-        for group in transfers.filter_map(|transfer| transfer.group_status()) {
-            if let Some(version) = group.version {
-                *versions.entry((group.name, version.share)).or_default() += 1;
-            }
-        }
-        versions
+    /// The number of versions that this peer has of each share of a group.
+    fn version_counts(&self) -> VersionCounts {
+        let transfers = self.transfers.of_groups();
+        VersionCounts::of(
+            transfers
+                .iter()
+                .filter_map(|transfer| transfer.group_status()),
+        )
     }
 
     /// All links.
@@ -53,11 +42,7 @@ impl Peer {
     pub fn status(&self) -> Status {
         let transfers = self.transfers.sorted().into_iter();
         let shares = transfers.filter_map(|entry| entry.into_transfer()?.share_status());
-        let mut shares: Vec<ShareStatus> = shares.collect();
-        let versions = self.versions_here();
-        for share in &mut shares {
-            mark_version(&versions, &mut share.group);
-        }
+        let counts = self.version_counts();
         Status {
             address: self.address(),
             name: self.context.identity.name.clone(),
@@ -65,7 +50,7 @@ impl Peer {
             machine: self.account().machine(),
             login_expires: self.account().login_expires(),
             login_end: self.account().login_end(),
-            shares,
+            shares: shares.map(|share| share.marked(&counts)).collect(),
             downloads: self.downloads(),
             trackers: self.trackers(),
             links: self.links().len(),
@@ -100,15 +85,5 @@ impl Peer {
     /// Waits until the number of changes exceeds `change_count`, or until `limit` has passed.
     pub fn wait_for_change(&self, change_count: u64, limit: Duration) {
         self.context.changes.wait(change_count, limit);
-    }
-}
-
-/// Says in a status whether this peer has other versions of the share.
-fn mark_version(versions: &VersionCounts, group: &mut Option<GroupStatus>) {
-    if let Some(group) = group
-        && let Some(version) = &mut group.version
-    {
-        let key = (group.name.clone(), version.share.clone());
-        version.is_only = versions.get(&key).is_none_or(|count| *count <= 1);
     }
 }

@@ -186,14 +186,7 @@ pub(crate) fn enter(
             return Err(error);
         }
     };
-    for other in std::mem::take(&mut opened.ends) {
-        if let Err(error) = superseded::end_unfinished(transfers, &other) {
-            log::warn!(
-                "{}: an older version does not end: {error}",
-                transfer.name()
-            );
-        }
-    }
+    superseded::end_all_unfinished(transfers, &opened.ends);
     // A file that was empty or missing until now has no good pieces.
     for piece in made
         .iter()

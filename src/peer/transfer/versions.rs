@@ -11,7 +11,7 @@ use super::unfinished::OPENER_TIMEOUT;
 use crate::storage::{
     Download, FileLayout, FormerVersion, OldVersion, Record, RecordKind, RecordState,
     RecordedFiles, RecordedGroup, ShareVersion, Store, StoreError, copy_equal_pieces,
-    copy_from_changed_files, copy_unchanged_files, take_files,
+    copy_from_changed_files, copy_unchanged_files, find_with_info, take_files,
 };
 use crate::torrent::{Info, InfoHash, LocalFiles, PieceIndex, PieceSet};
 use std::path::PathBuf;
@@ -192,7 +192,7 @@ impl Transfer {
     fn other_versions(&self) -> Vec<OtherVersion> {
         let records = &self.context.records;
         let supersedes = self.supersedes().into_iter();
-        let found = supersedes.filter_map(|hash| records.find_with_info(hash));
+        let found = supersedes.filter_map(|hash| find_with_info(records, hash));
         let at_this_place = found.filter(|(record, _)| record.kind == self.plan.kind);
         at_this_place
             .map(|(record, info)| OtherVersion { record, info })

@@ -160,10 +160,10 @@ fn other_files_are_refused_and_not_changed() {
     let newer = redb_file(|it| {
         let mut about = it.open_table(ABOUT).unwrap();
         about.insert(KIND, REGISTRY).unwrap();
-        about.insert(FORMAT, 4u32.to_be_bytes().as_slice()).unwrap();
+        about.insert(FORMAT, 5u32.to_be_bytes().as_slice()).unwrap();
     });
     let error = assert_refused(folder.path(), &newer);
-    let is_expected = matches!(error, DatabaseError::Format { format: 4, .. });
+    let is_expected = matches!(error, DatabaseError::Format { format: 5, .. });
     assert!(is_expected, "{error}");
 
     let path = folder.path().join(DATABASE_FILE);

@@ -40,6 +40,7 @@ mod rendezvous;
 mod reply;
 mod request;
 mod request_kinds;
+mod request_message;
 #[cfg(test)]
 mod tests;
 
@@ -70,8 +71,9 @@ pub use port_check::{PortCheck, PortState};
 pub use refused::{AccessRefusal, only_reads};
 pub use rendezvous::{TRACKERS_OF_GROUP, preferred_trackers};
 pub use reply::{AccessAnswer, AccessReplyMessage, ListPage};
-pub use request::{AccessRequest, AccessRequestMessage, MAX_FIRST_FRAME, PROTOCOL};
+pub use request::{AccessRequest, MAX_FIRST_FRAME, PROTOCOL};
 pub use request_kinds::REQUEST_KINDS;
+pub use request_message::AccessRequestMessage;
 
 /// The fuzz function of the messages: each has one encoding.
 #[cfg(any(test, fuzzing))]

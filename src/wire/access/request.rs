@@ -1,12 +1,11 @@
 //! The requests of a peer to a tracker.
 
 use super::announce::AnnounceBatch;
-use super::fields::{self, KeyRequest, SeenDecisions, ShortText, Token, WriteId};
+use super::fields::{self, KeyRequest, SeenDecisions, ShortText, WriteId};
 use super::login_request::LoginRequest;
 use super::machine_request::MachineRequest;
-use crate::bencode::Item;
 use crate::torrent::InfoHash;
-use crate::wire::control::{self, ControlError, InfoPart, MessageFields, read_parsed};
+use crate::wire::control::{ControlError, InfoPart, MessageFields, read_parsed};
 use crate::wire::machine::SubjectLabel;
 use crate::wire::name::{GroupName, Label, MachineName, UserName};
 use crate::wire::note::Note;
@@ -23,20 +22,6 @@ pub const MAX_FIRST_FRAME: u32 = 16 << 10;
 /// a tracker of different versions refuse each other. Messages of any version are bencoded
 /// dictionaries; from version 2 on they have the key `protocol`.
 pub const PROTOCOL: u32 = 5;
-
-/// A request of a peer, with its number and its token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccessRequestMessage {
-    /// The number that the reply repeats.
-    pub id: u32,
-    /// The token of the login. `None` if the user is not logged in.
-    pub token: Option<Token>,
-    /// Whether the peer asks for hints on this connection from now on: see [`super::Hint`]. If the
-    /// token is valid, the tracker sends the first hint before the reply.
-    pub watch: bool,
-    /// The kind of request and its parameters.
-    pub ask: AccessRequest,
-}
 
 /// The requests of a peer, one variant per kind. A tracker refuses a request or answers it. The
 /// answer is [`super::AccessAnswer::Done`] if the variant names no other one.
@@ -257,125 +242,6 @@ pub enum AccessRequest {
     Machine(MachineRequest),
 }
 
-impl AccessRequestMessage {
-    /// Encodes the message as the body of a frame.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut entries = self.common_entries();
-        match &self.ask {
-            AccessRequest::CreateUser {
-                password, invite, ..
-            } => {
-                entries.push(("password", password.expose().into()));
-                entries.extend(invite.iter().map(|code| ("invite", code.as_str().into())));
-            }
-            AccessRequest::Login {
-                attempt,
-                password,
-                host,
-                ..
-            } => {
-                entries.extend([
-                    ("attempt", Item::from(&attempt.0[..])),
-                    ("password", password.expose().into()),
-                ]);
-                entries.extend(host.as_ref().map(|host| ("host", host.as_str().into())));
-            }
-            AccessRequest::ChangePassword { old, new, .. } => entries.extend([
-                ("new", Item::from(new.expose())),
-                ("old", old.expose().into()),
-            ]),
-            AccessRequest::LeaveGroup { end, .. } => entries.push(("end", u32::from(*end).into())),
-            AccessRequest::ListDecisions {
-                seen,
-                with_requests,
-                after,
-            } => {
-                entries.push(("seen", Item::from(seen.as_bytes())));
-                entries.extend(with_requests.then_some(("requests", 1u32.into())));
-                entries.extend(fields::after_entry(after));
-            }
-            AccessRequest::Certify { request, .. } => {
-                entries.push(("key", Item::from(&request.0[..])))
-            }
-            AccessRequest::SetRole { role, .. } => entries.push(("role", role.as_str().into())),
-            AccessRequest::Announce(announces) => announces.put(&mut entries),
-            AccessRequest::ChangedShares { changed, .. } => {
-                entries.push(("changed", fields::info_hashes_item(changed)))
-            }
-            AccessRequest::ListGroups { after }
-            | AccessRequest::ListMembers { after, .. }
-            | AccessRequest::ListRequests { after, .. } => {
-                entries.extend(fields::after_entry(after))
-            }
-            AccessRequest::CheckPort { port } => {
-                entries.push(("port", u32::from(port.get()).into()))
-            }
-            AccessRequest::Logins(request) => request.put(&mut entries),
-            AccessRequest::Machine(request) => request.put(&mut entries),
-            AccessRequest::Publish { .. }
-            | AccessRequest::ListFiles { .. }
-            | AccessRequest::Metainfo { .. }
-            | AccessRequest::Withdraw { .. } => self.ask.put_catalogue(&mut entries),
-            AccessRequest::Logout { .. }
-            | AccessRequest::RenameGroup { .. }
-            | AccessRequest::Cluster
-            | AccessRequest::CreateGroup { .. }
-            | AccessRequest::JoinGroup { .. }
-            | AccessRequest::AcceptRequest { .. }
-            | AccessRequest::RejectRequest { .. }
-            | AccessRequest::RemoveMember { .. } => {}
-        }
-        Item::dictionary(entries).encode()
-    }
-
-    /// The entries that several kinds have.
-    fn common_entries(&self) -> Vec<(&'static str, Item<'_>)> {
-        let mut entries = vec![
-            ("id", Item::from(self.id)),
-            ("protocol", PROTOCOL.into()),
-            ("type", self.ask.kind().into()),
-        ];
-        let token = self.token.as_ref();
-        entries.extend(token.map(|token| ("token", Item::from(token.as_bytes()))));
-        entries.extend(self.watch.then_some(("watch", 1u32.into())));
-        let write = self.ask.write_id();
-        entries.extend(write.map(|write| ("write", write.0.to_vec().into())));
-        let (group, user) = self.ask.group_and_user();
-        entries.extend(group.map(|group| ("group", group.into())));
-        entries.extend(user.map(|user| ("user", user.into())));
-        entries.extend(self.ask.name().map(|name| ("name", name.into())));
-        entries
-    }
-
-    /// Reads the body of a frame from a peer.
-    ///
-    /// # Errors
-    /// See [`ControlError`].
-    pub fn decode(body: &[u8]) -> Result<Self, ControlError> {
-        let value = control::parse(body)?;
-        let mut fields = MessageFields::new(&value)?;
-        fields.check_protocol(PROTOCOL)?;
-        let (kind, id) = (fields.text("type")?, fields.number("id")?);
-        let token = fields.optional("token", fields::read_token)?;
-        let watch = fields.optional_flag("watch")?;
-        let known = match AccessRequest::read_account_or_group(kind, &mut fields)? {
-            None => AccessRequest::read_catalogue(kind, &mut fields)?,
-            known => known,
-        };
-        let ask = match known {
-            Some(ask) => ask,
-            None => AccessRequest::read_other(kind, &mut fields)?,
-        };
-        fields.check_all_read(ask.kind())?;
-        Ok(Self {
-            id,
-            token,
-            watch,
-            ask,
-        })
-    }
-}
-
 impl AccessRequest {
     /// The group, if the answer says how many peers each of its swarms has.
     pub fn group_with_peer_counts(&self) -> Option<&Label> {
@@ -386,7 +252,7 @@ impl AccessRequest {
     }
 
     /// Reads a request about accounts or groups. Returns `None` if `kind` is another kind.
-    fn read_account_or_group(
+    pub(super) fn read_account_or_group(
         kind: &str,
         fields: &mut MessageFields<'_>,
     ) -> Result<Option<Self>, ControlError> {
@@ -455,7 +321,10 @@ impl AccessRequest {
     }
 
     /// Reads a request about certificates, swarms, the cluster, decisions, roles or names.
-    fn read_other(kind: &str, fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
+    pub(super) fn read_other(
+        kind: &str,
+        fields: &mut MessageFields<'_>,
+    ) -> Result<Self, ControlError> {
         Ok(match kind {
             "certify" => Self::Certify {
                 group: fields.parsed("group")?,
@@ -558,7 +427,7 @@ impl AccessRequest {
     }
 
     /// The name of a share, or the new name of a group.
-    fn name(&self) -> Option<&str> {
+    pub(super) fn name(&self) -> Option<&str> {
         match self {
             Self::Metainfo { name, .. } | Self::Withdraw { name, .. } => Some(name.as_str()),
             Self::RenameGroup { name, .. } => Some(name.as_str()),
@@ -567,7 +436,7 @@ impl AccessRequest {
     }
 
     /// The group and the user that the request names.
-    fn group_and_user(&self) -> (Option<String>, Option<String>) {
+    pub(super) fn group_and_user(&self) -> (Option<String>, Option<String>) {
         match self {
             Self::CreateUser { user, .. } => (None, Some(user.to_string())),
             Self::Login { user, .. } => (None, Some(user.to_string())),

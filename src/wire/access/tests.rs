@@ -672,6 +672,7 @@ fn a_message_of_another_version_with_any_keys_gets_an_error_that_names_both_vers
         (b"d2:idi7e8:protocoli1e4:type7:clustere", 1),
         (b"d2:idi7e8:protocoli2e4:type7:clustere", 2),
         (b"d2:idi7e8:protocoli3e4:type7:clustere", 3),
+        (b"d2:idi7e8:protocoli4e4:type7:clustere", 4),
         (b"d8:protocoli7e8:surpriselee", 7),
     ] {
         assert_eq!(AccessRequestMessage::decode(bytes), Err(other(theirs)));
@@ -679,7 +680,7 @@ fn a_message_of_another_version_with_any_keys_gets_an_error_that_names_both_vers
     }
     let text = other(7).to_string();
     assert!(
-        text.contains("version 7") && text.contains("version 4"),
+        text.contains("version 7") && text.contains("version 5"),
         "{text}"
     );
 }

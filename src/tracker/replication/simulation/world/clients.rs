@@ -49,17 +49,7 @@ impl World {
                 return Ok(());
             };
             let registry: &Registry = Replica::registry(replica);
-            let of_share = match choice {
-                2 | 3 => share_oracle::command_in_a_group(&mut self.rng, registry),
-                _ => None,
-            };
-            let command = match of_share {
-                Some(operation) => Command {
-                    operation,
-                    is_repeatable: true,
-                },
-                None => RegistryWorld::random_command(&mut self.rng, registry, id),
-            };
+            let command = RegistryWorld::random_command(&mut self.rng, registry, id);
             if command.run(registry, ids, receipt, wall).is_err() {
                 continue;
             }

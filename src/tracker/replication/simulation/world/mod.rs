@@ -4,6 +4,7 @@ mod clients;
 mod disasters;
 mod logins;
 mod network;
+mod shares;
 mod starvation;
 
 use super::super::{
