@@ -23,6 +23,9 @@ pub(super) enum BlockState {
     Local,
 }
 
+/// There is one for each block of an active piece, so it has no more bytes than a request needs.
+const _: () = assert!(size_of::<BlockState>() == size_of::<(LinkId, Duration, Option<LinkId>)>());
+
 impl BlockState {
     /// Whether a link has to deliver the block.
     fn is_missing(self) -> bool {

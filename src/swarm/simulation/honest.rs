@@ -77,6 +77,14 @@ impl HonestPeer {
         &self.core
     }
 
+    pub(super) fn lengths(&self) -> &Lengths {
+        &self.lengths
+    }
+
+    pub(super) fn old_files(&self) -> &OldFiles {
+        &self.old_files
+    }
+
     pub(super) fn checker(&self) -> &Checker {
         &self.checker
     }
