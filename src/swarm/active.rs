@@ -48,8 +48,8 @@ pub(super) struct ActivePiece {
     had_local: bool,
     /// Links that delivered blocks.
     sources: Vec<LinkId>,
-    /// The link that began the latest run. `None` if all blocks of that run are local. A link with a large window first requests blocks of
-    /// pieces whose latest run it began itself.
+    /// The link that began the latest run. `None` if all blocks of that run are local. A link with
+    /// a large window first requests blocks of pieces whose latest run it began itself.
     latest_run_by: Option<LinkId>,
     delivery: Delivery,
 }

@@ -611,8 +611,8 @@ impl<B: Debug> Core<B> {
     }
 
     /// When [`Core::on_tick`] has something to do next. Zero (now) as long as there are links,
-    /// active pieces, or pieces to begin without a link. Otherwise the time at which an address is to be called. `None`: not before
-    /// another event.
+    /// active pieces, or pieces to begin without a link. Otherwise the time at which an address is
+    /// to be called. `None`: not before another event.
     pub fn next_tick(&self) -> Option<Duration> {
         if !self.phase().serves() {
             return None;

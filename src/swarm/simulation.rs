@@ -7,9 +7,9 @@
 //! (`honest`) carries out the effects of its core as `peer` does: requests and blocks over the
 //! link, an upload queue for each link, hashing by a worker that takes time, a tick every 100 ms, a
 //! buffer budget. Blocks have no bytes: they are good or bad (`content`). A peer may have an older
-//! version of the share, of which some blocks are wrong or cannot be read (`local`). Rogue peers (`rogue`)
-//! lie, trickle, keep silent, reject, leave, choke, announce their pieces late, or send requests
-//! and never read.
+//! version of the share, of which some blocks are wrong or cannot be read (`local`). Rogue peers
+//! (`rogue`) lie, trickle, keep silent, reject, leave, choke, announce their pieces late, or send
+//! requests and never read.
 //!
 //! A plan (`plan`) describes a simulation. Equal plans give the same events in the same order. A
 //! checker watches each honest peer (`checker`, with the table of properties). At the end every

@@ -22,6 +22,10 @@ const GOOD: LocalPlan = LocalPlan {
     unreadable_percent: 0,
 };
 
+fn lengths(piece_length: i64) -> Lengths {
+    Lengths::new(32 << 20, piece_length).unwrap()
+}
+
 /// A simulation of a share of 32 MiB. Everything is checked after each event.
 fn simulation(
     local: LocalPlan,
@@ -29,7 +33,7 @@ fn simulation(
     others: &[PeerPlan],
     simulation_seed: u64,
 ) -> Simulation {
-    let lengths = Lengths::new(32 << 20, piece_length).unwrap();
+    let lengths = lengths(piece_length);
     let downloader = PeerPlan {
         local,
         ..PeerPlan::new(Role::Downloader).with_rate(8 * RATE)
@@ -47,9 +51,8 @@ fn seed() -> PeerPlan {
 }
 
 /// The number of blocks of the share, and of those that are local at the downloader.
-fn block_counts(simulation: &Simulation) -> (u32, u32) {
-    let downloader = simulation.peer(0);
-    let lengths = downloader.lengths();
+fn block_counts(simulation: &Simulation, piece_length: i64) -> (u32, u32) {
+    let (downloader, lengths) = (simulation.peer(0), lengths(piece_length));
     let pieces = lengths.all_pieces();
     let blocks = pieces.flat_map(|piece| {
         let numbers = 0..lengths.blocks(piece);
@@ -66,7 +69,7 @@ fn each_block_that_is_not_local_is_requested_and_no_other() {
     for piece_length in PIECE_LENGTHS {
         let mut simulation = simulation(GOOD, piece_length, &[seed(), seed()], 1);
         simulation.run();
-        let (blocks, local) = block_counts(&simulation);
+        let (blocks, local) = block_counts(&simulation, piece_length);
         let (requested, again) = simulation.peer(0).checker().requests();
         assert!(local > blocks / 4 && local < blocks, "{local} of {blocks}");
         assert_eq!(requested, blocks - local + again);
@@ -99,7 +102,7 @@ fn old_files_that_are_wrong_or_cannot_be_read_cost_each_piece_one_attempt() {
         for simulation_seed in 0..3 {
             let mut simulation = simulation(old, piece_length, &[seed(), seed()], simulation_seed);
             let took = simulation.run();
-            let (blocks, local) = block_counts(&simulation);
+            let (blocks, local) = block_counts(&simulation, piece_length);
             let downloader = simulation.peer(0);
             let (requested, again) = downloader.checker().requests();
             // Without local blocks, a seed sends its half of the share in 0.21 s.
