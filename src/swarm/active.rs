@@ -23,6 +23,9 @@ pub(super) enum BlockState {
     Local,
 }
 
+/// There is one for each block of an active piece, so it has no more bytes than a request needs.
+const _: () = assert!(size_of::<BlockState>() == size_of::<(LinkId, Duration, Option<LinkId>)>());
+
 impl BlockState {
     /// Whether a link has to deliver the block.
     fn is_missing(self) -> bool {
@@ -45,8 +48,8 @@ pub(super) struct ActivePiece {
     had_local: bool,
     /// Links that delivered blocks.
     sources: Vec<LinkId>,
-    /// The link that began the latest run. `None` if all blocks of that run are local. A link with a large window first requests blocks of
-    /// pieces whose latest run it began itself.
+    /// The link that began the latest run. `None` if all blocks of that run are local. A link with
+    /// a large window first requests blocks of pieces whose latest run it began itself.
     latest_run_by: Option<LinkId>,
     delivery: Delivery,
 }

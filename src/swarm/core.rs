@@ -25,6 +25,7 @@ mod message;
 mod peers;
 mod phase;
 mod progress;
+mod source_status;
 #[cfg(test)]
 mod tests;
 mod web_seeds;
@@ -40,6 +41,7 @@ pub use message::{ProtocolViolation, ReceivedMessage, UnrequestedBlock};
 pub use peers::LinkRefusal;
 pub use phase::{Awaited, Phase};
 pub use progress::Progress;
+pub use source_status::SourceStatus;
 pub use web_seeds::WebSeedTrust;
 
 use super::contacts::Contacts;
@@ -60,21 +62,6 @@ use std::time::Duration;
 /// How long an address is barred after a bad piece. Not for ever: the peer there may be the only
 /// seed, and its disk may be repaired.
 const BAR_TIME: Duration = Duration::from_secs(600);
-
-/// Whether a download has a source for what it misses, and if not, why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SourceStatus {
-    /// Some source has a piece that the download still needs.
-    HasSource,
-    /// There are links, but none has a piece that the download still needs.
-    NoInterestingLink,
-    /// Every known peer is barred for bad data.
-    AllPeersBarred,
-    /// No peer is known.
-    NoPeerKnown,
-    /// Peers are known, but none is linked.
-    NoLink,
-}
 
 /// One swarm at a peer.
 #[derive(Debug)]
@@ -624,8 +611,8 @@ impl<B: Debug> Core<B> {
     }
 
     /// When [`Core::on_tick`] has something to do next. Zero (now) as long as there are links,
-    /// active pieces, or pieces to begin without a link. Otherwise the time at which an address is to be called. `None`: not before
-    /// another event.
+    /// active pieces, or pieces to begin without a link. Otherwise the time at which an address is
+    /// to be called. `None`: not before another event.
     pub fn next_tick(&self) -> Option<Duration> {
         if !self.phase().serves() {
             return None;
@@ -723,15 +710,10 @@ impl<B: Debug> Core<B> {
 
     /// Whether the download has a source, and if not, why.
     pub fn source_status(&self, now: Duration) -> SourceStatus {
-        let contacts = self.contacts();
-        match (self.peers.links().is_empty(), contacts.unbarred_count()) {
-            _ if self.fetch.has_usable_web_seed() || self.has_interesting_link() => {
-                SourceStatus::HasSource
-            }
-            (false, _) => SourceStatus::NoInterestingLink,
-            (true, 0) if contacts.has_barred(now) => SourceStatus::AllPeersBarred,
-            (true, 0) => SourceStatus::NoPeerKnown,
-            (true, _) => SourceStatus::NoLink,
+        let has_local = self.picker().has_waiting_local();
+        match self.fetch.has_usable_web_seed() || self.has_interesting_link() || has_local {
+            true => SourceStatus::HasSource,
+            false => SourceStatus::without(!self.peers.links().is_empty(), self.contacts(), now),
         }
     }
 

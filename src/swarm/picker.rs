@@ -8,7 +8,7 @@
 //! | not needed | neither `needed` nor `owned` | `with_needed` | `on_verified` |
 //! | waiting | `Rarity` | `with_needed`, `on_failed`, `abandon_active` | `next_blocks` (begun) |
 //! | waiting, all blocks local | `LocalPieces` | `set_local`, `abandon_active` | `begin_local` |
-//! | active | `active` | `next_blocks`, `begin_local` | `on_verified`, `on_failed`, `abandon_active` |
+//! | active | `active` | being begun | `on_verified`, `on_failed`, `abandon_active` |
 //! | owned | `owned` | `with_needed`, `on_verified` | never |
 //!
 //! Further invariants:

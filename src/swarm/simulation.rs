@@ -6,9 +6,10 @@
 //! `direction`), so that messages and blocks take time and keep their order. An honest peer
 //! (`honest`) carries out the effects of its core as `peer` does: requests and blocks over the
 //! link, an upload queue for each link, hashing by a worker that takes time, a tick every 100 ms, a
-//! buffer budget. Blocks have no bytes: they are good or bad (`content`). Rogue peers (`rogue`)
-//! lie, trickle, keep silent, reject, leave, choke, announce their pieces late, or send requests
-//! and never read.
+//! buffer budget. Blocks have no bytes: they are good or bad (`content`). A peer may have an older
+//! version of the share, of which some blocks are wrong or cannot be read (`local`). Rogue peers
+//! (`rogue`) lie, trickle, keep silent, reject, leave, choke, announce their pieces late, or send
+//! requests and never read.
 //!
 //! A plan (`plan`) describes a simulation. Equal plans give the same events in the same order. A
 //! checker watches each honest peer (`checker`, with the table of properties). At the end every
@@ -19,6 +20,7 @@
 //! |---|---|
 //! | `schedules` | plans drawn from a seed: many small ones, some of 200 peers |
 //! | `scenarios` | in each test, plans of one kind, and what is expected of that kind |
+//! | `updates` | the same, with a downloader that has an older version of the share |
 //! | `mutations` | for each fault planted in the tested code, small plans until one catches it |
 //!
 //! [`Core`]: super::Core
@@ -37,3 +39,4 @@ mod rogue;
 mod runner;
 mod scenarios;
 mod schedules;
+mod updates;

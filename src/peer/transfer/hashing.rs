@@ -43,8 +43,8 @@ pub(super) fn submit(transfer: &Transfer, run: BlockRun, blocks: Vec<PendingBloc
     }
 }
 
-/// Queues a job for a worker: to read the missing blocks of a run, which are local, and then to hash
-/// and write the run.
+/// Queues a job for a worker: to read the missing blocks of a run, which are local, and then to
+/// hash and write the run.
 pub(super) fn submit_reading(
     transfer: &Transfer,
     run: BlockRun,

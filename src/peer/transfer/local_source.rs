@@ -83,3 +83,79 @@ pub(super) fn read_missing(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::buffers::BufferPool;
+    use crate::torrent::BLOCK;
+    use std::path::PathBuf;
+
+    /// Old files in which each byte of a block is the number of the block.
+    #[derive(Debug)]
+    struct OldFiles {
+        /// The block that cannot be read.
+        unreadable: Option<u32>,
+    }
+
+    impl LocalSource for OldFiles {
+        fn blocks(&self) -> LocalBlocks {
+            LocalBlocks::default()
+        }
+
+        fn read(&self, block: BlockRange, buffer: &mut [u8]) -> Result<(), StoreError> {
+            if self.unreadable == Some(block.number()) {
+                return Err(StoreError::Missing(PathBuf::from("old")));
+            }
+            buffer.fill(block.number() as u8);
+            Ok(())
+        }
+    }
+
+    /// Reads the missing blocks of a run of four. The last block has 10 bytes, and a peer has sent
+    /// block 1. Returns the blocks: their first byte, their length, and whether they are local.
+    fn read(unreadable: Option<u32>) -> (bool, Vec<Option<(u8, usize, bool)>>) {
+        let lengths = Lengths::new(u64::from(3 * BLOCK) + 10, i64::from(4 * BLOCK)).unwrap();
+        let run = BlockRun::numbered(&lengths, lengths.piece(0).unwrap(), 0);
+        let pool = BufferPool::new(1 << 20);
+        let mut sent = pool.buffer();
+        sent.fill(99);
+        let mut blocks = [None, None, None, None];
+        blocks[1] = Some(PendingBlock {
+            buffer: sent,
+            length: BLOCK,
+            source: Source::Peer(([192, 0, 2, 1], 1).into(), None),
+        });
+        let source = OldFiles { unreadable };
+        let result = read_missing(&source, &lengths, (run, &mut blocks), || pool.buffer());
+        let places = blocks.iter().map(|place| {
+            let block = place.as_ref()?;
+            assert_eq!(block.length as usize, block.buffer.len());
+            let is_local = block.source == Source::Local;
+            Some((block.buffer[0], block.buffer.len(), is_local))
+        });
+        (result.is_ok(), places.collect())
+    }
+
+    const WHOLE: usize = BLOCK as usize;
+
+    #[test]
+    fn the_missing_blocks_of_a_run_are_read_and_the_others_stay() {
+        let (is_ok, blocks) = read(None);
+        assert!(is_ok);
+        let local = |number, length| Some((number, length, true));
+        let sent = Some((99, WHOLE, false));
+        assert_eq!(
+            blocks,
+            [local(0, WHOLE), sent, local(2, WHOLE), local(3, 10)]
+        );
+    }
+
+    #[test]
+    fn a_block_that_cannot_be_read_ends_the_reading() {
+        let (is_ok, blocks) = read(Some(2));
+        assert!(!is_ok);
+        let (first, sent) = (Some((0, WHOLE, true)), Some((99, WHOLE, false)));
+        assert_eq!(blocks, [first, sent, None, None]);
+    }
+}

@@ -2,11 +2,12 @@
 //! buffers reserved for them.
 //!
 //! Before a run is begun, buffers for all its blocks are reserved from the [`Budget`]. They are
-//! returned when a worker is done with the run. A begun run is unfinished until links have delivered
-//! all its blocks that are not local. A worker reads the local ones. So the number of reserved buffers is the number of all blocks of unfinished runs, plus
-//! the number of blocks that workers have.
+//! returned when a worker is done with the run. A begun run is unfinished until links have
+//! delivered all its blocks that are not local. A worker reads the local ones. So the number of
+//! reserved buffers is the number of all blocks of unfinished runs, plus the number of blocks that
+//! workers have.
 
-use super::block::{HashedPiece, PendingBlock, PieceHash, Source};
+use super::block::{HashedPiece, PendingBlock, PieceHash};
 use super::evidence::MAX_HASHES;
 #[cfg(test)]
 use crate::swarm::mutation::{Mutation, is_planted};
@@ -171,7 +172,8 @@ impl<B> Assembly<B> {
     }
 
     /// A worker could not read the local blocks of this run, and gives `blocks` back. Links have to
-    /// deliver the missing blocks, if the download still `fetches`.
+    /// deliver the local blocks, if the download still `fetches`. Those that the worker did read are
+    /// replaced when they arrive.
     pub(super) fn on_unreadable(&mut self, (run, blocks): CompleteRun<B>, fetches: bool) {
         self.blocks_at_workers = self.blocks_at_workers.saturating_sub(run.blocks);
         let is_active = fetches && self.picker.on_unreadable(run);
@@ -179,13 +181,8 @@ impl<B> Assembly<B> {
         let is_active = is_active && !is_planted(Mutation::UnreadableBuffersReturned);
         if !is_active {
             self.budget.release(run.blocks);
-            return;
-        }
-        // The worker may have read some blocks.
-        let sent = |block: &PendingBlock<B>| block.source != Source::Local;
-        let sent: Vec<_> = blocks.into_iter().map(|it| it.filter(sent)).collect();
-        if sent.iter().any(Option::is_some) {
-            self.pending.insert(run, sent);
+        } else if blocks.iter().any(Option::is_some) {
+            self.pending.insert(run, blocks);
         }
     }
 

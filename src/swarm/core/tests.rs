@@ -8,6 +8,7 @@ mod fetching;
 mod fixture;
 mod life;
 mod links;
+mod local;
 mod phases;
 mod pieces;
 mod serving;

@@ -1,7 +1,7 @@
 //! The pieces that have local blocks.
 //!
-//! A link begins a piece with some local blocks like any other piece, and requests the other blocks.
-//! No link begins a piece whose blocks are all local.
+//! A link begins a piece with some local blocks like any other piece, and requests the other
+//! blocks. No link begins a piece whose blocks are all local.
 
 #[cfg(test)]
 use crate::swarm::mutation::{Mutation, is_planted};

@@ -9,8 +9,7 @@ use super::local::OldFiles;
 use super::network::{ConnectionNumber, Network, Packet, PeerNumber};
 use crate::swarm::{
     BlockRun, Budget, CheckResult, Core, Effect, HashedPiece, LinkId, LinkRefusal, OutgoingMessage,
-    PendingBlock, Phase, ReceivedMessage, RemotePeer, Source, Sources, SwarmConfig, Verdict,
-    add_sources,
+    PendingBlock, Phase, ReceivedMessage, Source, Sources, SwarmConfig, Verdict, add_sources,
 };
 use crate::torrent::{Lengths, PieceIndex, Sha1};
 use std::collections::BTreeMap;
@@ -77,6 +76,10 @@ impl HonestPeer {
         &self.core
     }
 
+    pub(super) fn old_files(&self) -> &OldFiles {
+        &self.old_files
+    }
+
     pub(super) fn checker(&self) -> &Checker {
         &self.checker
     }
@@ -121,7 +124,7 @@ impl HonestPeer {
     }
 
     pub(super) fn on_called(&mut self, connection: ConnectionNumber, env: &mut Environment) {
-        let remote = self.remote(connection, false, &env.network);
+        let remote = env.network.remote(connection, self.number, false);
         let id = Network::link_id(connection);
         let admitted = self.core.on_link_up(id, remote, env.events.now());
         let network = &mut env.network;
@@ -139,7 +142,7 @@ impl HonestPeer {
         env: &mut Environment,
     ) {
         let now = env.events.now();
-        let remote = self.remote(connection, true, &env.network);
+        let remote = env.network.remote(connection, self.number, true);
         let id = Network::link_id(connection);
         let admitted = match admits {
             true => self.core.on_link_up(id, remote, now),
@@ -271,12 +274,17 @@ impl HonestPeer {
                     let mut sources = Sources::new();
                     add_sources(&mut sources, &job.blocks);
                     let senders = job.blocks.iter().map(|block| block.source.clone());
-                    let blocks = job.blocks.iter().map(hash).zip(senders).collect();
+                    let blocks = job
+                        .blocks
+                        .iter()
+                        .map(|block| block.buffer.hash())
+                        .zip(senders)
+                        .collect();
                     hashed_piece = Some(HashedPiece { sources, blocks });
                     None
                 } else {
                     let hashes: Vec<Sha1> = match self.core.wants_block_hashes() {
-                        true => job.blocks.iter().map(hash).collect(),
+                        true => job.blocks.iter().map(|block| block.buffer.hash()).collect(),
                         false => Vec::new(),
                     };
                     let hasher = self.core.on_run_written(run, &job.blocks, &hashes);
@@ -353,22 +361,6 @@ impl HonestPeer {
         self.checker.check(&self.core);
         self.checker.check_end(&self.core);
         assert_eq!(self.buffers.reserved(), 0, "buffers are lost");
-    }
-
-    fn remote(
-        &self,
-        connection: ConnectionNumber,
-        outgoing: bool,
-        network: &Network,
-    ) -> RemotePeer {
-        RemotePeer {
-            address: network.seen_address(connection, self.number),
-            outgoing,
-            peer_id: Network::peer_id(network.other_end(connection, self.number)),
-            fast: network.uses_bep_6(connection),
-            extensions: true,
-            member: None,
-        }
     }
 
     /// Sends the first messages of a link, as `peer/link/reader.rs` does.
@@ -467,9 +459,4 @@ impl HonestPeer {
             Effect::Stalled(_) | Effect::Announce(_) | Effect::Offer(_) | Effect::Withhold => {}
         }
     }
-}
-
-/// A value that takes the place of the hash of a block. It shows only whether the block is good.
-fn hash(block: &PendingBlock<Content>) -> Sha1 {
-    Sha1([u8::from(block.buffer == Content::Good); 20])
 }

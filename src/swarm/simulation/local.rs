@@ -9,9 +9,10 @@ use fastrand::Rng;
 /// How much of the share a peer can read itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct LocalPlan {
-    /// How many percent of the pieces have local blocks. In about half of these pieces, all blocks
-    /// are local.
+    /// How many percent of the pieces have local blocks.
     pub(super) percent: u8,
+    /// In how many percent of these pieces all blocks are local.
+    pub(super) whole_percent: u8,
     /// In how many percent of the pieces the local blocks are wrong.
     pub(super) wrong_percent: u8,
     /// In how many percent of the pieces the local blocks cannot be read.
@@ -39,7 +40,7 @@ impl OldFiles {
         }
         let pieces = draw(plan.percent, lengths, rng);
         let all = lengths.all_pieces().filter(|piece| pieces.contains(*piece));
-        let blocks = all.flat_map(|piece| draw_blocks(piece, lengths, rng));
+        let blocks = all.flat_map(|piece| draw_blocks(piece, plan.whole_percent, lengths, rng));
         Self {
             blocks: blocks.collect(),
             wrong: draw(plan.wrong_percent, lengths, rng),
@@ -80,8 +81,15 @@ impl OldFiles {
     }
 }
 
-fn draw_blocks(piece: PieceIndex, lengths: &Lengths, rng: &mut Rng) -> Vec<BlockRange> {
-    let percent = if rng.bool() { 100 } else { rng.u8(1..100) };
+/// The local blocks of a piece: all of them in `whole_percent` of the cases.
+fn draw_blocks(
+    piece: PieceIndex,
+    whole_percent: u8,
+    lengths: &Lengths,
+    rng: &mut Rng,
+) -> Vec<BlockRange> {
+    let is_whole = rng.u8(0..100) < whole_percent;
+    let percent = if is_whole { 100 } else { rng.u8(1..100) };
     let blocks = (0..lengths.blocks(piece)).filter_map(|number| lengths.block(piece, number));
     blocks.filter(|_| rng.u8(0..100) < percent).collect()
 }

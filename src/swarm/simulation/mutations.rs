@@ -108,4 +108,10 @@ mutations! {
     a_liar_that_is_not_barred_is_caught: LiarNotBarred,
     blaming_one_of_several_sources_is_caught: OneOfSeveralBlamed,
     two_links_of_one_peer_are_caught: TwoLinks,
+    requests_for_local_blocks_are_caught: LocalRequested,
+    blame_for_a_piece_with_local_blocks_is_caught: LocalBlamed,
+    a_bad_piece_that_keeps_its_local_blocks_is_caught: LocalKept,
+    unreadable_blocks_that_are_not_requested_are_caught: UnreadableNotFetched,
+    buffers_that_are_returned_too_early_are_caught: UnreadableBuffersReturned,
+    a_local_piece_that_is_not_begun_is_caught: LocalNotBegun,
 }

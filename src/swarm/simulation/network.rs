@@ -8,7 +8,7 @@
 use super::content::Content;
 use super::direction::Direction;
 use super::events::{Event, Events};
-use crate::swarm::{LinkId, OutgoingMessage};
+use crate::swarm::{LinkId, OutgoingMessage, RemotePeer};
 use crate::torrent::{BlockRange, PieceIndex, PieceSet};
 use crate::wire::PeerId;
 use crate::wire::extension::ExtensionHandshake;
@@ -194,6 +194,24 @@ impl Network {
         }
         let port = 40_000 + (connection % 20_000) as u16;
         SocketAddr::new(Self::address(caller).ip(), port)
+    }
+
+    /// The other end of a connection, as the core of `peer` knows it. `outgoing`: whether `peer` has
+    /// called.
+    pub(super) fn remote(
+        &self,
+        connection: ConnectionNumber,
+        peer: PeerNumber,
+        outgoing: bool,
+    ) -> RemotePeer {
+        RemotePeer {
+            address: self.seen_address(connection, peer),
+            outgoing,
+            peer_id: Self::peer_id(self.other_end(connection, peer)),
+            fast: self.uses_bep_6(connection),
+            extensions: true,
+            member: None,
+        }
     }
 
     /// The direction in which a peer sends.

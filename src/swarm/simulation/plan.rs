@@ -192,6 +192,7 @@ impl Plan {
             for peer in peers.iter_mut().filter(|it| it.role == Role::Downloader) {
                 peer.local = LocalPlan {
                     percent: rng.u8(1..=100),
+                    whole_percent: 50,
                     wrong_percent: rng.u8(0..100),
                     unreadable_percent: rng.u8(0..60),
                 };

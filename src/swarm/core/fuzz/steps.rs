@@ -312,19 +312,20 @@ fn lifecycle(it: &mut Environment, input: &mut Input<'_>) -> Option<()> {
         0..=2 if is_idle => {
             let (owned, needed) = (it.pieces(input.byte()?), it.pieces(input.byte()?));
             let in_place = kind & 0x70 == 0;
-            it.local = match kind & 0x80 {
+            let local = match kind & 0x80 {
                 0 => LocalBlocks::default(),
                 _ => it.blocks(input.byte()?, input.byte()?),
             };
-            let local = it.local.clone();
             it.web_seeds.clear();
             let checked = CheckResult {
                 owned,
                 needed,
-                local,
+                local: local.clone(),
                 in_place,
             };
-            it.act(|core, now| core.begin(checked, now));
+            if it.act(|core, now| core.begin(checked, now)) {
+                it.local = local;
+            }
         }
         3 => drop(it.act(|core, now| core.wait_for(Awaited::Files, "x", now))),
         4 if is_idle => drop(it.act(|core, now| core.end_wait(now))),
