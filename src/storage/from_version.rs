@@ -140,8 +140,8 @@ fn parts_from_changed_files(
         .then_some(parts)
 }
 
-/// Hashes the bytes of all parts. With `writes`, copies those of the old version. Returns the SHA-1.
-/// `None` if something cannot be read.
+/// The SHA-1 of the bytes of all parts. With `writes`, also copies those of the old version. `None`
+/// if something cannot be read.
 fn assemble(
     new: &Download,
     old: &Store,
