@@ -1,7 +1,7 @@
 //! Ends versions of a share whose place another version has taken.
 
-use super::{PeerError, SwarmEntry, Transfer, Transfers};
-use crate::storage::{RecordError, RecordKind, RecordState};
+use super::{SwarmEntry, Transfer, Transfers};
+use crate::storage::{RecordError, RecordKind, RecordState, StoreError};
 use crate::torrent::InfoHash;
 use std::sync::Arc;
 
@@ -52,11 +52,11 @@ pub(super) fn end_all_unfinished(transfers: &Transfers, former: &[Arc<Transfer>]
     }
 }
 
-fn end_unfinished(transfers: &Transfers, former: &Arc<Transfer>) -> Result<(), PeerError> {
+fn end_unfinished(transfers: &Transfers, former: &Arc<Transfer>) -> Result<(), StoreError> {
     former.fail(SUPERSEDED);
     former.wait_for_workers();
     former.recover_rename()?;
-    former.record_as_stopped()?;
+    former.record_as_stopped().map_err(Box::new)?;
     transfers.forget(&SwarmEntry::Transfer(Arc::clone(former)));
     Ok(())
 }
