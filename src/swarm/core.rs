@@ -603,7 +603,8 @@ impl<B: Debug> Core<B> {
         self.fetch.end_interest(links, effects);
         self.begin_local(now);
         self.request_idle(now);
-        self.fetch.abandon_idle(now, &mut self.effects);
+        let links = self.peers.links();
+        self.fetch.abandon_idle(links, now, &mut self.effects);
         let fetches = self.phase().fetches();
         let idle = fetches.then(|| self.progress().idle(now));
         self.peers

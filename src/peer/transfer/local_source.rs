@@ -112,9 +112,12 @@ mod tests {
         }
     }
 
+    /// A block that was read or sent: its first byte, its length, and whether it is local.
+    type Seen = (u8, usize, bool);
+
     /// Reads the missing blocks of a run of four. The last block has 10 bytes, and a peer has sent
-    /// block 1. Returns the blocks: their first byte, their length, and whether they are local.
-    fn read(unreadable: Option<u32>) -> (bool, Vec<Option<(u8, usize, bool)>>) {
+    /// block 1. Returns whether all were read, and the blocks.
+    fn read(unreadable: Option<u32>) -> (bool, Vec<Option<Seen>>) {
         let lengths = Lengths::new(u64::from(3 * BLOCK) + 10, i64::from(4 * BLOCK)).unwrap();
         let run = BlockRun::numbered(&lengths, lengths.piece(0).unwrap(), 0);
         let pool = BufferPool::new(1 << 20);

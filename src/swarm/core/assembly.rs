@@ -172,8 +172,8 @@ impl<B> Assembly<B> {
     }
 
     /// A worker could not read the local blocks of this run, and gives `blocks` back. Links have to
-    /// deliver the local blocks, if the download still `fetches`. Those that the worker did read are
-    /// replaced when they arrive.
+    /// deliver the local blocks, if the download still `fetches`. Those that the worker did read
+    /// are replaced when they arrive.
     pub(super) fn on_unreadable(&mut self, (run, blocks): CompleteRun<B>, fetches: bool) {
         self.blocks_at_workers = self.blocks_at_workers.saturating_sub(run.blocks);
         let is_active = fetches && self.picker.on_unreadable(run);

@@ -196,8 +196,8 @@ impl Network {
         SocketAddr::new(Self::address(caller).ip(), port)
     }
 
-    /// The other end of a connection, as the core of `peer` knows it. `outgoing`: whether `peer` has
-    /// called.
+    /// The other end of a connection, as the core of `peer` knows it. `outgoing`: whether `peer`
+    /// has called.
     pub(super) fn remote(
         &self,
         connection: ConnectionNumber,
