@@ -53,10 +53,15 @@ fn equal(overlap: &Overlap, new: &Info) -> Vec<Option<u32>> {
     equal.collect()
 }
 
-fn runs(overlap: &Overlap, new: &Info) -> Vec<Vec<Range<u32>>> {
+/// For each piece, the runs of its local blocks: the first block, and the block after the last.
+fn runs(overlap: &Overlap, new: &Info) -> Vec<Vec<(u32, u32)>> {
     let local = LocalFiles::new(new, |file| overlap.origin(file).is_some());
     let pieces = new.lengths().all_pieces();
-    pieces.map(|piece| local.block_runs(new, piece)).collect()
+    let runs = pieces.map(|piece| {
+        let runs = local.block_runs(new, piece).into_iter();
+        runs.map(|run| (run.start, run.end)).collect()
+    });
+    runs.collect()
 }
 
 const BLOCK_64: u64 = BLOCK as u64;
@@ -108,7 +113,7 @@ fn only_blocks_that_touch_changed_files_are_fetched() {
     );
     let overlap = Overlap::new(&old, &new);
     // `b` has the bytes 40,000 to 60,000: blocks 2 and 3, which is the first of the second piece.
-    let expected = [vec![0..2], vec![1..3], vec![0..2]];
+    let expected = [vec![(0, 2)], vec![(1, 3)], vec![(0, 2)]];
     assert_eq!(runs(&overlap, &new), expected);
     assert_eq!(overlap.bytes_to_fetch(), 2 * BLOCK_64);
     let counts = FileCounts {
@@ -170,7 +175,7 @@ fn padding_is_local_and_joins_the_files_beside_it() {
     ];
     let new = info(&files, &[], PIECE, 1);
     let overlap = Overlap::new(&old, &new);
-    assert_eq!(runs(&overlap, &new), [vec![0..3], vec![0..2]]);
+    assert_eq!(runs(&overlap, &new), [vec![(0, 3)], vec![(0, 2)]]);
     assert_eq!(overlap.bytes_to_fetch(), 0);
     assert_eq!(overlap.counts().unchanged, 2);
     // Padding is never the origin of a file, and a file is never the origin of padding.
