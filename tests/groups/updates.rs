@@ -361,7 +361,7 @@ fn a_first_download_that_is_not_complete_gives_its_pieces_to_a_newer_version() {
     let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
     let path = tracker.sandbox.file("v/data", LENGTH, 1);
     nik.run(&format!("upload_file lab {}", quoted(&path)));
-    nik.run("logout");
+    nik.run("stop_share lab data --here");
     mayank.run("download_file lab data copy");
     mayank.wait_for_state("data", "downloading");
     // Two pieces of the file are here: a crash came before more was fetched.
@@ -371,14 +371,12 @@ fn a_first_download_that_is_not_complete_gives_its_pieces_to_a_newer_version() {
     half[1 << 20..].fill(0);
     fs::write(&part, half).unwrap();
     let mut mayank = tracker.sandbox.debug_peer("mayank", &[]);
-    nik.run("login nik\npw of nik");
-    nik.run("stop_share lab data --here");
     tracker.sandbox.file("v/data", LENGTH + 10, 1);
     nik.run(&format!("upload_file lab {} --update", quoted(&path)));
     mayank.run("download_file lab data");
     let done = wait_for_version(&mut mayank, 2, "complete");
     let from = done["from"]["disk"].as_u64().unwrap();
-    assert!(from > 900_000, "{done}");
+    assert!(from > 500_000, "{done}");
     let copy = fs::read(tracker.sandbox.path("mayank/copy")).unwrap();
     assert!(copy == bytes(LENGTH + 10, 1));
     assert_eq!(

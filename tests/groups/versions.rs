@@ -170,7 +170,7 @@ fn a_version_that_nobody_has_is_refused_unless_it_is_here() {
 fn a_version_or_all_versions_of_a_share_are_withdrawn() {
     let tracker = AccountTracker::with(&["--interval", "1"]);
     let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
-    for (seed, options) in [(1, ""), (2, "--update"), (3, "--update")] {
+    for (seed, options) in [(1, ""), (2, "--update"), (3, "--update"), (4, "--update")] {
         upload(&tracker, &mut nik, "data", seed, options);
     }
     let here = |nik: &mut Peer| {
@@ -180,14 +180,14 @@ fn a_version_or_all_versions_of_a_share_are_withdrawn() {
         versions.sort_unstable();
         versions
     };
-    assert_eq!(here(&mut nik), [1, 2, 3]);
+    assert_eq!(here(&mut nik), [1, 2, 3, 4]);
     let stopped = nik.run("stop_share lab data@2");
     assert_eq!(stopped["withdrawn"], true, "{stopped}");
-    assert_eq!(here(&mut nik), [1, 3]);
-    let left = [json!(["data@1", 1, 2, null]), json!(["data@3", 3, 2, null])];
+    assert_eq!(here(&mut nik), [1, 3, 4]);
+    let left = [1, 3, 4].map(|number| json!([format!("data@{number}"), number, 3, null]));
     assert_eq!(listed(&mut mayank, "--versions"), left);
-    nik.run("stop_share lab data@3 --here");
-    assert_eq!(here(&mut nik), [1]);
+    nik.run("stop_share lab data@1 --here");
+    assert_eq!(here(&mut nik), [3, 4]);
     assert_eq!(listed(&mut mayank, "--versions"), left);
     let stopped = nik.run("stop_share lab data");
     assert_eq!(stopped["withdrawn"], true, "{stopped}");

@@ -79,7 +79,7 @@ fn a_backup_replaces_only_another_backup() {
     // A backup of the previous version, which has no part with the key, is replaced too.
     assert_eq!(take_backup(&pair, &[]).code, Some(0));
     let whole = fs::read(&file).unwrap();
-    let line = b"pieceful backup 4\n";
+    let line = b"pieceful backup 5\n";
     let at = whole.windows(line.len()).position(|it| it == line).unwrap();
     let old = [b"pieceful backup 1\n", &whole[at + line.len()..]].concat();
     fs::write(&file, old).unwrap();
@@ -171,7 +171,7 @@ fn a_backup_without_the_key_is_restored_only_where_the_key_exists() {
     assert_eq!(take_backup(&pair, &[]).code, Some(0));
     // Backups of an earlier version have no part with the key.
     let whole = fs::read(backup_path(&pair)).unwrap();
-    let line = b"pieceful backup 4\n";
+    let line = b"pieceful backup 5\n";
     let at = whole.windows(line.len()).position(|it| it == line).unwrap();
     let old = pair.sandbox.path("old.backup");
     fs::write(&old, &whole[at..]).unwrap();

@@ -370,7 +370,7 @@ impl BackupContent {
     fn of(backup: &[u8]) -> Self {
         let (mut versions, mut rows, mut blobs) = (Vec::new(), Vec::new(), Vec::new());
         // The part with the cluster's key comes first.
-        let line = b"pieceful backup 4\n";
+        let line = b"pieceful backup 5\n";
         let mut parts = backup.windows(line.len());
         let at = parts.position(|window| window == line).unwrap();
         let mut unread = &backup[at + line.len()..];

@@ -2,7 +2,7 @@
 //!
 //! A version of a share is listed from its publication until a publisher of the share or an owner
 //! of its group withdraws it. A share is listed while a version of it is. All this is only seen if
-//! the group has members. [`GroupCatalogue::find`] explains the names.
+//! the group has members. The module `group_catalogue` explains the names.
 
 use super::{GroupCatalogue, RowId, Share, ShareCursor, ShareKey, VersionPlace};
 use crate::torrent::{FileName, InfoHash};

@@ -130,7 +130,7 @@ fn schedules_of_logins() {
 
 #[test]
 fn schedules_of_shares() {
-    for seed in 0..400 {
+    for seed in 0..200 {
         if let Err(failure) = run_shares(seed, Mutation::None) {
             panic!("schedule {seed} of shares: {failure}");
         }

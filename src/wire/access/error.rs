@@ -54,7 +54,7 @@ error_kinds! {
     NotServing "not-serving" "the tracker must not serve the data that it has; try another tracker",
     NotSuspended "not-suspended" "the machine is not suspended",
     NotTheOwner "not-the-owner" "only an owner of the group may do this",
-    NotThePublisher "not-the-publisher" "only the publisher of the share or an owner of the group may do this",
+    NotThePublisher "not-the-publisher" "only a publisher of the share or an owner of the group may do this",
     OnlyUsers "only-users" "machines cannot do this, only users",
     OwnLogin "own-login" "this is the login of this peer; logout ends it",
     OwnRemoval "own-removal" "users cannot remove themselves from a group",

@@ -82,3 +82,63 @@ fn read_edition(
         false => Ok(edition),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tracker::registry::{Origin, Row, Sequence, Stamp};
+
+    fn row(number: u32) -> Row {
+        let stamp = Stamp::new(9, 3, Origin([7; 16])).unwrap();
+        let created = Version {
+            stamp,
+            sequence: Sequence::new(2).unwrap(),
+        };
+        let edition = Edition {
+            first: RowId([4; 16]),
+            since: stamp,
+            number,
+        };
+        Row::Share(Share {
+            id: RowId([4; 16]),
+            group: RowId([2; 16]),
+            publisher: RowId([1; 16]),
+            created,
+            name: FileName::new("f").unwrap(),
+            info_hash: InfoHash([9; 20]),
+            length: 7,
+            note: "good".parse().ok(),
+            edition,
+            withdrawn: None,
+        })
+    }
+
+    #[test]
+    fn an_edition_has_one_encoding_and_its_values_are_checked() {
+        let first = row(1).encode();
+        assert!(
+            !first.windows(7).any(|key| key == b"5:first"),
+            "it is left out"
+        );
+        assert_eq!(Row::decode(&first), Ok(row(1)));
+        let other = row(7).encode();
+        assert_eq!(Row::decode(&other), Ok(row(7)));
+        let with = |from: &[u8], to: &[u8]| {
+            let at = other.windows(from.len()).position(|it| it == from).unwrap();
+            let bytes = [&other[..at], to, &other[at + from.len()..]].concat();
+            Row::decode(&bytes)
+        };
+        let wrong = |key| Err(DecodeError::WrongValue(key));
+        let (number, note) = (&b"6:numberi7e"[..], &b"4:note4:good"[..]);
+        assert_eq!(
+            with(number, b"6:numberi1e"),
+            wrong("first"),
+            "a first version"
+        );
+        assert_eq!(with(number, b"6:numberi0e"), wrong("number"));
+        assert_eq!(with(number, b"6:numberi4294967296e"), wrong("number"));
+        assert_eq!(with(number, b""), Err(DecodeError::Missing("number")));
+        assert_eq!(with(note, b"4:note4:go\nd"), wrong("note"));
+        assert_eq!(with(note, b"4:note0:"), wrong("note"));
+    }
+}

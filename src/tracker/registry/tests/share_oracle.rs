@@ -119,6 +119,13 @@ pub(crate) fn check_new_versions(registry: &Registry, change: &Change) -> Result
             ));
         }
         let mut others = shares(registry).filter(|it| is_listed(registry, it));
+        let of_share = shares(registry).filter(|it| key(it) == key(row));
+        let listed = of_share.filter(|it| is_listed(registry, it));
+        let since = listed.map(|it| it.edition.since);
+        let since = since.min().unwrap_or(row.created.stamp);
+        if row.edition.since != since {
+            return Err(format!("{row:?} does not keep the claim of {since:?}"));
+        }
         let is_held = others.any(|it| (it.group, &it.name) == (row.group, &row.name));
         if row.is_first_version() == is_held {
             return Err(format!("{row:?} is a first version, or its name is held"));

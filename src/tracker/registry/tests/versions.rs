@@ -140,10 +140,9 @@ fn a_number_is_not_given_again_and_the_newest_version_that_is_left_is_the_share(
     assert_eq!(b.edition(third).number, 3);
     // The claim to the name stays that of the first version, although it is withdrawn.
     b.withdraw(olga, "lab", "f@1").unwrap();
-    assert_eq!(
-        b.edition(third).since,
-        b.registry.share_row(first).unwrap().created.stamp
-    );
+    let fourth = b.update(olga, "f", "n").unwrap();
+    let since = b.registry.share_row(first).unwrap().created.stamp;
+    assert_eq!([third, fourth].map(|id| b.edition(id).since), [since; 2]);
     assert_eq!(b.shares(olga, "lab").unwrap(), ["f"]);
 }
 
