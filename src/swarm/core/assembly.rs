@@ -7,7 +7,7 @@
 //! reserved buffers is the number of all blocks of unfinished runs, plus the number of blocks that
 //! workers have.
 
-use super::block::{HashedPiece, PendingBlock, PieceHash};
+use super::block::{HashedPiece, PendingBlock, PieceHash, Source};
 use super::evidence::MAX_HASHES;
 #[cfg(test)]
 use crate::swarm::mutation::{Mutation, is_planted};
@@ -172,8 +172,8 @@ impl<B> Assembly<B> {
     }
 
     /// A worker could not read the local blocks of this run, and gives `blocks` back. Links have to
-    /// deliver the local blocks, if the download still `fetches`. Those that the worker did read
-    /// are replaced when they arrive.
+    /// deliver the local blocks, if the download still `fetches`. So those that the worker did read
+    /// are dropped.
     pub(super) fn on_unreadable(&mut self, (run, blocks): CompleteRun<B>, fetches: bool) {
         self.blocks_at_workers = self.blocks_at_workers.saturating_sub(run.blocks);
         let is_active = fetches && self.picker.on_unreadable(run);
@@ -181,8 +181,13 @@ impl<B> Assembly<B> {
         let is_active = is_active && !is_planted(Mutation::UnreadableBuffersReturned);
         if !is_active {
             self.budget.release(run.blocks);
-        } else if blocks.iter().any(Option::is_some) {
-            self.pending.insert(run, blocks);
+            return;
+        }
+        let is_sent = |block: &PendingBlock<B>| block.source != Source::Local;
+        let sent = blocks.into_iter().map(|block| block.filter(is_sent));
+        let sent: Vec<_> = sent.collect();
+        if sent.iter().any(Option::is_some) {
+            self.pending.insert(run, sent);
         }
     }
 
