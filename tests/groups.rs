@@ -28,6 +28,7 @@ mod groups {
     mod team;
     mod tokens;
     mod tour;
+    mod update_conflicts;
     mod updates;
     mod versions;
 }

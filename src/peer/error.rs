@@ -109,6 +109,28 @@ pub enum PeerError {
         /// The name of the other share or download.
         name: String,
     },
+    /// A download is about to replace the files at a path.
+    #[error(
+        "{} is to be replaced by the download of {name}: wait until that is complete, or end it first \
+         with {command}",
+        path.display()
+    )]
+    BeingReplaced {
+        /// The path.
+        path: PathBuf,
+        /// The name of the download.
+        name: String,
+        /// The command that ends the download.
+        command: String,
+    },
+    /// A download is just getting its final name.
+    #[error("{name} is just being completed at {}: try again when it is complete", path.display())]
+    BeingCompleted {
+        /// The name of the download.
+        name: String,
+        /// Its final path.
+        path: PathBuf,
+    },
     /// This peer publishes a version of the share, and its files are never overwritten.
     #[error("this peer publishes {name} at {}, which is never overwritten: name another place with --as PATH", path.display())]
     OwnShare {
@@ -180,7 +202,11 @@ impl PeerError {
             Self::Magnet(_) => "bad-magnet",
             Self::NoTracker(_) => "no-tracker",
             Self::Create(_) => "create",
-            Self::Store(StoreError::LocallyChanged(_)) => "exists",
+            Self::Store(
+                StoreError::LocallyChanged(_)
+                | StoreError::LocallyRemoved(_)
+                | StoreError::OfNoVersion(_),
+            ) => "exists",
             Self::Store(_) | Self::FilesMissing(_) => "storage",
             Self::Record(_) | Self::KnownMembers(_) => "record",
             Self::Already { .. } => "already",
@@ -191,6 +217,8 @@ impl PeerError {
             Self::OtherContent(_)
             | Self::OtherKind { .. }
             | Self::PlaceInUse { .. }
+            | Self::BeingReplaced { .. }
+            | Self::BeingCompleted { .. }
             | Self::OwnShare { .. } => "exists",
             Self::NoHolder(_) => "no-holder",
             Self::Account(error) => error.kind(),

@@ -121,6 +121,6 @@ fn damaged_record(error: &RecordError) -> DamagedRecord {
 fn recorded_transfer(services: &Services, record: &Record, metainfo: Metainfo) -> Arc<Transfer> {
     let transfer = services.new_transfer(TransferPlan::recorded(record, metainfo));
     transfer.restore_byte_counts(&record.sources);
-    transfer.restore_rename_steps(record);
+    transfer.restore_rename(record);
     transfer
 }

@@ -163,7 +163,7 @@ pub struct ShareStatus {
     pub uploaded: u64,
     /// The number of open links.
     pub peers: usize,
-    /// Why it is not served, if it is not.
+    /// Why it is not served, if it is not. Otherwise where files are left that it has replaced.
     pub trouble: Option<String>,
 }
 

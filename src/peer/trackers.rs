@@ -36,6 +36,12 @@ pub(super) trait Trackers<S>: Debug + Send + Sync {
         Ok(())
     }
 
+    /// The name of another share or download of this peer that uses the place of this one, if there
+    /// is one. Versions that this one supersedes do not count.
+    fn other_user_of_place(&self, _swarm: &S) -> Option<String> {
+        None
+    }
+
     /// Why nothing is announced, if the user of the transfer is not logged in at this peer.
     fn suspended(&self) -> Option<String>;
 }

@@ -15,11 +15,11 @@ use super::partial;
 use super::partial_root::{PartialRoot, RecordedFiles};
 use super::parts_file::PartsFile;
 use super::rename::{NoteSteps, rename_new, rename_over};
-use super::replace::{ExtraFiles, remove_old_folder};
+use super::replace::{ExtraFiles, remove_old};
 use super::reserve::check_space;
 use super::tree::{Access, Folder, has_layout, lock};
 use super::write_target::file_to_write;
-use super::{Destination, FormerVersion, Store, StoreError};
+use super::{Destination, FileStamp, Store, StoreError};
 use crate::torrent::{BLOCK, FileName, Layout, ModifiedTimes, PieceSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,6 +34,18 @@ pub enum DownloadMode {
     Extend(Arc<InPlace>),
     /// It replaces the file or folder under its final name.
     Replace(ExtraFiles),
+}
+
+/// The result of [`Download::finish`].
+#[derive(Debug)]
+pub struct FinishedDownload {
+    /// The final path.
+    pub path: PathBuf,
+    /// The stamps with which the files were verified, as [`Store::seal`] takes them.
+    pub stamps: Vec<FileStamp>,
+    /// The replaced file or folder, if something of it is left: somebody has changed it during the
+    /// replacement, or it cannot be removed.
+    pub left: Option<PathBuf>,
 }
 
 /// An open download. Its files are locked until it is dropped.
@@ -241,11 +253,11 @@ impl Download {
         Ok(())
     }
 
-    /// For a replacement: says which version of the share is under the final name. Its files go
-    /// when this download takes that name, and files of no version stay.
-    pub fn set_former(&mut self, former: FormerVersion) {
-        if let DownloadMode::Replace(extra_files) = &mut self.mode {
-            *extra_files = ExtraFiles::KeepForeign(former);
+    /// For a replacement: says what to do with the files that it replaces. `None`: it may replace
+    /// nothing, so the final name must be free.
+    pub fn set_replaced(&mut self, extra_files: Option<ExtraFiles>) {
+        if let DownloadMode::Replace(_) = &self.mode {
+            self.mode = extra_files.map_or(DownloadMode::New, DownloadMode::Replace);
         }
     }
 
@@ -340,21 +352,22 @@ impl Download {
         extend::check_files_in_place(&self.store, good)
     }
 
-    /// Syncs a complete download, renames it to its final name and returns the final path. Its
-    /// store stays usable throughout. The caller has verified every piece. The files get the
+    /// Syncs a complete download and renames it to its final name. Its store stays usable
+    /// throughout. The caller has verified every piece. The files get the
     /// `times` of the original. If the rename replaces something or needs several steps, `note` is
     /// called first and notes these steps in the record (see [`super::RenameSteps`]). After a
     /// crash, [`super::recover_rename`] or [`super::undo_moves`] cleans up.
     ///
     /// # Errors
-    /// When the final name is taken (for a replacement: by an entry of another kind), a file
-    /// changed its length, the partial file was moved, or syncing failed. Then the data is still in
-    /// the partial file, unless only syncing the folder failed.
+    /// When the final name is taken (for a replacement: by an entry of another kind, or by a
+    /// version with files that somebody has changed), a file changed its length, the partial file
+    /// was moved, or syncing failed. Then the data is still in the partial file, unless only
+    /// syncing the folder failed.
     pub fn finish(
         self,
         times: Option<&ModifiedTimes>,
         note: NoteSteps<'_>,
-    ) -> Result<PathBuf, StoreError> {
+    ) -> Result<FinishedDownload, StoreError> {
         let (parent, partial, name) = (&self.parent, &*self.partial, &*self.name);
         let (store, layout) = (&self.store, self.store.info().layout());
         partial::complete_files(store, self.needed_parts_file(), times)?;
@@ -369,20 +382,28 @@ impl Download {
             // All bytes of the parts file are in the files themselves now.
             parts_file.remove(parent)?;
         }
-        let linked = partial::check_linked_files(store)?;
+        // The files are not under their final names yet, so nobody is expected to change them now.
+        let stamps = store.stamps()?;
+        partial::check_linked_files(store)?;
         let path = parent.path().join(name);
+        if let DownloadMode::Replace(ExtraFiles::KeepForeign(former)) = &self.mode {
+            // Syncing may have taken minutes.
+            former.check_replaceable(store.layout(), &path)?;
+        }
+        let mut left = None;
         let replaced = match &self.mode {
             DownloadMode::Extend(in_place) => {
                 extend::move_files(store, in_place, (parent, partial), note)?;
                 store.set_finished(in_place.root().renamed_to(path.clone()));
-                return Ok(path);
+                return Ok(FinishedDownload { path, stamps, left });
             }
             DownloadMode::Replace(extra_files)
                 if parent
                     .entry(name)?
                     .is_some_and(|entry| has_layout(&entry, layout)) =>
             {
-                let old = rename_over(parent, partial, name, layout, note)?;
+                let how = (layout, extra_files.keeps_old_file());
+                let old = rename_over(parent, (partial, name), how, note)?;
                 old.map(|old| (parent.path().join(old), extra_files.clone()))
             }
             DownloadMode::New | DownloadMode::Replace(_) => {
@@ -393,10 +414,11 @@ impl Download {
         store.set_finished(store.root().renamed_to(path.clone()));
         parent.sync()?;
         if let Some((old, extra_files)) = replaced {
-            remove_old_folder(&old, &path, &extra_files);
+            left = remove_old(&old, &path, &extra_files);
         }
-        partial::set_times_of_linked(store, &linked, times);
-        Ok(path)
+        partial::set_times_of_linked(store, times);
+        let stamps = partial::with_linked_stamps(store, stamps);
+        Ok(FinishedDownload { path, stamps, left })
     }
 
     /// Removes the partial file. If it is a folder, removes the files of this share from it, and

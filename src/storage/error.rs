@@ -121,14 +121,30 @@ pub enum StoreError {
         .0.display()
     )]
     Changed(PathBuf),
-    /// A file of a version of a share was changed or removed by somebody, and another version is to
-    /// take the place of that version.
+    /// A file of a version of a share was changed by somebody, and another version is to take the
+    /// place of that version.
     #[error(
-        "{} was changed here since its version was complete: put the old content back or move it \
-         away, or repeat the download with --force, which replaces it",
+        "{} was changed here since its version was complete: put the old content back, or copy it \
+         to another place and repeat the download with --force, which replaces it",
         .0.display()
     )]
     LocallyChanged(PathBuf),
+    /// A file of a version of a share was removed by somebody, and another version is to take the
+    /// place of that version.
+    #[error(
+        "{} was removed here since its version was complete: put it back, or repeat the download \
+         with --force, which replaces all files of the version",
+        .0.display()
+    )]
+    LocallyRemoved(PathBuf),
+    /// A file that belongs to no version of a share, at a path of the version that is to take the
+    /// place of another one.
+    #[error(
+        "{} belongs to no version of the share, and the new version has a file there: move it \
+         away, or repeat the download with --force, which replaces it",
+        .0.display()
+    )]
+    OfNoVersion(PathBuf),
     /// Something else has the final name of a download that was never complete.
     #[error(
         "{} exists and is not what this download fetches: move it away and start the download again",

@@ -1,8 +1,10 @@
 //! A version of a share whose place a download of another version takes.
 
-use super::tree::{Access, Folder, ignore_missing, metadata};
+use super::tree::{Access, Folder, has_layout, ignore_missing, metadata};
 use super::{FileLayout, FileStamp, StampMatch, Store, StoreError};
-use crate::torrent::{Info, Layout};
+use crate::torrent::{FilePath, Info, Layout};
+use std::collections::{BTreeSet, HashSet};
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,13 +14,30 @@ pub struct FormerVersion {
     layout: FileLayout,
     /// The stamps with which its files were verified, see [`Store::stamps`].
     stamps: Vec<FileStamp>,
+    /// Whether a user has allowed that files of persons are replaced (`--force`).
+    is_forced: bool,
 }
 
 impl FormerVersion {
     /// The version with this info dictionary. Its files were verified with these stamps.
     pub fn new(info: Arc<Info>, stamps: Vec<FileStamp>) -> Self {
         let layout = FileLayout::all(info);
-        Self { layout, stamps }
+        Self {
+            layout,
+            stamps,
+            is_forced: false,
+        }
+    }
+
+    /// The same version. `is_forced`: files that were changed since it was complete are replaced
+    /// too, and files of no version at whose paths the new version has files.
+    pub fn forced(self, is_forced: bool) -> Self {
+        Self { is_forced, ..self }
+    }
+
+    /// Whether files of persons may be replaced.
+    pub(super) fn is_forced(&self) -> bool {
+        self.is_forced
     }
 
     /// Opens its files, which are at `path`.
@@ -31,31 +50,67 @@ impl FormerVersion {
         Ok(store)
     }
 
-    /// Checks that each of its files is at `path` and has the stamp with which it was verified.
-    /// Other files in a folder do not matter.
+    /// Checks that the version `new` can take its place at `path` without harm to a file that a
+    /// person may have written: each file of this version is there with the stamp with which it was
+    /// verified, and nothing is at the paths that only the new version has. Other files in a folder
+    /// do not matter. Checks nothing if the replacement is forced.
     ///
     /// # Errors
-    /// [`StoreError::LocallyChanged`] names a file that is missing or has changed. Another error if
-    /// the files cannot be examined.
-    pub fn check_unchanged(&self, path: &Path) -> Result<(), StoreError> {
-        match self.open(path)?.check_paths(0, usize::MAX) {
-            Err(StoreError::Changed(path) | StoreError::Missing(path)) => {
-                Err(StoreError::LocallyChanged(path))
-            }
-            checked => checked.map(drop),
+    /// [`StoreError::LocallyChanged`], [`StoreError::LocallyRemoved`] or
+    /// [`StoreError::OfNoVersion`] names such a file. Another error if the files cannot be
+    /// examined.
+    pub fn check_replaceable(&self, new: &FileLayout, path: &Path) -> Result<(), StoreError> {
+        if self.is_forced {
+            return Ok(());
+        }
+        let checked = self
+            .open(path)
+            .and_then(|store| store.check_paths(0, usize::MAX));
+        match checked {
+            Err(StoreError::Changed(path)) => Err(StoreError::LocallyChanged(path)),
+            Err(StoreError::Missing(path)) => Err(StoreError::LocallyRemoved(path)),
+            Err(error) => Err(error),
+            Ok(_) if self.layout.info().layout() == Layout::File => Ok(()),
+            Ok(_) => self.check_new_paths(new, &Folder::open(path)?),
         }
     }
 
-    /// Removes its files from a folder that another version has replaced, and then the folders that
-    /// become empty. A file that has changed since it was verified stays.
+    /// Checks that nothing but files and folders of this version is at the paths of files that only
+    /// the version `new` has.
+    fn check_new_paths(&self, new: &FileLayout, folder: &Folder) -> Result<(), StoreError> {
+        let own = |index| self.layout.path(index);
+        let files: HashSet<&FilePath> = self.layout.wanted_files().filter_map(own).collect();
+        let folders = self.layout.folders_of(self.layout.wanted_files());
+        let added = new.wanted_files().filter_map(|index| new.path(index));
+        for path in added.filter(|path| !files.contains(*path)) {
+            let taken = || Err(StoreError::OfNoVersion(folder.path().join(path.to_path())));
+            match folder.with_parent(path, false, |parent, name| parent.entry(name)) {
+                Ok(None) | Err(StoreError::Missing(_)) => {}
+                Ok(Some(entry)) if has_layout(&entry, Layout::Folder) && folders.contains(path) => {
+                }
+                Ok(Some(_)) => return taken(),
+                // A file of this version may be where the new one needs a folder.
+                Err(StoreError::NotAFolder(_)) if is_below(path, &files) => {}
+                Err(StoreError::NotAFolder(_) | StoreError::Symlink(_)) => return taken(),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes its files from a file or folder that another version has replaced, and then the
+    /// folders that become empty. A file that has changed since it was verified stays.
     ///
     /// # Errors
     /// Something cannot be opened or removed.
-    pub(super) fn remove_files(&self, folder: &Path) -> Result<(), StoreError> {
+    pub(super) fn remove_files(&self, place: &Path) -> Result<(), StoreError> {
         if self.layout.info().layout() == Layout::File {
+            return self.remove_single_file(place);
+        }
+        if !place.is_dir() {
             return Ok(());
         }
-        let folder = Folder::open(folder)?;
+        let folder = Folder::open(place)?;
         for (index, stamp) in self.layout.wanted_files().zip(&self.stamps) {
             let Some(path) = self.layout.path(index) else {
                 continue;
@@ -76,7 +131,7 @@ impl FormerVersion {
                 removed => ignore_missing(removed)?,
             }
         }
-        let folders = self.layout.folders_of(self.layout.wanted_files());
+        let folders: BTreeSet<FilePath> = self.layout.folders_of(self.layout.wanted_files());
         for path in folders.iter().rev() {
             let removed = folder.with_parent(path, false, Folder::remove_empty_folder);
             match removed {
@@ -86,6 +141,29 @@ impl FormerVersion {
         }
         Ok(())
     }
+
+    /// Removes the file of a version that is a single file. A changed file is removed only if the
+    /// replacement is forced.
+    fn remove_single_file(&self, path: &Path) -> Result<(), StoreError> {
+        let Some(found) = path.symlink_metadata().ok().filter(|found| found.is_file()) else {
+            return Ok(());
+        };
+        let stamp = self.stamps.first();
+        let is_unchanged =
+            stamp.is_some_and(|stamp| stamp.compare(&FileStamp::of(&found)) < StampMatch::Changed);
+        if !is_unchanged && !self.is_forced {
+            return Ok(());
+        }
+        fs::remove_file(path).map_err(|error| StoreError::io("remove", path, error))
+    }
+}
+
+/// Whether one of the folders above `path` has the path of one of these files.
+fn is_below(path: &FilePath, files: &HashSet<&FilePath>) -> bool {
+    let components = path.components();
+    let above = (1..components.len()).filter_map(|count| components.get(..count));
+    let mut above = above.filter_map(|names| FilePath::new(names.to_vec()).ok());
+    above.any(|path| files.contains(&path))
 }
 
 #[cfg(test)]
@@ -110,11 +188,12 @@ mod tests {
         let info = info_of(&folder);
         let store = Store::open(FileLayout::all(Arc::clone(&info)), &folder).unwrap();
         let former = FormerVersion::new(info, store.stamps().unwrap());
-        former.check_unchanged(&folder).unwrap();
+        let new = former.layout.clone();
+        former.check_replaceable(&new, &folder).unwrap();
         // Somebody has added, changed and replaced files since then.
         fs::write(folder.join("sub/own"), "own").unwrap();
         fs::write(folder.join("changed"), "other content").unwrap();
-        let changed = former.check_unchanged(&folder);
+        let changed = former.check_replaceable(&new, &folder);
         assert!(
             matches!(changed, Err(StoreError::LocallyChanged(path)) if path.ends_with("changed"))
         );
@@ -130,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_counts_as_changed() {
+    fn a_missing_file_is_named_and_nobody_is_told_to_move_it_away() {
         let temporary = tempfile::tempdir().unwrap();
         let folder = temporary.path().join("set");
         fs::create_dir(&folder).unwrap();
@@ -141,7 +220,57 @@ mod tests {
         let store = Store::open(FileLayout::all(Arc::clone(&info)), &folder).unwrap();
         let former = FormerVersion::new(info, store.stamps().unwrap());
         fs::remove_file(folder.join("b")).unwrap();
-        let missing = former.check_unchanged(&folder);
-        assert!(matches!(missing, Err(StoreError::LocallyChanged(path)) if path.ends_with("b")));
+        let new = former.layout.clone();
+        let missing = former.check_replaceable(&new, &folder).unwrap_err();
+        assert!(matches!(&missing, StoreError::LocallyRemoved(path) if path.ends_with("b")));
+        let text = missing.to_string();
+        assert!(
+            !text.contains("move it") && text.contains("--force"),
+            "{text}"
+        );
+        // A file that was moved away is missing afterwards. So moving away is no advice either.
+        let changed = StoreError::LocallyChanged(folder).to_string();
+        assert!(!changed.contains("move it"), "{changed}");
+    }
+
+    #[test]
+    fn a_file_of_no_version_at_a_path_of_the_new_version_is_not_replaced() {
+        let temporary = tempfile::tempdir().unwrap();
+        let make = |path: &str| {
+            let path = temporary.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "content").unwrap();
+        };
+        for path in [
+            "set/a",
+            "set/b/c",
+            "new/set/a/x",
+            "new/set/b",
+            "new/set/d/e",
+        ] {
+            make(path);
+        }
+        let place = temporary.path().join("set");
+        let info = info_of(&place);
+        let store = Store::open(FileLayout::all(Arc::clone(&info)), &place).unwrap();
+        let former = FormerVersion::new(info, store.stamps().unwrap());
+        let new = FileLayout::all(info_of(&temporary.path().join("new/set")));
+        // A file of the former version may become a folder, and the reverse.
+        former.check_replaceable(&new, &place).unwrap();
+        // Other files do not matter.
+        make("set/d/own");
+        former.check_replaceable(&new, &place).unwrap();
+        make("set/d/e");
+        let check = |former: &FormerVersion| former.check_replaceable(&new, &place);
+        let taken =
+            |found| matches!(found, Err(StoreError::OfNoVersion(path)) if path.ends_with("d/e"));
+        assert!(taken(check(&former)));
+        fs::remove_dir_all(place.join("d")).unwrap();
+        make("set/d");
+        assert!(taken(check(&former)));
+        fs::remove_file(place.join("d")).unwrap();
+        symlink(temporary.path(), place.join("d")).unwrap();
+        assert!(taken(check(&former)));
+        check(&former.forced(true)).unwrap();
     }
 }

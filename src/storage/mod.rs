@@ -100,7 +100,7 @@ pub use database::{
     Batch, DATABASE_FILE, Database, DatabaseContents, DatabaseError, RestoreError, read_backup,
 };
 pub use destination::{Destination, is_same_entry};
-pub use download::{Download, DownloadMode};
+pub use download::{Download, DownloadMode, FinishedDownload};
 pub use error::StoreError;
 pub use examine::{check_writable, existing_ancestor, free_space};
 pub use extend::undo_moves;

@@ -173,9 +173,8 @@ pub(super) fn remove_files(store: &Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Checks that the linked files are still as they were when they were verified. Returns their
-/// indexes.
-pub(super) fn check_linked_files(store: &Store) -> Result<Vec<usize>, StoreError> {
+/// Checks that the linked files are still as they were when they were verified.
+pub(super) fn check_linked_files(store: &Store) -> Result<(), StoreError> {
     let stamps = store.linked_files().lock().linked.clone();
     for (index, stamp) in &stamps {
         let now = store.stamp(*index, &*store.open_file(*index, Access::Read)?)?;
@@ -183,29 +182,61 @@ pub(super) fn check_linked_files(store: &Store) -> Result<Vec<usize>, StoreError
             return Err(StoreError::Changed(store.file_path(*index)));
         }
     }
-    Ok(stamps.into_keys().collect())
+    Ok(())
 }
 
-/// Sets the times of files that were linked, after the older version is gone. A file that still has
-/// other links stays as it is, because they may be anybody's.
-pub(super) fn set_times_of_linked(store: &Store, linked: &[usize], times: Option<&ModifiedTimes>) {
+/// The `stamps` of all files, but for each linked file the stamp with which it was verified.
+pub(super) fn with_linked_stamps(store: &Store, mut stamps: Vec<FileStamp>) -> Vec<FileStamp> {
+    let sharing = store.linked_files().lock();
+    for (stamp, index) in stamps.iter_mut().zip(store.layout().wanted_files()) {
+        if let Some(linked) = sharing.linked.get(&index) {
+            *stamp = *linked;
+        }
+    }
+    stamps
+}
+
+/// Sets the times of files that were linked, after the older version is gone.
+pub(super) fn set_times_of_linked(store: &Store, times: Option<&ModifiedTimes>) {
+    let Some(times) = times else {
+        return;
+    };
+    let linked: Vec<usize> = store.linked_files().lock().linked.keys().copied().collect();
     for index in linked {
-        let Some(time) = times.and_then(|times| times.of(*index)) else {
-            return;
-        };
-        let set = store.open_file(*index, Access::Read).and_then(|file| {
-            let found = metadata(&file, || store.file_path(*index))?;
-            let is_set = FileStamp::of(&found).modified_ns == time;
-            match is_set || found.nlink() > 1 {
-                true => Ok(()),
-                false => set_time(&file, time)
-                    .map_err(|error| StoreError::io("set the time of", store.path(), error)),
-            }
-        });
+        let set = times
+            .of(index)
+            .map_or(Ok(()), |time| set_time_of_linked(store, index, time));
         if let Err(error) = set {
             return log::warn!("{error}");
         }
     }
+}
+
+/// Sets the time of a file that was linked, and its stamp. A file that still has other links stays
+/// as it is, because they may be anybody's. So does a file that somebody has changed: its new time
+/// shows that.
+fn set_time_of_linked(store: &Store, index: usize, time: i64) -> Result<(), StoreError> {
+    let path = || store.file_path(index);
+    let file = store.open_file(index, Access::Read)?;
+    // While the lock is held, nobody compares the file with its stamp.
+    let mut sharing = store.linked_files().lock();
+    let Some(stamp) = sharing.linked.get_mut(&index) else {
+        return Ok(());
+    };
+    let found = metadata(&file, path)?;
+    let now = FileStamp::of(&found);
+    if stamp.compare(&now) != StampMatch::Same || now.modified_ns == time || found.nlink() > 1 {
+        return Ok(());
+    }
+    set_time(&file, time).map_err(|error| StoreError::io("set the time of", &path(), error))?;
+    let now = FileStamp::of(&metadata(&file, path)?);
+    // Some file systems round times down. A later time would be that of a change.
+    let is_unchanged = now.length == stamp.length && now.modified_ns <= time;
+    stamp.modified_ns = match is_unchanged {
+        true => now.modified_ns,
+        false => time,
+    };
+    Ok(())
 }
 
 /// Allows execution for everyone who may read, as far as the umask allows.

@@ -234,6 +234,7 @@ pub(super) mod tests {
                 }),
                 supersedes: vec![InfoHash([8; 20]), InfoHash([9; 20])],
                 forced: true,
+                left: Some("set.part".into()),
             }),
             info_hash: InfoHash([7; 20]),
             kind: RecordKind::Download(Destination {

@@ -3,7 +3,7 @@
 
 use super::unfinished_record::read_flag;
 use crate::bencode::{Dictionary, Item};
-use crate::torrent::InfoHash;
+use crate::torrent::{FileName, InfoHash};
 use crate::wire::machine::SubjectLabel;
 use crate::wire::name::Label;
 use std::fmt;
@@ -38,6 +38,8 @@ pub struct RecordedGroup {
     pub supersedes: Vec<InfoHash>,
     /// Whether this version also replaces files of those versions that were changed here.
     pub forced: bool,
+    /// The name that a replaced file or folder has beside this version, if something of it is left.
+    pub left: Option<String>,
 }
 
 impl RecordedGroup {
@@ -52,6 +54,8 @@ impl RecordedGroup {
         let hashes: Vec<u8> = self.supersedes.iter().flat_map(|hash| hash.0).collect();
         let hashes = (!hashes.is_empty()).then(|| ("supersedes", Item::from(hashes)));
         let forced = self.forced.then(|| ("forced", Item::from(1u32)));
+        let left = self.left.iter();
+        let left = left.map(|name| ("left", Item::from(name.as_str())));
         let member = [
             ("user", self.user.to_string().into()),
             ("group", self.group.to_string().into()),
@@ -61,6 +65,7 @@ impl RecordedGroup {
             .chain(version)
             .chain(hashes)
             .chain(forced)
+            .chain(left)
     }
 
     /// Reads the entries that [`RecordedGroup::entries`] returned. The inner `Option` is `None` for
@@ -86,12 +91,17 @@ impl RecordedGroup {
                 _ => return None,
             },
         };
+        let left = match fields.value("left") {
+            None => None,
+            Some(name) => Some(FileName::new(name.text()?).ok()?.as_str().to_owned()),
+        };
         Some(Some(Self {
             user,
             group,
             version,
             supersedes,
             forced: read_flag(fields, "forced")?,
+            left,
         }))
     }
 }

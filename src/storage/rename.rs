@@ -26,9 +26,9 @@ pub enum RenameSteps {
         /// The inode number.
         inode: u64,
     },
-    /// A folder is replaced in several steps.
+    /// A folder, or a file that must not be lost, is replaced in several steps.
     SetAside {
-        /// The name that the replaced folder has until it is removed.
+        /// The name that the replaced file or folder has until it is removed.
         aside: String,
     },
     /// All steps were done, and the replaced folder was removed.
@@ -94,13 +94,12 @@ fn rename_error(parent: &Folder, to: &str, errno: Errno) -> StoreError {
     }
 }
 
-/// Replaces an entry of the same kind. A replaced file is deleted by the rename. A replaced folder
-/// is kept, and its new name is returned.
+/// Replaces an entry of the same kind. A replaced folder is kept, and its new name is returned. A
+/// replaced file is deleted by the rename, unless `keeps_file` is set.
 pub(super) fn rename_over(
     parent: &Folder,
-    from: &str,
-    to: &str,
-    layout: Layout,
+    (from, to): (&str, &str),
+    (layout, keeps_file): (Layout, bool),
     note: NoteSteps<'_>,
 ) -> Result<Option<String>, StoreError> {
     let folder = parent.as_file();
@@ -109,6 +108,12 @@ pub(super) fn rename_over(
     let inode = inode.ok_or_else(|| StoreError::Moved(parent.path().join(from)))?;
     note(RenameSteps::Replace { inode })?;
     let result = match layout {
+        Layout::File if keeps_file => {
+            match rename_in_one_call((parent, from), (parent, to), true) {
+                Ok(false) => rename_over_linked(parent, (from, to), note)?,
+                exchanged => exchanged.map(|_| Some(from.to_owned())),
+            }
+        }
         Layout::File => renameat(folder, from, folder, to).map(|()| None),
         Layout::Folder => match rename_in_one_call((parent, from), (parent, to), true) {
             Ok(false) => {
@@ -124,6 +129,26 @@ pub(super) fn rename_over(
         },
     };
     result.map_err(|errno| rename_error(parent, to, errno))
+}
+
+/// Replaces a file, which gets another name first. Where files cannot have two names, the replaced
+/// file is deleted.
+fn rename_over_linked(
+    parent: &Folder,
+    (from, to): (&str, &str),
+    note: NoteSteps<'_>,
+) -> Result<Result<Option<String>, Errno>, StoreError> {
+    let folder = parent.as_file();
+    let aside = free_aside_name(parent, from)?;
+    note(RenameSteps::SetAside {
+        aside: aside.clone(),
+    })?;
+    let kept = match linkat(folder, to, folder, &*aside, AtFlags::empty()) {
+        Ok(()) => Some(aside),
+        Err(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS) => None,
+        Err(errno) => return Ok(Err(errno)),
+    };
+    Ok(renameat(folder, from, folder, to).map(|()| kept))
 }
 
 /// One step of the replacement of a folder.
@@ -156,7 +181,7 @@ pub(super) fn replacement_steps<'a>(from: &'a str, to: &'a str, aside: &'a str) 
     ]
 }
 
-/// A free name for a folder that is replaced by the partial folder `partial`.
+/// A free name for a file or folder that is replaced by the partial file or folder `partial`.
 fn free_aside_name(parent: &Folder, partial: &str) -> Result<String, StoreError> {
     for number in 1..=ASIDE_NAMES {
         let end = match number {
@@ -200,9 +225,38 @@ fn rename_in_one_call(_: (&Folder, &str), _: (&Folder, &str), _: bool) -> Result
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::paths_below;
+    use super::super::testing::{destination, paths_below};
+    use super::super::{RecoveredRename, recover_rename};
     use super::*;
     use std::fs;
+
+    #[test]
+    fn a_file_that_is_replaced_without_an_exchange_keeps_a_name() {
+        let target = tempfile::tempdir().unwrap();
+        let at = |name: &str| target.path().join(name);
+        fs::write(at("x"), "old").unwrap();
+        fs::write(at("x.part"), "new").unwrap();
+        let parent = Folder::open(target.path()).unwrap();
+        let steps = std::cell::RefCell::new(None);
+        let note = |noted: RenameSteps| {
+            *steps.borrow_mut() = Some(noted);
+            Ok(())
+        };
+        let aside = rename_over_linked(&parent, ("x.part", "x"), &note).unwrap();
+        let aside = aside.unwrap().unwrap();
+        assert_eq!(fs::read(at("x")).unwrap(), b"new");
+        assert_eq!(fs::read(at(&aside)).unwrap(), b"old");
+        assert!(!at("x.part").exists());
+        // A crash came when the old file had two names.
+        fs::rename(at("x"), at("x.part")).unwrap();
+        fs::hard_link(at(&aside), at("x")).unwrap();
+        let steps = steps.into_inner().unwrap();
+        let place = destination(&target, "x");
+        let recovered = recover_rename(&place, "x.part", Layout::File, &steps).unwrap();
+        assert_eq!(recovered, RecoveredRename::Undone);
+        assert_eq!(paths_below(target.path()), ["x", "x.part"]);
+        assert_eq!(fs::read(at("x")).unwrap(), b"old");
+    }
 
     #[test]
     fn the_fallback_rename_never_replaces_anything() {

@@ -6,19 +6,32 @@ use super::tree::{Folder, has_layout};
 use super::{Destination, FormerVersion, StoreError};
 use crate::torrent::Layout;
 use nix::sys::stat::FileStat;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// What to do with the files of a replaced folder that the new folder does not have.
+/// What to do with the old files when a download replaces a file or folder.
 #[derive(Clone, Debug)]
 pub enum ExtraFiles {
-    /// Remove them with the old folder.
+    /// Remove the old folder with all files.
     Remove,
-    /// Move them into the new folder.
+    /// Move the files that only the old folder has into the new folder, and remove all others.
     Keep,
-    /// The old folder has a version of the share. Remove the files of this version, and move all
-    /// others into the new folder.
+    /// The old file or folder is a version of the share. Remove the files of this version that are
+    /// unchanged, and move files that only the old folder has into the new folder. What is left
+    /// then stays, under the name that the old file or folder got. It is removed only if the
+    /// replacement is forced.
     KeepForeign(FormerVersion),
+    /// Nothing is known of the old files any more. All of them stay, under the name that the old
+    /// file or folder got.
+    Leave,
+}
+
+impl ExtraFiles {
+    /// Whether a replaced file must keep a name, so that it can be examined.
+    pub(super) fn keeps_old_file(&self) -> bool {
+        matches!(self, Self::KeepForeign(_) | Self::Leave)
+    }
 }
 
 /// What became of a rename to the final name: the result of [`recover_rename`].
@@ -66,10 +79,24 @@ pub fn recover_rename(
             RecoveredRename::Undone
         }
         RenameSteps::SetAside { aside } => {
-            put_back(&parent, aside, name)?;
+            match layout {
+                Layout::Folder => put_back(&parent, aside, name)?,
+                Layout::File => put_back_file(&parent, aside, name)?,
+            }
             RecoveredRename::Undone
         }
     })
+}
+
+/// Removes the second name that a file got before another one was to replace it.
+fn put_back_file(parent: &Folder, aside: &str, name: &str) -> Result<(), StoreError> {
+    let (at_aside, at_name) = (parent.entry(aside)?, parent.entry(name)?);
+    if let (Some(one), Some(other)) = (at_aside, at_name)
+        && (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+    {
+        parent.remove_file(aside)?;
+    }
+    Ok(())
 }
 
 /// Gives a replaced folder its name back.
@@ -124,40 +151,84 @@ pub(super) fn clean_up_file(
     }
 }
 
-/// Removes the old folder after a crash: the replacement is complete, but the process ended before
-/// it removed the old folder. The old folder has the name of the partial folder if the two were
-/// exchanged, otherwise the name `aside`. A file is replaced in one step, so there is nothing to
-/// remove.
+/// Removes the old file or folder after a crash: the replacement is complete, but the process ended
+/// before it removed the old one. It has the name of the partial file or folder if the two were
+/// exchanged, otherwise the name `aside`. Returns where something of it is left.
 pub fn remove_replaced(
     destination: &Destination,
     partial: &str,
     aside: Option<&str>,
     extra_files: &ExtraFiles,
-) {
+) -> Option<PathBuf> {
+    let mut left = None;
     for name in [Some(partial), aside].into_iter().flatten() {
         let old = destination.folder.join(name);
-        if old.symlink_metadata().is_ok_and(|found| found.is_dir()) {
-            remove_old_folder(&old, &destination.path(), extra_files);
+        let is_replaced = |found: std::fs::Metadata| {
+            found.is_dir() || found.is_file() && extra_files.keeps_old_file()
+        };
+        if old.symlink_metadata().is_ok_and(is_replaced) {
+            left = remove_old(&old, &destination.path(), extra_files).or(left);
         }
+    }
+    left
+}
+
+/// Removes a replaced file or folder. If that fails, the error is only logged, because the download
+/// itself is complete. Returns the path `old` if something is left there.
+pub(super) fn remove_old(old: &Path, new: &Path, extra_files: &ExtraFiles) -> Option<PathBuf> {
+    let removed = match extra_files {
+        ExtraFiles::Remove => std::fs::remove_dir_all(old),
+        ExtraFiles::Keep => move_extra_files(old, new).and_then(|()| std::fs::remove_dir_all(old)),
+        ExtraFiles::KeepForeign(former) => remove_version(former, old, new),
+        ExtraFiles::Leave => Ok(()),
+    };
+    if let Err(error) = removed {
+        log::warn!("cannot remove all of {}: {error}", old.display());
+    }
+    old.symlink_metadata().is_ok().then(|| old.to_owned())
+}
+
+/// Removes the files of a replaced version, and moves the files of no version into the new folder.
+fn remove_version(former: &FormerVersion, old: &Path, new: &Path) -> io::Result<()> {
+    former.remove_files(old).map_err(io::Error::other)?;
+    match old.symlink_metadata() {
+        Ok(found) if found.is_dir() => move_foreign_files(former, old, new),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
-/// Removes a replaced folder. If that fails, the error is only logged, because the download itself
-/// is complete.
-pub(super) fn remove_old_folder(old: &Path, new: &Path, extra_files: &ExtraFiles) {
-    let moved = match extra_files {
-        ExtraFiles::Remove => Ok(()),
-        ExtraFiles::Keep => move_extra_files(old, new),
-        ExtraFiles::KeepForeign(former) => former
-            .remove_files(old)
-            .map_err(io::Error::other)
-            .and_then(|()| move_extra_files(old, new)),
-    };
-    if let Err(error) = moved.and_then(|()| std::fs::remove_dir_all(old)) {
-        log::warn!(
-            "cannot remove the replaced folder {}: {error}",
-            old.display()
-        );
+/// Moves into the folder `new` each entry that only the folder `old` has, and removes the folders
+/// that become empty. What both have stays in `old`: somebody has written it just before the
+/// replacement. If the replacement is forced, such a file is removed.
+fn move_foreign_files(former: &FormerVersion, old: &Path, new: &Path) -> io::Result<()> {
+    for entry in old.read_dir()? {
+        let entry = entry?;
+        let (old, new) = (entry.path(), new.join(entry.file_name()));
+        match new.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => rename_free(&old, &new)?,
+            Err(error) => return Err(error),
+            Ok(existing) => match (entry.file_type()?.is_dir(), existing.is_dir()) {
+                (true, true) => move_foreign_files(former, &old, &new)?,
+                (false, false) if former.is_forced() => std::fs::remove_file(old)?,
+                _ => {}
+            },
+        }
+    }
+    match std::fs::remove_dir(old) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Renames an entry to a name that was free just before. Replaces nothing, if the file system can
+/// do that.
+fn rename_free(old: &Path, new: &Path) -> io::Result<()> {
+    use rustix::io::Errno;
+    match renameat_with(CWD, old, CWD, new, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => std::fs::rename(old, new),
+        renamed => Ok(renamed?),
     }
 }
 

@@ -86,7 +86,8 @@ pub(super) fn open_recorded(
 
 /// Finishes a download without setting times, and without noting steps in a record.
 pub(super) fn finish(download: Download) -> Result<PathBuf, StoreError> {
-    download.finish(None, &|_| Ok(()))
+    let finished = download.finish(None, &|_| Ok(()))?;
+    Ok(finished.path)
 }
 
 /// A new or continued download of all files.

@@ -18,10 +18,10 @@ use std::path::Path;
 const LENGTH: usize = 2_000_000;
 
 /// The files of a version: path, length, seed of the content.
-type Files = &'static [(&'static str, usize, u64)];
+pub(super) type Files = &'static [(&'static str, usize, u64)];
 
 /// `large` differs in its last bytes only.
-const VERSIONS: [Files; 2] = [
+pub(super) const VERSIONS: [Files; 2] = [
     &[
         ("large", LENGTH, 1),
         ("gone/old", 30_000, 2),
@@ -34,10 +34,10 @@ const VERSIONS: [Files; 2] = [
     ],
 ];
 /// Files of mayank in the folder of the share.
-const OWN: Files = &[("notes", 300, 6), ("gone/mine", 400, 7)];
+pub(super) const OWN: Files = &[("notes", 300, 6), ("gone/mine", 400, 7)];
 
 /// The content of the files below a folder.
-fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(at) = folders.pop() {
@@ -54,7 +54,7 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-fn expected(files: &[Files]) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn expected(files: &[Files]) -> BTreeMap<String, Vec<u8>> {
     let files = files.iter().copied().flatten();
     let content =
         |&(name, length, seed): &(&str, usize, u64)| (name.to_owned(), bytes(length, seed));
@@ -62,7 +62,7 @@ fn expected(files: &[Files]) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Waits until the download of a version is in this state, and returns it.
-fn wait_for_version(peer: &mut Peer, number: u64, state: &str) -> Value {
+pub(super) fn wait_for_version(peer: &mut Peer, number: u64, state: &str) -> Value {
     let mut found = Value::Null;
     wait_until(&format!("version {number} is {state}"), || {
         let list = peer.run("show_downloads");
@@ -76,14 +76,14 @@ fn wait_for_version(peer: &mut Peer, number: u64, state: &str) -> Value {
 
 /// nik publishes versions of the folder `data`, each from a folder of its own. mayank has the first
 /// one complete, with files of his own in it.
-struct Update {
-    tracker: AccountTracker,
-    nik: Peer,
-    mayank: Peer,
+pub(super) struct Update {
+    pub(super) tracker: AccountTracker,
+    pub(super) nik: Peer,
+    pub(super) mayank: Peer,
 }
 
 impl Update {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let tracker = AccountTracker::with(&["--interval", "1"]);
         let [nik, mayank] = team(&tracker, ["nik", "mayank"]);
         let mut update = Self {
@@ -98,7 +98,7 @@ impl Update {
         update
     }
 
-    fn make(&self, files: Files, folder: &str) {
+    pub(super) fn make(&self, files: Files, folder: &str) {
         for (name, length, seed) in files {
             self.tracker
                 .sandbox
@@ -107,7 +107,7 @@ impl Update {
     }
 
     /// Publishes version `at`, from 0.
-    fn publish(&mut self, at: usize, options: &str) {
+    pub(super) fn publish(&mut self, at: usize, options: &str) {
         let folder = format!("v{at}/data");
         self.make(VERSIONS[at], &folder);
         let path = self.tracker.sandbox.path(&folder);
@@ -115,12 +115,12 @@ impl Update {
             .run(&format!("upload_file lab {} {options}", quoted(&path)));
     }
 
-    fn here(&self) -> BTreeMap<String, Vec<u8>> {
+    pub(super) fn here(&self) -> BTreeMap<String, Vec<u8>> {
         contents(&self.tracker.sandbox.path("mayank/data"))
     }
 
     /// Asserts that mayank has exactly version `at`, with his own files, and nothing else.
-    fn assert_has(&mut self, at: usize) {
+    pub(super) fn assert_has(&mut self, at: usize) {
         assert!(
             self.here() == expected(&[VERSIONS[at], OWN]),
             "{:?}",
@@ -136,12 +136,12 @@ impl Update {
         assert_eq!(fs::read_dir(records).unwrap().count(), 1);
     }
 
-    fn wait_until_complete(&mut self, number: u64) -> Value {
+    pub(super) fn wait_until_complete(&mut self, number: u64) -> Value {
         wait_for_version(&mut self.mayank, number, "complete")
     }
 
     /// Begins the update to the second version, which nobody serves then. Kills the peer.
-    fn begin_and_kill(&mut self) {
+    pub(super) fn begin_and_kill(&mut self) {
         self.publish(1, "--update");
         wait_for_holders(&mut self.nik, "data@2", 1);
         self.nik.run("logout");
@@ -151,7 +151,7 @@ impl Update {
     }
 
     /// Kills the peer, and starts it again after `meanwhile`.
-    fn restart(&mut self, meanwhile: impl FnOnce(&Self)) {
+    pub(super) fn restart(&mut self, meanwhile: impl FnOnce(&Self)) {
         self.mayank.process.signal("-KILL");
         wait_until("the peer is dead", || self.mayank.process.has_ended());
         meanwhile(self);
@@ -259,8 +259,9 @@ fn an_update_goes_on_after_a_kill_and_the_old_version_is_served_until_it_is_comp
     assert!(copy == expected(&[VERSIONS[0]]));
 }
 
-/// Changes the recorded update of mayank, as a crash at a later step would leave it.
-fn note_exchange(update: &Update) {
+/// Changes the recorded update of mayank, as a crash at a later step would leave it. With
+/// `keeps_inodes`, the noted inode number is that of the new folder.
+pub(super) fn note_exchange(update: &Update, keeps_inodes: bool) {
     let (sandbox, place) = (&update.tracker.sandbox, "mayank/data");
     let (data, part) = (sandbox.path(place), sandbox.path("mayank/data.part"));
     // All pieces have arrived, and the two folders are exchanged.
@@ -273,7 +274,10 @@ fn note_exchange(update: &Update) {
     let (mut record, _) = all
         .find(|(it, _)| it.state == RecordState::Partial)
         .unwrap();
-    let inode = fs::metadata(&data).unwrap().ino();
+    let inode = match keeps_inodes {
+        true => fs::metadata(&data).unwrap().ino(),
+        false => u64::MAX,
+    };
     record.unfinished.steps = Some(RenameSteps::Replace { inode });
     records.update(&record).unwrap();
 }
@@ -282,7 +286,7 @@ fn note_exchange(update: &Update) {
 fn after_a_crash_in_the_middle_of_the_switch_the_new_version_is_whole() {
     let mut update = Update::new();
     update.begin_and_kill();
-    update.restart(note_exchange);
+    update.restart(|update| note_exchange(update, true));
     update.wait_until_complete(2);
     update.assert_has(1);
     update.restart(|_| {});

@@ -3,11 +3,12 @@
 
 use super::place::{check_same_kind, place_of};
 use super::planned::OpenedFiles;
-use super::recorded_place::{RecordedPlace, check_nothing_inside, other_transfer_at};
-use crate::peer::{Membership, PeerError, Transfer, Transfers, WantedPlace};
+use super::recorded_place::{RecordedPlace, check_nothing_inside};
+use crate::peer::{Membership, PeerError, Transfer, Transfers, WantedPlace, superseded};
 use crate::storage::{
     Destination, DownloadMode, ExtraFiles, FileLayout, RecordKind, StoreError, is_same_entry,
 };
+use crate::swarm::Phase;
 use crate::torrent::{Info, InfoHash, Metainfo, Selection};
 use std::path::Path;
 use std::sync::Arc;
@@ -128,43 +129,42 @@ pub(crate) fn open_update(
 ) -> Result<OpenedUpdate, PeerError> {
     let (info_hash, path) = (info.info_hash(), place.path());
     let supersedes: Vec<InfoHash> = others.iter().map(|other| other.info_hash()).collect();
-    if let Some(other) = other_transfer_at(transfers, info_hash, &path)
-        && !supersedes.contains(&other.info_hash())
-    {
+    if let Some(other) = superseded::other_user(transfers, info_hash, &supersedes, &path) {
         let name = other.name().to_owned();
         return Err(PeerError::PlaceInUse { path, name });
     }
+    let info = Arc::new(info.clone());
+    let layout = FileLayout::all(Arc::clone(&info));
     let mut unfinished = Vec::new();
     let mut replaces = false;
     for other in others {
-        other.settled_phase()?;
+        let phase = other.settled_phase()?;
+        // If what it had left is gone, the new partial file may get that name.
+        other.left();
         match other.as_former_version() {
-            None => {
-                replaces |= other.plan.replaces;
-                unfinished.push(other);
+            None if phase.was_complete() || phase == Phase::Finishing => {
+                let name = other.name_of_version();
+                return Err(PeerError::BeingCompleted { name, path });
             }
+            None => unfinished.push(other),
             Some(former) => {
                 replaces = true;
                 check_files_exist(&other, &path)?;
-                check_same_kind(info, &path)?;
-                if !force {
-                    former.check_unchanged(&path)?;
-                }
+                check_same_kind(&info, &path)?;
+                former.forced(force).check_replaceable(&layout, &path)?;
                 check_nothing_inside(transfers, info_hash, place)?;
             }
         }
     }
     if !replaces && path.symlink_metadata().is_ok() {
         match force {
-            true => check_same_kind(info, &path)?,
+            true => check_same_kind(&info, &path)?,
             false => return Err(PeerError::OtherContent(path)),
         }
         replaces = true;
     }
     let recorded = RecordedPlace::of(transfers, info_hash, place);
-    let info = Arc::new(info.clone());
     let selection = Arc::new(Selection::all(&info));
-    let layout = FileLayout::all(info);
     let mode = match replaces {
         true => DownloadMode::Replace(ExtraFiles::Keep),
         false => DownloadMode::New,

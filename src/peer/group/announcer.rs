@@ -279,6 +279,13 @@ impl Trackers<Transfer> for MemberAnnouncer {
         }
     }
 
+    fn other_user_of_place(&self, transfer: &Transfer) -> Option<String> {
+        let transfers = self.transfers.upgrade()?;
+        let (place, except) = (transfer.plan.path(), transfer.supersedes());
+        let other = superseded::other_user(&transfers, transfer.info_hash(), &except, &place)?;
+        Some(other.name().to_owned())
+    }
+
     fn suspended(&self) -> Option<String> {
         let is_logged_in = self.account.user().as_ref() == Some(&self.user);
         (!is_logged_in).then(|| suspended_until(&self.user))

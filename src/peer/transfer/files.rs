@@ -8,6 +8,7 @@ use crate::storage::{Download, FileStamp, RenameSteps, StampMatch, Store};
 use crate::swarm::LocalBlocks;
 use crate::system::lock;
 use crate::torrent::{Info, InfoHash, ModifiedTimes};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The open files of a transfer.
@@ -46,6 +47,8 @@ struct State {
     times: KnownTimes,
     /// Other versions of the share at the same place, which end when this one is complete.
     supersedes: Vec<InfoHash>,
+    /// Where a part of the files is left that the download has replaced.
+    left: Option<PathBuf>,
     /// Files that have some blocks of the download.
     local: Option<Arc<dyn LocalSource>>,
 }
@@ -134,6 +137,29 @@ impl TransferFiles {
     /// Sets the files that have some blocks of the download.
     pub(super) fn set_local(&self, local: Option<Arc<dyn LocalSource>>) {
         lock(&self.state).local = local;
+    }
+
+    /// Where a part of the replaced file or folder is. If it is not there any more, this is
+    /// forgotten: a later download may use its name.
+    pub(super) fn left(&self) -> Option<PathBuf> {
+        let left = lock(&self.state).left.clone()?;
+        if left.symlink_metadata().is_ok() {
+            return Some(left);
+        }
+        self.set_left(None);
+        None
+    }
+
+    /// The name of the part of the replaced file or folder that is left, for the record.
+    pub(super) fn name_of_left(&self) -> Option<String> {
+        let state = lock(&self.state);
+        let name = state.left.as_ref()?.file_name()?;
+        name.to_str().map(str::to_owned)
+    }
+
+    /// Sets where a part of the replaced file or folder is.
+    pub(super) fn set_left(&self, left: Option<PathBuf>) {
+        lock(&self.state).left = left;
     }
 
     /// The other versions at the same place that have not ended.

@@ -1,10 +1,11 @@
 //! The end of a download: whole files are verified and get their final names.
 
 use super::transfer::Transfer;
-use crate::storage::{BadFile, Download, Store, StoreError};
+use crate::storage::{BadFile, Download, FinishedDownload, Store, StoreError};
 use crate::swarm::Phase;
 use crate::wire::AnnounceEvent;
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,12 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(60);
 enum FinishError {
     #[error("{} has SHA-1 {} where the torrent says {}", .0.path.display(), .0.found, .0.expected)]
     Bad(BadFile),
+    #[error(
+        "{} belongs to {name} too, which this peer shares or downloads: end {name}, or cancel \
+         this download",
+        .path.display()
+    )]
+    PlaceInUse { path: PathBuf, name: String },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -47,7 +54,9 @@ fn complete(transfer: &Transfer) {
         // The record still says that the download is not complete. The next start finishes it.
         Err(FinishError::Store(StoreError::Stopped)) => return,
         Err(FinishError::Store(error)) => return transfer.wait_or_fail(&error),
-        Err(error @ FinishError::Bad(_)) => return transfer.fail(&error.to_string()),
+        Err(error @ (FinishError::Bad(_) | FinishError::PlaceInUse { .. })) => {
+            return transfer.fail(&error.to_string());
+        }
     }
     if transfer.phase() != Phase::Finishing {
         return;
@@ -86,13 +95,16 @@ fn finish(
     if transfer.phase() != Phase::Finishing {
         return Err(StoreError::Stopped.into());
     }
-    let former = transfer.former_version();
-    transfer.check_former_version(former.as_ref())?;
+    if transfer.is_update()
+        && let Some(name) = transfer.trackers.other_user_of_place(transfer)
+    {
+        let path = transfer.plan.path();
+        return Err(FinishError::PlaceInUse { path, name });
+    }
     let in_use = || StoreError::InUse(store.path().to_owned());
     let mut download = Arc::into_inner(download).ok_or_else(in_use)?;
-    if let Some(former) = former {
-        download.set_former(former);
-    }
+    // This checks that nobody has changed the files that are replaced.
+    download.set_replaced(transfer.replaced_files());
     // The first note takes the rename lock. The lock is held until this rename has ended, so that
     // commands that recover an interrupted rename wait until then.
     let renaming = RefCell::new(None);
@@ -106,8 +118,8 @@ fn finish(
     if let Err(error) = &finished {
         transfer.on_rename_failed(error)?;
     }
-    let path = finished?;
-    let stamps = store.stamps()?;
+    let FinishedDownload { path, stamps, left } = finished?;
+    transfer.note_left(left);
     store.seal(&stamps);
     // The store of a download keeps its file or folder open. A finished share gets a store that
     // does not. If the files have changed already, the share keeps the old store, and the thread

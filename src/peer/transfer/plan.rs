@@ -140,7 +140,11 @@ impl TransferPlan {
             added_ms: record.added_ms,
             replaces: record.unfinished.replaces,
             extends: record.unfinished.extends,
-            group: record.group.clone().map(GroupShare::from),
+            group: record.group.clone().map(|group| GroupShare {
+                // A group's share that replaces no version was forced.
+                forced: group.forced || record.unfinished.replaces && group.supersedes.is_empty(),
+                ..GroupShare::from(group)
+            }),
             choice,
             selection: Arc::new(selection),
             was_complete: matches!(record.state, RecordState::Complete { .. }),
@@ -197,6 +201,12 @@ impl TransferPlan {
         let info = self.info();
         let is_open_swarm = !self.is_of_closed_run && self.group.is_none();
         is_open_swarm && info.ssl_cert().is_none() && !info.private()
+    }
+
+    /// Whether the user has allowed that it replaces files that may be a person's. In an open
+    /// swarm, each replacement is forced.
+    pub(super) fn is_forced(&self) -> bool {
+        self.group.as_ref().is_none_or(|share| share.forced)
     }
 
     /// What to do with the extra files of a folder that it replaces. A user who forced the download

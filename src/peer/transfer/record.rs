@@ -192,7 +192,7 @@ impl Transfer {
             unfinished: match is_complete {
                 true => UnfinishedRecord::default(),
                 false => UnfinishedRecord {
-                    replaces: plan.replaces,
+                    replaces: self.may_replace(),
                     extends: plan.extends,
                     partial: plan.partial.clone(),
                     steps: self.files.steps(),

@@ -1,6 +1,7 @@
 //! The status of a transfer.
 
 use super::transfer::Transfer;
+use super::unfinished::left_text;
 use crate::base::command_text;
 use crate::peer::{
     BlockBuffer, DownloadState, DownloadStatus, GroupStatus, LinkStatus, ShareStatus, VersionStatus,
@@ -28,6 +29,7 @@ impl Transfer {
         let tracker_trouble = self.tracker_trouble();
         let publisher_trouble = self.trackers.publisher_trouble(self.info_hash());
         let suspended = self.suspended();
+        let left = self.left().map(|left| left_text(&left));
         let now = self.context.now();
         self.inspect(|core| {
             let (progress, elapsed) = (core.progress(), core.elapsed(now));
@@ -55,7 +57,8 @@ impl Transfer {
                 from,
                 path: self.plan.path(),
                 trouble: suspended
-                    .or_else(|| trouble(core, publisher_trouble, tracker_trouble, now)),
+                    .or_else(|| trouble(core, publisher_trouble, tracker_trouble, now))
+                    .or(left),
             }
         })
     }
@@ -72,7 +75,7 @@ impl Transfer {
             }
             Phase::Lost { reason } => Some(reason),
             Phase::Withdrawn { reason } => Some(withdrawn_text(&reason)),
-            Phase::Complete => suspended,
+            Phase::Complete => suspended.or_else(|| self.left().map(|left| left_text(&left))),
             _ => return None,
         };
         Some(ShareStatus {

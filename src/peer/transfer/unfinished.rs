@@ -7,12 +7,21 @@ use crate::storage::{
     StoreError, recover_rename, remove_parts_file, remove_replaced, undo_moves,
 };
 use crate::swarm::Phase;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest wait for a thread that has the files open.
 pub(super) const OPENER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a person is told about the part of a replaced file or folder that is left.
+pub(super) fn left_text(left: &Path) -> String {
+    format!(
+        "files that were here before are kept as {}: move from there what you need, and remove \
+         the rest",
+        left.display()
+    )
+}
 
 impl Transfer {
     /// Fails if something else has the final name of this download. Does not read files.
@@ -42,9 +51,20 @@ impl Transfer {
         path.is_some_and(|path| path.symlink_metadata().is_ok())
     }
 
-    /// Takes the note about the rename to the final name from the record.
-    pub(crate) fn restore_rename_steps(&self, record: &Record) {
+    /// Takes from the record the note about the rename to the final name, and what is left of the
+    /// replaced files.
+    pub(crate) fn restore_rename(&self, record: &Record) {
         self.files.restore_steps(record.unfinished.steps.clone());
+        let name = record.group.as_ref().and_then(|group| group.left.as_ref());
+        if let (Some(name), RecordKind::Download(place)) = (name, &record.kind) {
+            self.files.set_left(Some(place.folder.join(name)));
+        }
+    }
+
+    /// Where a part of the files that this download has replaced is. If it is not there any more,
+    /// this is forgotten.
+    pub(crate) fn left(&self) -> Option<PathBuf> {
+        self.files.left()
     }
 
     /// Writes into the record how the download is about to take its final name.
@@ -148,10 +168,18 @@ impl Transfer {
             RenameSteps::SetAside { aside } => Some(aside.as_str()),
             _ => None,
         };
-        let former = self.former_version();
-        let extra_files = former.map_or_else(|| self.plan.extra_files(), ExtraFiles::KeepForeign);
-        remove_replaced(place, partial, aside, &extra_files);
+        let extra_files = self.replaced_files().unwrap_or(ExtraFiles::Leave);
+        let left = remove_replaced(place, partial, aside, &extra_files);
+        self.note_left(left);
         self.files.set_steps(Some(RenameSteps::Done));
+    }
+
+    /// Notes that a part of the replaced file or folder is left at this path.
+    pub(super) fn note_left(&self, left: Option<PathBuf>) {
+        if let Some(left) = &left {
+            log::warn!("{}: {}", self.name(), left_text(left));
+        }
+        self.files.set_left(left);
     }
 
     /// Handles a rename to the final name that failed with `error`.

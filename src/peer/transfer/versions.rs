@@ -9,9 +9,9 @@ use super::local_source::UnchangedFiles;
 use super::transfer::Transfer;
 use super::unfinished::OPENER_TIMEOUT;
 use crate::storage::{
-    Download, FileLayout, FormerVersion, OldVersion, Record, RecordKind, RecordState,
+    Download, ExtraFiles, FileLayout, FormerVersion, OldVersion, Record, RecordKind, RecordState,
     RecordedFiles, RecordedGroup, ShareVersion, Store, StoreError, copy_equal_pieces,
-    copy_from_changed_files, copy_unchanged_files, find_with_info, take_files,
+    copy_from_changed_files, copy_unchanged_files, find_with_info, is_same_entry, take_files,
 };
 use crate::torrent::{Info, InfoHash, LocalFiles, PieceIndex, PieceSet};
 use std::path::PathBuf;
@@ -30,6 +30,13 @@ impl Transfer {
         self.plan.group.as_ref()?.version.as_ref()
     }
 
+    /// The name by which commands name this version: `NAME@N`, or the name if the version is not
+    /// known.
+    pub(crate) fn name_of_version(&self) -> String {
+        let version = self.version().map(ToString::to_string);
+        version.unwrap_or_else(|| self.name().to_owned())
+    }
+
     /// Whether this is a version of the share that the catalogue calls `share`. A transfer whose
     /// version is not known counts by its name.
     pub(crate) fn is_of_share(&self, share: &str) -> bool {
@@ -46,8 +53,10 @@ impl Transfer {
             user: membership.user,
             group: membership.group,
             version: share.version.clone(),
+            // A replacement that supersedes nothing is a forced one: see `may_replace`.
             forced: share.forced && !supersedes.is_empty(),
             supersedes,
+            left: self.files.name_of_left(),
         })
     }
 
@@ -75,22 +84,28 @@ impl Transfer {
     pub(super) fn former_version(&self) -> Option<FormerVersion> {
         let mut others = self.other_versions().into_iter();
         others.find_map(|other| match other.record.state {
-            RecordState::Complete { stamps } => Some(FormerVersion::new(other.info, stamps)),
+            RecordState::Complete { stamps } => {
+                let former = FormerVersion::new(other.info, stamps);
+                Some(former.forced(self.plan.is_forced()))
+            }
             _ => None,
         })
     }
 
-    /// Checks that this download may replace the superseded version: nobody has changed its files,
-    /// or the user allows that they are replaced.
-    pub(super) fn check_former_version(
-        &self,
-        former: Option<&FormerVersion>,
-    ) -> Result<(), StoreError> {
-        let is_forced = self.plan.group.as_ref().is_some_and(|share| share.forced);
-        match former.filter(|_| !is_forced) {
-            Some(former) => former.check_unchanged(&self.plan.path()),
-            None => Ok(()),
+    /// What becomes of the files under the final name when this download replaces them. `None` if
+    /// it may not replace them: the version that was there is not known any more, so they may be a
+    /// person's.
+    pub(super) fn replaced_files(&self) -> Option<ExtraFiles> {
+        match self.former_version() {
+            Some(former) => Some(ExtraFiles::KeepForeign(former)),
+            None => self.plan.is_forced().then(|| self.plan.extra_files()),
         }
+    }
+
+    /// Whether this download may replace files under its final name: the user has forced it, or it
+    /// supersedes a version there.
+    pub(super) fn may_replace(&self) -> bool {
+        self.plan.replaces && (self.plan.is_forced() || self.is_update())
     }
 
     /// Makes the files of the download, as far as possible as links or reflinks of the superseded
@@ -193,7 +208,12 @@ impl Transfer {
         let records = &self.context.records;
         let supersedes = self.supersedes().into_iter();
         let found = supersedes.filter_map(|hash| find_with_info(records, hash));
-        let at_this_place = found.filter(|(record, _)| record.kind == self.plan.kind);
+        let path = self.plan.path();
+        // A share that a user publishes from this place is no version that a download may replace.
+        let at_this_place = found.filter(|(record, _)| {
+            matches!(record.kind, RecordKind::Download(_))
+                && is_same_entry(&record.kind.place(), &path)
+        });
         at_this_place
             .map(|(record, info)| OtherVersion { record, info })
             .collect()

@@ -8,3 +8,4 @@ mod foreign;
 mod older;
 mod steps;
 mod store;
+mod switch;

@@ -17,26 +17,26 @@ use tempfile::TempDir;
 static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Two versions of a share. The older one is complete, at `place`.
-struct Versions {
+pub(super) struct Versions {
     target: TempDir,
-    old: Arc<Info>,
-    new: Arc<Info>,
+    pub(super) old: Arc<Info>,
+    pub(super) new: Arc<Info>,
     /// The bytes of the new version, with its padding.
     bytes: Vec<u8>,
 }
 
-fn random(seed: u32, length: u32) -> Vec<u8> {
+pub(super) fn random(seed: u32, length: u32) -> Vec<u8> {
     let number = |at: u32| (at ^ seed.wrapping_mul(7_919)).wrapping_mul(2_654_435_761);
     (0..length).map(|at| (number(at) >> 24) as u8).collect()
 }
 
-fn write(top: &Path, name: &str, bytes: &[u8]) {
+pub(super) fn write(top: &Path, name: &str, bytes: &[u8]) {
     let path = top.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
 }
 
-fn info(top: &Path, arrangement: Arrangement<'_>) -> Arc<Info> {
+pub(super) fn info(top: &Path, arrangement: Arrangement<'_>) -> Arc<Info> {
     let options = CreateOptions {
         piece_length: Some(64 << 10),
         arrangement,
@@ -48,7 +48,7 @@ fn info(top: &Path, arrangement: Arrangement<'_>) -> Arc<Info> {
 
 /// In the new version `b` has other bytes, `d/e` is called `d/f`, `gone` is gone, and `new` and
 /// `twin` come. `twin` has the content of `a`.
-fn versions() -> Versions {
+pub(super) fn versions() -> Versions {
     let (target, source) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (old_top, new_top) = (target.path().join("x"), source.path().join("x"));
     let (a, c, e) = (random(1, 100_000), random(2, 300_000), random(3, 70_000));
@@ -83,12 +83,12 @@ impl Versions {
         destination(&self.target, "x")
     }
 
-    fn at(&self, path: &str) -> PathBuf {
+    pub(super) fn at(&self, path: &str) -> PathBuf {
         self.target.path().join(path)
     }
 
     /// The older version, as it was when it was verified.
-    fn old_version(&self) -> OldVersion {
+    pub(super) fn old_version(&self) -> OldVersion {
         let store = share(&self.old, &self.at("x"));
         store.seal(&store.stamps().unwrap());
         OldVersion::new(store, &self.new)
@@ -102,7 +102,7 @@ impl Versions {
     }
 
     /// Opens the download as the peer does at its start, or after a crash.
-    fn open(&self) -> Download {
+    pub(super) fn open(&self) -> Download {
         let place = self.place();
         let partial = place.partial_name(self.new.info_hash());
         let existing = place.folder.join(&partial).symlink_metadata();
@@ -116,7 +116,7 @@ impl Versions {
     }
 
     /// Makes what is possible from the older version. Returns the good pieces and local files.
-    fn build(&self, download: &Download, old: &OldVersion) -> (PieceSet, LocalFiles) {
+    pub(super) fn build(&self, download: &Download, old: &OldVersion) -> (PieceSet, LocalFiles) {
         take_files(download, Some(old)).unwrap();
         download.make_files().unwrap();
         let local = copy_unchanged_files(download, old, &STOP, &|_| ()).unwrap();
@@ -140,7 +140,7 @@ impl Versions {
     }
 
     /// Writes the missing pieces, as if peers had sent them, and finishes.
-    fn fetch_and_finish(&self, download: Download, good: &PieceSet) -> PathBuf {
+    pub(super) fn fetch_and_finish(&self, download: Download, good: &PieceSet) -> PathBuf {
         let lengths = *self.new.lengths();
         for piece in lengths.all_pieces().filter(|piece| !good.contains(*piece)) {
             self.write_piece(&download, piece.number()).unwrap();
@@ -148,7 +148,7 @@ impl Versions {
         finish(download).unwrap()
     }
 
-    fn write_piece(&self, download: &Download, number: u32) -> Result<(), StoreError> {
+    pub(super) fn write_piece(&self, download: &Download, number: u32) -> Result<(), StoreError> {
         let lengths = self.new.lengths();
         let piece = lengths.piece(number).unwrap();
         let start = lengths.offset(piece) as usize;
@@ -157,7 +157,7 @@ impl Versions {
     }
 
     /// Checks that the new version is under the final name and that nothing else is left.
-    fn check_finished(&self) {
+    pub(super) fn check_finished(&self) {
         let store = share(&self.new, &self.at("x"));
         let mut bytes = vec![0; self.bytes.len()];
         store.read(0, &mut bytes).unwrap();
@@ -176,7 +176,7 @@ impl Versions {
     }
 }
 
-fn links(path: PathBuf) -> u64 {
+pub(super) fn links(path: PathBuf) -> u64 {
     path.metadata().unwrap().nlink()
 }
 
