@@ -100,7 +100,9 @@ use context::{Context, Identity, LinkLimits, now_ms};
 use download::already::{accept_existing, entry_exists_error};
 use download::place::{absolute_destination, check_same_kind, place, place_of, read_torrent};
 use download::planned::{OpenedFiles, PlannedDownload, enter, whole_at};
-use download::recorded_place::{RecordedPlace, check_nothing_inside, check_unused};
+use download::recorded_place::{
+    RecordedPlace, check_nothing_inside, check_unused, refuse_if_being_replaced,
+};
 use download::versions::{OpenedUpdate, VersionsHere, open_update};
 use group::{GroupAnnouncer, Groups, IssuedCertificate, KnownMembers};
 use group_names::GroupNames;

@@ -42,6 +42,14 @@ impl SwarmEntry {
         }
     }
 
+    /// Whether all wanted files of it are here.
+    pub(super) fn is_complete(&self) -> bool {
+        match self {
+            Self::Search(_) => false,
+            Self::Transfer(transfer) => transfer.phase().was_complete(),
+        }
+    }
+
     /// Its path on disk, now or when it is complete.
     pub(super) fn path(&self) -> PathBuf {
         match self {

@@ -94,6 +94,60 @@ fn an_update_by_another_spelling_of_the_place_sees_local_changes() {
 }
 
 #[test]
+fn nothing_is_shared_from_a_place_that_an_update_will_take() {
+    let mut update = Update::new();
+    update.begin_and_kill();
+    let place = quoted(&at(&update, "data"));
+    let inside = quoted(&at(&update, "data/small"));
+    for line in [
+        format!("upload_file lab {place} --update"),
+        format!("send {place} x.torrent"),
+        format!("send {inside} x.torrent"),
+    ] {
+        update
+            .mayank
+            .assert_refused(&line, "exists", "cancel data@2");
+    }
+    // The version that is here would go, so it is not reported as here for good.
+    let line = "download_file lab data@1";
+    update
+        .mayank
+        .assert_refused(line, "exists", "cancel data@2");
+    update.mayank.run("cancel data@2");
+    assert_eq!(update.mayank.run(line)["already"], true);
+    update.mayank.run(&format!("send {inside} x.torrent"));
+}
+
+#[test]
+fn a_place_of_shares_of_two_groups_is_not_updated() {
+    let mut update = Update::new();
+    update.nik.run("create_group two");
+    update.mayank.run("join_group two");
+    update.nik.run("accept_request two mayank");
+    let v0 = quoted(&update.tracker.sandbox.path("v0/data"));
+    update.nik.run(&format!("upload_file two {v0}"));
+    let folder = quoted(&at(&update, ""));
+    let second = format!("download_file two data {folder}");
+    let both = update.mayank.run(&second);
+    assert_eq!(both["path"], at(&update, "data").to_str().unwrap());
+    update.publish(1, "--update");
+    let first = "download_file lab data";
+    update
+        .mayank
+        .assert_refused(first, "exists", "belongs to data");
+    assert!(update.here() == expected(&[VERSIONS[0], OWN]));
+    update.mayank.run("stop_share two data --here");
+    update.nik.run("logout");
+    update.mayank.run(first);
+    wait_for_version(&mut update.mayank, 2, "downloading");
+    // The update will replace these files.
+    update
+        .mayank
+        .assert_refused(&second, "exists", "belongs to data");
+}
+
+
+#[test]
 fn what_was_changed_during_the_switch_is_kept_and_shown() {
     let mut update = Update::new();
     update.begin_and_kill();

@@ -4,7 +4,7 @@ use crate::peer::{
     FoundShare, GroupShare, OpenFiles, OpenedFiles, OpenedUpdate, Peer, PeerError, RecordedPlace,
     Started, SwarmEntry, Transfer, TransferPlan, VersionsHere, WantedPlace, accept_existing,
     check_nothing_inside, check_same_kind, check_unused, enter, entry_exists_error, open_update,
-    whole_at,
+    refuse_if_being_replaced, whole_at,
 };
 use crate::storage::{Destination, DownloadMode, ExtraFiles, FileLayout, RecordKind, StoreError};
 use crate::torrent::{Metainfo, Selection};
@@ -133,7 +133,12 @@ impl Peer {
                 _ => {
                     let already = Err(entry_exists_error(entry));
                     let hash = started.info_hash;
-                    accept_existing(&self.transfers, hash, destination, already).map(Some)
+                    let here = accept_existing(&self.transfers, hash, destination, already)?;
+                    // Otherwise the version that the user has asked for would go soon.
+                    if entry.is_complete() {
+                        refuse_if_being_replaced(&self.transfers, &here.path)?;
+                    }
+                    Ok(Some(here))
                 }
             };
         }

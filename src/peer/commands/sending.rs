@@ -2,7 +2,10 @@
 //! open swarm.
 
 use super::new_share::{HashedShare, NewShare};
-use crate::peer::{OpenFiles, Peer, PeerError, Transfer, TransferPlan, announce, read_torrent};
+use crate::peer::{
+    OpenFiles, Peer, PeerError, Transfer, TransferPlan, announce, read_torrent,
+    refuse_if_being_replaced,
+};
 use crate::storage::{
     CreateOptions, RecordKind, ShareDraft, check_output, reserve_output, write_output,
 };
@@ -41,6 +44,7 @@ impl Peer {
         // Hashing may take long. So errors of the output are found before it.
         check_output(torrent).map_err(PeerError::file(torrent))?;
         let path = std::path::absolute(path).map_err(PeerError::file(path))?;
+        refuse_if_being_replaced(&self.transfers, &path)?;
         let urls = trackers
             .iter()
             .map(|tracker| announce::url_of(&tracker.to_string()));

@@ -10,7 +10,7 @@ use crate::base::command_text;
 use crate::certificate::Fingerprint;
 use crate::peer::{
     AccountError, GroupShare, IssuedCertificate, Membership, OpenFiles, Peer, PeerError,
-    PublishOptions, TransferPlan,
+    PublishOptions, TransferPlan, refuse_if_being_replaced,
 };
 use crate::storage::{Arrangement, CreateOptions, RecordKind, ShareDraft, ShareVersion};
 use crate::torrent::{Info, InfoHash};
@@ -64,6 +64,7 @@ impl Peer {
             return Err(not_a_publisher(&membership.group).into());
         }
         let path = std::path::absolute(path).map_err(PeerError::file(path))?;
+        refuse_if_being_replaced(&self.transfers, &path)?;
         let pem = authority.to_pem();
         let listed = self.listed_version(&membership.group, &path);
         let options = CreateOptions {
@@ -93,13 +94,12 @@ impl Peer {
         )?;
         let version = self.published_version(&membership.group, metainfo.info());
         let number = version.as_ref().map(|version| version.number);
-        let kind = RecordKind::Share(path.clone());
         let transfer = self.new_transfer(TransferPlan {
             group: Some(GroupShare {
-                supersedes: self.other_versions_at(&membership, &kind, share.info_hash),
+                supersedes: self.other_versions_at(&membership, &path, metainfo.info()),
                 ..GroupShare::new(membership, version)
             }),
-            ..TransferPlan::new(metainfo, kind)
+            ..TransferPlan::new(metainfo, RecordKind::Share(path.clone()))
         })?;
         match self.start_transfer(Arc::clone(&transfer), OpenFiles::Whole(store), save) {
             // The same path is shared already: that transfer goes on unchanged.
@@ -119,18 +119,18 @@ impl Peer {
         })
     }
 
-    /// The other versions that this peer shares with the group from the same place. Their files are
-    /// not there any more.
+    /// The other versions that this peer shares with the group from the same place, published or
+    /// downloaded. Their files are not there any more.
     fn other_versions_at(
         &self,
         membership: &Membership,
-        place: &RecordKind,
-        info_hash: InfoHash,
+        path: &Path,
+        info: &Info,
     ) -> Vec<InfoHash> {
         let transfers = self.transfers.of_groups().into_iter();
         let others = transfers.filter(|transfer| {
-            transfer.info_hash() != info_hash
-                && transfer.plan.kind == *place
+            transfer.info_hash() != info.info_hash()
+                && transfer.plan.kind == RecordKind::Share(path.to_owned())
                 && transfer.membership().as_ref() == Some(membership)
         });
         others.map(|transfer| transfer.info_hash()).collect()

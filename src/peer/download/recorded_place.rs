@@ -1,5 +1,6 @@
 //! Which transfer uses which paths at a destination, according to the records of this peer.
 
+use crate::base::command_text;
 use crate::peer::{PeerError, Transfer, Transfers};
 use crate::storage::{
     Destination, Download, DownloadMode, FileLayout, RecordKind, RecordState, RecordedFiles,
@@ -69,7 +70,7 @@ impl RecordedPlace {
         mode: &DownloadMode,
     ) -> Result<Download, StoreError> {
         let info_hash = layout.info().info_hash();
-        let is_used = |path: &Path| other_transfer_at(transfers, info_hash, path).is_some();
+        let is_used = |path: &Path| !other_transfers_at(transfers, info_hash, path).is_empty();
         let open = |partial| {
             let recorded = RecordedFiles {
                 partial,
@@ -86,20 +87,20 @@ impl RecordedPlace {
     }
 }
 
-/// Another transfer that uses a path.
-pub(super) fn other_transfer_at(
+/// The other transfers that use a path.
+fn other_transfers_at(
     transfers: &Transfers,
     info_hash: InfoHash,
     path: &Path,
-) -> Option<Arc<Transfer>> {
+) -> Vec<Arc<Transfer>> {
     let uses = |transfer: &Arc<Transfer>| {
         let mut paths = transfer.paths().into_iter();
         transfer.info_hash() != info_hash && paths.any(|used| is_same_entry(&used, path))
     };
-    transfers.transfers().into_iter().find(uses)
+    transfers.transfers().into_iter().filter(uses).collect()
 }
 
-/// Refuses a destination that belongs to another transfer. If that transfer is complete, the
+/// Refuses a destination that belongs to other transfers. If all of them are complete, the
 /// destination is accepted with `force`, and also if files exist there: the caller compares them
 /// with the new share.
 pub(crate) fn check_unused(
@@ -109,17 +110,41 @@ pub(crate) fn check_unused(
     force: bool,
 ) -> Result<(), PeerError> {
     let path = place.path();
-    let Some(other) = other_transfer_at(transfers, info_hash, &path) else {
-        return Ok(());
+    let may_share = force || path.symlink_metadata().is_ok();
+    let mut others = other_transfers_at(transfers, info_hash, &path).into_iter();
+    let refuses = |other: &Arc<Transfer>| {
+        let is_complete = !other.plan.is_download() || other.phase().was_complete();
+        !is_complete || !may_share
     };
-    let is_complete = !other.plan.is_download() || other.phase().was_complete();
-    if is_complete && (force || path.symlink_metadata().is_ok()) {
-        return Ok(());
+    match others.find(refuses) {
+        Some(other) => Err(PeerError::PlaceInUse {
+            path,
+            name: other.name().to_owned(),
+        }),
+        None => Ok(()),
     }
-    Err(PeerError::PlaceInUse {
-        path,
-        name: other.name().to_owned(),
-    })
+}
+
+/// Fails if an unfinished download will replace what is at `path`, or a folder that contains it.
+pub(crate) fn refuse_if_being_replaced(
+    transfers: &Transfers,
+    path: &Path,
+) -> Result<(), PeerError> {
+    let replaces = |transfer: &Arc<Transfer>| {
+        let is_unfinished = transfer.plan.is_download() && !transfer.phase().was_complete();
+        let place = transfer.plan.path();
+        is_unfinished
+            && transfer.plan.replaces
+            && (is_same_entry(&place, path) || path.starts_with(place))
+    };
+    match transfers.transfers().into_iter().find(replaces) {
+        Some(other) => Err(PeerError::BeingReplaced {
+            path: path.to_owned(),
+            name: other.name_of_version(),
+            command: command_text("cancel", &[&other.name_of_version()], &[]),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Refuses to replace a folder, with all that is in it, if another transfer has files in it.
