@@ -75,7 +75,10 @@ pub(super) fn end_all_unfinished(transfers: &Transfers, former: &[Arc<Transfer>]
 }
 
 fn end_unfinished(transfers: &Transfers, former: &Arc<Transfer>) -> Result<(), StoreError> {
-    former.fail(SUPERSEDED);
+    former.wait_while_finishing();
+    if !former.fail_if_unfinished(SUPERSEDED) {
+        return Ok(());
+    }
     former.wait_for_workers();
     former.recover_rename()?;
     former.record_as_stopped().map_err(Box::new)?;

@@ -219,6 +219,22 @@ impl Transfer {
         self.decide(|core, now| core.fail(reason, now));
     }
 
+    /// Like [`Transfer::fail`], but does nothing if the download is complete, or is just taking its
+    /// final name. Then returns `false`.
+    pub(crate) fn fail_if_unfinished(&self, reason: &str) -> bool {
+        let has_failed = self.decide(|core, now| {
+            let is_complete = core.phase().was_complete() || *core.phase() == Phase::Finishing;
+            if !is_complete {
+                core.fail(reason, now);
+            }
+            !is_complete
+        });
+        if has_failed {
+            self.files.close();
+        }
+        has_failed
+    }
+
     /// The files to write to, while the download is not complete.
     pub(crate) fn download(&self) -> Option<Arc<Download>> {
         self.files.download()
