@@ -3,7 +3,7 @@
 use super::{
     Context, DamagedRecord, PeerError, Services, SwarmEntry, Transfer, TransferPlan, magnet,
 };
-use crate::storage::{Record, RecordError, RecordState};
+use crate::storage::{Record, RecordError, RecordKind, RecordState, is_same_entry};
 use crate::torrent::{InfoHash, Metainfo};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -34,12 +34,10 @@ pub(super) fn restore(services: &Services) -> Result<Restored, PeerError> {
             Err(error) => damaged.push(error),
         }
     }
-    let superseded = superseded(&found);
+    let superseded = superseded(found.iter().map(|(record, _)| record));
     for (record, metainfo) in found {
         // A crash came after the record of the other version was written.
-        if superseded.contains(&record.info_hash)
-            && !matches!(record.state, RecordState::Complete { .. })
-        {
+        if superseded.contains(&record.info_hash) {
             stop(context, record);
             continue;
         }
@@ -79,11 +77,27 @@ pub(super) fn restore(services: &Services) -> Result<Restored, PeerError> {
     Ok(restored)
 }
 
-/// The info-hashes of versions whose place another recorded version takes.
-fn superseded(found: &[(Record, Metainfo)]) -> HashSet<InfoHash> {
-    let groups = found.iter().filter_map(|(record, _)| record.group.as_ref());
-    let superseded = groups.flat_map(|group| group.supersedes.iter().copied());
-    superseded.collect()
+/// The info-hashes of unfinished downloads whose place a later download of another version takes.
+/// A version that was superseded once, and was started again since then, does not count.
+fn superseded<'a>(found: impl Iterator<Item = &'a Record> + Clone) -> HashSet<InfoHash> {
+    let is_superseded_by = |former: &Record, other: &Record| {
+        let group = other.group.as_ref();
+        group.is_some_and(|group| group.supersedes.contains(&former.info_hash))
+            && other.added_ms > former.added_ms
+            && is_same_entry(&other.kind.place(), &former.kind.place())
+    };
+    let others = found.clone().filter(|other| {
+        let group = other.group.as_ref();
+        group.is_some_and(|group| !group.supersedes.is_empty())
+    });
+    let others: Vec<&Record> = others.collect();
+    let superseded = found.filter(|former| {
+        let is_download = matches!(former.kind, RecordKind::Download(_));
+        let is_complete = matches!(former.state, RecordState::Complete { .. });
+        let mut others = others.iter();
+        is_download && !is_complete && others.any(|other| is_superseded_by(former, other))
+    });
+    superseded.map(|record| record.info_hash).collect()
 }
 
 /// Records that the download of a version was ended. Its partial file stays: the version that takes
@@ -123,4 +137,69 @@ fn recorded_transfer(services: &Services, record: &Record, metainfo: Metainfo) -
     transfer.restore_byte_counts(&record.sources);
     transfer.restore_rename(record);
     transfer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{Destination, RecordedGroup, UnfinishedRecord};
+
+    /// The record of an unfinished download to `/FOLDER/set`.
+    fn download(number: u8, added_ms: u64, folder: &str, supersedes: &[u8]) -> Record {
+        let hash = |number: &u8| InfoHash([*number; 20]);
+        Record {
+            info_hash: hash(&number),
+            kind: RecordKind::Download(Destination {
+                folder: format!("/{folder}").into(),
+                name: "set".to_owned(),
+            }),
+            state: RecordState::Partial,
+            unfinished: UnfinishedRecord::default(),
+            trackers: Vec::new(),
+            sources: Vec::new(),
+            added_ms,
+            group: Some(RecordedGroup {
+                user: "nik".parse().unwrap(),
+                group: "lab".parse().unwrap(),
+                version: None,
+                supersedes: supersedes.iter().map(hash).collect(),
+                forced: false,
+                left: None,
+            }),
+            only: Vec::new(),
+            sequential: false,
+            peers: Vec::new(),
+            web_seeds: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn only_downloads_that_a_later_one_at_their_place_supersedes_are_stopped() {
+        let stopped = |records: &[Record]| -> Vec<u8> {
+            let mut numbers: Vec<u8> = superseded(records.iter())
+                .iter()
+                .map(|it| it.0[0])
+                .collect();
+            numbers.sort_unstable();
+            numbers
+        };
+        let update = download(2, 20, "a", &[1]);
+        assert_eq!(stopped(&[download(1, 10, "a", &[]), update.clone()]), [1]);
+        // The version was started again, or at another place.
+        assert_eq!(
+            stopped(&[download(1, 30, "a", &[]), update.clone()]),
+            Vec::<u8>::new()
+        );
+        assert_eq!(
+            stopped(&[download(1, 10, "b", &[]), update.clone()]),
+            Vec::<u8>::new()
+        );
+        // The user went back to the first version.
+        assert_eq!(stopped(&[download(1, 30, "a", &[2]), update.clone()]), [2]);
+        let complete = Record {
+            state: RecordState::Complete { stamps: Vec::new() },
+            ..download(1, 10, "a", &[])
+        };
+        assert_eq!(stopped(&[complete, update]), Vec::<u8>::new());
+    }
 }
