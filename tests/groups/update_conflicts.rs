@@ -146,6 +146,25 @@ fn a_place_of_shares_of_two_groups_is_not_updated() {
         .assert_refused(&second, "exists", "belongs to data");
 }
 
+#[test]
+fn a_folder_means_the_share_in_it_with_its_own_name() {
+    let mut update = Update::new();
+    update.mayank.run("stop_share lab data --here");
+    fs::create_dir(at(&update, "sub")).unwrap();
+    let other = quoted(&at(&update, "sub/other name"));
+    let line = format!("download_file lab data --as {other}");
+    update.mayank.run(&line);
+    wait_for_version(&mut update.mayank, 1, "complete");
+    update.publish(1, "--update");
+    let folder = quoted(&at(&update, "sub"));
+    let line = format!("download_file lab data@2 {folder}");
+    let started = update.mayank.run(&line);
+    assert_eq!(started["replaces"], Value::Null, "{started}");
+    assert_eq!(started["path"], at(&update, "sub/data").to_str().unwrap());
+    wait_for_version(&mut update.mayank, 2, "complete");
+    let copies = ["sub/other name", "sub/data"].map(|name| contents(&at(&update, name)));
+    assert!(copies == [expected(&[VERSIONS[0]]), expected(&[VERSIONS[1]])]);
+}
 
 #[test]
 fn what_was_changed_during_the_switch_is_kept_and_shown() {

@@ -53,7 +53,7 @@ impl VersionsHere {
                 _ => place_of(transfers, metainfo, destination),
             };
         }
-        let place = match self.remembered(destination) {
+        let place = match self.remembered(metainfo, destination) {
             Some(place) => place,
             None => {
                 if destination.named.is_none() {
@@ -69,17 +69,18 @@ impl VersionsHere {
     }
 
     /// The place of a download of another version that the destination means.
-    fn remembered(&self, destination: &WantedPlace) -> Option<Destination> {
+    fn remembered(&self, metainfo: &Metainfo, destination: &WantedPlace) -> Option<Destination> {
         let mut downloads = self.transfers.iter().filter_map(|it| it.destination());
         let Some(named) = &destination.named else {
             return downloads.next().cloned();
         };
         let named = std::path::absolute(named).ok()?;
+        // In a folder, the share has the name that the torrent says.
+        let inside = named.join(metainfo.info().name().as_str());
         let is_meant = |place: &&Destination| {
             let path = place.path();
-            let is_folder_of =
-                !destination.is_exact && is_same_entry(&named.join(&place.name), &path);
-            is_same_entry(&named, &path) || is_folder_of
+            let is_in_folder = !destination.is_exact && is_same_entry(&inside, &path);
+            is_same_entry(&named, &path) || is_in_folder
         };
         downloads.find(is_meant).cloned()
     }
