@@ -167,6 +167,15 @@ fn a_folder_means_the_share_in_it_with_its_own_name() {
 }
 
 #[test]
+fn the_switch_is_recognized_after_a_crash_where_inode_numbers_do_not_last() {
+    let mut update = Update::new();
+    update.begin_and_kill();
+    update.restart(|update| note_exchange(update, false));
+    update.wait_until_complete(2);
+    update.assert_has(1);
+}
+
+#[test]
 fn what_was_changed_during_the_switch_is_kept_and_shown() {
     let mut update = Update::new();
     update.begin_and_kill();

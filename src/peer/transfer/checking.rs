@@ -164,9 +164,23 @@ impl Transfer {
             (false, false) => Ok(true),
             (true, _) if self.has_partial_files(place) => Ok(false),
             // Nothing is noted of the replacement, so it has not begun.
-            (false, true) if self.is_update() && self.has_partial_files(place) => Ok(false),
+            (false, true)
+                if self.is_update()
+                    && self.files.steps().is_none()
+                    && self.has_partial_files(place) =>
+            {
+                Ok(false)
+            }
             // The content shows whether the files are the older ones or the complete download.
-            _ if !self.is_whole_share(&path)? => Ok(false),
+            _ if !self.is_whole_share(&path)? => {
+                // If they are neither, the partial files may be those of the older version.
+                if self.files.steps().is_some()
+                    && let Some(former) = self.former_version()
+                {
+                    former.check_replaceable(&self.plan.layout(self.info()), &path)?;
+                }
+                Ok(false)
+            }
             _ => {
                 if self.plan.replaces {
                     self.complete_replacement(place);
