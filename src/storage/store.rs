@@ -291,13 +291,17 @@ impl Store {
         let StoredSpan::File { file, index, .. } = span else {
             return Ok(());
         };
+        let path = || self.file_path(*index);
         let Some(sealed) = self.sealed_stamp(*index) else {
             return Ok(());
         };
-        let path = || self.file_path(*index);
-        match sealed.compare(&FileStamp::of(&metadata(file, path)?)) {
-            StampMatch::Same | StampMatch::OtherInode => Ok(()),
-            StampMatch::Changed => Err(StoreError::Changed(path())),
+        let now = FileStamp::of(&metadata(file, path)?);
+        let is_unchanged = |sealed: &FileStamp| sealed.compare(&now) < StampMatch::Changed;
+        // The second look is for a file that was linked and is just getting its time.
+        match is_unchanged(&sealed) || self.sealed_stamp(*index).is_none_or(|it| is_unchanged(&it))
+        {
+            true => Ok(()),
+            false => Err(StoreError::Changed(path())),
         }
     }
 
@@ -452,7 +456,7 @@ impl Store {
     }
 
     /// The sealed stamp of file `index`. Before [`Store::seal`], the stamp with which a file in
-    /// place was found.
+    /// place was found, or with which a linked file was verified.
     pub(super) fn sealed_stamp(&self, index: usize) -> Option<FileStamp> {
         let position = match self.layout.kind(index) {
             FileKind::Unwanted => self.layout.count(),
@@ -460,7 +464,9 @@ impl Store {
         };
         match self.sealed.get() {
             Some(sealed) => sealed.get(position).copied().flatten(),
-            None => self.in_place_stamp(index),
+            None => self
+                .in_place_stamp(index)
+                .or_else(|| self.linked_files.stamp(index)),
         }
     }
 

@@ -172,3 +172,23 @@ fn a_linked_file_that_changes_during_the_switch_does_not_count_as_verified() {
         assert!(matches!(changed, StoreError::Changed(path) if path.ends_with("c")));
     }
 }
+
+#[test]
+fn a_linked_file_that_changes_while_the_others_are_fetched_is_not_served() {
+    let it = versions();
+    let download = it.open();
+    it.build(&download, &it.old_version());
+    let store = download.store();
+    let index = store
+        .layout()
+        .wanted_files()
+        .find(|index| store.file_path(*index).ends_with("c"))
+        .unwrap();
+    let offset = it.new.files()[index].offset;
+    let span = || store.spans(offset, 10).unwrap().next().unwrap().unwrap();
+    store.check_span(&span()).unwrap();
+    let file = fs::File::options().write(true).open(it.at("x/c")).unwrap();
+    file.write_all_at(b"mine", 5).unwrap();
+    let changed = store.check_span(&span());
+    assert!(matches!(changed, Err(StoreError::Changed(path)) if path.ends_with("c")));
+}
