@@ -28,9 +28,15 @@ impl OldVersion {
     }
 
     /// Whether a piece of the download is good without being hashed: all its files are linked to
-    /// verified files of the older version, and its bytes are those of a piece of that version.
+    /// verified files of this very version, and its bytes are those of a piece of this version.
     pub fn has_verified(&self, new: &Store, piece: PieceIndex) -> bool {
         let infos = (&**self.store.info(), &**new.info());
-        is_kept_piece(infos, &self.overlap, |file| new.is_linked(file), piece)
+        let is_same_file = |file| {
+            let linked = new.linked_files().stamp(file);
+            let origin = self.overlap.origin(file);
+            // The files of a version that is not verified have no stamps.
+            linked.is_some() && linked == origin.and_then(|it| self.store.sealed_stamp(it))
+        };
+        is_kept_piece(infos, &self.overlap, is_same_file, piece)
     }
 }

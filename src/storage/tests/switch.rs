@@ -192,3 +192,28 @@ fn a_linked_file_that_changes_while_the_others_are_fetched_is_not_served() {
     let changed = store.check_span(&span());
     assert!(matches!(changed, Err(StoreError::Changed(path)) if path.ends_with("c")));
 }
+
+#[test]
+fn only_links_of_a_verified_version_make_pieces_good() {
+    let it = versions();
+    let verified = it.old_version();
+    let download = it.open();
+    take_files(&download, Some(&verified)).unwrap();
+    let count = |old: &OldVersion| {
+        let pieces = it.new.lengths().all_pieces();
+        let good = pieces.filter(|piece| old.has_verified(download.store(), *piece));
+        good.count()
+    };
+    assert!(count(&verified) > 0);
+    // The same version, but nobody has verified these files.
+    let unverified = OldVersion::new(share(&it.old, &it.at("x")), &it.new);
+    assert_eq!(count(&unverified), 0);
+    // Verified files at another place, which are not linked.
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["a", "b", "c", "d/e", "gone"] {
+        write(copy.path(), name, &fs::read(it.at("x").join(name)).unwrap());
+    }
+    let store = share(&it.old, copy.path());
+    store.seal(&store.stamps().unwrap());
+    assert_eq!(count(&OldVersion::new(store, &it.new)), 0);
+}
