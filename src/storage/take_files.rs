@@ -9,11 +9,12 @@
 //! After a crash at any step, taking the files again continues. An entry of the partial folder with
 //! several hard links can only be a link of an earlier attempt. It is used again if it still is the
 //! verified file. Otherwise only this name of it is removed, because other names may be anybody's.
+//! A file of a wrong length is a copy or a clone that a crash has interrupted: it is made again.
 
 use super::linked_files::SharingFiles;
-use super::tree::{Access, Folder, metadata};
+use super::tree::{Access, Folder, has_layout, metadata};
 use super::{Download, FileStamp, OldVersion, StampMatch, Store, StoreError};
-use crate::torrent::FilePath;
+use crate::torrent::{FilePath, Layout};
 use nix::fcntl::AtFlags;
 use nix::sys::stat::FileStat;
 use nix::unistd::linkat;
@@ -72,13 +73,23 @@ impl Taker<'_> {
                 folder.with_parent(path, false, Folder::remove_file)?;
             }
             // It was made by an earlier attempt, and may have fetched pieces.
-            Some(entry) if entry.st_size > 0 => return Ok(()),
+            Some(entry) if entry.st_size > 0 && self.has_length(index, entry.st_size) => {
+                return Ok(());
+            }
+            // A crash came while an earlier attempt copied or cloned it.
+            Some(entry) if has_layout(&entry, Layout::File) => {
+                folder.with_parent(path, false, Folder::remove_file)?;
+            }
             _ => {}
         }
         match self.link(index, folder, path)? {
             true => Ok(()),
             false => self.clone_file(index),
         }
+    }
+
+    fn has_length(&self, index: usize, length: i64) -> bool {
+        u64::try_from(length) == Ok(self.new.layout().length(index))
     }
 
     /// The file of the old version that can be linked, with the stamp with which it was verified.
@@ -177,8 +188,14 @@ impl Taker<'_> {
         };
         let file = self.new.open_file(index, Access::Create)?;
         let path = || self.new.file_path(index);
-        if metadata(&file, path)?.len() > 0 {
+        let found = metadata(&file, path)?.len();
+        if found == length {
             return Ok(());
+        }
+        if found > 0 {
+            // A crash came while an earlier attempt cloned a share that is a single file.
+            let emptied = file.set_len(0);
+            emptied.map_err(|error| StoreError::io("write", &path(), error))?;
         }
         match rustix::fs::ioctl_ficlone(&*file, &*source) {
             Ok(()) => {

@@ -217,3 +217,20 @@ fn only_links_of_a_verified_version_make_pieces_good() {
     store.seal(&store.stamps().unwrap());
     assert_eq!(count(&OldVersion::new(store, &it.new)), 0);
 }
+
+#[test]
+fn a_copy_that_a_crash_has_cut_is_made_again() {
+    let it = versions();
+    let part = it.at("x.part");
+    drop(it.open());
+    for (name, length) in [("a", 7), ("twin", 9), ("c", 400_000)] {
+        write(&part, name, &random(1, length));
+    }
+    let download = it.open();
+    let (good, _) = it.build(&download, &it.old_version());
+    assert_eq!(links(it.at("x.part/a")), 2);
+    assert_eq!(it.new.lengths().pieces() - good.count(), 2);
+    let good: PieceSet = good;
+    it.fetch_and_finish(download, &good);
+    it.check_finished();
+}
