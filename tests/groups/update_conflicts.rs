@@ -201,3 +201,20 @@ fn what_was_changed_during_the_switch_is_kept_and_shown() {
     fs::remove_dir_all(at(&update, "data.part")).unwrap();
     update.assert_has(1);
 }
+
+#[test]
+fn an_upload_from_a_downloaded_folder_ends_the_version_that_was_there() {
+    let mut update = Update::new();
+    let nik = update.tracker.sandbox.path("nik");
+    update.nik.run("stop_share lab data --here");
+    let command = format!("download_file lab data {}", quoted(&nik));
+    update.nik.run(&command);
+    wait_for_version(&mut update.nik, 1, "complete");
+    fs::write(nik.join("data/small"), "more").unwrap();
+    let place = quoted(&nik.join("data"));
+    let uploaded = update.nik.run(&format!("upload_file lab {place} --update"));
+    assert_eq!(uploaded["version"], 2, "{uploaded}");
+    let shares = update.nik.run("status")["shares"].take();
+    assert_eq!(shares.as_array().unwrap().len(), 1, "{shares}");
+    assert_eq!(shares[0]["version"], 2, "{shares}");
+}

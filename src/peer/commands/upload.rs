@@ -12,7 +12,9 @@ use crate::peer::{
     AccountError, GroupShare, IssuedCertificate, Membership, OpenFiles, Peer, PeerError,
     PublishOptions, TransferPlan, refuse_if_being_replaced,
 };
-use crate::storage::{Arrangement, CreateOptions, RecordKind, ShareDraft, ShareVersion};
+use crate::storage::{
+    Arrangement, CreateOptions, RecordKind, ShareDraft, ShareVersion, is_same_entry,
+};
 use crate::torrent::{Info, InfoHash};
 use crate::wire::access::{AccessErrorKind, AccessRefusal, only_reads};
 use crate::wire::control::TextLine;
@@ -130,7 +132,9 @@ impl Peer {
         let transfers = self.transfers.of_groups().into_iter();
         let others = transfers.filter(|transfer| {
             transfer.info_hash() != info.info_hash()
-                && transfer.plan.kind == RecordKind::Share(path.to_owned())
+                && transfer.name() == info.name().as_str()
+                && (!transfer.plan.is_download() || transfer.as_former_version().is_some())
+                && is_same_entry(&transfer.plan.path(), path)
                 && transfer.membership().as_ref() == Some(membership)
         });
         others.map(|transfer| transfer.info_hash()).collect()
