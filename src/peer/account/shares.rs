@@ -119,12 +119,19 @@ impl Account {
         }
     }
 
-    /// Removes a share from a group's catalogue.
-    pub(crate) fn withdraw(&self, group: &Label, name: &str) -> Result<(), AccountError> {
+    /// Removes a share, or a version of a share, from a group's catalogue. `seen` is the info-hash
+    /// of the version that the name meant when this peer asked for it.
+    pub(crate) fn withdraw(
+        &self,
+        group: &Label,
+        name: &str,
+        seen: InfoHash,
+    ) -> Result<(), AccountError> {
         self.ask_done(&AccessRequest::Withdraw {
             write: new_write_id()?,
             group: group.clone(),
             name: sent_name(name)?,
+            seen,
         })
     }
 

@@ -244,8 +244,9 @@ impl Peer {
         scope: StopScope,
     ) -> Result<bool, PeerError> {
         let membership = self.membership(group)?;
-        let info = self.account().metainfo(&membership.group, name);
-        let info_hash = info.ok().map(|info| info.info_hash());
+        let found = self.account().metainfo(&membership.group, name);
+        let found = found.map(|info| info.info_hash());
+        let info_hash = found.as_ref().ok().copied();
         let of_group = self.transfers.transfers().into_iter().filter(|transfer| {
             let other = transfer.membership();
             other.is_some_and(|other| other.group == membership.group)
@@ -263,9 +264,9 @@ impl Peer {
             same
         };
         let withdraw = || match scope {
-            StopScope::Everywhere => self
-                .account()
-                .withdraw(&membership.group, name)
+            // The tracker withdraws only what the name meant just now.
+            StopScope::Everywhere => found
+                .and_then(|seen| self.account().withdraw(&membership.group, name, seen))
                 .map(|()| true),
             StopScope::ThisPeer if to_end.is_empty() => {
                 Err(AccountError::NotHere(name.chars().take(80).collect()))

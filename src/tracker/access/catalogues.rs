@@ -84,11 +84,13 @@ impl Catalogues {
                 };
                 self.publish(context, key, &publication)
             }
-            AccessRequest::Withdraw { group, name, .. } => {
+            AccessRequest::Withdraw {
+                group, name, seen, ..
+            } => {
                 let account = context.login.account;
                 let what = format!("withdraws {} from {group}", name.as_str());
                 self.writes.write(context, key, &what, |registry, now| {
-                    registry.withdraw(account, group, name.as_str(), now)
+                    registry.withdraw(account, group, name.as_str(), *seen, now)
                 })
             }
             _ => Err(not_about_catalogues()),

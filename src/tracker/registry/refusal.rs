@@ -88,6 +88,17 @@ pub enum Refusal {
         /// The requested name.
         share: String,
     },
+    /// The name means another share or version at this tracker than at the one that the peer asked.
+    #[error(
+        "{share} in {group} is not what this peer saw a moment ago; list_files --versions shows \
+         all versions: check the name, then repeat the command"
+    )]
+    OtherShare {
+        /// The group.
+        group: Label,
+        /// The requested name.
+        share: String,
+    },
     /// The group's catalogue already has a share of this name.
     #[error(
         "{group} already has a share {share}; rename yours, publish it as a new version with \
@@ -245,7 +256,7 @@ impl Refusal {
             Self::UnknownInvite => "unknown-invite",
             Self::InviteUsed => "invite-used",
             Self::InviteExpired => "invite-expired",
-            Self::UnknownShare { .. } => "unknown-share",
+            Self::UnknownShare { .. } | Self::OtherShare { .. } => "unknown-share",
             Self::ShareExists { .. } | Self::ShareUnchanged { .. } => "share-exists",
             Self::TooManyVersions { .. } => "quota",
             Self::NotPublisher { .. } => "not-the-publisher",

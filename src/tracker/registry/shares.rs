@@ -106,22 +106,32 @@ impl Registry {
         self.write(version, &[new.id], [Row::Share(share)])
     }
 
-    /// Removes a share with all its versions, or one version, from the catalogue of a group.
+    /// Removes a share with all its versions, or one version, from the catalogue of a group. `seen`
+    /// is the info-hash of the version that the person who withdraws has seen under this name, of a
+    /// share that of its newest version: the name may mean something else here.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
     /// [`Refusal::NotPublishing`], [`Refusal::UnknownShare`], [`Refusal::TooManyVersions`];
-    /// [`Refusal::NotPublisher`] if `actor` neither published a version of the share nor owns the
-    /// group.
+    /// [`Refusal::OtherShare`] if the named version has not this info-hash, or no listed version of
+    /// the named share has it; [`Refusal::NotPublisher`] if `actor` neither published a version of
+    /// the share nor owns the group.
     pub fn withdraw(
         &self,
         actor: RowId,
         group: &Label,
         share: &str,
+        seen: InfoHash,
         now: Duration,
     ) -> Result<Update, Refusal> {
         let id = self.group_with_role(actor, group, Role::Publisher)?;
         let found = self.found_in(id, group, share)?;
+        if !self.has_content(&found, seen) {
+            return Err(Refusal::OtherShare {
+                group: group.clone(),
+                share: share.to_owned(),
+            });
+        }
         let key = self.share_of(&found);
         let key = key.ok_or_else(|| Refusal::unknown_share(group, share))?;
         self.check_may_change(actor, group, &key)?;

@@ -173,8 +173,24 @@ impl TestTracker {
     }
 
     fn withdraw(&mut self, actor: RowId, group: &str, name: &str) -> Result<(), Refusal> {
+        let seen = self.registry.share(actor, &label(group), name);
+        let seen = seen.map_or(InfoHash([0; 20]), |row| row.info_hash);
+        self.withdraw_seen(actor, group, name, seen)
+    }
+
+    /// Withdraws a share or a version that was seen at this or another tracker.
+    fn withdraw_seen(
+        &mut self,
+        actor: RowId,
+        group: &str,
+        name: &str,
+        seen: InfoHash,
+    ) -> Result<(), Refusal> {
         let now = self.next_time();
-        self.apply(self.registry.withdraw(actor, &label(group), name, now))
+        self.apply(
+            self.registry
+                .withdraw(actor, &label(group), name, seen, now),
+        )
     }
 
     /// The names in a catalogue, read in pages of one entry.

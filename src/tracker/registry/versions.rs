@@ -1,7 +1,7 @@
 //! The versions of shares: who may publish the next one, and what a withdrawal withdraws.
 
 #[cfg(test)]
-use super::mutation::REUSES_NUMBERS;
+use super::mutation::{REUSES_NUMBERS, WITHDRAWS_ANYTHING};
 use super::{
     AuditAction, Edition, Found, Label, Refusal, Registry, Role, Row, RowId, Share, ShareKey,
     Update,
@@ -109,6 +109,22 @@ impl Registry {
         match found {
             Found::Version(id) => Some(*id),
             Found::Share(share) => self.index.catalogue.versions(share).next_back(),
+        }
+    }
+
+    /// Whether the version that was found has this info-hash, or a listed version of the share.
+    pub(super) fn has_content(&self, found: &Found, info_hash: InfoHash) -> bool {
+        #[cfg(test)]
+        if WITHDRAWS_ANYTHING.get() {
+            return true;
+        }
+        let has_it = |id| {
+            self.share_row(id)
+                .is_some_and(|row| row.info_hash == info_hash)
+        };
+        match found {
+            Found::Version(id) => has_it(*id),
+            Found::Share(share) => self.index.catalogue.versions(share).any(has_it),
         }
     }
 

@@ -56,8 +56,9 @@ pub(super) fn requests() -> Vec<(AccessRequest, &'static [u8])> {
                 write: WRITE,
                 group: lab(),
                 name: short_text("f"),
+                seen: InfoHash([b'h'; 20]),
             },
-            b"d5:group3:lab2:idi7e4:name1:f8:protocoli5e5:token3:t\0k4:type8:withdraw5:write16:wwwwwwwwwwwwwwwwe",
+            b"d5:group3:lab2:idi7e4:name1:f8:protocoli5e4:seen20:hhhhhhhhhhhhhhhhhhhh5:token3:t\0k4:type8:withdraw5:write16:wwwwwwwwwwwwwwwwe",
         ),
     ]
 }

@@ -6,7 +6,17 @@ use fastrand::Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+/// What a person wants to withdraw: what the name meant when the person saw it.
+#[derive(Clone)]
+pub(crate) struct Withdrawal {
+    name: String,
+    seen: InfoHash,
+}
+
 type Operation = dyn Fn(&Registry, (RowId, RowId), Duration) -> Result<Update, Refusal>;
+
+/// A command, and what it withdraws.
+pub(crate) type ShareCommand = (Rc<Operation>, Option<Withdrawal>);
 
 /// Few names, so that shares often have several versions. The last one looks like a version of the
 /// first.
@@ -19,7 +29,7 @@ pub(crate) fn random_command(
     registry: &Registry,
     publisher: RowId,
     group: &Label,
-) -> Rc<Operation> {
+) -> ShareCommand {
     let group = group.clone();
     let name = *rng.choice(&NAMES).unwrap();
     let choice = rng.u8(..16);
@@ -29,7 +39,21 @@ pub(crate) fn random_command(
     let listed = listed.map_or_else(|_| Vec::new(), |(views, _)| views);
     let version = rng.choice(&listed).map(|view| view.name.clone());
     let version = version.unwrap_or_else(|| format!("{name}@{}", rng.u8(1..4)));
-    match choice {
+    let seen = |name: &str| {
+        let found = registry.share(publisher, &group, name);
+        found.map_or(InfoHash([0; 20]), |row| row.info_hash)
+    };
+    let withdrawal = match choice {
+        12 => Some(name.to_owned()),
+        14.. => Some(version.clone()),
+        _ => None,
+    };
+    let withdrawal = withdrawal.map(|name| Withdrawal {
+        seen: seen(&name),
+        name,
+    });
+    let meant = withdrawal.clone();
+    let operation: Rc<Operation> = match choice {
         0..=11 => Rc::new(move |it, (id, _), now| {
             // The label may mean another group at another tracker.
             let RowId(group_id) = it.group_id(&group)?;
@@ -45,14 +69,16 @@ pub(crate) fn random_command(
             };
             it.publish(publisher, &group, new, now)
         }),
-        12 => Rc::new(move |it, _, now| it.withdraw(publisher, &group, name, now)),
-        13 => Rc::new(move |it, _, now| it.withdraw_as_operator(&group, &version, now)),
-        _ => Rc::new(move |it, _, now| it.withdraw(publisher, &group, &version, now)),
-    }
+        _ => Rc::new(move |it, _, now| match &meant {
+            Some(meant) => it.withdraw(publisher, &group, &meant.name, meant.seen, now),
+            None => it.withdraw_as_operator(&group, &version, now),
+        }),
+    };
+    (operation, withdrawal)
 }
 
 /// A random command about the shares of a random group, by a random member of it.
-pub(crate) fn command_in_a_group(rng: &mut Rng, registry: &Registry) -> Option<Rc<Operation>> {
+pub(crate) fn command_in_a_group(rng: &mut Rng, registry: &Registry) -> Option<ShareCommand> {
     let groups = registry.groups(None, None, 99).items;
     let group = rng.choice(&groups)?.label.clone();
     let id = registry.group_id(&group).ok()?;
@@ -132,6 +158,34 @@ pub(crate) fn check_new_versions(registry: &Registry, change: &Change) -> Result
         }
     }
     Ok(())
+}
+
+/// Checks that a change that withdraws something withdraws what was meant: one version, or all
+/// listed versions of one share. `registry` is the one that the change was made from.
+pub(crate) fn check_withdrawal(
+    registry: &Registry,
+    change: &Change,
+    meant: &Withdrawal,
+) -> Result<(), String> {
+    let is_listed = |row: &&Share| is_listed(registry, row);
+    let changed = change.rows().filter_map(|row| match row {
+        Row::Share(row) => Some(row.id),
+        _ => None,
+    });
+    let known = changed.filter_map(|id| registry.share_row(id));
+    let withdrawn: Vec<&Share> = known.filter(is_listed).collect();
+    let Some(first) = withdrawn.first() else {
+        return Ok(());
+    };
+    let of_share = shares(registry).filter(|it| key(it) == key(first));
+    let is_whole = of_share.filter(is_listed).count() == withdrawn.len()
+        && withdrawn.iter().all(|it| key(it) == key(first));
+    let is_seen = withdrawn.iter().any(|it| it.info_hash == meant.seen);
+    let may_be_share = NAMES.contains(&&meant.name[..]) || !meant.name.contains('@');
+    match is_seen && (withdrawn.len() == 1 || is_whole && may_be_share) {
+        true => Ok(()),
+        false => Err(format!("{} withdraws {withdrawn:?}", meant.name)),
+    }
 }
 
 /// The versions that are listed, in the order of the catalogue: by group, name, share, number and

@@ -26,6 +26,12 @@ impl TestTracker {
         found.map(|row| row.id).map_err(|refusal| refusal.kind())
     }
 
+    /// The info-hash of the version that a name means.
+    fn content(&self, actor: RowId, name: &str) -> InfoHash {
+        let found = self.registry.share(actor, &label("lab"), name);
+        found.unwrap().info_hash
+    }
+
     fn edition(&self, id: RowId) -> Edition {
         self.registry.share_row(id).unwrap().edition
     }
@@ -169,6 +175,41 @@ fn of_two_versions_with_one_number_the_later_is_the_newest_and_the_earlier_holds
     );
     let next = b.update(olga, "f", "n").unwrap();
     assert_eq!(b.edition(next).number, 3);
+}
+
+#[test]
+fn only_what_was_seen_under_a_name_is_withdrawn_also_at_another_tracker() {
+    let (mut a, mut b, olga, _) = two_trackers_with_share();
+    // Both trackers give the number 2. The person has seen the version of the tracker `a`.
+    a.update(olga, "f", "n").unwrap();
+    let there = b.update(olga, "f", "n").unwrap();
+    let seen = a.content(olga, "f@2");
+    let refused = b.withdraw_seen(olga, "lab", "f@2", seen).unwrap_err();
+    assert_eq!(refused.kind(), "unknown-share");
+    assert!(refused.to_string().contains("not what this peer saw"));
+    assert_eq!(b.found(olga, "f@2"), Ok(there));
+    // The name means a share that was made meanwhile.
+    let seen = b.content(olga, "f");
+    b.withdraw(olga, "lab", "f").unwrap();
+    let other = b.publish(olga, "lab", "f").unwrap();
+    let refused = b.withdraw_seen(olga, "lab", "f", seen);
+    assert_eq!(kind_of(refused), "unknown-share");
+    assert_eq!(b.found(olga, "f"), Ok(other));
+}
+
+#[test]
+fn a_withdrawal_of_a_share_withdraws_all_versions_that_the_tracker_knows() {
+    let (mut a, mut b, olga, _) = two_trackers_with_share();
+    let seen = a.content(olga, "f");
+    a.update(olga, "f", "n").unwrap();
+    b.update(olga, "f", "n").unwrap();
+    // The newest version that was seen is unknown there.
+    let refused = b.withdraw_seen(olga, "lab", "f", a.content(olga, "f"));
+    assert_eq!(kind_of(refused), "unknown-share");
+    b.withdraw_seen(olga, "lab", "f", seen).unwrap();
+    assert_eq!(b.versions(olga), [""; 0]);
+    sync(&mut a, &mut b);
+    assert_eq!(a.versions(olga), ["f@2"], "it was unknown there");
 }
 
 #[test]
@@ -373,10 +414,8 @@ fn a_share_has_a_limited_number_of_versions_and_one_write_can_withdraw_them() {
     assert_eq!(refused.kind(), "quota");
     b.withdraw(olga, "lab", &format!("{name}@1")).unwrap();
     let now = b.next_time();
-    let update = b
-        .registry
-        .withdraw(olga, &label("lab"), &name, now)
-        .unwrap();
+    let (lab, seen) = (label("lab"), b.content(olga, &name));
+    let update = b.registry.withdraw(olga, &lab, &name, seen, now).unwrap();
     assert_eq!(update.rows().len(), MAX_WITHDRAWN_TOGETHER);
     let length = update.change().unwrap().encode().len();
     // A receipt and an entry of the audit log come with it.
@@ -414,8 +453,12 @@ fn the_audit_log_names_the_version() {
         it.publish(olga, &lab, new, now)
     };
     assert_eq!(run(&update), "published f@2");
-    let one = run(&|it, _, now| it.withdraw(olga, &lab, "f@1", now));
+    let withdraw = |it: &Registry, name: &str, now| {
+        let seen = it.share(olga, &lab, name)?.info_hash;
+        it.withdraw(olga, &lab, name, seen, now)
+    };
+    let one = run(&|it, _, now| withdraw(it, "f@1", now));
     assert_eq!(one, "withdrew-version f@1");
-    let rest = run(&|it, _, now| it.withdraw(olga, &lab, "f", now));
+    let rest = run(&|it, _, now| withdraw(it, "f", now));
     assert_eq!(rest, "withdrew f");
 }
