@@ -11,7 +11,7 @@
 //! | `NAME@N`, `NAME~TAG@N` | the version of that share that holds the number |
 //! | `NAME@N~TAG`, `NAME~TAG@N~TAG` | the version with that number whose row has the last tag |
 
-use super::{NameClaims, RowId, Share, ShareCursor, Stamp};
+use super::{NameClaims, RowId, Share, ShareCursor, Stamp, VersionText};
 use crate::torrent::FileName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -194,15 +194,11 @@ impl GroupCatalogue {
 
     /// The row of the version that a name with a number means.
     pub(super) fn find_version(&self, text: &str) -> Option<RowId> {
-        let (share, number) = text.rsplit_once('@')?;
-        let (number, wanted) = match number.split_once('~') {
-            Some((number, tag)) => (number, Some(tag)),
-            None => (number, None),
-        };
-        let number = number
-            .parse()
-            .ok()
-            .filter(|it: &u32| it.to_string() == number)?;
+        let VersionText {
+            share,
+            number,
+            tag: wanted,
+        } = VersionText::parse(text)?;
         let (name, first) = self.find_share(share)?;
         let numbered = VersionPlace::numbered(&name, first, number);
         let mut listed = self.listed.range(numbered).map(|(place, _)| place.id);
@@ -223,8 +219,9 @@ impl GroupCatalogue {
         }
     }
 
-    /// The shortest name that means this version; `None` if it is not listed. Another share may
-    /// have a whole name like `NAME@N`; so each name is tried.
+    /// The shortest name that means this version; `None` if it is not listed. A share that an
+    /// earlier version of the program published may have a whole name like `NAME@N`; so each name is
+    /// tried. `None` too if all names of the version are whole names of shares.
     pub(super) fn version_name(&self, share: &Share) -> Option<String> {
         self.listed.get(&VersionPlace::of(share))?;
         let (name, first, number) = (&share.name, share.edition.first, share.edition.number);
@@ -236,8 +233,8 @@ impl GroupCatalogue {
         let means_it = |text: &String| {
             self.find_share(text).is_none() && self.find_version(text) == Some(share.id)
         };
-        let mut names = [plain, with_tag, with_share_tag].into_iter();
-        Some(names.find(means_it).unwrap_or(with_both_tags))
+        let names = [plain, with_tag, with_share_tag, with_both_tags];
+        names.into_iter().find(means_it)
     }
 }
 

@@ -194,6 +194,7 @@ pub(super) mod tests;
 mod update;
 mod usage;
 mod usage_index;
+mod version_text;
 mod versions;
 
 pub use crate::wire::access::{DecisionOutcome, GroupRole};
@@ -262,6 +263,7 @@ use row::{OPERATOR, Rows, removal, responsible};
 use share_rows::ShareKey;
 use stamp::millis;
 use usage_index::UsageIndex;
+use version_text::VersionText;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use encoding::fuzz;

@@ -111,6 +111,19 @@ pub enum Refusal {
         /// The requested name.
         share: String,
     },
+    /// The name of a new share has the form of a name of a version.
+    #[error(
+        "no new share can be called {name}, because that means version {number} of {share}; rename \
+         the file or folder"
+    )]
+    NumberedName {
+        /// The name.
+        name: String,
+        /// The share that it would name a version of.
+        share: String,
+        /// The number of that version.
+        number: u32,
+    },
     /// The newest version of the share has exactly the content of the update.
     #[error("{share} in {group} has this content already, as version {number}; nothing to publish")]
     ShareUnchanged {
@@ -241,6 +254,7 @@ impl Refusal {
             Self::UnknownUser(_) => "unknown-user",
             Self::UnknownGroup(_) => "unknown-group",
             Self::NameTaken(_) | Self::NameUnchanged(_) => "name-taken",
+            Self::NumberedName { .. } => "name-taken",
             Self::BadName(_) => "bad-request",
             Self::NameKept(_) => "name-kept",
             Self::NotMember(_) => "not-a-member",

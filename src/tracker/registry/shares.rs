@@ -2,7 +2,7 @@
 
 use super::{
     Edition, GroupKey, Label, MAX_PAGE, Machine, Refusal, Registry, Role, Row, RowId, Share,
-    ShareCursor, Stamp, Update, VersionPlace, millis,
+    ShareCursor, Stamp, Update, VersionPlace, VersionText, millis,
 };
 use crate::torrent::{FileName, InfoHash};
 use crate::wire::machine::SubjectLabel;
@@ -69,7 +69,8 @@ impl Registry {
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
     /// [`Refusal::NotPublishing`], [`Refusal::ShareExists`], [`Refusal::ShareUnchanged`],
-    /// [`Refusal::NotPublisher`], [`Refusal::TooManyVersions`], [`Refusal::IdInUse`].
+    /// [`Refusal::NotPublisher`], [`Refusal::TooManyVersions`], [`Refusal::IdInUse`];
+    /// [`Refusal::NumberedName`] if a new share has a name that a version of another share can have.
     pub fn publish(
         &self,
         actor: RowId,
@@ -80,7 +81,10 @@ impl Registry {
         let group_id = self.group_with_role(actor, group, Role::Publisher)?;
         let version = self.next_version(now);
         let edition = match self.index.catalogue.holder(group_id, &new.name) {
-            None => Edition::first(new.id, version),
+            None => {
+                check_is_no_version(&new.name)?;
+                Edition::first(new.id, version)
+            }
             Some(share) if new.is_update => {
                 self.next_edition(actor, group, &share, new.info_hash)?
             }
@@ -151,7 +155,8 @@ impl Registry {
         found.ok_or_else(|| Refusal::unknown_share(group, share))
     }
 
-    /// The name by which a version can be requested, with its number. `None` if it is not listed.
+    /// The name by which a version can be requested, with its number. `None` if it is not listed, or
+    /// if each such name is the whole name of a share.
     pub fn version_name(&self, share: &Share) -> Option<String> {
         self.index.catalogue.version_name(share)
     }
@@ -176,7 +181,10 @@ impl Registry {
         let group = self.group_as_member(actor, group)?;
         let limit = limit.clamp(1, MAX_PAGE);
         let (ids, next) = self.index.catalogue.page(group, after, limit);
-        Ok((self.share_views(ids, |share| self.share_name(share)), next))
+        Ok((
+            self.share_views(ids, |share| Some(self.share_name(share))),
+            next,
+        ))
     }
 
     /// A page of all listed versions in the catalogue of a group, sorted by name, share and number.
@@ -201,7 +209,7 @@ impl Registry {
             _ => VersionPlace::before(&after.name),
         });
         let (ids, next) = catalogue.version_page(group, after, limit);
-        let name = |share: &Share| catalogue.version_name(share).unwrap_or_default();
+        let name = |share: &Share| catalogue.version_name(share);
         Ok((self.share_views(ids, name), next))
     }
 
@@ -312,19 +320,23 @@ impl Registry {
         }
     }
 
-    /// The views of rows. Rows of one share are adjacent.
-    fn share_views(&self, ids: Vec<RowId>, name: impl Fn(&Share) -> String) -> Vec<ShareView> {
+    /// The views of rows that have a name. Rows of one share are adjacent.
+    fn share_views(
+        &self,
+        ids: Vec<RowId>,
+        name: impl Fn(&Share) -> Option<String>,
+    ) -> Vec<ShareView> {
         let mut counted = None;
         let shares = ids.into_iter().filter_map(|id| self.share_row(id));
-        let views = shares.map(|share| {
+        let views = shares.filter_map(|share| {
             let key = share.key();
             let count = match &counted {
                 Some((last, count)) if *last == key => *count,
                 _ => self.index.catalogue.versions(&key).count(),
             };
             counted = Some((key, count));
-            ShareView {
-                name: name(share),
+            Some(ShareView {
+                name: name(share)?,
                 number: share.edition.number,
                 versions: u32::try_from(count).unwrap_or(u32::MAX),
                 note: share.note.clone(),
@@ -332,8 +344,21 @@ impl Registry {
                 length: share.length,
                 publisher: self.subject_label(share.publisher),
                 at: share.created.stamp,
-            }
+            })
         });
         views.collect()
+    }
+}
+
+/// Checks that the name of a new share cannot mean a version of another share. A whole name comes
+/// first, so the new share would take the place of that version.
+fn check_is_no_version(name: &FileName) -> Result<(), Refusal> {
+    match VersionText::parse(name.as_str()) {
+        None => Ok(()),
+        Some(version) => Err(Refusal::NumberedName {
+            name: name.as_str().to_owned(),
+            share: version.share.to_owned(),
+            number: version.number,
+        }),
     }
 }

@@ -19,7 +19,7 @@ type Operation = dyn Fn(&Registry, (RowId, RowId), Duration) -> Result<Update, R
 pub(crate) type ShareCommand = (Rc<Operation>, Option<Withdrawal>);
 
 /// Few names, so that shares often have several versions. The last one looks like a version of the
-/// first.
+/// first: earlier versions of the program accepted such names.
 const NAMES: [&str; 3] = ["one", "two", "one@2"];
 
 /// A random command about the shares of `group`. `publisher` is mostly a member who may publish
@@ -67,7 +67,7 @@ pub(crate) fn random_command(
                 note: note.map(|note| note.parse().unwrap()),
                 is_update: choice > 1,
             };
-            it.publish(publisher, &group, new, now)
+            publish_with_any_name(it, publisher, &group, new, now)
         }),
         _ => Rc::new(move |it, _, now| match &meant {
             Some(meant) => it.withdraw(publisher, &group, &meant.name, meant.seen, now),
@@ -75,6 +75,35 @@ pub(crate) fn random_command(
         }),
     };
     (operation, withdrawal)
+}
+
+/// Publishes a share. If its name has the form of a name of a version, makes the row that earlier
+/// versions of the program made.
+pub(super) fn publish_with_any_name(
+    registry: &Registry,
+    actor: RowId,
+    group: &Label,
+    new: NewShare,
+    now: Duration,
+) -> Result<Update, Refusal> {
+    let published = registry.publish(actor, group, new.clone(), now);
+    if !matches!(published, Err(Refusal::NumberedName { .. })) {
+        return published;
+    }
+    let version = registry.next_version(now);
+    let share = Share {
+        id: new.id,
+        group: registry.group_id(group)?,
+        publisher: actor,
+        created: version,
+        name: new.name,
+        info_hash: new.info_hash,
+        length: new.length,
+        note: new.note,
+        edition: Edition::first(new.id, version),
+        withdrawn: None,
+    };
+    registry.write(version, &[new.id], [Row::Share(share)])
 }
 
 /// A random command about the shares of a random group, by a random member of it.

@@ -26,6 +26,15 @@ impl TestTracker {
         found.map(|row| row.id).map_err(|refusal| refusal.kind())
     }
 
+    /// Makes the share that an earlier version of the program made, which accepted each name.
+    fn publish_as_before(&mut self, actor: RowId, name: &str) -> RowId {
+        let new = self.new_share(name, None);
+        let (id, now, lab) = (new.id, self.next_time(), label("lab"));
+        let update = share_oracle::publish_with_any_name(&self.registry, actor, &lab, new, now);
+        self.apply(update).unwrap();
+        id
+    }
+
     /// The info-hash of the version that a name means.
     fn content(&self, actor: RowId, name: &str) -> InfoHash {
         let found = self.registry.share(actor, &label("lab"), name);
@@ -354,10 +363,27 @@ fn the_versions_of_a_removed_account_are_not_listed_and_keep_their_numbers() {
 }
 
 #[test]
-fn a_share_whose_whole_name_looks_like_a_version_comes_first_and_both_can_be_named() {
+fn a_new_share_cannot_have_a_name_that_means_a_version() {
+    let (mut a, _, olga, first) = two_trackers_with_share();
+    let nik = a.add_member(olga, "lab", "nik");
+    for name in ["f@1", "f@2", "g@7", "f@2~0123abcd", "f~01234567@9"] {
+        let refused = a.publish(nik, "lab", name).unwrap_err();
+        assert_eq!(refused.kind(), "name-taken", "{name}");
+        assert!(refused.to_string().contains("rename"), "{refused}");
+        assert_eq!(kind_of(a.update(nik, name, "n")), "name-taken", "{name}");
+    }
+    assert_eq!(a.found(nik, "f@1"), Ok(first));
+    for name in ["photo@2x.png", "f@0", "@3"] {
+        let id = a.publish(nik, "lab", name).unwrap();
+        assert_eq!(a.found(nik, name), Ok(id), "{name}");
+    }
+}
+
+#[test]
+fn an_earlier_share_whose_whole_name_looks_like_a_version_comes_first_and_both_can_be_named() {
     let (mut a, _, olga, first) = two_trackers_with_share();
     let second = a.update(olga, "f", "n").unwrap();
-    let other = a.publish(olga, "lab", "f@2").unwrap();
+    let other = a.publish_as_before(olga, "f@2");
     assert_eq!(a.found(olga, "f@2"), Ok(other));
     let with_tag = format!("f~{}@2", tag(first));
     let expected = ["f@1", &format!("f@2~{}", tag(second)), "f@2@1"];
@@ -370,9 +396,20 @@ fn a_share_whose_whole_name_looks_like_a_version_comes_first_and_both_can_be_nam
     ] {
         assert_eq!(a.found(olga, name), Ok(id), "{name}");
     }
-    let another = a.publish(olga, "lab", expected[1]).unwrap();
+    let another = a.publish_as_before(olga, expected[1]);
     assert_eq!(a.found(olga, expected[1]), Ok(another));
     assert!(a.versions(olga).contains(&with_tag));
+    // A share with this name gets versions. A version without a name is not listed.
+    let newer = a.update(olga, "f@2", "n").unwrap();
+    assert_eq!(a.found(olga, "f@2@2"), Ok(newer));
+    a.publish_as_before(olga, &with_tag);
+    let with_both_tags = format!("{with_tag}~{}", tag(second));
+    assert!(a.versions(olga).contains(&with_both_tags));
+    a.publish_as_before(olga, &with_both_tags);
+    let row = a.registry.share_row(second).unwrap();
+    assert_eq!(a.registry.version_name(row), None);
+    assert!(!a.versions(olga).contains(&String::new()));
+    assert_eq!(a.found(olga, "f"), Ok(second));
 }
 
 #[test]
