@@ -2,13 +2,14 @@
 //!
 //! Two trackers that cannot reach each other may publish shares of one name in one group, and give
 //! two versions of a share one number. The share that was published first then holds the name, and
-//! the version that was published first holds the number. The others have a tag in their names.
+//! the version that was published first holds the number, also when it is withdrawn. The others have
+//! a tag in their names.
 //!
 //! | name | what it means |
 //! |---|---|
 //! | `NAME` | the newest version of the share that holds the name |
 //! | `NAME~TAG` | the newest version of the share with this tag: 8 hex digits of its id |
-//! | `NAME@N`, `NAME~TAG@N` | the version of that share that holds the number |
+//! | `NAME@N`, `NAME~TAG@N` | the version of that share that holds the number; nothing if unlisted |
 //! | `NAME@N~TAG`, `NAME~TAG@N~TAG` | the version with that number whose row has the last tag |
 
 use super::{NameClaims, RowId, Share, ShareCursor, Stamp, VersionText};
@@ -201,11 +202,15 @@ impl GroupCatalogue {
         } = VersionText::parse(text)?;
         let (name, first) = self.find_share(share)?;
         let numbered = VersionPlace::numbered(&name, first, number);
-        let mut listed = self.listed.range(numbered).map(|(place, _)| place.id);
+        let mut listed = self.listed.range(numbered.clone()).map(|(place, _)| place);
         let Some(wanted) = wanted else {
-            return listed.next();
+            // An unlisted version keeps its number, so that `NAME@N` never means another one.
+            let unlisted = self.unlisted.range(numbered).next();
+            let holds_number = |place: &&VersionPlace| unlisted.is_none_or(|it| *place < it);
+            return listed.next().filter(holds_number).map(|place| place.id);
         };
-        let mut matching = listed.filter(|id| tag(*id) == wanted);
+        let matching = listed.map(|place| place.id);
+        let mut matching = matching.filter(|id| tag(*id) == wanted);
         match (matching.next(), matching.next()) {
             (Some(id), None) => Some(id),
             _ => None,

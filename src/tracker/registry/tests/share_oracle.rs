@@ -230,6 +230,19 @@ fn listed_versions(registry: &Registry) -> BTreeMap<Key<'_>, Vec<&Share>> {
     listed
 }
 
+/// The numbers of the known versions of a share, listed or not, each with the version that was
+/// published first.
+fn earliest_of_each_number<'r>(registry: &'r Registry, share: Key<'_>) -> BTreeMap<u32, &'r Share> {
+    let mut earliest: BTreeMap<u32, &Share> = BTreeMap::new();
+    for row in shares(registry).filter(|row| key(row) == share) {
+        let present = earliest.entry(row.edition.number).or_insert(row);
+        if (row.created.stamp, row.id) < (present.created.stamp, present.id) {
+            *present = row;
+        }
+    }
+    earliest
+}
+
 /// Checks against the rows which share holds each name, which version is the newest, and what each
 /// name of a version means.
 pub(crate) fn check_catalogues(registry: &Registry) -> Result<(), String> {
@@ -263,15 +276,15 @@ pub(crate) fn check_catalogues(registry: &Registry) -> Result<(), String> {
             if found(group, &full) != Some(row.id) || !names.insert(full.clone()) {
                 return Err(format!("{full} does not mean its version"));
             }
-            let number = row.edition.number;
-            let numbered = versions.iter().filter(|it| it.edition.number == number);
-            let earliest = numbered.min_by_key(|it| (it.created.stamp, it.id)).unwrap();
+        }
+        for (number, earliest) in earliest_of_each_number(registry, (group, name, first)) {
             let plain = format!("{shown}@{number}");
-            let is_other_share = catalogue
-                .find(group, &plain)
-                .is_some_and(|found| matches!(found, Found::Share(_)));
-            if !is_other_share && (full == plain) != (earliest.id == row.id) {
-                return Err(format!("{full} does not follow from the creations"));
+            if let Some(Found::Share(_)) = catalogue.find(group, &plain) {
+                continue;
+            }
+            let expected = is_listed(registry, earliest).then_some(earliest.id);
+            if found(group, &plain) != expected {
+                return Err(format!("{plain} does not mean the earliest version"));
             }
         }
     }

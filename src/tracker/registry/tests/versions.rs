@@ -177,11 +177,11 @@ fn of_two_versions_with_one_number_the_later_is_the_newest_and_the_earlier_holds
     }
     a.withdraw(olga, "lab", "f@2").unwrap();
     sync(&mut a, &mut b);
-    assert_eq!(
-        b.versions(olga),
-        ["f@1", "f@2"],
-        "the other one holds the number now"
-    );
+    for tracker in [&a, &b] {
+        assert_eq!(tracker.found(olga, "f@2"), Err("unknown-share"));
+        assert_eq!(tracker.found(olga, &tagged), Ok(later));
+        assert_eq!(tracker.versions(olga), ["f@1", &tagged], "names are stable");
+    }
     let next = b.update(olga, "f", "n").unwrap();
     assert_eq!(b.edition(next).number, 3);
 }
