@@ -181,7 +181,10 @@ fn versions_of_both_sides_of_a_split_are_merged_and_kept_over_restarts_and_in_ba
     );
     for entry in list(&mut there, true) {
         let part = metainfo(&mut owner, entry.name.as_str()).unwrap();
-        assert_eq!(part.version, entry.version);
+        assert_eq!(
+            (part.version, part.info_hash),
+            (entry.version, entry.info_hash)
+        );
     }
     let newest = list(&mut owner, false);
     assert_eq!(newest.len(), 1);

@@ -6,14 +6,14 @@ use crate::certificate::MemberKey;
 use crate::torrent::{Info, InfoHash};
 use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessRequest, AnnounceBatch, AnnounceBatchAnswer, FileEntry,
-    KeyRequest, ShortText,
+    KeyRequest, MetainfoAssembly, MetainfoError, ShortText,
 };
-use crate::wire::control::{InfoAssembly, InfoPart};
+use crate::wire::control::InfoPart;
 use crate::wire::name::Label;
 use std::collections::HashSet;
 
-/// The maximum number of attempts of one upload. A tracker that stops loses the parts that it has
-/// received.
+/// The maximum number of attempts of one upload, because a tracker that stops loses the parts that
+/// it has received. Also of one info dictionary to fetch, because a new version may be published.
 const MAX_ATTEMPTS: u32 = 4;
 
 impl Account {
@@ -101,7 +101,7 @@ impl Account {
 
     fn raw_metainfo(&self, group: &Label, name: &str) -> Result<Vec<u8>, AccountError> {
         let login = self.current_login()?;
-        let mut assembly = InfoAssembly::new();
+        let (mut assembly, mut attempts) = (MetainfoAssembly::default(), 1);
         loop {
             let ask = AccessRequest::Metainfo {
                 group: group.clone(),
@@ -111,10 +111,11 @@ impl Account {
             let AccessAnswer::Metainfo(part) = self.ask(&ask, Some(&login))? else {
                 return Err(AccountError::OtherAnswer(ask.kind()));
             };
-            let whole = assembly.add(&part.part);
-            let whole = whole.map_err(|error| AccountError::UnusableAnswer(error.to_string()))?;
-            if let Some(whole) = whole {
-                return Ok(whole);
+            match assembly.add(&part) {
+                Ok(Some(whole)) => return Ok(whole),
+                Ok(None) => {}
+                Err(MetainfoError::OtherVersion) if attempts < MAX_ATTEMPTS => attempts += 1,
+                Err(error) => return Err(AccountError::UnusableAnswer(error.to_string())),
             }
         }
     }

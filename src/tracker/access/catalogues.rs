@@ -237,6 +237,7 @@ impl Catalogues {
         let counts = self.swarms.counts(&info_hash);
         Ok(AccessAnswer::Metainfo(MetainfoPart {
             part,
+            info_hash,
             version,
             share: ShortText::new(share).unwrap_or_else(|| name.clone()),
             complete: counts.complete,
