@@ -215,7 +215,7 @@ impl Catalogues {
     ) -> Result<AccessAnswer, AccessRefusal> {
         let found = self.store.read(|registry| {
             let share = registry.share(account, group, name.as_str())?;
-            let number = share.edition.number;
+            let number = share.edition.value.number;
             Ok((share.info_hash, number, registry.share_name(share)))
         });
         let (info_hash, version, share) = found.map_err(from_refusal)?;

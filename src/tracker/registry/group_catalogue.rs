@@ -44,8 +44,8 @@ impl VersionPlace {
     pub(super) fn of(share: &Share) -> Self {
         Self {
             name: share.name.clone(),
-            first: share.edition.first,
-            number: share.edition.number,
+            first: share.edition.value.first,
+            number: share.edition.value.number,
             created: share.created.stamp,
             id: share.id,
         }
@@ -89,7 +89,7 @@ impl GroupCatalogue {
     pub(super) fn add(&mut self, share: &Share, is_listed: bool) {
         let place = VersionPlace::of(share);
         match is_listed {
-            true => drop(self.listed.insert(place, share.edition.since)),
+            true => drop(self.listed.insert(place, share.edition.value.since)),
             false => drop(self.unlisted.insert(place)),
         }
         self.update_claim(share);
@@ -104,7 +104,7 @@ impl GroupCatalogue {
 
     /// The claim of a share is the earliest one of its listed versions.
     fn update_claim(&mut self, share: &Share) {
-        let (name, first) = (&share.name, share.edition.first);
+        let (name, first) = (&share.name, share.edition.value.first);
         let listed = self.listed.range(VersionPlace::all(name, first));
         match listed.map(|(_, since)| *since).min() {
             Some(since) => self.names.claim(name, first, since),
@@ -229,7 +229,11 @@ impl GroupCatalogue {
     /// tried. `None` too if all names of the version are whole names of shares.
     pub(super) fn version_name(&self, share: &Share) -> Option<String> {
         self.listed.get(&VersionPlace::of(share))?;
-        let (name, first, number) = (&share.name, share.edition.first, share.edition.number);
+        let (name, first, number) = (
+            &share.name,
+            share.edition.value.first,
+            share.edition.value.number,
+        );
         let plain = format!("{}@{number}", self.share_name(name, first));
         let with_share_tag = format!("{}@{number}", tagged(name, first));
         let tag = tag(share.id);

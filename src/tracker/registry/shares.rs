@@ -86,7 +86,7 @@ impl Registry {
                 Edition::first(new.id, version)
             }
             Some(share) if new.is_update => {
-                self.next_edition(actor, group, &share, new.info_hash)?
+                self.next_edition(actor, group, &share, (new.info_hash, version))?
             }
             Some(_) => {
                 return Err(Refusal::ShareExists {
@@ -337,7 +337,7 @@ impl Registry {
             counted = Some((key, count));
             Some(ShareView {
                 name: name(share)?,
-                number: share.edition.number,
+                number: share.edition.value.number,
                 versions: u32::try_from(count).unwrap_or(u32::MAX),
                 note: share.note.clone(),
                 info_hash: share.info_hash,

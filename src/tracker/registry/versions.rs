@@ -3,8 +3,8 @@
 #[cfg(test)]
 use super::mutation::{REUSES_NUMBERS, WITHDRAWS_ANYTHING};
 use super::{
-    AuditAction, Edition, Found, Label, Refusal, Registry, Role, Row, RowId, Share, ShareKey,
-    Update,
+    AuditAction, Edition, Found, Label, Refusal, Register, Registry, Role, Row, RowId, Share,
+    ShareKey, Update, Version,
 };
 use crate::torrent::InfoHash;
 use std::time::Duration;
@@ -18,7 +18,8 @@ pub const MAX_VERSIONS_OF_SHARE: usize = 500;
 pub const MAX_WITHDRAWN_TOGETHER: usize = 600;
 
 impl Registry {
-    /// The edition of the next version of a share, with this info-hash.
+    /// The edition of the next version of a share, with this info-hash, which the write `version`
+    /// publishes.
     ///
     /// # Errors
     /// [`Refusal::NotPublisher`], [`Refusal::ShareUnchanged`], [`Refusal::TooManyVersions`].
@@ -27,8 +28,8 @@ impl Registry {
         actor: RowId,
         group: &Label,
         share: &ShareKey,
-        info_hash: InfoHash,
-    ) -> Result<Edition, Refusal> {
+        (info_hash, version): (InfoHash, Version),
+    ) -> Result<Register<Edition>, Refusal> {
         self.check_may_change(actor, group, share)?;
         let catalogue = &self.index.catalogue;
         let listed = catalogue.versions(share);
@@ -39,19 +40,20 @@ impl Registry {
             return Err(Refusal::ShareUnchanged {
                 group: group.clone(),
                 share: catalogue.share_name(share),
-                number: newest.edition.number,
+                number: newest.edition.value.number,
             });
         }
         if listed.len() >= MAX_VERSIONS_OF_SHARE {
             return Err(self.too_many_versions(group, share, MAX_VERSIONS_OF_SHARE));
         }
-        let since = listed.iter().map(|version| version.edition.since).min();
+        let since = listed.iter().map(|listed| listed.edition.value.since).min();
         let since = since.ok_or_else(|| Refusal::unknown_share(group, share.name.as_str()))?;
-        Ok(Edition {
+        let edition = Edition {
             first: share.first,
             since,
             number: self.highest_number(share).saturating_add(1),
-        })
+        };
+        Ok(Register::new(version, edition))
     }
 
     /// The greatest number of a known version, so that no number is given again.
@@ -60,7 +62,7 @@ impl Registry {
         if REUSES_NUMBERS.get() {
             let newest = self.index.catalogue.versions(share).next_back();
             let newest = newest.and_then(|id| self.share_row(id));
-            return newest.map_or(0, |newest| newest.edition.number);
+            return newest.map_or(0, |newest| newest.edition.value.number);
         }
         self.index.catalogue.highest_number(share)
     }

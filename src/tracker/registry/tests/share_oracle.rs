@@ -119,8 +119,24 @@ pub(crate) fn command_in_a_group(rng: &mut Rng, registry: &Registry) -> Option<S
     Some(random_command(rng, registry, member, &group))
 }
 
-/// Whether the present row still has the attributes that the write `version` wrote, its edition if
-/// no later write created the row again, and its withdrawal or a later one.
+/// Whether the present edition is the written one or overrules it. An update stays in a share that
+/// existed, in the same one or in one with an earlier claim; its number gets no smaller there.
+fn keeps_edition(present: &Register<Edition>, written: &Share) -> bool {
+    let (now, then) = (present.value, written.edition.value);
+    if written.is_first_version() {
+        let is_later = present.version.stamp >= written.edition.version.stamp;
+        return now.first != written.id || is_later;
+    }
+    let claim = |edition: Edition| (edition.since, edition.first);
+    now.first != written.id
+        && match claim(now) == claim(then) {
+            true => now.number >= then.number,
+            false => claim(now) < claim(then),
+        }
+}
+
+/// Whether the present row still has the attributes that the write `version` wrote, and its edition
+/// and its withdrawal, or others that overrule them.
 pub(super) fn keeps_share(present: &Share, written: &Share, version: Version) -> bool {
     let is_later = |present: &Register<RowId>| present.version.stamp >= version.stamp;
     let is_kept = |present: &Option<Register<RowId>>| present.as_ref().is_some_and(is_later);
@@ -128,7 +144,8 @@ pub(super) fn keeps_share(present: &Share, written: &Share, version: Version) ->
         .withdrawn
         .as_ref()
         .is_none_or(|field| field.version != version || is_kept(&present.withdrawn));
-    let keeps_edition = present.created != written.created || present.edition == written.edition;
+    let keeps_edition =
+        written.edition.version != version || keeps_edition(&present.edition, written);
     let attributes = |it: &Share| {
         let note = it.note.as_ref().map(ToString::to_string);
         let name = it.name.as_str().to_owned();
@@ -140,7 +157,7 @@ pub(super) fn keeps_share(present: &Share, written: &Share, version: Version) ->
 type Key<'r> = (RowId, &'r str, RowId);
 
 fn key(row: &Share) -> Key<'_> {
-    (row.group, row.name.as_str(), row.edition.first)
+    (row.group, row.name.as_str(), row.edition.value.first)
 }
 
 fn shares(registry: &Registry) -> impl Iterator<Item = &Share> {
@@ -166,19 +183,22 @@ pub(crate) fn check_new_versions(registry: &Registry, change: &Change) -> Result
             continue;
         }
         let of_share = shares(registry).filter(|it| key(it) == key(row));
-        let highest = of_share.map(|it| it.edition.number).max().unwrap_or(0);
-        if row.edition.number != highest + 1 {
+        let highest = of_share
+            .map(|it| it.edition.value.number)
+            .max()
+            .unwrap_or(0);
+        if row.edition.value.number != highest + 1 {
             return Err(format!(
                 "the number after {highest} is {}",
-                row.edition.number
+                row.edition.value.number
             ));
         }
         let mut others = shares(registry).filter(|it| is_listed(registry, it));
         let of_share = shares(registry).filter(|it| key(it) == key(row));
         let listed = of_share.filter(|it| is_listed(registry, it));
-        let since = listed.map(|it| it.edition.since);
+        let since = listed.map(|it| it.edition.value.since);
         let since = since.min().unwrap_or(row.created.stamp);
-        if row.edition.since != since {
+        if row.edition.value.since != since {
             return Err(format!("{row:?} does not keep the claim of {since:?}"));
         }
         let is_held = others.any(|it| (it.group, &it.name) == (row.group, &row.name));
@@ -225,7 +245,7 @@ fn listed_versions(registry: &Registry) -> BTreeMap<Key<'_>, Vec<&Share>> {
         listed.entry(key(row)).or_default().push(row);
     }
     for versions in listed.values_mut() {
-        versions.sort_by_key(|row| (row.edition.number, row.created.stamp, row.id));
+        versions.sort_by_key(|row| (row.edition.value.number, row.created.stamp, row.id));
     }
     listed
 }
@@ -235,7 +255,7 @@ fn listed_versions(registry: &Registry) -> BTreeMap<Key<'_>, Vec<&Share>> {
 fn earliest_of_each_number<'r>(registry: &'r Registry, share: Key<'_>) -> BTreeMap<u32, &'r Share> {
     let mut earliest: BTreeMap<u32, &Share> = BTreeMap::new();
     for row in shares(registry).filter(|row| key(row) == share) {
-        let present = earliest.entry(row.edition.number).or_insert(row);
+        let present = earliest.entry(row.edition.value.number).or_insert(row);
         if (row.created.stamp, row.id) < (present.created.stamp, present.id) {
             *present = row;
         }
@@ -249,7 +269,7 @@ pub(crate) fn check_catalogues(registry: &Registry) -> Result<(), String> {
     let listed = listed_versions(registry);
     let mut holders: BTreeMap<(RowId, &str), (Stamp, RowId)> = BTreeMap::new();
     for (&(group, name, first), versions) in &listed {
-        let since = versions.iter().map(|row| row.edition.since).min();
+        let since = versions.iter().map(|row| row.edition.value.since).min();
         let claim = (since.unwrap(), first);
         let holder = holders.entry((group, name)).or_insert(claim);
         *holder = (*holder).min(claim);
@@ -322,7 +342,7 @@ pub(super) fn versions_and_doubles(registry: &Registry) -> [usize; 3] {
         .filter(|versions| versions.len() > 1)
         .count();
     let pairs = listed.values().flat_map(|versions| versions.windows(2));
-    let is_double = |pair: &&[&Share]| pair[0].edition.number == pair[1].edition.number;
+    let is_double = |pair: &&[&Share]| pair[0].edition.value.number == pair[1].edition.value.number;
     let notes = listed.values().flatten().filter(|row| row.note.is_some());
     [several, pairs.filter(is_double).count(), notes.count()]
 }

@@ -42,7 +42,7 @@ impl TestTracker {
     }
 
     fn edition(&self, id: RowId) -> Edition {
-        self.registry.share_row(id).unwrap().edition
+        self.registry.share_row(id).unwrap().edition.value
     }
 }
 
@@ -286,8 +286,8 @@ fn two_shares_with_one_name_keep_their_versions_apart() {
 }
 
 #[test]
-fn a_repeated_command_makes_one_version_with_the_edition_of_the_later_execution() {
-    for later_knows_more in [false, true] {
+fn a_repeated_command_makes_one_version_that_stays_in_the_share_that_one_tracker_knew() {
+    for knows_first in [false, true] {
         let (mut a, mut b, olga, _) = two_trackers_with_group();
         let id = RowId([7; 16]);
         let publish = |tracker: &mut TestTracker| {
@@ -302,33 +302,51 @@ fn a_repeated_command_makes_one_version_with_the_edition_of_the_later_execution(
             };
             tracker.apply(tracker.registry.publish(olga, &label("lab"), new, now))
         };
-        // Only the tracker `a` knows a share of this name.
+        // Only the tracker `a` knows a share of this name. The clock of `b` may be behind.
         let first = a.publish(olga, "lab", "f").unwrap();
-        let expected = match later_knows_more {
+        match knows_first {
             true => {
-                publish(&mut b).unwrap();
-                a.now = b.now + 60_000;
-                publish(&mut a).unwrap();
-                (first, 2)
-            }
-            false => {
                 publish(&mut a).unwrap();
                 b.now = a.now + 60_000;
                 publish(&mut b).unwrap();
-                (id, 1)
             }
-        };
+            false => {
+                publish(&mut b).unwrap();
+                a.now = b.now + 60_000;
+                publish(&mut a).unwrap();
+            }
+        }
+        assert_eq!(b.edition(id).first, id);
         sync(&mut a, &mut b);
         for tracker in [&a, &b] {
             let edition = tracker.edition(id);
-            assert_eq!((edition.first, edition.number), expected);
+            assert_eq!((edition.first, edition.number), (first, 2));
+            assert_eq!(tracker.versions(olga), ["f@1", "f@2"]);
+            assert_eq!(tracker.shares(olga, "lab").unwrap(), ["f"]);
             assert_eq!(tracker.registry.dump().shares.len(), 2);
         }
-        assert_eq!(a.versions(olga), b.versions(olga));
-        assert_eq!(
-            a.shares(olga, "lab").unwrap().len(),
-            1 + usize::from(!later_knows_more)
-        );
+    }
+}
+
+#[test]
+fn of_two_numbers_of_a_repeated_command_the_greater_one_counts() {
+    let (mut a, mut b, olga, first) = two_trackers_with_share();
+    a.update(olga, "f", "n").unwrap();
+    let new = a.new_share("f", Some("n"));
+    for tracker in [&mut a, &mut b] {
+        let now = tracker.next_time();
+        let update = tracker
+            .registry
+            .publish(olga, &label("lab"), new.clone(), now);
+        tracker.apply(update).unwrap();
+    }
+    assert_eq!([&a, &b].map(|it| it.edition(new.id).number), [3, 2]);
+    // Each tracker learns only of the other execution of this command.
+    sync(&mut a, &mut b);
+    for tracker in [&a, &b] {
+        let edition = tracker.edition(new.id);
+        assert_eq!((edition.first, edition.number), (first, 3));
+        assert_eq!(tracker.versions(olga), ["f@1", "f@2", "f@3"]);
     }
 }
 
