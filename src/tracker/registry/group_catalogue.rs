@@ -12,9 +12,9 @@
 //! | `NAME@N`, `NAME~TAG@N` | the version of that share that holds the number; nothing if unlisted |
 //! | `NAME@N~TAG`, `NAME~TAG@N~TAG` | the version with that number whose row has the last tag |
 
-use super::{NameClaims, RowId, Share, ShareCursor, Stamp, VersionText};
+use super::{Counts, NameClaims, RowId, Share, ShareCursor, Stamp, VersionText};
 use crate::torrent::FileName;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::RangeInclusive;
 
@@ -34,10 +34,15 @@ pub(super) struct VersionPlace {
 pub(super) struct GroupCatalogue {
     /// The claims of all shares with a listed version.
     names: NameClaims<FileName>,
-    /// The listed versions. The value is since when the share claims its name.
-    listed: BTreeMap<VersionPlace, Stamp>,
+    /// The listed versions.
+    listed: BTreeSet<VersionPlace>,
     /// The other versions: withdrawn, or of a removed publisher.
     unlisted: BTreeSet<VersionPlace>,
+    /// For each listed version, its share and since when it says that the share claims its name.
+    sinces: Counts<(FileName, RowId, Stamp)>,
+    /// For each version, listed or not, its share and its publisher. So nobody has to look at all
+    /// withdrawn versions of a share to find out who published one.
+    publishers: Counts<(FileName, RowId, RowId)>,
 }
 
 impl VersionPlace {
@@ -88,16 +93,24 @@ impl VersionPlace {
 impl GroupCatalogue {
     pub(super) fn add(&mut self, share: &Share, is_listed: bool) {
         let place = VersionPlace::of(share);
+        self.publishers.add(publisher_entry(share));
         match is_listed {
-            true => drop(self.listed.insert(place, share.edition.value.since)),
+            true => {
+                self.sinces.add(since_entry(share));
+                self.listed.insert(place);
+            }
             false => drop(self.unlisted.insert(place)),
         }
         self.update_claim(share);
     }
 
+    /// Removes a version that was added.
     pub(super) fn remove(&mut self, share: &Share) {
         let place = VersionPlace::of(share);
-        self.listed.remove(&place);
+        self.publishers.remove(&publisher_entry(share));
+        if self.listed.remove(&place) {
+            self.sinces.remove(&since_entry(share));
+        }
         self.unlisted.remove(&place);
         self.update_claim(share);
     }
@@ -105,11 +118,17 @@ impl GroupCatalogue {
     /// The claim of a share is the earliest one of its listed versions.
     fn update_claim(&mut self, share: &Share) {
         let (name, first) = (&share.name, share.edition.value.first);
-        let listed = self.listed.range(VersionPlace::all(name, first));
-        match listed.map(|(_, since)| *since).min() {
-            Some(since) => self.names.claim(name, first, since),
+        let entry = |since| (name.clone(), first, since);
+        let all = entry(Stamp::EARLIEST)..=entry(Stamp::LATEST);
+        match self.sinces.first_in(all) {
+            Some((_, _, since)) => self.names.claim(name, first, *since),
             None => self.names.release(name, first),
         }
+    }
+
+    /// Whether the account or machine published a version of the share. Withdrawn ones count.
+    pub(super) fn has_published(&self, name: &FileName, first: RowId, publisher: RowId) -> bool {
+        self.publishers.contains(&(name.clone(), first, publisher))
     }
 
     pub(super) fn holder(&self, name: &FileName) -> Option<RowId> {
@@ -122,22 +141,12 @@ impl GroupCatalogue {
         first: RowId,
     ) -> impl DoubleEndedIterator<Item = RowId> + use<'_> {
         let listed = self.listed.range(VersionPlace::all(name, first));
-        listed.map(|(place, _)| place.id)
-    }
-
-    pub(super) fn known_versions(
-        &self,
-        name: &FileName,
-        first: RowId,
-    ) -> impl Iterator<Item = RowId> + use<'_> {
-        let unlisted = self.unlisted.range(VersionPlace::all(name, first));
-        let unlisted = unlisted.map(|place| place.id);
-        self.versions(name, first).chain(unlisted)
+        listed.map(|place| place.id)
     }
 
     pub(super) fn highest_number(&self, name: &FileName, first: RowId) -> u32 {
         let listed = self.listed.range(VersionPlace::all(name, first));
-        let listed = listed.map(|(place, _)| place.number).next_back();
+        let listed = listed.map(|place| place.number).next_back();
         let unlisted = self.unlisted.range(VersionPlace::all(name, first));
         let unlisted = unlisted.map(|place| place.number).next_back();
         listed.max(unlisted).unwrap_or(0)
@@ -166,10 +175,7 @@ impl GroupCatalogue {
         limit: usize,
     ) -> (Vec<RowId>, Option<ShareCursor>) {
         let start = after.map_or(Unbounded, Excluded);
-        let mut listed = self
-            .listed
-            .range((start, Unbounded))
-            .map(|(place, _)| place);
+        let mut listed = self.listed.range((start, Unbounded));
         let places: Vec<&VersionPlace> = listed.by_ref().take(limit).collect();
         let next = listed.next().and(places.last());
         let next = next.map(|place| ShareCursor {
@@ -202,7 +208,7 @@ impl GroupCatalogue {
         } = VersionText::parse(text)?;
         let (name, first) = self.find_share(share)?;
         let numbered = VersionPlace::numbered(&name, first, number);
-        let mut listed = self.listed.range(numbered.clone()).map(|(place, _)| place);
+        let mut listed = self.listed.range(numbered.clone());
         let Some(wanted) = wanted else {
             // An unlisted version keeps its number, so that `NAME@N` never means another one.
             let unlisted = self.unlisted.range(numbered).next();
@@ -245,6 +251,19 @@ impl GroupCatalogue {
         let names = [plain, with_tag, with_share_tag, with_both_tags];
         names.into_iter().find(means_it)
     }
+}
+
+fn since_entry(share: &Share) -> (FileName, RowId, Stamp) {
+    let edition = &share.edition.value;
+    (share.name.clone(), edition.first, edition.since)
+}
+
+fn publisher_entry(share: &Share) -> (FileName, RowId, RowId) {
+    (
+        share.name.clone(),
+        share.edition.value.first,
+        share.publisher,
+    )
 }
 
 fn tagged(name: &FileName, id: RowId) -> String {

@@ -78,9 +78,8 @@ impl Registry {
         group: &Label,
         share: &ShareKey,
     ) -> Result<(), Refusal> {
-        let mut versions = self.index.catalogue.known_versions(share);
-        let is_own = |id| self.share_row(id).is_some_and(|row| row.publisher == actor);
-        match self.role_of(share.group, actor) == Some(Role::Owner) || versions.any(is_own) {
+        let has_published = self.index.catalogue.has_published(share, actor);
+        match has_published || self.role_of(share.group, actor) == Some(Role::Owner) {
             true => Ok(()),
             false => Err(Refusal::NotPublisher {
                 group: group.clone(),

@@ -308,7 +308,27 @@ pub(crate) fn check_catalogues(registry: &Registry) -> Result<(), String> {
             }
         }
     }
+    check_publishers(registry)?;
     check_pages(registry, &listed)
+}
+
+/// Checks that exactly the publishers of known versions of a share, listed or not, have published
+/// one.
+fn check_publishers(registry: &Registry) -> Result<(), String> {
+    let mut publishers: BTreeMap<Key<'_>, (ShareKey, BTreeSet<RowId>)> = BTreeMap::new();
+    for row in shares(registry) {
+        let entry = publishers.entry(key(row));
+        let (_, published) = entry.or_insert_with(|| (row.key(), BTreeSet::new()));
+        published.insert(row.publisher);
+    }
+    let all: BTreeSet<RowId> = shares(registry).map(|row| row.publisher).collect();
+    for (share, published) in publishers.values() {
+        let has_published = |id: &&RowId| registry.index.catalogue.has_published(share, **id);
+        if !all.iter().filter(has_published).eq(published) {
+            return Err(format!("wrong publishers of {share:?}"));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that the pages of the catalogues have exactly the listed shares and versions.
