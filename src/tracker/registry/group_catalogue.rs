@@ -56,9 +56,17 @@ impl VersionPlace {
         }
     }
 
-    /// Before all versions of shares of this name.
-    pub(super) fn before(name: &FileName) -> Self {
-        Self::least(name, RowId([0; 16]), 0)
+    /// Where a list of versions goes on after a cursor. `known` is the place of the version that the
+    /// cursor names, if this tracker knows it. Otherwise, or if the version has another number here,
+    /// all versions with that number are listed again: none may be left out.
+    pub(super) fn after(cursor: &ShareCursor, known: Option<Self>) -> Self {
+        let (name, first) = (&cursor.name, cursor.first);
+        let Some((number, _)) = cursor.version else {
+            return Self::greatest(name, first, u32::MAX);
+        };
+        let numbered = Self::numbered(name, first, number);
+        let known = known.filter(|place| numbered.contains(place));
+        known.unwrap_or_else(|| Self::least(name, first, number))
     }
 
     fn least(name: &FileName, first: RowId, number: u32) -> Self {
@@ -157,13 +165,14 @@ impl GroupCatalogue {
         after: Option<&ShareCursor>,
         limit: usize,
     ) -> (Vec<RowId>, Option<ShareCursor>) {
-        let after = after.map(|ShareCursor { name, id }| (name.clone(), *id));
+        let after = after.map(|after| (after.name.clone(), after.first));
         let mut shares = self.names.entries_after(after);
         let keys: Vec<_> = shares.by_ref().take(limit).collect();
         let next = shares.next().and(keys.last());
-        let next = next.map(|&(name, id)| ShareCursor {
+        let next = next.map(|&(name, first)| ShareCursor {
             name: name.clone(),
-            id,
+            first,
+            version: None,
         });
         let newest = |(name, first)| self.versions(name, first).next_back();
         (keys.into_iter().filter_map(newest).collect(), next)
@@ -180,7 +189,8 @@ impl GroupCatalogue {
         let next = listed.next().and(places.last());
         let next = next.map(|place| ShareCursor {
             name: place.name.clone(),
-            id: place.id,
+            first: place.first,
+            version: Some((place.number, place.id)),
         });
         (places.into_iter().map(|place| place.id).collect(), next)
     }

@@ -202,11 +202,10 @@ impl Registry {
         let group = self.group_as_member(actor, group)?;
         let limit = limit.clamp(1, MAX_PAGE);
         let catalogue = &self.index.catalogue;
-        // This tracker may lack the version where the previous page ended. Then the versions of
-        // that name are listed again: no version may be left out.
-        let after = after.map(|after| match self.share_row(after.id) {
-            Some(row) if row.group == group => VersionPlace::of(row),
-            _ => VersionPlace::before(&after.name),
+        let after = after.map(|after| {
+            let known = after.version.and_then(|(_, id)| self.share_row(id));
+            let known = known.filter(|row| row.group == group);
+            VersionPlace::after(after, known.map(VersionPlace::of))
         });
         let (ids, next) = catalogue.version_page(group, after, limit);
         let name = |share: &Share| catalogue.version_name(share);

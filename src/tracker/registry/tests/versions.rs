@@ -432,9 +432,11 @@ fn an_earlier_share_whose_whole_name_looks_like_a_version_comes_first_and_both_c
 
 #[test]
 fn a_page_of_versions_goes_on_after_a_version_that_was_withdrawn_or_is_unknown_here() {
-    let (mut a, b, olga, _) = two_trackers_with_share();
-    a.update(olga, "f", "n").unwrap();
-    a.update(olga, "f", "n").unwrap();
+    let (mut a, mut b, olga, _) = two_trackers_with_share();
+    for tracker in [&mut a, &mut b] {
+        tracker.update(olga, "f", "n").unwrap();
+        tracker.update(olga, "f", "n").unwrap();
+    }
     let lab = label("lab");
     let (_, next) = a.registry.share_versions(olga, &lab, None, 2).unwrap();
     a.withdraw(olga, "lab", "f@2").unwrap();
@@ -446,7 +448,17 @@ fn a_page_of_versions_goes_on_after_a_version_that_was_withdrawn_or_is_unknown_h
         page.into_iter().map(|view| view.name).collect::<Vec<_>>()
     };
     assert_eq!(names(&a), ["f@3"]);
-    assert_eq!(names(&b), ["f@1"], "nothing is left out");
+    // That tracker knows another version with the number where the page ended.
+    assert_eq!(
+        names(&b),
+        ["f@2", "f@3"],
+        "none is left out or listed twice"
+    );
+    let first: ShareCursor = format!("{}/f", next.as_ref().unwrap().first)
+        .parse()
+        .unwrap();
+    let after = a.registry.share_versions(olga, &lab, Some(&first), 9);
+    assert_eq!(after.unwrap().0.len(), 0, "after all versions of the share");
 }
 
 #[test]
