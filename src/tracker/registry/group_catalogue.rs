@@ -101,25 +101,29 @@ impl VersionPlace {
 impl GroupCatalogue {
     pub(super) fn add(&mut self, share: &Share, is_listed: bool) {
         let place = VersionPlace::of(share);
-        self.publishers.add(publisher_entry(share));
-        match is_listed {
-            true => {
-                self.sinces.add(since_entry(share));
-                self.listed.insert(place);
-            }
-            false => drop(self.unlisted.insert(place)),
+        let is_new = match is_listed {
+            true => self.listed.insert(place),
+            false => self.unlisted.insert(place),
+        };
+        if is_new {
+            self.publishers.add(publisher_entry(share));
+        }
+        if is_new && is_listed {
+            self.sinces.add(since_entry(share));
         }
         self.update_claim(share);
     }
 
-    /// Removes a version that was added.
+    /// Removes a version, if it was added.
     pub(super) fn remove(&mut self, share: &Share) {
         let place = VersionPlace::of(share);
-        self.publishers.remove(&publisher_entry(share));
-        if self.listed.remove(&place) {
+        let was_listed = self.listed.remove(&place);
+        if was_listed {
             self.sinces.remove(&since_entry(share));
         }
-        self.unlisted.remove(&place);
+        if self.unlisted.remove(&place) || was_listed {
+            self.publishers.remove(&publisher_entry(share));
+        }
         self.update_claim(share);
     }
 
