@@ -89,9 +89,15 @@ impl Catalogues {
             } => {
                 let account = context.login.account;
                 let what = format!("withdraws {} from {group}", name.as_str());
-                self.writes.write(context, key, &what, |registry, now| {
+                let withdraw = |registry: &Registry, now| {
                     registry.withdraw(account, group, name.as_str(), *seen, now)
-                })
+                };
+                let step = |registry: &Registry| registry.step_of_withdrawal(group, name.as_str());
+                while let Some(next) = self.store.read(step) {
+                    self.writes
+                        .write(context, &key.step(next), &what, withdraw)?;
+                }
+                self.writes.write(context, key, &what, withdraw)
             }
             _ => Err(not_about_catalogues()),
         }

@@ -145,10 +145,10 @@ pub enum Refusal {
         /// The name of the share.
         share: String,
     },
-    /// The share has too many versions for the request.
+    /// The share has too many versions for another one.
     #[error(
-        "{share} in {group} has {most} versions or more, too many for this; list_files --versions \
-         shows them: first withdraw old ones with {}",
+        "{share} in {group} has {most} versions or more; list_files --versions shows them: first \
+         withdraw old ones with {}",
         command_text("stop_share", &[&.group.to_string(), &format!("{share}@1")], &[])
     )]
     TooManyVersions {

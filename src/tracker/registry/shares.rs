@@ -70,7 +70,7 @@ impl Registry {
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
     /// [`Refusal::NotPublishing`], [`Refusal::ShareExists`], [`Refusal::ShareUnchanged`],
     /// [`Refusal::NotPublisher`], [`Refusal::TooManyVersions`], [`Refusal::IdInUse`];
-    /// [`Refusal::NumberedName`] if a new share has a name that a version of another share can have.
+    /// [`Refusal::NumberedName`] if the name of a new share could mean a version of another share.
     pub fn publish(
         &self,
         actor: RowId,
@@ -111,15 +111,16 @@ impl Registry {
     }
 
     /// Removes a share with all its versions, or one version, from the catalogue of a group. `seen`
-    /// is the info-hash of the version that the person who withdraws has seen under this name, of a
-    /// share that of its newest version: the name may mean something else here.
+    /// is the info-hash of the version that the person who withdraws has seen under this name; of a
+    /// share, that of its newest version. The name may mean something else here. If
+    /// [`Registry::step_of_withdrawal`] returns a version, removes only some of the versions.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
-    /// [`Refusal::NotPublishing`], [`Refusal::UnknownShare`], [`Refusal::TooManyVersions`];
-    /// [`Refusal::OtherShare`] if the named version has not this info-hash, or no listed version of
-    /// the named share has it; [`Refusal::NotPublisher`] if `actor` neither published a version of
-    /// the share nor owns the group.
+    /// [`Refusal::NotPublishing`], [`Refusal::UnknownShare`]; [`Refusal::OtherShare`] if the named
+    /// version has another info-hash, or no listed version of the named share has this one;
+    /// [`Refusal::NotPublisher`] if `actor` neither published a version of the share nor owns the
+    /// group.
     pub fn withdraw(
         &self,
         actor: RowId,
@@ -139,7 +140,7 @@ impl Registry {
         let key = self.share_of(&found);
         let key = key.ok_or_else(|| Refusal::unknown_share(group, share))?;
         self.check_may_change(actor, group, &key)?;
-        self.withdrawal(group, &found, actor, now)
+        self.withdrawal(&found, actor, Some(seen), now)
     }
 
     /// The version that this name in the catalogue means: of a share the newest one. Only members
@@ -155,8 +156,8 @@ impl Registry {
         found.ok_or_else(|| Refusal::unknown_share(group, share))
     }
 
-    /// The name by which a version can be requested, with its number. `None` if it is not listed, or
-    /// if each such name is the whole name of a share.
+    /// The name by which a version can be requested, with its number. `None` if it is not listed,
+    /// or if each such name is the whole name of a share.
     pub fn version_name(&self, share: &Share) -> Option<String> {
         self.index.catalogue.version_name(share)
     }

@@ -12,9 +12,9 @@ use std::time::Duration;
 /// The most versions of one share that a tracker lists when it accepts another one.
 pub const MAX_VERSIONS_OF_SHARE: usize = 500;
 
-/// The most versions that one withdrawal withdraws, so that it fits into one message to the other
+/// The most versions that one write withdraws, so that it fits into one message to the other
 /// trackers. A share can have more than [`MAX_VERSIONS_OF_SHARE`] versions if trackers that cannot
-/// reach each other publish some.
+/// reach each other publish some. Then its withdrawal needs several writes.
 pub const MAX_WITHDRAWN_TOGETHER: usize = 600;
 
 impl Registry {
@@ -44,7 +44,11 @@ impl Registry {
             });
         }
         if listed.len() >= MAX_VERSIONS_OF_SHARE {
-            return Err(self.too_many_versions(group, share, MAX_VERSIONS_OF_SHARE));
+            return Err(Refusal::TooManyVersions {
+                group: group.clone(),
+                share: catalogue.share_name(share),
+                most: MAX_VERSIONS_OF_SHARE,
+            });
         }
         let since = listed.iter().map(|listed| listed.edition.value.since).min();
         let since = since.ok_or_else(|| Refusal::unknown_share(group, share.name.as_str()))?;
@@ -129,40 +133,47 @@ impl Registry {
         }
     }
 
-    /// The write with which `by` withdraws a version, or all known versions of a share.
-    ///
-    /// # Errors
-    /// [`Refusal::TooManyVersions`].
+    /// If the withdrawal of what this name means in the catalogue of a group needs several writes,
+    /// the oldest version that does not fit into the next write. `None` if one write is enough.
+    pub fn step_of_withdrawal(&self, group: &Label, name: &str) -> Option<RowId> {
+        let found = self.index.catalogue.find(self.group_id(group).ok()?, name);
+        let Found::Share(share) = found? else {
+            return None;
+        };
+        let mut versions = self.index.catalogue.versions(&share);
+        versions.nth(MAX_WITHDRAWN_TOGETHER)
+    }
+
+    /// The write with which `by` withdraws a version, or all known versions of a share. If these
+    /// are too many for one write, withdraws the oldest ones. A version with the info-hash `seen`
+    /// is then left to the last write, which asks for it again.
     pub(super) fn withdrawal(
         &self,
-        group: &Label,
         found: &Found,
         by: RowId,
+        seen: Option<InfoHash>,
         now: Duration,
     ) -> Result<Update, Refusal> {
         let (ids, action, subject): (Vec<RowId>, _, _) = match found {
             Found::Version(id) => (vec![*id], AuditAction::WithdrewVersion, *id),
             Found::Share(share) => {
-                let ids: Vec<RowId> = self.index.catalogue.versions(share).collect();
-                if ids.len() > MAX_WITHDRAWN_TOGETHER {
-                    return Err(self.too_many_versions(group, share, MAX_WITHDRAWN_TOGETHER));
-                }
+                let ids = self.index.catalogue.versions(share).collect();
                 (ids, AuditAction::Withdrew, share.first)
             }
         };
         let version = self.next_version(now);
-        let rows: Vec<&Share> = ids.iter().filter_map(|id| self.share_row(*id)).collect();
+        let mut rows: Vec<&Share> = ids.iter().filter_map(|id| self.share_row(*id)).collect();
+        if rows.len() > MAX_WITHDRAWN_TOGETHER {
+            let is_seen = |row: &&Share| Some(row.info_hash) == seen;
+            if let Some(at) = rows.iter().rposition(is_seen) {
+                let last = rows.remove(at);
+                rows.push(last);
+            }
+            rows.truncate(MAX_WITHDRAWN_TOGETHER);
+        }
         let group = rows.first().map(|row| row.group);
         let withdrawn = rows.into_iter().map(|row| row.withdrawn_by(by, version));
         let update = self.write(version, &[], withdrawn.map(Row::Share))?;
         Ok(update.of_action((action, Some(subject), group)))
-    }
-
-    fn too_many_versions(&self, group: &Label, share: &ShareKey, most: usize) -> Refusal {
-        Refusal::TooManyVersions {
-            group: group.clone(),
-            share: self.index.catalogue.share_name(share),
-            most,
-        }
     }
 }

@@ -462,7 +462,7 @@ fn a_page_of_versions_goes_on_after_a_version_that_was_withdrawn_or_is_unknown_h
 }
 
 #[test]
-fn a_share_has_a_limited_number_of_versions_and_one_write_can_withdraw_them() {
+fn a_share_has_a_limited_number_of_versions_and_more_are_withdrawn_in_several_writes() {
     let (mut a, mut b, olga, _) = two_trackers_with_group();
     let name = "\u{e9}".repeat(127);
     let note = "\u{1f600}".repeat(MAX_NOTE);
@@ -477,17 +477,22 @@ fn a_share_has_a_limited_number_of_versions_and_one_write_can_withdraw_them() {
         next_version(&mut b).unwrap();
     }
     b.pull(&a);
-    let refused = b.withdraw(olga, "lab", &name).unwrap_err();
-    assert_eq!(refused.kind(), "quota");
-    b.withdraw(olga, "lab", &format!("{name}@1")).unwrap();
+    let lab = label("lab");
+    // The oldest version is the one that was seen. It is withdrawn last.
+    let seen = b.content(olga, &format!("{name}@1"));
+    let step = |tracker: &TestTracker| tracker.registry.step_of_withdrawal(&lab, &name);
+    let oldest = b.found(olga, &format!("{name}@1")).unwrap();
+    assert!(step(&b).is_some_and(|next| next != oldest));
     let now = b.next_time();
-    let (lab, seen) = (label("lab"), b.content(olga, &name));
     let update = b.registry.withdraw(olga, &lab, &name, seen, now).unwrap();
     assert_eq!(update.rows().len(), MAX_WITHDRAWN_TOGETHER);
     let length = update.change().unwrap().encode().len();
     // A receipt and an entry of the audit log come with it.
     assert!(length + 2_048 < MAX_ENCODED, "{length}");
     b.apply(Ok(update)).unwrap();
+    assert_eq!(b.found(olga, &name), Ok(oldest));
+    assert_eq!(step(&b), None);
+    b.withdraw_seen(olga, "lab", &name, seen).unwrap();
     assert_eq!(b.shares(olga, "lab").unwrap(), [""; 0]);
 }
 
