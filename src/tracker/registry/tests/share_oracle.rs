@@ -331,7 +331,8 @@ fn check_publishers(registry: &Registry) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks that the pages of the catalogues have exactly the listed shares and versions.
+/// Checks that the pages of the catalogues have exactly the listed shares and versions, in their
+/// order, and that each swarm has exactly its listed versions.
 fn check_pages(registry: &Registry, listed: &BTreeMap<Key<'_>, Vec<&Share>>) -> Result<(), String> {
     let catalogue = &registry.index.catalogue;
     let groups: BTreeSet<RowId> = shares(registry).map(|row| row.group).collect();
@@ -341,16 +342,45 @@ fn check_pages(registry: &Registry, listed: &BTreeMap<Key<'_>, Vec<&Share>>) -> 
         let newest = versions.clone().filter_map(|versions| versions.last());
         let newest: Vec<RowId> = newest.map(|row| row.id).collect();
         let all: Vec<RowId> = versions.flatten().map(|row| row.id).collect();
-        let (shown_newest, _) = catalogue.page(group, None, usize::MAX);
-        let (shown, _) = catalogue.version_page(group, None, usize::MAX);
-        if newest.iter().collect::<BTreeSet<_>>() != shown_newest.iter().collect()
-            || all.iter().collect::<BTreeSet<_>>() != shown.iter().collect()
-            || (newest.len(), all.len()) != (shown_newest.len(), shown.len())
-        {
-            return Err("a page of a catalogue differs from the rows".to_owned());
+        for limit in [1, 2, 7] {
+            let shown = all_pages(|after| catalogue.page(group, after, limit));
+            let shown_versions = all_pages(|after| {
+                let known = after.and_then(|after| registry.share_row(after.version?.1));
+                let place = |after| VersionPlace::after(after, known.map(VersionPlace::of));
+                catalogue.version_page(group, after.map(place), limit)
+            });
+            if (&shown, &shown_versions) != (&newest, &all) {
+                return Err("a page of a catalogue differs from the rows".to_owned());
+            }
+        }
+    }
+    let mut swarms: BTreeMap<InfoHash, BTreeSet<RowId>> = BTreeMap::new();
+    for row in shares(registry) {
+        let swarm = swarms.entry(row.info_hash).or_default();
+        swarm.extend(is_listed(registry, row).then_some(row.id));
+    }
+    for (info_hash, expected) in swarms {
+        let found: BTreeSet<RowId> = catalogue.of_swarm(&info_hash).collect();
+        if found != expected {
+            return Err(format!("the swarm {info_hash} has {found:?}"));
         }
     }
     Ok(())
+}
+
+/// All entries of a list, read page by page. Each cursor is written and read back.
+fn all_pages(
+    page: impl Fn(Option<&ShareCursor>) -> (Vec<RowId>, Option<ShareCursor>),
+) -> Vec<RowId> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let (entries, next) = page(after.as_ref());
+        all.extend(entries);
+        match next {
+            Some(next) => after = Some(next.to_string().parse().unwrap()),
+            None => return all,
+        }
+    }
 }
 
 /// The number of shares with several listed versions, of versions with the number of another one,
