@@ -88,8 +88,8 @@ impl Catalogue {
         )
     }
 
-    /// The name by which a version can be requested, with its number. `None` if it is not listed, or
-    /// if each such name is the whole name of a share.
+    /// The name by which a version can be requested, with its number. `None` if it is not listed,
+    /// or if each such name is the whole name of a share.
     pub(super) fn version_name(&self, share: &Share) -> Option<String> {
         self.groups.get(&share.group)?.version_name(share)
     }

@@ -2,14 +2,14 @@
 //!
 //! Two trackers that cannot reach each other may publish shares of one name in one group, and give
 //! two versions of a share one number. The share that was published first then holds the name, and
-//! the version that was published first holds the number, also when it is withdrawn. The others have
-//! a tag in their names.
+//! the version that was published first holds the number, also when it is withdrawn. The others
+//! have a tag in their names.
 //!
 //! | name | what it means |
 //! |---|---|
 //! | `NAME` | the newest version of the share that holds the name |
 //! | `NAME~TAG` | the newest version of the share with this tag: 8 hex digits of its id |
-//! | `NAME@N`, `NAME~TAG@N` | the version of that share that holds the number; nothing if unlisted |
+//! | `NAME@N`, `NAME~TAG@N` | the version of that share that holds the number, if it is listed |
 //! | `NAME@N~TAG`, `NAME~TAG@N~TAG` | the version with that number whose row has the last tag |
 
 use super::{Counts, NameClaims, RowId, Share, ShareCursor, Stamp, VersionText};
@@ -56,9 +56,9 @@ impl VersionPlace {
         }
     }
 
-    /// Where a list of versions goes on after a cursor. `known` is the place of the version that the
-    /// cursor names, if this tracker knows it. Otherwise, or if the version has another number here,
-    /// all versions with that number are listed again: none may be left out.
+    /// Where a list of versions goes on after a cursor. `known` is the place of the version that
+    /// the cursor names, if this tracker knows it. Otherwise, or if the version has another number
+    /// here, all versions with that number are listed again: none may be left out.
     pub(super) fn after(cursor: &ShareCursor, known: Option<Self>) -> Self {
         let (name, first) = (&cursor.name, cursor.first);
         let Some((number, _)) = cursor.version else {
@@ -245,8 +245,8 @@ impl GroupCatalogue {
     }
 
     /// The shortest name that means this version; `None` if it is not listed. A share that an
-    /// earlier version of the program published may have a whole name like `NAME@N`; so each name is
-    /// tried. `None` too if all names of the version are whole names of shares.
+    /// earlier version of the program published may have a whole name like `NAME@N`; so each name
+    /// is tried. `None` too if all names of the version are whole names of shares.
     pub(super) fn version_name(&self, share: &Share) -> Option<String> {
         self.listed.get(&VersionPlace::of(share))?;
         let (name, first, number) = (

@@ -25,8 +25,8 @@
 //! [`Register`]: a value and the [`Version`] of the write that set it. Two states of one row merge
 //! field by field. The first writer wins for the acceptance of a request, for the use of an
 //! invite and for the name of a machine; the starts of a machine ([`Starts`]) and the edition of a
-//! version of a share ([`Share`]) have rules of their own; the last writer wins for all other fields. Merging is commutative, associative and
-//! idempotent.
+//! version of a share ([`Share`]) have rules of their own; the last writer wins for all other
+//! fields. Merging is commutative, associative and idempotent.
 //!
 //! A peer that receives no answer sends its command again, perhaps to another tracker, with the
 //! same write id. If that tracker has the [`Receipt`] of the write, the write was already made. If

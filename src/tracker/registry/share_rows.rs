@@ -65,8 +65,8 @@ impl Edition {
 }
 
 impl Share {
-    /// Whether it is the first version of its share. Rows of earlier versions of the program are. The
-    /// edition of a first version always follows from its id and its creation.
+    /// Whether it is the first version of its share. Rows of earlier versions of the program are.
+    /// The edition of a first version always follows from its id and its creation.
     pub fn is_first_version(&self) -> bool {
         self.edition.value.first == self.id
     }
@@ -97,11 +97,11 @@ impl Share {
         }
     }
 
-    /// A repeated command may be carried out at two trackers that know different versions. Of the two
-    /// editions, the one with the greater rank wins:
+    /// A repeated command may be carried out at two trackers that know different versions. Of the
+    /// two editions, the one with the greater rank wins:
     ///
-    /// 1. An update of a known share wins over a first version, so no tracker takes an update out of
-    ///    its share. Of two first versions the later one wins, like the creation.
+    /// 1. An update of a known share wins over a first version, so no tracker takes an update out
+    ///    of its share. Of two first versions the later one wins, like the creation.
     /// 2. Of two known shares, the one with the earlier claim to the name wins.
     /// 3. Then the greater number wins.
     fn edition_rank(&self) -> (Option<Reverse<(Stamp, RowId)>>, u32, Version) {

@@ -5,7 +5,7 @@
 //! | `group`, `publisher`, `info hash` | bytes |
 //! | `name`, `note` | text; a row without a note has no such key |
 //! | `length` | integer |
-//! | `edition` | a field: the id of the share, the number, and a stamp: since when it claims its name |
+//! | `edition` | a field: the id of the share, the number, and the stamp of its claim to the name |
 //! | `withdrawn` | a field |
 //!
 //! A first version has no `edition`: it follows from the id and from the creation.
