@@ -25,8 +25,8 @@ pub struct Share {
     pub length: u64,
     /// What the publisher says about the version.
     pub note: Option<Note>,
-    /// Which version of which share it is. Of two editions, the one of the share with the earlier
-    /// claim wins: see [`Share::edition_rank`].
+    /// Which version of which share it is. Of two editions of known shares, the one of the share
+    /// with the earlier claim wins.
     pub edition: Register<Edition>,
     /// The account that withdrew the version; the last writer wins.
     pub withdrawn: Option<Register<RowId>>,
