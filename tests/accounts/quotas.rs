@@ -7,6 +7,7 @@ use crate::common::control_connection::{
     group_request, new_write, password_of,
 };
 use crate::common::group_info::{group_authority, group_info};
+use pieceful::torrent::Info;
 use pieceful::wire::access::{AccessAnswer, AccessRefusal, AccessRequest, ShortText};
 use pieceful::wire::control::{InfoPart, MAX_PART};
 
@@ -127,6 +128,7 @@ fn a_user_has_a_limited_number_of_groups_and_shares_and_bytes_of_metadata() {
         write: new_write(),
         group: "lab".parse().unwrap(),
         name: ShortText::new("a").unwrap(),
+        seen: Info::parse(&info("a", 500)).unwrap().info_hash(),
     });
     assert_eq!(publish(&mut nik, "lab", &info("b", 500)), "success");
 }

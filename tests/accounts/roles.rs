@@ -216,10 +216,11 @@ pub(super) fn request_of(typed: &str, user: &User, lab: &Lab) -> AccessRequest {
             name: share_name(),
             offset: 0,
         },
-        ["withdraw", group, _] => AccessRequest::Withdraw {
+        ["withdraw", group, share] => AccessRequest::Withdraw {
             write: new_write(),
             group: group.parse().unwrap(),
             name: share_name(),
+            seen: Info::parse(&lab.info(share)).unwrap().info_hash(),
         },
         ["announce", share] => {
             let announce = SwarmAnnounce {

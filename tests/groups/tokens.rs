@@ -439,6 +439,7 @@ fn a_machine_that_reads_may_not_publish_or_decide_anything() {
         write: new_write(),
         group: "lab".parse().unwrap(),
         name: share,
+        seen: InfoHash([0; 20]),
     };
     let create = AccessRequest::Machine(MachineRequest::CreateToken {
         write: new_write(),

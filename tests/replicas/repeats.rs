@@ -151,10 +151,20 @@ fn publish_and_withdraw(nik: &mut UserAtBoth) {
             "another write"
         );
     }
+    let group = "lab".parse().unwrap();
+    let listed = nik.first.ask(AccessRequest::ListFiles {
+        group,
+        versions: false,
+        after: None,
+    });
+    let Ok(AccessAnswer::Files(page)) = listed else {
+        panic!("{listed:?}")
+    };
     nik.perform_three_times(&AccessRequest::Withdraw {
         write: new_write(),
         group: "lab".parse().unwrap(),
         name: ShortText::new("many").unwrap(),
+        seen: page.entries[0].info_hash,
     });
 }
 

@@ -21,11 +21,15 @@ fn publish(write: WriteId, authority: &str, hash_text: &str, note: Option<&str>)
     }
 }
 
-fn withdraw(name: &str) -> AccessRequest {
+/// The request that withdraws what the name means at the tracker of `user`.
+fn withdraw(user: &mut User, name: &str) -> AccessRequest {
+    let entries = list(user, name.contains('@'));
+    let entry = entries.iter().find(|entry| entry.name.as_str() == name);
     AccessRequest::Withdraw {
         write: new_write(),
         group: "lab".parse().unwrap(),
         name: ShortText::new(name).unwrap(),
+        seen: entry.unwrap().info_hash,
     }
 }
 
@@ -111,12 +115,15 @@ fn a_share_gets_versions_that_can_be_named_listed_and_withdrawn() {
         metainfo(&mut nik, "data@3"),
         Err("unknown-share".to_owned())
     );
-    assert_eq!(refused(&mut nik, withdraw("data@1")), "not-the-publisher");
-    owner.perform(withdraw("data@2"));
+    let ask = withdraw(&mut nik, "data@1");
+    assert_eq!(refused(&mut nik, ask), "not-the-publisher");
+    let ask = withdraw(&mut owner, "data@2");
+    owner.perform(ask);
     assert_eq!(metainfo(&mut nik, "data").unwrap().version, 1);
     owner.perform(of("3", Some("third")));
     assert_eq!(versions(&mut nik), ["data@1: ", "data@3: third"]);
-    owner.perform(withdraw("data"));
+    let ask = withdraw(&mut owner, "data");
+    owner.perform(ask);
     assert_eq!(versions(&mut nik), [""; 0]);
 }
 
@@ -136,7 +143,11 @@ fn versions_of_both_sides_of_a_split_are_merged_and_kept_over_restarts_and_in_ba
     // Two versions get the number 3, and meanwhile the version 2 is withdrawn at one side.
     owner.perform(of("3", Some("here")));
     there.perform(of("4", Some("there")));
-    owner.perform(withdraw("data@2"));
+    let ask = withdraw(&mut owner, "data@2");
+    owner.perform(ask);
+    // The number 3 means another version at the other side.
+    let ask = withdraw(&mut owner, "data@3");
+    assert_eq!(refused(&mut there, ask), "unknown-share");
     // A command without an answer is repeated at the other side, which gives another number.
     let repeated = publish(new_write(), &authority, "5", Some("twice"));
     owner.perform(of("6", Some("one more")));
@@ -170,7 +181,10 @@ fn versions_of_both_sides_of_a_split_are_merged_and_kept_over_restarts_and_in_ba
     );
     for entry in list(&mut there, true) {
         let part = metainfo(&mut owner, entry.name.as_str()).unwrap();
-        assert_eq!(part.version, entry.version);
+        assert_eq!(
+            (part.version, part.info_hash),
+            (entry.version, entry.info_hash)
+        );
     }
     let newest = list(&mut owner, false);
     assert_eq!(newest.len(), 1);

@@ -9,14 +9,14 @@ use crate::certificate::MemberKey;
 use crate::torrent::{Info, InfoHash};
 use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessRequest, AnnounceBatch, AnnounceBatchAnswer, FileEntry,
-    KeyRequest, MetainfoPart, ShortText,
+    KeyRequest, MetainfoAssembly, MetainfoError, MetainfoPart, ShortText,
 };
-use crate::wire::control::{InfoAssembly, InfoPart};
+use crate::wire::control::InfoPart;
 use crate::wire::name::Label;
 use std::collections::HashSet;
 
-/// The maximum number of attempts of one upload. A tracker that stops loses the parts that it has
-/// received.
+/// The maximum number of attempts of one upload, because a tracker that stops loses the parts that
+/// it has received. Also of one info dictionary to fetch, because a new version may be published.
 const MAX_ATTEMPTS: u32 = 4;
 
 impl Account {
@@ -120,7 +120,7 @@ impl Account {
         name: &str,
     ) -> Result<(Vec<u8>, MetainfoPart), AccountError> {
         let login = self.current_login()?;
-        let mut assembly = InfoAssembly::new();
+        let (mut assembly, mut attempts) = (MetainfoAssembly::default(), 1);
         loop {
             let ask = AccessRequest::Metainfo {
                 group: group.clone(),
@@ -130,20 +130,28 @@ impl Account {
             let AccessAnswer::Metainfo(part) = self.ask(&ask, Some(&login))? else {
                 return Err(AccountError::OtherAnswer(ask.kind()));
             };
-            let whole = assembly.add(&part.part);
-            let whole = whole.map_err(|error| AccountError::UnusableAnswer(error.to_string()))?;
-            if let Some(whole) = whole {
-                return Ok((whole, part));
+            match assembly.add(&part) {
+                Ok(Some(whole)) => return Ok((whole, part)),
+                Ok(None) => {}
+                Err(MetainfoError::OtherVersion) if attempts < MAX_ATTEMPTS => attempts += 1,
+                Err(error) => return Err(AccountError::UnusableAnswer(error.to_string())),
             }
         }
     }
 
-    /// Removes a share from a group's catalogue.
-    pub(crate) fn withdraw(&self, group: &Label, name: &str) -> Result<(), AccountError> {
+    /// Removes a share, or a version of a share, from a group's catalogue. `seen` is the info-hash
+    /// of the version that the name meant when this peer asked for it.
+    pub(crate) fn withdraw(
+        &self,
+        group: &Label,
+        name: &str,
+        seen: InfoHash,
+    ) -> Result<(), AccountError> {
         self.ask_done(&AccessRequest::Withdraw {
             write: new_write_id()?,
             group: group.clone(),
             name: sent_name(name)?,
+            seen,
         })
     }
 

@@ -120,12 +120,13 @@ impl Peer {
         scope: StopScope,
     ) -> Result<bool, PeerError> {
         let membership = self.membership(group)?;
-        let found = self.account().share(&membership.group, name).ok();
-        let to_end = self.transfers_named(&membership.group, name, found.as_ref());
+        let found = self.account().share(&membership.group, name);
+        let to_end = self.transfers_named(&membership.group, name, found.as_ref().ok());
+        let seen = found.map(|found| found.info.info_hash());
         let withdraw = || match scope {
-            StopScope::Everywhere => self
-                .account()
-                .withdraw(&membership.group, name)
+            // The tracker withdraws only what the name meant just now.
+            StopScope::Everywhere => seen
+                .and_then(|seen| self.account().withdraw(&membership.group, name, seen))
                 .map(|()| true),
             StopScope::ThisPeer if to_end.is_empty() => {
                 Err(AccountError::NotHere(name.chars().take(80).collect()))

@@ -84,12 +84,20 @@ impl Catalogues {
                 };
                 self.publish(context, key, &publication)
             }
-            AccessRequest::Withdraw { group, name, .. } => {
+            AccessRequest::Withdraw {
+                group, name, seen, ..
+            } => {
                 let account = context.login.account;
                 let what = format!("withdraws {} from {group}", name.as_str());
-                self.writes.write(context, key, &what, |registry, now| {
-                    registry.withdraw(account, group, name.as_str(), now)
-                })
+                let withdraw = |registry: &Registry, now| {
+                    registry.withdraw(account, group, name.as_str(), *seen, now)
+                };
+                let step = |registry: &Registry| registry.step_of_withdrawal(group, name.as_str());
+                while let Some(next) = self.store.read(step) {
+                    self.writes
+                        .write(context, &key.step(next), &what, withdraw)?;
+                }
+                self.writes.write(context, key, &what, withdraw)
             }
             _ => Err(not_about_catalogues()),
         }
@@ -213,7 +221,7 @@ impl Catalogues {
     ) -> Result<AccessAnswer, AccessRefusal> {
         let found = self.store.read(|registry| {
             let share = registry.share(account, group, name.as_str())?;
-            let number = share.edition.number;
+            let number = share.edition.value.number;
             Ok((share.info_hash, number, registry.share_name(share)))
         });
         let (info_hash, version, share) = found.map_err(from_refusal)?;
@@ -235,6 +243,7 @@ impl Catalogues {
         let counts = self.swarms.counts(&info_hash);
         Ok(AccessAnswer::Metainfo(MetainfoPart {
             part,
+            info_hash,
             version,
             share: ShortText::new(share).unwrap_or_else(|| name.clone()),
             complete: counts.complete,

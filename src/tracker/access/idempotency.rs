@@ -44,6 +44,14 @@ impl IdempotencyKey {
         Self { write, owner }
     }
 
+    /// The key of a step of the write, which ends before this row.
+    pub(super) fn step(&self, row: RowId) -> Self {
+        Self {
+            write: WriteId(self.id(b"step", &[&row.0]).0),
+            owner: self.owner.clone(),
+        }
+    }
+
     /// The id of the receipt.
     pub(super) fn receipt(&self) -> RowId {
         self.id(b"receipt", &[])
@@ -133,6 +141,8 @@ mod tests {
         let all = |key: &IdempotencyKey| {
             [
                 key.receipt(),
+                key.step(RowId([1; 16])).receipt(),
+                key.step(RowId([2; 16])).receipt(),
                 key.audit(),
                 key.account(),
                 key.login(stamp(1)),

@@ -150,15 +150,26 @@ impl OperatorAccess {
         )
     }
 
-    /// Removes a share from the catalogue of a group.
+    /// Removes a share with all its versions, or one version, from the catalogue of a group.
     ///
     /// # Errors
-    /// See [`AccessRefusal`].
+    /// See [`AccessRefusal`]. Some versions may have been removed before the error.
     pub fn remove_share(&self, group: &Label, share: &str) -> Result<Durability, AccessRefusal> {
-        self.write(
-            &format!("{share} is removed from {group} on the console"),
-            |registry, now| registry.withdraw_as_operator(group, share, now),
-        )
+        let what = format!("versions of {share} are removed from {group} on the console");
+        let mut worst_durability = Durability::Safe;
+        loop {
+            let step = |registry: &Registry| registry.step_of_withdrawal(group, share);
+            let is_last = self.store.read(step).is_none();
+            let durability = self.write(&what, |registry, now| {
+                registry.withdraw_as_operator(group, share, now)
+            })?;
+            if durability == Durability::OnlyHere {
+                worst_durability = durability;
+            }
+            if is_last {
+                return Ok(worst_durability);
+            }
+        }
     }
 
     /// Ends a group: removes all its shares and members, and rejects all requests to join it.

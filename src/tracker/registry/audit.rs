@@ -275,7 +275,7 @@ pub(super) fn suspension_entry(machine: RowId, version: Version, now: Duration) 
 /// The name of a share, with the number of the version that the action is about. The number of a
 /// first version is only shown if that version was withdrawn alone.
 fn share_text(share: &Share, action: AuditAction) -> String {
-    let (name, number) = (share.name.as_str(), share.edition.number);
+    let (name, number) = (share.name.as_str(), share.edition.value.number);
     match action {
         AuditAction::WithdrewVersion => format!("{name}@{number}"),
         AuditAction::Published if number > 1 => format!("{name}@{number}"),

@@ -88,7 +88,8 @@ impl Catalogue {
         )
     }
 
-    /// The name by which a version can be requested, with its number. `None` if it is not listed.
+    /// The name by which a version can be requested, with its number. `None` if it is not listed,
+    /// or if each such name is the whole name of a share.
     pub(super) fn version_name(&self, share: &Share) -> Option<String> {
         self.groups.get(&share.group)?.version_name(share)
     }
@@ -99,10 +100,10 @@ impl Catalogue {
         group.flat_map(|group| group.versions(&share.name, share.first))
     }
 
-    /// All known versions of a share, also those that are not listed, in any order.
-    pub(super) fn known_versions(&self, share: &ShareKey) -> impl Iterator<Item = RowId> {
-        let group = self.groups.get(&share.group).into_iter();
-        group.flat_map(|group| group.known_versions(&share.name, share.first))
+    /// Whether the account or machine published a version of the share. Withdrawn ones count.
+    pub(super) fn has_published(&self, share: &ShareKey, publisher: RowId) -> bool {
+        let group = self.groups.get(&share.group);
+        group.is_some_and(|group| group.has_published(&share.name, share.first, publisher))
     }
 
     /// The greatest number of a known version of a share, also of one that is not listed.

@@ -2,18 +2,19 @@
 //!
 //! Two trackers that cannot reach each other may publish shares of one name in one group, and give
 //! two versions of a share one number. The share that was published first then holds the name, and
-//! the version that was published first holds the number. The others have a tag in their names.
+//! the version that was published first holds the number, also when it is withdrawn. The others
+//! have a tag in their names.
 //!
 //! | name | what it means |
 //! |---|---|
 //! | `NAME` | the newest version of the share that holds the name |
 //! | `NAME~TAG` | the newest version of the share with this tag: 8 hex digits of its id |
-//! | `NAME@N`, `NAME~TAG@N` | the version of that share that holds the number |
+//! | `NAME@N`, `NAME~TAG@N` | the version of that share that holds the number, if it is listed |
 //! | `NAME@N~TAG`, `NAME~TAG@N~TAG` | the version with that number whose row has the last tag |
 
-use super::{NameClaims, RowId, Share, ShareCursor, Stamp};
+use super::{Counts, NameClaims, RowId, Share, ShareCursor, Stamp, VersionText};
 use crate::torrent::FileName;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::RangeInclusive;
 
@@ -33,26 +34,39 @@ pub(super) struct VersionPlace {
 pub(super) struct GroupCatalogue {
     /// The claims of all shares with a listed version.
     names: NameClaims<FileName>,
-    /// The listed versions. The value is since when the share claims its name.
-    listed: BTreeMap<VersionPlace, Stamp>,
+    /// The listed versions.
+    listed: BTreeSet<VersionPlace>,
     /// The other versions: withdrawn, or of a removed publisher.
     unlisted: BTreeSet<VersionPlace>,
+    /// For each listed version, its share and since when it says that the share claims its name.
+    sinces: Counts<(FileName, RowId, Stamp)>,
+    /// For each version, listed or not, its share and its publisher. So nobody has to look at all
+    /// withdrawn versions of a share to find out who published one.
+    publishers: Counts<(FileName, RowId, RowId)>,
 }
 
 impl VersionPlace {
     pub(super) fn of(share: &Share) -> Self {
         Self {
             name: share.name.clone(),
-            first: share.edition.first,
-            number: share.edition.number,
+            first: share.edition.value.first,
+            number: share.edition.value.number,
             created: share.created.stamp,
             id: share.id,
         }
     }
 
-    /// Before all versions of shares of this name.
-    pub(super) fn before(name: &FileName) -> Self {
-        Self::least(name, RowId([0; 16]), 0)
+    /// Where a list of versions goes on after a cursor. `known` is the place of the version that
+    /// the cursor names, if this tracker knows it. Otherwise, or if the version has another number
+    /// here, all versions with that number are listed again: none may be left out.
+    pub(super) fn after(cursor: &ShareCursor, known: Option<Self>) -> Self {
+        let (name, first) = (&cursor.name, cursor.first);
+        let Some((number, _)) = cursor.version else {
+            return Self::greatest(name, first, u32::MAX);
+        };
+        let numbered = Self::numbered(name, first, number);
+        let known = known.filter(|place| numbered.contains(place));
+        known.unwrap_or_else(|| Self::least(name, first, number))
     }
 
     fn least(name: &FileName, first: RowId, number: u32) -> Self {
@@ -87,28 +101,46 @@ impl VersionPlace {
 impl GroupCatalogue {
     pub(super) fn add(&mut self, share: &Share, is_listed: bool) {
         let place = VersionPlace::of(share);
-        match is_listed {
-            true => drop(self.listed.insert(place, share.edition.since)),
-            false => drop(self.unlisted.insert(place)),
+        let is_new = match is_listed {
+            true => self.listed.insert(place),
+            false => self.unlisted.insert(place),
+        };
+        if is_new {
+            self.publishers.add(publisher_entry(share));
+        }
+        if is_new && is_listed {
+            self.sinces.add(since_entry(share));
         }
         self.update_claim(share);
     }
 
+    /// Removes a version, if it was added.
     pub(super) fn remove(&mut self, share: &Share) {
         let place = VersionPlace::of(share);
-        self.listed.remove(&place);
-        self.unlisted.remove(&place);
+        let was_listed = self.listed.remove(&place);
+        if was_listed {
+            self.sinces.remove(&since_entry(share));
+        }
+        if self.unlisted.remove(&place) || was_listed {
+            self.publishers.remove(&publisher_entry(share));
+        }
         self.update_claim(share);
     }
 
     /// The claim of a share is the earliest one of its listed versions.
     fn update_claim(&mut self, share: &Share) {
-        let (name, first) = (&share.name, share.edition.first);
-        let listed = self.listed.range(VersionPlace::all(name, first));
-        match listed.map(|(_, since)| *since).min() {
-            Some(since) => self.names.claim(name, first, since),
+        let (name, first) = (&share.name, share.edition.value.first);
+        let entry = |since| (name.clone(), first, since);
+        let all = entry(Stamp::EARLIEST)..=entry(Stamp::LATEST);
+        match self.sinces.first_in(all) {
+            Some((_, _, since)) => self.names.claim(name, first, *since),
             None => self.names.release(name, first),
         }
+    }
+
+    /// Whether the account or machine published a version of the share. Withdrawn ones count.
+    pub(super) fn has_published(&self, name: &FileName, first: RowId, publisher: RowId) -> bool {
+        self.publishers.contains(&(name.clone(), first, publisher))
     }
 
     pub(super) fn holder(&self, name: &FileName) -> Option<RowId> {
@@ -121,22 +153,12 @@ impl GroupCatalogue {
         first: RowId,
     ) -> impl DoubleEndedIterator<Item = RowId> + use<'_> {
         let listed = self.listed.range(VersionPlace::all(name, first));
-        listed.map(|(place, _)| place.id)
-    }
-
-    pub(super) fn known_versions(
-        &self,
-        name: &FileName,
-        first: RowId,
-    ) -> impl Iterator<Item = RowId> + use<'_> {
-        let unlisted = self.unlisted.range(VersionPlace::all(name, first));
-        let unlisted = unlisted.map(|place| place.id);
-        self.versions(name, first).chain(unlisted)
+        listed.map(|place| place.id)
     }
 
     pub(super) fn highest_number(&self, name: &FileName, first: RowId) -> u32 {
         let listed = self.listed.range(VersionPlace::all(name, first));
-        let listed = listed.map(|(place, _)| place.number).next_back();
+        let listed = listed.map(|place| place.number).next_back();
         let unlisted = self.unlisted.range(VersionPlace::all(name, first));
         let unlisted = unlisted.map(|place| place.number).next_back();
         listed.max(unlisted).unwrap_or(0)
@@ -147,13 +169,14 @@ impl GroupCatalogue {
         after: Option<&ShareCursor>,
         limit: usize,
     ) -> (Vec<RowId>, Option<ShareCursor>) {
-        let after = after.map(|ShareCursor { name, id }| (name.clone(), *id));
+        let after = after.map(|after| (after.name.clone(), after.first));
         let mut shares = self.names.entries_after(after);
         let keys: Vec<_> = shares.by_ref().take(limit).collect();
         let next = shares.next().and(keys.last());
-        let next = next.map(|&(name, id)| ShareCursor {
+        let next = next.map(|&(name, first)| ShareCursor {
             name: name.clone(),
-            id,
+            first,
+            version: None,
         });
         let newest = |(name, first)| self.versions(name, first).next_back();
         (keys.into_iter().filter_map(newest).collect(), next)
@@ -165,15 +188,13 @@ impl GroupCatalogue {
         limit: usize,
     ) -> (Vec<RowId>, Option<ShareCursor>) {
         let start = after.map_or(Unbounded, Excluded);
-        let mut listed = self
-            .listed
-            .range((start, Unbounded))
-            .map(|(place, _)| place);
+        let mut listed = self.listed.range((start, Unbounded));
         let places: Vec<&VersionPlace> = listed.by_ref().take(limit).collect();
         let next = listed.next().and(places.last());
         let next = next.map(|place| ShareCursor {
             name: place.name.clone(),
-            id: place.id,
+            first: place.first,
+            version: Some((place.number, place.id)),
         });
         (places.into_iter().map(|place| place.id).collect(), next)
     }
@@ -194,22 +215,22 @@ impl GroupCatalogue {
 
     /// The row of the version that a name with a number means.
     pub(super) fn find_version(&self, text: &str) -> Option<RowId> {
-        let (share, number) = text.rsplit_once('@')?;
-        let (number, wanted) = match number.split_once('~') {
-            Some((number, tag)) => (number, Some(tag)),
-            None => (number, None),
-        };
-        let number = number
-            .parse()
-            .ok()
-            .filter(|it: &u32| it.to_string() == number)?;
+        let VersionText {
+            share,
+            number,
+            tag: wanted,
+        } = VersionText::parse(text)?;
         let (name, first) = self.find_share(share)?;
         let numbered = VersionPlace::numbered(&name, first, number);
-        let mut listed = self.listed.range(numbered).map(|(place, _)| place.id);
+        let mut listed = self.listed.range(numbered.clone());
         let Some(wanted) = wanted else {
-            return listed.next();
+            // An unlisted version keeps its number, so that `NAME@N` never means another one.
+            let unlisted = self.unlisted.range(numbered).next();
+            let holds_number = |place: &&VersionPlace| unlisted.is_none_or(|it| *place < it);
+            return listed.next().filter(holds_number).map(|place| place.id);
         };
-        let mut matching = listed.filter(|id| tag(*id) == wanted);
+        let matching = listed.map(|place| place.id);
+        let mut matching = matching.filter(|id| tag(*id) == wanted);
         match (matching.next(), matching.next()) {
             (Some(id), None) => Some(id),
             _ => None,
@@ -223,11 +244,16 @@ impl GroupCatalogue {
         }
     }
 
-    /// The shortest name that means this version; `None` if it is not listed. Another share may
-    /// have a whole name like `NAME@N`; so each name is tried.
+    /// The shortest name that means this version; `None` if it is not listed. A share that an
+    /// earlier version of the program published may have a whole name like `NAME@N`; so each name
+    /// is tried. `None` too if all names of the version are whole names of shares.
     pub(super) fn version_name(&self, share: &Share) -> Option<String> {
         self.listed.get(&VersionPlace::of(share))?;
-        let (name, first, number) = (&share.name, share.edition.first, share.edition.number);
+        let (name, first, number) = (
+            &share.name,
+            share.edition.value.first,
+            share.edition.value.number,
+        );
         let plain = format!("{}@{number}", self.share_name(name, first));
         let with_share_tag = format!("{}@{number}", tagged(name, first));
         let tag = tag(share.id);
@@ -236,9 +262,22 @@ impl GroupCatalogue {
         let means_it = |text: &String| {
             self.find_share(text).is_none() && self.find_version(text) == Some(share.id)
         };
-        let mut names = [plain, with_tag, with_share_tag].into_iter();
-        Some(names.find(means_it).unwrap_or(with_both_tags))
+        let names = [plain, with_tag, with_share_tag, with_both_tags];
+        names.into_iter().find(means_it)
     }
+}
+
+fn since_entry(share: &Share) -> (FileName, RowId, Stamp) {
+    let edition = &share.edition.value;
+    (share.name.clone(), edition.first, edition.since)
+}
+
+fn publisher_entry(share: &Share) -> (FileName, RowId, RowId) {
+    (
+        share.name.clone(),
+        share.edition.value.first,
+        share.publisher,
+    )
 }
 
 fn tagged(name: &FileName, id: RowId) -> String {

@@ -24,9 +24,9 @@
 //! attributes of a row never change (note 12 has an exception). Each field of a row is a
 //! [`Register`]: a value and the [`Version`] of the write that set it. Two states of one row merge
 //! field by field. The first writer wins for the acceptance of a request, for the use of an
-//! invite and for the name of a machine; the starts of a machine have a rule of their own
-//! ([`Starts`]); the last writer wins for all other fields. Merging is commutative, associative and
-//! idempotent.
+//! invite and for the name of a machine; the starts of a machine ([`Starts`]) and the edition of a
+//! version of a share ([`Share`]) have rules of their own; the last writer wins for all other
+//! fields. Merging is commutative, associative and idempotent.
 //!
 //! A peer that receives no answer sends its command again, perhaps to another tracker, with the
 //! same write id. If that tracker has the [`Receipt`] of the write, the write was already made. If
@@ -136,8 +136,8 @@
 //!     the token was made. Its machines never have a greater role than the maker has now. All this
 //!     is derived at each request from the rows of the token, of the machine and of the membership.
 //! 12. Some attributes come from the later creation: its version, the key of a group and an expiry
-//!     time, and the edition of a version. The fields merge as always: a membership keeps the
-//!     earlier acceptance.
+//!     time. The fields merge as always: a membership keeps the earlier acceptance, and a version
+//!     stays in the share that one tracker knew.
 //! 13. Two versions may get one number. The newest version has the greatest number, and of several
 //!     it is the one that was published last. `NAME@N` means the one that was published first. A
 //!     withdrawal of a share ends the versions that the tracker knew. A share claims its name since
@@ -158,6 +158,7 @@ mod catalogue;
 mod change;
 mod changes;
 mod compare;
+mod counts;
 mod dump;
 mod encoding;
 mod given_role;
@@ -194,6 +195,7 @@ pub(super) mod tests;
 mod update;
 mod usage;
 mod usage_index;
+mod version_text;
 mod versions;
 
 pub use crate::wire::access::{DecisionOutcome, GroupRole};
@@ -252,6 +254,7 @@ use audit::suspension_entry;
 use audit_index::AuditIndex;
 use catalogue::{Catalogue, Found};
 use changes::Changes;
+use counts::Counts;
 use group_catalogue::{GroupCatalogue, VersionPlace};
 use index::Index;
 use machine_index::MachineIndex;
@@ -262,6 +265,7 @@ use row::{OPERATOR, Rows, removal, responsible};
 use share_rows::ShareKey;
 use stamp::millis;
 use usage_index::UsageIndex;
+use version_text::VersionText;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use encoding::fuzz;

@@ -19,10 +19,11 @@ pub fn removal_step(step: &Update, account: RowId) -> Done {
 }
 
 impl Registry {
-    /// Removes a share with all its versions, or one version, from the catalogue of a group.
+    /// Removes a share with all its versions, or one version, from the catalogue of a group. If
+    /// [`Registry::step_of_withdrawal`] returns a version, removes only some of the versions.
     ///
     /// # Errors
-    /// [`Refusal::UnknownGroup`], [`Refusal::UnknownShare`], [`Refusal::TooManyVersions`].
+    /// [`Refusal::UnknownGroup`], [`Refusal::UnknownShare`].
     pub fn withdraw_as_operator(
         &self,
         group: &Label,
@@ -31,7 +32,7 @@ impl Registry {
     ) -> Result<Update, Refusal> {
         let id = self.group_id(group)?;
         let found = self.found_in(id, group, share)?;
-        self.withdrawal(group, &found, OPERATOR, now)
+        self.withdrawal(&found, OPERATOR, None, now)
     }
 
     /// Does one step of ending a group. If the catalogue of the group has shares, the step removes

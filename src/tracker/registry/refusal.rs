@@ -88,6 +88,17 @@ pub enum Refusal {
         /// The requested name.
         share: String,
     },
+    /// The name means another share or version at this tracker than at the one that the peer asked.
+    #[error(
+        "{share} in {group} is not what this peer saw a moment ago; list_files --versions shows \
+         all versions: check the name, then repeat the command"
+    )]
+    OtherShare {
+        /// The group.
+        group: Label,
+        /// The requested name.
+        share: String,
+    },
     /// The group's catalogue already has a share of this name.
     #[error(
         "{group} already has a share {share}; rename yours, publish it as a new version with \
@@ -99,6 +110,19 @@ pub enum Refusal {
         group: Label,
         /// The requested name.
         share: String,
+    },
+    /// The name of a new share has the form of a name of a version.
+    #[error(
+        "no new share can be called {name}, because that means version {number} of {share}; rename \
+         the file or folder"
+    )]
+    NumberedName {
+        /// The name.
+        name: String,
+        /// The share that it would name a version of.
+        share: String,
+        /// The number of that version.
+        number: u32,
     },
     /// The newest version of the share has exactly the content of the update.
     #[error("{share} in {group} has this content already, as version {number}; nothing to publish")]
@@ -121,10 +145,10 @@ pub enum Refusal {
         /// The name of the share.
         share: String,
     },
-    /// The share has too many versions for the request.
+    /// The share has too many versions for another one.
     #[error(
-        "{share} in {group} has {most} versions or more, too many for this; list_files --versions \
-         shows them: first withdraw old ones with {}",
+        "{share} in {group} has {most} versions or more; list_files --versions shows them: first \
+         withdraw old ones with {}",
         command_text("stop_share", &[&.group.to_string(), &format!("{share}@1")], &[])
     )]
     TooManyVersions {
@@ -230,6 +254,7 @@ impl Refusal {
             Self::UnknownUser(_) => "unknown-user",
             Self::UnknownGroup(_) => "unknown-group",
             Self::NameTaken(_) | Self::NameUnchanged(_) => "name-taken",
+            Self::NumberedName { .. } => "name-taken",
             Self::BadName(_) => "bad-request",
             Self::NameKept(_) => "name-kept",
             Self::NotMember(_) => "not-a-member",
@@ -245,7 +270,7 @@ impl Refusal {
             Self::UnknownInvite => "unknown-invite",
             Self::InviteUsed => "invite-used",
             Self::InviteExpired => "invite-expired",
-            Self::UnknownShare { .. } => "unknown-share",
+            Self::UnknownShare { .. } | Self::OtherShare { .. } => "unknown-share",
             Self::ShareExists { .. } | Self::ShareUnchanged { .. } => "share-exists",
             Self::TooManyVersions { .. } => "quota",
             Self::NotPublisher { .. } => "not-the-publisher",

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 /// A row of the registry. Its fields are the struct members that are a [`Register`]. Each field
 /// merges by its own rule. The other struct members are attributes. The id, the kind and the
 /// attributes never change, with one exception: if two trackers create the same row for one
-/// repeated command, the row takes `created`, and `key`, `edition` or `expires` if it has one, from
+/// repeated command, the row takes `created`, and `key` or `expires` if it has one, from
 /// the later creation. A [`Revocation`] takes them from the write with the later expiry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
@@ -342,7 +342,10 @@ impl Row {
             Self::Machine(row) => versions.extend(row.field_versions()),
             Self::Login(row) => versions.push(row.used.version),
             Self::Invite(row) => versions.extend(row.used.iter().map(|field| field.version)),
-            Self::Share(row) => versions.extend(row.withdrawn.iter().map(|field| field.version)),
+            Self::Share(row) => {
+                versions.push(row.edition.version);
+                versions.extend(row.withdrawn.iter().map(|field| field.version));
+            }
         }
         versions.sort_unstable();
         versions.dedup();

@@ -6,28 +6,35 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A position in a list of shares: right after a share, or after a version. It may have been
-/// withdrawn since. Written as `ID/NAME`.
+/// withdrawn since, and another tracker may not know it. Written as `SHARE/NAME`, or as
+/// `SHARE.NUMBER.VERSION/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShareCursor {
     pub(super) name: FileName,
-    /// In a list of shares: the id of the share. In a list of versions: the row of the version.
-    pub(super) id: RowId,
+    /// The id of the share.
+    pub(super) first: RowId,
+    /// In a list of versions: the number and the row of the version.
+    pub(super) version: Option<(u32, RowId)>,
 }
 
 /// The text is not a cursor of a list of shares.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShareCursorError {
     /// There is no `/`, or no valid file name after it.
-    #[error("a position in a list of shares must have the form ID/NAME")]
+    #[error("a position in a list of shares must have the form SHARE/NAME")]
     Shape,
-    /// The part before the `/` is not an id.
+    /// A part before the `/` is not an id.
     #[error(transparent)]
     Id(#[from] IdError),
 }
 
 impl fmt::Display for ShareCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.id, self.name.as_str())
+        self.first.fmt(f)?;
+        if let Some((number, id)) = self.version {
+            write!(f, ".{number}.{id}")?;
+        }
+        write!(f, "/{}", self.name.as_str())
     }
 }
 
@@ -35,9 +42,46 @@ impl FromStr for ShareCursor {
     type Err = ShareCursorError;
 
     fn from_str(text: &str) -> Result<Self, ShareCursorError> {
-        let (id, name) = text.split_once('/').ok_or(ShareCursorError::Shape)?;
+        let (ids, name) = text.split_once('/').ok_or(ShareCursorError::Shape)?;
         let name = FileName::new(name).map_err(|_| ShareCursorError::Shape)?;
-        let id = id.parse()?;
-        Ok(Self { name, id })
+        let (first, version) = match ids.split_once('.') {
+            None => (ids, None),
+            Some((first, version)) => (first, Some(read_version(version)?)),
+        };
+        let first = first.parse()?;
+        Ok(Self {
+            name,
+            first,
+            version,
+        })
+    }
+}
+
+fn read_version(text: &str) -> Result<(u32, RowId), ShareCursorError> {
+    let (number, id) = text.split_once('.').ok_or(ShareCursorError::Shape)?;
+    let number = number.parse().map_err(|_| ShareCursorError::Shape)?;
+    Ok((number, id.parse()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_written_and_read_back() {
+        let share = "04".repeat(16);
+        for text in [format!("{share}/f"), format!("{share}.7.{share}/a.7@b")] {
+            assert_eq!(text.parse::<ShareCursor>().unwrap().to_string(), text);
+        }
+        for text in ["", "f", "/f", "04/f", "x.7/f", ".."] {
+            assert!(text.parse::<ShareCursor>().is_err(), "{text}");
+        }
+        for wrong in [
+            format!("{share}.7/f"),
+            format!("{share}.x.{share}/f"),
+            format!("{share}/"),
+        ] {
+            assert!(wrong.parse::<ShareCursor>().is_err(), "{wrong}");
+        }
     }
 }

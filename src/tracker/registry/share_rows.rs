@@ -3,6 +3,7 @@
 use super::{Register, RowId, Stamp, Version, merge_optional};
 use crate::torrent::{FileName, InfoHash};
 use crate::wire::note::Note;
+use std::cmp::Reverse;
 
 /// A version of a file or folder in the catalogue of a group. Its contents never change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +25,9 @@ pub struct Share {
     pub length: u64,
     /// What the publisher says about the version.
     pub note: Option<Note>,
-    /// Which version of which share it is.
-    pub edition: Edition,
+    /// Which version of which share it is. Of two editions of known shares, the one of the share
+    /// with the earlier claim wins.
+    pub edition: Register<Edition>,
     /// The account that withdrew the version; the last writer wins.
     pub withdrawn: Option<Register<RowId>>,
 }
@@ -52,26 +54,28 @@ pub(super) struct ShareKey {
 
 impl Edition {
     /// The first version of a share, in the row `id` that the write `created` creates.
-    pub fn first(id: RowId, created: Version) -> Self {
-        Self {
+    pub fn first(id: RowId, created: Version) -> Register<Self> {
+        let edition = Self {
             first: id,
             since: created.stamp,
             number: 1,
-        }
+        };
+        Register::new(created, edition)
     }
 }
 
 impl Share {
     /// Whether it is the first version of its share. Rows of earlier versions of the program are.
+    /// The edition of a first version always follows from its id and its creation.
     pub fn is_first_version(&self) -> bool {
-        self.edition == Edition::first(self.id, self.created)
+        self.edition.value.first == self.id
     }
 
     pub(super) fn key(&self) -> ShareKey {
         ShareKey {
             group: self.group,
             name: self.name.clone(),
-            first: self.edition.first,
+            first: self.edition.value.first,
         }
     }
 
@@ -83,16 +87,31 @@ impl Share {
         }
     }
 
-    /// The edition comes from the later creation: a repeated command may be carried out at two
-    /// trackers that know different versions.
     pub(super) fn merge(self, other: Self) -> Self {
-        let (created, edition) = (self.created, self.edition).max((other.created, other.edition));
+        let is_kept = self.edition_rank() >= other.edition_rank();
         Self {
-            created,
-            edition,
+            created: self.created.max(other.created),
+            edition: if is_kept { self.edition } else { other.edition },
             withdrawn: merge_optional(self.withdrawn, other.withdrawn, Ord::max),
             ..self
         }
+    }
+
+    /// A repeated command may be carried out at two trackers that know different versions. Of the
+    /// two editions, the one with the greater rank wins:
+    ///
+    /// 1. An update of a known share wins over a first version, so no tracker takes an update out
+    ///    of its share. Of two first versions the later one wins, like the creation.
+    /// 2. Of two known shares, the one with the earlier claim to the name wins.
+    /// 3. Then the greater number wins.
+    fn edition_rank(&self) -> (Option<Reverse<(Stamp, RowId)>>, u32, Version) {
+        let Edition {
+            first,
+            since,
+            number,
+        } = self.edition.value;
+        let claim = (!self.is_first_version()).then_some(Reverse((since, first)));
+        (claim, number, self.edition.version)
     }
 
     /// Whether both rows have the same attributes, apart from those of the creation.

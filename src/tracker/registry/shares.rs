@@ -2,7 +2,7 @@
 
 use super::{
     Edition, GroupKey, Label, MAX_PAGE, Machine, Refusal, Registry, Role, Row, RowId, Share,
-    ShareCursor, Stamp, Update, VersionPlace, millis,
+    ShareCursor, Stamp, Update, VersionPlace, VersionText, millis,
 };
 use crate::torrent::{FileName, InfoHash};
 use crate::wire::machine::SubjectLabel;
@@ -69,7 +69,8 @@ impl Registry {
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
     /// [`Refusal::NotPublishing`], [`Refusal::ShareExists`], [`Refusal::ShareUnchanged`],
-    /// [`Refusal::NotPublisher`], [`Refusal::TooManyVersions`], [`Refusal::IdInUse`].
+    /// [`Refusal::NotPublisher`], [`Refusal::TooManyVersions`], [`Refusal::IdInUse`];
+    /// [`Refusal::NumberedName`] if the name of a new share could mean a version of another share.
     pub fn publish(
         &self,
         actor: RowId,
@@ -80,9 +81,12 @@ impl Registry {
         let group_id = self.group_with_role(actor, group, Role::Publisher)?;
         let version = self.next_version(now);
         let edition = match self.index.catalogue.holder(group_id, &new.name) {
-            None => Edition::first(new.id, version),
+            None => {
+                check_is_no_version(&new.name)?;
+                Edition::first(new.id, version)
+            }
             Some(share) if new.is_update => {
-                self.next_edition(actor, group, &share, new.info_hash)?
+                self.next_edition(actor, group, &share, (new.info_hash, version))?
             }
             Some(_) => {
                 return Err(Refusal::ShareExists {
@@ -106,11 +110,15 @@ impl Registry {
         self.write(version, &[new.id], [Row::Share(share)])
     }
 
-    /// Removes a share with all its versions, or one version, from the catalogue of a group.
+    /// Removes a share with all its versions, or one version, from the catalogue of a group. `seen`
+    /// is the info-hash of the version that the person who withdraws has seen under this name; of a
+    /// share, that of its newest version. The name may mean something else here. If
+    /// [`Registry::step_of_withdrawal`] returns a version, removes only some of the versions.
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
-    /// [`Refusal::NotPublishing`], [`Refusal::UnknownShare`], [`Refusal::TooManyVersions`];
+    /// [`Refusal::NotPublishing`], [`Refusal::UnknownShare`]; [`Refusal::OtherShare`] if the named
+    /// version has another info-hash, or no listed version of the named share has this one;
     /// [`Refusal::NotPublisher`] if `actor` neither published a version of the share nor owns the
     /// group.
     pub fn withdraw(
@@ -118,14 +126,21 @@ impl Registry {
         actor: RowId,
         group: &Label,
         share: &str,
+        seen: InfoHash,
         now: Duration,
     ) -> Result<Update, Refusal> {
         let id = self.group_with_role(actor, group, Role::Publisher)?;
         let found = self.found_in(id, group, share)?;
+        if !self.has_content(&found, seen) {
+            return Err(Refusal::OtherShare {
+                group: group.clone(),
+                share: share.to_owned(),
+            });
+        }
         let key = self.share_of(&found);
         let key = key.ok_or_else(|| Refusal::unknown_share(group, share))?;
         self.check_may_change(actor, group, &key)?;
-        self.withdrawal(group, &found, actor, now)
+        self.withdrawal(&found, actor, Some(seen), now)
     }
 
     /// The version that this name in the catalogue means: of a share the newest one. Only members
@@ -141,7 +156,8 @@ impl Registry {
         found.ok_or_else(|| Refusal::unknown_share(group, share))
     }
 
-    /// The name by which a version can be requested, with its number. `None` if it is not listed.
+    /// The name by which a version can be requested, with its number. `None` if it is not listed,
+    /// or if each such name is the whole name of a share.
     pub fn version_name(&self, share: &Share) -> Option<String> {
         self.index.catalogue.version_name(share)
     }
@@ -166,7 +182,10 @@ impl Registry {
         let group = self.group_as_member(actor, group)?;
         let limit = limit.clamp(1, MAX_PAGE);
         let (ids, next) = self.index.catalogue.page(group, after, limit);
-        Ok((self.share_views(ids, |share| self.share_name(share)), next))
+        Ok((
+            self.share_views(ids, |share| Some(self.share_name(share))),
+            next,
+        ))
     }
 
     /// A page of all listed versions in the catalogue of a group, sorted by name, share and number.
@@ -184,14 +203,13 @@ impl Registry {
         let group = self.group_as_member(actor, group)?;
         let limit = limit.clamp(1, MAX_PAGE);
         let catalogue = &self.index.catalogue;
-        // This tracker may lack the version where the previous page ended. Then the versions of
-        // that name are listed again: no version may be left out.
-        let after = after.map(|after| match self.share_row(after.id) {
-            Some(row) if row.group == group => VersionPlace::of(row),
-            _ => VersionPlace::before(&after.name),
+        let after = after.map(|after| {
+            let known = after.version.and_then(|(_, id)| self.share_row(id));
+            let known = known.filter(|row| row.group == group);
+            VersionPlace::after(after, known.map(VersionPlace::of))
         });
         let (ids, next) = catalogue.version_page(group, after, limit);
-        let name = |share: &Share| catalogue.version_name(share).unwrap_or_default();
+        let name = |share: &Share| catalogue.version_name(share);
         Ok((self.share_views(ids, name), next))
     }
 
@@ -302,28 +320,45 @@ impl Registry {
         }
     }
 
-    /// The views of rows. Rows of one share are adjacent.
-    fn share_views(&self, ids: Vec<RowId>, name: impl Fn(&Share) -> String) -> Vec<ShareView> {
+    /// The views of rows that have a name. Rows of one share are adjacent.
+    fn share_views(
+        &self,
+        ids: Vec<RowId>,
+        name: impl Fn(&Share) -> Option<String>,
+    ) -> Vec<ShareView> {
         let mut counted = None;
         let shares = ids.into_iter().filter_map(|id| self.share_row(id));
-        let views = shares.map(|share| {
+        let views = shares.filter_map(|share| {
             let key = share.key();
             let count = match &counted {
                 Some((last, count)) if *last == key => *count,
                 _ => self.index.catalogue.versions(&key).count(),
             };
             counted = Some((key, count));
-            ShareView {
-                name: name(share),
-                number: share.edition.number,
+            Some(ShareView {
+                name: name(share)?,
+                number: share.edition.value.number,
                 versions: u32::try_from(count).unwrap_or(u32::MAX),
                 note: share.note.clone(),
                 info_hash: share.info_hash,
                 length: share.length,
                 publisher: self.subject_label(share.publisher),
                 at: share.created.stamp,
-            }
+            })
         });
         views.collect()
+    }
+}
+
+/// Checks that the name of a new share cannot mean a version of another share. A whole name comes
+/// first, so the new share would take the place of that version.
+fn check_is_no_version(name: &FileName) -> Result<(), Refusal> {
+    match VersionText::parse(name.as_str()) {
+        None => Ok(()),
+        Some(version) => Err(Refusal::NumberedName {
+            name: name.as_str().to_owned(),
+            share: version.share.to_owned(),
+            number: version.number,
+        }),
     }
 }

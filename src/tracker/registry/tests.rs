@@ -157,24 +157,45 @@ impl TestTracker {
         name: &str,
         update_note: Option<&str>,
     ) -> Result<RowId, Refusal> {
-        let (id, now) = (self.next_id(), self.next_time());
+        let new = self.new_share(name, update_note);
+        let (id, now) = (new.id, self.next_time());
+        self.apply(self.registry.publish(actor, &label(group), new, now))?;
+        Ok(id)
+    }
+
+    fn new_share(&mut self, name: &str, update_note: Option<&str>) -> NewShare {
+        let id = self.next_id();
         let mut info_hash = [0; 20];
         info_hash[..16].copy_from_slice(&id.0);
-        let new = NewShare {
+        NewShare {
             id,
             name: FileName::new(name).unwrap(),
             info_hash: InfoHash(info_hash),
             length: 7,
             note: update_note.map(|note| note.parse().unwrap()),
             is_update: update_note.is_some(),
-        };
-        self.apply(self.registry.publish(actor, &label(group), new, now))?;
-        Ok(id)
+        }
     }
 
     fn withdraw(&mut self, actor: RowId, group: &str, name: &str) -> Result<(), Refusal> {
+        let seen = self.registry.share(actor, &label(group), name);
+        let seen = seen.map_or(InfoHash([0; 20]), |row| row.info_hash);
+        self.withdraw_seen(actor, group, name, seen)
+    }
+
+    /// Withdraws a share or a version that was seen at this or another tracker.
+    fn withdraw_seen(
+        &mut self,
+        actor: RowId,
+        group: &str,
+        name: &str,
+        seen: InfoHash,
+    ) -> Result<(), Refusal> {
         let now = self.next_time();
-        self.apply(self.registry.withdraw(actor, &label(group), name, now))
+        self.apply(
+            self.registry
+                .withdraw(actor, &label(group), name, seen, now),
+        )
     }
 
     /// The names in a catalogue, read in pages of one entry.

@@ -1,10 +1,10 @@
 //! The versions of shares: who may publish the next one, and what a withdrawal withdraws.
 
 #[cfg(test)]
-use super::mutation::REUSES_NUMBERS;
+use super::mutation::{REUSES_NUMBERS, WITHDRAWS_ANYTHING};
 use super::{
-    AuditAction, Edition, Found, Label, Refusal, Registry, Role, Row, RowId, Share, ShareKey,
-    Update,
+    AuditAction, Edition, Found, Label, Refusal, Register, Registry, Role, Row, RowId, Share,
+    ShareKey, Update, Version,
 };
 use crate::torrent::InfoHash;
 use std::time::Duration;
@@ -12,13 +12,14 @@ use std::time::Duration;
 /// The most versions of one share that a tracker lists when it accepts another one.
 pub const MAX_VERSIONS_OF_SHARE: usize = 500;
 
-/// The most versions that one withdrawal withdraws, so that it fits into one message to the other
+/// The most versions that one write withdraws, so that it fits into one message to the other
 /// trackers. A share can have more than [`MAX_VERSIONS_OF_SHARE`] versions if trackers that cannot
-/// reach each other publish some.
+/// reach each other publish some. Then its withdrawal needs several writes.
 pub const MAX_WITHDRAWN_TOGETHER: usize = 600;
 
 impl Registry {
-    /// The edition of the next version of a share, with this info-hash.
+    /// The edition of the next version of a share, with this info-hash, which the write `version`
+    /// publishes.
     ///
     /// # Errors
     /// [`Refusal::NotPublisher`], [`Refusal::ShareUnchanged`], [`Refusal::TooManyVersions`].
@@ -27,8 +28,8 @@ impl Registry {
         actor: RowId,
         group: &Label,
         share: &ShareKey,
-        info_hash: InfoHash,
-    ) -> Result<Edition, Refusal> {
+        (info_hash, version): (InfoHash, Version),
+    ) -> Result<Register<Edition>, Refusal> {
         self.check_may_change(actor, group, share)?;
         let catalogue = &self.index.catalogue;
         let listed = catalogue.versions(share);
@@ -39,19 +40,24 @@ impl Registry {
             return Err(Refusal::ShareUnchanged {
                 group: group.clone(),
                 share: catalogue.share_name(share),
-                number: newest.edition.number,
+                number: newest.edition.value.number,
             });
         }
         if listed.len() >= MAX_VERSIONS_OF_SHARE {
-            return Err(self.too_many_versions(group, share, MAX_VERSIONS_OF_SHARE));
+            return Err(Refusal::TooManyVersions {
+                group: group.clone(),
+                share: catalogue.share_name(share),
+                most: MAX_VERSIONS_OF_SHARE,
+            });
         }
-        let since = listed.iter().map(|version| version.edition.since).min();
+        let since = listed.iter().map(|listed| listed.edition.value.since).min();
         let since = since.ok_or_else(|| Refusal::unknown_share(group, share.name.as_str()))?;
-        Ok(Edition {
+        let edition = Edition {
             first: share.first,
             since,
             number: self.highest_number(share).saturating_add(1),
-        })
+        };
+        Ok(Register::new(version, edition))
     }
 
     /// The greatest number of a known version, so that no number is given again.
@@ -60,7 +66,7 @@ impl Registry {
         if REUSES_NUMBERS.get() {
             let newest = self.index.catalogue.versions(share).next_back();
             let newest = newest.and_then(|id| self.share_row(id));
-            return newest.map_or(0, |newest| newest.edition.number);
+            return newest.map_or(0, |newest| newest.edition.value.number);
         }
         self.index.catalogue.highest_number(share)
     }
@@ -76,9 +82,8 @@ impl Registry {
         group: &Label,
         share: &ShareKey,
     ) -> Result<(), Refusal> {
-        let mut versions = self.index.catalogue.known_versions(share);
-        let is_own = |id| self.share_row(id).is_some_and(|row| row.publisher == actor);
-        match self.role_of(share.group, actor) == Some(Role::Owner) || versions.any(is_own) {
+        let has_published = self.index.catalogue.has_published(share, actor);
+        match has_published || self.role_of(share.group, actor) == Some(Role::Owner) {
             true => Ok(()),
             false => Err(Refusal::NotPublisher {
                 group: group.clone(),
@@ -112,40 +117,63 @@ impl Registry {
         }
     }
 
-    /// The write with which `by` withdraws a version, or all known versions of a share.
-    ///
-    /// # Errors
-    /// [`Refusal::TooManyVersions`].
+    /// Whether the version that was found has this info-hash, or a listed version of the share.
+    pub(super) fn has_content(&self, found: &Found, info_hash: InfoHash) -> bool {
+        #[cfg(test)]
+        if WITHDRAWS_ANYTHING.get() {
+            return true;
+        }
+        let has_it = |id| {
+            self.share_row(id)
+                .is_some_and(|row| row.info_hash == info_hash)
+        };
+        match found {
+            Found::Version(id) => has_it(*id),
+            Found::Share(share) => self.index.catalogue.versions(share).any(has_it),
+        }
+    }
+
+    /// If the withdrawal of what this name means in the catalogue of a group needs several writes,
+    /// the oldest version that does not fit into the next write. `None` if one write is enough.
+    pub fn step_of_withdrawal(&self, group: &Label, name: &str) -> Option<RowId> {
+        let found = self.index.catalogue.find(self.group_id(group).ok()?, name);
+        let Found::Share(share) = found? else {
+            return None;
+        };
+        let mut versions = self.index.catalogue.versions(&share);
+        versions.nth(MAX_WITHDRAWN_TOGETHER)
+    }
+
+    /// The write with which `by` withdraws a version, or all known versions of a share. If these
+    /// are too many for one write, withdraws the oldest ones. A version with the info-hash `seen`
+    /// is then left to the last write, which asks for it again.
     pub(super) fn withdrawal(
         &self,
-        group: &Label,
         found: &Found,
         by: RowId,
+        seen: Option<InfoHash>,
         now: Duration,
     ) -> Result<Update, Refusal> {
         let (ids, action, subject): (Vec<RowId>, _, _) = match found {
             Found::Version(id) => (vec![*id], AuditAction::WithdrewVersion, *id),
             Found::Share(share) => {
-                let ids: Vec<RowId> = self.index.catalogue.versions(share).collect();
-                if ids.len() > MAX_WITHDRAWN_TOGETHER {
-                    return Err(self.too_many_versions(group, share, MAX_WITHDRAWN_TOGETHER));
-                }
+                let ids = self.index.catalogue.versions(share).collect();
                 (ids, AuditAction::Withdrew, share.first)
             }
         };
         let version = self.next_version(now);
-        let rows: Vec<&Share> = ids.iter().filter_map(|id| self.share_row(*id)).collect();
+        let mut rows: Vec<&Share> = ids.iter().filter_map(|id| self.share_row(*id)).collect();
+        if rows.len() > MAX_WITHDRAWN_TOGETHER {
+            let is_seen = |row: &&Share| Some(row.info_hash) == seen;
+            if let Some(at) = rows.iter().rposition(is_seen) {
+                let last = rows.remove(at);
+                rows.push(last);
+            }
+            rows.truncate(MAX_WITHDRAWN_TOGETHER);
+        }
         let group = rows.first().map(|row| row.group);
         let withdrawn = rows.into_iter().map(|row| row.withdrawn_by(by, version));
         let update = self.write(version, &[], withdrawn.map(Row::Share))?;
         Ok(update.of_action((action, Some(subject), group)))
-    }
-
-    fn too_many_versions(&self, group: &Label, share: &ShareKey, most: usize) -> Refusal {
-        Refusal::TooManyVersions {
-            group: group.clone(),
-            share: self.index.catalogue.share_name(share),
-            most,
-        }
     }
 }

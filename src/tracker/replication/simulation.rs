@@ -33,6 +33,8 @@ enum Mutation {
     /// A tracker gives a new version of a share the number after that of the newest version that it
     /// lists, although a withdrawn version may have that number.
     ReuseNumbers,
+    /// A tracker withdraws what a name means there, even if the client has seen something else.
+    WithdrawAnything,
     /// A commit counts as durable before it is on the disk.
     AcknowledgeBeforeCommit,
     /// A push is confirmed and dropped.
@@ -179,6 +181,14 @@ fn the_simulation_detects_numbers_of_withdrawn_versions_that_are_used_again() {
     let caught = (0..100).filter(|seed| run_shares(*seed, mutation).is_err());
     let caught = caught.count();
     assert!(caught > 10, "caught in {caught} of 100 schedules");
+}
+
+#[test]
+fn the_simulation_detects_withdrawals_of_what_was_not_seen() {
+    let mutation = Mutation::WithdrawAnything;
+    let caught = (0..500).filter(|seed| run_shares(*seed, mutation).is_err());
+    let caught = caught.count();
+    assert!(caught > 3, "caught in {caught} of 500 schedules");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::fields::{self, WriteId};
 use super::request::AccessRequest;
 use crate::bencode::Item;
+use crate::torrent::InfoHash;
 use crate::wire::control::{ControlError, MessageFields, read_parsed};
 
 /// Puts the parameters of a request about a catalogue, except those that several kinds have. Puts
@@ -23,6 +24,7 @@ pub(super) fn put<'a>(ask: &'a AccessRequest, entries: &mut Vec<(&'static str, I
             entries.extend(fields::after_entry(after));
         }
         AccessRequest::Metainfo { offset, .. } => entries.push(("offset", (*offset).into())),
+        AccessRequest::Withdraw { seen, .. } => entries.push(("seen", Item::from(&seen.0[..]))),
         _ => {}
     }
 }
@@ -54,6 +56,7 @@ pub(super) fn read(
             write: WriteId(fields.array("write")?),
             group: fields.parsed("group")?,
             name: fields.read_by("name", fields::read_short_text)?,
+            seen: InfoHash(fields.array("seen")?),
         },
         _ => return Ok(None),
     }))

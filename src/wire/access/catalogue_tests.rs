@@ -56,8 +56,9 @@ pub(super) fn requests() -> Vec<(AccessRequest, &'static [u8])> {
                 write: WRITE,
                 group: lab(),
                 name: short_text("f"),
+                seen: InfoHash([b'h'; 20]),
             },
-            b"d5:group3:lab2:idi7e4:name1:f8:protocoli5e5:token3:t\0k4:type8:withdraw5:write16:wwwwwwwwwwwwwwwwe",
+            b"d5:group3:lab2:idi7e4:name1:f8:protocoli5e4:seen20:hhhhhhhhhhhhhhhhhhhh5:token3:t\0k4:type8:withdraw5:write16:wwwwwwwwwwwwwwwwe",
         ),
     ]
 }
@@ -82,6 +83,7 @@ pub(super) fn replies() -> [(AccessAnswer, &'static [u8]); 2] {
     };
     let part = MetainfoPart {
         part: InfoPart::new(0, 2, b"de".to_vec()).unwrap(),
+        info_hash: InfoHash([b'h'; 20]),
         version: 3,
         share: ShortText::new("f").unwrap(),
         complete: 1,
@@ -94,7 +96,7 @@ pub(super) fn replies() -> [(AccessAnswer, &'static [u8]); 2] {
         ),
         (
             AccessAnswer::Metainfo(part),
-            b"d5:bytes2:de8:completei1e2:idi7e6:offseti0e7:partiali0e8:protocoli5e5:share1:f5:totali2e4:type8:metainfo7:versioni3ee",
+            b"d5:bytes2:de8:completei1e2:idi7e9:info hash20:hhhhhhhhhhhhhhhhhhhh6:offseti0e7:partiali0e8:protocoli5e5:share1:f5:totali2e4:type8:metainfo7:versioni3ee",
         ),
     ]
 }

@@ -44,7 +44,7 @@ error_kinds! {
     MachineRevoked "machine-revoked" "the machine was revoked; it needs a new key and a token to enrol again",
     MachineSuspended "machine-suspended" "copies of the machine's files are in use; its maker or an owner of a group must allow it",
     NameKept "name-kept" "the name cannot be changed",
-    NameTaken "name-taken" "another user or group has this name",
+    NameTaken "name-taken" "the name is taken, or could mean a version of a share",
     NoRequest "no-request" "that user has no open request",
     NotAMember "not-a-member" "only members of the group may do this",
     NotAPublisher "not-a-publisher" "only publishers and owners of the group may do this",

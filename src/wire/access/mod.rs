@@ -33,6 +33,7 @@ mod machine;
 mod machine_request;
 #[cfg(test)]
 mod machine_tests;
+mod metainfo_assembly;
 mod metainfo_part;
 mod port_check;
 mod refused;
@@ -66,6 +67,7 @@ pub use machine::{
     TokenState,
 };
 pub use machine_request::{MAX_MACHINES_OF_TOKEN, MachineRequest};
+pub use metainfo_assembly::{MetainfoAssembly, MetainfoError};
 pub use metainfo_part::MetainfoPart;
 pub use port_check::{PortCheck, PortState};
 pub use refused::{AccessRefusal, only_reads};

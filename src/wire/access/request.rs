@@ -196,14 +196,17 @@ pub enum AccessRequest {
         /// First byte of the part.
         offset: u32,
     },
-    /// Withdraws a share from the catalogue.
+    /// Withdraws a share with all its versions, or one version, from the catalogue.
     Withdraw {
         /// Idempotency key.
         write: WriteId,
         /// The group.
         group: Label,
-        /// The name of the share in the catalogue.
+        /// The name of the share or of the version in the catalogue.
         name: ShortText,
+        /// The info-hash of the version that the name meant when the peer asked for it; of a share:
+        /// of its newest version. A tracker where the name means something else refuses.
+        seen: InfoHash,
     },
     /// Announces to swarms of a group. The answer is [`super::AccessAnswer::Peers`], which has a
     /// result for each announce.

@@ -40,15 +40,19 @@ pub struct EditionDump {
     pub since: String,
     /// The number of the version.
     pub number: u32,
+    /// The write that gave the number.
+    pub written: String,
     /// The name by which the version can be requested; `null` if it is not listed.
     pub name: Option<String>,
 }
 
 pub(super) fn share(registry: &Registry, row: &Share) -> ShareDump {
+    let (edition, written) = (&row.edition.value, row.edition.version);
     let edition = (!row.is_first_version()).then(|| EditionDump {
-        first: row.edition.first.to_string(),
-        since: stamp_text(row.edition.since),
-        number: row.edition.number,
+        first: edition.first.to_string(),
+        since: stamp_text(edition.since),
+        number: edition.number,
+        written: version_text(written),
         name: registry.version_name(row),
     });
     ShareDump {

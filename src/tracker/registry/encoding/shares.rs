@@ -5,17 +5,17 @@
 //! | `group`, `publisher`, `info hash` | bytes |
 //! | `name`, `note` | text; a row without a note has no such key |
 //! | `length` | integer |
-//! | `first`, `number`, `since` | the edition: the id of the share, an integer, and a stamp |
+//! | `edition` | a field: the id of the share, the number, and the stamp of its claim to the name |
 //! | `withdrawn` | a field |
 //!
-//! A first version has no key of its edition: it follows from the id and from the creation.
+//! A first version has no `edition`: it follows from the id and from the creation.
 
 use super::fields::{self, FieldReader};
-use super::items::{account_field, stamp_item};
+use super::items::{account_field, field, stamp_item};
 use super::{DecodeError, RowId, Version};
 use crate::bencode::Item;
 use crate::torrent::{FileName, InfoHash};
-use crate::tracker::registry::{Edition, Share};
+use crate::tracker::registry::{Edition, Register, Share};
 
 pub(super) fn share_entries(row: &Share) -> Vec<(&'static str, Item<'_>)> {
     let mut entries = vec![
@@ -28,12 +28,17 @@ pub(super) fn share_entries(row: &Share) -> Vec<(&'static str, Item<'_>)> {
     let note = row.note.as_ref();
     entries.extend(note.map(|note| ("note", note.as_str().into())));
     if !row.is_first_version() {
-        let edition = &row.edition;
-        entries.extend([
-            ("first", Item::from(&edition.first.0[..])),
-            ("number", edition.number.into()),
-            ("since", stamp_item(edition.since)),
-        ]);
+        let Edition {
+            first,
+            since,
+            number,
+        } = &row.edition.value;
+        let values = [
+            Item::from(&first.0[..]),
+            (*number).into(),
+            stamp_item(*since),
+        ];
+        entries.push(("edition", field(&row.edition, values)));
     }
     let withdrawn = row.withdrawn.as_ref();
     entries.extend(withdrawn.map(|it| ("withdrawn", account_field(it))));
@@ -63,23 +68,22 @@ fn read_edition(
     id: RowId,
     created: Version,
     fields: &mut FieldReader<'_>,
-) -> Result<Edition, DecodeError> {
-    let of_first = Edition::first(id, created);
-    let Some(first) = fields.optional_array("first")? else {
-        return Ok(of_first);
-    };
-    let number = u32::try_from(fields.number("number")?).ok();
-    let number = number.filter(|number| *number > 0);
-    let since = fields.optional_parsed_value("since", |it| it.bytes().and_then(fields::stamp))?;
-    let edition = Edition {
-        first: RowId(first),
-        since: since.ok_or(DecodeError::Missing("since"))?,
-        number: number.ok_or(DecodeError::WrongValue("number"))?,
-    };
-    // Each row has one encoding.
-    match edition == of_first {
-        true => Err(DecodeError::WrongValue("first")),
-        false => Ok(edition),
+) -> Result<Register<Edition>, DecodeError> {
+    let wrong = || DecodeError::WrongValue("edition");
+    let edition = fields.optional_register("edition", |[first, number, since]| {
+        let number = u32::try_from(fields::number(number, "edition")?).ok();
+        let since = since.bytes().and_then(fields::stamp);
+        Ok(Edition {
+            first: RowId(fields::array(first, "edition")?),
+            since: since.ok_or_else(wrong)?,
+            number: number.filter(|number| *number > 0).ok_or_else(wrong)?,
+        })
+    })?;
+    match edition {
+        None => Ok(Edition::first(id, created)),
+        // Each row has one encoding.
+        Some(edition) if edition.value.first == id => Err(wrong()),
+        Some(edition) => Ok(edition),
     }
 }
 
@@ -88,19 +92,20 @@ mod tests {
     use super::*;
     use crate::tracker::registry::{Origin, Row, Sequence, Stamp};
 
-    fn row(number: u32) -> Row {
+    fn row(first: u8) -> Row {
         let stamp = Stamp::new(9, 3, Origin([7; 16])).unwrap();
         let created = Version {
             stamp,
             sequence: Sequence::new(2).unwrap(),
         };
+        let id = RowId([4; 16]);
         let edition = Edition {
-            first: RowId([4; 16]),
+            first: RowId([first; 16]),
             since: stamp,
-            number,
+            number: 7,
         };
         Row::Share(Share {
-            id: RowId([4; 16]),
+            id,
             group: RowId([2; 16]),
             publisher: RowId([1; 16]),
             created,
@@ -108,36 +113,37 @@ mod tests {
             info_hash: InfoHash([9; 20]),
             length: 7,
             note: "good".parse().ok(),
-            edition,
+            edition: match first {
+                4 => Edition::first(id, created),
+                _ => Register::new(created, edition),
+            },
             withdrawn: None,
         })
     }
 
     #[test]
     fn an_edition_has_one_encoding_and_its_values_are_checked() {
-        let first = row(1).encode();
-        assert!(
-            !first.windows(7).any(|key| key == b"5:first"),
-            "it is left out"
-        );
-        assert_eq!(Row::decode(&first), Ok(row(1)));
-        let other = row(7).encode();
-        assert_eq!(Row::decode(&other), Ok(row(7)));
+        let first = row(4).encode();
+        let key = b"7:edition";
+        assert!(!first.windows(9).any(|it| it == key), "it is left out");
+        assert_eq!(Row::decode(&first), Ok(row(4)));
+        let other = row(3).encode();
+        assert_eq!(Row::decode(&other), Ok(row(3)));
         let with = |from: &[u8], to: &[u8]| {
             let at = other.windows(from.len()).position(|it| it == from).unwrap();
             let bytes = [&other[..at], to, &other[at + from.len()..]].concat();
             Row::decode(&bytes)
         };
         let wrong = |key| Err(DecodeError::WrongValue(key));
-        let (number, note) = (&b"6:numberi7e"[..], &b"4:note4:good"[..]);
-        assert_eq!(
-            with(number, b"6:numberi1e"),
-            wrong("first"),
-            "a first version"
+        let (number, note) = (&b"i7e28:"[..], &b"4:note4:good"[..]);
+        let as_first = with(
+            &[&b"16:"[..], &[3; 16]].concat(),
+            &[&b"16:"[..], &[4; 16]].concat(),
         );
-        assert_eq!(with(number, b"6:numberi0e"), wrong("number"));
-        assert_eq!(with(number, b"6:numberi4294967296e"), wrong("number"));
-        assert_eq!(with(number, b""), Err(DecodeError::Missing("number")));
+        assert_eq!(as_first, wrong("edition"), "a first version");
+        assert_eq!(with(number, b"i0e28:"), wrong("edition"));
+        assert_eq!(with(number, b"i4294967296e28:"), wrong("edition"));
+        assert_eq!(with(number, b"28:"), wrong("edition"));
         assert_eq!(with(note, b"4:note4:go\nd"), wrong("note"));
         assert_eq!(with(note, b"4:note0:"), wrong("note"));
     }

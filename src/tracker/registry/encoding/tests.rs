@@ -200,11 +200,11 @@ fn examples() -> Vec<Row> {
         }),
         Row::Share(Share {
             note: "n".parse().ok(),
-            edition: Edition {
+            edition: written(Edition {
                 first: RowId([3; 16]),
                 since: created.stamp,
                 number: 2,
-            },
+            }),
             ..share.clone()
         }),
         Row::Share(share),

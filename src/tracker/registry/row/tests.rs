@@ -259,11 +259,17 @@ fn states_of_recreated_rows() -> Vec<Vec<Row>> {
                 info_hash: InfoHash([4; 20]),
                 length: 5,
                 note: None,
-                // The later creation may know fewer versions.
-                edition: Edition {
-                    first: RowId([5; 16]),
-                    since: at(created_at).stamp,
-                    number: 10 - u32::try_from(created_at).unwrap(),
+                // The later creation may know fewer versions, or no share of this name.
+                edition: match created_at {
+                    3 => Edition::first(id, created),
+                    _ => register(
+                        created_at,
+                        Edition {
+                            first: RowId([5; 16]),
+                            since: at(1).stamp,
+                            number: 10 - u32::try_from(created_at).unwrap(),
+                        },
+                    ),
                 },
                 withdrawn,
             }));

@@ -40,11 +40,40 @@ pub(crate) struct Command {
     pub(crate) operation: Rc<Operation>,
     /// Whether a peer that receives no reply repeats the command.
     pub(crate) is_repeatable: bool,
+    /// What the command withdraws.
+    pub(crate) withdrawal: Option<share_oracle::Withdrawal>,
 }
 
 pub(crate) type Operation = dyn Fn(&Registry, (RowId, RowId), Duration) -> Result<Update, Refusal>;
 
 impl Command {
+    /// A command that a peer repeats.
+    fn repeatable(operation: Rc<Operation>) -> Self {
+        Self::about_shares((operation, None))
+    }
+
+    /// A command about shares.
+    pub(crate) fn about_shares((operation, withdrawal): share_oracle::ShareCommand) -> Self {
+        Self {
+            operation,
+            is_repeatable: true,
+            withdrawal,
+        }
+    }
+
+    /// Checks that the update of the command withdraws only what was meant. `registry` is the one
+    /// that the update was made from.
+    pub(crate) fn check_withdrawal(
+        &self,
+        registry: &Registry,
+        update: &Update,
+    ) -> Result<(), String> {
+        match (&self.withdrawal, update.change()) {
+            (Some(meant), Some(change)) => share_oracle::check_withdrawal(registry, change, meant),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes the update of the command, or renews its receipt if the command was already executed.
     pub(crate) fn run(
         &self,
@@ -283,6 +312,7 @@ impl World {
         let Ok(update) = command.run(registry, ids, receipt, now) else {
             return Ok(());
         };
+        command.check_withdrawal(registry, &update)?;
         if !command.is_repeatable || self.rng.u8(..4) > 0 {
             return self.acknowledge(at, receipt, update);
         }
@@ -302,10 +332,7 @@ impl World {
         let operation = move |it: &Registry, _, now| {
             it.set_role(owner, &group, &other.clone().into(), role, now)
         };
-        Some(Command {
-            operation: Rc::new(operation),
-            is_repeatable: true,
-        })
+        Some(Command::repeatable(Rc::new(operation)))
     }
 
     /// A login of a random account is used or ended.
@@ -320,10 +347,8 @@ impl World {
         let Some((account, _)) = self.rng.choice(&accounts) else {
             return Ok(());
         };
-        let command = Command {
-            operation: login_oracle::random_command(&mut self.rng, *account),
-            is_repeatable: true,
-        };
+        let operation = login_oracle::random_command(&mut self.rng, *account);
+        let command = Command::repeatable(operation);
         match command.run(registry, ids, receipt, now) {
             Ok(update) => self.acknowledge(at, receipt, update),
             Err(_) => Ok(()),
@@ -347,6 +372,7 @@ impl World {
         let Ok(update) = command.run(registry, ids, receipt, now) else {
             return Ok(());
         };
+        command.check_withdrawal(registry, &update)?;
         if is_done {
             // The renewed receipt also confirms the first execution.
             self.acknowledged.extend(rows);
@@ -443,7 +469,10 @@ impl World {
             21 => Rc::new(move |it, _, now| {
                 it.set_role(acting_owner, &group, &member.clone().into(), role, now)
             }),
-            23..=26 => share_oracle::random_command(rng, registry, acting_owner, &group),
+            23..=26 => {
+                let command = share_oracle::random_command(rng, registry, acting_owner, &group);
+                return Command::about_shares(command);
+            }
             27 => Rc::new(move |it, _, now| it.remove_account_as_operator(account, 2, now)),
             28 => Rc::new(move |it, _, now| {
                 let id = it.group_id(&group)?;
@@ -458,6 +487,7 @@ impl World {
             operation,
             // No peer repeats `create_invite`.
             is_repeatable: kind != 5,
+            withdrawal: None,
         }
     }
 

@@ -26,8 +26,23 @@ impl TestTracker {
         found.map(|row| row.id).map_err(|refusal| refusal.kind())
     }
 
+    /// Makes the share that an earlier version of the program made, which accepted each name.
+    fn publish_as_before(&mut self, actor: RowId, name: &str) -> RowId {
+        let new = self.new_share(name, None);
+        let (id, now, lab) = (new.id, self.next_time(), label("lab"));
+        let update = share_oracle::publish_with_any_name(&self.registry, actor, &lab, new, now);
+        self.apply(update).unwrap();
+        id
+    }
+
+    /// The info-hash of the version that a name means.
+    fn content(&self, actor: RowId, name: &str) -> InfoHash {
+        let found = self.registry.share(actor, &label("lab"), name);
+        found.unwrap().info_hash
+    }
+
     fn edition(&self, id: RowId) -> Edition {
-        self.registry.share_row(id).unwrap().edition
+        self.registry.share_row(id).unwrap().edition.value
     }
 }
 
@@ -162,13 +177,49 @@ fn of_two_versions_with_one_number_the_later_is_the_newest_and_the_earlier_holds
     }
     a.withdraw(olga, "lab", "f@2").unwrap();
     sync(&mut a, &mut b);
-    assert_eq!(
-        b.versions(olga),
-        ["f@1", "f@2"],
-        "the other one holds the number now"
-    );
+    for tracker in [&a, &b] {
+        assert_eq!(tracker.found(olga, "f@2"), Err("unknown-share"));
+        assert_eq!(tracker.found(olga, &tagged), Ok(later));
+        assert_eq!(tracker.versions(olga), ["f@1", &tagged], "names are stable");
+    }
     let next = b.update(olga, "f", "n").unwrap();
     assert_eq!(b.edition(next).number, 3);
+}
+
+#[test]
+fn only_what_was_seen_under_a_name_is_withdrawn_also_at_another_tracker() {
+    let (mut a, mut b, olga, _) = two_trackers_with_share();
+    // Both trackers give the number 2. The person has seen the version of the tracker `a`.
+    a.update(olga, "f", "n").unwrap();
+    let there = b.update(olga, "f", "n").unwrap();
+    let seen = a.content(olga, "f@2");
+    let refused = b.withdraw_seen(olga, "lab", "f@2", seen).unwrap_err();
+    assert_eq!(refused.kind(), "unknown-share");
+    assert!(refused.to_string().contains("not what this peer saw"));
+    assert_eq!(b.found(olga, "f@2"), Ok(there));
+    // The name means a share that was made meanwhile.
+    let seen = b.content(olga, "f");
+    b.withdraw(olga, "lab", "f").unwrap();
+    let other = b.publish(olga, "lab", "f").unwrap();
+    let refused = b.withdraw_seen(olga, "lab", "f", seen);
+    assert_eq!(kind_of(refused), "unknown-share");
+    assert_eq!(b.found(olga, "f"), Ok(other));
+}
+
+#[test]
+fn a_withdrawal_of_a_share_withdraws_all_versions_that_the_tracker_knows() {
+    let (mut a, mut b, olga, _) = two_trackers_with_share();
+    let seen = a.content(olga, "f");
+    let unknown_there = a.update(olga, "f", "n").unwrap();
+    b.update(olga, "f", "n").unwrap();
+    // The newest version that was seen is unknown there.
+    let refused = b.withdraw_seen(olga, "lab", "f", a.content(olga, "f"));
+    assert_eq!(kind_of(refused), "unknown-share");
+    b.withdraw_seen(olga, "lab", "f", seen).unwrap();
+    assert_eq!(b.versions(olga), [""; 0]);
+    sync(&mut a, &mut b);
+    assert_eq!(b.found(olga, "f"), Ok(unknown_there));
+    assert_eq!(b.versions(olga).len(), 1);
 }
 
 #[test]
@@ -236,8 +287,8 @@ fn two_shares_with_one_name_keep_their_versions_apart() {
 }
 
 #[test]
-fn a_repeated_command_makes_one_version_with_the_edition_of_the_later_execution() {
-    for later_knows_more in [false, true] {
+fn a_repeated_command_makes_one_version_that_stays_in_the_share_that_one_tracker_knew() {
+    for knows_first in [false, true] {
         let (mut a, mut b, olga, _) = two_trackers_with_group();
         let id = RowId([7; 16]);
         let publish = |tracker: &mut TestTracker| {
@@ -252,33 +303,51 @@ fn a_repeated_command_makes_one_version_with_the_edition_of_the_later_execution(
             };
             tracker.apply(tracker.registry.publish(olga, &label("lab"), new, now))
         };
-        // Only the tracker `a` knows a share of this name.
+        // Only the tracker `a` knows a share of this name. The clock of `b` may be behind.
         let first = a.publish(olga, "lab", "f").unwrap();
-        let expected = match later_knows_more {
+        match knows_first {
             true => {
-                publish(&mut b).unwrap();
-                a.now = b.now + 60_000;
-                publish(&mut a).unwrap();
-                (first, 2)
-            }
-            false => {
                 publish(&mut a).unwrap();
                 b.now = a.now + 60_000;
                 publish(&mut b).unwrap();
-                (id, 1)
             }
-        };
+            false => {
+                publish(&mut b).unwrap();
+                a.now = b.now + 60_000;
+                publish(&mut a).unwrap();
+            }
+        }
+        assert_eq!(b.edition(id).first, id);
         sync(&mut a, &mut b);
         for tracker in [&a, &b] {
             let edition = tracker.edition(id);
-            assert_eq!((edition.first, edition.number), expected);
+            assert_eq!((edition.first, edition.number), (first, 2));
+            assert_eq!(tracker.versions(olga), ["f@1", "f@2"]);
+            assert_eq!(tracker.shares(olga, "lab").unwrap(), ["f"]);
             assert_eq!(tracker.registry.dump().shares.len(), 2);
         }
-        assert_eq!(a.versions(olga), b.versions(olga));
-        assert_eq!(
-            a.shares(olga, "lab").unwrap().len(),
-            1 + usize::from(!later_knows_more)
-        );
+    }
+}
+
+#[test]
+fn of_two_numbers_of_a_repeated_command_the_greater_one_counts() {
+    let (mut a, mut b, olga, first) = two_trackers_with_share();
+    a.update(olga, "f", "n").unwrap();
+    let new = a.new_share("f", Some("n"));
+    for tracker in [&mut a, &mut b] {
+        let now = tracker.next_time();
+        let update = tracker
+            .registry
+            .publish(olga, &label("lab"), new.clone(), now);
+        tracker.apply(update).unwrap();
+    }
+    assert_eq!([&a, &b].map(|it| it.edition(new.id).number), [3, 2]);
+    // Each tracker learns only of the other execution of this command.
+    sync(&mut a, &mut b);
+    for tracker in [&a, &b] {
+        let edition = tracker.edition(new.id);
+        assert_eq!((edition.first, edition.number), (first, 3));
+        assert_eq!(tracker.versions(olga), ["f@1", "f@2", "f@3"]);
     }
 }
 
@@ -313,10 +382,27 @@ fn the_versions_of_a_removed_account_are_not_listed_and_keep_their_numbers() {
 }
 
 #[test]
-fn a_share_whose_whole_name_looks_like_a_version_comes_first_and_both_can_be_named() {
+fn a_new_share_cannot_have_a_name_that_means_a_version() {
+    let (mut a, _, olga, first) = two_trackers_with_share();
+    let nik = a.add_member(olga, "lab", "nik");
+    for name in ["f@1", "f@2", "g@7", "f@2~0123abcd", "f~01234567@9"] {
+        let refused = a.publish(nik, "lab", name).unwrap_err();
+        assert_eq!(refused.kind(), "name-taken", "{name}");
+        assert!(refused.to_string().contains("rename"), "{refused}");
+        assert_eq!(kind_of(a.update(nik, name, "n")), "name-taken", "{name}");
+    }
+    assert_eq!(a.found(nik, "f@1"), Ok(first));
+    for name in ["photo@2x.png", "f@0", "@3"] {
+        let id = a.publish(nik, "lab", name).unwrap();
+        assert_eq!(a.found(nik, name), Ok(id), "{name}");
+    }
+}
+
+#[test]
+fn an_earlier_share_whose_whole_name_looks_like_a_version_comes_first_and_both_can_be_named() {
     let (mut a, _, olga, first) = two_trackers_with_share();
     let second = a.update(olga, "f", "n").unwrap();
-    let other = a.publish(olga, "lab", "f@2").unwrap();
+    let other = a.publish_as_before(olga, "f@2");
     assert_eq!(a.found(olga, "f@2"), Ok(other));
     let with_tag = format!("f~{}@2", tag(first));
     let expected = ["f@1", &format!("f@2~{}", tag(second)), "f@2@1"];
@@ -329,16 +415,29 @@ fn a_share_whose_whole_name_looks_like_a_version_comes_first_and_both_can_be_nam
     ] {
         assert_eq!(a.found(olga, name), Ok(id), "{name}");
     }
-    let another = a.publish(olga, "lab", expected[1]).unwrap();
+    let another = a.publish_as_before(olga, expected[1]);
     assert_eq!(a.found(olga, expected[1]), Ok(another));
     assert!(a.versions(olga).contains(&with_tag));
+    // A share with this name gets versions. A version without a name is not listed.
+    let newer = a.update(olga, "f@2", "n").unwrap();
+    assert_eq!(a.found(olga, "f@2@2"), Ok(newer));
+    a.publish_as_before(olga, &with_tag);
+    let with_both_tags = format!("{with_tag}~{}", tag(second));
+    assert!(a.versions(olga).contains(&with_both_tags));
+    a.publish_as_before(olga, &with_both_tags);
+    let row = a.registry.share_row(second).unwrap();
+    assert_eq!(a.registry.version_name(row), None);
+    assert!(!a.versions(olga).contains(&String::new()));
+    assert_eq!(a.found(olga, "f"), Ok(second));
 }
 
 #[test]
 fn a_page_of_versions_goes_on_after_a_version_that_was_withdrawn_or_is_unknown_here() {
-    let (mut a, b, olga, _) = two_trackers_with_share();
-    a.update(olga, "f", "n").unwrap();
-    a.update(olga, "f", "n").unwrap();
+    let (mut a, mut b, olga, _) = two_trackers_with_share();
+    for tracker in [&mut a, &mut b] {
+        tracker.update(olga, "f", "n").unwrap();
+        tracker.update(olga, "f", "n").unwrap();
+    }
     let lab = label("lab");
     let (_, next) = a.registry.share_versions(olga, &lab, None, 2).unwrap();
     a.withdraw(olga, "lab", "f@2").unwrap();
@@ -350,11 +449,21 @@ fn a_page_of_versions_goes_on_after_a_version_that_was_withdrawn_or_is_unknown_h
         page.into_iter().map(|view| view.name).collect::<Vec<_>>()
     };
     assert_eq!(names(&a), ["f@3"]);
-    assert_eq!(names(&b), ["f@1"], "nothing is left out");
+    // That tracker knows another version with the number where the page ended.
+    assert_eq!(
+        names(&b),
+        ["f@2", "f@3"],
+        "none is left out or listed twice"
+    );
+    let first: ShareCursor = format!("{}/f", next.as_ref().unwrap().first)
+        .parse()
+        .unwrap();
+    let after = a.registry.share_versions(olga, &lab, Some(&first), 9);
+    assert_eq!(after.unwrap().0.len(), 0, "after all versions of the share");
 }
 
 #[test]
-fn a_share_has_a_limited_number_of_versions_and_one_write_can_withdraw_them() {
+fn a_share_has_a_limited_number_of_versions_and_more_are_withdrawn_in_several_writes() {
     let (mut a, mut b, olga, _) = two_trackers_with_group();
     let name = "\u{e9}".repeat(127);
     let note = "\u{1f600}".repeat(MAX_NOTE);
@@ -369,19 +478,22 @@ fn a_share_has_a_limited_number_of_versions_and_one_write_can_withdraw_them() {
         next_version(&mut b).unwrap();
     }
     b.pull(&a);
-    let refused = b.withdraw(olga, "lab", &name).unwrap_err();
-    assert_eq!(refused.kind(), "quota");
-    b.withdraw(olga, "lab", &format!("{name}@1")).unwrap();
+    let lab = label("lab");
+    // The oldest version is the one that was seen. It is withdrawn last.
+    let seen = b.content(olga, &format!("{name}@1"));
+    let step = |tracker: &TestTracker| tracker.registry.step_of_withdrawal(&lab, &name);
+    let oldest = b.found(olga, &format!("{name}@1")).unwrap();
+    assert!(step(&b).is_some_and(|next| next != oldest));
     let now = b.next_time();
-    let update = b
-        .registry
-        .withdraw(olga, &label("lab"), &name, now)
-        .unwrap();
+    let update = b.registry.withdraw(olga, &lab, &name, seen, now).unwrap();
     assert_eq!(update.rows().len(), MAX_WITHDRAWN_TOGETHER);
     let length = update.change().unwrap().encode().len();
     // A receipt and an entry of the audit log come with it.
     assert!(length + 2_048 < MAX_ENCODED, "{length}");
     b.apply(Ok(update)).unwrap();
+    assert_eq!(b.found(olga, &name), Ok(oldest));
+    assert_eq!(step(&b), None);
+    b.withdraw_seen(olga, "lab", &name, seen).unwrap();
     assert_eq!(b.shares(olga, "lab").unwrap(), [""; 0]);
 }
 
@@ -414,8 +526,12 @@ fn the_audit_log_names_the_version() {
         it.publish(olga, &lab, new, now)
     };
     assert_eq!(run(&update), "published f@2");
-    let one = run(&|it, _, now| it.withdraw(olga, &lab, "f@1", now));
+    let withdraw = |it: &Registry, name: &str, now| {
+        let seen = it.share(olga, &lab, name)?.info_hash;
+        it.withdraw(olga, &lab, name, seen, now)
+    };
+    let one = run(&|it, _, now| withdraw(it, "f@1", now));
     assert_eq!(one, "withdrew-version f@1");
-    let rest = run(&|it, _, now| it.withdraw(olga, &lab, "f", now));
+    let rest = run(&|it, _, now| withdraw(it, "f", now));
     assert_eq!(rest, "withdrew f");
 }

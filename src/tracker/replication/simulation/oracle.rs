@@ -195,7 +195,7 @@ impl Oracle {
                 Row::Machine(row) if row.starts.is_some() => self.counts.note("machine started"),
                 Row::Machine(_) => self.counts.note("machine enrolled"),
                 Row::Share(row) if row.withdrawn.is_some() => self.counts.note("version withdrawn"),
-                Row::Share(row) if row.edition.number > 1 => {
+                Row::Share(row) if row.edition.value.number > 1 => {
                     self.counts.note("new version of a share");
                 }
                 _ => {}

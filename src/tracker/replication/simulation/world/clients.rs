@@ -145,8 +145,15 @@ impl World {
         expected: impl FnOnce(Promise) -> Promise,
     ) -> Result<Option<(Sequence, Promise)>, Failure> {
         let wall = self.clock_of(at).wall;
-        let run = |_: &mut Rng, registry: &Registry| command.run(registry, ids, receipt, wall);
-        self.write_unless_starved(at, Some(receipt), run, expected)
+        let mut checked = Ok(());
+        let run = |_: &mut Rng, registry: &Registry| {
+            let update = command.run(registry, ids, receipt, wall)?;
+            checked = command.check_withdrawal(registry, &update);
+            Ok(update)
+        };
+        let written = self.write_unless_starved(at, Some(receipt), run, expected);
+        checked.map_err(Failure)?;
+        written
     }
 
     /// The tracker `at` makes a write without a receipt, unless it is starved.

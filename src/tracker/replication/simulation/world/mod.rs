@@ -14,7 +14,7 @@ use super::super::{
 use super::node::{Node, blob};
 use super::oracle::{Oracle, Promise};
 use super::{Failure, Mutation};
-use crate::tracker::registry::mutation::{FORGETS_LOG_OUTS, REUSES_NUMBERS};
+use crate::tracker::registry::mutation::{FORGETS_LOG_OUTS, REUSES_NUMBERS, WITHDRAWS_ANYTHING};
 use crate::tracker::registry::tests::convergence::Command;
 use crate::tracker::registry::{
     CodeHash, LONGEST_TOKEN_LIFE, Login, NewAccount, Origin, PasswordHash, Row, RowId,
@@ -103,6 +103,7 @@ impl World {
     pub(super) fn new(seed: u64, mutation: Mutation, trace: bool) -> Self {
         FORGETS_LOG_OUTS.set(mutation == Mutation::ForgetLogOuts);
         REUSES_NUMBERS.set(mutation == Mutation::ReuseNumbers);
+        WITHDRAWS_ANYTHING.set(mutation == Mutation::WithdrawAnything);
         let mut rng = Rng::with_seed(seed);
         let count = *rng.choice(&[2, 2, 2, 2, 2, 3, 3, 3, 4, 5]).unwrap_or(&2);
         let mut world = Self {

@@ -71,19 +71,17 @@ impl World {
         })
     }
 
-    /// A member publishes or withdraws. Sometimes the answer is lost.
+    /// A member who has asked one tracker for its shares publishes or withdraws at a tracker.
+    /// Sometimes the answer is lost.
     fn write_share(&mut self, at: usize) -> Result<(), Failure> {
-        let Some(replica) = &self.nodes[at].replica else {
+        let asked = self.rng.usize(..self.nodes.len());
+        let Some(replica) = &self.nodes[asked].replica else {
             return Ok(());
         };
         let registry: &Registry = Replica::registry(replica);
-        let operation = share_oracle::command_in_a_group(&mut self.rng, registry);
-        let Some(operation) = operation else {
+        let command = share_oracle::command_in_a_group(&mut self.rng, registry);
+        let Some(command) = command.map(Command::about_shares) else {
             return Ok(());
-        };
-        let command = Command {
-            operation,
-            is_repeatable: true,
         };
         let (ids, receipt) = ((self.new_id(), self.new_id()), self.new_id());
         let written = self.execute_command(at, &command, ids, receipt, |promise| promise)?;
