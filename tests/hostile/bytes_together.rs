@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// Forwards one connection to `target`. What the caller sends after its first message waits for
 /// `release`, and is then sent in one write.
@@ -41,9 +42,13 @@ fn a_request_that_arrives_with_the_end_of_the_handshake_is_answered() {
     // The caller has ended its handshake as soon as it has sent its last message.
     let mut connection = ControlConnection::open(address).unwrap();
     connection.send(AccessRequest::Cluster);
+    let begun = Instant::now();
     release.send(()).unwrap();
     let reply = connection.next_reply().unwrap();
     assert!(reply.result.is_ok(), "{reply:?}");
+    // The deadline of a newcomer, ten seconds, would wake a tracker that waits for more bytes.
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_secs(5), "{waited:?}");
     drop(connection);
     forwarding.join().unwrap();
 }
