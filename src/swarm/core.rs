@@ -593,7 +593,8 @@ impl<B: Debug> Core<B> {
         self.fetch.take_from_slow(links, now, effects);
         self.fetch.end_interest(links, effects);
         self.request_idle(now);
-        self.fetch.abandon_idle(now, &mut self.effects);
+        let links = self.peers.links();
+        self.fetch.abandon_idle(links, now, &mut self.effects);
         let fetches = self.phase().fetches();
         let idle = fetches.then(|| self.progress().idle(now));
         self.peers

@@ -258,7 +258,12 @@ impl<B: Debug> Fetch<B> {
     /// Gives up all active pieces if nothing has arrived for long, so that other downloads can use
     /// the buffers. Does nothing while a web seed is in use: its response may take long to reach
     /// a wanted block, and the web seed has its own time limits.
-    pub(super) fn abandon_idle(&mut self, now: Duration, effects: &mut Vec<Effect<B>>) {
+    pub(super) fn abandon_idle(
+        &mut self,
+        links: &BTreeMap<LinkId, Link>,
+        now: Duration,
+        effects: &mut Vec<Effect<B>>,
+    ) {
         if self.picker().has_active()
             && !self.web_seeds.any_in_use()
             && self.assembly.blocks_at_workers() == 0
@@ -266,7 +271,9 @@ impl<B: Debug> Fetch<B> {
             // New requests get `ABANDON_AFTER` too. Otherwise they would be given up at once.
             && self.assembly.active_for(now) > ABANDON_AFTER
         {
-            for (id, blocks) in self.assembly.abandon(now) {
+            let abandoned = self.assembly.abandon(now).into_iter();
+            // A web seed gets no cancel: its thread asks `Core::awaits`.
+            for (id, blocks) in abandoned.filter(|(id, _)| links.contains_key(id)) {
                 #[cfg(test)]
                 if is_planted(Mutation::GivenUpNotCancelled) {
                     continue;
