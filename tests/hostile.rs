@@ -8,6 +8,7 @@ mod common;
 /// The tests; their files are in `tests/hostile/`.
 mod hostile {
     mod bad_data;
+    mod bytes_together;
     mod calling;
     mod crash;
     mod crowd;

@@ -141,6 +141,7 @@ mod tests {
             let submitted = workers.submit(task, || |task: Box<dyn FnOnce() + Send>| task());
             assert!(submitted.is_ok());
         }
+        assert_eq!(workers.queue().threads, 2);
         let mut first = [starts.recv().unwrap(), starts.recv().unwrap()];
         first.sort_unstable();
         assert_eq!(first, [0, 1]);

@@ -143,7 +143,7 @@ impl ControlConnection {
     }
 
     /// Waits for the next reply. Keeps the hints that come first.
-    fn next_reply(&mut self) -> Result<AccessReplyMessage, FrameIoError> {
+    pub(crate) fn next_reply(&mut self) -> Result<AccessReplyMessage, FrameIoError> {
         loop {
             let body = self.next_frame()?;
             match Hint::decode(&body).expect("a message") {
