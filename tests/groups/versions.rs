@@ -104,28 +104,28 @@ fn publishers_of_a_share_and_owners_publish_its_versions_and_nobody_else() {
 }
 
 #[test]
-fn a_name_with_a_number_means_a_version_unless_a_share_has_this_whole_name() {
+fn a_name_with_a_number_means_a_version_and_no_new_share_can_have_it() {
     let tracker = AccountTracker::with(&["--interval", "1"]);
     let [mut nik, mut mayank] = team(&tracker, ["nik", "mayank"]);
-    for (name, seed, options) in [
-        ("data", 1, ""),
-        ("data", 2, "--update"),
-        ("data", 3, "--update"),
-        ("data@2", 4, ""),
-    ] {
-        upload(&tracker, &mut nik, name, seed, options);
+    for (seed, options) in [(1, ""), (2, "--update"), (3, "--update")] {
+        upload(&tracker, &mut nik, "data", seed, options);
     }
-    for (name, place, seed, version) in [
-        ("data", "a", 3, 3),
-        ("data@1", "b", 1, 1),
-        ("data@2", "c", 4, 1),
-        ("data@2@1", "c", 4, 1),
-    ] {
+    // Version 2 exists, version 9 and `other` do not.
+    for name in ["data@2", "data@9", "other@1"] {
+        let path = tracker.sandbox.file(&format!("numbered/{name}"), 1000, 4);
+        for options in ["", "--update"] {
+            let command = format!("upload_file lab {} {options}", quoted(&path));
+            nik.assert_refused(&command, "name-taken", "rename the file or folder");
+        }
+    }
+    let shares = nik.run("status")["shares"].clone();
+    assert_eq!(shares.as_array().unwrap().len(), 3, "{shares}");
+    for (name, place, version) in [("data", "a", 3), ("data@1", "b", 1), ("data@2", "c", 2)] {
         let started = mayank.run(&format!("download_file lab {name} {place}"));
         assert_eq!(started["version"], version, "{name}: {started}");
         mayank.run("wait 50");
         let content = fs::read(tracker.sandbox.path(&format!("mayank/{place}"))).unwrap();
-        assert!(content == bytes(100_000, seed), "{name}");
+        assert!(content == bytes(100_000, version), "{name}");
     }
     mayank.assert_refused("download_file lab data@4 d", "unknown-share", "data@4");
 }

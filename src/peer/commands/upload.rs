@@ -230,7 +230,8 @@ impl Peer {
         };
         let name = resolved.file_name()?.to_str()?;
         let found = self.account().share(group, name).ok()?;
-        // A name such as `NAME@2` may mean a version of another share; then it is free.
+        // A name such as `NAME@2` may mean a version of another share. Then no share is called that,
+        // and the tracker refuses a new one.
         (!found.is_named_version(name)).then_some(found.info)
     }
 
