@@ -1,5 +1,5 @@
-//! What may not be lost, although a new version takes the place of the one that is here: files that a
-//! person has written, and what other shares and downloads use.
+//! What may not be lost, although a new version takes the place of the one that is here: files that
+//! a person has written, and what other shares and downloads use.
 
 use super::updates::{OWN, Update, VERSIONS, contents, expected, note_exchange, wait_for_version};
 use crate::common::peer::quoted;

@@ -230,7 +230,7 @@ impl Peer {
         };
         let name = resolved.file_name()?.to_str()?;
         let found = self.account().share(group, name).ok()?;
-        // A name such as `NAME@2` may mean a version of another share. Then no share is called that,
+        // A name such as `NAME@2` may mean a version of another share. Then no share has this name,
         // and the tracker refuses a new one.
         (!found.is_named_version(name)).then_some(found.info)
     }
