@@ -146,15 +146,12 @@ impl<B: Debug> Fetch<B> {
                     link.stalls = 0;
                 }
                 self.progress.on_wanted(length, now);
-                // A web seed gets no cancel: its thread asks `Core::awaits` whether a block is
-                // still wanted.
-                let other_sources = cancel.into_iter().flatten();
-                for other in other_sources.filter(|other| links.contains_key(other)) {
+                for other in cancel.into_iter().flatten() {
                     #[cfg(test)]
                     if is_planted(Mutation::CancelLeftOut) {
                         continue;
                     }
-                    effects.push(Effect::Send(other, OutgoingMessage::Cancel(range)));
+                    send_cancels(links, other, [range], effects);
                 }
                 effects.extend(completed.map(work_on));
                 Ok(None)
@@ -240,10 +237,10 @@ impl<B: Debug> Fetch<B> {
                 continue;
             };
             link.stalls += 1;
-            let cancels = blocks.into_iter().map(OutgoingMessage::Cancel);
-            effects.extend(cancels.map(|cancel| Effect::Send(id, cancel)));
+            let is_last = link.stalls >= max_stalls;
+            send_cancels(links, id, blocks, effects);
             effects.push(Effect::Stalled(id));
-            if link.stalls >= max_stalls {
+            if is_last {
                 effects.push(Effect::Close(id, CloseReason::DeliversNothing));
             }
         }
@@ -257,11 +254,8 @@ impl<B: Debug> Fetch<B> {
         now: Duration,
         effects: &mut Vec<Effect<B>>,
     ) {
-        let slow = self.assembly.picker_mut().take_from_slow(now);
-        // A web seed gets no cancel: its thread calls `Core::awaits` to see what is still needed.
-        for (id, blocks) in slow.into_iter().filter(|(id, _)| links.contains_key(id)) {
-            let cancels = blocks.into_iter().map(OutgoingMessage::Cancel);
-            effects.extend(cancels.map(|cancel| Effect::Send(id, cancel)));
+        for (id, blocks) in self.assembly.picker_mut().take_from_slow(now) {
+            send_cancels(links, id, blocks, effects);
         }
     }
 
@@ -281,15 +275,12 @@ impl<B: Debug> Fetch<B> {
             // New requests get `ABANDON_AFTER` too. Otherwise they would be given up at once.
             && self.assembly.active_for(now) > ABANDON_AFTER
         {
-            let abandoned = self.assembly.abandon(now).into_iter();
-            // A web seed gets no cancel: its thread asks `Core::awaits`.
-            for (id, blocks) in abandoned.filter(|(id, _)| links.contains_key(id)) {
+            for (id, blocks) in self.assembly.abandon(now) {
                 #[cfg(test)]
                 if is_planted(Mutation::GivenUpNotCancelled) {
                     continue;
                 }
-                let cancels = blocks.into_iter().map(OutgoingMessage::Cancel);
-                effects.extend(cancels.map(|cancel| Effect::Send(id, cancel)));
+                send_cancels(links, id, blocks, effects);
             }
         }
     }
@@ -404,5 +395,19 @@ fn work_on<B>((run, blocks): CompleteRun<B>) -> Effect<B> {
     match blocks.iter().all(Option::is_some) {
         true => Effect::Hash(run, blocks.into_iter().flatten().collect()),
         false => Effect::ReadAndHash(run, blocks),
+    }
+}
+
+/// Cancels requests to a source. A web seed gets no cancel: its thread asks `Core::awaits` whether
+/// a block is still wanted.
+fn send_cancels<B>(
+    links: &BTreeMap<LinkId, Link>,
+    source: LinkId,
+    blocks: impl IntoIterator<Item = BlockRange>,
+    effects: &mut Vec<Effect<B>>,
+) {
+    if links.contains_key(&source) {
+        let cancels = blocks.into_iter().map(OutgoingMessage::Cancel);
+        effects.extend(cancels.map(|cancel| Effect::Send(source, cancel)));
     }
 }

@@ -74,14 +74,20 @@ fn expired_rows_are_deleted_a_day_later_if_all_trackers_have_them_and_no_clock_i
     assert!(!has(&b), "each tracker deletes by itself");
 }
 
+/// Creates an invite that expires after a second. Returns its row.
+fn create_short_invite(tracker: &mut TestTracker) -> RowId {
+    let (id, end) = (tracker.new_id(), tracker.now.wall + SECOND);
+    let written = tracker.write(Vec::new(), |registry, now| {
+        registry.create_invite(id, CodeHash([9; 32]), end, now)
+    });
+    written.unwrap();
+    id
+}
+
 #[test]
 fn a_tracker_whose_clock_was_set_compares_the_clocks_again_before_it_deletes_a_row() {
     let (mut a, mut b) = pair();
-    let (id, end) = (a.new_id(), a.now.wall + SECOND);
-    a.write(Vec::new(), |registry, now| {
-        registry.create_invite(id, CodeHash([9; 32]), end, now)
-    })
-    .unwrap();
+    let id = create_short_invite(&mut a);
     exchange_messages(&mut a, &mut b);
     a.advance(PING_INTERVAL);
     exchange_messages(&mut a, &mut b);
@@ -106,11 +112,7 @@ fn a_tracker_whose_clock_was_set_compares_the_clocks_again_before_it_deletes_a_r
 #[test]
 fn expired_rows_are_kept_after_a_tracker_with_another_clock_has_left_the_list() {
     let (mut a, mut b) = pair();
-    let (id, end) = (a.new_id(), a.now.wall + SECOND);
-    a.write(Vec::new(), |registry, now| {
-        registry.create_invite(id, CodeHash([9; 32]), end, now)
-    })
-    .unwrap();
+    let id = create_short_invite(&mut a);
     exchange_messages(&mut a, &mut b);
     a.now.wall += EXPIRED_ROW_GRACE * 2;
     a.tick();
