@@ -213,6 +213,7 @@ fn start(
         machine_notice,
         limits: arguments.limits,
         deadlines: Deadlines::default(),
+        hooks: arguments.hooks.clone(),
     };
     let started = Peer::start(options).map_err(|error| match &error {
         PeerError::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
@@ -324,11 +325,14 @@ fn run_commands(
         output.error(&format!("cannot read commands: {why}"));
     }
     let goes_on = input_end != InputEnd::Stopped && !stop.is_stopped();
-    if stays && goes_on && !is_over(&runner, fails_fast) {
+    let goes_on = goes_on && !is_over(&runner, fails_fast);
+    if stays && goes_on {
         match !from_input && runner.has_hopeless_failure() {
             true => output.note("leaving: a command has failed and cannot succeed later"),
             false => stay(peer, at_prompt, output, stop),
         }
+    } else if goes_on {
+        peer.finish_hooks(stop);
     }
     // `open_prompt` is called only for its result: the notices that no prompt has shown.
     for line in prompt

@@ -13,6 +13,8 @@ pub(super) struct Restored {
     pub(super) damaged: Vec<DamagedRecord>,
     /// The transfers that were complete, and whose files are unchanged.
     pub(super) unchanged: HashSet<InfoHash>,
+    /// The transfers that had failed.
+    pub(super) failed: HashSet<InfoHash>,
 }
 
 /// Resumes everything that is recorded, except stopped downloads. Complete and unchanged shares are
@@ -24,6 +26,7 @@ pub(super) struct Restored {
 pub(super) fn restore(services: &Services) -> Result<Restored, PeerError> {
     let context = &services.context;
     let (mut to_check, mut damaged, mut unchanged) = (Vec::new(), Vec::new(), HashSet::new());
+    let mut failed = HashSet::new();
     for loaded in context.records.load_all() {
         let (record, metainfo) = match loaded {
             Ok(loaded) => loaded,
@@ -42,6 +45,9 @@ pub(super) fn restore(services: &Services) -> Result<Restored, PeerError> {
         if entered.is_err() {
             continue;
         }
+        if matches!(record.state, RecordState::Failed { .. }) {
+            failed.insert(transfer.info_hash());
+        }
         match transfer.reopen_unchanged(&record.state) {
             true => {
                 unchanged.insert(transfer.info_hash());
@@ -53,6 +59,7 @@ pub(super) fn restore(services: &Services) -> Result<Restored, PeerError> {
     let restored = Restored {
         damaged: damaged.iter().map(damaged_record).collect(),
         unchanged,
+        failed,
     };
     if to_check.is_empty() {
         return Ok(restored);

@@ -1,8 +1,8 @@
 //! All services of a peer, made once at its start.
 
-use super::group::{GroupClient, MemberAnnouncer};
+use super::group::{CatalogueWatch, GroupClient, MemberAnnouncer};
 use super::{
-    Account, Announcer, Context, FileChoice, GroupAnnouncer, Groups, MagnetSearch, RunningCommands,
+    Account, Announcer, Context, FileChoice, GroupAnnouncer, Groups, Hooks, MagnetSearch, RunningCommands,
     Trackers, Transfer, TransferPlan, Transfers, WebClient,
 };
 use crate::storage::MagnetRecord;
@@ -17,6 +17,8 @@ pub(super) struct Services {
     pub(super) groups: Arc<Groups>,
     pub(super) announcer: Arc<Announcer>,
     pub(super) group_announcer: Arc<GroupAnnouncer>,
+    pub(super) catalogues: Arc<CatalogueWatch>,
+    pub(super) hooks: Arc<Hooks>,
     pub(super) web: Arc<WebClient>,
     pub(super) commands: Arc<RunningCommands>,
 }

@@ -89,6 +89,7 @@ fn start_peer(sandbox: &Sandbox, is_seed: bool, deadlines: Deadlines) -> Peer {
         first_use: FirstUseNotice::new(|_| {}),
         limits: Limits::default(),
         deadlines,
+        hooks: HookOptions::default(),
     };
     let peer = Peer::start(options).unwrap();
     let copy = sandbox.path("copy");

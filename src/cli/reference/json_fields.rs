@@ -13,7 +13,7 @@ use super::document::items;
 use crate::cli::command_error::CommandError;
 use crate::peer::{
     AccountError, Check, ControlStatus, DamagedRecord, DownloadState, DownloadStatus,
-    ExportedTorrent, Finding, LinkStatus, ListedFile, LoginEnd, MachineLoginState, MachineStatus,
+    ExportedTorrent, Finding, HookKind, HookResult, HookStatus, LinkStatus, ListedFile, LoginEnd, MachineLoginState, MachineStatus,
     NewShare, NewToken, Sent, ShareStatus, Started, Status, TakenOver, TrackerState, TrackerStatus,
     Uploaded, Verdict,
 };
@@ -375,7 +375,25 @@ fn status(user: Option<String>, machine: Option<MachineStatus>) -> Status {
             may_lose_download: false,
             message: "damaged".into(),
         }],
+        hooks: hooks(),
     }
+}
+
+fn hooks() -> Vec<HookStatus> {
+    let hook = |running: Option<&str>, last| HookStatus {
+        kind: HookKind::Complete,
+        running: running.map(str::to_owned),
+        waiting: 1,
+        left_out: 1,
+        last,
+    };
+    let last = HookResult {
+        name: "x".into(),
+        ended_ms: 1,
+        is_success: true,
+        text: "exit code 0".into(),
+    };
+    vec![hook(None, None), hook(Some("x"), Some(last))]
 }
 
 #[test]

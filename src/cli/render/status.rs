@@ -5,7 +5,7 @@ use super::time;
 use crate::base::escape;
 use crate::cli::own_machine;
 use crate::cli::units::{counted, size};
-use crate::peer::{ControlStatus, DownloadStatus, ShareStatus, Status, TrackerState};
+use crate::peer::{ControlStatus, DownloadStatus, HookStatus, ShareStatus, Status, TrackerState};
 use crate::torrent::InfoHash;
 
 pub(super) fn status_lines(status: &Status) -> Vec<String> {
@@ -47,9 +47,34 @@ pub(super) fn status_lines(status: &Status) -> Vec<String> {
     lines.extend(shares.map(|share| share_line(share, &status.shares)));
     let downloads = status.downloads.iter();
     lines.extend(downloads.map(|download| status_of_download(download, &status.downloads)));
+    lines.extend(status.hooks.iter().map(hook_line));
     let damaged = status.damaged.iter();
     lines.extend(damaged.map(|damaged| format!("damaged {}", escape(&damaged.message))));
     lines
+}
+
+fn hook_line(hook: &HookStatus) -> String {
+    let running = hook.running.as_ref();
+    let running = running.map(|name| format!("  runs for {}", escape(name)));
+    let waiting = match hook.waiting {
+        0 => String::new(),
+        waiting => format!("  {} waiting", counted(waiting, "event")),
+    };
+    let left_out = match hook.left_out {
+        0 => String::new(),
+        left_out => format!("  {left_out} left out"),
+    };
+    let last = hook.last.as_ref();
+    let last = last.map(|last| {
+        let (name, text) = (escape(&last.name), escape(&last.text));
+        format!("  last at {} for {name}: {text}", time(last.ended_ms))
+    });
+    format!(
+        "hook --{}{}{waiting}{left_out}{}",
+        hook.kind.option(),
+        running.unwrap_or_default(),
+        last.unwrap_or_default()
+    )
 }
 
 fn share_line(share: &ShareStatus, all: &[ShareStatus]) -> String {

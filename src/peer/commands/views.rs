@@ -41,6 +41,7 @@ impl Peer {
             trackers: self.trackers(),
             links: self.links().len(),
             damaged: self.damaged(),
+            hooks: self.services.hooks.status(),
         }
     }
 
