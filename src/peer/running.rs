@@ -2,10 +2,11 @@
 
 use super::{
     Account, Announcer, Calls, CommandGuard, Context, DamagedRecord, Deadlines, FirstUseNotice,
-    Groups, HookKind, HookOptions, Hooks, IO_STACK, Identity, KnownMembers, Limits, LinkLimits, MachineNotice, MachineOptions,
-    PeerError, RunningCommands, Services, Sockets, SwarmEntry, Transfers, WaitNotice, announce,
-    group::CatalogueWatch, group::HintReader, group::close_links_of_former_members, incoming, machine, restore::Restored,
-    restore::restore, tick, watch,
+    Groups, HookKind, HookOptions, Hooks, IO_STACK, Identity, KnownMembers, Limits, LinkLimits,
+    MachineNotice, MachineOptions, PeerError, RunningCommands, Services, Sockets, SwarmEntry,
+    Transfers, WaitNotice, announce, group::CatalogueWatch, group::HintReader,
+    group::close_links_of_former_members, incoming, machine, restore::Restored, restore::restore,
+    tick, watch,
 };
 use crate::certificate::MemberKey;
 use crate::net::{IncomingConnection, OnThreads, PlaceLimits, Server, Stop, WorkerPool};
@@ -302,8 +303,7 @@ impl Peer {
         thread.spawn(move || {
             let (account, announcer) = (&services.account, &services.group_announcer);
             let catalogues = &services.catalogues;
-            let mut reader =
-                HintReader::new(account, &services.transfers, announcer, catalogues);
+            let mut reader = HintReader::new(account, &services.transfers, announcer, catalogues);
             let stop = &services.context.stop;
             account.watch(stop, |hint| reader.on_hint(hint));
         })?;

@@ -2,8 +2,8 @@
 
 use super::group::{CatalogueWatch, GroupClient, MemberAnnouncer};
 use super::{
-    Account, Announcer, Context, FileChoice, GroupAnnouncer, Groups, Hooks, MagnetSearch, RunningCommands,
-    Trackers, Transfer, TransferPlan, Transfers, WebClient,
+    Account, Announcer, Context, FileChoice, GroupAnnouncer, Groups, Hooks, MagnetSearch,
+    RunningCommands, Trackers, Transfer, TransferPlan, Transfers, WebClient,
 };
 use crate::storage::MagnetRecord;
 use std::sync::Arc;

@@ -87,7 +87,8 @@ impl HookFile {
     /// When the file cannot be written.
     pub fn store(&self, stored: &StoredHooks) -> Result<(), FileError> {
         let reported = stored.reported.as_ref();
-        let reported = reported.map(|reported| Item::List(reported.iter().map(report_item).collect()));
+        let reported =
+            reported.map(|reported| Item::List(reported.iter().map(report_item).collect()));
         let reported = reported.map(|reported| ("reported", reported));
         let waiting = stored.waiting.iter().map(NewGroupShare::item);
         let waiting = ("waiting", Item::List(waiting.collect()));
@@ -228,7 +229,12 @@ mod tests {
         let path = folder.path().join(FILE_NAME);
         let mode = path.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        for bytes in ["", "de", "d7:versioni1ee", "d8:reportedli1ee7:versioni1e7:waitinglee"] {
+        for bytes in [
+            "",
+            "de",
+            "d7:versioni1ee",
+            "d8:reportedli1ee7:versioni1e7:waitinglee",
+        ] {
             std::fs::write(&path, bytes).unwrap();
             let error = file.load().unwrap_err();
             assert!(matches!(error, KeptFileError::Damaged(_)), "{error}");

@@ -13,9 +13,9 @@ use super::document::items;
 use crate::cli::command_error::CommandError;
 use crate::peer::{
     AccountError, Check, ControlStatus, DamagedRecord, DownloadState, DownloadStatus,
-    ExportedTorrent, Finding, HookKind, HookResult, HookStatus, LinkStatus, ListedFile, LoginEnd, MachineLoginState, MachineStatus,
-    NewShare, NewToken, Sent, ShareStatus, Started, Status, TakenOver, TrackerState, TrackerStatus,
-    Uploaded, Verdict,
+    ExportedTorrent, Finding, HookKind, HookResult, HookStatus, LinkStatus, ListedFile, LoginEnd,
+    MachineLoginState, MachineStatus, NewShare, NewToken, Sent, ShareStatus, Started, Status,
+    TakenOver, TrackerState, TrackerStatus, Uploaded, Verdict,
 };
 use crate::storage::JoinFiles;
 use crate::torrent::InfoHash;

@@ -182,7 +182,8 @@ impl HookProcess {
                 false
             }
             Ok(length) => {
-                self.output.add(bytes.get(..length).unwrap_or_default(), log);
+                self.output
+                    .add(bytes.get(..length).unwrap_or_default(), log);
                 true
             }
         }

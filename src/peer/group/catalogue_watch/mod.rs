@@ -149,7 +149,14 @@ impl CatalogueWatch {
 
     /// A tracker hints that there is news for the user, perhaps about memberships.
     pub(super) fn on_news(&self) {
-        lock(&self.state).list.on_hint(Instant::now(), fastrand::f64());
+        let now = Instant::now();
+        let mut state = lock(&self.state);
+        state.list.on_hint(now, fastrand::f64());
+        // The user may have left a group and returned to it, or to a later one of its name.
+        for group in state.groups.values_mut() {
+            group.catalogue.on_hint(now, fastrand::f64());
+        }
+        drop(state);
         self.wake();
     }
 
@@ -189,11 +196,13 @@ impl CatalogueWatch {
     }
 
     fn store(&self, seen: &SeenCatalogues) {
-        let stored = seen.iter().map(|((user, authority), catalogue)| StoredCatalogue {
-            authority: *authority,
-            user: user.clone(),
-            shares: catalogue.to_stored(),
-        });
+        let stored = seen
+            .iter()
+            .map(|((user, authority), catalogue)| StoredCatalogue {
+                authority: *authority,
+                user: user.clone(),
+                shares: catalogue.to_stored(),
+            });
         let stored: Vec<_> = stored.collect();
         match self.file.store(&stored) {
             Ok(0) => {}
@@ -264,6 +273,7 @@ impl CatalogueWatch {
                     })
                     .collect();
                 state.list.on_fetched(now);
+                log::debug!("the user is a member of {} groups", state.groups.len());
             }
             Err(error) => {
                 log::debug!("cannot fetch the list of groups: {error}");
@@ -339,26 +349,29 @@ impl CatalogueWatch {
         }
         let is_first = difference.is_none();
         let difference = difference.unwrap_or_default();
-        self.report(membership, &list, &difference);
-        let catalogue = seen.entry(key(authority));
-        let catalogue = catalogue.or_insert_with(|| SeenCatalogue::first(&list));
-        catalogue.apply(&difference);
-        if is_first || !difference.added.is_empty() || !difference.withdrawn.is_empty() {
-            self.store(seen);
-        }
-        Ok(difference.is_unsure)
-    }
-
-    fn report(&self, membership: &Membership, list: &[FileEntry], difference: &Difference) {
-        let subscribers = lock(&self.subscribers).clone();
         let news = CatalogueNews {
             membership,
-            catalogue: list,
+            catalogue: &list,
             added: &difference.added,
             withdrawn: &difference.withdrawn,
         };
+        let subscribers = lock(&self.subscribers).clone();
         let subscribers = subscribers.iter().filter(|it| it.wants(membership));
         subscribers.for_each(|subscriber| subscriber.on_catalogue(&news));
+        let catalogue = seen.entry(key(authority));
+        let catalogue = catalogue.or_insert_with(|| SeenCatalogue::first(&list));
+        catalogue.apply(&difference);
+        if is_first || !news.added.is_empty() || !news.withdrawn.is_empty() {
+            self.store(seen);
+        }
+        log::debug!(
+            "the catalogue of the group {}: {} shares, {} new, {} withdrawn",
+            membership.group,
+            news.catalogue.len(),
+            news.added.len(),
+            news.withdrawn.len()
+        );
+        Ok(difference.is_unsure)
     }
 
     /// The authority of the group that has this name now.

@@ -123,7 +123,10 @@ mod tests {
             };
             let difference = seen.compare(&list, begin + Duration::from_secs(*second));
             seen.apply(&difference);
-            let added = difference.added.iter().map(|it| it.name.as_str().to_owned());
+            let added = difference
+                .added
+                .iter()
+                .map(|it| it.name.as_str().to_owned());
             let withdrawn = difference.withdrawn.into_iter().map(|(name, _)| name);
             all.push((added.collect(), withdrawn.collect()));
         }
@@ -151,10 +154,7 @@ mod tests {
     fn a_new_version_has_the_name_of_the_one_before_and_is_new() {
         let lists: [(u64, &[(&str, u8)]); 3] =
             [(0, &[("a", 1)]), (1, &[("a", 2)]), (11, &[("a", 2)])];
-        let expected = [
-            (names(&["a"]), names(&[])),
-            (names(&[]), names(&["a"])),
-        ];
+        let expected = [(names(&["a"]), names(&[])), (names(&[]), names(&["a"]))];
         assert_eq!(changes(&lists), expected);
     }
 
@@ -169,8 +169,11 @@ mod tests {
         ];
         let nothing = (names(&[]), names(&[]));
         assert!(changes(&lists).iter().all(|change| *change == nothing));
-        let missing: [(u64, &[(&str, u8)]); 3] =
-            [(0, &[("a", 1), ("b", 2)]), (1, &[("a", 1)]), (11, &[("a", 1)])];
+        let missing: [(u64, &[(&str, u8)]); 3] = [
+            (0, &[("a", 1), ("b", 2)]),
+            (1, &[("a", 1)]),
+            (11, &[("a", 1)]),
+        ];
         assert_eq!(changes(&missing)[1], (names(&[]), names(&["b"])));
     }
 }
