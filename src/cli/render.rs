@@ -328,6 +328,7 @@ pub(super) mod tests {
             }],
             links: 1,
             damaged: Vec::new(),
+            hooks: Vec::new(),
         };
         assert_eq!(
             outcome_lines(&CommandOutcome::Status(status)),
@@ -380,6 +381,7 @@ pub(super) mod tests {
                 },
             ],
             links: 2,
+            hooks: Vec::new(),
             damaged: vec![DamagedRecord {
                 path: "/s/records/7".into(),
                 info_hash: None,

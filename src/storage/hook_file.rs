@@ -29,7 +29,10 @@ pub struct TransferId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportedEnd {
     /// The download is complete.
-    Complete,
+    Complete {
+        /// The length of its wanted files. A later choice of more files has another one.
+        bytes: u64,
+    },
     /// The share or download has failed.
     Failed,
     /// The files of a complete share have changed or are gone.
@@ -137,16 +140,18 @@ impl NewGroupShare {
 }
 
 fn report_item((id, end): &(TransferId, ReportedEnd)) -> Item<'static> {
-    let end = match end {
-        ReportedEnd::Complete => "complete",
-        ReportedEnd::Failed => "failed",
-        ReportedEnd::Lost => "lost",
+    let (end, bytes) = match end {
+        ReportedEnd::Complete { bytes } => ("complete", Some(*bytes)),
+        ReportedEnd::Failed => ("failed", None),
+        ReportedEnd::Lost => ("lost", None),
     };
-    Item::dictionary([
+    let bytes = bytes.map(|bytes| ("bytes", bytes.into()));
+    let entries = [
         ("added", id.added_ms.into()),
         ("end", end.into()),
         ("info_hash", id.info_hash.0.to_vec().into()),
-    ])
+    ];
+    Item::dictionary(entries.into_iter().chain(bytes))
 }
 
 fn read_report(value: &Value<'_>) -> Option<(TransferId, ReportedEnd)> {
@@ -156,7 +161,9 @@ fn read_report(value: &Value<'_>) -> Option<(TransferId, ReportedEnd)> {
         added_ms: read_number(entries.value("added")?)?,
     };
     let end = match entries.value("end")?.text()? {
-        "complete" => ReportedEnd::Complete,
+        "complete" => ReportedEnd::Complete {
+            bytes: read_number(entries.value("bytes")?)?,
+        },
         "failed" => ReportedEnd::Failed,
         "lost" => ReportedEnd::Lost,
         _ => return None,
@@ -216,7 +223,7 @@ mod tests {
         };
         let stored = StoredHooks {
             reported: Some(vec![
-                (id(1), ReportedEnd::Complete),
+                (id(1), ReportedEnd::Complete { bytes: 7 }),
                 (id(2), ReportedEnd::Failed),
                 (id(3), ReportedEnd::Lost),
             ]),

@@ -140,6 +140,34 @@ fn service_text(control: &ControlStatus) -> String {
 mod tests {
     use super::super::tests::running;
     use super::*;
+    use crate::peer::{HookKind, HookResult};
+
+    #[test]
+    fn a_hook_shows_what_waits_and_how_the_last_one_has_ended() {
+        let idle = HookStatus {
+            kind: HookKind::Error,
+            running: None,
+            waiting: 0,
+            left_out: 0,
+            last: None,
+        };
+        assert_eq!(hook_line(&idle), "hook --on-error");
+        let busy = HookStatus {
+            running: Some("a\nb".into()),
+            waiting: 2,
+            left_out: 3,
+            last: Some(HookResult {
+                name: "c".into(),
+                ended_ms: 1_700_000_000_000,
+                is_success: false,
+                text: "exit code 7".into(),
+            }),
+            ..idle
+        };
+        let expected = "hook --on-error  runs for a\\nb  2 events waiting  3 left out  \
+                        last at 2023-11-14T22:13:20Z for c: exit code 7";
+        assert_eq!(hook_line(&busy), expected);
+    }
 
     #[test]
     fn shares_and_downloads_of_one_name_show_their_info_hashes() {

@@ -3,6 +3,7 @@
 //! | reported before | state now | event | reported after |
 //! |---|---|---|---|
 //! | nothing or `Failed` | complete download | `complete` | `Complete` |
+//! | `Complete` of other files | complete download | `complete` | `Complete` |
 //! | `Lost` | complete download | none | `Complete` |
 //! | anything | complete share of its own | none | nothing |
 //! | anything but `Failed` | failed | `error` | `Failed` |
@@ -22,10 +23,12 @@ pub(super) enum EndState {
     Unsettled,
     /// Pieces or metadata are fetched.
     UnderWay,
-    /// It is complete. Whether it is a download.
+    /// It is complete.
     Complete {
         /// Whether it is a download.
         is_download: bool,
+        /// The length of its wanted files.
+        bytes: u64,
     },
     /// It has failed for this reason.
     Failed(String),
@@ -54,17 +57,20 @@ pub(super) fn report(before: Option<ReportedEnd>, state: EndState) -> Report {
         reported: Some(reported),
     };
     match (before, state) {
-        (None | Some(Failed), EndState::Complete { is_download: true }) => Report {
-            event: Some((HookKind::Complete, None)),
-            reported: Some(Complete),
-        },
-        (Some(Lost), EndState::Complete { is_download: true }) => silent(Some(Complete)),
-        (_, EndState::Complete { is_download: false }) | (Some(Failed), EndState::UnderWay) => {
-            silent(None)
+        (_, EndState::Complete { is_download, .. }) if !is_download => silent(None),
+        (Some(Failed), EndState::UnderWay) => silent(None),
+        (Some(Lost), EndState::Complete { bytes, .. }) => silent(Some(Complete { bytes })),
+        (Some(Complete { bytes: before }), EndState::Complete { bytes, .. }) if bytes == before => {
+            silent(Some(Complete { bytes }))
         }
-        (None | Some(Complete | Lost), EndState::Failed(reason)) => error(reason, Failed),
-        (None | Some(Complete | Failed), EndState::Lost(reason)) => error(reason, Lost),
-        (before, _) => silent(before),
+        (_, EndState::Complete { bytes, .. }) => Report {
+            event: Some((HookKind::Complete, None)),
+            reported: Some(Complete { bytes }),
+        },
+        (Some(Failed), EndState::Failed(_)) | (Some(Lost), EndState::Lost(_)) => silent(before),
+        (_, EndState::Failed(reason)) => error(reason, Failed),
+        (_, EndState::Lost(reason)) => error(reason, Lost),
+        (before, EndState::Unsettled | EndState::UnderWay) => silent(before),
     }
 }
 
@@ -91,8 +97,25 @@ mod tests {
         EndState::Lost("x".to_owned())
     }
 
-    const COMPLETE: EndState = EndState::Complete { is_download: true };
-    const OWN: EndState = EndState::Complete { is_download: false };
+    const COMPLETE: EndState = EndState::Complete {
+        is_download: true,
+        bytes: 5,
+    };
+    const OWN: EndState = EndState::Complete {
+        is_download: false,
+        bytes: 5,
+    };
+
+    #[test]
+    fn a_download_of_more_files_is_complete_again() {
+        let more = EndState::Complete {
+            is_download: true,
+            bytes: 9,
+        };
+        // The states between may pass too quickly to be seen.
+        let states = [COMPLETE, COMPLETE, more.clone(), more];
+        assert_eq!(events(&states), ["complete", "complete"]);
+    }
 
     #[test]
     fn a_download_is_complete_once() {

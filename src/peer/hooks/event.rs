@@ -110,7 +110,7 @@ impl HookEvent {
         let error_kind = match &self.cause {
             EventCause::Ended(_, ReportedEnd::Failed) => Some("failed"),
             EventCause::Ended(_, ReportedEnd::Lost) => Some("lost"),
-            EventCause::Ended(_, ReportedEnd::Complete) | EventCause::New(_) => None,
+            EventCause::Ended(_, ReportedEnd::Complete { .. }) | EventCause::New(_) => None,
         };
         let reason = self.reason.as_ref();
         let reason = reason.map(|reason| reason.chars().take(MAX_REASON).collect::<String>());

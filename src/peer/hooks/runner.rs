@@ -125,15 +125,15 @@ impl Hooks {
             return;
         }
         let ended = transfers.entries().into_iter().filter_map(|entry| {
-            let is_complete = match &entry {
-                SwarmEntry::Transfer(transfer) => transfer.plan.was_complete,
-                SwarmEntry::Search(_) => false,
+            let end = match &entry {
+                _ if failed(&entry) => ReportedEnd::Failed,
+                SwarmEntry::Transfer(transfer) if transfer.plan.was_complete => {
+                    let bytes = transfer.plan.selection.bytes();
+                    ReportedEnd::Complete { bytes }
+                }
+                SwarmEntry::Transfer(_) | SwarmEntry::Search(_) => return None,
             };
-            match (failed(&entry), is_complete) {
-                (true, _) => Some((id_of(&entry), ReportedEnd::Failed)),
-                (false, true) => Some((id_of(&entry), ReportedEnd::Complete)),
-                (false, false) => None,
-            }
+            Some((id_of(&entry), end))
         });
         let ended = ended.collect();
         lock(&self.state).reported = Some(ended);
@@ -446,6 +446,7 @@ fn state_of(entry: &SwarmEntry) -> EndState {
             Phase::Fetching { .. } => EndState::UnderWay,
             Phase::Complete | Phase::Withdrawn { .. } => EndState::Complete {
                 is_download: transfer.plan.is_download(),
+                bytes: transfer.plan.selection.bytes(),
             },
             Phase::Failed { reason } => EndState::Failed(reason),
             Phase::Lost { reason } => EndState::Lost(reason),
