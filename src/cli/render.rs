@@ -331,7 +331,7 @@ pub(super) mod tests {
             hooks: Vec::new(),
         };
         assert_eq!(
-            outcome_lines(&CommandOutcome::Status(status)),
+            outcome_lines(&CommandOutcome::Status(Box::new(status))),
             [
                 "peer on 127.0.0.1:6881  1 link",
                 "user nik",
@@ -389,7 +389,7 @@ pub(super) mod tests {
                 message: "/s/records/7 is damaged\n".into(),
             }],
         };
-        let lines = outcome_lines(&CommandOutcome::Status(status));
+        let lines = outcome_lines(&CommandOutcome::Status(Box::new(status)));
         assert_eq!(
             lines[..5],
             [
