@@ -325,14 +325,13 @@ fn run_commands(
         output.error(&format!("cannot read commands: {why}"));
     }
     let goes_on = input_end != InputEnd::Stopped && !stop.is_stopped();
-    let goes_on = goes_on && !is_over(&runner, fails_fast);
-    if stays && goes_on {
-        match !from_input && runner.has_hopeless_failure() {
-            true => output.note("leaving: a command has failed and cannot succeed later"),
-            false => stay(peer, at_prompt, output, stop),
+    match (goes_on && !is_over(&runner, fails_fast), stays) {
+        (true, true) if !from_input && runner.has_hopeless_failure() => {
+            output.note("leaving: a command has failed and cannot succeed later");
         }
-    } else if goes_on {
-        peer.finish_hooks(stop);
+        (true, true) => stay(peer, at_prompt, output, stop),
+        (true, false) => peer.finish_hooks(stop),
+        (false, _) => {}
     }
     // `open_prompt` is called only for its result: the notices that no prompt has shown.
     for line in prompt

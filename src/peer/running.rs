@@ -244,8 +244,7 @@ impl Peer {
         services.hooks.begin(&services.transfers, has_failed);
         for kind in services.hooks.kinds() {
             let (hooks, stop) = (Arc::clone(&services.hooks), self.context.stop.clone());
-            let name = format!("hook-{}", kind.event());
-            tasks.spawn(&name, move || hooks.run(kind, &stop))?;
+            tasks.spawn(kind.thread(), move || hooks.run(kind, &stop))?;
         }
         if services.hooks.reports_ends() {
             let services = Arc::clone(services);

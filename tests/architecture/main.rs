@@ -40,7 +40,7 @@ const LAYERS: [(&str, u32); 15] = [
 ];
 
 /// The parts of `src/peer/` from the top. A part uses only parts below it.
-const PEER_PARTS: [&str; 40] = [
+const PEER_PARTS: [&str; 41] = [
     "doctor",
     "join",
     "commands",
@@ -79,6 +79,7 @@ const PEER_PARTS: [&str; 40] = [
     "trust",
     "status",
     "login_end",
+    "hook_options",
     "file_choice",
     "zone",
 ];

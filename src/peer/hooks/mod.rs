@@ -10,12 +10,11 @@
 
 mod ended;
 mod event;
-mod options;
 mod output;
 mod patience;
 mod process;
 mod queue;
 mod runner;
 
-pub use options::{HookCommand, HookKind, HookOptions, HookResult, HookStatus};
+use super::hook_options::{HookCommand, HookKind, HookOptions, HookResult, HookStatus};
 pub(super) use runner::Hooks;
