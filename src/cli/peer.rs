@@ -38,6 +38,9 @@ const GREETING: &str = "help lists all commands; Ctrl-D ends the peer";
 const STAYING_GREETING: &str =
     "help lists all commands; Ctrl-D ends the input; Ctrl-C ends the peer";
 
+/// What a peer that stays says if it leaves nevertheless.
+const LEAVING: &str = "leaving: a command has failed and cannot succeed later";
+
 /// Interval at which a peer that stays without a prompt checks whether its login goes on.
 const LOGIN_CHECK: Duration = Duration::from_secs(1);
 
@@ -326,9 +329,7 @@ fn run_commands(
     }
     let goes_on = input_end != InputEnd::Stopped && !stop.is_stopped();
     match (goes_on && !is_over(&runner, fails_fast), stays) {
-        (true, true) if !from_input && runner.has_hopeless_failure() => {
-            output.note("leaving: a command has failed and cannot succeed later");
-        }
+        (true, true) if !from_input && runner.has_hopeless_failure() => output.note(LEAVING),
         (true, true) => stay(peer, at_prompt, output, stop),
         (true, false) => peer.finish_hooks(stop),
         (false, _) => {}

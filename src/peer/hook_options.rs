@@ -27,15 +27,6 @@ impl HookKind {
         }
     }
 
-    /// The name of the thread that runs the hooks of this kind.
-    pub(super) fn thread(self) -> &'static str {
-        match self {
-            Self::Complete => "hook-complete",
-            Self::Error => "hook-error",
-            Self::Share => "hook-share",
-        }
-    }
-
     /// The option that names the hook, without the dashes.
     pub fn option(self) -> &'static str {
         match self {

@@ -244,7 +244,12 @@ impl Peer {
         services.hooks.begin(&services.transfers, has_failed);
         for kind in services.hooks.kinds() {
             let (hooks, stop) = (Arc::clone(&services.hooks), self.context.stop.clone());
-            tasks.spawn(kind.thread(), move || hooks.run(kind, &stop))?;
+            let run = move || hooks.run(kind, &stop);
+            match kind {
+                HookKind::Complete => tasks.spawn("hook-complete", run)?,
+                HookKind::Error => tasks.spawn("hook-error", run)?,
+                HookKind::Share => tasks.spawn("hook-share", run)?,
+            }
         }
         if services.hooks.reports_ends() {
             let services = Arc::clone(services);
