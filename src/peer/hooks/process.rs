@@ -273,8 +273,11 @@ mod tests {
         let (_, lines) = run(script, TIME, &Stop::new());
         let (process, group) = lines[0].split_once(' ').unwrap();
         assert_eq!(process, group);
-        // Standard input, output and error, and the folder that `ls` reads.
-        assert_eq!(lines[1].trim(), "4");
+        // What this process itself has inherited is passed on, as to any other process.
+        let mut shell = std::process::Command::new("sh");
+        let other = shell.args(["-c", "ls /proc/self/fd | wc -l"]).output();
+        let other = String::from_utf8(other.unwrap().stdout).unwrap();
+        assert_eq!(lines[1].trim(), other.trim());
     }
 
     #[test]
