@@ -9,8 +9,8 @@ use crate::common::sandbox::Sandbox;
 use crate::common::waiting::{PATIENCE, wait_for};
 use log::{LevelFilter, Log, Metadata, Record};
 use pieceful::peer::{
-    Deadlines, DownloadOptions, DownloadState, FirstUseNotice, Limits, MachineNotice, Peer,
-    PeerOptions, WantedPlace,
+    Deadlines, DownloadOptions, DownloadState, FirstUseNotice, HookOptions, Limits, MachineNotice,
+    Peer, PeerOptions, WantedPlace,
 };
 use pieceful::storage::StateFolder;
 use std::fs;
