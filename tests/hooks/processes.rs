@@ -82,7 +82,7 @@ fn a_hook_that_ignores_sigterm_is_killed() {
     let mut peer = peer_with(&sandbox, &script, &["--hook-time", "1"]);
     download(&sandbox, &mut peer, &small_torrent("data", 1));
     let result = wait_for_result(&mut peer, "complete");
-    assert!(result.contains("SIGKILL"), "{result}");
+    assert!(result.contains("ended by SIGKILL"), "{result}");
 }
 
 #[test]
