@@ -360,7 +360,7 @@ fn compose(
     let context = Arc::new(Context::new(identity, link_limits, pool, records));
     let account = Arc::new(account);
     let groups = Arc::new(Groups::new(key, known_members));
-    let catalogues = CatalogueWatch::new(Arc::clone(&account), Arc::clone(&groups), folder);
+    let catalogues = CatalogueWatch::new(Arc::clone(&account), folder);
     let name = context.identity.name.clone();
     let hooks = Hooks::open(options.hooks, folder, address.to_string(), name);
     let services = Arc::new(Services {

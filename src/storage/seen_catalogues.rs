@@ -4,10 +4,8 @@ use super::hook_file::read_hash;
 use super::kept_file::KeptFile;
 use super::{FileError, KeptFileError};
 use crate::bencode::{Dictionary, Item, Value};
-use crate::certificate::Fingerprint;
 use crate::torrent::InfoHash;
-use crate::wire::access::ShortText;
-use crate::wire::machine::SubjectLabel;
+use crate::wire::access::{GroupId, ShortText};
 use std::path::Path;
 
 /// Name of the file in the state folder.
@@ -22,10 +20,8 @@ const GROUP_OVERHEAD: usize = 400;
 /// The shares that were seen in the catalogue of one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredCatalogue {
-    /// The group's authority. A later group of the same name has another one.
-    pub authority: Fingerprint,
-    /// The member who has seen it.
-    pub user: SubjectLabel,
+    /// The group. A later group of the same name has another id.
+    pub group: GroupId,
     /// The shares: name and swarm.
     pub shares: Vec<(ShortText, InfoHash)>,
 }
@@ -83,9 +79,8 @@ impl StoredCatalogue {
             ])
         });
         Item::dictionary([
-            ("authority", self.authority.to_string().into()),
+            ("group", self.group.0.to_vec().into()),
             ("shares", Item::List(shares.collect())),
-            ("user", self.user.to_string().into()),
         ])
     }
 }
@@ -95,8 +90,7 @@ fn decode(entries: &Dictionary<'_>) -> Option<Vec<StoredCatalogue>> {
         let entries = group.dictionary()?;
         let shares = entries.value("shares")?.list()?.iter().map(read_share);
         Some(StoredCatalogue {
-            authority: entries.value("authority")?.text()?.parse().ok()?,
-            user: entries.value("user")?.text()?.parse().ok()?,
+            group: GroupId(entries.value("group")?.bytes()?.try_into().ok()?),
             shares: shares.collect::<Option<_>>()?,
         })
     });
@@ -116,8 +110,7 @@ mod tests {
     fn catalogue(number: u8, shares: usize) -> StoredCatalogue {
         let name = ShortText::new("x".repeat(300)).unwrap();
         StoredCatalogue {
-            authority: Fingerprint::of(&[number]),
-            user: "nik".parse().unwrap(),
+            group: GroupId([number; 16]),
             shares: vec![(name, InfoHash([number; 20])); shares],
         }
     }

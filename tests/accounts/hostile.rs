@@ -58,32 +58,32 @@ fn bad_frames() -> Vec<(&'static str, Vec<u8>)> {
         ("zeros", framed(&[0; 100])),
         ("a list", framed(b"le")),
         ("a number", framed(b"i7e")),
-        ("nothing but the version", framed(b"d8:protocoli4ee")),
-        ("a dictionary without end", framed(b"d2:idi7e8:protocoli4e")),
+        ("nothing but the version", framed(b"d8:protocoli5ee")),
+        ("a dictionary without end", framed(b"d2:idi7e8:protocoli5e")),
         ("a string longer than the frame", framed(b"99999999999:")),
         ("deeply nested lists", framed(&deep)),
         ("a great many values", framed(&many)),
         (
             "bytes after the end",
-            framed(b"d2:idi7e8:protocoli4e4:type6:logoutex"),
+            framed(b"d2:idi7e8:protocoli5e4:type6:logoutex"),
         ),
         (
             "unsorted keys",
-            framed(b"d4:type6:logout2:idi7e8:protocoli4ee"),
+            framed(b"d4:type6:logout2:idi7e8:protocoli5ee"),
         ),
         (
             "a key twice",
-            framed(b"d2:idi7e2:idi7e8:protocoli4e4:type6:logoute"),
+            framed(b"d2:idi7e2:idi7e8:protocoli5e4:type6:logoute"),
         ),
-        ("no id", framed(b"d8:protocoli4e4:type6:logoute")),
-        ("no type", framed(b"d2:idi7e8:protocoli4ee")),
+        ("no id", framed(b"d8:protocoli5e4:type6:logoute")),
+        ("no type", framed(b"d2:idi7e8:protocoli5ee")),
         (
             "a negative id",
-            framed(b"d2:idi-1e8:protocoli4e4:type6:logoute"),
+            framed(b"d2:idi-1e8:protocoli5e4:type6:logoute"),
         ),
         (
             "an id too large",
-            framed(b"d2:idi4294967296e8:protocoli4e4:type6:logoute"),
+            framed(b"d2:idi4294967296e8:protocoli5e4:type6:logoute"),
         ),
         (
             "an id that is text",
@@ -91,7 +91,7 @@ fn bad_frames() -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "a type that is a number",
-            framed(b"d2:idi7e8:protocoli4e4:typei7ee"),
+            framed(b"d2:idi7e8:protocoli5e4:typei7ee"),
         ),
         ("an unknown request", request_with("become_owner", vec![])),
         ("an answer", request_with("done", vec![])),
@@ -126,7 +126,7 @@ fn bad_frames() -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "a name that is no UTF-8",
-            framed(b"d5:group2:\xff\xfe2:idi7e8:protocoli4e4:type10:join_groupe"),
+            framed(b"d5:group2:\xff\xfe2:idi7e8:protocoli5e4:type10:join_groupe"),
         ),
         (
             "an empty name",

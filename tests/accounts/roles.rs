@@ -61,6 +61,7 @@ const TABLE: &[(&str, Answers)] = &[
     ),
     ("leave_group none", ["unknown-group"; 6]),
     ("list_groups", ["+"; 6]),
+    ("own_groups", ["+"; 6]),
     ("list_members lab", MEMBERS),
     ("list_members none", ["unknown-group"; 6]),
     ("list_requests lab", OWNER),
@@ -457,7 +458,7 @@ fn assert_done(
         }
         ("withdraw lab data", AccessAnswer::Done) => share_names(&mut users[5]) == ["niks"],
         ("withdraw lab niks", AccessAnswer::Done) => share_names(&mut users[5]) == ["data"],
-        ("list_files lab", AccessAnswer::Files(page)) => page.entries.len() == 2,
+        ("list_files lab", AccessAnswer::Files { page, .. }) => page.entries.len() == 2,
         ("metainfo lab data", AccessAnswer::Metainfo(_)) => true,
         ("announce data", AccessAnswer::Peers(_)) => true,
         ("news", AccessAnswer::Decisions { page, .. }) => page.entries.len() <= 2,
@@ -492,7 +493,7 @@ fn share_names(owner: &mut User) -> Vec<String> {
         after: None,
     };
     match owner.ask(ask) {
-        Ok(AccessAnswer::Files(page)) => {
+        Ok(AccessAnswer::Files { page, .. }) => {
             let names = page
                 .entries
                 .iter()

@@ -80,7 +80,7 @@ fn a_peer_that_ends_during_its_first_announces_is_not_counted() {
     let mut nik = second_login(&tracker, "nik");
     let group = "lab".parse().unwrap();
     let listed = nik.ask(AccessRequest::ListFiles { group, after: None });
-    let Ok(AccessAnswer::Files(page)) = listed else {
+    let Ok(AccessAnswer::Files { page, .. }) = listed else {
         panic!("{listed:?}")
     };
     assert_eq!(page.entries.len(), 20);

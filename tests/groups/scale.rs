@@ -59,7 +59,7 @@ fn list(user: &mut User, name: &str) -> Vec<FileEntry> {
     loop {
         let group = name.parse().unwrap();
         match user.ask(AccessRequest::ListFiles { group, after }) {
-            Ok(AccessAnswer::Files(page)) => {
+            Ok(AccessAnswer::Files { page, .. }) => {
                 files.extend(page.entries);
                 after = page.next;
             }

@@ -72,7 +72,7 @@ impl FourTrackers {
             let group = "lab".parse().unwrap();
             let ask = AccessRequest::ListFiles { group, after: None };
             match self.log_in(number, "nik").ask(ask) {
-                Ok(AccessAnswer::Files(page)) => (number, page.entries[0].clone()),
+                Ok(AccessAnswer::Files { page, .. }) => (number, page.entries[0].clone()),
                 other => panic!("{other:?}"),
             }
         });

@@ -6,7 +6,7 @@ use crate::certificate::MemberKey;
 use crate::torrent::{Info, InfoHash};
 use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessRequest, AnnounceBatch, AnnounceBatchAnswer, FileEntry,
-    KeyRequest, ShortText,
+    GroupState, KeyRequest, ShortText,
 };
 use crate::wire::control::{InfoAssembly, InfoPart};
 use crate::wire::name::Label;
@@ -221,16 +221,34 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn files(&self, group: &Label) -> Result<Vec<FileEntry>, AccountError> {
-        self.pages(
+        Ok(self.catalogue(group)?.0)
+    }
+
+    /// The catalogue of a group, sorted by name, and its state. If it changes while its pages are
+    /// requested, the state is that before the change.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub(crate) fn catalogue(
+        &self,
+        group: &Label,
+    ) -> Result<(Vec<FileEntry>, GroupState), AccountError> {
+        let mut first_state = None;
+        let files = self.pages(
             |after| AccessRequest::ListFiles {
                 group: group.clone(),
                 after,
             },
             |answer| match answer {
-                AccessAnswer::Files(page) => Some(page),
+                AccessAnswer::Files { page, state } => {
+                    first_state = first_state.or(state);
+                    Some(page)
+                }
                 _ => None,
             },
-        )
+        )?;
+        let no_state = || AccountError::UnusableAnswer("a catalogue without its state".to_owned());
+        Ok((files, first_state.ok_or_else(no_state)?))
     }
 }
 

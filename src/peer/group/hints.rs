@@ -1,8 +1,8 @@
 //! What a peer does with the hints of a tracker.
 //!
 //! After a hint, the peer announces earlier, asks earlier for news, for catalogues or for shares
-//! whose files have changed, or learns addresses of new peers. A hint does not say what was withdrawn or who has
-//! left: only the announces find that out, as they would without hints.
+//! whose files have changed, or learns addresses of new peers. A hint does not say what was
+//! withdrawn or who has left: only the announces find that out, as they would without hints.
 
 use super::{CatalogueWatch, GroupAnnouncer};
 use crate::peer::{Account, Membership, Transfers};
@@ -96,7 +96,7 @@ impl<'a> HintReader<'a> {
             let is_affected = |membership: &Membership| membership.user == user;
             self.announcer.announce_earlier(is_affected, soon());
             self.account.on_news();
-            self.catalogues.on_news();
+            self.catalogues.on_news(&user);
         }
     }
 }

@@ -6,7 +6,7 @@
 use super::{
     Bars, Hints, IdempotencyKey, IdempotentWrites, InfoCache, InfoPartError, InfoUploads,
     PAGE_LENGTH, RequestContext, UploadError, Watch, from_refusal, from_write_error, no_randomness,
-    refused, subject_label, views, views::parse_cursor,
+    own_groups, refused, subject_label, views, views::parse_cursor,
 };
 use crate::base::AddressPrefix;
 use crate::certificate::{
@@ -191,17 +191,23 @@ impl GroupShares {
         after: Option<ShortText>,
     ) -> Result<AccessAnswer, AccessRefusal> {
         let after: Option<ShareCursor> = parse_cursor(after)?;
-        let listed = self
-            .store
-            .read(|registry| registry.shares(account, group, after.as_ref(), PAGE_LENGTH));
-        let (shares, next) = listed.map_err(from_refusal)?;
+        let connections = self.hints.connections();
+        let listed = self.store.read(|registry| {
+            let (shares, next) = registry.shares(account, group, after.as_ref(), PAGE_LENGTH)?;
+            let id = registry.group_id(group)?;
+            let is_first = after.is_none();
+            let state = is_first.then(|| own_groups::state(registry, id, connections));
+            Ok((shares, next, state))
+        });
+        let (shares, next, state) = listed.map_err(from_refusal)?;
         let entries = shares
             .into_iter()
             .filter_map(|share| self.file_entry(share));
-        Ok(AccessAnswer::Files(ListPage {
+        let page = ListPage {
             entries: entries.collect(),
             next: next.and_then(|next| ShortText::new(next.to_string())),
-        }))
+        };
+        Ok(AccessAnswer::Files { page, state })
     }
 
     fn file_entry(&self, share: ShareView) -> Option<FileEntry> {

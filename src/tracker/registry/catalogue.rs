@@ -106,6 +106,11 @@ impl Catalogue {
         self.groups.get(&group)?.holder(name)
     }
 
+    /// The number of shares of a group.
+    pub(super) fn share_count(&self, group: RowId) -> usize {
+        self.groups.get(&group).map_or(0, NameClaims::count)
+    }
+
     /// Up to `limit` shares of a group after a cursor, sorted by name, and the cursor of the next
     /// page.
     pub(super) fn page(

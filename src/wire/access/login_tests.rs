@@ -13,11 +13,11 @@ pub(super) fn requests() -> [(AccessRequest, &'static [u8]); 2] {
     [
         (
             AccessRequest::Logins(LoginRequest::List { after }),
-            b"d5:after1:x2:idi7e8:protocoli4e5:token3:t\0k4:type11:list_loginse",
+            b"d5:after1:x2:idi7e8:protocoli5e5:token3:t\0k4:type11:list_loginse",
         ),
         (
             AccessRequest::Logins(end),
-            b"d2:idi7e5:login8:00ab12ff8:protocoli4e5:token3:t\0k4:type9:end_login5:write16:wwwwwwwwwwwwwwwwe",
+            b"d2:idi7e5:login8:00ab12ff8:protocoli5e5:token3:t\0k4:type9:end_login5:write16:wwwwwwwwwwwwwwwwe",
         ),
     ]
 }
@@ -43,7 +43,7 @@ pub(super) fn reply() -> (AccessAnswer, &'static [u8]) {
     };
     (
         AccessAnswer::Logins(page),
-        b"d7:entriesld2:ati5e4:from3:::14:host4:gpu12:id8:00ab12ff7:presenti1e4:usedi9eed2:ati5e4:from3:::12:id8:00ab12ff4:usedi9eee2:idi7e8:protocoli4e4:type6:loginse",
+        b"d7:entriesld2:ati5e4:from3:::14:host4:gpu12:id8:00ab12ff7:presenti1e4:usedi9eed2:ati5e4:from3:::12:id8:00ab12ff4:usedi9eee2:idi7e8:protocoli5e4:type6:loginse",
     )
 }
 

@@ -48,7 +48,7 @@ pub(super) fn requests() -> Vec<(AccessRequest, &'static [u8])> {
         (AccessRequest::Machine(request), bytes)
     }
     vec![
-        (create_token(1, 6), b"d6:groupsld5:group3:lab4:role6:readeree2:idi7e8:machinesi6e4:name4:farm8:protocoli4e7:secondsi60e6:secret32:ssssssssssssssssssssssssssssssss5:token3:t\0k4:type12:create_token5:write16:wwwwwwwwwwwwwwwwe"),
+        (create_token(1, 6), b"d6:groupsld5:group3:lab4:role6:readeree2:idi7e8:machinesi6e4:name4:farm8:protocoli5e7:secondsi60e6:secret32:ssssssssssssssssssssssssssssssss5:token3:t\0k4:type12:create_token5:write16:wwwwwwwwwwwwwwwwe"),
         of_machine(
             MachineRequest::Enrol {
                 write: WRITE,
@@ -56,43 +56,43 @@ pub(super) fn requests() -> Vec<(AccessRequest, &'static [u8])> {
                 key: KeyRequest([b'k'; KEY_REQUEST_LENGTH]),
                 name: "gpu1".parse().unwrap(),
             },
-            b"d2:idi7e3:key129:kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk4:name4:gpu18:protocoli4e6:secret16:ssssssssssssssss5:token3:t\0k4:type5:enrol5:write16:wwwwwwwwwwwwwwwwe",
+            b"d2:idi7e3:key129:kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk4:name4:gpu18:protocoli5e6:secret16:ssssssssssssssss5:token3:t\0k4:type5:enrol5:write16:wwwwwwwwwwwwwwwwe",
         ),
-        (log_in(258), b"d7:counteri258e2:idi7e3:key129:kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk7:machine16:mmmmmmmmmmmmmmmm5:nonce16:nnnnnnnnnnnnnnnn8:protocoli4e5:token3:t\0k4:type13:login_machine5:write16:wwwwwwwwwwwwwwwwe"),
+        (log_in(258), b"d7:counteri258e2:idi7e3:key129:kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk7:machine16:mmmmmmmmmmmmmmmm5:nonce16:nnnnnnnnnnnnnnnn8:protocoli5e5:token3:t\0k4:type13:login_machine5:write16:wwwwwwwwwwwwwwwwe"),
         of_machine(
             MachineRequest::RevokeToken {
                 write: WRITE,
                 token: "ann/farm".parse().unwrap(),
             },
-            b"d2:idi7e13:machine token8:ann/farm8:protocoli4e5:token3:t\0k4:type12:revoke_token5:write16:wwwwwwwwwwwwwwwwe",
+            b"d2:idi7e13:machine token8:ann/farm8:protocoli5e5:token3:t\0k4:type12:revoke_token5:write16:wwwwwwwwwwwwwwwwe",
         ),
         of_machine(
             MachineRequest::RevokeMachine {
                 write: WRITE,
                 machine: gpu1(),
             },
-            b"d2:idi7e7:machine8:ann/gpu18:protocoli4e5:token3:t\0k4:type14:revoke_machine5:write16:wwwwwwwwwwwwwwwwe",
+            b"d2:idi7e7:machine8:ann/gpu18:protocoli5e5:token3:t\0k4:type14:revoke_machine5:write16:wwwwwwwwwwwwwwwwe",
         ),
         of_machine(
             MachineRequest::AllowMachine {
                 write: WRITE,
                 machine: gpu1(),
             },
-            b"d2:idi7e7:machine8:ann/gpu18:protocoli4e5:token3:t\0k4:type13:allow_machine5:write16:wwwwwwwwwwwwwwwwe",
+            b"d2:idi7e7:machine8:ann/gpu18:protocoli5e5:token3:t\0k4:type13:allow_machine5:write16:wwwwwwwwwwwwwwwwe",
         ),
         of_machine(
             MachineRequest::ListTokens {
                 group: None,
                 after: ShortText::new("x"),
             },
-            b"d5:after1:x2:idi7e8:protocoli4e5:token3:t\0k4:type11:list_tokense",
+            b"d5:after1:x2:idi7e8:protocoli5e5:token3:t\0k4:type11:list_tokense",
         ),
         of_machine(
             MachineRequest::ListMachines {
                 group: "lab".parse().ok(),
                 after: None,
             },
-            b"d5:group3:lab2:idi7e8:protocoli4e5:token3:t\0k4:type13:list_machinese",
+            b"d5:group3:lab2:idi7e8:protocoli5e5:token3:t\0k4:type13:list_machinese",
         ),
     ]
 }
@@ -113,7 +113,7 @@ pub(super) fn replies() -> Vec<(AccessAnswer, &'static [u8])> {
                 label: gpu1(),
                 groups: vec![lab(Role::Reader)],
             },
-            b"d6:groupsld5:group3:lab4:role6:readeree2:idi7e5:label8:ann/gpu17:machine16:mmmmmmmmmmmmmmmm8:protocoli4e4:type8:enrollede",
+            b"d6:groupsld5:group3:lab4:role6:readeree2:idi7e5:label8:ann/gpu17:machine16:mmmmmmmmmmmmmmmm8:protocoli5e4:type8:enrollede",
         ),
         (
             AccessAnswer::MachineLoggedIn {
@@ -121,7 +121,7 @@ pub(super) fn replies() -> Vec<(AccessAnswer, &'static [u8])> {
                 label: gpu1(),
                 groups: vec![lab(Role::Publisher)],
             },
-            b"d6:groupsld5:group3:lab4:role9:publisheree2:idi7e5:label8:ann/gpu18:protocoli4e5:token3:t\0k4:type15:machine-sessione",
+            b"d6:groupsld5:group3:lab4:role9:publisheree2:idi7e5:label8:ann/gpu18:protocoli5e5:token3:t\0k4:type15:machine-sessione",
         ),
         (
             AccessAnswer::Tokens(page(vec![TokenEntry {
@@ -133,7 +133,7 @@ pub(super) fn replies() -> Vec<(AccessAnswer, &'static [u8])> {
                 made_at: 5,
                 enrols_until: Some(9),
             }])),
-            b"d7:entriesld2:ati5e8:enrolledi2e6:groupsld5:group3:lab4:role6:readeree5:label8:ann/farm8:machinesi6e5:state4:open5:untili9eee2:idi7e8:protocoli4e4:type6:tokense",
+            b"d7:entriesld2:ati5e8:enrolledi2e6:groupsld5:group3:lab4:role6:readeree5:label8:ann/farm8:machinesi6e5:state4:open5:untili9eee2:idi7e8:protocoli5e4:type6:tokense",
         ),
         (
             AccessAnswer::Machines(page(vec![
@@ -154,7 +154,7 @@ pub(super) fn replies() -> Vec<(AccessAnswer, &'static [u8])> {
                     started_at: None,
                 },
             ])),
-            b"d7:entriesld2:ati5e5:label8:ann/gpu14:role6:reader7:startedi9e5:state9:suspended5:token8:ann/farmed2:ati5e5:label8:ann/gpu15:state11:token-endedee2:idi7e8:protocoli4e4:type8:machinese",
+            b"d7:entriesld2:ati5e5:label8:ann/gpu14:role6:reader7:startedi9e5:state9:suspended5:token8:ann/farmed2:ati5e5:label8:ann/gpu15:state11:token-endedee2:idi7e8:protocoli5e4:type8:machinese",
         ),
     ]
 }

@@ -5,6 +5,7 @@ use super::bar::{Bar, bars_item, read_bars};
 use super::cluster::ClusterView;
 use super::entry::{DecisionEntry, FileEntry, GroupEntry, ListEntry, MemberEntry, RequestEntry};
 use super::fields::{self, IssuedToken, SeenDecisions, ShortText, Token};
+use super::group_state::{GroupState, OwnGroup};
 use super::login_request::LoginEntry;
 use super::machine::{self, MachineEntry, TokenEntry, TokenGroup};
 use super::port_check::PortCheck;
@@ -55,6 +56,8 @@ pub enum AccessAnswer {
     },
     /// A page of the list of groups.
     Groups(ListPage<GroupEntry>),
+    /// A page of the list of the groups of the user or machine.
+    OwnGroups(ListPage<OwnGroup>),
     /// A page of the members of a group.
     Members(ListPage<MemberEntry>),
     /// A page of the open requests to join a group.
@@ -73,7 +76,12 @@ pub enum AccessAnswer {
         role: Role,
     },
     /// A page of the catalogue of a group.
-    Files(ListPage<FileEntry>),
+    Files {
+        /// The shares.
+        page: ListPage<FileEntry>,
+        /// The state of the whole catalogue. Only in the first page.
+        state: Option<GroupState>,
+    },
     /// A part of an info dictionary.
     Metainfo(InfoPart),
     /// The other peers of the announced swarms.
@@ -172,6 +180,7 @@ impl AccessReplyMessage {
                 entries.extend(note.as_ref().map(|note| ("note", note.as_str().into())));
             }
             Ok(AccessAnswer::Groups(page)) => put_page(page, &mut entries),
+            Ok(AccessAnswer::OwnGroups(page)) => put_page(page, &mut entries),
             Ok(AccessAnswer::Members(page)) => put_page(page, &mut entries),
             Ok(AccessAnswer::Requests(page)) => put_page(page, &mut entries),
             Ok(AccessAnswer::Certificate {
@@ -180,7 +189,10 @@ impl AccessReplyMessage {
                 barred,
                 role,
             }) => entries.extend(certificate(leaf, authority, barred, *role)),
-            Ok(AccessAnswer::Files(page)) => put_page(page, &mut entries),
+            Ok(AccessAnswer::Files { page, state }) => {
+                put_page(page, &mut entries);
+                entries.extend(state.map(|state| ("state", state.item())));
+            }
             Ok(AccessAnswer::Metainfo(part)) => entries.extend(part.entries()),
             Ok(AccessAnswer::Peers(peers)) => peers.put(&mut entries),
             Ok(AccessAnswer::ChangedShares(changed)) => {
@@ -245,6 +257,7 @@ impl AccessReplyMessage {
                 note: fields.optional("note", read_text_line)?,
             }),
             GroupEntry::KIND => Ok(AccessAnswer::Groups(read_page(&mut fields)?)),
+            OwnGroup::KIND => Ok(AccessAnswer::OwnGroups(read_page(&mut fields)?)),
             MemberEntry::KIND => Ok(AccessAnswer::Members(read_page(&mut fields)?)),
             RequestEntry::KIND => Ok(AccessAnswer::Requests(read_page(&mut fields)?)),
             "certificate" => Ok(AccessAnswer::Certificate {
@@ -253,7 +266,10 @@ impl AccessReplyMessage {
                 barred: fields.read_by("barred", read_bars)?,
                 role: fields.read_by("role", fields::read_role)?,
             }),
-            FileEntry::KIND => Ok(AccessAnswer::Files(read_page(&mut fields)?)),
+            FileEntry::KIND => Ok(AccessAnswer::Files {
+                page: read_page(&mut fields)?,
+                state: fields.optional("state", GroupState::read)?,
+            }),
             "metainfo" => Ok(AccessAnswer::Metainfo(fields.info_part()?)),
             "peers" => Ok(AccessAnswer::Peers(AnnounceBatchAnswer::read(&mut fields)?)),
             "changed-shares" => Ok(AccessAnswer::ChangedShares(
@@ -296,10 +312,11 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::Done) => "done",
             Ok(AccessAnswer::LoggedIn { .. }) => "session",
             Ok(AccessAnswer::Groups(_)) => GroupEntry::KIND,
+            Ok(AccessAnswer::OwnGroups(_)) => OwnGroup::KIND,
             Ok(AccessAnswer::Members(_)) => MemberEntry::KIND,
             Ok(AccessAnswer::Requests(_)) => RequestEntry::KIND,
             Ok(AccessAnswer::Certificate { .. }) => "certificate",
-            Ok(AccessAnswer::Files(_)) => FileEntry::KIND,
+            Ok(AccessAnswer::Files { .. }) => FileEntry::KIND,
             Ok(AccessAnswer::Metainfo(_)) => "metainfo",
             Ok(AccessAnswer::Peers(_)) => "peers",
             Ok(AccessAnswer::ChangedShares(_)) => "changed-shares",

@@ -21,7 +21,7 @@ pub const MAX_FIRST_FRAME: u32 = 16 << 10;
 /// The version of the requests, the replies and their meaning. Every message carries it. A peer and
 /// a tracker of different versions refuse each other. Messages of any version are bencoded
 /// dictionaries; from version 2 on they have the key `protocol`.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// A request of a peer, with its number and its token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +112,12 @@ pub enum AccessRequest {
     },
     /// Lists all groups. The answer is [`super::AccessAnswer::Groups`].
     ListGroups {
+        /// The position where the previous page ended.
+        after: Option<ShortText>,
+    },
+    /// Lists the groups in which this user or machine is a member, each with the state of its
+    /// catalogue. The answer is [`super::AccessAnswer::OwnGroups`].
+    OwnGroups {
         /// The position where the previous page ended.
         after: Option<ShortText>,
     },
@@ -298,6 +304,7 @@ impl AccessRequestMessage {
             }
             AccessRequest::ListFiles { after, .. }
             | AccessRequest::ListGroups { after }
+            | AccessRequest::OwnGroups { after }
             | AccessRequest::ListMembers { after, .. }
             | AccessRequest::ListRequests { after, .. } => {
                 entries.extend(fields::after_entry(after))
@@ -413,6 +420,9 @@ impl AccessRequest {
                 end: fields.flag("end")?,
             },
             "list_groups" => Self::ListGroups {
+                after: fields::read_after(fields)?,
+            },
+            "own_groups" => Self::OwnGroups {
                 after: fields::read_after(fields)?,
             },
             "list_members" => Self::ListMembers {
@@ -532,6 +542,7 @@ impl AccessRequest {
             Self::Machine(request) => request.write_id(),
             Self::Login { .. }
             | Self::ListGroups { .. }
+            | Self::OwnGroups { .. }
             | Self::ListMembers { .. }
             | Self::ListRequests { .. }
             | Self::Certify { .. }
@@ -599,6 +610,7 @@ impl AccessRequest {
             Self::Logout { .. }
             | Self::ChangePassword { .. }
             | Self::ListGroups { .. }
+            | Self::OwnGroups { .. }
             | Self::Announce(_)
             | Self::Cluster
             | Self::CheckPort { .. }

@@ -67,7 +67,7 @@ fn requests_of_users() -> Vec<(AccessRequest, &'static [u8])> {
                 password: password("p w"),
                 invite: None,
             },
-            b"d2:idi7e8:password3:p w8:protocoli4e5:token3:t\0k4:type11:create_user4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
+            b"d2:idi7e8:password3:p w8:protocoli5e5:token3:t\0k4:type11:create_user4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             AccessRequest::CreateUser {
@@ -76,7 +76,7 @@ fn requests_of_users() -> Vec<(AccessRequest, &'static [u8])> {
                 password: password("p"),
                 invite: Some(short_text("ab-cd")),
             },
-            b"d2:idi7e6:invite5:ab-cd8:password1:p8:protocoli4e5:token3:t\0k4:type11:create_user4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
+            b"d2:idi7e6:invite5:ab-cd8:password1:p8:protocoli5e5:token3:t\0k4:type11:create_user4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             AccessRequest::Login {
@@ -85,39 +85,39 @@ fn requests_of_users() -> Vec<(AccessRequest, &'static [u8])> {
                 password: password("p"),
                 host: "gpu1".parse().ok(),
             },
-            b"d7:attempt16:wwwwwwwwwwwwwwww4:host4:gpu12:idi7e8:password1:p8:protocoli4e5:token3:t\0k4:type5:login4:user12:nik~00ab12ffe",
+            b"d7:attempt16:wwwwwwwwwwwwwwww4:host4:gpu12:idi7e8:password1:p8:protocoli5e5:token3:t\0k4:type5:login4:user12:nik~00ab12ffe",
         ),
         (
             AccessRequest::Logout { write: WRITE },
-            b"d2:idi7e8:protocoli4e5:token3:t\0k4:type6:logout5:write16:wwwwwwwwwwwwwwwwe"),
+            b"d2:idi7e8:protocoli5e5:token3:t\0k4:type6:logout5:write16:wwwwwwwwwwwwwwwwe"),
         (
             AccessRequest::CheckPort {
                 port: NonZeroU16::new(6881).unwrap(),
             },
-            b"d2:idi7e4:porti6881e8:protocoli4e5:token3:t\0k4:type10:check_porte",
+            b"d2:idi7e4:porti6881e8:protocoli5e5:token3:t\0k4:type10:check_porte",
         ),
-        (AccessRequest::Cluster, b"d2:idi7e8:protocoli4e5:token3:t\0k4:type7:clustere"),
+        (AccessRequest::Cluster, b"d2:idi7e8:protocoli5e5:token3:t\0k4:type7:clustere"),
         (
             AccessRequest::ChangePassword {
                 write: WRITE,
                 old: password("a"),
                 new: password("b"),
             },
-            b"d2:idi7e3:new1:b3:old1:a8:protocoli4e5:token3:t\0k4:type15:change_password5:write16:wwwwwwwwwwwwwwwwe",
+            b"d2:idi7e3:new1:b3:old1:a8:protocoli5e5:token3:t\0k4:type15:change_password5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             AccessRequest::CreateGroup {
                 write: WRITE,
                 group: "lab".parse().unwrap(),
             },
-            b"d5:group3:lab2:idi7e8:protocoli4e5:token3:t\0k4:type12:create_group5:write16:wwwwwwwwwwwwwwwwe",
+            b"d5:group3:lab2:idi7e8:protocoli5e5:token3:t\0k4:type12:create_group5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             AccessRequest::JoinGroup {
                 write: WRITE,
                 group: label("lab"),
             },
-            b"d5:group3:lab2:idi7e8:protocoli4e5:token3:t\0k4:type10:join_group5:write16:wwwwwwwwwwwwwwwwe",
+            b"d5:group3:lab2:idi7e8:protocoli5e5:token3:t\0k4:type10:join_group5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             AccessRequest::LeaveGroup {
@@ -125,27 +125,31 @@ fn requests_of_users() -> Vec<(AccessRequest, &'static [u8])> {
                 group: label("lab"),
                 end: true,
             },
-            b"d3:endi1e5:group3:lab2:idi7e8:protocoli4e5:token3:t\0k4:type11:leave_group5:write16:wwwwwwwwwwwwwwwwe",
+            b"d3:endi1e5:group3:lab2:idi7e8:protocoli5e5:token3:t\0k4:type11:leave_group5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             AccessRequest::ListGroups {
                 after: Some(short_text("lab/00")),
             },
-            b"d5:after6:lab/002:idi7e8:protocoli4e5:token3:t\0k4:type11:list_groupse",
+            b"d5:after6:lab/002:idi7e8:protocoli5e5:token3:t\0k4:type11:list_groupse",
+        ),
+        (
+            AccessRequest::OwnGroups { after: None },
+            b"d2:idi7e8:protocoli5e5:token3:t\0k4:type10:own_groupse",
         ),
         (
             AccessRequest::ListMembers {
                 group: label("lab"),
                 after: None,
             },
-            b"d5:group3:lab2:idi7e8:protocoli4e5:token3:t\0k4:type12:list_memberse",
+            b"d5:group3:lab2:idi7e8:protocoli5e5:token3:t\0k4:type12:list_memberse",
         ),
         (
             AccessRequest::ListRequests {
                 group: label("lab"),
                 after: None,
             },
-            b"d5:group3:lab2:idi7e8:protocoli4e5:token3:t\0k4:type13:list_requestse",
+            b"d5:group3:lab2:idi7e8:protocoli5e5:token3:t\0k4:type13:list_requestse",
         ),
         (
             AccessRequest::AcceptRequest {
@@ -153,7 +157,7 @@ fn requests_of_users() -> Vec<(AccessRequest, &'static [u8])> {
                 group: label("lab"),
                 user: label("nik"),
             },
-            b"d5:group3:lab2:idi7e8:protocoli4e5:token3:t\0k4:type14:accept_request4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
+            b"d5:group3:lab2:idi7e8:protocoli5e5:token3:t\0k4:type14:accept_request4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             AccessRequest::RejectRequest {
@@ -161,7 +165,7 @@ fn requests_of_users() -> Vec<(AccessRequest, &'static [u8])> {
                 group: label("lab"),
                 user: label("nik"),
             },
-            b"d5:group3:lab2:idi7e8:protocoli4e5:token3:t\0k4:type14:reject_request4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
+            b"d5:group3:lab2:idi7e8:protocoli5e5:token3:t\0k4:type14:reject_request4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             AccessRequest::RemoveMember {
@@ -169,7 +173,7 @@ fn requests_of_users() -> Vec<(AccessRequest, &'static [u8])> {
                 group: label("lab"),
                 user: label("nik"),
             },
-            b"d5:group3:lab2:idi7e8:protocoli4e5:token3:t\0k4:type13:remove_member4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
+            b"d5:group3:lab2:idi7e8:protocoli5e5:token3:t\0k4:type13:remove_member4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             AccessRequest::SetRole {
@@ -178,7 +182,7 @@ fn requests_of_users() -> Vec<(AccessRequest, &'static [u8])> {
                 user: label("nik").into(),
                 role: Role::Reader,
             },
-            b"d5:group3:lab2:idi7e8:protocoli4e4:role6:reader5:token3:t\0k4:type8:set_role4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
+            b"d5:group3:lab2:idi7e8:protocoli5e4:role6:reader5:token3:t\0k4:type8:set_role4:user3:nik5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             AccessRequest::RenameGroup {
@@ -186,14 +190,14 @@ fn requests_of_users() -> Vec<(AccessRequest, &'static [u8])> {
                 group: label("lab"),
                 name: "hall".parse().unwrap(),
             },
-            b"d5:group3:lab2:idi7e4:name4:hall8:protocoli4e5:token3:t\0k4:type12:rename_group5:write16:wwwwwwwwwwwwwwwwe",
+            b"d5:group3:lab2:idi7e4:name4:hall8:protocoli5e5:token3:t\0k4:type12:rename_group5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             AccessRequest::Certify {
                 group: label("lab"),
                 request: KeyRequest([b'k'; KEY_REQUEST_LENGTH]),
             },
-            b"d5:group3:lab2:idi7e3:key129:kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk8:protocoli4e5:token3:t\0k4:type7:certifye",
+            b"d5:group3:lab2:idi7e3:key129:kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk8:protocoli5e5:token3:t\0k4:type7:certifye",
         ),
         (
             AccessRequest::Publish {
@@ -201,14 +205,14 @@ fn requests_of_users() -> Vec<(AccessRequest, &'static [u8])> {
                 group: label("lab"),
                 part: InfoPart::new(4, 7, b"\xff\x00".to_vec()).unwrap(),
             },
-            b"d5:bytes2:\xff\x005:group3:lab2:idi7e6:offseti4e8:protocoli4e5:token3:t\0k5:totali7e4:type7:publish5:write16:wwwwwwwwwwwwwwwwe",
+            b"d5:bytes2:\xff\x005:group3:lab2:idi7e6:offseti4e8:protocoli5e5:token3:t\0k5:totali7e4:type7:publish5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             AccessRequest::ListFiles {
                 group: label("lab"),
                 after: None,
             },
-            b"d5:group3:lab2:idi7e8:protocoli4e5:token3:t\0k4:type10:list_filese",
+            b"d5:group3:lab2:idi7e8:protocoli5e5:token3:t\0k4:type10:list_filese",
         ),
         (
             AccessRequest::Metainfo {
@@ -216,7 +220,7 @@ fn requests_of_users() -> Vec<(AccessRequest, &'static [u8])> {
                 name: short_text("f \u{fc}"),
                 offset: 9,
             },
-            b"d5:group3:lab2:idi7e4:name4:f \xc3\xbc6:offseti9e8:protocoli4e5:token3:t\0k4:type8:metainfoe",
+            b"d5:group3:lab2:idi7e4:name4:f \xc3\xbc6:offseti9e8:protocoli5e5:token3:t\0k4:type8:metainfoe",
         ),
         (
             AccessRequest::Withdraw {
@@ -224,15 +228,15 @@ fn requests_of_users() -> Vec<(AccessRequest, &'static [u8])> {
                 group: label("lab"),
                 name: short_text("f"),
             },
-            b"d5:group3:lab2:idi7e4:name1:f8:protocoli4e5:token3:t\0k4:type8:withdraw5:write16:wwwwwwwwwwwwwwwwe",
+            b"d5:group3:lab2:idi7e4:name1:f8:protocoli5e5:token3:t\0k4:type8:withdraw5:write16:wwwwwwwwwwwwwwwwe",
         ),
         (
             AccessRequest::Announce(announces(1)),
-            b"d2:idi7e7:peer id20:pppppppppppppppppppp4:porti6881e8:protocoli4e6:swarms45:hhhhhhhhhhhhhhhhhhhh\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\x015:token3:t\0k4:type8:announcee",
+            b"d2:idi7e7:peer id20:pppppppppppppppppppp4:porti6881e8:protocoli5e6:swarms45:hhhhhhhhhhhhhhhhhhhh\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\x015:token3:t\0k4:type8:announcee",
         ),
         (
             AccessRequest::Announce(announces(1).with_seen_bars(Some(BarsDigest(*b"digestof")))),
-            b"d4:bars8:digestof2:idi7e7:peer id20:pppppppppppppppppppp4:porti6881e8:protocoli4e6:swarms45:hhhhhhhhhhhhhhhhhhhh\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\x015:token3:t\0k4:type8:announcee",
+            b"d4:bars8:digestof2:idi7e7:peer id20:pppppppppppppppppppp4:porti6881e8:protocoli5e6:swarms45:hhhhhhhhhhhhhhhhhhhh\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\x015:token3:t\0k4:type8:announcee",
         ),
         (
             AccessRequest::ListDecisions {
@@ -240,14 +244,14 @@ fn requests_of_users() -> Vec<(AccessRequest, &'static [u8])> {
                 with_requests: false,
                 after: None,
             },
-            b"d2:idi7e8:protocoli4e4:seen1:\xff5:token3:t\0k4:type4:newse",
+            b"d2:idi7e8:protocoli5e4:seen1:\xff5:token3:t\0k4:type4:newse",
         ),
         (
             AccessRequest::ChangedShares {
                 group: label("lab"),
                 changed: vec![InfoHash(*b"hhhhhhhhhhhhhhhhhhhh")],
             },
-            b"d7:changedl20:hhhhhhhhhhhhhhhhhhhhe5:group3:lab2:idi7e8:protocoli4e5:token3:t\0k4:type14:changed_sharese",
+            b"d7:changedl20:hhhhhhhhhhhhhhhhhhhhe5:group3:lab2:idi7e8:protocoli5e5:token3:t\0k4:type14:changed_sharese",
         ),
         (
             AccessRequest::ListDecisions {
@@ -255,10 +259,17 @@ fn requests_of_users() -> Vec<(AccessRequest, &'static [u8])> {
                 with_requests: true,
                 after: None,
             },
-            b"d2:idi7e8:protocoli4e8:requestsi1e4:seen0:5:token3:t\0k4:type4:newse",
+            b"d2:idi7e8:protocoli5e8:requestsi1e4:seen0:5:token3:t\0k4:type4:newse",
         ),
     ]
 }
+
+const STATE: GroupState = GroupState {
+    id: GroupId([b'i'; 16]),
+    added: 3,
+    ended: 4,
+    spread_ms: 2_000,
+};
 
 fn page<T>(entries: Vec<T>) -> ListPage<T> {
     ListPage {
@@ -278,7 +289,7 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
 
 fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
     vec![
-        (Ok(AccessAnswer::Done), b"d2:idi7e8:protocoli4e4:type4:donee"),
+        (Ok(AccessAnswer::Done), b"d2:idi7e8:protocoli5e4:type4:donee"),
         (
             Ok(AccessAnswer::LoggedIn {
                 token: token(),
@@ -286,7 +297,7 @@ fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8]
                 user: label("nik"),
                 note: Some(TextLine::new("hm")),
             }),
-            b"d7:expiresi1099511627776e2:idi7e4:note2:hm8:protocoli4e5:token3:t\0k4:type7:session4:user3:nike",
+            b"d7:expiresi1099511627776e2:idi7e4:note2:hm8:protocoli5e5:token3:t\0k4:type7:session4:user3:nike",
         ),
         (
             Ok(AccessAnswer::Groups(page(vec![GroupEntry {
@@ -296,7 +307,14 @@ fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8]
                 role: GroupRole::Member,
                 own_role: Some(Role::Reader),
             }]))),
-            b"d7:entriesld7:membersi2e4:name3:lab5:owner3:nik4:role6:reader8:standing6:memberee2:idi7e4:next1:x8:protocoli4e4:type6:groupse",
+            b"d7:entriesld7:membersi2e4:name3:lab5:owner3:nik4:role6:reader8:standing6:memberee2:idi7e4:next1:x8:protocoli5e4:type6:groupse",
+        ),
+        (
+            Ok(AccessAnswer::OwnGroups(page(vec![OwnGroup {
+                name: label("lab"),
+                state: STATE,
+            }]))),
+            b"d7:entriesld5:addedi3e5:endedi4e2:id16:iiiiiiiiiiiiiiii4:name3:lab6:spreadi2000eee2:idi7e4:next1:x8:protocoli5e4:type10:own-groupse",
         ),
         (
             Ok(AccessAnswer::Members(page(vec![MemberEntry {
@@ -304,14 +322,14 @@ fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8]
                 since: 1 << 40,
                 role: Role::Owner,
             }]))),
-            b"d7:entriesld4:name3:nik4:role5:owner5:sincei1099511627776eee2:idi7e4:next1:x8:protocoli4e4:type7:memberse",
+            b"d7:entriesld4:name3:nik4:role5:owner5:sincei1099511627776eee2:idi7e4:next1:x8:protocoli5e4:type7:memberse",
         ),
         (
             Ok(AccessAnswer::Requests(page(vec![RequestEntry {
                 name: label("nik"),
                 asked_at: 5,
             }]))),
-            b"d7:entriesld2:ati5e4:name3:nikee2:idi7e4:next1:x8:protocoli4e4:type8:requestse",
+            b"d7:entriesld2:ati5e4:name3:nikee2:idi7e4:next1:x8:protocoli5e4:type8:requestse",
         ),
         (
             Ok(AccessAnswer::Certificate {
@@ -320,25 +338,28 @@ fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8]
                 barred: Vec::new(),
                 role: Role::Reader,
             }),
-            b"d9:authority3:pem6:barred0:2:idi7e4:leaf1:\x018:protocoli4e4:role6:reader4:type11:certificatee",
+            b"d9:authority3:pem6:barred0:2:idi7e4:leaf1:\x018:protocoli5e4:role6:reader4:type11:certificatee",
         ),
         (
-            Ok(AccessAnswer::Files(page(vec![FileEntry {
-                name: ShortText::new("f").unwrap(),
-                info_hash: InfoHash([b'h'; 20]),
-                length: 9,
-                publisher: Some(label("nik").into()),
-                published_at: 5,
-                complete: 1,
-                partial: 2,
-            }]))),
-            b"d7:entriesld2:ati5e8:completei1e9:info hash20:hhhhhhhhhhhhhhhhhhhh6:lengthi9e4:name1:f7:partiali2e9:publisher3:nikee2:idi7e4:next1:x8:protocoli4e4:type5:filese",
+            Ok(AccessAnswer::Files {
+                page: page(vec![FileEntry {
+                    name: ShortText::new("f").unwrap(),
+                    info_hash: InfoHash([b'h'; 20]),
+                    length: 9,
+                    publisher: Some(label("nik").into()),
+                    published_at: 5,
+                    complete: 1,
+                    partial: 2,
+                }]),
+                state: Some(STATE),
+            }),
+            b"d7:entriesld2:ati5e8:completei1e9:info hash20:hhhhhhhhhhhhhhhhhhhh6:lengthi9e4:name1:f7:partiali2e9:publisher3:nikee2:idi7e4:next1:x8:protocoli5e5:stated5:addedi3e5:endedi4e2:id16:iiiiiiiiiiiiiiii6:spreadi2000ee4:type5:filese",
         ),
         (
             Ok(AccessAnswer::Metainfo(
                 InfoPart::new(0, 2, b"de".to_vec()).unwrap(),
             )),
-            b"d5:bytes2:de2:idi7e6:offseti0e8:protocoli4e5:totali2e4:type8:metainfoe",
+            b"d5:bytes2:de2:idi7e6:offseti0e8:protocoli5e5:totali2e4:type8:metainfoe",
         ),
         (
             Ok(AccessAnswer::Peers(AnnounceBatchAnswer {
@@ -355,7 +376,7 @@ fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8]
                 placement: None,
                 group: None,
             })),
-            b"d6:barred45:eeeeeeeeeeeeeeeennnnnnnnnnnnnnnn\0\0\0\0\0\0\x01\x02\0\0\0\x01\x012:idi7e8:intervali20e8:protocoli4e6:swarmsld9:addresses6:\x01\x02\x03\x04\x01\x02ed4:kind16:not-in-catalogue7:message2:noee4:type5:peerse",
+            b"d6:barred45:eeeeeeeeeeeeeeeennnnnnnnnnnnnnnn\0\0\0\0\0\0\x01\x02\0\0\0\x01\x012:idi7e8:intervali20e8:protocoli5e6:swarmsld9:addresses6:\x01\x02\x03\x04\x01\x02ed4:kind16:not-in-catalogue7:message2:noee4:type5:peerse",
         ),
         (
             Ok(AccessAnswer::Peers(AnnounceBatchAnswer {
@@ -371,7 +392,7 @@ fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8]
                     since: 1 << 40,
                 }),
             })),
-            b"d6:barred0:5:group3:lab2:idi7e8:intervali20e5:namedi1099511627776e8:protocoli4e6:swarmsldee7:trackeri2e8:trackersli3ei1ee4:type5:peerse",
+            b"d6:barred0:5:group3:lab2:idi7e8:intervali20e5:namedi1099511627776e8:protocoli5e6:swarmsldee7:trackeri2e8:trackersli3ei1ee4:type5:peerse",
         ),
         (
             Ok(AccessAnswer::Peers(AnnounceBatchAnswer {
@@ -381,7 +402,7 @@ fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8]
                 placement: None,
                 group: None,
             })),
-            b"d2:idi7e8:intervali20e8:protocoli4e6:swarmsldee4:type5:peerse",
+            b"d2:idi7e8:intervali20e8:protocoli5e6:swarmsldee4:type5:peerse",
         ),
         (
             Ok(AccessAnswer::Cluster(ClusterView {
@@ -395,7 +416,7 @@ fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8]
                     silent_ms: Some(5),
                 }],
             })),
-            b"d2:idi7e6:numberi1e8:protocoli4e7:servingi1e5:twinsld8:it lacksi3e6:numberi2e6:silenti5e2:upi0e7:we lacki4eee4:type7:clustere",
+            b"d2:idi7e6:numberi1e8:protocoli5e7:servingi1e5:twinsld8:it lacksi3e6:numberi2e6:silenti5e2:upi0e7:we lacki4eee4:type7:clustere",
         ),
         (
             Ok(AccessAnswer::Port(PortCheck {
@@ -403,7 +424,7 @@ fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8]
                 address: "::1".parse().unwrap(),
                 port: PortState::NotTried,
             })),
-            b"d7:address3:::15:clocki5e2:idi7e4:port9:not tried8:protocoli4e4:type4:porte",
+            b"d7:address3:::15:clocki5e2:idi7e4:port9:not tried8:protocoli5e4:type4:porte",
         ),
         (
             Ok(AccessAnswer::Decisions {
@@ -416,13 +437,13 @@ fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8]
                 }]),
                 seen: SeenDecisions::default(),
             }),
-            b"d7:entriesld2:ati5e5:group3:lab7:outcome11:group-endedee2:idi7e4:next1:x8:protocoli4e4:seen0:4:type4:newse",
+            b"d7:entriesld2:ati5e5:group3:lab7:outcome11:group-endedee2:idi7e4:next1:x8:protocoli5e4:seen0:4:type4:newse",
         ),
         (
             Ok(AccessAnswer::ChangedShares(vec![InfoHash(
                 *b"hhhhhhhhhhhhhhhhhhhh",
             )])),
-            b"d7:changedl20:hhhhhhhhhhhhhhhhhhhhe2:idi7e8:protocoli4e4:type14:changed-sharese",
+            b"d7:changedl20:hhhhhhhhhhhhhhhhhhhhe2:idi7e8:protocoli5e4:type14:changed-sharese",
         ),
         (
             Ok(AccessAnswer::Decisions {
@@ -435,7 +456,7 @@ fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8]
                 }]),
                 seen: SeenDecisions::default(),
             }),
-            b"d7:entriesld2:ati5e5:group3:lab7:outcome9:requested4:user3:nikee2:idi7e4:next1:x8:protocoli4e4:seen0:4:type4:newse",
+            b"d7:entriesld2:ati5e5:group3:lab7:outcome9:requested4:user3:nikee2:idi7e4:next1:x8:protocoli5e4:seen0:4:type4:newse",
         ),
         (
             Ok(AccessAnswer::Decisions {
@@ -448,7 +469,7 @@ fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8]
                 }]),
                 seen: SeenDecisions::default(),
             }),
-            b"d7:entriesld2:ati5e5:group3:lab7:outcome4:role4:role9:publisheree2:idi7e4:next1:x8:protocoli4e4:seen0:4:type4:newse",
+            b"d7:entriesld2:ati5e5:group3:lab7:outcome4:role4:role9:publisheree2:idi7e4:next1:x8:protocoli5e4:seen0:4:type4:newse",
         ),
         (
             Err(AccessRefusal {
@@ -456,7 +477,7 @@ fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8]
                 message: TextLine::new("later"),
                 retry_seconds: None,
             }),
-            b"d2:idi7e4:kind4:busy7:message5:later8:protocoli4e4:type5:errore",
+            b"d2:idi7e4:kind4:busy7:message5:later8:protocoli5e4:type5:errore",
         ),
         (
             Err(AccessRefusal {
@@ -464,7 +485,7 @@ fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8]
                 message: TextLine::new("full"),
                 retry_seconds: Some(9),
             }),
-            b"d2:idi7e4:kind4:full7:message4:full8:protocoli4e5:retryi9e4:type5:errore",
+            b"d2:idi7e4:kind4:full7:message4:full8:protocoli5e5:retryi9e4:type5:errore",
         ),
     ]
 }
@@ -534,62 +555,62 @@ fn each_message_is_encoded_to_its_bytes_and_decoded_again() {
 fn each_kind_of_bad_message_has_its_own_error() {
     use ControlError::{ExtraKey, Missing, NoDictionary, UnknownType, WrongValue};
     let long = format!(
-        "d7:attempt16:wwwwwwwwwwwwwwww2:idi7e8:password{}:{}8:protocoli4e4:type5:login4:user3:nike",
+        "d7:attempt16:wwwwwwwwwwwwwwww2:idi7e8:password{}:{}8:protocoli5e4:type5:login4:user3:nike",
         1025,
         "x".repeat(1025)
     );
     let table: &[(&[u8], ControlError)] = &[
         (b"li1ee", NoDictionary),
-        (b"d2:idi7e8:protocoli4ee", Missing("type")),
-        (b"d8:protocoli4e4:type6:logoute", Missing("id")),
-        (b"d2:idi7e8:protocoli4e4:type3:flye", UnknownType("fly".into())),
-        (b"d2:idi7e8:protocoli4e4:type5:hello1:xi1ee", UnknownType("hello".into())),
+        (b"d2:idi7e8:protocoli5ee", Missing("type")),
+        (b"d8:protocoli5e4:type6:logoute", Missing("id")),
+        (b"d2:idi7e8:protocoli5e4:type3:flye", UnknownType("fly".into())),
+        (b"d2:idi7e8:protocoli5e4:type5:hello1:xi1ee", UnknownType("hello".into())),
         (
-            b"d2:idi7e8:protocoli4e4:type6:logout5:write16:wwwwwwwwwwwwwwww1:xi1ee",
+            b"d2:idi7e8:protocoli5e4:type6:logout5:write16:wwwwwwwwwwwwwwww1:xi1ee",
             ExtraKey("logout"),
         ),
-        (b"d2:idi7e8:protocoli4e4:type6:logoute", Missing("write")),
+        (b"d2:idi7e8:protocoli5e4:type6:logoute", Missing("write")),
         (
-            b"d2:idi7e8:protocoli4e4:type6:logout5:write15:wwwwwwwwwwwwwwwe",
+            b"d2:idi7e8:protocoli5e4:type6:logout5:write15:wwwwwwwwwwwwwwwe",
             WrongValue("write"),
         ),
         (
-            b"d2:idi7e8:protocoli4e4:type7:cluster5:write16:wwwwwwwwwwwwwwwwe",
+            b"d2:idi7e8:protocoli5e4:type7:cluster5:write16:wwwwwwwwwwwwwwwwe",
             ExtraKey("cluster"),
         ),
-        (b"d2:idi7e8:protocoli4e5:token0:4:type6:logoute", WrongValue("token")),
-        (b"d2:idi7e8:protocoli4e5:tokeni1e4:type6:logoute", WrongValue("token")),
-        (b"d2:idi-1e8:protocoli4e4:type6:logoute", WrongValue("id")),
+        (b"d2:idi7e8:protocoli5e5:token0:4:type6:logoute", WrongValue("token")),
+        (b"d2:idi7e8:protocoli5e5:tokeni1e4:type6:logoute", WrongValue("token")),
+        (b"d2:idi-1e8:protocoli5e4:type6:logoute", WrongValue("id")),
         (
-            b"d5:group0:2:idi7e8:protocoli4e4:type10:join_group5:write16:wwwwwwwwwwwwwwwwe",
+            b"d5:group0:2:idi7e8:protocoli5e4:type10:join_group5:write16:wwwwwwwwwwwwwwwwe",
             WrongValue("group"),
         ),
         (
-            b"d5:group3:a b2:idi7e8:protocoli4e4:type12:create_group5:write16:wwwwwwwwwwwwwwwwe",
+            b"d5:group3:a b2:idi7e8:protocoli5e4:type12:create_group5:write16:wwwwwwwwwwwwwwwwe",
             WrongValue("group"),
         ),
         (
-            b"d5:group12:lab~00ab12ff2:idi7e8:protocoli4e4:type12:create_group5:write16:wwwwwwwwwwwwwwwwe",
+            b"d5:group12:lab~00ab12ff2:idi7e8:protocoli5e4:type12:create_group5:write16:wwwwwwwwwwwwwwwwe",
             WrongValue("group"),
         ),
         (
-            b"d3:endi2e5:group3:lab2:idi7e8:protocoli4e4:type11:leave_group5:write16:wwwwwwwwwwwwwwwwe",
+            b"d3:endi2e5:group3:lab2:idi7e8:protocoli5e4:type11:leave_group5:write16:wwwwwwwwwwwwwwwwe",
             WrongValue("end"),
         ),
         (
-            b"d7:attempt16:wwwwwwwwwwwwwwww2:idi7e8:password0:8:protocoli4e4:type5:login4:user3:nike",
+            b"d7:attempt16:wwwwwwwwwwwwwwww2:idi7e8:password0:8:protocoli5e4:type5:login4:user3:nike",
             WrongValue("password"),
         ),
         (
-            b"d7:attempt16:wwwwwwwwwwwwwwww2:idi7e8:password3:a\nb8:protocoli4e4:type5:login4:user3:nike",
+            b"d7:attempt16:wwwwwwwwwwwwwwww2:idi7e8:password3:a\nb8:protocoli5e4:type5:login4:user3:nike",
             WrongValue("password"),
         ),
         (long.as_bytes(), WrongValue("password")),
         (
-            b"d5:after0:2:idi7e8:protocoli4e4:type11:list_groupse",
+            b"d5:after0:2:idi7e8:protocoli5e4:type11:list_groupse",
             WrongValue("after"),
         ),
-        (b"d2:idi7e8:protocoli4e4:seeni1e4:type4:newse", WrongValue("seen")),
+        (b"d2:idi7e8:protocoli5e4:seeni1e4:type4:newse", WrongValue("seen")),
     ];
     for (bytes, error) in table {
         let bytes_text = String::from_utf8_lossy(bytes);
@@ -600,7 +621,7 @@ fn each_kind_of_bad_message_has_its_own_error() {
         );
     }
     assert_eq!(
-        AccessReplyMessage::decode(b"d2:idi7e4:kind3:foo7:message0:8:protocoli4e4:type5:errore"),
+        AccessReplyMessage::decode(b"d2:idi7e4:kind3:foo7:message0:8:protocoli5e4:type5:errore"),
         Err(WrongValue("kind"))
     );
 }
@@ -623,7 +644,7 @@ fn a_full_announce_request_fits_into_half_a_frame_and_a_full_answer_into_one() {
     let half_a_frame = usize::try_from(MAX_FRAME / 2).unwrap();
     assert!(bytes.len() < half_a_frame, "{}", bytes.len());
     assert_eq!(AccessRequestMessage::decode(&bytes), Ok(request));
-    let empty = b"d2:idi7e7:peer id20:pppppppppppppppppppp4:porti6881e8:protocoli4e6:swarms0:4:type8:announcee";
+    let empty = b"d2:idi7e7:peer id20:pppppppppppppppppppp4:porti6881e8:protocoli5e6:swarms0:4:type8:announcee";
     let wrong = Err(ControlError::WrongValue("swarms"));
     assert_eq!(AccessRequestMessage::decode(empty), wrong);
     let address = "[2001:db8::1]:6881".parse().unwrap();
@@ -648,7 +669,7 @@ fn a_full_announce_request_fits_into_half_a_frame_and_a_full_answer_into_one() {
 fn malformed_announces_and_addresses_are_refused() {
     let with_swarms = |swarms: &[u8]| {
         let mut bytes =
-            b"d2:idi7e7:peer id20:pppppppppppppppppppp4:porti6881e8:protocoli4e6:swarms".to_vec();
+            b"d2:idi7e7:peer id20:pppppppppppppppppppp4:porti6881e8:protocoli5e6:swarms".to_vec();
         bytes.extend(format!("{}:", swarms.len()).bytes());
         bytes.extend(swarms);
         bytes.extend(b"4:type8:announcee");
@@ -665,7 +686,7 @@ fn malformed_announces_and_addresses_are_refused() {
         assert_eq!(with_swarms(&swarms), wrong, "{swarms:?}");
     }
     let with_addresses = |addresses: &[u8]| {
-        let mut bytes = b"d6:barred0:2:idi7e8:intervali20e8:protocoli4e6:swarmsld".to_vec();
+        let mut bytes = b"d6:barred0:2:idi7e8:intervali20e8:protocoli5e6:swarmsld".to_vec();
         bytes.extend(addresses);
         bytes.extend(b"ee4:type5:peerse");
         AccessReplyMessage::decode(&bytes).map(drop)
@@ -726,7 +747,7 @@ fn a_message_of_another_version_with_any_keys_gets_an_error_that_names_both_vers
     }
     let text = other(7).to_string();
     assert!(
-        text.contains("version 7") && text.contains("version 4"),
+        text.contains("version 7") && text.contains("version 5"),
         "{text}"
     );
 }

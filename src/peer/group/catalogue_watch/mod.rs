@@ -6,25 +6,25 @@
 //!
 //! Locks: `state`, for a look-up or a change; `subscribers`, for a look-up or a change.
 
+#[cfg(test)]
+mod fleet;
+mod plan;
 mod seen;
 mod timing;
 
-use super::Groups;
-use crate::certificate::Fingerprint;
 use crate::net::Stop;
-use crate::peer::{Account, AccountError, Membership};
+use crate::peer::{Account, Membership};
 use crate::storage::{SeenCataloguesFile, StoredCatalogue};
 use crate::system::lock;
-use crate::wire::access::{AccessErrorKind, FileEntry, GroupNumbers};
+use crate::wire::access::{AccessErrorKind, FileEntry, GroupId, GroupNumbers, GroupState};
 use crate::wire::machine::SubjectLabel;
-use crate::wire::name::Label;
-use seen::{CONFIRM, Difference, SeenCatalogue, ShareKey};
-use std::collections::{BTreeMap, HashMap};
+use plan::{Due, WatchPlan};
+use seen::{CONFIRM, SeenCatalogue, ShareKey};
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
-use timing::ListTimer;
 
 /// The longest wait before the thread looks again who is logged in, and which groups are wanted.
 const LONG_WAIT: Duration = Duration::from_secs(1);
@@ -57,52 +57,32 @@ pub(crate) trait CatalogueSubscriber: Debug + Send + Sync {
 #[derive(Debug)]
 pub(crate) struct CatalogueWatch {
     account: Arc<Account>,
-    groups: Arc<Groups>,
     file: SeenCataloguesFile,
     subscribers: Mutex<Vec<Arc<dyn CatalogueSubscriber>>>,
-    state: Mutex<State>,
+    /// The user, and what is to be fetched for this user. `None` while nobody is logged in.
+    state: Mutex<Option<(SubjectLabel, WatchPlan)>>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    /// Whose groups these are.
-    user: Option<SubjectLabel>,
-    /// The list of the groups.
-    list: ListTimer,
-    groups: BTreeMap<Label, WatchedGroup>,
-}
-
-/// A group of the user.
-#[derive(Debug, Default)]
-struct WatchedGroup {
-    catalogue: ListTimer,
-    /// The numbers `added` and `ended` of the last hint.
-    numbers: Option<(u64, u64)>,
-    /// Its authority. `None` until it is known which group has this name now.
-    authority: Option<Fingerprint>,
-}
-
 /// The catalogues that were seen, also by earlier starts. A later group of the same name has
-/// another authority.
-type SeenCatalogues = HashMap<(SubjectLabel, Fingerprint), SeenCatalogue>;
+/// another id.
+type SeenCatalogues = HashMap<GroupId, SeenCatalogue>;
 
-/// What is due.
-enum Due {
-    /// The list of the groups of this user.
+/// What the thread does next.
+enum Work {
+    /// Fetches the list of the groups of this user.
     Groups(SubjectLabel),
-    /// A catalogue, if somebody wants it, and the authority of the group if it is known.
-    Catalogues(Vec<(Membership, Option<Fingerprint>)>),
-    /// Nothing before this time is over.
-    Nothing(Duration),
+    /// Fetches these catalogues.
+    Catalogues(Vec<(GroupId, Membership)>),
+    /// Waits.
+    Wait(Duration),
 }
 
 impl CatalogueWatch {
     /// Watches nothing yet.
-    pub(crate) fn new(account: Arc<Account>, groups: Arc<Groups>, folder: &Path) -> Self {
+    pub(crate) fn new(account: Arc<Account>, folder: &Path) -> Self {
         Self {
             account,
-            groups,
             file: SeenCataloguesFile::new(folder),
             subscribers: Mutex::default(),
             state: Mutex::default(),
@@ -126,37 +106,17 @@ impl CatalogueWatch {
         self.changed.notify_all();
     }
 
-    /// A tracker hints that something has changed in a group of this user.
+    /// A tracker hints at the present change numbers of a group of this user.
     pub(super) fn on_hint(&self, user: &SubjectLabel, numbers: &GroupNumbers) {
-        let now = Instant::now();
-        let mut state = lock(&self.state);
-        if state.user.as_ref() != Some(user) {
-            return;
-        }
-        let Some(group) = state.groups.get_mut(&numbers.group) else {
-            state.list.on_hint(now, fastrand::f64());
-            return self.wake();
-        };
-        let present = Some((numbers.added, numbers.ended));
-        let is_changed = std::mem::replace(&mut group.numbers, present) != present;
-        // Each tracker hints when it has the change. Another one may have hinted before, and may
-        // not be the one that was asked for the list.
-        if is_changed || !numbers.has_reports {
-            group.catalogue.on_hint(now, fastrand::f64());
-            self.wake();
-        }
+        self.change(user, |plan, now| {
+            plan.on_hint(numbers, now, fastrand::f64());
+        });
+        self.wake();
     }
 
     /// A tracker hints that there is news for the user, perhaps about memberships.
-    pub(super) fn on_news(&self) {
-        let now = Instant::now();
-        let mut state = lock(&self.state);
-        state.list.on_hint(now, fastrand::f64());
-        // The user may have left a group and returned to it, or to a later one of its name.
-        for group in state.groups.values_mut() {
-            group.catalogue.on_hint(now, fastrand::f64());
-        }
-        drop(state);
+    pub(super) fn on_news(&self, user: &SubjectLabel) {
+        self.change(user, |plan, now| plan.on_news(now, fastrand::f64()));
         self.wake();
     }
 
@@ -164,17 +124,17 @@ impl CatalogueWatch {
     pub(crate) fn run(&self, stop: &Stop) {
         let mut seen = self.load();
         while !stop.is_stopped() {
-            match self.due() {
-                Due::Groups(user) => self.fetch_groups(&user),
-                Due::Catalogues(groups) => {
-                    for (membership, authority) in groups {
+            match self.next_work() {
+                Work::Groups(user) => self.fetch_groups(&user),
+                Work::Catalogues(groups) => {
+                    for (id, membership) in groups {
                         if stop.is_stopped() {
                             return;
                         }
-                        self.fetch(&membership, authority, &mut seen);
+                        self.fetch(id, &membership, &mut seen, stop);
                     }
                 }
-                Due::Nothing(pause) => {
+                Work::Wait(pause) => {
                     let state = lock(&self.state);
                     drop(self.changed.wait_timeout(state, pause.min(LONG_WAIT)));
                 }
@@ -188,21 +148,15 @@ impl CatalogueWatch {
             Vec::new()
         });
         let stored = stored.iter();
-        let seen = stored.map(|stored| {
-            let key = (stored.user.clone(), stored.authority);
-            (key, SeenCatalogue::of(stored))
-        });
+        let seen = stored.map(|stored| (stored.group, SeenCatalogue::of(stored)));
         seen.collect()
     }
 
     fn store(&self, seen: &SeenCatalogues) {
-        let stored = seen
-            .iter()
-            .map(|((user, authority), catalogue)| StoredCatalogue {
-                authority: *authority,
-                user: user.clone(),
-                shares: catalogue.to_stored(),
-            });
+        let stored = seen.iter().map(|(group, catalogue)| StoredCatalogue {
+            group: *group,
+            shares: catalogue.to_stored(),
+        });
         let stored: Vec<_> = stored.collect();
         match self.file.store(&stored) {
             Ok(0) => {}
@@ -211,94 +165,82 @@ impl CatalogueWatch {
         }
     }
 
-    fn due(&self) -> Due {
+    fn next_work(&self) -> Work {
         let user = self.account.user();
         let has_hints = self.account.is_watching();
         let now = Instant::now();
-        let (mut due, mut next) = (Vec::new(), None);
-        {
-            let mut state = lock(&self.state);
-            if state.user != user {
-                *state = State {
-                    user: user.clone(),
-                    ..State::default()
-                };
-            }
-            let Some(user) = user else {
-                return Due::Nothing(LONG_WAIT);
-            };
-            let is_due = |at: Option<Instant>| at.is_none_or(|at| at <= now);
-            let list_due = state.list.due(has_hints);
-            if is_due(list_due) {
-                return Due::Groups(user);
-            }
-            next = earlier(next, list_due);
-            for (group, watched) in &state.groups {
-                let at = watched.catalogue.due(has_hints);
-                if is_due(at) {
-                    let membership = Membership {
-                        user: user.clone(),
-                        group: group.clone(),
-                    };
-                    due.push((membership, watched.authority));
-                } else {
-                    next = earlier(next, at);
-                }
-            }
-        }
+        let mut state = lock(&self.state);
+        let Some(user) = user else {
+            *state = None;
+            return Work::Wait(LONG_WAIT);
+        };
+        let plan = match &mut *state {
+            Some((of, plan)) if *of == user => plan,
+            other => &mut other.insert((user.clone(), WatchPlan::new(now))).1,
+        };
+        let due = plan.due(now, has_hints, fastrand::f64());
+        drop(state);
+        let (due, next) = match due {
+            Due::Groups => return Work::Groups(user),
+            Due::Catalogues(due, next) => (due, next),
+        };
+        let due = due.into_iter().map(|(id, group)| {
+            let user = user.clone();
+            (id, Membership { user, group })
+        });
         let subscribers = lock(&self.subscribers).clone();
-        due.retain(|(membership, _)| subscribers.iter().any(|it| it.wants(membership)));
+        let wants = |membership: &Membership| subscribers.iter().any(|it| it.wants(membership));
+        let due: Vec<_> = due.filter(|(_, membership)| wants(membership)).collect();
         match due.is_empty() {
-            true => Due::Nothing(next.map_or(LONG_WAIT, |at| at.saturating_duration_since(now))),
-            false => Due::Catalogues(due),
+            true => Work::Wait(next.map_or(LONG_WAIT, |at| at.saturating_duration_since(now))),
+            false => Work::Catalogues(due),
         }
     }
 
     fn fetch_groups(&self, user: &SubjectLabel) {
-        lock(&self.state).list.on_begun();
-        let listed = self.account.groups();
-        let now = Instant::now();
-        let mut state = lock(&self.state);
-        if state.user.as_ref() != Some(user) {
-            return;
-        }
-        match listed {
+        self.change(user, |plan, _| plan.on_list_begun());
+        let begun = Instant::now();
+        let listed = self.account.own_groups();
+        self.change(user, |plan, now| match listed {
             Ok(listed) => {
-                let mut before = std::mem::take(&mut state.groups);
-                let own = listed.into_iter().filter(|group| group.own_role.is_some());
-                state.groups = own
-                    .map(|group| {
-                        let watched = before.remove(&group.name).unwrap_or_default();
-                        (group.name, watched)
-                    })
-                    .collect();
-                state.list.on_fetched(now);
-                log::debug!("the user is a member of {} groups", state.groups.len());
+                plan.on_list(listed, begun, now, &mut fastrand::f64);
+                log::debug!("the user is a member of {} groups", plan.groups());
             }
             Err(error) => {
                 log::debug!("cannot fetch the list of groups: {error}");
-                state.list.on_failure(now, fastrand::f64());
+                plan.on_list_failed(now, fastrand::f64());
             }
-        }
+        });
     }
 
     /// Fetches the catalogue of a group, and passes it to the subscribers.
-    fn fetch(
-        &self,
-        membership: &Membership,
-        authority: Option<Fingerprint>,
-        seen: &mut SeenCatalogues,
-    ) {
-        self.update(membership, |group| group.catalogue.on_begun());
-        let fetched = self.try_fetch(membership, authority, seen);
+    fn fetch(&self, id: GroupId, membership: &Membership, seen: &mut SeenCatalogues, stop: &Stop) {
+        let user = &membership.user;
+        self.change(user, |plan, _| plan.on_begun(id));
+        let begun = Instant::now();
+        let fetched = self.account.catalogue(&membership.group);
+        // After the stop, nothing may be changed any more.
+        if stop.is_stopped() {
+            return;
+        }
+        let fetched = match fetched {
+            // Another user may have logged in, and may have fetched this list.
+            Ok(_) if self.account.user().as_ref() != Some(user) => return,
+            fetched => fetched,
+        };
         let now = Instant::now();
         match fetched {
-            Ok(is_unsure) => self.update(membership, |group| {
-                group.catalogue.on_fetched(now);
+            Ok((list, state)) => {
+                self.change(user, |plan, _| {
+                    plan.on_catalogue(id, &state, (begun, now), fastrand::f64());
+                });
+                let is_unsure = self.compare(membership, &list, &state, seen);
                 if is_unsure {
-                    group.catalogue.fetch_at(now + CONFIRM);
+                    self.change(user, |plan, now| {
+                        plan.fetch_again(state.id, now + CONFIRM, fastrand::f64());
+                    });
                 }
-            }),
+            }
             Err(error) => {
                 let group = &membership.group;
                 log::info!("cannot fetch the catalogue of the group {group}: {error}");
@@ -306,60 +248,37 @@ impl CatalogueWatch {
                     error.refusal(),
                     Some(AccessErrorKind::NotAMember | AccessErrorKind::UnknownGroup)
                 );
-                self.update(membership, |group| {
-                    group.catalogue.on_failure(now, fastrand::f64());
-                    if is_over {
-                        group.authority = None;
-                    }
+                self.change(user, |plan, now| {
+                    plan.on_failed(id, is_over, now, fastrand::f64());
                 });
-                if is_over {
-                    lock(&self.state).list.fetch_at(now);
-                }
             }
         }
     }
 
-    /// Returns whether a share is missing that does not count as withdrawn yet.
-    fn try_fetch(
+    /// Compares a catalogue with what was seen before, and passes the difference to the
+    /// subscribers. Returns whether a share is missing that does not count as withdrawn yet.
+    fn compare(
         &self,
         membership: &Membership,
-        authority: Option<Fingerprint>,
+        list: &[FileEntry],
+        state: &GroupState,
         seen: &mut SeenCatalogues,
-    ) -> Result<bool, AccountError> {
-        let mut authority = match authority {
-            Some(authority) => authority,
-            None => self.identify(membership)?,
-        };
-        let list = self.account.files(&membership.group)?;
-        if self.account.user().as_ref() != Some(&membership.user) {
-            // Another user may have logged in, and may have fetched this list.
-            return Err(AccountError::NotLoggedIn);
-        }
-        let key = |authority| (membership.user.clone(), authority);
-        let compare = |seen: &mut SeenCatalogue| seen.compare(&list, Instant::now());
-        let mut difference = seen.get_mut(&key(authority)).map(compare);
-        let misses = |it: &Difference| it.is_unsure || !it.withdrawn.is_empty();
-        if difference.as_ref().is_some_and(misses) {
-            // Perhaps the group has ended, and a later one has its name.
-            let present = self.identify(membership)?;
-            if present != authority {
-                difference = seen.get_mut(&key(present)).map(compare);
-                authority = present;
-            }
-        }
+    ) -> bool {
+        let known = seen.get_mut(&state.id);
+        let difference = known.map(|known| known.compare(list, Instant::now()));
         let is_first = difference.is_none();
         let difference = difference.unwrap_or_default();
         let news = CatalogueNews {
             membership,
-            catalogue: &list,
+            catalogue: list,
             added: &difference.added,
             withdrawn: &difference.withdrawn,
         };
         let subscribers = lock(&self.subscribers).clone();
         let subscribers = subscribers.iter().filter(|it| it.wants(membership));
         subscribers.for_each(|subscriber| subscriber.on_catalogue(&news));
-        let catalogue = seen.entry(key(authority));
-        let catalogue = catalogue.or_insert_with(|| SeenCatalogue::first(&list));
+        let catalogue = seen.entry(state.id);
+        let catalogue = catalogue.or_insert_with(|| SeenCatalogue::first(list));
         catalogue.apply(&difference);
         if is_first || !news.added.is_empty() || !news.withdrawn.is_empty() {
             self.store(seen);
@@ -371,28 +290,14 @@ impl CatalogueWatch {
             news.added.len(),
             news.withdrawn.len()
         );
-        Ok(difference.is_unsure)
+        difference.is_unsure
     }
 
-    /// The authority of the group that has this name now.
-    fn identify(&self, membership: &Membership) -> Result<Fingerprint, AccountError> {
-        let group = self.groups.of(membership);
-        let issued = self.groups.certify(&self.account, &group)?;
-        let authority = issued.authority.fingerprint();
-        self.update(membership, |group| group.authority = Some(authority));
-        Ok(authority)
-    }
-
-    fn update(&self, membership: &Membership, change: impl FnOnce(&mut WatchedGroup)) {
+    /// Changes the plan of this user, unless another user is logged in now.
+    fn change(&self, user: &SubjectLabel, change: impl FnOnce(&mut WatchPlan, Instant)) {
         let mut state = lock(&self.state);
-        if state.user.as_ref() == Some(&membership.user)
-            && let Some(group) = state.groups.get_mut(&membership.group)
-        {
-            change(group);
+        if let Some((_, plan)) = state.as_mut().filter(|(of, _)| of == user) {
+            change(plan, Instant::now());
         }
     }
-}
-
-fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    one.into_iter().chain(other).min()
 }
