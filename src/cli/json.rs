@@ -276,7 +276,6 @@ fn hook(status: &HookStatus) -> JsonValue<'_> {
         ("event", plain(status.kind.event())),
         ("running", plain(status.running.as_deref())),
         ("waiting", plain(status.waiting)),
-        ("left_out", plain(status.left_out)),
         ("last", last.map_or(plain(None::<bool>), hook_result)),
     ])
 }

@@ -331,7 +331,7 @@ fn run_commands(
     match (goes_on && !is_over(&runner, fails_fast), stays) {
         (true, true) if !from_input && runner.has_hopeless_failure() => output.note(LEAVING),
         (true, true) => stay(peer, at_prompt, output, stop),
-        (true, false) => peer.finish_hooks(stop),
+        (true, false) => finish_hooks(peer, at_prompt, output, stop),
         (false, _) => {}
     }
     // `open_prompt` is called only for its result: the notices that no prompt has shown.
@@ -345,6 +345,16 @@ fn run_commands(
     let keeps_state = arguments.dir.is_some() || arguments.listen.port != 0;
     runner.note_unfinished_downloads(keeps_state);
     runner.all_succeeded() && !matches!(input_end, InputEnd::Failed(_))
+}
+
+/// Waits for hooks, and says so. A person at a prompt wants the peer to end: then it waits only for
+/// the hooks that run. What waits is reported after the next start.
+fn finish_hooks(peer: &Peer, at_prompt: bool, output: &Output, stop: &Stop) {
+    peer.finish_hooks(!at_prompt, stop, |count| {
+        let hooks = if count == 1 { "hook has" } else { "hooks have" };
+        let end = "Ctrl-C ends it now";
+        output.note(&format!("the peer ends when {count} {hooks} ended; {end}"));
+    });
 }
 
 /// Waits for a stop signal. At a prompt, first says how to end the peer. Says that the login is

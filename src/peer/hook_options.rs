@@ -77,8 +77,6 @@ pub struct HookStatus {
     pub running: Option<String>,
     /// The number of events that wait.
     pub waiting: usize,
-    /// The number of events that were left out since the start, because too many were waiting.
-    pub left_out: u64,
     /// How the last hook has ended, since the start.
     pub last: Option<HookResult>,
 }

@@ -169,10 +169,13 @@ impl Peer {
         self.services.commands.is_interrupted()
     }
 
-    /// Waits until the hooks of everything that has happened so far have ended. The wait is over
-    /// when `stop` is raised, and when it has taken as long as one hook may take.
-    pub fn finish_hooks(&self, stop: &Stop) {
-        self.services.hooks.finish(&self.context.changes, stop);
+    /// Waits until the hooks that run now have ended and, with `all`, those of everything that has
+    /// happened so far. When this has taken as long as one hook may take, no further hook begins.
+    /// The wait is over when `stop` is raised. Calls `on_wait` with the number of hooks before the
+    /// wait, if there is a hook to wait for.
+    pub fn finish_hooks(&self, all: bool, stop: &Stop, on_wait: impl FnOnce(usize)) {
+        let hooks = &self.services.hooks;
+        hooks.finish(&self.transfers, all, stop, on_wait);
     }
 
     /// Ends the running commands and all hashing of files on disk early. Called when a person asks

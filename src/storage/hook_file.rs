@@ -1,5 +1,5 @@
-//! What a peer keeps about its hooks: which ends of shares and downloads have been reported to a
-//! hook, and which new shares of groups wait for one. One file in its state folder.
+//! What a peer keeps about its hooks: which ends of shares and downloads were found, and which
+//! events wait for a hook. One file in its state folder.
 
 use super::kept_file::KeptFile;
 use super::{FileError, KeptFileError};
@@ -8,7 +8,9 @@ use crate::torrent::InfoHash;
 use crate::wire::access::ShortText;
 use crate::wire::machine::SubjectLabel;
 use crate::wire::name::Label;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// Name of the file in the state folder.
 const FILE_NAME: &str = "hooks";
@@ -25,7 +27,7 @@ pub struct TransferId {
     pub added_ms: u64,
 }
 
-/// How a share or download has ended, as far as it was reported to a hook.
+/// How a share or download has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportedEnd {
     /// The download is complete.
@@ -56,14 +58,42 @@ pub struct NewGroupShare {
     pub publisher: Option<SubjectLabel>,
 }
 
+/// A share or download that has ended, with what a hook needs to know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedTransfer {
+    /// Which one.
+    pub id: TransferId,
+    /// How it has ended.
+    pub end: ReportedEnd,
+    /// Its name.
+    pub name: String,
+    /// The length of its wanted files in bytes. `None` while a magnet link has no metadata.
+    pub length: Option<u64>,
+    /// Where it is on this machine.
+    pub path: Option<PathBuf>,
+    /// The user or machine, and the group. `None` in open swarms.
+    pub membership: Option<(String, String)>,
+    /// Why it has ended with an error.
+    pub reason: Option<String>,
+}
+
+/// An event that waits for its hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WaitingEvent {
+    /// A share or download has ended.
+    Ended(EndedTransfer),
+    /// A group has a new share.
+    New(NewGroupShare),
+}
+
 /// What is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredHooks {
-    /// The reported ends, at most one for each share or download. `None` if the last start of the
-    /// peer reported none.
+    /// The ends whose events wait or were reported, at most one for each share or download. `None`
+    /// if no start of the peer has looked for ends yet.
     pub reported: Option<Vec<(TransferId, ReportedEnd)>>,
-    /// The new shares that wait for a hook, in this order.
-    pub waiting: Vec<NewGroupShare>,
+    /// The events that wait for a hook, in this order for each kind.
+    pub waiting: Vec<WaitingEvent>,
 }
 
 /// The file of the hooks of one peer.
@@ -93,17 +123,71 @@ impl HookFile {
         let reported =
             reported.map(|reported| Item::List(reported.iter().map(report_item).collect()));
         let reported = reported.map(|reported| ("reported", reported));
-        let waiting = stored.waiting.iter().map(NewGroupShare::item);
+        let waiting = stored.waiting.iter().map(WaitingEvent::item);
         let waiting = ("waiting", Item::List(waiting.collect()));
         self.0.store(reported.into_iter().chain([waiting]))
     }
+}
 
-    /// Removes the file: the next start with a hook begins anew.
-    ///
-    /// # Errors
-    /// When the file cannot be removed.
-    pub fn remove(&self) -> Result<(), FileError> {
-        self.0.remove()
+impl WaitingEvent {
+    fn item(&self) -> Item<'static> {
+        match self {
+            Self::Ended(ended) => ended.item(),
+            Self::New(share) => share.item(),
+        }
+    }
+
+    fn read(value: &Value<'_>) -> Option<Self> {
+        match value.dictionary()?.value("end") {
+            Some(_) => EndedTransfer::read(value).map(Self::Ended),
+            None => NewGroupShare::read(value).map(Self::New),
+        }
+    }
+}
+
+impl EndedTransfer {
+    fn item(&self) -> Item<'static> {
+        let text = |text: &String| Item::from(text.clone());
+        let path = self.path.as_ref();
+        let path = path.map(|path| path.as_os_str().as_bytes().to_vec());
+        let (user, group) = self.membership.as_ref().map(|(a, b)| (a, b)).unzip();
+        let entries = [
+            ("group", group.map(text)),
+            ("length", self.length.map(Item::from)),
+            ("name", Some(text(&self.name))),
+            ("path", path.map(Item::from)),
+            ("reason", self.reason.as_ref().map(text)),
+            ("user", user.map(text)),
+        ];
+        let entries = entries.into_iter();
+        let entries = entries.filter_map(|(key, item)| Some((key, item?)));
+        Item::dictionary(entries.chain(report_entries(&self.id, &self.end)))
+    }
+
+    fn read(value: &Value<'_>) -> Option<Self> {
+        let entries = value.dictionary()?;
+        let text = |key: &str| match entries.value(key) {
+            Some(value) => Some(Some(value.text()?.to_owned())),
+            None => Some(None),
+        };
+        let (id, end) = read_report(value)?;
+        let path = match entries.value("path") {
+            Some(path) => Some(PathBuf::from(OsStr::from_bytes(path.bytes()?))),
+            None => None,
+        };
+        let length = match entries.value("length") {
+            Some(length) => Some(read_number(length)?),
+            None => None,
+        };
+        Some(Self {
+            id,
+            end,
+            name: text("name")??,
+            length,
+            path,
+            membership: text("user")?.zip(text("group")?),
+            reason: text("reason")?,
+        })
     }
 }
 
@@ -140,6 +224,13 @@ impl NewGroupShare {
 }
 
 fn report_item((id, end): &(TransferId, ReportedEnd)) -> Item<'static> {
+    Item::dictionary(report_entries(id, end))
+}
+
+fn report_entries(
+    id: &TransferId,
+    end: &ReportedEnd,
+) -> impl Iterator<Item = (&'static str, Item<'static>)> + use<> {
     let (end, bytes) = match end {
         ReportedEnd::Complete { bytes } => ("complete", Some(*bytes)),
         ReportedEnd::Failed => ("failed", None),
@@ -151,7 +242,7 @@ fn report_item((id, end): &(TransferId, ReportedEnd)) -> Item<'static> {
         ("end", end.into()),
         ("info_hash", id.info_hash.0.to_vec().into()),
     ];
-    Item::dictionary(entries.into_iter().chain(bytes))
+    entries.into_iter().chain(bytes)
 }
 
 fn read_report(value: &Value<'_>) -> Option<(TransferId, ReportedEnd)> {
@@ -182,7 +273,7 @@ fn decode(entries: &Dictionary<'_>) -> Option<StoredHooks> {
     let waiting = entries.value("waiting")?.list()?.iter();
     Some(StoredHooks {
         reported,
-        waiting: waiting.map(NewGroupShare::read).collect::<Option<_>>()?,
+        waiting: waiting.map(WaitingEvent::read).collect::<Option<_>>()?,
     })
 }
 
@@ -191,7 +282,7 @@ pub(super) fn read_hash(value: &Value<'_>) -> Option<InfoHash> {
     Some(InfoHash(value.bytes()?.try_into().ok()?))
 }
 
-fn read_number(value: &Value<'_>) -> Option<u64> {
+pub(super) fn read_number(value: &Value<'_>) -> Option<u64> {
     u64::try_from(value.integer()?).ok()
 }
 
@@ -227,7 +318,28 @@ mod tests {
                 (id(2), ReportedEnd::Failed),
                 (id(3), ReportedEnd::Lost),
             ]),
-            waiting: vec![share, published],
+            waiting: vec![
+                WaitingEvent::New(share),
+                WaitingEvent::Ended(EndedTransfer {
+                    id: id(1),
+                    end: ReportedEnd::Complete { bytes: 7 },
+                    name: "a\nb".to_owned(),
+                    length: Some(7),
+                    path: Some(OsStr::from_bytes(b"/x/\xff").into()),
+                    membership: Some(("nik".to_owned(), "lab".to_owned())),
+                    reason: None,
+                }),
+                WaitingEvent::Ended(EndedTransfer {
+                    id: id(2),
+                    end: ReportedEnd::Failed,
+                    name: String::new(),
+                    length: None,
+                    path: None,
+                    membership: None,
+                    reason: Some("why".to_owned()),
+                }),
+                WaitingEvent::New(published),
+            ],
         };
         for stored in [StoredHooks::default(), stored] {
             file.store(&stored).unwrap();
@@ -249,8 +361,5 @@ mod tests {
         std::fs::write(&path, "d7:versioni2ee").unwrap();
         let error = file.load().unwrap_err();
         assert!(matches!(error, KeptFileError::Version { version: 2, .. }));
-        file.remove().unwrap();
-        file.remove().unwrap();
-        assert_eq!(file.load().unwrap(), None);
     }
 }

@@ -82,17 +82,4 @@ impl KeptFile {
         let bytes = Item::dictionary(entries.into_iter().chain(version)).encode();
         whole_file::replace(&self.path, &bytes).map_err(FileError::at("write", &self.path))
     }
-
-    /// Removes the file, if it exists.
-    ///
-    /// # Errors
-    /// When the file cannot be removed.
-    pub(super) fn remove(&self) -> Result<(), FileError> {
-        match std::fs::remove_file(&self.path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(FileError::at("remove", &self.path)(error))
-            }
-            _ => Ok(()),
-        }
-    }
 }

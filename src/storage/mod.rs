@@ -96,7 +96,9 @@ pub use extend::undo_moves;
 pub use file_error::FileError;
 pub use file_hashes::{BadFile, CachedBlocks, FileHashes};
 pub use folder::{StateFolder, StateFolderError, StateKind};
-pub use hook_file::{HookFile, NewGroupShare, ReportedEnd, StoredHooks, TransferId};
+pub use hook_file::{
+    EndedTransfer, HookFile, NewGroupShare, ReportedEnd, StoredHooks, TransferId, WaitingEvent,
+};
 pub use in_place::InPlace;
 pub use join_files::{JoinFileError, JoinFiles, ReadToken, read_token};
 pub use kept_file::KeptFileError;
@@ -118,7 +120,7 @@ pub use rename::{NoteSteps, RenameSteps};
 pub use replace::{ExtraFiles, RecoveredRename, recover_rename, remove_replaced};
 pub use reserve::{ReservedSpace, has_room};
 pub use running_tracker::RunningTracker;
-pub use seen_catalogues::{SeenCataloguesFile, StoredCatalogue};
+pub use seen_catalogues::{SeenCataloguesFolder, SeenShare};
 pub use stamp::{FileStamp, StampMatch};
 pub use store::{PathCheck, Store, StoredSpan};
 pub use swarms_file::SwarmsFile;

@@ -1,140 +1,204 @@
-//! Which shares a peer has seen in the catalogues of its groups. One file in its state folder.
+//! Which shares a peer has seen in the catalogues of its groups. A folder in its state folder, with
+//! one file for each group.
 
-use super::hook_file::read_hash;
+use super::hook_file::{read_hash, read_number};
 use super::kept_file::KeptFile;
 use super::{FileError, KeptFileError};
+use crate::base::hex;
 use crate::bencode::{Dictionary, Item, Value};
 use crate::torrent::InfoHash;
 use crate::wire::access::{GroupId, ShortText};
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-/// Name of the file in the state folder.
-const FILE_NAME: &str = "catalogues";
-/// Longest accepted and longest written file, in bytes.
-const MAX_FILE_LENGTH: usize = 64 << 20;
-/// More than the bytes of one share in the file, without its name.
-const SHARE_OVERHEAD: usize = 60;
-/// More than the bytes of one group in the file, without its shares.
-const GROUP_OVERHEAD: usize = 400;
+/// Name of the folder in the state folder.
+const FOLDER_NAME: &str = "catalogues";
+/// Longest accepted file, in bytes.
+const MAX_FILE_LENGTH: usize = 256 << 20;
+/// The file of a group is removed when the user was no member for this time.
+const FORGET_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The modification time of a file is renewed when it is older than this.
+const RENEW_AFTER: Duration = Duration::from_secs(24 * 3600);
 
-/// The shares that were seen in the catalogue of one group.
+/// A share that was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredCatalogue {
-    /// The group. A later group of the same name has another id.
-    pub group: GroupId,
-    /// The shares: name and swarm.
-    pub shares: Vec<(ShortText, InfoHash)>,
+pub struct SeenShare {
+    /// Its name.
+    pub name: ShortText,
+    /// Its swarm.
+    pub info_hash: InfoHash,
+    /// When it was withdrawn, in milliseconds since 1970. `None` if it was listed last.
+    pub withdrawn_ms: Option<u64>,
 }
 
-/// The file with the catalogues that a peer has seen.
+/// The files with the catalogues that a peer has seen.
 #[derive(Clone, Debug)]
-pub struct SeenCataloguesFile(KeptFile);
+pub struct SeenCataloguesFolder(PathBuf);
 
-impl SeenCataloguesFile {
-    /// The file in this state folder. Only this process may use the folder.
+impl SeenCataloguesFolder {
+    /// The files in this state folder. Only this process may use the folder.
     pub fn new(folder: &Path) -> Self {
-        Self(KeptFile::new(folder, FILE_NAME, MAX_FILE_LENGTH))
+        Self(folder.join(FOLDER_NAME))
     }
 
-    /// What is stored. Nothing if there is no file yet.
+    /// What is stored of a group. `None` if there is no file.
     ///
     /// # Errors
     /// See [`KeptFileError`]. The file is not changed.
-    pub fn load(&self) -> Result<Vec<StoredCatalogue>, KeptFileError> {
-        Ok(self.0.load(decode)?.unwrap_or_default())
+    pub fn load(&self, group: GroupId) -> Result<Option<Vec<SeenShare>>, KeptFileError> {
+        self.file(group).load(decode)
     }
 
-    /// Replaces what is stored. The new content survives a crash. If it is too long for one file,
-    /// the largest groups are left out: returns their number.
+    /// Replaces what is stored of a group. The new content survives a crash.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub fn store(&self, catalogues: &[StoredCatalogue]) -> Result<usize, FileError> {
-        let mut by_size: Vec<&StoredCatalogue> = catalogues.iter().collect();
-        by_size.sort_by_key(|catalogue| catalogue.length());
-        let mut length = GROUP_OVERHEAD;
-        let fitting = by_size.into_iter().take_while(|catalogue| {
-            length += catalogue.length();
-            length <= MAX_FILE_LENGTH
-        });
-        let items: Vec<Item<'_>> = fitting.map(StoredCatalogue::item).collect();
-        let left_out = catalogues.len().saturating_sub(items.len());
-        self.0.store([("groups", Item::List(items))])?;
-        Ok(left_out)
+    /// When the folder or the file cannot be written.
+    pub fn store(&self, group: GroupId, shares: &[SeenShare]) -> Result<(), FileError> {
+        match fs::create_dir(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(FileError::at("create", &self.0)(error));
+            }
+            _ => {}
+        }
+        let shares = shares.iter().map(SeenShare::item).collect();
+        self.file(group).store([("shares", Item::List(shares))])
+    }
+
+    /// Removes the files of groups that were in no list for 30 days. `listed` are the groups of the
+    /// list that has arrived at `now`.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or a file cannot be changed.
+    pub fn forget(&self, listed: &BTreeSet<GroupId>, now: SystemTime) -> Result<(), FileError> {
+        let files = match fs::read_dir(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            files => files.map_err(FileError::at("read", &self.0))?,
+        };
+        for file in files {
+            let path = file.map_err(FileError::at("read", &self.0))?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let Some(group) = name.and_then(hex::read).map(GroupId) else {
+                continue;
+            };
+            let changed = match listed.contains(&group) {
+                true => renew(&path, now),
+                false => remove_if_old(&path, now),
+            };
+            changed.map_err(FileError::at("change", &path))?;
+        }
+        Ok(())
+    }
+
+    fn file(&self, group: GroupId) -> KeptFile {
+        KeptFile::new(&self.0, &group.to_string(), MAX_FILE_LENGTH)
     }
 }
 
-impl StoredCatalogue {
-    fn length(&self) -> usize {
-        let shares = self.shares.iter();
-        let shares = shares.map(|(name, _)| name.as_str().len() + SHARE_OVERHEAD);
-        shares.sum::<usize>() + GROUP_OVERHEAD
-    }
-
+impl SeenShare {
     fn item(&self) -> Item<'_> {
-        let shares = self.shares.iter().map(|(name, info_hash)| {
-            Item::dictionary([
-                ("info_hash", info_hash.0.to_vec().into()),
-                ("name", name.as_str().into()),
-            ])
-        });
-        Item::dictionary([
-            ("group", self.group.0.to_vec().into()),
-            ("shares", Item::List(shares.collect())),
-        ])
+        let withdrawn = self.withdrawn_ms.map(|at| ("withdrawn", at.into()));
+        let entries = [
+            ("info_hash", self.info_hash.0.to_vec().into()),
+            ("name", self.name.as_str().into()),
+        ];
+        Item::dictionary(entries.into_iter().chain(withdrawn))
+    }
+
+    fn read(value: &Value<'_>) -> Option<Self> {
+        let entries = value.dictionary()?;
+        Some(Self {
+            name: ShortText::new(entries.value("name")?.text()?)?,
+            info_hash: read_hash(entries.value("info_hash")?)?,
+            withdrawn_ms: match entries.value("withdrawn") {
+                Some(at) => Some(read_number(at)?),
+                None => None,
+            },
+        })
     }
 }
 
-fn decode(entries: &Dictionary<'_>) -> Option<Vec<StoredCatalogue>> {
-    let groups = entries.value("groups")?.list()?.iter().map(|group| {
-        let entries = group.dictionary()?;
-        let shares = entries.value("shares")?.list()?.iter().map(read_share);
-        Some(StoredCatalogue {
-            group: GroupId(entries.value("group")?.bytes()?.try_into().ok()?),
-            shares: shares.collect::<Option<_>>()?,
-        })
-    });
-    groups.collect()
+fn decode(entries: &Dictionary<'_>) -> Option<Vec<SeenShare>> {
+    let shares = entries.value("shares")?.list()?.iter();
+    shares.map(SeenShare::read).collect()
 }
 
-fn read_share(value: &Value<'_>) -> Option<(ShortText, InfoHash)> {
-    let entries = value.dictionary()?;
-    let name = ShortText::new(entries.value("name")?.text()?)?;
-    Some((name, read_hash(entries.value("info_hash")?)?))
+/// How long ago a file was modified.
+fn age(path: &Path, now: SystemTime) -> io::Result<Duration> {
+    let modified = fs::metadata(path)?.modified()?;
+    Ok(now.duration_since(modified).unwrap_or_default())
+}
+
+fn renew(path: &Path, now: SystemTime) -> io::Result<()> {
+    match age(path, now)? > RENEW_AFTER {
+        true => File::options().write(true).open(path)?.set_modified(now),
+        false => Ok(()),
+    }
+}
+
+fn remove_if_old(path: &Path, now: SystemTime) -> io::Result<()> {
+    match age(path, now)? > FORGET_AFTER {
+        true => fs::remove_file(path),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn catalogue(number: u8, shares: usize) -> StoredCatalogue {
-        let name = ShortText::new("x".repeat(300)).unwrap();
-        StoredCatalogue {
-            group: GroupId([number; 16]),
-            shares: vec![(name, InfoHash([number; 20])); shares],
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    fn id(number: u8) -> GroupId {
+        GroupId([number; 16])
+    }
+
+    fn share(number: u8, withdrawn_ms: Option<u64>) -> SeenShare {
+        SeenShare {
+            name: ShortText::new("it's").unwrap(),
+            info_hash: InfoHash([number; 20]),
+            withdrawn_ms,
         }
     }
 
     #[test]
-    fn what_is_stored_is_loaded_again() {
+    fn what_is_stored_is_loaded_again_and_each_group_has_its_file() {
         let folder = tempfile::tempdir().unwrap();
-        let file = SeenCataloguesFile::new(folder.path());
-        assert_eq!(file.load().unwrap(), []);
-        for catalogues in [vec![catalogue(1, 0), catalogue(2, 2)], Vec::new()] {
-            assert_eq!(file.store(&catalogues).unwrap(), 0);
-            assert_eq!(file.load().unwrap(), catalogues);
-        }
-        std::fs::write(folder.path().join(FILE_NAME), "letter").unwrap();
-        assert!(file.load().is_err());
+        let seen = SeenCataloguesFolder::new(folder.path());
+        assert_eq!(seen.load(id(1)).unwrap(), None);
+        let shares = vec![share(1, None), share(2, Some(1 << 41))];
+        seen.store(id(1), &shares).unwrap();
+        let first = folder.path().join("catalogues").join(id(1).to_string());
+        let before = fs::metadata(&first).unwrap().modified().unwrap();
+        seen.store(id(2), &[]).unwrap();
+        assert_eq!(seen.load(id(1)).unwrap(), Some(shares));
+        assert_eq!(seen.load(id(2)).unwrap(), Some(Vec::new()));
+        assert_eq!(fs::metadata(&first).unwrap().modified().unwrap(), before);
+        fs::write(&first, "letter").unwrap();
+        assert!(seen.load(id(1)).is_err());
     }
 
     #[test]
-    fn what_is_stored_can_be_loaded_however_much_was_seen() {
+    fn a_group_that_is_in_no_list_for_thirty_days_is_forgotten() {
         let folder = tempfile::tempdir().unwrap();
-        let file = SeenCataloguesFile::new(folder.path());
-        let large = MAX_FILE_LENGTH / (300 + SHARE_OVERHEAD);
-        let stored = [catalogue(1, large), catalogue(2, 1)];
-        assert_eq!(file.store(&stored).unwrap(), 1);
-        assert_eq!(file.load().unwrap(), stored[1..]);
+        let seen = SeenCataloguesFolder::new(folder.path());
+        let now = SystemTime::now();
+        seen.forget(&BTreeSet::new(), now).unwrap();
+        for group in [id(1), id(2)] {
+            seen.store(group, &[]).unwrap();
+        }
+        let listed = BTreeSet::from([id(1)]);
+        for days in [10, 20, 29] {
+            seen.forget(&listed, now + DAY * days).unwrap();
+            assert!(seen.load(id(2)).unwrap().is_some());
+        }
+        seen.forget(&listed, now + DAY * 31).unwrap();
+        assert_eq!(seen.load(id(2)).unwrap(), None);
+        seen.forget(&BTreeSet::new(), now + DAY * 60).unwrap();
+        assert!(seen.load(id(1)).unwrap().is_some());
+        seen.forget(&BTreeSet::new(), now + DAY * 62).unwrap();
+        assert_eq!(seen.load(id(1)).unwrap(), None);
     }
 }

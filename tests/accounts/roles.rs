@@ -458,6 +458,16 @@ fn assert_done(
         }
         ("withdraw lab data", AccessAnswer::Done) => share_names(&mut users[5]) == ["niks"],
         ("withdraw lab niks", AccessAnswer::Done) => share_names(&mut users[5]) == ["data"],
+        ("own_groups", AccessAnswer::OwnGroups(page)) => {
+            let names = page.entries.iter().map(|entry| entry.name.to_string());
+            // Another row of the table creates a group.
+            let names: Vec<_> = names.filter(|it| !it.starts_with("new-of-")).collect();
+            match name {
+                "nik" => names == ["lab", "own"],
+                "rea" | "mayank" => names == ["lab"],
+                _ => names.is_empty(),
+            }
+        }
         ("list_files lab", AccessAnswer::Files { page, .. }) => page.entries.len() == 2,
         ("metainfo lab data", AccessAnswer::Metainfo(_)) => true,
         ("announce data", AccessAnswer::Peers(_)) => true,

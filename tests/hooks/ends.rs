@@ -55,14 +55,39 @@ fn what_was_complete_before_there_was_a_hook_is_not_reported() {
     download(&sandbox, &mut peer, &small_torrent("second", 2));
     script.wait_for("second");
     leave(peer);
-    // A start without a hook: the next start with one begins anew.
+    // During a start without a hook nothing is lost.
     let mut peer = sandbox.debug_peer("leech", &[]);
     download(&sandbox, &mut peer, &small_torrent("third", 3));
     leave(peer);
     let mut peer = sandbox.debug_peer("leech", &arguments);
     download(&sandbox, &mut peer, &small_torrent("fourth", 4));
     script.wait_for("fourth");
-    assert_eq!(script.names(), ["fourth", "second"]);
+    assert_eq!(script.names(), ["fourth", "second", "third"]);
+}
+
+#[test]
+fn what_waits_survives_the_end_of_its_share_and_a_start_with_other_hooks() {
+    let sandbox = Sandbox::new();
+    let body = "test \"$PIECEFUL_NAME\" != first || while :; do sleep 0.1; done";
+    let script = Script::new(&sandbox, "hook", body);
+    let arguments = ["--on-complete", &script.command(), "--hook-time", "30"];
+    let mut peer = sandbox.debug_peer("leech", &arguments);
+    download(&sandbox, &mut peer, &small_torrent("first", 1));
+    script.wait_for("first");
+    // The share ends before its hook has begun, and perhaps before anybody has looked.
+    download(&sandbox, &mut peer, &small_torrent("second", 2));
+    peer.run("stop_share - second");
+    peer.kill();
+    script.kill_run_of("first");
+    for other in [&[][..], &["--on-error", "true"]] {
+        leave(sandbox.debug_peer("leech", other));
+    }
+    assert_eq!(script.names(), ["first"]);
+    let _peer = sandbox.debug_peer("leech", &arguments);
+    let facts = script.wait_for("second");
+    assert_eq!(facts["PIECEFUL_LENGTH"], "40000");
+    let path = sandbox.path("leech/second");
+    assert_eq!(facts["PIECEFUL_PATH"], path.to_str().unwrap());
 }
 
 #[test]
@@ -98,13 +123,17 @@ fn a_peer_that_leaves_by_itself_lets_its_hooks_end_first() {
     let script = Script::new(
         &sandbox,
         "hook",
-        &format!("sleep 1; : > '{}'", done.display()),
+        &format!("sleep 3; : > '{}'", done.display()),
     );
     let mut peer = sandbox.debug_peer("leech", &["--on-complete", &script.command()]);
     download(&sandbox, &mut peer, &small_torrent("data", 1));
     // The input of the peer ends, usually while the hook runs.
-    leave(peer);
+    let (_, notes) = peer.process.wait();
     assert!(done.exists());
+    assert!(
+        notes.contains("the peer ends when 1 hook has ended"),
+        "{notes}"
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::script::Script;
 use crate::common::account_tracker::AccountTracker;
 use crate::common::log::wait_for_log_line;
 use crate::common::peer::{Peer, quoted};
+use crate::common::waiting::wait_until;
 use crate::team::{join, logged_in_peer};
 use std::time::{Duration, Instant};
 
@@ -140,4 +141,47 @@ fn a_later_group_of_the_same_name_has_nothing_new_at_first() {
     upload(&tracker, &mut nik, "three", 4);
     script.wait_for("three");
     assert_eq!(script.names(), ["three"]);
+}
+
+#[test]
+fn more_new_shares_than_may_wait_are_all_reported() {
+    let tracker = AccountTracker::with(&LONG_INTERVAL);
+    let go = tracker.sandbox.path("go");
+    let body = format!("while ! test -e '{}'; do sleep 0.05; done", go.display());
+    let script = Script::new(&tracker.sandbox, "hook", &body);
+    let mut nik = owner(&tracker);
+    let arguments = ["--on-share", &script.command()];
+    let mut mayank = logged_in_peer(&tracker, "mayank", &arguments);
+    join(&mut nik, &mut mayank, "mayank");
+    wait_for_catalogue(&mayank, 1);
+    // 1 runs, and 200 may wait.
+    for seed in 1_000..1_204 {
+        upload(&tracker, &mut nik, &format!("s{seed}"), seed);
+    }
+    wait_until("200 events wait", || {
+        mayank.run("status")["hooks"][0]["waiting"] == 200
+    });
+    std::fs::write(go, "").unwrap();
+    wait_until("all hooks have run", || script.names().len() == 204);
+}
+
+#[test]
+fn a_catalogue_is_not_fetched_again_for_news_about_memberships() {
+    let tracker = AccountTracker::with(&LONG_INTERVAL);
+    let script = Script::new(&tracker.sandbox, "hook", "");
+    let mut nik = owner(&tracker);
+    let arguments = ["--on-share", &script.command()];
+    let mut mayank = logged_in_peer(&tracker, "mayank", &arguments);
+    join(&mut nik, &mut mayank, "mayank");
+    wait_for_catalogue(&mayank, 1);
+    nik.run("create_group other");
+    nik.run("set_role lab mayank reader");
+    // The list of the groups is fetched because of the news.
+    wait_until("the list was fetched again", || {
+        let log = std::fs::read_to_string(&mayank.log).unwrap();
+        let lists = log.matches("the user is a member of 1 groups").count();
+        let catalogues = log.matches("the catalogue of the group lab:").count();
+        assert!(catalogues <= 1, "{log}");
+        lists >= 2
+    });
 }

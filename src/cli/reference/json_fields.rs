@@ -384,7 +384,6 @@ fn hooks() -> Vec<HookStatus> {
         kind: HookKind::Complete,
         running: running.map(str::to_owned),
         waiting: 1,
-        left_out: 1,
         last,
     };
     let last = HookResult {

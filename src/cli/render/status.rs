@@ -60,17 +60,13 @@ fn hook_line(hook: &HookStatus) -> String {
         0 => String::new(),
         waiting => format!("  {} waiting", counted(waiting, "event")),
     };
-    let left_out = match hook.left_out {
-        0 => String::new(),
-        left_out => format!("  {left_out} left out"),
-    };
     let last = hook.last.as_ref();
     let last = last.map(|last| {
         let (name, text) = (escape(&last.name), escape(&last.text));
         format!("  last at {} for {name}: {text}", time(last.ended_ms))
     });
     format!(
-        "hook --{}{}{waiting}{left_out}{}",
+        "hook --{}{}{waiting}{}",
         hook.kind.option(),
         running.unwrap_or_default(),
         last.unwrap_or_default()
@@ -148,14 +144,12 @@ mod tests {
             kind: HookKind::Error,
             running: None,
             waiting: 0,
-            left_out: 0,
             last: None,
         };
         assert_eq!(hook_line(&idle), "hook --on-error");
         let busy = HookStatus {
             running: Some("a\nb".into()),
             waiting: 2,
-            left_out: 3,
             last: Some(HookResult {
                 name: "c".into(),
                 ended_ms: 1_700_000_000_000,
@@ -164,7 +158,7 @@ mod tests {
             }),
             ..idle
         };
-        let expected = "hook --on-error  runs for a\\nb  2 events waiting  3 left out  \
+        let expected = "hook --on-error  runs for a\\nb  2 events waiting  \
                         last at 2023-11-14T22:13:20Z for c: exit code 7";
         assert_eq!(hook_line(&busy), expected);
     }

@@ -158,6 +158,8 @@ impl Peer {
             self.forget_unfinished(transfer)?;
             return Ok(true);
         }
+        // The download may have become complete in this moment.
+        self.services.hooks.on_leaving(entry);
         stop_complete(transfer);
         let was_there = self.forget(entry)?;
         // The wanted files stay, but nothing uses the parts file any more.

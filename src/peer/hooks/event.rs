@@ -1,11 +1,11 @@
 //! The event that a hook is run for, and the variables of its environment. Pure.
 
 use super::HookKind;
-use crate::storage::{NewGroupShare, ReportedEnd, TransferId};
+use crate::storage::{EndedTransfer, NewGroupShare, ReportedEnd, WaitingEvent};
 use crate::torrent::InfoHash;
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// All variables that a hook can have. None of them is passed on from the peer's own environment: a
 /// peer may itself be started by a hook of another peer.
@@ -27,39 +27,6 @@ const VARIABLES: [&str; 13] = [
 /// The longest reason of an error in the environment, in characters.
 const MAX_REASON: usize = 2_000;
 
-/// An event that a hook is run for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct HookEvent {
-    pub(super) kind: HookKind,
-    pub(super) cause: EventCause,
-    pub(super) share: ShareFacts,
-    /// Why the share or download has ended, for [`HookKind::Error`].
-    pub(super) reason: Option<String>,
-}
-
-/// What an event is about, as the state folder knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum EventCause {
-    /// A share or download has ended in this way.
-    Ended(TransferId, ReportedEnd),
-    /// A group has a new share.
-    New(Box<NewGroupShare>),
-}
-
-/// What is known of the share of an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ShareFacts {
-    pub(super) name: String,
-    pub(super) info_hash: InfoHash,
-    /// Its wanted bytes. `None` while a magnet link has no metadata.
-    pub(super) length: Option<u64>,
-    /// Where it is or will be on this machine, if this peer has it.
-    pub(super) path: Option<PathBuf>,
-    /// The user or machine, and the group. `None` in open swarms.
-    pub(super) membership: Option<(String, String)>,
-    pub(super) publisher: Option<String>,
-}
-
 /// What the environment says about the peer.
 #[derive(Clone, Debug)]
 pub(super) struct PeerFacts {
@@ -69,76 +36,117 @@ pub(super) struct PeerFacts {
     pub(super) name: String,
 }
 
-impl HookEvent {
-    /// The event of a new share of a group.
-    pub(super) fn of_new_share(share: NewGroupShare) -> Self {
-        Self {
-            kind: HookKind::Share,
-            share: ShareFacts {
-                name: share.name.as_str().to_owned(),
-                info_hash: share.info_hash,
-                length: Some(share.length),
-                path: None,
-                membership: Some((share.user.to_string(), share.group.to_string())),
-                publisher: share.publisher.as_ref().map(ToString::to_string),
-            },
-            cause: EventCause::New(Box::new(share)),
-            reason: None,
-        }
-    }
+/// What the environment says about an event.
+#[derive(Debug)]
+struct EventFacts<'a> {
+    name: &'a str,
+    info_hash: InfoHash,
+    length: Option<u64>,
+    path: Option<&'a Path>,
+    /// The user or machine, and the group.
+    membership: Option<(String, String)>,
+    publisher: Option<String>,
+    /// The kind of an error.
+    error: Option<&'static str>,
+    reason: Option<&'a str>,
+}
 
-    /// The environment of the hook: `inherited`, and the variables about the event and the peer. A
-    /// variable that is not known is not set.
-    pub(super) fn environment(
-        &self,
-        peer: &PeerFacts,
-        inherited: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Vec<CString> {
-        let is_own = |name: &OsString| VARIABLES.iter().any(|own| name == own);
-        let inherited = inherited.into_iter().filter(|(name, _)| !is_own(name));
-        let inherited = inherited.map(|(name, value)| variable(name.into_vec(), value.into_vec()));
-        let own = self.variables(peer).into_iter();
-        let own = own.filter_map(|(name, value)| {
-            Some(variable(name.as_bytes().to_vec(), value?.into_vec()))
-        });
-        inherited.chain(own).collect()
+/// The kind of an event.
+pub(super) fn kind_of(event: &WaitingEvent) -> HookKind {
+    match event {
+        WaitingEvent::New(_) => HookKind::Share,
+        WaitingEvent::Ended(ended) => match ended.end {
+            ReportedEnd::Complete { .. } => HookKind::Complete,
+            ReportedEnd::Failed | ReportedEnd::Lost => HookKind::Error,
+        },
     }
+}
 
-    fn variables(&self, peer: &PeerFacts) -> [(&'static str, Option<OsString>); VARIABLES.len()] {
-        let share = &self.share;
-        let text = |text: &str| Some(OsString::from(text));
-        let error_kind = match &self.cause {
-            EventCause::Ended(_, ReportedEnd::Failed) => Some("failed"),
-            EventCause::Ended(_, ReportedEnd::Lost) => Some("lost"),
-            EventCause::Ended(_, ReportedEnd::Complete { .. }) | EventCause::New(_) => None,
-        };
-        let reason = self.reason.as_ref();
-        let reason = reason.map(|reason| reason.chars().take(MAX_REASON).collect::<String>());
-        let membership = share.membership.as_ref();
-        [
-            ("PIECEFUL_ADDRESS", text(&peer.address)),
-            ("PIECEFUL_DIR", Some(peer.folder.clone().into())),
-            ("PIECEFUL_ERROR", reason.map(OsString::from)),
-            ("PIECEFUL_ERROR_KIND", error_kind.and_then(text)),
-            ("PIECEFUL_EVENT", text(self.kind.event())),
-            (
-                "PIECEFUL_GROUP",
-                membership.and_then(|(_, group)| text(group)),
-            ),
-            ("PIECEFUL_INFO_HASH", text(&share.info_hash.to_string())),
-            (
-                "PIECEFUL_LENGTH",
-                share.length.map(|length| length.to_string().into()),
-            ),
-            ("PIECEFUL_NAME", text(&share.name)),
-            ("PIECEFUL_PATH", share.path.clone().map(OsString::from)),
-            ("PIECEFUL_PEER_NAME", text(&peer.name)),
-            (
-                "PIECEFUL_PUBLISHER",
-                share.publisher.as_deref().and_then(text),
-            ),
-            ("PIECEFUL_USER", membership.and_then(|(user, _)| text(user))),
-        ]
+/// The name of the share that an event is about.
+pub(super) fn name_of(event: &WaitingEvent) -> &str {
+    match event {
+        WaitingEvent::New(share) => share.name.as_str(),
+        WaitingEvent::Ended(ended) => &ended.name,
+    }
+}
+
+/// The environment of the hook of an event: `inherited`, and the variables about the event and the
+/// peer. A variable that is not known is not set.
+pub(super) fn environment(
+    event: &WaitingEvent,
+    peer: &PeerFacts,
+    inherited: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Vec<CString> {
+    let is_own = |name: &OsString| VARIABLES.iter().any(|own| name == own);
+    let inherited = inherited.into_iter().filter(|(name, _)| !is_own(name));
+    let inherited = inherited.map(|(name, value)| variable(name.into_vec(), value.into_vec()));
+    let own = variables(event, peer).into_iter();
+    let own =
+        own.filter_map(|(name, value)| Some(variable(name.as_bytes().to_vec(), value?.into_vec())));
+    inherited.chain(own).collect()
+}
+
+fn variables(
+    event: &WaitingEvent,
+    peer: &PeerFacts,
+) -> [(&'static str, Option<OsString>); VARIABLES.len()] {
+    let facts = facts(event);
+    let text = |text: &str| Some(OsString::from(text));
+    let reason = facts.reason;
+    let reason = reason.map(|reason| reason.chars().take(MAX_REASON).collect::<String>());
+    let length = facts.length.map(|length| length.to_string());
+    let (user, group) = facts.membership.unzip();
+    [
+        ("PIECEFUL_ADDRESS", text(&peer.address)),
+        ("PIECEFUL_DIR", Some(peer.folder.clone().into())),
+        ("PIECEFUL_ERROR", reason.map(OsString::from)),
+        ("PIECEFUL_ERROR_KIND", facts.error.and_then(text)),
+        ("PIECEFUL_EVENT", text(kind_of(event).event())),
+        ("PIECEFUL_GROUP", group.map(OsString::from)),
+        ("PIECEFUL_INFO_HASH", text(&facts.info_hash.to_string())),
+        ("PIECEFUL_LENGTH", length.map(OsString::from)),
+        ("PIECEFUL_NAME", text(facts.name)),
+        ("PIECEFUL_PATH", facts.path.map(OsString::from)),
+        ("PIECEFUL_PEER_NAME", text(&peer.name)),
+        ("PIECEFUL_PUBLISHER", facts.publisher.map(OsString::from)),
+        ("PIECEFUL_USER", user.map(OsString::from)),
+    ]
+}
+
+fn facts(event: &WaitingEvent) -> EventFacts<'_> {
+    match event {
+        WaitingEvent::New(share) => facts_of_new_share(share),
+        WaitingEvent::Ended(ended) => facts_of_ended(ended),
+    }
+}
+
+fn facts_of_new_share(share: &NewGroupShare) -> EventFacts<'_> {
+    EventFacts {
+        name: share.name.as_str(),
+        info_hash: share.info_hash,
+        length: Some(share.length),
+        path: None,
+        membership: Some((share.user.to_string(), share.group.to_string())),
+        publisher: share.publisher.as_ref().map(ToString::to_string),
+        error: None,
+        reason: None,
+    }
+}
+
+fn facts_of_ended(ended: &EndedTransfer) -> EventFacts<'_> {
+    EventFacts {
+        name: &ended.name,
+        info_hash: ended.id.info_hash,
+        length: ended.length,
+        path: ended.path.as_deref(),
+        membership: ended.membership.clone(),
+        publisher: None,
+        error: match ended.end {
+            ReportedEnd::Complete { .. } => None,
+            ReportedEnd::Failed => Some("failed"),
+            ReportedEnd::Lost => Some("lost"),
+        },
+        reason: ended.reason.as_deref(),
     }
 }
 
@@ -157,6 +165,7 @@ fn variable(name: Vec<u8>, value: Vec<u8>) -> CString {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::TransferId;
     use crate::wire::access::ShortText;
 
     fn peer() -> PeerFacts {
@@ -167,16 +176,16 @@ mod tests {
         }
     }
 
-    fn texts(event: &HookEvent, inherited: &[(&str, &str)]) -> Vec<String> {
+    fn texts(event: &WaitingEvent, inherited: &[(&str, &str)]) -> Vec<String> {
         let inherited = inherited.iter();
         let inherited = inherited.map(|(name, value)| ((*name).into(), (*value).into()));
-        let environment = event.environment(&peer(), inherited).into_iter();
+        let environment = environment(event, &peer(), inherited).into_iter();
         let texts = environment.map(|variable| variable.into_string().unwrap());
         texts.collect()
     }
 
-    fn new_share(name: &str) -> HookEvent {
-        HookEvent::of_new_share(NewGroupShare {
+    fn new_share(name: &str) -> WaitingEvent {
+        WaitingEvent::New(NewGroupShare {
             user: "nik".parse().unwrap(),
             group: "lab".parse().unwrap(),
             name: ShortText::new(name).unwrap(),
@@ -221,11 +230,16 @@ mod tests {
             info_hash: InfoHash([1; 20]),
             added_ms: 1,
         };
-        let event = |end, reason: String| HookEvent {
-            kind: HookKind::Error,
-            cause: EventCause::Ended(id, end),
-            reason: Some(reason),
-            ..new_share("x")
+        let event = |end, reason: String| {
+            WaitingEvent::Ended(EndedTransfer {
+                id,
+                end,
+                name: "x".to_owned(),
+                length: None,
+                path: None,
+                membership: None,
+                reason: Some(reason),
+            })
         };
         let long = texts(&event(ReportedEnd::Failed, "é".repeat(9_999)), &[]);
         assert!(long.contains(&"PIECEFUL_ERROR_KIND=failed".to_owned()));

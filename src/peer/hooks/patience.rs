@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 pub(super) const KILL_AFTER: Duration = Duration::from_secs(5);
 /// How long the system may take to end a killed process. A process that waits for a device or for a
 /// network disk ends later, and is not waited for.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(2);
+pub(super) const GIVE_UP_AFTER: Duration = Duration::from_secs(2);
 
 /// What is done to a running hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,9 @@
 
 use super::HookCommand;
 use super::output::HookOutput;
-use super::patience::{EndCause, KILL_AFTER, Patience, Step};
+use super::patience::{EndCause, GIVE_UP_AFTER, KILL_AFTER, Patience, Step};
 use crate::net::Stop;
+use crate::system::lock;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -20,6 +21,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,6 +32,21 @@ const READ: usize = 64 << 10;
 /// How often output is read after the process has ended. Another process may go on writing.
 const LAST_READS: usize = 64;
 
+/// Processes of hooks that did not end even after SIGKILL. They are reaped later.
+#[derive(Debug, Default)]
+pub(super) struct GivenUp(Mutex<Vec<Pid>>);
+
+impl GivenUp {
+    /// Reaps those that have ended since.
+    pub(super) fn reap(&self) {
+        let goes_on = |pid: &Pid| {
+            let status = waitpid(*pid, Some(WaitPidFlag::WNOHANG));
+            status == Ok(WaitStatus::StillAlive)
+        };
+        lock(&self.0).retain(goes_on);
+    }
+}
+
 /// A hook that is to be run.
 pub(super) struct HookRun<'a> {
     pub(super) command: &'a HookCommand,
@@ -39,6 +56,8 @@ pub(super) struct HookRun<'a> {
     pub(super) time: Duration,
     /// Ends it when the peer stops.
     pub(super) stop: &'a Stop,
+    /// Gets its process if this does not end.
+    pub(super) given_up: &'a GivenUp,
 }
 
 /// How a hook has ended.
@@ -114,9 +133,13 @@ impl HookRun<'_> {
                 Step::GiveUp => break ProcessEnd::GoesOn,
             }
         };
-        if matches!(end, ProcessEnd::Exited(_) | ProcessEnd::Signaled(_)) {
-            process.read_rest(&mut log);
-            process.end_group();
+        match end {
+            ProcessEnd::Exited(_) | ProcessEnd::Signaled(_) => {
+                process.read_rest(&mut log);
+                process.end_group();
+            }
+            ProcessEnd::GoesOn => lock(&self.given_up.0).push(process.pid),
+            ProcessEnd::Unknown => {}
         }
         process.output.finish(log);
         Ok(HookEnd {
@@ -222,13 +245,30 @@ impl HookProcess {
         self.signal(Signal::SIGTERM);
         let _ = waitpid(self.pid, None);
         let kill_at = Instant::now() + KILL_AFTER;
+        let mut is_killed = false;
         // As long as the group has a process, no other group can get its number.
-        while killpg(self.pid, None).is_ok() {
-            if Instant::now() >= kill_at {
-                return self.signal(Signal::SIGKILL);
+        while self.group_has_process() {
+            let now = Instant::now();
+            if now >= kill_at + GIVE_UP_AFTER {
+                return;
+            }
+            if now >= kill_at && !is_killed {
+                self.signal(Signal::SIGKILL);
+                is_killed = true;
             }
             thread::sleep(POLL);
         }
+    }
+
+    /// Whether the group still has a process. The hook itself was reaped before.
+    fn group_has_process(&self) -> bool {
+        // The peer may be process 1 of a container. Then it is the parent of what its hooks leave
+        // behind, and nobody else reaps these processes.
+        let group = Pid::from_raw(-self.pid.as_raw());
+        while let Ok(status) = waitpid(group, Some(WaitPidFlag::WNOHANG))
+            && status.pid().is_some()
+        {}
+        killpg(self.pid, None).is_ok()
     }
 }
 
@@ -249,6 +289,7 @@ mod tests {
             environment: &[c"A=b c".to_owned(), c"PATH=/bin:/usr/bin".to_owned()],
             time,
             stop,
+            given_up: &GivenUp::default(),
         };
         let (mut lines, mut started) = (Vec::new(), 0);
         let end = run.run(|| started += 1, |line| lines.push(line.to_owned()));
@@ -296,6 +337,7 @@ mod tests {
                 environment: &[],
                 time: TIME,
                 stop: &Stop::new(),
+                given_up: &GivenUp::default(),
             };
             let end = run.run(|| panic!("it has started"), |_| ());
             assert_eq!(end, Err(expected));
@@ -310,6 +352,35 @@ mod tests {
         // Nobody may have reaped it yet.
         let state = std::fs::read_to_string(process).unwrap_or_default();
         assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    }
+
+    #[test]
+    fn a_peer_that_is_the_parent_of_orphans_reaps_what_a_hook_leaves_behind() {
+        // As process 1 of a container. Other tests only leave zombies for longer.
+        nix::sys::prctl::set_child_subreaper(true).unwrap();
+        let begun = Instant::now();
+        let (_, lines) = run("sleep 1000 & echo $!", TIME, &Stop::new());
+        assert!(begun.elapsed() < KILL_AFTER);
+        assert!(!std::path::Path::new(&format!("/proc/{}", lines[0])).exists());
+    }
+
+    #[test]
+    fn a_process_that_was_given_up_is_reaped_when_it_has_ended() {
+        let command = HookCommand {
+            program: "/bin/sleep".to_owned(),
+            arguments: vec!["1000".to_owned()],
+        };
+        let process = HookProcess::start(&command, &[]).unwrap();
+        let given_up = GivenUp(Mutex::new(vec![process.pid]));
+        given_up.reap();
+        assert_eq!(lock(&given_up.0).len(), 1);
+        process.signal(Signal::SIGKILL);
+        while !lock(&given_up.0).is_empty() {
+            given_up.reap();
+            thread::yield_now();
+        }
+        let path = format!("/proc/{}", process.pid);
+        assert!(!std::path::Path::new(&path).exists());
     }
 
     #[test]

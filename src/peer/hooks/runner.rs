@@ -1,19 +1,23 @@
 //! The hooks of a peer: their state, and what their threads do.
 //!
-//! Locks: `file` is held over the write of the file. Whoever holds it may take `state`, which is
-//! held for a look-up or a change. No lock of a transfer is taken while one of them is held.
+//! Locks: `looking` is held while a thread looks at shares and downloads; it may take the locks of
+//! transfers and the other locks of this module. `file` is held over the write of the file. A
+//! thread that holds it may take `state`, which is held for a look-up or a change. No lock of a
+//! transfer is taken while `file` or `state` is held.
 
 use super::ended::{EndState, report};
-use super::event::{EventCause, HookEvent, PeerFacts, ShareFacts};
-use super::process::HookRun;
+use super::event::{PeerFacts, environment, kind_of, name_of};
+use super::process::{GivenUp, HookRun};
 use super::queue::HookQueue;
 use super::{HookKind, HookOptions, HookResult, HookStatus};
 use crate::base::escape;
 use crate::net::Stop;
 use crate::peer::changes::Changes;
-use crate::peer::group::{CatalogueNews, CatalogueSubscriber};
+use crate::peer::group::{CatalogueNews, CatalogueSubscriber, ShareKey};
 use crate::peer::{DownloadState, Membership, SwarmEntry, Transfers, now_ms};
-use crate::storage::{HookFile, NewGroupShare, ReportedEnd, StoredHooks, TransferId};
+use crate::storage::{
+    EndedTransfer, HookFile, NewGroupShare, ReportedEnd, StoredHooks, TransferId, WaitingEvent,
+};
 use crate::swarm::Phase;
 use crate::system::{lock, recover};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +37,8 @@ pub(crate) struct Hooks {
     options: HookOptions,
     peer: PeerFacts,
     file: Mutex<HookFile>,
+    looking: Mutex<()>,
+    given_up: GivenUp,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -40,16 +46,13 @@ pub(crate) struct Hooks {
 #[derive(Debug, Default)]
 struct State {
     queues: BTreeMap<HookKind, HookQueue>,
-    /// The ends whose hooks have begun or were left out. `None` at the first start with a hook for
-    /// ends, until [`Hooks::begin`].
+    /// Events that wait and whose kind has no hook now. A later start may have one.
+    kept: Vec<WaitingEvent>,
+    /// The ends whose events wait or were reported. `None` at the first start with a hook for ends,
+    /// until [`Hooks::begin`].
     reported: Option<BTreeMap<TransferId, ReportedEnd>>,
-    /// What was decided last about each share and download: the end that is reported when the hooks
-    /// of all its events have begun.
-    decided: BTreeMap<TransferId, Option<ReportedEnd>>,
     /// What a user has ended, until it has left the map of transfers.
     ended_by_user: BTreeSet<TransferId>,
-    /// How many looks at the transfers have begun, and the number of the last one that has ended.
-    looks: (u64, u64),
 }
 
 impl Hooks {
@@ -69,6 +72,8 @@ impl Hooks {
                 name,
             },
             file: Mutex::new(file),
+            looking: Mutex::default(),
+            given_up: GivenUp::default(),
             state: Mutex::new(state),
             changed: Condvar::new(),
         };
@@ -76,28 +81,25 @@ impl Hooks {
         hooks
     }
 
+    /// Reads what earlier starts have found. What belongs to hooks that this start does not have
+    /// stays in the file.
     fn load(&self) {
-        let file = lock(&self.file).clone();
         if self.options.commands.is_empty() {
-            // A later start with a hook begins anew.
-            if let Err(error) = file.remove() {
-                log::warn!("{error}");
-            }
             return;
         }
+        let file = lock(&self.file).clone();
         let stored = file.load().unwrap_or_else(|error| {
             log::warn!("{error}: hooks are run only for what happens from now on");
             None
         });
         let stored = stored.unwrap_or_default();
         let mut state = lock(&self.state);
-        if self.reports_ends() {
-            let reported = stored.reported;
-            state.reported = reported.map(|reported| reported.into_iter().collect());
-        }
-        if let Some(queue) = state.queues.get_mut(&HookKind::Share) {
-            for share in stored.waiting {
-                queue.add(HookEvent::of_new_share(share));
+        let reported = stored.reported;
+        state.reported = reported.map(|reported| reported.into_iter().collect());
+        for event in stored.waiting {
+            match state.queues.get_mut(&kind_of(&event)) {
+                Some(queue) => queue.restore(event),
+                None => state.kept.push(event),
             }
         }
     }
@@ -147,28 +149,40 @@ impl Hooks {
         }
     }
 
-    /// Adds new shares of groups. When this returns, they survive a crash.
-    fn on_new_shares(&self, shares: Vec<NewGroupShare>) {
-        let mut left_out = None;
+    /// This share or download is about to leave the map of transfers. If it has ended, and nobody
+    /// has seen this yet, the event waits when this returns.
+    pub(crate) fn on_leaving(&self, entry: &SwarmEntry) {
+        if !self.reports_ends() || is_of_closed_run(entry) {
+            return;
+        }
+        let _looking = lock(&self.looking);
+        if self.look_at(entry) {
+            self.store();
+            self.changed.notify_all();
+        }
+    }
+
+    /// Adds new shares of groups. When this returns, they survive a crash. Returns those for which
+    /// there is no room now.
+    fn on_new_shares(&self, shares: Vec<NewGroupShare>) -> Vec<ShareKey> {
+        let mut refused = Vec::new();
         let mut state = lock(&self.state);
         let Some(queue) = state.queues.get_mut(&HookKind::Share) else {
-            return;
+            return refused;
         };
         for share in shares {
-            let event = HookEvent::of_new_share(share);
+            let key = (share.name.as_str().to_owned(), share.info_hash);
+            let event = WaitingEvent::New(share);
             // After a crash, a share may be reported again.
-            let is_known = queue.events().any(|other| other.cause == event.cause);
-            let name = event.share.name.clone();
+            let is_known = queue.events().any(|other| *other == event);
             if !is_known && !queue.add(event) {
-                left_out = Some(name);
+                refused.push(key);
             }
         }
         drop(state);
-        if let Some(name) = left_out {
-            log_left_out(HookKind::Share, &name);
-        }
         self.store();
         self.changed.notify_all();
+        refused
     }
 
     /// Looks for ends of shares and downloads after each change, until the stop. Runs on the thread
@@ -185,81 +199,62 @@ impl Hooks {
     }
 
     fn look(&self, transfers: &Transfers) {
-        lock(&self.state).looks.0 += 1;
+        let _looking = lock(&self.looking);
         let entries = transfers.entries();
-        let entries = entries.iter().filter(|entry| !is_of_closed_run(entry));
-        let states: Vec<_> = entries
-            .map(|entry| (entry, id_of(entry), state_of(entry)))
-            .collect();
-        let (events, is_changed) = self.decide(&states);
-        let mut left_out = Vec::new();
-        for (entry, event) in events {
-            let event = HookEvent {
-                share: facts_of(entry),
-                ..event
-            };
-            let (kind, name) = (event.kind, event.share.name.clone());
+        let mut is_changed = {
             let mut state = lock(&self.state);
-            let queue = state.queues.entry(kind).or_default();
-            let cause = event.cause.clone();
-            if !queue.add(event) {
-                state.note_reported(&cause);
-                left_out.push((kind, name));
-            }
+            let present: BTreeSet<TransferId> = entries.iter().map(id_of).collect();
+            state.ended_by_user.retain(|id| present.contains(id));
+            let reported = state.reported.get_or_insert_default();
+            let before = reported.len();
+            reported.retain(|id, _| present.contains(id));
+            reported.len() != before
+        };
+        for entry in entries.iter().filter(|entry| !is_of_closed_run(entry)) {
+            is_changed |= self.look_at(entry);
         }
-        for (kind, name) in &left_out {
-            log_left_out(*kind, name);
-        }
-        if is_changed || !left_out.is_empty() {
+        if is_changed {
             self.store();
+            self.changed.notify_all();
         }
-        let mut state = lock(&self.state);
-        state.looks.1 = state.looks.0;
-        drop(state);
-        self.changed.notify_all();
     }
 
-    /// The events that follow from the states, without their facts. Also whether what was reported
-    /// has changed.
-    fn decide<'a>(
-        &self,
-        states: &[(&'a SwarmEntry, TransferId, EndState)],
-    ) -> (Vec<(&'a SwarmEntry, HookEvent)>, bool) {
-        let (mut events, mut is_changed) = (Vec::new(), false);
-        let mut state = lock(&self.state);
-        let present: BTreeSet<TransferId> = states.iter().map(|(_, id, _)| *id).collect();
-        state.ended_by_user.retain(|id| present.contains(id));
-        state.decided.retain(|id, _| present.contains(id));
-        let mut reported = state.reported.take().unwrap_or_default();
-        reported.retain(|id, _| present.contains(id));
-        for (entry, id, end) in states {
-            let end = match state.ended_by_user.contains(id) {
+    /// Adds the event that follows from the state of a share or download, if there is one. If there
+    /// is no room for it, a later look finds it again. Returns whether anything has changed.
+    fn look_at(&self, entry: &SwarmEntry) -> bool {
+        let (id, end) = (id_of(entry), state_of(entry));
+        let (before, report) = {
+            let state = lock(&self.state);
+            let end = match state.ended_by_user.contains(&id) {
                 true => EndState::Unsettled,
-                false => end.clone(),
+                false => end,
             };
-            let recorded = reported.get(id).copied();
-            let before = state.decided.get(id).copied().unwrap_or(recorded);
-            let report = report(before, end);
-            state.decided.insert(*id, report.reported);
-            match report.event.filter(|(kind, _)| self.has(*kind)) {
-                // What is reported is recorded when the hook begins.
-                Some((kind, reason)) => {
-                    let Some(end) = report.reported else { continue };
-                    let cause = EventCause::Ended(*id, end);
-                    events.push((*entry, bare_event(entry, kind, cause, reason)));
-                }
-                None if report.reported == before => {}
-                None => {
-                    is_changed |= report.reported != recorded;
-                    match report.reported {
-                        Some(end) => reported.insert(*id, end),
-                        None => reported.remove(id),
-                    };
-                }
+            let before = state.reported.as_ref();
+            let before = before.and_then(|reported| reported.get(&id)).copied();
+            (before, report(before, end))
+        };
+        let event = report.event.filter(|(kind, _)| self.has(*kind));
+        let event = event.and_then(|(kind, reason)| {
+            let event = ended_event(entry, report.reported?, reason);
+            Some((kind, event))
+        });
+        if event.is_none() && report.reported == before {
+            return false;
+        }
+        let mut state = lock(&self.state);
+        if let Some((kind, event)) = event {
+            // The user may have ended it meanwhile.
+            let is_wanted = !state.ended_by_user.contains(&id);
+            if !is_wanted || !state.queues.entry(kind).or_default().add(event) {
+                return false;
             }
         }
-        state.reported = Some(reported);
-        (events, is_changed)
+        let reported = state.reported.get_or_insert_default();
+        match report.reported {
+            Some(end) => reported.insert(id, end),
+            None => reported.remove(&id),
+        };
+        true
     }
 
     /// Runs the hooks of one kind of event, one after the other, until the stop. Runs on a thread
@@ -277,7 +272,7 @@ impl Hooks {
     }
 
     /// Waits for the next event of a kind. `None` at the stop.
-    fn next(&self, kind: HookKind, stop: &Stop) -> Option<HookEvent> {
+    fn next(&self, kind: HookKind, stop: &Stop) -> Option<WaitingEvent> {
         let mut state = lock(&self.state);
         loop {
             if stop.is_stopped() {
@@ -291,26 +286,27 @@ impl Hooks {
         }
     }
 
-    fn run_one(&self, event: &HookEvent, stop: &Stop) -> HookResult {
-        let option = event.kind.option();
-        let name = &event.share.name;
-        let environment = event.environment(&self.peer, std::env::vars_os());
+    fn run_one(&self, event: &WaitingEvent, stop: &Stop) -> HookResult {
+        let kind = kind_of(event);
+        let (option, name) = (kind.option(), name_of(event));
+        let environment = environment(event, &self.peer, std::env::vars_os());
         let on_begun = || {
             let mut state = lock(&self.state);
-            state.note_reported(&event.cause);
-            if let Some(queue) = state.queues.get_mut(&event.kind) {
+            if let Some(queue) = state.queues.get_mut(&kind) {
                 queue.note_begun();
             }
             drop(state);
             self.store();
         };
-        let ended = self.options.commands.get(&event.kind).map(|command| {
+        let ended = self.options.commands.get(&kind).map(|command| {
             let run = HookRun {
                 command,
                 environment: &environment,
                 time: self.options.time,
                 stop,
+                given_up: &self.given_up,
             };
+            self.given_up.reap();
             let ended = run.run(on_begun, |line| log::info!("--{option}: {line}"));
             ended.map_err(|errno| {
                 on_begun();
@@ -328,29 +324,42 @@ impl Hooks {
             false => log::warn!("--{option} for {name}: {text}"),
         }
         HookResult {
-            name: name.clone(),
+            name: name.to_owned(),
             ended_ms: now_ms(),
             is_success,
             text,
         }
     }
 
-    /// Waits until the hooks of everything that has happened so far have ended. The wait is over at
-    /// the stop, and when it has taken as long as one hook may take.
-    pub(crate) fn finish(&self, changes: &Changes, stop: &Stop) {
-        if self.options.commands.is_empty() {
+    /// Waits until the hooks that run now have ended and, with `all`, those of everything that has
+    /// happened so far. When this has taken as long as one hook may take, no further hook begins.
+    /// The wait is over at the stop. Calls `on_wait` with the number of hooks before the wait.
+    pub(crate) fn finish(
+        &self,
+        transfers: &Transfers,
+        all: bool,
+        stop: &Stop,
+        on_wait: impl FnOnce(usize),
+    ) {
+        if all && self.reports_ends() {
+            self.look(transfers);
+        }
+        let finish = |state: &mut State, none: bool| -> usize {
+            let queues = state.queues.values_mut();
+            queues.map(|queue| queue.finish(none)).sum()
+        };
+        let count = finish(&mut lock(&self.state), !all);
+        if count == 0 {
             return;
         }
+        on_wait(count);
         let until = Instant::now().checked_add(self.options.time);
-        let begun = lock(&self.state).looks.0;
-        while !stop.is_stopped() && until.is_none_or(|until| Instant::now() < until) {
-            changes.notify();
-            let state = lock(&self.state);
-            let has_looked = !self.reports_ends() || state.looks.1 > begun;
-            if has_looked && state.queues.values().all(HookQueue::is_idle) {
-                return;
+        let mut state = lock(&self.state);
+        while !stop.is_stopped() && !state.queues.values().all(HookQueue::is_finished) {
+            if until.is_some_and(|until| Instant::now() >= until) {
+                finish(&mut state, true);
             }
-            drop(self.changed.wait_timeout(state, LOOK_PAUSE));
+            state = recover(self.changed.wait_timeout(state, LOOK_PAUSE)).0;
         }
     }
 
@@ -381,7 +390,7 @@ impl CatalogueSubscriber for Hooks {
         self.has(HookKind::Share)
     }
 
-    fn on_catalogue(&self, news: &CatalogueNews<'_>) {
+    fn on_catalogue(&self, news: &CatalogueNews<'_>) -> Vec<ShareKey> {
         let Membership { user, group } = news.membership;
         let shares = news.added.iter().map(|entry| NewGroupShare {
             user: user.clone(),
@@ -392,30 +401,19 @@ impl CatalogueSubscriber for Hooks {
             publisher: entry.publisher.clone(),
         });
         let shares: Vec<_> = shares.collect();
-        if !shares.is_empty() {
-            self.on_new_shares(shares);
+        match shares.is_empty() {
+            true => Vec::new(),
+            false => self.on_new_shares(shares),
         }
     }
 }
 
 impl State {
-    /// The hook of this event has begun, or the event was left out.
-    fn note_reported(&mut self, cause: &EventCause) {
-        if let EventCause::Ended(id, end) = cause {
-            self.reported.get_or_insert_default().insert(*id, *end);
-        }
-    }
-
     fn to_stored(&self) -> StoredHooks {
-        let shares = self.queues.get(&HookKind::Share);
-        let shares = shares.into_iter().flat_map(HookQueue::not_begun);
-        let waiting = shares.filter_map(|event| match &event.cause {
-            EventCause::New(share) => Some((**share).clone()),
-            EventCause::Ended(..) => None,
-        });
+        let waiting = self.queues.values().flat_map(HookQueue::not_begun);
         let reported = self.reported.as_ref();
         StoredHooks {
-            waiting: waiting.collect(),
+            waiting: self.kept.iter().chain(waiting).cloned().collect(),
             reported: reported
                 .map(|reported| reported.iter().map(|(id, end)| (*id, *end)).collect()),
         }
@@ -457,29 +455,8 @@ fn state_of(entry: &SwarmEntry) -> EndState {
     }
 }
 
-/// An event whose facts are still to be looked up, because that takes locks of the transfer.
-fn bare_event(
-    entry: &SwarmEntry,
-    kind: HookKind,
-    cause: EventCause,
-    reason: Option<String>,
-) -> HookEvent {
-    HookEvent {
-        kind,
-        cause,
-        share: ShareFacts {
-            name: entry.name().to_owned(),
-            info_hash: entry.info_hash(),
-            length: None,
-            path: None,
-            membership: None,
-            publisher: None,
-        },
-        reason,
-    }
-}
-
-fn facts_of(entry: &SwarmEntry) -> ShareFacts {
+/// The event of the end of a share or download.
+fn ended_event(entry: &SwarmEntry, end: ReportedEnd, reason: Option<String>) -> WaitingEvent {
     let path = entry.path();
     let (length, membership) = match entry {
         SwarmEntry::Search(_) => (None, None),
@@ -490,19 +467,13 @@ fn facts_of(entry: &SwarmEntry) -> ShareFacts {
                 .map(|it| (it.user.to_string(), it.group.to_string())),
         ),
     };
-    ShareFacts {
+    WaitingEvent::Ended(EndedTransfer {
+        id: id_of(entry),
+        end,
         name: entry.name().to_owned(),
-        info_hash: entry.info_hash(),
         length,
         path: Some(std::path::absolute(&path).unwrap_or(path)),
         membership,
-        publisher: None,
-    }
-}
-
-fn log_left_out(kind: HookKind, name: &str) {
-    log::warn!(
-        "--{} for {name}: not run, because too many events wait for this hook",
-        kind.option()
-    );
+        reason,
+    })
 }

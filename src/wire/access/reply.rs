@@ -236,13 +236,7 @@ impl AccessReplyMessage {
         let mut fields = MessageFields::new(&value)?;
         fields.check_protocol(PROTOCOL)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
-        let renewed = match fields.optional("renewed", fields::read_token)? {
-            Some(token) => Some(IssuedToken {
-                token,
-                expires: fields.u63("until")?,
-            }),
-            None => None,
-        };
+        let renewed = read_renewed(&mut fields)?;
         let only_here = fields.optional_flag("copies")?;
         let result = match kind {
             "error" => {
@@ -330,6 +324,15 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::Machines(_)) => MachineEntry::KIND,
         }
     }
+}
+
+fn read_renewed(fields: &mut MessageFields<'_>) -> Result<Option<IssuedToken>, ControlError> {
+    let token = fields.optional("renewed", fields::read_token)?;
+    let token = token.map(|token| {
+        let expires = fields.u63("until")?;
+        Ok(IssuedToken { token, expires })
+    });
+    token.transpose()
 }
 
 /// A new token of a user.

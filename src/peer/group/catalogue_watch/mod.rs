@@ -13,21 +13,27 @@ mod seen;
 mod timing;
 
 use crate::net::Stop;
-use crate::peer::{Account, Membership};
-use crate::storage::{SeenCataloguesFile, StoredCatalogue};
+use crate::peer::{Account, Membership, now_ms};
+use crate::storage::SeenCataloguesFolder;
 use crate::system::lock;
 use crate::wire::access::{AccessErrorKind, FileEntry, GroupId, GroupNumbers, GroupState};
 use crate::wire::machine::SubjectLabel;
 use plan::{Due, WatchPlan};
-use seen::{CONFIRM, SeenCatalogue, ShareKey};
-use std::collections::HashMap;
+pub(crate) use seen::ShareKey;
+use seen::{CONFIRM, SeenCatalogue, key};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The longest wait before the thread looks again who is logged in, and which groups are wanted.
 const LONG_WAIT: Duration = Duration::from_secs(1);
+/// The pause before a subscriber gets the shares again that it could not take.
+const OFFER_AGAIN: Duration = Duration::from_secs(10);
+/// The pause between two searches for files of groups that the user has left.
+const FORGET_PAUSE: Duration = Duration::from_secs(24 * 3600);
 
 /// What a catalogue says now, and how it differs from what was seen before.
 #[derive(Debug)]
@@ -48,25 +54,31 @@ pub(crate) trait CatalogueSubscriber: Debug + Send + Sync {
     /// Whether the catalogue of this group is wanted.
     fn wants(&self, membership: &Membership) -> bool;
 
-    /// The catalogue was fetched. The same difference may come again after a crash, unless this has
-    /// returned before.
-    fn on_catalogue(&self, news: &CatalogueNews<'_>);
+    /// The catalogue was fetched. Returns the new shares that the subscriber cannot take now: all
+    /// subscribers get these shares again later, also after a restart. The same difference may come
+    /// again after a crash, unless this has returned before.
+    fn on_catalogue(&self, news: &CatalogueNews<'_>) -> Vec<ShareKey>;
 }
 
 /// Keeps the catalogues that its subscribers want current.
 #[derive(Debug)]
 pub(crate) struct CatalogueWatch {
     account: Arc<Account>,
-    file: SeenCataloguesFile,
+    folder: SeenCataloguesFolder,
     subscribers: Mutex<Vec<Arc<dyn CatalogueSubscriber>>>,
     /// The user, and what is to be fetched for this user. `None` while nobody is logged in.
     state: Mutex<Option<(SubjectLabel, WatchPlan)>>,
     changed: Condvar,
 }
 
-/// The catalogues that were seen, also by earlier starts. A later group of the same name has
-/// another id.
-type SeenCatalogues = HashMap<GroupId, SeenCatalogue>;
+/// The catalogues that were seen. A later group of the same name has another id.
+#[derive(Debug, Default)]
+struct SeenCatalogues {
+    /// Those that this start has seen.
+    loaded: HashMap<GroupId, SeenCatalogue>,
+    /// When files of groups that the user has left were searched last.
+    forgot_at: Option<Instant>,
+}
 
 /// What the thread does next.
 enum Work {
@@ -83,7 +95,7 @@ impl CatalogueWatch {
     pub(crate) fn new(account: Arc<Account>, folder: &Path) -> Self {
         Self {
             account,
-            file: SeenCataloguesFile::new(folder),
+            folder: SeenCataloguesFolder::new(folder),
             subscribers: Mutex::default(),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -122,10 +134,10 @@ impl CatalogueWatch {
 
     /// Fetches what is due, until the stop. Runs on the thread `catalogues`.
     pub(crate) fn run(&self, stop: &Stop) {
-        let mut seen = self.load();
+        let mut seen = SeenCatalogues::default();
         while !stop.is_stopped() {
             match self.next_work() {
-                Work::Groups(user) => self.fetch_groups(&user),
+                Work::Groups(user) => self.fetch_groups(&user, &mut seen, stop),
                 Work::Catalogues(groups) => {
                     for (id, membership) in groups {
                         if stop.is_stopped() {
@@ -139,29 +151,6 @@ impl CatalogueWatch {
                     drop(self.changed.wait_timeout(state, pause.min(LONG_WAIT)));
                 }
             }
-        }
-    }
-
-    fn load(&self) -> SeenCatalogues {
-        let stored = self.file.load().unwrap_or_else(|error| {
-            log::warn!("{error}: what is in the catalogues of the groups now counts as seen");
-            Vec::new()
-        });
-        let stored = stored.iter();
-        let seen = stored.map(|stored| (stored.group, SeenCatalogue::of(stored)));
-        seen.collect()
-    }
-
-    fn store(&self, seen: &SeenCatalogues) {
-        let stored = seen.iter().map(|(group, catalogue)| StoredCatalogue {
-            group: *group,
-            shares: catalogue.to_stored(),
-        });
-        let stored: Vec<_> = stored.collect();
-        match self.file.store(&stored) {
-            Ok(0) => {}
-            Ok(left_out) => log::warn!("a restart will forget the catalogues of {left_out} groups"),
-            Err(error) => log::warn!("new shares may be reported again after a restart: {error}"),
         }
     }
 
@@ -197,10 +186,17 @@ impl CatalogueWatch {
         }
     }
 
-    fn fetch_groups(&self, user: &SubjectLabel) {
+    fn fetch_groups(&self, user: &SubjectLabel, seen: &mut SeenCatalogues, stop: &Stop) {
         self.change(user, |plan, _| plan.on_list_begun());
         let begun = Instant::now();
         let listed = self.account.own_groups();
+        if stop.is_stopped() {
+            return;
+        }
+        if let Ok(listed) = &listed {
+            let listed = listed.iter().map(|group| group.state.id).collect();
+            self.forget_former(seen, &listed);
+        }
         self.change(user, |plan, now| match listed {
             Ok(listed) => {
                 plan.on_list(listed, begun, now, &mut fastrand::f64);
@@ -234,10 +230,9 @@ impl CatalogueWatch {
                 self.change(user, |plan, _| {
                     plan.on_catalogue(id, &state, (begun, now), fastrand::f64());
                 });
-                let is_unsure = self.compare(membership, &list, &state, seen);
-                if is_unsure {
+                if let Some(pause) = self.compare(membership, &list, &state, seen) {
                     self.change(user, |plan, now| {
-                        plan.fetch_again(state.id, now + CONFIRM, fastrand::f64());
+                        plan.fetch_again(state.id, now + pause, fastrand::f64());
                     });
                 }
             }
@@ -256,41 +251,88 @@ impl CatalogueWatch {
     }
 
     /// Compares a catalogue with what was seen before, and passes the difference to the
-    /// subscribers. Returns whether a share is missing that does not count as withdrawn yet.
+    /// subscribers. Returns the pause before the catalogue is to be fetched again, although it may
+    /// not have changed: a share is missing that does not count as withdrawn yet, or a subscriber
+    /// could not take all new shares.
     fn compare(
         &self,
         membership: &Membership,
         list: &[FileEntry],
         state: &GroupState,
         seen: &mut SeenCatalogues,
-    ) -> bool {
-        let known = seen.get_mut(&state.id);
-        let difference = known.map(|known| known.compare(list, Instant::now()));
+    ) -> Option<Duration> {
+        let known = self.seen(seen, state.id);
+        let now_ms = now_ms();
+        let difference = known.map(|known| known.compare(list, Instant::now(), now_ms));
         let is_first = difference.is_none();
-        let difference = difference.unwrap_or_default();
+        let mut difference = difference.unwrap_or_default();
         let news = CatalogueNews {
             membership,
             catalogue: list,
             added: &difference.added,
             withdrawn: &difference.withdrawn,
         };
-        let subscribers = lock(&self.subscribers).clone();
-        let subscribers = subscribers.iter().filter(|it| it.wants(membership));
-        subscribers.for_each(|subscriber| subscriber.on_catalogue(&news));
-        let catalogue = seen.entry(state.id);
-        let catalogue = catalogue.or_insert_with(|| SeenCatalogue::first(list));
-        catalogue.apply(&difference);
-        if is_first || !news.added.is_empty() || !news.withdrawn.is_empty() {
-            self.store(seen);
-        }
-        log::debug!(
-            "the catalogue of the group {}: {} shares, {} new, {} withdrawn",
-            membership.group,
+        // For the log, after the catalogue was stored.
+        let summary = format!(
+            "{} shares, {} new, {} withdrawn",
             news.catalogue.len(),
             news.added.len(),
             news.withdrawn.len()
         );
-        difference.is_unsure
+        let subscribers = lock(&self.subscribers).clone();
+        let subscribers = subscribers.iter().filter(|it| it.wants(membership));
+        let refused = subscribers.flat_map(|subscriber| subscriber.on_catalogue(&news));
+        let refused: HashSet<ShareKey> = refused.collect();
+        difference
+            .added
+            .retain(|entry| !refused.contains(&key(entry)));
+        let catalogue = seen.loaded.entry(state.id);
+        let catalogue = catalogue.or_insert_with(|| SeenCatalogue::first(list));
+        catalogue.apply(&difference, now_ms);
+        if is_first || !difference.added.is_empty() || !difference.withdrawn.is_empty() {
+            let stored = self.folder.store(state.id, &catalogue.to_stored());
+            if let Err(error) = stored {
+                log::warn!("new shares may be reported again after a restart: {error}");
+            }
+        }
+        let group = &membership.group;
+        log::debug!("the catalogue of the group {group}: {summary}");
+        match (difference.is_unsure, refused.is_empty()) {
+            (false, true) => None,
+            (true, _) => Some(CONFIRM),
+            (false, false) => Some(OFFER_AGAIN),
+        }
+    }
+
+    /// What was seen of a group, also by earlier starts. `None` if it is seen for the first time.
+    fn seen<'a>(
+        &self,
+        seen: &'a mut SeenCatalogues,
+        group: GroupId,
+    ) -> Option<&'a mut SeenCatalogue> {
+        match seen.loaded.entry(group) {
+            Entry::Occupied(known) => Some(known.into_mut()),
+            Entry::Vacant(place) => {
+                let stored = self.folder.load(group).unwrap_or_else(|error| {
+                    log::warn!("{error}: what is in the catalogue of the group now counts as seen");
+                    None
+                });
+                Some(place.insert(SeenCatalogue::of(stored?)))
+            }
+        }
+    }
+
+    /// Once a day, forgets groups that were in no list for some weeks.
+    fn forget_former(&self, seen: &mut SeenCatalogues, listed: &BTreeSet<GroupId>) {
+        seen.loaded.retain(|group, _| listed.contains(group));
+        let is_recent = |at: Instant| at.elapsed() < FORGET_PAUSE;
+        if seen.forgot_at.is_some_and(is_recent) {
+            return;
+        }
+        seen.forgot_at = Some(Instant::now());
+        if let Err(error) = self.folder.forget(listed, SystemTime::now()) {
+            log::warn!("{error}");
+        }
     }
 
     /// Changes the plan of this user, unless another user is logged in now.

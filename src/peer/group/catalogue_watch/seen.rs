@@ -1,9 +1,11 @@
 //! What has changed in the catalogue of a group since it was seen before. Pure.
 //!
 //! A tracker that lags behind may not list a share that another tracker has listed before. So a
-//! share counts as withdrawn only if it is missing for [`CONFIRM`], in every list meanwhile.
+//! share counts as withdrawn only if it is missing for [`CONFIRM`], in every list meanwhile. A
+//! tracker can lag behind for longer, so a withdrawn share that returns within [`RETURN`] is not
+//! new.
 
-use crate::storage::StoredCatalogue;
+use crate::storage::SeenShare;
 use crate::torrent::InfoHash;
 use crate::wire::access::{FileEntry, ShortText};
 use std::collections::HashMap;
@@ -12,14 +14,26 @@ use std::time::{Duration, Instant};
 /// How long a share is missing from the lists before it counts as withdrawn.
 pub(super) const CONFIRM: Duration = Duration::from_secs(10);
 
+/// A share that is listed again within this time after it was withdrawn is not new.
+const RETURN: Duration = Duration::from_secs(24 * 3600);
+
 /// A share as a catalogue lists it. A new version of a share has the same name and another swarm.
-pub(super) type ShareKey = (String, InfoHash);
+pub(crate) type ShareKey = (String, InfoHash);
 
 /// The shares of one group that were seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SeenCatalogue {
-    /// Since when each of them is missing from the lists. `None` for those that are listed.
-    shares: HashMap<ShareKey, Option<Instant>>,
+    shares: HashMap<ShareKey, Presence>,
+}
+
+/// Whether a share is in the lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    Listed,
+    /// It is missing since this time.
+    Missing(Instant),
+    /// It was reported as withdrawn, at this time in milliseconds since 1970.
+    Withdrawn(u64),
 }
 
 /// What has changed.
@@ -37,30 +51,49 @@ impl SeenCatalogue {
     /// A catalogue that is seen for the first time.
     pub(super) fn first(list: &[FileEntry]) -> Self {
         Self {
-            shares: list.iter().map(|entry| (key(entry), None)).collect(),
-        }
-    }
-
-    /// A catalogue that an earlier start has seen.
-    pub(super) fn of(stored: &StoredCatalogue) -> Self {
-        let shares = stored.shares.iter();
-        Self {
-            shares: shares
-                .map(|(name, info_hash)| ((name.as_str().to_owned(), *info_hash), None))
+            shares: list
+                .iter()
+                .map(|entry| (key(entry), Presence::Listed))
                 .collect(),
         }
     }
 
-    /// What differs from a list that a tracker has sent now.
-    pub(super) fn compare(&mut self, list: &[FileEntry], now: Instant) -> Difference {
+    /// A catalogue that an earlier start has seen.
+    pub(super) fn of(stored: Vec<SeenShare>) -> Self {
+        let shares = stored.into_iter().map(|share| {
+            let presence = share.withdrawn_ms;
+            let presence = presence.map_or(Presence::Listed, Presence::Withdrawn);
+            let key = (share.name.as_str().to_owned(), share.info_hash);
+            (key, presence)
+        });
+        Self {
+            shares: shares.collect(),
+        }
+    }
+
+    /// What differs from a list that a tracker has sent now. `now_ms` is now in milliseconds since
+    /// 1970.
+    pub(super) fn compare(&mut self, list: &[FileEntry], now: Instant, now_ms: u64) -> Difference {
         let listed = Self::first(list).shares;
         let mut difference = Difference::default();
-        for (share, missing_since) in &mut self.shares {
+        let returns_until = |at: u64| u128::from(at) + RETURN.as_millis();
+        self.shares.retain(|share, presence| match presence {
+            Presence::Withdrawn(at) => {
+                listed.contains_key(share) || u128::from(now_ms) < returns_until(*at)
+            }
+            Presence::Listed | Presence::Missing(_) => true,
+        });
+        for (share, presence) in &mut self.shares {
             if listed.contains_key(share) {
-                *missing_since = None;
+                *presence = Presence::Listed;
                 continue;
             }
-            let since = *missing_since.get_or_insert(now);
+            let since = match *presence {
+                Presence::Withdrawn(_) => continue,
+                Presence::Missing(since) => since,
+                Presence::Listed => now,
+            };
+            *presence = Presence::Missing(since);
             match now.saturating_duration_since(since) >= CONFIRM {
                 true => difference.withdrawn.push(share.clone()),
                 false => difference.is_unsure = true,
@@ -73,23 +106,35 @@ impl SeenCatalogue {
     }
 
     /// Takes a difference over. From now on, its new shares have been seen.
-    pub(super) fn apply(&mut self, difference: &Difference) {
+    pub(super) fn apply(&mut self, difference: &Difference, now_ms: u64) {
         for share in &difference.withdrawn {
-            self.shares.remove(share);
+            let presence = Presence::Withdrawn(now_ms);
+            self.shares.insert(share.clone(), presence);
         }
         let added = difference.added.iter();
-        self.shares.extend(added.map(|entry| (key(entry), None)));
+        let added = added.map(|entry| (key(entry), Presence::Listed));
+        self.shares.extend(added);
     }
 
     /// The shares, as the state folder keeps them.
-    pub(super) fn to_stored(&self) -> Vec<(ShortText, InfoHash)> {
-        let shares = self.shares.keys();
-        let shares = shares.filter_map(|(name, hash)| Some((ShortText::new(&**name)?, *hash)));
+    pub(super) fn to_stored(&self) -> Vec<SeenShare> {
+        let shares = self.shares.iter();
+        let shares = shares.filter_map(|((name, info_hash), presence)| {
+            Some(SeenShare {
+                name: ShortText::new(&**name)?,
+                info_hash: *info_hash,
+                withdrawn_ms: match presence {
+                    Presence::Withdrawn(at) => Some(*at),
+                    Presence::Listed | Presence::Missing(_) => None,
+                },
+            })
+        });
         shares.collect()
     }
 }
 
-fn key(entry: &FileEntry) -> ShareKey {
+/// A share of a list.
+pub(super) fn key(entry: &FileEntry) -> ShareKey {
     (entry.name.as_str().to_owned(), entry.info_hash)
 }
 
@@ -110,6 +155,8 @@ mod tests {
         }
     }
 
+    const BEGIN_MS: u64 = 1 << 41;
+
     /// The names that are added and withdrawn, when each of these lists arrives at its second.
     fn changes(lists: &[(u64, &[(&str, u8)])]) -> Vec<(Vec<String>, Vec<String>)> {
         let begin = Instant::now();
@@ -121,8 +168,13 @@ mod tests {
                 seen = Some(SeenCatalogue::first(&list));
                 continue;
             };
-            let difference = seen.compare(&list, begin + Duration::from_secs(*second));
-            seen.apply(&difference);
+            let now_ms = BEGIN_MS + second * 1_000;
+            let difference = seen.compare(&list, begin + Duration::from_secs(*second), now_ms);
+            seen.apply(&difference, now_ms);
+            // A restart changes nothing but the shares that are missing for a short time.
+            if !difference.is_unsure {
+                *seen = SeenCatalogue::of(seen.to_stored());
+            }
             let added = difference
                 .added
                 .iter()
@@ -175,5 +227,27 @@ mod tests {
             (11, &[("a", 1)]),
         ];
         assert_eq!(changes(&missing)[1], (names(&[]), names(&["b"])));
+    }
+
+    #[test]
+    fn a_withdrawn_share_that_returns_within_a_day_is_not_new() {
+        let day = 24 * 3600;
+        let both: &[(&str, u8)] = &[("a", 1), ("b", 2)];
+        let one: &[(&str, u8)] = &[("a", 1)];
+        let returns = |second| {
+            let lists = [(0, both), (1, one), (11, one), (second, both)];
+            changes(&lists).pop().unwrap().0
+        };
+        assert_eq!(returns(20), names(&[]));
+        assert_eq!(returns(day), names(&[]));
+        // The list of the next day shows that it has stayed away.
+        let lists = [
+            (0, both),
+            (1, one),
+            (11, one),
+            (day + 12, one),
+            (day + 13, both),
+        ];
+        assert_eq!(changes(&lists).pop().unwrap().0, names(&["b"]));
     }
 }
