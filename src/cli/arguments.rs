@@ -6,6 +6,7 @@
 mod attach;
 mod config;
 mod doctor;
+mod hooks;
 mod join;
 mod options;
 mod peer;

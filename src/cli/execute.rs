@@ -256,7 +256,7 @@ impl<'a> CommandRunner<'a> {
             }
             Command::Wait(limit) => wait::wait(self.peer, &mut self.exclusions, limit, self.output)
                 .map(CommandOutcome::Waited),
-            Command::Status => Ok(CommandOutcome::Status(self.peer.status())),
+            Command::Status => Ok(CommandOutcome::Status(Box::new(self.peer.status()))),
             Command::Help(name) => {
                 let mut entries = entries();
                 let entry = name.and_then(|name| entries.find(|entry| entry.name == name));

@@ -11,8 +11,9 @@ use super::commands::{CommandEntry, entries};
 use super::outcome::{AccountOutcome, CommandOutcome, Joined};
 use super::render::time;
 use crate::peer::{
-    DamagedRecord, DownloadPreview, DownloadState, DownloadStatus, Finding, GroupStatus, JoinError,
-    LinkStatus, NewShare, Sent, ShareStatus, Status, TrackerStatus, Uploaded,
+    DamagedRecord, DownloadPreview, DownloadState, DownloadStatus, Finding, GroupStatus,
+    HookResult, HookStatus, JoinError, LinkStatus, NewShare, Sent, ShareStatus, Status,
+    TrackerStatus, Uploaded,
 };
 use account::{file, group, login, member, news, request};
 use machine::{join_error, join_fields, machine_fields, own_machine};
@@ -114,6 +115,7 @@ fn status_fields(status: &Status) -> Vec<(&'static str, JsonValue<'_>)> {
         ("shares", list(&status.shares, share)),
         ("downloads", list(&status.downloads, download)),
         ("damaged", list(&status.damaged, damaged_file)),
+        ("hooks", list(&status.hooks, hook)),
     ]
 }
 
@@ -292,6 +294,25 @@ fn tracker(tracker: &TrackerStatus) -> JsonValue<'_> {
             plain(control.map(|control| control.state.as_str())),
         ),
         ("lag", plain(control.and_then(|control| control.lag))),
+    ])
+}
+
+fn hook(status: &HookStatus) -> JsonValue<'_> {
+    let last = status.last.as_ref();
+    object([
+        ("event", plain(status.kind.event())),
+        ("running", plain(status.running.as_deref())),
+        ("waiting", plain(status.waiting)),
+        ("last", last.map_or(plain(None::<bool>), hook_result)),
+    ])
+}
+
+fn hook_result(result: &HookResult) -> JsonValue<'_> {
+    object([
+        ("name", plain(&*result.name)),
+        ("ended", plain(time(result.ended_ms))),
+        ("succeeded", plain(result.is_success)),
+        ("result", plain(&*result.text)),
     ])
 }
 

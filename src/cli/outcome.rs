@@ -31,7 +31,7 @@ pub(super) enum CommandOutcome {
     /// `wait`: the downloads that are complete.
     Waited(Vec<DownloadStatus>),
     /// `status`.
-    Status(Status),
+    Status(Box<Status>),
     /// `help`: of one command, or of all.
     Help(Option<&'static CommandEntry>),
     /// A command about accounts and groups.

@@ -38,6 +38,9 @@ const GREETING: &str = "help lists all commands; Ctrl-D ends the peer";
 const STAYING_GREETING: &str =
     "help lists all commands; Ctrl-D ends the input; Ctrl-C ends the peer";
 
+/// What a peer that stays says if it leaves nevertheless.
+const LEAVING: &str = "leaving: a command has failed and cannot succeed later";
+
 /// Interval at which a peer that stays without a prompt checks whether its login goes on.
 const LOGIN_CHECK: Duration = Duration::from_secs(1);
 
@@ -213,6 +216,7 @@ fn start(
         machine_notice,
         limits: arguments.limits,
         deadlines: Deadlines::default(),
+        hooks: arguments.hooks.clone(),
     };
     let started = Peer::start(options).map_err(|error| match &error {
         PeerError::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => {
@@ -324,11 +328,11 @@ fn run_commands(
         output.error(&format!("cannot read commands: {why}"));
     }
     let goes_on = input_end != InputEnd::Stopped && !stop.is_stopped();
-    if stays && goes_on && !is_over(&runner, fails_fast) {
-        match !from_input && runner.has_hopeless_failure() {
-            true => output.note("leaving: a command has failed and cannot succeed later"),
-            false => stay(peer, at_prompt, output, stop),
-        }
+    match (goes_on && !is_over(&runner, fails_fast), stays) {
+        (true, true) if !from_input && runner.has_hopeless_failure() => output.note(LEAVING),
+        (true, true) => stay(peer, at_prompt, output, stop),
+        (true, false) => finish_hooks(peer, at_prompt, output, stop),
+        (false, _) => {}
     }
     // `open_prompt` is called only for its result: the notices that no prompt has shown.
     for line in prompt
@@ -341,6 +345,16 @@ fn run_commands(
     let keeps_state = arguments.dir.is_some() || arguments.listen.port != 0;
     runner.note_unfinished_downloads(keeps_state);
     runner.all_succeeded() && !matches!(input_end, InputEnd::Failed(_))
+}
+
+/// Waits for hooks, and says so. A person at a prompt wants the peer to end: then it waits only for
+/// the hooks that run. What waits is reported after the next start.
+fn finish_hooks(peer: &Peer, at_prompt: bool, output: &Output, stop: &Stop) {
+    peer.finish_hooks(!at_prompt, stop, |count| {
+        let hooks = if count == 1 { "hook has" } else { "hooks have" };
+        let end = "Ctrl-C ends it now";
+        output.note(&format!("the peer ends when {count} {hooks} ended; {end}"));
+    });
 }
 
 /// Waits for a stop signal. At a prompt, first says how to end the peer. Says that the login is

@@ -395,9 +395,10 @@ pub(super) mod tests {
             }],
             links: 1,
             damaged: Vec::new(),
+            hooks: Vec::new(),
         };
         assert_eq!(
-            outcome_lines(&CommandOutcome::Status(status)),
+            outcome_lines(&CommandOutcome::Status(Box::new(status))),
             [
                 "peer on 127.0.0.1:6881  1 link",
                 "user nik",
@@ -447,6 +448,7 @@ pub(super) mod tests {
                 },
             ],
             links: 2,
+            hooks: Vec::new(),
             damaged: vec![DamagedRecord {
                 path: "/s/records/7".into(),
                 info_hash: None,
@@ -454,7 +456,7 @@ pub(super) mod tests {
                 message: "/s/records/7 is damaged\n".into(),
             }],
         };
-        let lines = outcome_lines(&CommandOutcome::Status(status));
+        let lines = outcome_lines(&CommandOutcome::Status(Box::new(status)));
         assert_eq!(
             lines[..5],
             [

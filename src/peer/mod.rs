@@ -11,6 +11,7 @@
 //! - `incoming`, `calls`, `restore`, `magnet`, `download`: events that start links and transfers;
 //!   `tick`: the clock;
 //! - `services`: the objects that exist once per peer;
+//! - `hooks`, which runs programs of the user after events;
 //! - `machine`, which keeps a machine logged in; `account`, `announce`, `group`, `web_seed`,
 //!   `watch`: work on behalf of transfers;
 //! - `superseded`, which ends versions whose place another version has taken; `transfers`: the map
@@ -33,6 +34,8 @@ mod error;
 mod file_choice;
 mod group;
 mod group_names;
+mod hook_options;
+mod hooks;
 mod incoming;
 mod join;
 mod limits;
@@ -77,6 +80,7 @@ pub use doctor::{Check, DoctorOptions, Finding, Verdict, examine};
 pub use download::place::{Started, TakenOver};
 pub use error::PeerError;
 pub use file_choice::{DownloadOptions, FileChoice, WantedPlace};
+pub use hook_options::{HookCommand, HookKind, HookOptions, HookResult, HookStatus};
 pub use join::{JoinError, Joining, joined_before};
 pub use limits::{Deadlines, Limits};
 pub use login_end::LoginEnd;
@@ -106,6 +110,7 @@ use download::recorded_place::{
 use download::versions::{OpenedUpdate, VersionsHere, open_update};
 use group::{GroupAnnouncer, Groups, IssuedCertificate, KnownMembers};
 use group_names::GroupNames;
+use hooks::Hooks;
 use limits::Throttle;
 use link::{
     AdmissionError, EndReason, IO_STACK, Link, LinkResources, LinkStream, MAX_WINDOW, METADATA_ID,

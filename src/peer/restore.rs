@@ -15,6 +15,8 @@ pub(super) struct Restored {
     pub(super) damaged: Vec<DamagedRecord>,
     /// The transfers that were complete, and whose files are unchanged.
     pub(super) unchanged: HashSet<InfoHash>,
+    /// The transfers that had failed.
+    pub(super) failed: HashSet<InfoHash>,
 }
 
 /// Resumes everything that is recorded, except stopped downloads. Complete and unchanged shares are
@@ -27,6 +29,7 @@ pub(super) fn restore(services: &Services) -> Result<Restored, PeerError> {
     let context = &services.context;
     let (mut to_check, mut damaged, mut complete) = (Vec::new(), Vec::new(), Vec::new());
     let mut found = Vec::new();
+    let mut failed = HashSet::new();
     for loaded in context.records.load_all() {
         match loaded {
             Ok((record, _)) if record.state == RecordState::Stopped => {}
@@ -48,6 +51,9 @@ pub(super) fn restore(services: &Services) -> Result<Restored, PeerError> {
         if entered.is_err() {
             continue;
         }
+        if matches!(record.state, RecordState::Failed { .. }) {
+            failed.insert(transfer.info_hash());
+        }
         match transfer.reopen_unchanged(&record.state) {
             true => complete.push(transfer),
             false => to_check.push((transfer, record.state)),
@@ -60,6 +66,7 @@ pub(super) fn restore(services: &Services) -> Result<Restored, PeerError> {
     let restored = Restored {
         damaged: damaged.iter().map(damaged_record).collect(),
         unchanged: complete.iter().map(|it| it.info_hash()).collect(),
+        failed,
     };
     if to_check.is_empty() {
         return Ok(restored);

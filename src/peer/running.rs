@@ -2,13 +2,14 @@
 
 use super::{
     Account, Announcer, Calls, CommandGuard, Context, DamagedRecord, Deadlines, FirstUseNotice,
-    Groups, IO_STACK, Identity, KnownMembers, Limits, LinkLimits, MachineNotice, MachineOptions,
-    PeerError, RunningCommands, Services, Sockets, SwarmEntry, Transfers, WaitNotice, announce,
-    group::HintReader, group::close_links_of_former_members, incoming, machine, restore::Restored,
-    restore::restore, tick, watch,
+    Groups, HookKind, HookOptions, Hooks, IO_STACK, Identity, KnownMembers, Limits, LinkLimits,
+    MachineNotice, MachineOptions, PeerError, RunningCommands, Services, Sockets, SwarmEntry,
+    Transfers, WaitNotice, announce, group::CatalogueWatch, group::HintReader,
+    group::close_links_of_former_members, incoming, machine, restore::Restored, restore::restore,
+    tick, watch,
 };
 use crate::certificate::MemberKey;
-use crate::net::{IncomingConnection, OnThreads, PlaceLimits, Server, WorkerPool};
+use crate::net::{IncomingConnection, OnThreads, PlaceLimits, Server, Stop, WorkerPool};
 use crate::storage::{Records, StateFolder};
 use crate::torrent::InfoHash;
 use crate::wire::PeerId;
@@ -55,6 +56,8 @@ pub struct PeerOptions {
     pub limits: Limits,
     /// How long remote peers may take.
     pub deadlines: Deadlines,
+    /// The programs that it runs after events.
+    pub hooks: HookOptions,
 }
 
 /// A running peer. Dropping it stops it.
@@ -108,6 +111,7 @@ impl Peer {
         peer.restored = restore(&peer.services)?;
         peer.spawn_machine_thread(machine_notice)
             .map_err(PeerError::Thread)?;
+        peer.spawn_hook_threads().map_err(PeerError::Thread)?;
         log::info!("listening on {address}");
         Ok(peer)
     }
@@ -165,6 +169,15 @@ impl Peer {
         self.services.commands.is_interrupted()
     }
 
+    /// Waits until the hooks that run now have ended and, with `all`, those of everything that has
+    /// happened so far. When this has taken as long as one hook may take, no further hook begins.
+    /// The wait is over when `stop` is raised. Calls `on_wait` with the number of hooks before the
+    /// wait, if there is a hook to wait for.
+    pub fn finish_hooks(&self, all: bool, stop: &Stop, on_wait: impl FnOnce(usize)) {
+        let hooks = &self.services.hooks;
+        hooks.finish(&self.transfers, all, stop, on_wait);
+    }
+
     /// Ends the running commands and all hashing of files on disk early. Called when a person asks
     /// the peer to stop.
     pub fn interrupt(&self) {
@@ -187,6 +200,9 @@ impl Peer {
         context.stop.stop();
         context.ticks.trigger();
         services.account.wake_watching();
+        services.catalogues.wake();
+        services.hooks.wake();
+        context.changes.notify();
         services.web.shut_down();
         services.announcer.send_final_announces(context);
         services
@@ -219,6 +235,44 @@ impl Peer {
             let on_login = || services.group_announcer.resume();
             machine::run(&services.account, stop, &notice, on_login);
         })?;
+        Ok(())
+    }
+
+    /// Starts the threads that run hooks and find their events. The hooks know what the start has
+    /// found.
+    fn spawn_hook_threads(&self) -> io::Result<()> {
+        let (services, tasks) = (&self.services, &self.context.tasks);
+        let failed = &self.restored.failed;
+        let has_failed = |entry: &SwarmEntry| failed.contains(&entry.info_hash());
+        services.hooks.begin(&services.transfers, has_failed);
+        for kind in services.hooks.kinds() {
+            let (hooks, stop) = (Arc::clone(&services.hooks), self.context.stop.clone());
+            let run = move || hooks.run(kind, &stop);
+            match kind {
+                HookKind::Complete => tasks.spawn("hook-complete", run)?,
+                HookKind::Error => tasks.spawn("hook-error", run)?,
+                HookKind::Share => tasks.spawn("hook-share", run)?,
+            }
+        }
+        if services.hooks.reports_ends() {
+            let services = Arc::clone(services);
+            tasks.spawn("hook-events", move || {
+                let context = &services.context;
+                let (changes, stop) = (&context.changes, &context.stop);
+                services.hooks.watch(&services.transfers, changes, stop);
+            })?;
+        }
+        if services.hooks.has(HookKind::Share) {
+            services.catalogues.subscribe(services.hooks.clone());
+        }
+        if !services.catalogues.is_needed() {
+            return Ok(());
+        }
+        let services = Arc::clone(services);
+        // Not joined: the thread may wait for a silent tracker, and it holds nothing that the stop
+        // needs.
+        let thread = thread::Builder::new().name("catalogues".to_owned());
+        thread.spawn(move || services.catalogues.run(&services.context.stop))?;
         Ok(())
     }
 
@@ -255,7 +309,8 @@ impl Peer {
         let thread = thread::Builder::new().name("hints".to_owned());
         thread.spawn(move || {
             let (account, announcer) = (&services.account, &services.group_announcer);
-            let mut reader = HintReader::new(account, &services.transfers, announcer);
+            let catalogues = &services.catalogues;
+            let mut reader = HintReader::new(account, &services.transfers, announcer, catalogues);
             let stop = &services.context.stop;
             account.watch(stop, |hint| reader.on_hint(hint));
         })?;
@@ -306,11 +361,18 @@ fn compose(
     let key = MemberKey::generate().map_err(PeerError::Key)?;
     let link_limits = LinkLimits::new(options.max_peers, options.limits, options.deadlines);
     let context = Arc::new(Context::new(identity, link_limits, pool, records));
+    let account = Arc::new(account);
+    let groups = Arc::new(Groups::new(key, known_members));
+    let catalogues = CatalogueWatch::new(Arc::clone(&account), folder);
+    let name = context.identity.name.clone();
+    let hooks = Hooks::open(options.hooks, folder, address.to_string(), name);
     let services = Arc::new(Services {
         transfers: Arc::new(Transfers::new(Arc::clone(&context))),
         context,
-        account: Arc::new(account),
-        groups: Arc::new(Groups::new(key, known_members)),
+        account,
+        groups,
+        catalogues: Arc::new(catalogues),
+        hooks: Arc::new(hooks),
         announcer: Arc::new(Announcer::new(options.tracker_info, address.ip())),
         group_announcer: Arc::default(),
         web: Arc::default(),

@@ -1,9 +1,9 @@
 //! All services of a peer, made once at its start.
 
-use super::group::{GroupClient, MemberAnnouncer};
+use super::group::{CatalogueWatch, GroupClient, MemberAnnouncer};
 use super::{
-    Account, Announcer, Context, FileChoice, GroupAnnouncer, Groups, MagnetSearch, RunningCommands,
-    Trackers, Transfer, TransferPlan, Transfers, WebClient,
+    Account, Announcer, Context, FileChoice, GroupAnnouncer, Groups, Hooks, MagnetSearch,
+    RunningCommands, Trackers, Transfer, TransferPlan, Transfers, WebClient,
 };
 use crate::storage::MagnetRecord;
 use std::sync::Arc;
@@ -17,6 +17,8 @@ pub(super) struct Services {
     pub(super) groups: Arc<Groups>,
     pub(super) announcer: Arc<Announcer>,
     pub(super) group_announcer: Arc<GroupAnnouncer>,
+    pub(super) catalogues: Arc<CatalogueWatch>,
+    pub(super) hooks: Arc<Hooks>,
     pub(super) web: Arc<WebClient>,
     pub(super) commands: Arc<RunningCommands>,
 }

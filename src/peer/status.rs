@@ -1,6 +1,6 @@
 //! The status of a running peer.
 
-use crate::peer::LoginEnd;
+use crate::peer::{HookStatus, LoginEnd};
 use crate::torrent::InfoHash;
 use crate::wire::access::TokenGroup;
 use crate::wire::machine::MachineLabel;
@@ -320,4 +320,6 @@ pub struct Status {
     pub links: usize,
     /// Records that could not be used at the start.
     pub damaged: Vec<DamagedRecord>,
+    /// Its hooks.
+    pub hooks: Vec<HookStatus>,
 }

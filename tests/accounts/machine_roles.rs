@@ -71,6 +71,7 @@ const OF_MACHINES: &[(&str, [&str; 2])] = &[
     ("join_group own", ["only-users"; 2]),
     ("leave_group lab", ["only-users"; 2]),
     ("list_groups", ["+"; 2]),
+    ("own_groups", ["+"; 2]),
     ("list_members lab", ["+"; 2]),
     ("list_members own", ["not-a-member"; 2]),
     ("list_requests lab", ["not-the-owner"; 2]),

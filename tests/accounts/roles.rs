@@ -61,6 +61,7 @@ const TABLE: &[(&str, Answers)] = &[
     ),
     ("leave_group none", ["unknown-group"; 6]),
     ("list_groups", ["+"; 6]),
+    ("own_groups", ["+"; 6]),
     ("list_members lab", MEMBERS),
     ("list_members none", ["unknown-group"; 6]),
     ("list_requests lab", OWNER),
@@ -461,7 +462,17 @@ fn assert_done(
         }
         ("withdraw lab data", AccessAnswer::Done) => share_names(&mut users[5]) == ["niks"],
         ("withdraw lab niks", AccessAnswer::Done) => share_names(&mut users[5]) == ["data"],
-        ("list_files lab", AccessAnswer::Files(page)) => page.entries.len() == 2,
+        ("own_groups", AccessAnswer::OwnGroups(page)) => {
+            let names = page.entries.iter().map(|entry| entry.name.to_string());
+            // Another row of the table creates a group.
+            let names: Vec<_> = names.filter(|it| !it.starts_with("new-of-")).collect();
+            match name {
+                "nik" => names == ["lab", "own"],
+                "rea" | "mayank" => names == ["lab"],
+                _ => names.is_empty(),
+            }
+        }
+        ("list_files lab", AccessAnswer::Files { page, .. }) => page.entries.len() == 2,
         ("metainfo lab data", AccessAnswer::Metainfo(_)) => true,
         ("announce data", AccessAnswer::Peers(_)) => true,
         ("news", AccessAnswer::Decisions { page, .. }) => page.entries.len() <= 2,
@@ -497,7 +508,7 @@ fn share_names(owner: &mut User) -> Vec<String> {
         after: None,
     };
     match owner.ask(ask) {
-        Ok(AccessAnswer::Files(page)) => {
+        Ok(AccessAnswer::Files { page, .. }) => {
             let names = page
                 .entries
                 .iter()

@@ -40,7 +40,7 @@ const LAYERS: [(&str, u32); 15] = [
 ];
 
 /// The parts of `src/peer/` from the top. A part uses only parts below it.
-const PEER_PARTS: [&str; 40] = [
+const PEER_PARTS: [&str; 42] = [
     "doctor",
     "join",
     "commands",
@@ -53,6 +53,7 @@ const PEER_PARTS: [&str; 40] = [
     "download",
     "error",
     "services",
+    "hooks",
     "machine",
     "group",
     "account",
@@ -79,6 +80,7 @@ const PEER_PARTS: [&str; 40] = [
     "trust",
     "status",
     "login_end",
+    "hook_options",
     "file_choice",
     "zone",
 ];

@@ -326,6 +326,7 @@ pub(crate) fn group_request(typed: &str) -> AccessRequest {
             end: words.get(2) == Some(&"--yes"),
         },
         "list_groups" => AccessRequest::ListGroups { after: None },
+        "own_groups" => AccessRequest::OwnGroups { after: None },
         "list_members" => AccessRequest::ListMembers {
             group: parse_label(1),
             after: None,

@@ -84,7 +84,7 @@ fn a_peer_that_ends_during_its_first_announces_is_not_counted() {
         versions: false,
         after: None,
     });
-    let Ok(AccessAnswer::Files(page)) = listed else {
+    let Ok(AccessAnswer::Files { page, .. }) = listed else {
         panic!("{listed:?}")
     };
     assert_eq!(page.entries.len(), 20);

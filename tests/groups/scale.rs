@@ -65,7 +65,7 @@ fn list(user: &mut User, name: &str) -> Vec<FileEntry> {
             versions: false,
             after,
         }) {
-            Ok(AccessAnswer::Files(page)) => {
+            Ok(AccessAnswer::Files { page, .. }) => {
                 files.extend(page.entries);
                 after = page.next;
             }

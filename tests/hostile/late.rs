@@ -9,8 +9,8 @@ use crate::common::sandbox::Sandbox;
 use crate::common::waiting::{PATIENCE, wait_for};
 use log::{LevelFilter, Log, Metadata, Record};
 use pieceful::peer::{
-    Deadlines, DownloadOptions, DownloadState, FirstUseNotice, Limits, MachineNotice, Peer,
-    PeerOptions, WantedPlace,
+    Deadlines, DownloadOptions, DownloadState, FirstUseNotice, HookOptions, Limits, MachineNotice,
+    Peer, PeerOptions, WantedPlace,
 };
 use pieceful::storage::StateFolder;
 use std::fs;
@@ -89,6 +89,7 @@ fn start_peer(sandbox: &Sandbox, is_seed: bool, deadlines: Deadlines) -> Peer {
         first_use: FirstUseNotice::new(|_| {}),
         limits: Limits::default(),
         deadlines,
+        hooks: HookOptions::default(),
     };
     let peer = Peer::start(options).unwrap();
     let copy = sandbox.path("copy");

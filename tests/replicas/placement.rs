@@ -76,7 +76,7 @@ impl FourTrackers {
                 after: None,
             };
             match self.log_in(number, "nik").ask(ask) {
-                Ok(AccessAnswer::Files(page)) => (number, page.entries[0].clone()),
+                Ok(AccessAnswer::Files { page, .. }) => (number, page.entries[0].clone()),
                 other => panic!("{other:?}"),
             }
         });

@@ -157,7 +157,7 @@ fn publish_and_withdraw(nik: &mut UserAtBoth) {
         versions: false,
         after: None,
     });
-    let Ok(AccessAnswer::Files(page)) = listed else {
+    let Ok(AccessAnswer::Files { page, .. }) = listed else {
         panic!("{listed:?}")
     };
     nik.perform_three_times(&AccessRequest::Withdraw {

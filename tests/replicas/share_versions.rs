@@ -40,7 +40,7 @@ fn list(user: &mut User, versions: bool) -> Vec<FileEntry> {
         after: None,
     });
     match answer {
-        Ok(AccessAnswer::Files(page)) => page.entries,
+        Ok(AccessAnswer::Files { page, .. }) => page.entries,
         other => panic!("{other:?}"),
     }
 }

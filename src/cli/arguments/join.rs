@@ -1,6 +1,7 @@
 //! The arguments of `pieceful join`.
 
 use super::config::Configuration;
+use super::hooks::hook_options;
 use super::options::{flag, log_options, option, path_option};
 use super::peer::{PeerArguments, command_options, folder_option, limits, read_shared};
 use super::place::DEFAULT_LISTEN;
@@ -11,7 +12,7 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use std::path::PathBuf;
 
 /// The options that only a running peer uses.
-const OPTIONS_OF_PEER: [&str; 8] = [
+const OPTIONS_OF_PEER: [&str; 12] = [
     "command",
     "fail-fast",
     "threads",
@@ -20,6 +21,10 @@ const OPTIONS_OF_PEER: [&str; 8] = [
     "up",
     "down",
     "memory",
+    "on-complete",
+    "on-error",
+    "on-share",
+    "hook-time",
 ];
 
 /// The arguments of `join`.
@@ -36,7 +41,8 @@ pub(in crate::cli) struct JoinArguments {
 }
 
 pub(super) fn definition() -> Command {
-    let of_peer = command_options().into_iter().chain(limits());
+    let of_peer = command_options().into_iter();
+    let of_peer = of_peer.chain(limits()).chain(hook_options());
     Command::new("join")
         .about("Make this machine a member of groups, with a line that create_join printed")
         .after_help(

@@ -2,6 +2,7 @@
 
 use super::attach::{self, AttachArguments, no_attach_option};
 use super::config::{Configuration, ProcessArguments, config_options};
+use super::hooks::{HOOK_OPTIONS, hook_options, hook_settings};
 use super::options::{flag, log_options, log_settings, option, path_option};
 use super::place::{
     listen_and_tracker_info, listen_argument, names_address, tracker_info_argument,
@@ -11,7 +12,7 @@ use crate::cli::commands::entries;
 use crate::cli::logging::LogOptions;
 use crate::cli::{terminal, values, wrap};
 use crate::net::WorkerPool;
-use crate::peer::Limits;
+use crate::peer::{HookOptions, Limits};
 use crate::wire::HostPort;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -39,6 +40,8 @@ pub(in crate::cli) struct PeerArguments {
     pub(in crate::cli) max_peers: usize,
     /// Limits of rate and memory.
     pub(in crate::cli) limits: Limits,
+    /// The programs that it runs after events.
+    pub(in crate::cli) hooks: HookOptions,
     /// A closed run instead of commands.
     pub(in crate::cli) scenario: Option<ScenarioArguments>,
     /// How the process logs.
@@ -106,9 +109,10 @@ pub(super) fn definition() -> Command {
         ])
         .args(config_options())
         .args(limits())
+        .args(hook_options())
         .args([
             path_option("scenario", "FILE")
-                .conflicts_with_all(["command", "token"])
+                .conflicts_with_all(["command", "token"].into_iter().chain(HOOK_OPTIONS))
                 .help(
                     "Take part in a closed run with this file inR.txt, where R is the client's number",
                 ),
@@ -224,6 +228,7 @@ pub(super) fn read_shared(
     (listen, tracker_info): (HostPort, PathBuf),
     config: Option<&Configuration>,
 ) -> PeerArguments {
+    let hooks = hook_settings(matches, config);
     let are_of_file = matches.value_source("command") == Some(ValueSource::DefaultValue);
     let config = config.filter(|_| are_of_file);
     PeerArguments {
@@ -253,6 +258,7 @@ pub(super) fn read_shared(
             down: matches.get_one("down").copied(),
             memory: matches.get_one("memory").copied(),
         },
+        hooks,
         scenario: None,
         log: log_settings(matches),
         process: ProcessArguments::default(),

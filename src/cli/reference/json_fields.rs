@@ -13,9 +13,10 @@ use super::document::items;
 use crate::cli::command_error::CommandError;
 use crate::peer::{
     AccountError, Check, ControlStatus, DamagedRecord, DownloadPreview, DownloadState,
-    DownloadStatus, ExportedTorrent, Finding, GroupStatus, LinkStatus, ListedFile, LoginEnd,
-    MachineLoginState, MachineStatus, NewShare, NewToken, Sent, ShareStatus, Started, Status,
-    TakenOver, TrackerState, TrackerStatus, Uploaded, Verdict, VersionStatus,
+    DownloadStatus, ExportedTorrent, Finding, GroupStatus, HookKind, HookResult, HookStatus,
+    LinkStatus, ListedFile, LoginEnd, MachineLoginState, MachineStatus, NewShare, NewToken, Sent,
+    ShareStatus, Started, Status, TakenOver, TrackerState, TrackerStatus, Uploaded, Verdict,
+    VersionStatus,
 };
 use crate::storage::JoinFiles;
 use crate::torrent::{FileCounts, InfoHash};
@@ -377,7 +378,7 @@ fn own_machine(label: Option<&str>, trouble: Option<&str>) -> MachineStatus {
     }
 }
 
-fn status(user: Option<String>, machine: Option<MachineStatus>) -> Status {
+fn status(user: Option<String>, machine: Option<MachineStatus>) -> Box<Status> {
     let share = |group, trouble| ShareStatus {
         group,
         info_hash: HASH,
@@ -399,7 +400,7 @@ fn status(user: Option<String>, machine: Option<MachineStatus>) -> Status {
         lag: Some(0),
         trouble: None,
     };
-    Status {
+    Box::new(Status {
         address: ([127, 0, 0, 1], 1).into(),
         name: String::new(),
         login_expires: user.as_ref().map(|_| 1),
@@ -424,7 +425,24 @@ fn status(user: Option<String>, machine: Option<MachineStatus>) -> Status {
             may_lose_download: false,
             message: "damaged".into(),
         }],
-    }
+        hooks: hooks(),
+    })
+}
+
+fn hooks() -> Vec<HookStatus> {
+    let hook = |running: Option<&str>, last| HookStatus {
+        kind: HookKind::Complete,
+        running: running.map(str::to_owned),
+        waiting: 1,
+        last,
+    };
+    let last = HookResult {
+        name: "x".into(),
+        ended_ms: 1,
+        is_success: true,
+        text: "exit code 0".into(),
+    };
+    vec![hook(None, None), hook(Some("x"), Some(last))]
 }
 
 #[test]

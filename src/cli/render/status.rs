@@ -5,7 +5,7 @@ use super::time;
 use crate::base::escape;
 use crate::cli::own_machine;
 use crate::cli::units::{counted, size};
-use crate::peer::{ControlStatus, DownloadStatus, ShareStatus, Status, TrackerState};
+use crate::peer::{ControlStatus, DownloadStatus, HookStatus, ShareStatus, Status, TrackerState};
 use crate::torrent::InfoHash;
 
 pub(super) fn status_lines(status: &Status) -> Vec<String> {
@@ -47,9 +47,30 @@ pub(super) fn status_lines(status: &Status) -> Vec<String> {
     lines.extend(shares.map(|share| share_line(share, &status.shares)));
     let downloads = status.downloads.iter();
     lines.extend(downloads.map(|download| status_of_download(download, &status.downloads)));
+    lines.extend(status.hooks.iter().map(hook_line));
     let damaged = status.damaged.iter();
     lines.extend(damaged.map(|damaged| format!("damaged {}", escape(&damaged.message))));
     lines
+}
+
+fn hook_line(hook: &HookStatus) -> String {
+    let running = hook.running.as_ref();
+    let running = running.map(|name| format!("  runs for {}", escape(name)));
+    let waiting = match hook.waiting {
+        0 => String::new(),
+        waiting => format!("  {} waiting", counted(waiting, "event")),
+    };
+    let last = hook.last.as_ref();
+    let last = last.map(|last| {
+        let (name, text) = (escape(&last.name), escape(&last.text));
+        format!("  last at {} for {name}: {text}", time(last.ended_ms))
+    });
+    format!(
+        "hook --{}{}{waiting}{}",
+        hook.kind.option(),
+        running.unwrap_or_default(),
+        last.unwrap_or_default()
+    )
 }
 
 fn share_line(share: &ShareStatus, all: &[ShareStatus]) -> String {
@@ -118,7 +139,32 @@ fn service_text(control: &ControlStatus) -> String {
 mod tests {
     use super::super::tests::{in_group, running};
     use super::*;
-    use crate::peer::VersionStatus;
+    use crate::peer::{HookKind, HookResult, VersionStatus};
+
+    #[test]
+    fn a_hook_shows_what_waits_and_how_the_last_one_has_ended() {
+        let idle = HookStatus {
+            kind: HookKind::Error,
+            running: None,
+            waiting: 0,
+            last: None,
+        };
+        assert_eq!(hook_line(&idle), "hook --on-error");
+        let busy = HookStatus {
+            running: Some("a\nb".into()),
+            waiting: 2,
+            last: Some(HookResult {
+                name: "c".into(),
+                ended_ms: 1_700_000_000_000,
+                is_success: false,
+                text: "exit code 7".into(),
+            }),
+            ..idle
+        };
+        let expected = "hook --on-error  runs for a\\nb  2 events waiting  \
+                        last at 2023-11-14T22:13:20Z for c: exit code 7";
+        assert_eq!(hook_line(&busy), expected);
+    }
 
     #[test]
     fn shares_and_downloads_of_one_name_show_their_info_hashes() {

@@ -4,7 +4,7 @@ use super::{Account, AccountError, new_write_id};
 use crate::storage::StoredLogin;
 use crate::system::lock;
 use crate::wire::access::{
-    AccessAnswer, AccessRequest, DecisionEntry, GroupEntry, MemberEntry, RequestEntry,
+    AccessAnswer, AccessRequest, DecisionEntry, GroupEntry, MemberEntry, OwnGroup, RequestEntry,
     SeenDecisions,
 };
 use crate::wire::machine::SubjectLabel;
@@ -103,6 +103,20 @@ impl Account {
             |after| AccessRequest::ListGroups { after },
             |answer| match answer {
                 AccessAnswer::Groups(page) => Some(page),
+                _ => None,
+            },
+        )
+    }
+
+    /// The groups in which the user or machine is a member, sorted by name.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub(crate) fn own_groups(&self) -> Result<Vec<OwnGroup>, AccountError> {
+        self.pages(
+            |after| AccessRequest::OwnGroups { after },
+            |answer| match answer {
+                AccessAnswer::OwnGroups(page) => Some(page),
                 _ => None,
             },
         )

@@ -9,7 +9,7 @@ use crate::certificate::MemberKey;
 use crate::torrent::{Info, InfoHash};
 use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessRequest, AnnounceBatch, AnnounceBatchAnswer, FileEntry,
-    KeyRequest, MetainfoAssembly, MetainfoError, MetainfoPart, ShortText,
+    GroupState, KeyRequest, MetainfoAssembly, MetainfoError, MetainfoPart, ShortText,
 };
 use crate::wire::control::InfoPart;
 use crate::wire::name::Label;
@@ -255,17 +255,44 @@ impl Account {
     /// # Errors
     /// See [`AccountError`].
     pub fn files(&self, group: &Label, versions: bool) -> Result<Vec<FileEntry>, AccountError> {
-        self.pages(
+        Ok(self.file_pages(group, versions)?.0)
+    }
+
+    /// The catalogue of a group, sorted by name, with an entry for each share, and its state. If it
+    /// changes while its pages are requested, the state is that before the change.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub(crate) fn catalogue(
+        &self,
+        group: &Label,
+    ) -> Result<(Vec<FileEntry>, GroupState), AccountError> {
+        let (files, state) = self.file_pages(group, false)?;
+        let no_state = || AccountError::UnusableAnswer("a catalogue without its state".to_owned());
+        Ok((files, state.ok_or_else(no_state)?))
+    }
+
+    fn file_pages(
+        &self,
+        group: &Label,
+        versions: bool,
+    ) -> Result<(Vec<FileEntry>, Option<GroupState>), AccountError> {
+        let mut first_state = None;
+        let files = self.pages(
             |after| AccessRequest::ListFiles {
                 group: group.clone(),
                 versions,
                 after,
             },
             |answer| match answer {
-                AccessAnswer::Files(page) => Some(page),
+                AccessAnswer::Files { page, state } => {
+                    first_state = first_state.or(state);
+                    Some(page)
+                }
                 _ => None,
             },
-        )
+        )?;
+        Ok((files, first_state))
     }
 }
 

@@ -110,6 +110,7 @@ impl Peer {
     }
 
     fn cancel_one(&self, entry: &SwarmEntry) -> Result<bool, PeerError> {
+        self.services.hooks.on_ended_by_user(entry);
         let SwarmEntry::Transfer(transfer) = entry else {
             entry.fail(CANCELLED);
             return self.forget(entry);
@@ -145,16 +146,20 @@ impl Peer {
     /// Ends a share or download. Returns whether it was in the map.
     pub(super) fn stop_one(&self, entry: &SwarmEntry) -> Result<bool, PeerError> {
         let SwarmEntry::Transfer(transfer) = entry else {
+            self.services.hooks.on_ended_by_user(entry);
             entry.fail(DOWNLOAD_ENDED);
             return self.forget(entry);
         };
         if !transfer.settled_phase()?.was_complete() {
+            self.services.hooks.on_ended_by_user(entry);
             transfer.fail(DOWNLOAD_ENDED);
             transfer.wait_for_workers();
             transfer.recover_rename()?;
             self.forget_unfinished(transfer)?;
             return Ok(true);
         }
+        // The download may have become complete in this moment.
+        self.services.hooks.on_leaving(entry);
         transfer.end_sharing(SHARING_STOPPED);
         let was_there = self.forget(entry)?;
         // The wanted files stay, but nothing uses the parts file any more.

@@ -55,6 +55,7 @@ impl Peer {
             trackers: self.trackers(),
             links: self.links().len(),
             damaged: self.damaged(),
+            hooks: self.services.hooks.status(),
         }
     }
 

@@ -1,10 +1,10 @@
 //! What a peer does with the hints of a tracker.
 //!
-//! After a hint, the peer announces earlier, asks earlier for news or for shares whose files have
-//! changed, or learns addresses of new peers. A hint does not say what was withdrawn or who has
-//! left: only the announces find that out, as they would without hints.
+//! After a hint, the peer announces earlier, asks earlier for news, for catalogues or for shares
+//! whose files have changed, or learns addresses of new peers. A hint does not say what was
+//! withdrawn or who has left: only the announces find that out, as they would without hints.
 
-use super::GroupAnnouncer;
+use super::{CatalogueWatch, GroupAnnouncer};
 use crate::peer::{Account, Membership, Transfers};
 use crate::wire::access::{GroupNumbers, Hint, NewPeers};
 use std::collections::HashMap;
@@ -20,6 +20,7 @@ pub(crate) struct HintReader<'a> {
     account: &'a Account,
     transfers: &'a Transfers,
     announcer: &'a GroupAnnouncer,
+    catalogues: &'a CatalogueWatch,
     numbers: KnownNumbers,
 }
 
@@ -41,11 +42,13 @@ impl<'a> HintReader<'a> {
         account: &'a Account,
         transfers: &'a Transfers,
         announcer: &'a GroupAnnouncer,
+        catalogues: &'a CatalogueWatch,
     ) -> Self {
         Self {
             account,
             transfers,
             announcer,
+            catalogues,
             numbers: KnownNumbers::default(),
         }
     }
@@ -61,6 +64,7 @@ impl<'a> HintReader<'a> {
                 group: numbers.group.clone(),
             };
             let reaction = self.numbers.on_group(&membership, &numbers);
+            self.catalogues.on_hint(&user, &numbers);
             // The answer to an announce has the new name. Until then, the former one is in use.
             if let Some(former) = &numbers.former {
                 let is_renamed = |other: &Membership| other.user == user && other.group == *former;
@@ -96,6 +100,7 @@ impl<'a> HintReader<'a> {
             let is_affected = |membership: &Membership| membership.user == user;
             self.announcer.announce_earlier(is_affected, soon());
             self.account.on_news();
+            self.catalogues.on_news(&user);
         }
     }
 }

@@ -3,11 +3,12 @@
 //! `groups` holds the certificates, `known_members` who may have links. `announcer` runs the thread
 //! that announces. `client` makes announces and acts on the answers. `changed_files` reports
 //! shares whose files have changed here, and learns which shares other publishers have reported.
-//! `hints` acts on hints of a tracker. `members` ends links to former members. Out of scope: when
-//! an announce is due (`crate::peer::announce`), commands, the handshakes (`net`), and what a
-//! tracker decides.
+//! `hints` acts on hints of a tracker. `catalogue_watch` finds out what is new in catalogues.
+//! `members` ends links to former members. Out of scope: when an announce is due
+//! (`crate::peer::announce`), commands, the handshakes (`net`), and what a tracker decides.
 
 mod announcer;
+mod catalogue_watch;
 mod changed_files;
 mod client;
 mod groups;
@@ -17,6 +18,7 @@ mod known_members;
 mod members;
 
 pub(super) use announcer::{GroupAnnouncer, MemberAnnouncer};
+pub(super) use catalogue_watch::{CatalogueNews, CatalogueSubscriber, CatalogueWatch, ShareKey};
 use changed_files::ChangedFiles;
 pub(super) use client::GroupClient;
 pub(super) use groups::{Group, Groups, IssuedCertificate};

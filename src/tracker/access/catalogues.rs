@@ -2,9 +2,9 @@
 //! dictionaries. Out of scope: the rules of the catalogue (`registry`).
 
 use super::{
-    IdempotencyKey, IdempotentWrites, InfoCache, InfoPartError, InfoUploads, PAGE_LENGTH,
+    Hints, IdempotencyKey, IdempotentWrites, InfoCache, InfoPartError, InfoUploads, PAGE_LENGTH,
     RequestContext, UploadError, from_refusal, from_write_error, group_authority, no_certificate,
-    refused, views::parse_cursor,
+    own_groups, refused, views::parse_cursor,
 };
 use crate::certificate::{GroupAuthority, GroupCertificate};
 use crate::torrent::Info;
@@ -32,6 +32,7 @@ pub(super) struct Catalogues {
     info_cache: InfoCache,
     /// The swarms of groups, which count the peers of each version.
     swarms: Arc<Swarms>,
+    hints: Arc<Hints>,
     quotas: AccountQuotas,
     epoch: Instant,
 }
@@ -48,6 +49,7 @@ impl Catalogues {
     pub(super) fn new(
         store: Arc<RegistryStore>,
         swarms: Arc<Swarms>,
+        hints: Arc<Hints>,
         quotas: AccountQuotas,
     ) -> Self {
         Self {
@@ -55,6 +57,7 @@ impl Catalogues {
             uploads: InfoUploads::default(),
             info_cache: InfoCache::default(),
             swarms,
+            hints,
             quotas,
             epoch: Instant::now(),
             store,
@@ -182,18 +185,26 @@ impl Catalogues {
     ) -> Result<AccessAnswer, AccessRefusal> {
         let after: Option<ShareCursor> = parse_cursor(after)?;
         let after = after.as_ref();
-        let listed = self.store.read(|registry| match versions {
-            true => registry.share_versions(account, group, after, PAGE_LENGTH),
-            false => registry.shares(account, group, after, PAGE_LENGTH),
+        let connections = self.hints.connections();
+        let listed = self.store.read(|registry| {
+            let (shares, next) = match versions {
+                true => registry.share_versions(account, group, after, PAGE_LENGTH),
+                false => registry.shares(account, group, after, PAGE_LENGTH),
+            }?;
+            let id = registry.group_id(group)?;
+            let is_first = after.is_none();
+            let state = is_first.then(|| own_groups::state(registry, id, connections));
+            Ok((shares, next, state))
         });
-        let (shares, next) = listed.map_err(from_refusal)?;
+        let (shares, next, state) = listed.map_err(from_refusal)?;
         let entries = shares
             .into_iter()
             .filter_map(|share| self.file_entry(share));
-        Ok(AccessAnswer::Files(ListPage {
+        let page = ListPage {
             entries: entries.collect(),
             next: next.and_then(|next| ShortText::new(next.to_string())),
-        }))
+        };
+        Ok(AccessAnswer::Files { page, state })
     }
 
     fn file_entry(&self, share: ShareView) -> Option<FileEntry> {
@@ -288,7 +299,7 @@ fn not_about_catalogues() -> AccessRefusal {
 mod tests {
     use super::*;
     use crate::torrent::InfoHash;
-    use crate::wire::access::{AccessReplyMessage, MAX_FRAME};
+    use crate::wire::access::{AccessReplyMessage, GroupId, GroupState, MAX_FRAME};
     use crate::wire::note::MAX_NOTE;
 
     #[test]
@@ -312,10 +323,18 @@ mod tests {
             id: u32::MAX,
             renewed: None,
             only_here: false,
-            result: Ok(AccessAnswer::Files(ListPage {
-                entries: vec![entry; PAGE_LENGTH],
-                next: ShortText::new("x".repeat(320)),
-            })),
+            result: Ok(AccessAnswer::Files {
+                page: ListPage {
+                    entries: vec![entry; PAGE_LENGTH],
+                    next: ShortText::new("x".repeat(320)),
+                },
+                state: Some(GroupState {
+                    id: GroupId([1; 16]),
+                    added: u64::MAX >> 1,
+                    ended: u64::MAX >> 1,
+                    spread_ms: u32::MAX,
+                }),
+            }),
         };
         let bytes = reply.encode();
         assert!(AccessReplyMessage::decode(&bytes) == Ok(reply));

@@ -27,6 +27,7 @@ mod machines;
 mod network_table;
 mod new_accounts;
 mod operator;
+mod own_groups;
 mod password_turns;
 mod passwords;
 mod phc;

@@ -12,7 +12,7 @@ use super::{
     PasswordTurn, PortChecks, Registration, RequestContext, Requester, Watch, check_new_password,
     from_refusal, from_token_error, from_write_error, no_randomness, once, refused,
 };
-use super::{lists, login_list};
+use super::{lists, login_list, own_groups};
 use crate::base::AddressPrefix;
 use crate::certificate::{Authority, GroupAuthority};
 use crate::net::ConnectionHandle;
@@ -433,6 +433,9 @@ impl Registrar {
                     Ok(it.groups(Some(account), after, PAGE_LENGTH))
                 })
                 .map(AccessAnswer::Groups)
+            }
+            AccessRequest::OwnGroups { after } => {
+                own_groups::own_groups(store, account, self.hints.connections(), after)
             }
             AccessRequest::ListMembers { group, after } => {
                 let query = |it: &Registry, after: Option<&Cursor>| {

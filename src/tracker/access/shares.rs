@@ -67,7 +67,12 @@ impl GroupShares {
         let swarms = Swarms::new(announce_interval, SwarmLimits::for_groups());
         let swarms = Arc::new(swarms);
         Self {
-            catalogues: Catalogues::new(Arc::clone(&store), Arc::clone(&swarms), quotas),
+            catalogues: Catalogues::new(
+                Arc::clone(&store),
+                Arc::clone(&swarms),
+                Arc::clone(&hints),
+                quotas,
+            ),
             bars: Bars::new(Arc::clone(&store)),
             swarms,
             hints,

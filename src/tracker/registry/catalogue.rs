@@ -79,6 +79,12 @@ impl Catalogue {
         Some(ShareKey { group, name, first })
     }
 
+    /// The number of listed shares of a group.
+    pub(super) fn share_count(&self, group: RowId) -> usize {
+        let group = self.groups.get(&group);
+        group.map_or(0, GroupCatalogue::share_count)
+    }
+
     /// The name of a share in the catalogue, without the number of a version.
     pub(super) fn share_name(&self, share: &ShareKey) -> String {
         let group = self.groups.get(&share.group);

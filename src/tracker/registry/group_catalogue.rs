@@ -143,6 +143,11 @@ impl GroupCatalogue {
         self.publishers.contains(&(name.clone(), first, publisher))
     }
 
+    /// The number of shares with a listed version.
+    pub(super) fn share_count(&self) -> usize {
+        self.names.count()
+    }
+
     pub(super) fn holder(&self, name: &FileName) -> Option<RowId> {
         self.names.holder(name)
     }

@@ -52,6 +52,11 @@ impl MachineIndex {
         self.machines.get(&token).into_iter().flatten().copied()
     }
 
+    /// The number of machines that have enrolled with a token.
+    pub(super) fn machine_count(&self, token: RowId) -> usize {
+        self.machines.get(&token).map_or(0, BTreeSet::len)
+    }
+
     /// The tokens that an account has made.
     pub(super) fn made_by(&self, maker: RowId) -> impl Iterator<Item = RowId> {
         self.made.get(&maker).into_iter().flatten().copied()

@@ -24,6 +24,11 @@ impl<N: Ord + Clone> NameClaims<N> {
         self.0.remove(&(name.clone(), id));
     }
 
+    /// The number of claims.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// All claimants of a name, earliest claim first. The first one holds the name.
     pub(super) fn claimants(&self, name: &N) -> Vec<RowId> {
         let mut claims: Vec<_> = self

@@ -122,6 +122,16 @@ impl Registry {
         members.map_or(0, GroupMembers::count)
     }
 
+    /// The size of a group: the number of its members and machines, also of machines that have
+    /// ended; and the number of shares in its catalogue.
+    pub fn sizes(&self, group: RowId) -> (usize, usize) {
+        let machines = &self.index.machines;
+        let counts = machines.tokens_of(group);
+        let machine_count: usize = counts.map(|token| machines.machine_count(token)).sum();
+        let subjects = self.member_count(group) + machine_count;
+        (subjects, self.index.catalogue.share_count(group))
+    }
+
     /// The members of a group, in no particular order.
     pub fn member_ids(&self, group: RowId) -> Vec<RowId> {
         let members = self.index.members.get(&group).into_iter();

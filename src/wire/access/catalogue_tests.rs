@@ -1,5 +1,6 @@
 //! The messages about catalogues, and their bytes.
 
+use super::tests::STATE;
 use super::*;
 use crate::torrent::InfoHash;
 use crate::wire::control::{ControlError, InfoPart};
@@ -91,8 +92,11 @@ pub(super) fn replies() -> [(AccessAnswer, &'static [u8]); 2] {
     };
     [
         (
-            AccessAnswer::Files(page),
-            b"d7:entriesld2:ati5e8:completei1e9:info hash20:hhhhhhhhhhhhhhhhhhhh6:lengthi9e4:name1:f4:note1:n7:partiali2e9:publisher3:nik7:versioni3e8:versionsi2eee2:idi7e4:next1:x8:protocoli5e4:type5:filese",
+            AccessAnswer::Files {
+                page,
+                state: Some(STATE),
+            },
+            b"d7:entriesld2:ati5e8:completei1e9:info hash20:hhhhhhhhhhhhhhhhhhhh6:lengthi9e4:name1:f4:note1:n7:partiali2e9:publisher3:nik7:versioni3e8:versionsi2eee2:idi7e4:next1:x8:protocoli5e5:stated5:addedi3e5:endedi4e2:id16:iiiiiiiiiiiiiiii6:spreadi2000ee4:type5:filese",
         ),
         (
             AccessAnswer::Metainfo(part),

@@ -25,6 +25,7 @@ mod cluster;
 mod entry;
 mod error;
 mod fields;
+mod group_state;
 mod hint;
 mod login_request;
 #[cfg(test)]
@@ -60,6 +61,7 @@ pub use fields::{
     IssuedToken, KEY_REQUEST_LENGTH, KeyRequest, MAX_SEEN_DECISIONS, MAX_TOKEN, SeenDecisions,
     ShortText, Token, WriteId,
 };
+pub use group_state::{GroupId, GroupState, OwnGroup};
 pub use hint::{GroupNumbers, Hint, MAX_HINTED, MAX_NEW_PEERS, NewPeers};
 pub use login_request::{LoginEntry, LoginRequest};
 pub use machine::{

@@ -5,6 +5,7 @@ use super::bar::{Bar, bars_item, read_bars};
 use super::cluster::ClusterView;
 use super::entry::{DecisionEntry, FileEntry, GroupEntry, ListEntry, MemberEntry, RequestEntry};
 use super::fields::{self, IssuedToken, SeenDecisions, ShortText, Token};
+use super::group_state::{GroupState, OwnGroup};
 use super::login_request::LoginEntry;
 use super::machine::{self, MachineEntry, TokenEntry, TokenGroup};
 use super::metainfo_part::MetainfoPart;
@@ -56,6 +57,8 @@ pub enum AccessAnswer {
     },
     /// A page of the list of groups.
     Groups(ListPage<GroupEntry>),
+    /// A page of the list of the groups of the user or machine.
+    OwnGroups(ListPage<OwnGroup>),
     /// A page of the members of a group.
     Members(ListPage<MemberEntry>),
     /// A page of the open requests to join a group.
@@ -74,7 +77,12 @@ pub enum AccessAnswer {
         role: Role,
     },
     /// A page of the catalogue of a group.
-    Files(ListPage<FileEntry>),
+    Files {
+        /// The shares.
+        page: ListPage<FileEntry>,
+        /// The state of the whole catalogue. Only in the first page.
+        state: Option<GroupState>,
+    },
     /// A part of the info dictionary of a version of a share.
     Metainfo(MetainfoPart),
     /// The other peers of the announced swarms.
@@ -173,6 +181,7 @@ impl AccessReplyMessage {
                 entries.extend(note.as_ref().map(|note| ("note", note.as_str().into())));
             }
             Ok(AccessAnswer::Groups(page)) => put_page(page, &mut entries),
+            Ok(AccessAnswer::OwnGroups(page)) => put_page(page, &mut entries),
             Ok(AccessAnswer::Members(page)) => put_page(page, &mut entries),
             Ok(AccessAnswer::Requests(page)) => put_page(page, &mut entries),
             Ok(AccessAnswer::Certificate {
@@ -181,7 +190,10 @@ impl AccessReplyMessage {
                 barred,
                 role,
             }) => entries.extend(certificate(leaf, authority, barred, *role)),
-            Ok(AccessAnswer::Files(page)) => put_page(page, &mut entries),
+            Ok(AccessAnswer::Files { page, state }) => {
+                put_page(page, &mut entries);
+                entries.extend(state.map(|state| ("state", state.item())));
+            }
             Ok(AccessAnswer::Metainfo(part)) => part.put(&mut entries),
             Ok(AccessAnswer::Peers(peers)) => peers.put(&mut entries),
             Ok(AccessAnswer::ChangedShares(changed)) => {
@@ -225,13 +237,7 @@ impl AccessReplyMessage {
         let mut fields = MessageFields::new(&value)?;
         fields.check_protocol(PROTOCOL)?;
         let (kind, id) = (fields.text("type")?, fields.number("id")?);
-        let renewed = match fields.optional("renewed", fields::read_token)? {
-            Some(token) => Some(IssuedToken {
-                token,
-                expires: fields.u63("until")?,
-            }),
-            None => None,
-        };
+        let renewed = read_renewed(&mut fields)?;
         let only_here = fields.optional_flag("copies")?;
         let result = match kind {
             "error" => {
@@ -246,6 +252,7 @@ impl AccessReplyMessage {
                 note: fields.optional("note", read_text_line)?,
             }),
             GroupEntry::KIND => Ok(AccessAnswer::Groups(read_page(&mut fields)?)),
+            OwnGroup::KIND => Ok(AccessAnswer::OwnGroups(read_page(&mut fields)?)),
             MemberEntry::KIND => Ok(AccessAnswer::Members(read_page(&mut fields)?)),
             RequestEntry::KIND => Ok(AccessAnswer::Requests(read_page(&mut fields)?)),
             "certificate" => Ok(AccessAnswer::Certificate {
@@ -254,7 +261,10 @@ impl AccessReplyMessage {
                 barred: fields.read_by("barred", read_bars)?,
                 role: fields.read_by("role", fields::read_role)?,
             }),
-            FileEntry::KIND => Ok(AccessAnswer::Files(read_page(&mut fields)?)),
+            FileEntry::KIND => Ok(AccessAnswer::Files {
+                page: read_page(&mut fields)?,
+                state: fields.optional("state", GroupState::read)?,
+            }),
             "metainfo" => Ok(AccessAnswer::Metainfo(MetainfoPart::read(&mut fields)?)),
             "peers" => Ok(AccessAnswer::Peers(AnnounceBatchAnswer::read(&mut fields)?)),
             "changed-shares" => Ok(AccessAnswer::ChangedShares(
@@ -297,10 +307,11 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::Done) => "done",
             Ok(AccessAnswer::LoggedIn { .. }) => "session",
             Ok(AccessAnswer::Groups(_)) => GroupEntry::KIND,
+            Ok(AccessAnswer::OwnGroups(_)) => OwnGroup::KIND,
             Ok(AccessAnswer::Members(_)) => MemberEntry::KIND,
             Ok(AccessAnswer::Requests(_)) => RequestEntry::KIND,
             Ok(AccessAnswer::Certificate { .. }) => "certificate",
-            Ok(AccessAnswer::Files(_)) => FileEntry::KIND,
+            Ok(AccessAnswer::Files { .. }) => FileEntry::KIND,
             Ok(AccessAnswer::Metainfo(_)) => "metainfo",
             Ok(AccessAnswer::Peers(_)) => "peers",
             Ok(AccessAnswer::ChangedShares(_)) => "changed-shares",
@@ -314,6 +325,15 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::Machines(_)) => MachineEntry::KIND,
         }
     }
+}
+
+fn read_renewed(fields: &mut MessageFields<'_>) -> Result<Option<IssuedToken>, ControlError> {
+    let token = fields.optional("renewed", fields::read_token)?;
+    let token = token.map(|token| {
+        let expires = fields.u63("until")?;
+        Ok(IssuedToken { token, expires })
+    });
+    token.transpose()
 }
 
 /// A new token of a user.

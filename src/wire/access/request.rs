@@ -101,6 +101,12 @@ pub enum AccessRequest {
         /// The position where the previous page ended.
         after: Option<ShortText>,
     },
+    /// Lists the groups in which this user or machine is a member, each with the state of its
+    /// catalogue. The answer is [`super::AccessAnswer::OwnGroups`].
+    OwnGroups {
+        /// The position where the previous page ended.
+        after: Option<ShortText>,
+    },
     /// Lists the members of a group. The answer is [`super::AccessAnswer::Members`].
     ListMembers {
         /// The group.
@@ -296,6 +302,9 @@ impl AccessRequest {
             "list_groups" => Self::ListGroups {
                 after: fields::read_after(fields)?,
             },
+            "own_groups" => Self::OwnGroups {
+                after: fields::read_after(fields)?,
+            },
             "list_members" => Self::ListMembers {
                 group: fields.parsed("group")?,
                 after: fields::read_after(fields)?,
@@ -397,6 +406,7 @@ impl AccessRequest {
             Self::Machine(request) => request.write_id(),
             Self::Login { .. }
             | Self::ListGroups { .. }
+            | Self::OwnGroups { .. }
             | Self::ListMembers { .. }
             | Self::ListRequests { .. }
             | Self::Certify { .. }
@@ -464,6 +474,7 @@ impl AccessRequest {
             Self::Logout { .. }
             | Self::ChangePassword { .. }
             | Self::ListGroups { .. }
+            | Self::OwnGroups { .. }
             | Self::Announce(_)
             | Self::Cluster
             | Self::CheckPort { .. }

@@ -56,6 +56,7 @@ request_kinds! {
     JoinGroup "join_group",
     LeaveGroup "leave_group",
     ListGroups "list_groups",
+    OwnGroups "own_groups",
     ListMembers "list_members",
     ListRequests "list_requests",
     AcceptRequest "accept_request",

@@ -66,6 +66,7 @@ impl AccessRequestMessage {
                 entries.push(("changed", fields::info_hashes_item(changed)))
             }
             AccessRequest::ListGroups { after }
+            | AccessRequest::OwnGroups { after }
             | AccessRequest::ListMembers { after, .. }
             | AccessRequest::ListRequests { after, .. } => {
                 entries.extend(fields::after_entry(after))

@@ -135,6 +135,10 @@ fn requests_of_users() -> Vec<(AccessRequest, &'static [u8])> {
             b"d5:after6:lab/002:idi7e8:protocoli5e5:token3:t\0k4:type11:list_groupse",
         ),
         (
+            AccessRequest::OwnGroups { after: None },
+            b"d2:idi7e8:protocoli5e5:token3:t\0k4:type10:own_groupse",
+        ),
+        (
             AccessRequest::ListMembers {
                 group: label("lab"),
                 after: None,
@@ -230,6 +234,13 @@ fn requests_of_users() -> Vec<(AccessRequest, &'static [u8])> {
     ]
 }
 
+pub(super) const STATE: GroupState = GroupState {
+    id: GroupId([b'i'; 16]),
+    added: 3,
+    ended: 4,
+    spread_ms: 2_000,
+};
+
 fn page<T>(entries: Vec<T>) -> ListPage<T> {
     ListPage {
         entries,
@@ -268,6 +279,13 @@ fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8]
                 own_role: Some(Role::Reader),
             }]))),
             b"d7:entriesld7:membersi2e4:name3:lab5:owner3:nik4:role6:reader8:standing6:memberee2:idi7e4:next1:x8:protocoli5e4:type6:groupse",
+        ),
+        (
+            Ok(AccessAnswer::OwnGroups(page(vec![OwnGroup {
+                name: label("lab"),
+                state: STATE,
+            }]))),
+            b"d7:entriesld5:addedi3e5:endedi4e2:id16:iiiiiiiiiiiiiiii4:name3:lab6:spreadi2000eee2:idi7e4:next1:x8:protocoli5e4:type10:own-groupse",
         ),
         (
             Ok(AccessAnswer::Members(page(vec![MemberEntry {
