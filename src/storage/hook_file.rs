@@ -8,6 +8,7 @@ use crate::torrent::InfoHash;
 use crate::wire::access::ShortText;
 use crate::wire::machine::SubjectLabel;
 use crate::wire::name::Label;
+use crate::wire::note::Note;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -50,6 +51,10 @@ pub struct NewGroupShare {
     pub group: Label,
     /// The name of the share.
     pub name: ShortText,
+    /// The number of the version.
+    pub version: u32,
+    /// The note of this version.
+    pub note: Option<Note>,
     /// Its swarm.
     pub info_hash: InfoHash,
     /// Its length in bytes.
@@ -67,6 +72,8 @@ pub struct EndedTransfer {
     pub end: ReportedEnd,
     /// Its name.
     pub name: String,
+    /// The number of the version. `None` in open swarms, or if it is not known.
+    pub version: Option<u32>,
     /// The length of its wanted files in bytes. `None` while a magnet link has no metadata.
     pub length: Option<u64>,
     /// Where it is on this machine.
@@ -158,6 +165,7 @@ impl EndedTransfer {
             ("path", path.map(Item::from)),
             ("reason", self.reason.as_ref().map(text)),
             ("user", user.map(text)),
+            ("version", self.version.map(Item::from)),
         ];
         let entries = entries.into_iter();
         let entries = entries.filter_map(|(key, item)| Some((key, item?)));
@@ -179,10 +187,15 @@ impl EndedTransfer {
             Some(length) => Some(read_number(length)?),
             None => None,
         };
+        let version = match entries.value("version") {
+            Some(version) => Some(read_version(version)?),
+            None => None,
+        };
         Some(Self {
             id,
             end,
             name: text("name")??,
+            version,
             length,
             path,
             membership: text("user")?.zip(text("group")?),
@@ -195,14 +208,17 @@ impl NewGroupShare {
     fn item(&self) -> Item<'static> {
         let publisher = self.publisher.as_ref();
         let publisher = publisher.map(|name| ("publisher", name.to_string().into()));
+        let note = self.note.as_ref();
+        let note = note.map(|note| ("note", note.as_str().to_owned().into()));
         let entries = [
             ("group", self.group.to_string().into()),
             ("info_hash", self.info_hash.0.to_vec().into()),
             ("length", self.length.into()),
             ("name", self.name.as_str().to_owned().into()),
             ("user", self.user.to_string().into()),
+            ("version", self.version.into()),
         ];
-        Item::dictionary(entries.into_iter().chain(publisher))
+        Item::dictionary(entries.into_iter().chain(publisher).chain(note))
     }
 
     fn read(value: &Value<'_>) -> Option<Self> {
@@ -212,10 +228,16 @@ impl NewGroupShare {
             Some(publisher) => Some(publisher.text()?.parse().ok()?),
             None => None,
         };
+        let note = match entries.value("note") {
+            Some(note) => Some(note.text()?.parse().ok()?),
+            None => None,
+        };
         Some(Self {
             user: text("user")?.parse().ok()?,
             group: text("group")?.parse().ok()?,
             name: ShortText::new(text("name")?)?,
+            version: read_version(entries.value("version")?)?,
+            note,
             info_hash: read_hash(entries.value("info_hash")?)?,
             length: read_number(entries.value("length")?)?,
             publisher,
@@ -282,8 +304,13 @@ pub(super) fn read_hash(value: &Value<'_>) -> Option<InfoHash> {
     Some(InfoHash(value.bytes()?.try_into().ok()?))
 }
 
+/// A number in a kept file.
 pub(super) fn read_number(value: &Value<'_>) -> Option<u64> {
     u64::try_from(value.integer()?).ok()
+}
+
+fn read_version(value: &Value<'_>) -> Option<u32> {
+    u32::try_from(read_number(value)?).ok()
 }
 
 #[cfg(test)]
@@ -304,11 +331,15 @@ mod tests {
             user: "nik".parse().unwrap(),
             group: "lab".parse().unwrap(),
             name: ShortText::new("it's $(x)").unwrap(),
+            version: 1,
+            note: None,
             info_hash: InfoHash([9; 20]),
             length: 1 << 40,
             publisher: None,
         };
         let published = NewGroupShare {
+            version: u32::MAX,
+            note: "fewer cats".parse().ok(),
             publisher: Some("mayank".parse().unwrap()),
             ..share.clone()
         };
@@ -324,6 +355,7 @@ mod tests {
                     id: id(1),
                     end: ReportedEnd::Complete { bytes: 7 },
                     name: "a\nb".to_owned(),
+                    version: Some(2),
                     length: Some(7),
                     path: Some(OsStr::from_bytes(b"/x/\xff").into()),
                     membership: Some(("nik".to_owned(), "lab".to_owned())),
@@ -333,6 +365,7 @@ mod tests {
                     id: id(2),
                     end: ReportedEnd::Failed,
                     name: String::new(),
+                    version: None,
                     length: None,
                     path: None,
                     membership: None,

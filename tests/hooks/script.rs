@@ -39,15 +39,14 @@ impl Script {
         quoted(&self.path)
     }
 
-    /// The environments of all runs so far, by the name of their shares.
+    /// The environments of all runs so far, by the name of their shares: of a later version, with
+    /// its number.
     pub(crate) fn runs(&self) -> BTreeMap<String, Environment> {
         let files = fs::read_dir(&self.runs).unwrap().map(|file| file.unwrap());
         let files = files.filter(|file| !file.file_name().to_string_lossy().starts_with('.'));
         let runs: Vec<_> = files.map(|file| environment(&file.path())).collect();
         let count = runs.len();
-        let by_name = runs
-            .into_iter()
-            .map(|run| (run["PIECEFUL_NAME"].clone(), run));
+        let by_name = runs.into_iter().map(|run| (name_of(&run), run));
         let by_name: BTreeMap<_, _> = by_name.collect();
         assert_eq!(by_name.len(), count, "a hook has run twice: {by_name:?}");
         by_name
@@ -76,6 +75,14 @@ impl Script {
     /// The names of the shares of all runs so far.
     pub(crate) fn names(&self) -> Vec<String> {
         self.runs().into_keys().collect()
+    }
+}
+
+fn name_of(run: &Environment) -> String {
+    let name = &run["PIECEFUL_NAME"];
+    match run.get("PIECEFUL_VERSION") {
+        Some(version) if version != "1" => format!("{name}@{version}"),
+        _ => name.clone(),
     }
 }
 

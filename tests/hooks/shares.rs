@@ -185,3 +185,41 @@ fn a_catalogue_is_not_fetched_again_for_news_about_memberships() {
         lists >= 2
     });
 }
+
+#[test]
+fn a_new_version_is_reported_with_its_number_and_its_note_and_so_is_its_download() {
+    let tracker = AccountTracker::with(&["--interval", "1"]);
+    let shares = Script::new(&tracker.sandbox, "shares", "");
+    let complete = Script::new(&tracker.sandbox, "complete", "");
+    let mut nik = owner(&tracker);
+    let arguments = [
+        "--on-share",
+        &shares.command(),
+        "--on-complete",
+        &complete.command(),
+    ];
+    let mut mayank = logged_in_peer(&tracker, "mayank", &arguments);
+    join(&mut nik, &mut mayank, "mayank");
+    wait_for_catalogue(&mayank, 1);
+    mayank.run("download_file lab before");
+    let first = complete.wait_for("before");
+    assert_eq!(first["PIECEFUL_VERSION"], "1");
+    let path = tracker.sandbox.file("1/before", 60_000, 4);
+    let note = r#"it's "$(new)""#;
+    let line = format!(
+        "upload_file lab {} --update --note '{}'",
+        quoted(&path),
+        note.replace('\'', r"'\''")
+    );
+    let updated = nik.run(&line);
+    assert_eq!(updated["version"], 2, "{updated}");
+    let facts = shares.wait_for("before@2");
+    assert_eq!(facts["PIECEFUL_NOTE"], note);
+    assert_eq!(facts["PIECEFUL_LENGTH"], "60000");
+    mayank.run("download_file lab before");
+    let facts = complete.wait_for("before@2");
+    assert!(!facts.contains_key("PIECEFUL_NOTE"));
+    assert_eq!(facts["PIECEFUL_PATH"], first["PIECEFUL_PATH"]);
+    assert_eq!(shares.names(), ["before@2"]);
+    assert_eq!(complete.names(), ["before", "before@2"]);
+}

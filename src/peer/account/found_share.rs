@@ -34,7 +34,7 @@ impl FoundShare {
                 share: last.share.as_str().to_owned(),
                 number: last.version,
             },
-            peers: u64::from(last.complete).saturating_add(last.partial.into()),
+            peers: last.peers(),
         }
     }
 

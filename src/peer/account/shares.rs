@@ -113,6 +113,19 @@ impl Account {
         Ok(FoundShare::new(info, &last))
     }
 
+    /// Whether a peer has anything of the version that a name means, as far as a tracker knows.
+    pub(crate) fn has_holder(&self, group: &Label, name: &str) -> Result<bool, AccountError> {
+        let ask = AccessRequest::Metainfo {
+            group: group.clone(),
+            name: sent_name(name)?,
+            offset: 0,
+        };
+        match self.ask(&ask, Some(&self.current_login()?))? {
+            AccessAnswer::Metainfo(part) => Ok(part.peers() > 0),
+            _ => Err(AccountError::OtherAnswer(ask.kind())),
+        }
+    }
+
     /// The bytes of the info dictionary, and the answer with its last part.
     fn raw_metainfo(
         &self,

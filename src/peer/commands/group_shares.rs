@@ -1,5 +1,6 @@
 //! The commands `list_files` and `download_file`.
 
+use super::missing_version::MissingVersion;
 use crate::peer::{
     FoundShare, GroupShare, OpenFiles, OpenedFiles, OpenedUpdate, Peer, PeerError, RecordedPlace,
     Started, SwarmEntry, Transfer, TransferPlan, VersionsHere, WantedPlace, accept_existing,
@@ -87,14 +88,15 @@ impl Peer {
             ..started
         };
         let is_missing = found.has_no_holder() && found.is_named_version(name);
-        let missing = is_missing.then_some(name);
+        let missing = is_missing.then(|| MissingVersion::new(&membership.group, name));
+        let missing = missing.as_ref();
         let (opened, mut supersedes) = match others.is_empty() {
             true => {
                 let opened = self.open_group_download(&found, &place, force, missing, progress)?;
                 (opened, Vec::new())
             }
             false => {
-                refuse_without_holder(missing)?;
+                self.require_holder(missing)?;
                 let OpenedUpdate { opened, supersedes } =
                     open_update(&self.transfers, &found.info, &place, others, force)?;
                 (opened, supersedes)
@@ -158,21 +160,21 @@ impl Peer {
     }
 
     /// Opens the files of a new download of a group's share. If the files at the place are the
-    /// complete share already, opens those. `missing`: the name of the version, if no other peer
-    /// has anything of it.
+    /// complete share already, opens those. `missing`: the version, if no other peer seems to
+    /// have anything of it.
     fn open_group_download(
         &self,
         found: &FoundShare,
         place: &Destination,
         force: bool,
-        missing: Option<&str>,
+        missing: Option<&MissingVersion>,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<OpenedFiles, PeerError> {
         let (transfers, info_hash) = (&self.transfers, found.info.info_hash());
         check_unused(transfers, info_hash, place, force)?;
         let path = place.path();
         if path.symlink_metadata().is_err() {
-            refuse_without_holder(missing)?;
+            self.require_holder(missing)?;
         }
         let recorded = RecordedPlace::of(transfers, info_hash, place);
         let info = Arc::new(found.info.clone());
@@ -187,7 +189,7 @@ impl Peer {
             let files = OpenFiles::Whole(Arc::new(store));
             return Ok(OpenedFiles::new(files, &info, &selection));
         }
-        refuse_without_holder(missing)?;
+        self.require_holder(missing)?;
         check_same_kind(&info, &path)?;
         if !force {
             return Err(PeerError::OtherContent(path));
@@ -196,14 +198,6 @@ impl Peer {
         let mode = DownloadMode::Replace(ExtraFiles::Remove);
         let download = recorded.open(transfers, &layout, place, &mode)?;
         Ok(OpenedFiles::replacement(download, &selection, false))
-    }
-}
-
-/// Fails if the version that was asked for is at no other peer: `missing` is its name.
-fn refuse_without_holder(missing: Option<&str>) -> Result<(), PeerError> {
-    match missing {
-        Some(name) => Err(PeerError::NoHolder(name.chars().take(80).collect())),
-        None => Ok(()),
     }
 }
 

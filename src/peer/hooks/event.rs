@@ -3,13 +3,14 @@
 use super::HookKind;
 use crate::storage::{EndedTransfer, NewGroupShare, ReportedEnd, WaitingEvent};
 use crate::torrent::InfoHash;
+use crate::wire::note::Note;
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// All variables that a hook can have. None of them is passed on from the peer's own environment: a
 /// peer may itself be started by a hook of another peer.
-const VARIABLES: [&str; 13] = [
+const VARIABLES: [&str; 15] = [
     "PIECEFUL_ADDRESS",
     "PIECEFUL_DIR",
     "PIECEFUL_ERROR",
@@ -19,10 +20,12 @@ const VARIABLES: [&str; 13] = [
     "PIECEFUL_INFO_HASH",
     "PIECEFUL_LENGTH",
     "PIECEFUL_NAME",
+    "PIECEFUL_NOTE",
     "PIECEFUL_PATH",
     "PIECEFUL_PEER_NAME",
     "PIECEFUL_PUBLISHER",
     "PIECEFUL_USER",
+    "PIECEFUL_VERSION",
 ];
 /// The longest reason of an error in the environment, in characters.
 const MAX_REASON: usize = 2_000;
@@ -40,6 +43,8 @@ pub(super) struct PeerFacts {
 #[derive(Debug)]
 struct EventFacts<'a> {
     name: &'a str,
+    version: Option<u32>,
+    note: Option<&'a str>,
     info_hash: InfoHash,
     length: Option<u64>,
     path: Option<&'a Path>,
@@ -95,6 +100,7 @@ fn variables(
     let reason = facts.reason;
     let reason = reason.map(|reason| reason.chars().take(MAX_REASON).collect::<String>());
     let length = facts.length.map(|length| length.to_string());
+    let version = facts.version.map(|number| number.to_string());
     let (user, group) = facts.membership.unzip();
     [
         ("PIECEFUL_ADDRESS", text(&peer.address)),
@@ -106,10 +112,12 @@ fn variables(
         ("PIECEFUL_INFO_HASH", text(&facts.info_hash.to_string())),
         ("PIECEFUL_LENGTH", length.map(OsString::from)),
         ("PIECEFUL_NAME", text(facts.name)),
+        ("PIECEFUL_NOTE", facts.note.and_then(text)),
         ("PIECEFUL_PATH", facts.path.map(OsString::from)),
         ("PIECEFUL_PEER_NAME", text(&peer.name)),
         ("PIECEFUL_PUBLISHER", facts.publisher.map(OsString::from)),
         ("PIECEFUL_USER", user.map(OsString::from)),
+        ("PIECEFUL_VERSION", version.map(OsString::from)),
     ]
 }
 
@@ -123,6 +131,8 @@ fn facts(event: &WaitingEvent) -> EventFacts<'_> {
 fn facts_of_new_share(share: &NewGroupShare) -> EventFacts<'_> {
     EventFacts {
         name: share.name.as_str(),
+        version: Some(share.version),
+        note: share.note.as_ref().map(Note::as_str),
         info_hash: share.info_hash,
         length: Some(share.length),
         path: None,
@@ -136,6 +146,8 @@ fn facts_of_new_share(share: &NewGroupShare) -> EventFacts<'_> {
 fn facts_of_ended(ended: &EndedTransfer) -> EventFacts<'_> {
     EventFacts {
         name: &ended.name,
+        version: ended.version,
+        note: None,
         info_hash: ended.id.info_hash,
         length: ended.length,
         path: ended.path.as_deref(),
@@ -189,6 +201,8 @@ mod tests {
             user: "nik".parse().unwrap(),
             group: "lab".parse().unwrap(),
             name: ShortText::new(name).unwrap(),
+            version: 3,
+            note: "why $(x)".parse().ok(),
             info_hash: InfoHash([0xab; 20]),
             length: 7,
             publisher: None,
@@ -210,8 +224,10 @@ mod tests {
                 format!("PIECEFUL_INFO_HASH={}", "ab".repeat(20)),
                 "PIECEFUL_LENGTH=7".to_owned(),
                 format!("PIECEFUL_NAME={name}"),
+                "PIECEFUL_NOTE=why $(x)".to_owned(),
                 "PIECEFUL_PEER_NAME=Lab 3".to_owned(),
                 "PIECEFUL_USER=nik".to_owned(),
+                "PIECEFUL_VERSION=3".to_owned(),
             ]
         );
     }
@@ -235,6 +251,7 @@ mod tests {
                 id,
                 end,
                 name: "x".to_owned(),
+                version: None,
                 length: None,
                 path: None,
                 membership: None,

@@ -118,6 +118,8 @@ mod tests {
             user: "nik".parse().unwrap(),
             group: group.parse().unwrap(),
             name: ShortText::new(number.to_string()).unwrap(),
+            version: 1,
+            note: None,
             info_hash: InfoHash([7; 20]),
             length: 1,
             publisher: None,

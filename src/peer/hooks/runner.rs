@@ -396,6 +396,8 @@ impl CatalogueSubscriber for Hooks {
             user: user.clone(),
             group: group.clone(),
             name: entry.name.clone(),
+            version: entry.version,
+            note: entry.note.clone(),
             info_hash: entry.info_hash,
             length: entry.length,
             publisher: entry.publisher.clone(),
@@ -458,9 +460,10 @@ fn state_of(entry: &SwarmEntry) -> EndState {
 /// The event of the end of a share or download.
 fn ended_event(entry: &SwarmEntry, end: ReportedEnd, reason: Option<String>) -> WaitingEvent {
     let path = entry.path();
-    let (length, membership) = match entry {
-        SwarmEntry::Search(_) => (None, None),
+    let (version, length, membership) = match entry {
+        SwarmEntry::Search(_) => (None, None, None),
         SwarmEntry::Transfer(transfer) => (
+            transfer.version().map(|version| version.number),
             Some(transfer.plan.selection.bytes()),
             transfer
                 .membership()
@@ -471,6 +474,7 @@ fn ended_event(entry: &SwarmEntry, end: ReportedEnd, reason: Option<String>) -> 
         id: id_of(entry),
         end,
         name: entry.name().to_owned(),
+        version,
         length,
         path: Some(std::path::absolute(&path).unwrap_or(path)),
         membership,

@@ -25,6 +25,11 @@ pub struct MetainfoPart {
 }
 
 impl MetainfoPart {
+    /// The number of peers in the swarm.
+    pub fn peers(&self) -> u64 {
+        u64::from(self.complete).saturating_add(self.partial.into())
+    }
+
     pub(super) fn put<'a>(&'a self, entries: &mut Vec<(&'static str, Item<'a>)>) {
         entries.extend(self.part.entries());
         entries.extend([
