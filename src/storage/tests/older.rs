@@ -398,6 +398,27 @@ fn an_unfinished_older_version_gives_its_good_pieces() {
 }
 
 #[test]
+fn a_changed_file_is_cloned_if_the_file_system_has_reflinks() {
+    let it = versions();
+    let old = it.old_version();
+    let download = it.open();
+    take_files(&download, Some(&old)).unwrap();
+    let cloned = download.store().linked_files().lock().cloned.clone();
+    let paths = cloned
+        .iter()
+        .map(|index| it.new.files()[*index].path.to_string());
+    let paths: Vec<_> = paths.collect();
+    // `.ci/run` sets this when the temporary folder is on a file system that has reflinks.
+    match std::env::var_os("PIECEFUL_REFLINKS") {
+        Some(_) => assert_eq!(paths, ["b", "twin"]),
+        None => assert!(paths.is_empty() || paths == ["b", "twin"], "{paths:?}"),
+    }
+    let (good, _) = it.build(&download, &old);
+    it.fetch_and_finish(download, &good);
+    it.check_finished();
+}
+
+#[test]
 fn a_single_file_is_made_from_the_older_one() {
     let (target, source) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (old_path, new_path) = (target.path().join("x"), source.path().join("x"));
