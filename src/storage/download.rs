@@ -18,9 +18,10 @@ use super::rename::{NoteSteps, rename_new, rename_over};
 use super::replace::{ExtraFiles, remove_old};
 use super::reserve::check_space;
 use super::tree::{Access, Folder, has_layout, lock};
-use super::write_target::file_to_write;
+use super::write_target::{self, file_to_write};
 use super::{Destination, FileStamp, Store, StoreError};
 use crate::torrent::{BLOCK, FileName, Layout, ModifiedTimes, PieceSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -370,6 +371,7 @@ impl Download {
     ) -> Result<FinishedDownload, StoreError> {
         let (parent, partial, name) = (&self.parent, &*self.partial, &*self.name);
         let (store, layout) = (&self.store, self.store.info().layout());
+        write_target::replace_links_except(store, &self.files_that_go()?)?;
         partial::complete_files(store, self.needed_parts_file(), times)?;
         if !store.root().is_at(parent, partial)? {
             return Err(StoreError::Moved(store.path().to_owned()));
@@ -419,6 +421,17 @@ impl Download {
         partial::set_times_of_linked(store, times);
         let stamps = partial::with_linked_stamps(store, stamps);
         Ok(FinishedDownload { path, stamps, left })
+    }
+
+    /// The files of the older version that are removed after this download has taken its place:
+    /// device and inode number.
+    fn files_that_go(&self) -> Result<HashSet<(u64, u64)>, StoreError> {
+        match &self.mode {
+            DownloadMode::Replace(ExtraFiles::KeepForeign(former)) => {
+                former.inodes(&self.parent.path().join(&self.name))
+            }
+            _ => Ok(HashSet::new()),
+        }
     }
 
     /// Removes the partial file. If it is a folder, removes the files of this share from it, and

@@ -98,11 +98,34 @@ impl FormerVersion {
         Ok(())
     }
 
+    /// Device and inode number of each of its files that is in the folder `place`. Empty if it is a
+    /// single file.
+    pub(super) fn inodes(&self, place: &Path) -> Result<HashSet<(u64, u64)>, StoreError> {
+        if self.layout.info().layout() == Layout::File || !place.is_dir() {
+            return Ok(HashSet::new());
+        }
+        let folder = Folder::open(place)?;
+        let paths = self.layout.wanted_files();
+        let paths = paths.filter_map(|index| self.layout.path(index));
+        let mut inodes = HashSet::new();
+        for path in paths {
+            match folder.with_parent(path, false, |parent, name| parent.entry(name)) {
+                Ok(Some(entry)) => {
+                    inodes.insert((entry.st_dev, entry.st_ino));
+                }
+                Ok(None) => {}
+                Err(error) if error.is_mismatch() || error.is_absence() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(inodes)
+    }
+
     /// Removes its files from a file or folder that another version has replaced, and then the
     /// folders that become empty. A file that has changed since it was verified stays.
     ///
     /// # Errors
-    /// Something cannot be opened or removed.
+    /// Something cannot be opened or removed. The others are removed before.
     pub(super) fn remove_files(&self, place: &Path) -> Result<(), StoreError> {
         if self.layout.info().layout() == Layout::File {
             return self.remove_single_file(place);
@@ -111,6 +134,7 @@ impl FormerVersion {
             return Ok(());
         }
         let folder = Folder::open(place)?;
+        let mut all_removed = Ok(());
         for (index, stamp) in self.layout.wanted_files().zip(&self.stamps) {
             let Some(path) = self.layout.path(index) else {
                 continue;
@@ -128,7 +152,7 @@ impl FormerVersion {
                 Err(
                     StoreError::NotAFile(_) | StoreError::NotAFolder(_) | StoreError::Symlink(_),
                 ) => {}
-                removed => ignore_missing(removed)?,
+                removed => all_removed = all_removed.and(ignore_missing(removed)),
             }
         }
         let folders: BTreeSet<FilePath> = self.layout.folders_of(self.layout.wanted_files());
@@ -136,10 +160,10 @@ impl FormerVersion {
             let removed = folder.with_parent(path, false, Folder::remove_empty_folder);
             match removed {
                 Err(StoreError::NotAFolder(_) | StoreError::Symlink(_)) => {}
-                removed => ignore_missing(removed)?,
+                removed => all_removed = all_removed.and(ignore_missing(removed)),
             }
         }
-        Ok(())
+        all_removed
     }
 
     /// Removes the file of a version that is a single file. A changed file is removed only if the

@@ -19,6 +19,9 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::FileStat;
 use nix::unistd::linkat;
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 /// Takes all files of `old` that a download can use. Must be called before
 /// [`Download::make_files`]. Without `old`, only undoes what an earlier call has linked.
@@ -193,7 +196,12 @@ impl Taker<'_> {
             return Ok(());
         }
         if found > 0 {
-            // A crash came while an earlier attempt cloned a share that is a single file.
+            // A crash came while an earlier attempt cloned a share that is a single file: then the
+            // file has the length of its source. Anything else is somebody's: `make_files` says so.
+            let is_clone = found == metadata(&source, path)?.len() && has_one_name(&file, path)?;
+            if !is_clone {
+                return Ok(());
+            }
             let emptied = file.set_len(0);
             emptied.map_err(|error| StoreError::io("write", &path(), error))?;
         }
@@ -218,6 +226,10 @@ fn entry(folder: &Folder, path: &FilePath) -> Result<Option<FileStat>, StoreErro
         Err(StoreError::Missing(_)) => Ok(None),
         found => found,
     }
+}
+
+fn has_one_name(file: &File, path: impl Fn() -> PathBuf) -> Result<bool, StoreError> {
+    Ok(metadata(file, path)?.nlink() == 1)
 }
 
 /// Whether the file `name` has the stamp with which it was verified, and this inode number.

@@ -294,6 +294,79 @@ fn a_download_whose_old_version_is_gone_never_writes_its_links() {
 }
 
 #[test]
+fn the_new_version_shares_no_file_with_a_folder_that_a_person_has_kept() {
+    for (is_forced, is_moved) in [(false, true), (true, true), (true, false)] {
+        let it = versions();
+        let old = it.old_version();
+        let mut download = it.open();
+        let (good, _) = it.build(&download, &old);
+        assert_eq!(links(it.at("x.part/a")), 2);
+        // The record of the old version is only there if the person did not end it.
+        let store = share(&it.old, &it.at("x"));
+        let former = FormerVersion::new(Arc::clone(&it.old), store.stamps().unwrap());
+        let former = is_forced.then(|| ExtraFiles::KeepForeign(former.forced(true)));
+        download.set_replaced(former);
+        fs::rename(it.at("x"), it.at("kept")).unwrap();
+        if !is_moved {
+            // Another copy of the old version is there now.
+            let copied = std::process::Command::new("cp")
+                .args(["-a".into(), it.at("kept"), it.at("x")])
+                .status();
+            assert!(copied.unwrap().success());
+        }
+        it.fetch_and_finish(download, &good);
+        for path in ["x/a", "x/c", "x/d/f", "kept/a", "kept/c", "kept/d/e"] {
+            assert_eq!(links(it.at(path)), 1, "{path}, {is_forced}, {is_moved}");
+        }
+        assert!(fs::read(it.at("x/a")).unwrap() == fs::read(it.at("kept/a")).unwrap());
+    }
+}
+
+#[test]
+fn a_file_with_the_name_of_a_partial_file_is_not_emptied() {
+    let (target, source) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (old_path, new_path) = (target.path().join("x"), source.path().join("x"));
+    let bytes = random(1, 500_000);
+    fs::write(&old_path, &bytes).unwrap();
+    let old = info(&old_path, Arrangement::Padded);
+    fs::write(&new_path, [&bytes[..], b"more"].concat()).unwrap();
+    let new = info(&new_path, Arrangement::Like(&old));
+    let (partial, own) = (target.path().join("x.part"), target.path().join("own"));
+    let place = destination(&target, "x");
+    let open = || {
+        let recorded = RecordedFiles {
+            partial: Some("x.part"),
+            is_recorded: true,
+            ..RecordedFiles::NONE
+        };
+        let layout = FileLayout::all(Arc::clone(&new));
+        Download::open(
+            layout,
+            &place,
+            DownloadMode::Replace(ExtraFiles::Keep),
+            recorded,
+        )
+        .unwrap()
+    };
+    // Of another length, and of the length of a clone but with a second name.
+    for (content, has_links) in [(&b"mine"[..], false), (&bytes[..], true)] {
+        fs::write(&own, content).unwrap();
+        match has_links {
+            true => fs::hard_link(&own, &partial).unwrap(),
+            false => fs::rename(&own, &partial).unwrap(),
+        }
+        let store = share(&old, &old_path);
+        store.seal(&store.stamps().unwrap());
+        let download = open();
+        take_files(&download, Some(&OldVersion::new(store, &new))).unwrap();
+        let made = download.make_files();
+        assert!(matches!(made, Err(StoreError::Foreign(_))), "{made:?}");
+        assert!(fs::read(&partial).unwrap() == content);
+        fs::remove_file(&partial).unwrap();
+    }
+}
+
+#[test]
 fn a_file_that_changed_since_it_was_verified_is_not_linked() {
     let it = versions();
     let old = it.old_version();
