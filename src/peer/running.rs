@@ -19,7 +19,6 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -182,7 +181,7 @@ impl Peer {
     /// the peer to stop.
     pub fn interrupt(&self) {
         self.services.commands.close();
-        self.context.tasks.interrupt.store(true, Ordering::SeqCst);
+        self.context.tasks.interrupt_all();
         for entry in self.transfers.entries() {
             if let SwarmEntry::Search(search) = entry {
                 search.interrupt();

@@ -1,7 +1,7 @@
 //! Ends versions of a share whose place another version has taken.
 
 use super::{SwarmEntry, Transfer, Transfers};
-use crate::storage::{RecordError, RecordKind, RecordState, StoreError, is_same_entry};
+use crate::storage::{RecordError, RecordState, StoreError, is_same_entry};
 use crate::torrent::InfoHash;
 use std::path::Path;
 use std::sync::Arc;
@@ -28,60 +28,72 @@ pub(super) fn other_user(
     transfers.transfers().into_iter().find(uses)
 }
 
-/// Ends a complete version: it is no longer served, its trackers receive `stopped`, and the next
-/// start does not resume it. Does nothing if the version is not at this place.
+/// Ends a complete version whose place `new` has taken: it is no longer served, its trackers
+/// receive `stopped`, and the next start does not resume it. Does nothing if the version is not at
+/// this place, or if it is a later download.
 ///
 /// # Errors
 /// Its record cannot be removed.
 pub(super) fn end_complete(
     transfers: &Transfers,
     former: InfoHash,
-    place: &RecordKind,
+    new: &Transfer,
 ) -> Result<(), RecordError> {
-    let records = &transfers.context.records;
-    if let Some(transfer) = transfers.transfer(former) {
-        if !is_same_entry(&transfer.plan.path(), &place.place()) {
-            return Ok(());
-        }
+    let (records, place) = (&transfers.context.records, new.plan.path());
+    let is_meant = records.find(former).is_some_and(|record| {
+        let has_ended = matches!(
+            record.state,
+            RecordState::Complete { .. } | RecordState::Failed { .. }
+        );
+        has_ended
+            && record.added_ms < new.plan.added_ms
+            && is_same_entry(&record.kind.place(), &place)
+    });
+    if !is_meant {
+        return Ok(());
+    }
+    let transfer = transfers.transfer(former);
+    if let Some(transfer) = transfer.filter(|it| is_same_entry(&it.plan.path(), &place)) {
         transfer.end_sharing(SUPERSEDED);
         transfers.forget(&SwarmEntry::Transfer(transfer));
         transfers.context.changes.notify();
-        return records.remove(former);
     }
-    match records.find(former) {
-        Some(record)
-            if is_same_entry(&record.kind.place(), &place.place())
-                && matches!(record.state, RecordState::Complete { .. }) =>
-        {
-            records.remove(former)
-        }
-        _ => Ok(()),
-    }
+    records.remove(former)
 }
 
 /// Ends downloads of versions that are not complete. Their partial files stay: the version that
-/// takes their place copies what it can use, and then removes them. A download that becomes
-/// complete meanwhile stays: it is replaced later. If one cannot be ended, this is only logged: the
-/// next start ends it.
-pub(super) fn end_all_unfinished(transfers: &Transfers, former: &[Arc<Transfer>]) {
+/// takes their place copies what it can use, and then removes them. If one cannot be ended, this is
+/// only logged: the next start ends it. Returns a download that has become complete meanwhile: the
+/// new version was not opened to replace it.
+pub(super) fn end_all_unfinished(
+    transfers: &Transfers,
+    former: &[Arc<Transfer>],
+) -> Option<Arc<Transfer>> {
     for transfer in former {
-        if let Err(error) = end_unfinished(transfers, transfer) {
-            log::warn!(
-                "{}: an older version does not end: {error}",
-                transfer.name()
-            );
+        match end_unfinished(transfers, transfer) {
+            Ok(true) => {}
+            Ok(false) => return Some(Arc::clone(transfer)),
+            Err(error) => {
+                let name = transfer.name();
+                log::warn!("{name}: an older version does not end: {error}");
+            }
         }
     }
+    None
 }
 
-fn end_unfinished(transfers: &Transfers, former: &Arc<Transfer>) -> Result<(), StoreError> {
+/// Returns `false` if it is complete, or is being completed.
+fn end_unfinished(transfers: &Transfers, former: &Arc<Transfer>) -> Result<bool, StoreError> {
     former.wait_while_finishing();
+    // Set before, so that its end is no error.
+    former.set_place_taken(true);
     if !former.fail_if_unfinished(SUPERSEDED) {
-        return Ok(());
+        former.set_place_taken(false);
+        return Ok(false);
     }
     former.wait_for_workers();
     former.recover_rename()?;
     former.record_as_stopped().map_err(Box::new)?;
     transfers.forget(&SwarmEntry::Transfer(Arc::clone(former)));
-    Ok(())
+    Ok(true)
 }

@@ -4,8 +4,8 @@
 use crate::net::WorkerPool;
 use crate::system::lock;
 use std::io;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::{self, JoinHandle};
 
 /// The pool, and the threads of long tasks. [`Tasks::join`] ends them.
@@ -15,6 +15,8 @@ pub(super) struct Tasks {
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Set to end hashing early.
     pub(super) interrupt: AtomicBool,
+    /// The flags of the transfers, which end the hashing and copying of each.
+    flags: Mutex<Vec<Weak<AtomicBool>>>,
 }
 
 impl Tasks {
@@ -23,6 +25,27 @@ impl Tasks {
             pool,
             threads: Mutex::default(),
             interrupt: AtomicBool::new(false),
+            flags: Mutex::default(),
+        }
+    }
+
+    /// A flag that is set when [`Tasks::interrupt_all`] is called. The owner may set it before, to
+    /// end only its own hashing and copying.
+    pub(super) fn new_interrupt(&self) -> Arc<AtomicBool> {
+        let mut flags = lock(&self.flags);
+        flags.retain(|flag| flag.strong_count() > 0);
+        let is_set = self.interrupt.load(Ordering::SeqCst);
+        let flag = Arc::new(AtomicBool::new(is_set));
+        flags.push(Arc::downgrade(&flag));
+        flag
+    }
+
+    /// Ends all hashing and copying early.
+    pub(super) fn interrupt_all(&self) {
+        let flags = lock(&self.flags);
+        self.interrupt.store(true, Ordering::SeqCst);
+        for flag in flags.iter().filter_map(Weak::upgrade) {
+            flag.store(true, Ordering::SeqCst);
         }
     }
 

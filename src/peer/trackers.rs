@@ -1,6 +1,6 @@
 //! Trackers, and the other versions of a share, as a transfer or magnet search sees them.
 
-use crate::storage::{RecordError, RecordKind};
+use crate::storage::RecordError;
 use crate::torrent::InfoHash;
 use crate::wire::AnnounceEvent;
 use std::fmt::Debug;
@@ -27,12 +27,16 @@ pub(super) trait Trackers<S>: Debug + Send + Sync {
         None
     }
 
-    /// Another version of the share has taken the place `place`. Ends the version `former` there,
-    /// and removes its record. Does nothing if `former` is not at this place.
+    /// Says that another version of the share takes the place of the version `former`, or with
+    /// `false` that it does not.
+    fn set_place_taken(&self, _former: InfoHash, _is_taken: bool) {}
+
+    /// The version `swarm` has taken its place. Ends the complete version `former` there, and
+    /// removes its record. Does nothing if `former` is not at this place, or is a later download.
     ///
     /// # Errors
     /// Its record cannot be removed.
-    fn end_version(&self, _former: InfoHash, _place: &RecordKind) -> Result<(), RecordError> {
+    fn end_version(&self, _former: InfoHash, _swarm: &S) -> Result<(), RecordError> {
         Ok(())
     }
 

@@ -191,6 +191,11 @@ impl Download {
         }
     }
 
+    /// Whether opening made the partial file or folder.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
     /// The name of the partial file or folder, for its record.
     pub fn partial_name(&self) -> &str {
         &self.partial
@@ -353,17 +358,25 @@ impl Download {
         extend::check_files_in_place(&self.store, good)
     }
 
-    /// Syncs a complete download and renames it to its final name. Its store stays usable
-    /// throughout. The caller has verified every piece. The files get the
-    /// `times` of the original. If the rename replaces something or needs several steps, `note` is
+    /// Makes the files of a download with all pieces final, and syncs them. They get the `times` of
+    /// the original. This may take minutes.
+    ///
+    /// # Errors
+    /// A file changed its length, a linked file cannot be copied, or syncing failed.
+    pub fn complete_files(&self, times: Option<&ModifiedTimes>) -> Result<(), StoreError> {
+        write_target::replace_links_except(&self.store, &self.files_that_go()?)?;
+        partial::complete_files(&self.store, self.needed_parts_file(), times)
+    }
+
+    /// Renames a complete download to its final name. Its store stays usable throughout. The caller
+    /// has verified every piece and called [`Download::complete_files`]. If the rename replaces something or needs several steps, `note` is
     /// called first and notes these steps in the record (see [`super::RenameSteps`]). After a
     /// crash, [`super::recover_rename`] or [`super::undo_moves`] cleans up.
     ///
     /// # Errors
     /// When the final name is taken (for a replacement: by an entry of another kind, or by a
-    /// version with files that somebody has changed), a file changed its length, the partial file
-    /// was moved, or syncing failed. Then the data is still in the partial file, unless only
-    /// syncing the folder failed.
+    /// version with files that somebody has changed), the partial file was moved, or syncing failed.
+    /// Then the data is still in the partial file, unless only syncing the folder failed.
     pub fn finish(
         self,
         times: Option<&ModifiedTimes>,
@@ -371,8 +384,6 @@ impl Download {
     ) -> Result<FinishedDownload, StoreError> {
         let (parent, partial, name) = (&self.parent, &*self.partial, &*self.name);
         let (store, layout) = (&self.store, self.store.info().layout());
-        write_target::replace_links_except(store, &self.files_that_go()?)?;
-        partial::complete_files(store, self.needed_parts_file(), times)?;
         if !store.root().is_at(parent, partial)? {
             return Err(StoreError::Moved(store.path().to_owned()));
         }

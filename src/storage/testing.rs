@@ -86,6 +86,7 @@ pub(super) fn open_recorded(
 
 /// Finishes a download without setting times, and without noting steps in a record.
 pub(super) fn finish(download: Download) -> Result<PathBuf, StoreError> {
+    download.complete_files(None)?;
     let finished = download.finish(None, &|_| Ok(()))?;
     Ok(finished.path)
 }

@@ -6,6 +6,7 @@ use crate::common::log::wait_for_log_line;
 use crate::common::peer::{Peer, quoted};
 use crate::common::waiting::wait_until;
 use crate::team::{join, logged_in_peer};
+use std::fs;
 use std::time::{Duration, Instant};
 
 /// An announce interval in seconds that is longer than any test.
@@ -222,4 +223,34 @@ fn a_new_version_is_reported_with_its_number_and_its_note_and_so_is_its_download
     assert_eq!(facts["PIECEFUL_PATH"], first["PIECEFUL_PATH"]);
     assert_eq!(shares.names(), ["before@2"]);
     assert_eq!(complete.names(), ["before", "before@2"]);
+}
+
+#[test]
+fn an_unfinished_version_whose_place_a_newer_one_takes_is_no_error() {
+    let tracker = AccountTracker::with(&["--interval", "1"]);
+    let errors = Script::new(&tracker.sandbox, "errors", "");
+    let complete = Script::new(&tracker.sandbox, "complete", "");
+    let mut nik = owner(&tracker);
+    let arguments = [
+        "--on-error",
+        &errors.command(),
+        "--on-complete",
+        &complete.command(),
+    ];
+    let mut mayank = logged_in_peer(&tracker, "mayank", &arguments);
+    join(&mut nik, &mut mayank, "mayank");
+    nik.run("logout");
+    mayank.run("download_file lab before");
+    mayank.wait_for_download("before", |it| it["state"] == "downloading");
+    nik.run("login nik 'pw of nik'");
+    let path = tracker.sandbox.file("1/before", 60_000, 4);
+    nik.run(&format!("upload_file lab {} --update", quoted(&path)));
+    let started = mayank.run("download_file lab before");
+    assert_eq!(started["version"], 2, "{started}");
+    complete.wait_for("before@2");
+    // Hooks of one kind run in order, so an earlier error would come before this one.
+    fs::remove_file(tracker.sandbox.path("mayank/before")).unwrap();
+    let facts = errors.wait_for("before@2");
+    assert_eq!(facts["PIECEFUL_ERROR_KIND"], "lost");
+    assert_eq!(errors.names(), ["before@2"]);
 }

@@ -105,11 +105,9 @@ impl Peer {
         superseded_before.retain(|hash| !supersedes.contains(hash));
         supersedes.append(&mut superseded_before);
         let transfer = self.new_transfer(TransferPlan {
-            group: Some(GroupShare {
-                supersedes,
-                forced: force,
-                ..GroupShare::new(membership, Some(found.version))
-            }),
+            group: Some(
+                GroupShare::new(membership, Some(found.version)).superseding(supersedes, force),
+            ),
             partial: opened.partial_name(),
             replaces: opened.replaces,
             ..TransferPlan::new(metainfo, RecordKind::Download(place))

@@ -110,14 +110,19 @@ impl Peer {
     }
 
     fn cancel_one(&self, entry: &SwarmEntry) -> Result<bool, PeerError> {
-        self.services.hooks.on_ended_by_user(entry);
+        let hooks = &self.services.hooks;
         let SwarmEntry::Transfer(transfer) = entry else {
+            hooks.on_ended_by_user(entry);
             entry.fail(CANCELLED);
             return self.forget(entry);
         };
+        let note = || hooks.on_ended_by_user(entry);
+        if !transfer.end_unless_complete(CANCELLED, note) {
+            let name = transfer.name_of_version();
+            return Err(PeerError::Complete(name, transfer.command_to_end()));
+        }
         // From now on nothing opens the files again.
         let download = transfer.cancel_files();
-        transfer.fail(CANCELLED);
         // The download is recorded as stopped before its files are removed. So the next start does
         // not resume it, even if the files cannot be removed now.
         if let Err(error) = self.forget_unfinished(transfer) {
@@ -150,9 +155,9 @@ impl Peer {
             entry.fail(DOWNLOAD_ENDED);
             return self.forget(entry);
         };
-        if !transfer.settled_phase()?.was_complete() {
-            self.services.hooks.on_ended_by_user(entry);
-            transfer.fail(DOWNLOAD_ENDED);
+        transfer.settled_phase()?;
+        let note = || self.services.hooks.on_ended_by_user(entry);
+        if transfer.end_unless_complete(DOWNLOAD_ENDED, note) {
             transfer.wait_for_workers();
             transfer.recover_rename()?;
             self.forget_unfinished(transfer)?;

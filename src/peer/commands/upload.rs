@@ -97,9 +97,9 @@ impl Peer {
         let version = self.published_version(&membership.group, metainfo.info());
         let number = version.as_ref().map(|version| version.number);
         let transfer = self.new_transfer(TransferPlan {
-            group: Some(GroupShare {
-                supersedes: self.other_versions_at(&membership, &path, metainfo.info()),
-                ..GroupShare::new(membership, version)
+            group: Some({
+                let others = self.other_versions_at(&membership, &path, metainfo.info());
+                GroupShare::new(membership, version).superseding(others, false)
             }),
             ..TransferPlan::new(metainfo, RecordKind::Share(path.clone()))
         })?;

@@ -186,7 +186,12 @@ pub(crate) fn enter(
             return Err(error);
         }
     };
-    superseded::end_all_unfinished(transfers, &opened.ends);
+    if let Some(complete) = superseded::end_all_unfinished(transfers, &opened.ends) {
+        let (name, path) = (complete.name_of_version(), complete.plan.path());
+        let error = PeerError::BeingCompleted { name, path };
+        transfer.fail(&error.to_string());
+        return Err(error);
+    }
     // A file that was empty or missing until now has no good pieces.
     for piece in made
         .iter()

@@ -8,7 +8,7 @@ use super::client::{GroupAnnounce, GroupTrackers, GroupTransfer, suspended_until
 use super::{ChangedFiles, GroupClient};
 use crate::peer::announce::{AnnounceNotice, AnnounceOutcome, IN_PROGRESS_WAIT, Pace, Schedule};
 use crate::peer::{Account, Membership, Trackers, Transfer, Transfers, superseded};
-use crate::storage::{RecordError, RecordKind};
+use crate::storage::RecordError;
 use crate::system::{lock, recover};
 use crate::torrent::InfoHash;
 use crate::wire::AnnounceEvent;
@@ -272,9 +272,16 @@ impl Trackers<Transfer> for MemberAnnouncer {
         has_changed.then(|| "the owner's files have changed".to_owned())
     }
 
-    fn end_version(&self, former: InfoHash, place: &RecordKind) -> Result<(), RecordError> {
+    fn set_place_taken(&self, former: InfoHash, is_taken: bool) {
+        let transfers = self.transfers.upgrade();
+        if let Some(former) = transfers.and_then(|transfers| transfers.transfer(former)) {
+            former.set_place_taken(is_taken);
+        }
+    }
+
+    fn end_version(&self, former: InfoHash, new: &Transfer) -> Result<(), RecordError> {
         match self.transfers.upgrade() {
-            Some(transfers) => superseded::end_complete(&transfers, former, place),
+            Some(transfers) => superseded::end_complete(&transfers, former, new),
             None => Ok(()),
         }
     }

@@ -448,6 +448,9 @@ fn state_of(entry: &SwarmEntry) -> EndState {
                 is_download: transfer.plan.is_download(),
                 bytes: transfer.plan.selection.bytes(),
             },
+            Phase::Failed { .. } | Phase::Lost { .. } if transfer.is_place_taken() => {
+                EndState::Unsettled
+            }
             Phase::Failed { reason } => EndState::Failed(reason),
             Phase::Lost { reason } => EndState::Lost(reason),
             Phase::Checking | Phase::Waiting { .. } | Phase::Finishing | Phase::Retired => {

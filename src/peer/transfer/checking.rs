@@ -174,10 +174,16 @@ impl Transfer {
             // The content shows whether the files are the older ones or the complete download.
             _ if !self.is_whole_share(&path)? => {
                 // If they are neither, the partial files may be those of the older version.
-                if self.files.steps().is_some()
-                    && let Some(former) = self.former_version()
-                {
-                    former.check_replaceable(&self.plan.layout(self.info()), &path)?;
+                if self.files.steps().is_some() && self.plan.replaces {
+                    match self.former_version() {
+                        Some(former) => {
+                            let layout = self.plan.layout(self.info());
+                            former.check_replaceable(&layout, &path)?;
+                        }
+                        None if self.plan.is_forced() => {}
+                        // The older version has ended. So the partial files may be what was kept.
+                        None => return Err(StoreError::OtherContent(path)),
+                    }
                 }
                 Ok(false)
             }
@@ -249,7 +255,7 @@ impl Transfer {
         let Some(download) = self.download() else {
             return Ok(());
         };
-        let (check, interrupt) = (&self.files.check, &self.context.tasks.interrupt);
+        let (check, interrupt) = (&self.files.check, &*self.files.interrupt);
         let all = self.bytes_of(self.unknown_pieces(&PieceSet::empty(self.info().lengths())));
         let copied = all.saturating_mul(u64::from(copies_replaced) + download.others_count());
         let unknown = self.bytes_of(self.unknown_pieces(&known_good));
@@ -297,7 +303,7 @@ impl Transfer {
         store: &Store,
         mut known_good: PieceSet,
     ) -> Result<PieceSet, StoreError> {
-        let (threads, interrupt) = (processors(), &self.context.tasks.interrupt);
+        let (threads, interrupt) = (processors(), &*self.files.interrupt);
         let progress = |done| self.files.check.report_hashed(done);
         let unknown = self.unknown_pieces(&known_good);
         let good = verify(store, unknown, threads, interrupt, &progress)?;

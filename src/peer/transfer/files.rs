@@ -9,6 +9,7 @@ use crate::swarm::LocalBlocks;
 use crate::system::lock;
 use crate::torrent::{Info, InfoHash, ModifiedTimes};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The open files of a transfer.
@@ -28,6 +29,8 @@ pub(super) struct TransferFiles {
     /// Held over the rename to the final name, and while a rename that a crash has interrupted is
     /// undone or completed.
     renaming: Mutex<()>,
+    /// Set to end the hashing and copying of these files early.
+    pub(super) interrupt: Arc<AtomicBool>,
     pub(super) room_looks: Mutex<RoomLooks>,
 }
 
@@ -36,6 +39,8 @@ struct State {
     open: Option<OpenFiles>,
     /// Whether the download was cancelled. Its files are not opened any more.
     is_cancelled: bool,
+    /// Whether another version of the share takes its place, or has taken it.
+    is_place_taken: bool,
     /// What the record notes of the rename to the final name. `None` if nothing is noted, or the
     /// download is complete.
     steps: Option<RenameSteps>,
@@ -113,14 +118,29 @@ impl State {
 
 impl TransferFiles {
     /// No open files. `times` are those of the torrent. `supersedes` are other versions of the
-    /// share at the same place.
-    pub(super) fn new(times: Option<&ModifiedTimes>, supersedes: Option<Vec<InfoHash>>) -> Self {
-        let files = Self::default();
+    /// share at the same place. `interrupt` ends hashing and copying early.
+    pub(super) fn new(
+        times: Option<&ModifiedTimes>,
+        supersedes: Option<Vec<InfoHash>>,
+        interrupt: Arc<AtomicBool>,
+    ) -> Self {
+        let files = Self {
+            interrupt,
+            ..Self::default()
+        };
         lock(&files.state).supersedes = supersedes.unwrap_or_default();
         if let Some(times) = times {
             lock(&files.state).times = KnownTimes::Known(times.clone());
         }
         files
+    }
+
+    pub(super) fn set_place_taken(&self, is_taken: bool) {
+        lock(&self.state).is_place_taken = is_taken;
+    }
+
+    pub(super) fn is_place_taken(&self) -> bool {
+        lock(&self.state).is_place_taken
     }
 
     /// Other files, which have some blocks of the download.

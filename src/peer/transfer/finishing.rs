@@ -4,7 +4,6 @@ use super::transfer::Transfer;
 use crate::storage::{BadFile, Download, FinishedDownload, Store, StoreError};
 use crate::swarm::Phase;
 use crate::wire::AnnounceEvent;
-use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,15 +48,88 @@ fn complete(transfer: &Transfer) {
         return;
     };
     let store = Arc::clone(download.store());
-    match finish(transfer, download, &store) {
+    let prepared = prepare(transfer, download, &store);
+    match prepared.and_then(|download| take_final_name(transfer, download, &store)) {
         Ok(()) => {}
         // The record still says that the download is not complete. The next start finishes it.
-        Err(FinishError::Store(StoreError::Stopped)) => return,
-        Err(FinishError::Store(error)) => return transfer.wait_or_fail(&error),
+        Err(FinishError::Store(StoreError::Stopped)) => {}
+        Err(FinishError::Store(error)) => transfer.wait_or_fail(&error),
         Err(error @ (FinishError::Bad(_) | FinishError::PlaceInUse { .. })) => {
-            return transfer.fail(&error.to_string());
+            transfer.fail(&error.to_string());
         }
     }
+}
+
+/// Verifies whole files and syncs all files, which may take minutes. A command can end the download
+/// meanwhile.
+fn prepare(
+    transfer: &Transfer,
+    download: Arc<Download>,
+    store: &Arc<Store>,
+) -> Result<Download, FinishError> {
+    if let Some(hashes) = &transfer.file_hashes {
+        let bad = hashes.finish(store, &transfer.files.interrupt)?;
+        if let Some(bad) = bad.into_iter().next() {
+            return Err(FinishError::Bad(bad));
+        }
+    }
+    // All pieces are owned, so no worker begins to write.
+    transfer.wait_for_workers();
+    if transfer.phase() != Phase::Finishing {
+        return Err(StoreError::Stopped.into());
+    }
+    if transfer.is_update()
+        && let Some(name) = transfer.trackers.other_user_of_place(transfer)
+    {
+        let path = transfer.plan.path();
+        return Err(FinishError::PlaceInUse { path, name });
+    }
+    let in_use = || StoreError::InUse(store.path().to_owned());
+    let mut download = Arc::into_inner(download).ok_or_else(in_use)?;
+    download.set_replaced(transfer.replaced_files());
+    download.complete_files(transfer.files.times().as_ref())?;
+    Ok(download)
+}
+
+/// Renames a prepared download, and makes the transfer complete. Until it is complete, no command
+/// can end it: a command ends a download either before it has its final name, or as a complete one.
+fn take_final_name(
+    transfer: &Transfer,
+    download: Download,
+    store: &Arc<Store>,
+) -> Result<(), FinishError> {
+    let renaming = transfer.files.lock_rename();
+    if transfer.phase() != Phase::Finishing {
+        return Err(StoreError::Stopped.into());
+    }
+    transfer.set_places_taken(true);
+    let note = |steps| transfer.note_rename_steps(steps);
+    // This checks that nobody has changed the files that are replaced.
+    let finished = match download.finish(transfer.files.times().as_ref(), &note) {
+        Ok(finished) => finished,
+        Err(error) => {
+            transfer.set_places_taken(false);
+            drop(renaming);
+            transfer.on_rename_failed(&error)?;
+            return Err(error.into());
+        }
+    };
+    let FinishedDownload { path, stamps, left } = finished;
+    transfer.note_left(left);
+    store.seal(&stamps);
+    // The store of a download keeps its file or folder open. A finished share gets a store that
+    // does not. If the files have changed already, the share keeps the old store, and the thread
+    // `watch` notices the change later.
+    let whole = transfer.plan.open_whole(transfer.info(), &path);
+    if let Some(whole) = whole.ok().filter(|whole| whole.are_all_unchanged(&stamps)) {
+        whole.seal(&stamps);
+        transfer.files.replace_whole(store, whole);
+    }
+    become_complete(transfer, store);
+    Ok(())
+}
+
+fn become_complete(transfer: &Transfer, store: &Store) {
     if transfer.phase() != Phase::Finishing {
         return;
     }
@@ -77,59 +149,6 @@ fn complete(transfer: &Transfer) {
     transfer.decide(|core, now| core.on_finished(now));
     log::info!("{}: complete", transfer.name());
     transfer.context.changes.notify();
-}
-
-fn finish(
-    transfer: &Transfer,
-    download: Arc<Download>,
-    store: &Arc<Store>,
-) -> Result<(), FinishError> {
-    if let Some(hashes) = &transfer.file_hashes {
-        let bad = hashes.finish(store, &transfer.context.tasks.interrupt)?;
-        if let Some(bad) = bad.into_iter().next() {
-            return Err(FinishError::Bad(bad));
-        }
-    }
-    // All pieces are owned, so no worker begins to write.
-    transfer.wait_for_workers();
-    if transfer.phase() != Phase::Finishing {
-        return Err(StoreError::Stopped.into());
-    }
-    if transfer.is_update()
-        && let Some(name) = transfer.trackers.other_user_of_place(transfer)
-    {
-        let path = transfer.plan.path();
-        return Err(FinishError::PlaceInUse { path, name });
-    }
-    let in_use = || StoreError::InUse(store.path().to_owned());
-    let mut download = Arc::into_inner(download).ok_or_else(in_use)?;
-    // This checks that nobody has changed the files that are replaced.
-    download.set_replaced(transfer.replaced_files());
-    // The first note takes the rename lock. The lock is held until this rename has ended, so that
-    // commands that recover an interrupted rename wait until then.
-    let renaming = RefCell::new(None);
-    let note = |steps| {
-        let mut renaming = renaming.borrow_mut();
-        renaming.get_or_insert_with(|| transfer.files.lock_rename());
-        transfer.note_rename_steps(steps)
-    };
-    let finished = download.finish(transfer.files.times().as_ref(), &note);
-    drop(renaming);
-    if let Err(error) = &finished {
-        transfer.on_rename_failed(error)?;
-    }
-    let FinishedDownload { path, stamps, left } = finished?;
-    transfer.note_left(left);
-    store.seal(&stamps);
-    // The store of a download keeps its file or folder open. A finished share gets a store that
-    // does not. If the files have changed already, the share keeps the old store, and the thread
-    // `watch` notices the change later.
-    let whole = transfer.plan.open_whole(transfer.info(), &path);
-    if let Some(whole) = whole.ok().filter(|whole| whole.are_all_unchanged(&stamps)) {
-        whole.seal(&stamps);
-        transfer.files.replace_whole(store, whole);
-    }
-    Ok(())
 }
 
 impl Transfer {

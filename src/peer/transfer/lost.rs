@@ -36,6 +36,10 @@ impl Transfer {
     /// Like [`Transfer::on_files_unservable`]. `mismatch`: the stamps that the files had when
     /// hashing found other content.
     pub(super) fn lose(&self, reason: &str, mismatch: Option<Vec<FileStamp>>) {
+        // Another version has taken its place, and ends it soon.
+        if self.is_place_taken() {
+            return;
+        }
         let (was_lost, becomes_lost) = self.decide(|core, now| {
             let was_lost = matches!(core.phase(), Phase::Lost { .. });
             let becomes_lost = core.on_unservable(reason, now);

@@ -32,6 +32,8 @@ pub(crate) struct GroupShare {
     pub(crate) supersedes: Vec<InfoHash>,
     /// Whether it also replaces files of those versions that were changed here.
     pub(crate) forced: bool,
+    /// Whether it superseded other versions when it began.
+    pub(crate) is_update: bool,
 }
 
 impl GroupShare {
@@ -42,6 +44,18 @@ impl GroupShare {
             version,
             supersedes: Vec::new(),
             forced: false,
+            is_update: false,
+        }
+    }
+
+    /// The same version, in the place of other versions. `forced`: also of files that were changed
+    /// here.
+    pub(crate) fn superseding(self, supersedes: Vec<InfoHash>, forced: bool) -> Self {
+        Self {
+            is_update: !supersedes.is_empty(),
+            supersedes,
+            forced,
+            ..self
         }
     }
 }
@@ -54,6 +68,8 @@ impl From<RecordedGroup> for GroupShare {
                 group: recorded.group,
             },
             version: recorded.version,
+            // Only forced updates are recorded as forced.
+            is_update: recorded.forced || !recorded.supersedes.is_empty(),
             supersedes: recorded.supersedes,
             forced: recorded.forced,
         }
@@ -213,7 +229,7 @@ impl TransferPlan {
     /// of a group's share was warned that extra files are removed. An update keeps them.
     pub(super) fn extra_files(&self) -> ExtraFiles {
         match &self.group {
-            Some(share) if share.supersedes.is_empty() => ExtraFiles::Remove,
+            Some(share) if !share.is_update => ExtraFiles::Remove,
             Some(_) | None => ExtraFiles::Keep,
         }
     }

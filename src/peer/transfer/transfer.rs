@@ -73,6 +73,7 @@ impl Transfer {
             files: TransferFiles::new(
                 plan.metainfo.times(),
                 plan.group.as_ref().map(|share| share.supersedes.clone()),
+                context.tasks.new_interrupt(),
             ),
             sources: TransferSources::new(&plan.metainfo, &plan.peers),
             plan,
@@ -216,6 +217,7 @@ impl Transfer {
     pub(crate) fn fail(&self, reason: &str) {
         // The files are closed first: after the phase has changed, another transfer may open them.
         self.files.close();
+        self.files.interrupt.store(true, Ordering::SeqCst);
         self.decide(|core, now| core.fail(reason, now));
     }
 
@@ -231,6 +233,7 @@ impl Transfer {
         });
         if has_failed {
             self.files.close();
+            self.files.interrupt.store(true, Ordering::SeqCst);
         }
         has_failed
     }

@@ -116,6 +116,19 @@ impl Transfer {
         }
     }
 
+    /// Ends the download, unless it is complete. Waits for a rename to its final name that has
+    /// begun: after that, it is complete. `before` is called first if it ends. Returns whether it
+    /// has ended.
+    pub(crate) fn end_unless_complete(&self, reason: &str, before: impl FnOnce()) -> bool {
+        let _renaming = self.files.lock_rename();
+        if self.phase().was_complete() {
+            return false;
+        }
+        before();
+        self.fail(reason);
+        true
+    }
+
     /// Recovers the rename to the final name, if a crash has interrupted it. Records the result.
     pub(crate) fn recover_rename(&self) -> Result<RecoveredRename, StoreError> {
         let before = self.files.steps();

@@ -9,8 +9,8 @@ use super::local_source::UnchangedFiles;
 use super::transfer::Transfer;
 use super::unfinished::OPENER_TIMEOUT;
 use crate::storage::{
-    Download, ExtraFiles, FileLayout, FormerVersion, OldVersion, Record, RecordKind, RecordState,
-    RecordedFiles, RecordedGroup, ShareVersion, Store, StoreError, copy_equal_pieces,
+    Download, ExtraFiles, FileLayout, FormerVersion, OldVersion, Record, RecordError, RecordKind,
+    RecordState, RecordedFiles, RecordedGroup, ShareVersion, Store, StoreError, copy_equal_pieces,
     copy_from_changed_files, copy_unchanged_files, find_with_info, is_same_entry, take_files,
 };
 use crate::torrent::{Info, InfoHash, LocalFiles, PieceIndex, PieceSet};
@@ -53,8 +53,8 @@ impl Transfer {
             user: membership.user,
             group: membership.group,
             version: share.version.clone(),
-            // A replacement that supersedes nothing is a forced one: see `may_replace`.
-            forced: share.forced && !supersedes.is_empty(),
+            // A replacement that never superseded anything is a forced one: see `may_replace`.
+            forced: share.forced && share.is_update,
             supersedes,
             left: self.files.name_of_left(),
         })
@@ -109,9 +109,10 @@ impl Transfer {
     }
 
     /// Makes the files of the download, as far as possible as links or reflinks of the superseded
-    /// version. Returns the files that were empty or missing before.
+    /// version. If there is none any more, the links of an earlier attempt go. Returns the files that were empty or missing before.
     pub(crate) fn make_files(&self, download: &Download) -> Result<Vec<usize>, StoreError> {
-        if self.is_update() {
+        let is_continued = self.plan.group.is_some() && !download.is_new();
+        if self.is_update() || is_continued {
             let path = self.plan.path();
             let former = self
                 .former_version()
@@ -144,7 +145,7 @@ impl Transfer {
         old: &[OldVersion],
         mut known_good: PieceSet,
     ) -> Result<(LocalFiles, PieceSet), StoreError> {
-        let (check, interrupt) = (&self.files.check, &self.context.tasks.interrupt);
+        let (check, interrupt) = (&self.files.check, &*self.files.interrupt);
         let mut local = LocalFiles::new(self.info(), |_| false);
         for old in old {
             let progress = |done| check.report_hashed(done);
@@ -171,7 +172,7 @@ impl Transfer {
         local: &LocalFiles,
         owned: &mut PieceSet,
     ) -> Result<(), StoreError> {
-        let interrupt = &self.context.tasks.interrupt;
+        let interrupt = &*self.files.interrupt;
         for old in old {
             let missing: Vec<PieceIndex> = self.unknown_pieces(owned).collect();
             copy_equal_pieces(download, old, missing.into_iter(), owned, interrupt)?;
@@ -191,11 +192,34 @@ impl Transfer {
         Ok(())
     }
 
+    /// Says that this download takes the place of the versions that it supersedes. Until they end,
+    /// changed files of theirs are no loss. `is_taken`: `false` if the download does not take it.
+    pub(super) fn set_places_taken(&self, is_taken: bool) {
+        for former in self.supersedes() {
+            self.trackers.set_place_taken(former, is_taken);
+        }
+    }
+
+    /// Another version takes the place of this one, or does not after all.
+    pub(crate) fn set_place_taken(&self, is_taken: bool) {
+        self.files.set_place_taken(is_taken);
+    }
+
+    /// Whether another version takes the place of this one, or has taken it. Then its end is no
+    /// error.
+    pub(crate) fn is_place_taken(&self) -> bool {
+        self.files.is_place_taken()
+    }
+
     /// Ends the other versions at this place, because this one is complete. A version that cannot
     /// be ended now stays in the record, and the next start ends it.
     pub(crate) fn end_former_versions(&self) {
+        let unfinished = self.other_versions().into_iter();
+        unfinished
+            .filter(|other| other.record.state == RecordState::Stopped)
+            .for_each(|other| self.discard_version(&other));
         for former in self.supersedes() {
-            match self.trackers.end_version(former, &self.plan.kind) {
+            match self.trackers.end_version(former, self) {
                 Ok(()) => self.files.forget_superseded(former),
                 Err(error) => log::error!("{}: cannot end {former}: {error}", self.name()),
             }
@@ -229,7 +253,7 @@ impl Transfer {
             discarded = other.discard();
         }
         let removed = discarded.map_err(|error| error.to_string()).and_then(|()| {
-            let removed = self.context.records.remove(other.record.info_hash);
+            let removed = self.remove_stopped(other.record.info_hash);
             removed.map_err(|error| error.to_string())
         });
         match removed {
@@ -238,6 +262,18 @@ impl Transfer {
                 self.update_record();
             }
             Err(error) => log::warn!("{}: cannot remove an older part: {error}", self.name()),
+        }
+    }
+}
+
+impl Transfer {
+    /// Removes the record of a download that was ended, unless it was started again.
+    fn remove_stopped(&self, other: InfoHash) -> Result<(), RecordError> {
+        let records = &self.context.records;
+        let _writing = records.lock_writing();
+        match records.find(other) {
+            Some(record) if record.state == RecordState::Stopped => records.remove(other),
+            _ => Ok(()),
         }
     }
 }

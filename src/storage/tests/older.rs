@@ -230,6 +230,7 @@ fn linked_files_get_their_times_after_the_switch() {
     }
     let times = vec![1_000_000_000; it.new.files().len()];
     let times = ModifiedTimes::new(times, &it.new).unwrap();
+    download.complete_files(Some(&times)).unwrap();
     download.finish(Some(&times), &|_| Ok(())).unwrap();
     for file in ["a", "b", "c"] {
         assert_eq!(

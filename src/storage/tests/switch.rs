@@ -29,6 +29,7 @@ fn finish_while(download: Download, change: impl Fn()) -> FinishedDownload {
         change();
         Ok(())
     };
+    download.complete_files(None).unwrap();
     download.finish(None, &note).unwrap()
 }
 
@@ -161,6 +162,7 @@ fn a_linked_file_that_changes_during_the_switch_does_not_count_as_verified() {
             }
             Ok(())
         };
+        download.complete_files(Some(&times)).unwrap();
         let finished = download.finish(Some(&times), &note).unwrap();
         let now = share(&it.new, &it.at("x"));
         assert!(!now.are_all_unchanged(&finished.stamps));
