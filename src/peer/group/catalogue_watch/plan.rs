@@ -145,7 +145,6 @@ impl WatchPlan {
     pub(super) fn on_begun(&mut self, id: GroupId) {
         if let Some(group) = self.groups.get_mut(&id) {
             group.timer.on_begun();
-            group.again = false;
         }
     }
 
@@ -168,6 +167,7 @@ impl WatchPlan {
             return self.list.fetch_within(now, LIST_SPREAD.0, random);
         }
         group.fetched = Some(state.numbers());
+        group.again = false;
         if group.is_current() {
             group.timer.settle();
         } else {
@@ -339,5 +339,21 @@ mod tests {
         assert_eq!(next(&mut plan, now), 10);
         fetch(&mut plan, now + Duration::from_secs(10), 1);
         assert!(next(&mut plan, now + Duration::from_secs(10)) > 100);
+    }
+
+    #[test]
+    fn what_is_to_be_fetched_again_is_still_so_after_a_fetch_that_failed() {
+        let now = Instant::now();
+        let mut plan = watching(now);
+        let id = GroupId([1; 16]);
+        plan.fetch_again(id, now + Duration::from_secs(10), NO_RANDOM);
+        let now = now + Duration::from_secs(10);
+        assert!(matches!(plan.due(now, true, NO_RANDOM), Due::Catalogues(due, _) if due.len() == 1));
+        plan.on_begun(id);
+        plan.on_failed(id, false, now, NO_RANDOM);
+        assert_eq!(next(&mut plan, now), 2);
+        let now = now + Duration::from_secs(2);
+        fetch(&mut plan, now, 1);
+        assert!(next(&mut plan, now) > 100);
     }
 }
