@@ -65,7 +65,8 @@ fn the_move_of_a_version_into_another_share_changes_the_number() {
     let own = created(&b, new.id);
     sync(&mut a, &mut b);
     assert_eq!(created(&b, new.id), own, "the creation stays");
-    let with_first = before ^ changes::write_hash(first, created(&b, first));
+    let with_first =
+        before ^ crate::tracker::registry::changes::write_hash(first, created(&b, first));
     assert_ne!(b.registry.change_numbers(lab).added, with_first);
     assert_eq!(
         a.registry.change_numbers(lab),
