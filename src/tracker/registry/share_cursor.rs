@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn the_longest_position_can_be_sent() {
         let longest = ShareCursor {
-            name: FileName::new("x".repeat(255)).unwrap(),
+            name: FileName::new(&"x".repeat(255)).unwrap(),
             first: RowId([255; 16]),
             version: Some((u32::MAX, RowId([255; 16]))),
         };
