@@ -30,6 +30,8 @@ pub struct SeenShare {
     pub name: ShortText,
     /// Its swarm.
     pub info_hash: InfoHash,
+    /// When it was published, in milliseconds since 1970.
+    pub published_ms: u64,
     /// When it was withdrawn, in milliseconds since 1970. `None` if it was listed last.
     pub withdrawn_ms: Option<u64>,
 }
@@ -103,6 +105,7 @@ impl SeenShare {
         let entries = [
             ("info_hash", self.info_hash.0.to_vec().into()),
             ("name", self.name.as_str().into()),
+            ("published", self.published_ms.into()),
         ];
         Item::dictionary(entries.into_iter().chain(withdrawn))
     }
@@ -112,6 +115,7 @@ impl SeenShare {
         Some(Self {
             name: ShortText::new(entries.value("name")?.text()?)?,
             info_hash: read_hash(entries.value("info_hash")?)?,
+            published_ms: read_number(entries.value("published")?)?,
             withdrawn_ms: match entries.value("withdrawn") {
                 Some(at) => Some(read_number(at)?),
                 None => None,
@@ -159,6 +163,7 @@ mod tests {
         SeenShare {
             name: ShortText::new("it's").unwrap(),
             info_hash: InfoHash([number; 20]),
+            published_ms: 1 << 40,
             withdrawn_ms,
         }
     }

@@ -164,14 +164,13 @@ impl Hooks {
 
     /// Adds new shares of groups. When this returns, they survive a crash. Returns those for which
     /// there is no room now.
-    fn on_new_shares(&self, shares: Vec<NewGroupShare>) -> Vec<ShareKey> {
+    fn on_new_shares(&self, shares: Vec<(ShareKey, NewGroupShare)>) -> Vec<ShareKey> {
         let mut refused = Vec::new();
         let mut state = lock(&self.state);
         let Some(queue) = state.queues.get_mut(&HookKind::Share) else {
             return refused;
         };
-        for share in shares {
-            let key = (share.name.as_str().to_owned(), share.info_hash);
+        for (key, share) in shares {
             let event = WaitingEvent::New(share);
             // After a crash, a share may be reported again.
             let is_known = queue.events().any(|other| *other == event);
@@ -392,15 +391,18 @@ impl CatalogueSubscriber for Hooks {
 
     fn on_catalogue(&self, news: &CatalogueNews<'_>) -> Vec<ShareKey> {
         let Membership { user, group } = news.membership;
-        let shares = news.added.iter().map(|entry| NewGroupShare {
-            user: user.clone(),
-            group: group.clone(),
-            name: entry.name.clone(),
-            version: entry.version,
-            note: entry.note.clone(),
-            info_hash: entry.info_hash,
-            length: entry.length,
-            publisher: entry.publisher.clone(),
+        let shares = news.added.iter().map(|entry| {
+            let share = NewGroupShare {
+                user: user.clone(),
+                group: group.clone(),
+                name: entry.name.clone(),
+                version: entry.version,
+                note: entry.note.clone(),
+                info_hash: entry.info_hash,
+                length: entry.length,
+                publisher: entry.publisher.clone(),
+            };
+            (ShareKey::of(entry), share)
         });
         let shares: Vec<_> = shares.collect();
         match shares.is_empty() {

@@ -124,6 +124,9 @@ pub enum Refusal {
         /// The number of that version.
         number: u32,
     },
+    /// The name of a new share means another share, which has a tag in its name.
+    #[error("{0} is the name of another share, with its tag; rename the file or folder")]
+    NameOfOther(String),
     /// The newest version of the share has exactly the content of the update.
     #[error("{share} in {group} has this content already, as version {number}; nothing to publish")]
     ShareUnchanged {
@@ -254,7 +257,7 @@ impl Refusal {
             Self::UnknownUser(_) => "unknown-user",
             Self::UnknownGroup(_) => "unknown-group",
             Self::NameTaken(_) | Self::NameUnchanged(_) => "name-taken",
-            Self::NumberedName { .. } => "name-taken",
+            Self::NumberedName { .. } | Self::NameOfOther(_) => "name-taken",
             Self::BadName(_) => "bad-request",
             Self::NameKept(_) => "name-kept",
             Self::NotMember(_) => "not-a-member",

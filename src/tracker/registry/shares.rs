@@ -70,7 +70,8 @@ impl Registry {
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
     /// [`Refusal::NotPublishing`], [`Refusal::ShareExists`], [`Refusal::ShareUnchanged`],
     /// [`Refusal::NotPublisher`], [`Refusal::TooManyVersions`], [`Refusal::IdInUse`];
-    /// [`Refusal::NumberedName`] if the name of a new share could mean a version of another share.
+    /// [`Refusal::NumberedName`] if the name of a new share could mean a version of another share;
+    /// [`Refusal::NameOfOther`] if it means another share now.
     pub fn publish(
         &self,
         actor: RowId,
@@ -83,6 +84,7 @@ impl Registry {
         let edition = match self.index.catalogue.holder(group_id, &new.name) {
             None => {
                 check_is_no_version(&new.name)?;
+                self.check_means_nothing(group_id, &new.name)?;
                 Edition::first(new.id, version)
             }
             Some(share) if new.is_update => {
@@ -108,6 +110,15 @@ impl Registry {
             withdrawn: None,
         };
         self.write(version, &[new.id], [Row::Share(share)])
+    }
+
+    /// Checks that the name of a new share means nothing in a catalogue now. A whole name comes
+    /// first, so the new share would take the place of a share that needs a tag in its name.
+    fn check_means_nothing(&self, group: RowId, name: &FileName) -> Result<(), Refusal> {
+        match self.index.catalogue.find(group, name.as_str()) {
+            None => Ok(()),
+            Some(_) => Err(Refusal::NameOfOther(name.as_str().to_owned())),
+        }
     }
 
     /// Removes a share with all its versions, or one version, from the catalogue of a group. `seen`

@@ -20,7 +20,7 @@ use crate::wire::access::{AccessErrorKind, FileEntry, GroupId, GroupNumbers, Gro
 use crate::wire::machine::SubjectLabel;
 use plan::{Due, WatchPlan};
 pub(crate) use seen::ShareKey;
-use seen::{CONFIRM, SeenCatalogue, key};
+use seen::{CONFIRM, SeenCatalogue};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Debug;
@@ -43,9 +43,9 @@ pub(crate) struct CatalogueNews<'a> {
     /// All shares of the group.
     pub(crate) catalogue: &'a [FileEntry],
     /// The shares that are new. Empty when the catalogue is seen for the first time. A new version
-    /// of a share has the same name and another info-hash.
+    /// of a share has the same name and another time of publication.
     pub(crate) added: &'a [FileEntry],
-    /// The shares that were withdrawn or replaced: name and info-hash.
+    /// The shares that were withdrawn or replaced.
     pub(crate) withdrawn: &'a [ShareKey],
 }
 
@@ -226,9 +226,11 @@ impl CatalogueWatch {
         };
         let now = Instant::now();
         match fetched {
-            Ok((list, state)) => {
-                self.change(user, |plan, _| {
-                    plan.on_catalogue(id, &state, (begun, now), fastrand::f64());
+            Ok((list, states)) => {
+                let state = states.first;
+                self.change(user, |plan, _| match states.are_equal {
+                    true => plan.on_catalogue(id, &state, (begun, now), fastrand::f64()),
+                    false => plan.on_mixed(id, (begun, now), fastrand::f64()),
                 });
                 if let Some(pause) = self.compare(membership, &list, &state, seen) {
                     self.change(user, |plan, now| {
@@ -285,7 +287,7 @@ impl CatalogueWatch {
         let refused: HashSet<ShareKey> = refused.collect();
         difference
             .added
-            .retain(|entry| !refused.contains(&key(entry)));
+            .retain(|entry| !refused.contains(&ShareKey::of(entry)));
         let catalogue = seen.loaded.entry(state.id);
         let catalogue = catalogue.or_insert_with(|| SeenCatalogue::first(list));
         catalogue.apply(&difference, now_ms);

@@ -35,6 +35,8 @@ struct WatchedGroup {
     name: Label,
     /// The change numbers that a tracker has reported last.
     reported: (u64, u64),
+    /// When a hint has reported numbers last.
+    hinted: Option<Instant>,
     /// The change numbers of the catalogue that was fetched last.
     fetched: Option<(u64, u64)>,
     /// Whether the catalogue is to be fetched although it has the reported numbers.
@@ -91,7 +93,10 @@ impl WatchPlan {
     pub(super) fn on_hint(&mut self, numbers: &GroupNumbers, now: Instant, random: f64) {
         let mut groups = self.groups.values_mut();
         match groups.find(|group| group.name == numbers.group) {
-            Some(group) => group.on_report((numbers.added, numbers.ended), now, random),
+            Some(group) => {
+                group.hinted = Some(now);
+                group.on_report((numbers.added, numbers.ended), now, random);
+            }
             None => self.on_news(now, random),
         }
     }
@@ -131,7 +136,10 @@ impl WatchPlan {
             let mut group = known.unwrap_or_else(|| WatchedGroup::new(&name, &state));
             group.name = name;
             group.spread = state.spread();
-            group.on_report(state.numbers(), now, random());
+            // The list may have been read at the tracker before a hint that has come meanwhile.
+            if group.hinted.is_none_or(|hinted| hinted < begun) {
+                group.on_report(state.numbers(), now, random());
+            }
             self.groups.insert(state.id, group);
         }
     }
@@ -145,7 +153,6 @@ impl WatchPlan {
     pub(super) fn on_begun(&mut self, id: GroupId) {
         if let Some(group) = self.groups.get_mut(&id) {
             group.timer.on_begun();
-            group.again = false;
         }
     }
 
@@ -168,11 +175,22 @@ impl WatchPlan {
             return self.list.fetch_within(now, LIST_SPREAD.0, random);
         }
         group.fetched = Some(state.numbers());
+        group.again = false;
         if group.is_current() {
             group.timer.settle();
         } else {
             // One of two trackers lags behind: the one that has reported, or the one that was asked
             // for the catalogue.
+            group.timer.retry(now, random);
+        }
+    }
+
+    /// The catalogue of a group was fetched between `begun` and `now`, but not all its pages are in
+    /// the same state. So it is not current, whatever state is reported.
+    pub(super) fn on_mixed(&mut self, id: GroupId, (begun, now): (Instant, Instant), random: f64) {
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.fetched = None;
+            group.timer.on_fetched(begun, now, group.spread);
             group.timer.retry(now, random);
         }
     }
@@ -207,6 +225,7 @@ impl WatchedGroup {
         Self {
             name: name.clone(),
             reported: state.numbers(),
+            hinted: None,
             fetched: None,
             again: false,
             spread: state.spread(),
@@ -303,6 +322,20 @@ mod tests {
     }
 
     #[test]
+    fn a_catalogue_of_pages_in_two_states_is_fetched_again() {
+        let now = Instant::now();
+        let mut plan = watching(now);
+        plan.on_hint(&hint("lab", 2), now, NO_RANDOM);
+        plan.on_begun(GroupId([1; 16]));
+        plan.on_mixed(GroupId([1; 16]), (now, now), NO_RANDOM);
+        // The other tracker reports the state of the first page, too.
+        plan.on_hint(&hint("lab", 2), now, NO_RANDOM);
+        assert_eq!(next(&mut plan, now), 2);
+        fetch(&mut plan, now + Duration::from_secs(2), 2);
+        assert!(next(&mut plan, now + Duration::from_secs(2)) > 100);
+    }
+
+    #[test]
     fn the_hint_of_a_tracker_that_was_late_is_answered_by_what_was_fetched() {
         let now = Instant::now();
         let mut plan = watching(now);
@@ -310,6 +343,21 @@ mod tests {
         plan.on_hint(&hint("lab", 9), now, NO_RANDOM);
         plan.on_hint(&hint("lab", 1), now, NO_RANDOM);
         assert_eq!(next(&mut plan, now), 300);
+    }
+
+    #[test]
+    fn a_list_that_began_before_a_hint_does_not_undo_it() {
+        let begun = Instant::now();
+        let mut plan = watching(begun);
+        plan.on_list_begun();
+        let hinted = begun + Duration::from_secs(1);
+        plan.on_hint(&hint("lab", 2), hinted, NO_RANDOM);
+        let now = begun + Duration::from_secs(2);
+        plan.on_list(vec![own("lab", 1, 1)], begun, now, &mut || NO_RANDOM);
+        fetch(&mut plan, now, 2);
+        // A later list counts.
+        plan.on_list(vec![own("lab", 1, 3)], now, now, &mut || NO_RANDOM);
+        assert_eq!(next(&mut plan, now), 2);
     }
 
     #[test]
@@ -339,5 +387,23 @@ mod tests {
         assert_eq!(next(&mut plan, now), 10);
         fetch(&mut plan, now + Duration::from_secs(10), 1);
         assert!(next(&mut plan, now + Duration::from_secs(10)) > 100);
+    }
+
+    #[test]
+    fn what_is_to_be_fetched_again_is_still_so_after_a_fetch_that_failed() {
+        let now = Instant::now();
+        let mut plan = watching(now);
+        let id = GroupId([1; 16]);
+        plan.fetch_again(id, now + Duration::from_secs(10), NO_RANDOM);
+        let now = now + Duration::from_secs(10);
+        assert!(
+            matches!(plan.due(now, true, NO_RANDOM), Due::Catalogues(due, _) if due.len() == 1)
+        );
+        plan.on_begun(id);
+        plan.on_failed(id, false, now, NO_RANDOM);
+        assert_eq!(next(&mut plan, now), 2);
+        let now = now + Duration::from_secs(2);
+        fetch(&mut plan, now, 1);
+        assert!(next(&mut plan, now) > 100);
     }
 }

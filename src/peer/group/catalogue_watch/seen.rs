@@ -17,8 +17,25 @@ pub(super) const CONFIRM: Duration = Duration::from_secs(10);
 /// A share that is listed again within this time after it was withdrawn is not new.
 const RETURN: Duration = Duration::from_secs(24 * 3600);
 
-/// A share as a catalogue lists it. A new version of a share has the same name and another swarm.
-pub(crate) type ShareKey = (String, InfoHash);
+/// A share as a catalogue lists it. A new version of a share has the same name. It was published
+/// later, but it may have the content and so the swarm of an earlier version.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ShareKey {
+    name: String,
+    info_hash: InfoHash,
+    published_ms: u64,
+}
+
+impl ShareKey {
+    /// The share of an entry of a list.
+    pub(crate) fn of(entry: &FileEntry) -> Self {
+        Self {
+            name: entry.name.as_str().to_owned(),
+            info_hash: entry.info_hash,
+            published_ms: entry.published_at,
+        }
+    }
+}
 
 /// The shares of one group that were seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +70,7 @@ impl SeenCatalogue {
         Self {
             shares: list
                 .iter()
-                .map(|entry| (key(entry), Presence::Listed))
+                .map(|entry| (ShareKey::of(entry), Presence::Listed))
                 .collect(),
         }
     }
@@ -63,7 +80,11 @@ impl SeenCatalogue {
         let shares = stored.into_iter().map(|share| {
             let presence = share.withdrawn_ms;
             let presence = presence.map_or(Presence::Listed, Presence::Withdrawn);
-            let key = (share.name.as_str().to_owned(), share.info_hash);
+            let key = ShareKey {
+                name: share.name.as_str().to_owned(),
+                info_hash: share.info_hash,
+                published_ms: share.published_ms,
+            };
             (key, presence)
         });
         Self {
@@ -100,8 +121,8 @@ impl SeenCatalogue {
             }
         }
         difference.withdrawn.sort();
-        let new = list.iter().filter(|it| !self.shares.contains_key(&key(it)));
-        difference.added = new.cloned().collect();
+        let is_new = |entry: &&FileEntry| !self.shares.contains_key(&ShareKey::of(entry));
+        difference.added = list.iter().filter(is_new).cloned().collect();
         difference
     }
 
@@ -112,17 +133,18 @@ impl SeenCatalogue {
             self.shares.insert(share.clone(), presence);
         }
         let added = difference.added.iter();
-        let added = added.map(|entry| (key(entry), Presence::Listed));
+        let added = added.map(|entry| (ShareKey::of(entry), Presence::Listed));
         self.shares.extend(added);
     }
 
     /// The shares, as the state folder keeps them.
     pub(super) fn to_stored(&self) -> Vec<SeenShare> {
         let shares = self.shares.iter();
-        let shares = shares.filter_map(|((name, info_hash), presence)| {
+        let shares = shares.filter_map(|(share, presence)| {
             Some(SeenShare {
-                name: ShortText::new(&**name)?,
-                info_hash: *info_hash,
+                name: ShortText::new(&*share.name)?,
+                info_hash: share.info_hash,
+                published_ms: share.published_ms,
                 withdrawn_ms: match presence {
                     Presence::Withdrawn(at) => Some(*at),
                     Presence::Listed | Presence::Missing(_) => None,
@@ -133,26 +155,22 @@ impl SeenCatalogue {
     }
 }
 
-/// A share of a list.
-pub(super) fn key(entry: &FileEntry) -> ShareKey {
-    (entry.name.as_str().to_owned(), entry.info_hash)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// An entry of a list. Tests set only what is compared.
+    /// An entry of a list. Tests set only what is compared: the last digit of `number` makes the
+    /// info-hash, and the others say when it was published.
     fn entry(name: &str, number: u8) -> FileEntry {
         FileEntry {
             name: ShortText::new(name).unwrap(),
             version: 1,
             versions: 1,
             note: None,
-            info_hash: InfoHash([number; 20]),
+            info_hash: InfoHash([number % 10; 20]),
             length: 1,
             publisher: None,
-            published_at: 0,
+            published_at: u64::from(number / 10),
             complete: 0,
             partial: 0,
         }
@@ -182,7 +200,7 @@ mod tests {
                 .added
                 .iter()
                 .map(|it| it.name.as_str().to_owned());
-            let withdrawn = difference.withdrawn.into_iter().map(|(name, _)| name);
+            let withdrawn = difference.withdrawn.into_iter().map(|share| share.name);
             all.push((added.collect(), withdrawn.collect()));
         }
         all
@@ -211,6 +229,21 @@ mod tests {
             [(0, &[("a", 1)]), (1, &[("a", 2)]), (11, &[("a", 2)])];
         let expected = [(names(&["a"]), names(&[])), (names(&[]), names(&["a"]))];
         assert_eq!(changes(&lists), expected);
+    }
+
+    #[test]
+    fn a_version_with_the_content_of_an_earlier_one_is_new() {
+        // Version 3 has the content of version 1, and its own time.
+        let lists: [(u64, &[(&str, u8)]); 4] = [
+            (0, &[("a", 1)]),
+            (1, &[("a", 12)]),
+            (20, &[("a", 12)]),
+            (21, &[("a", 21)]),
+        ];
+        assert_eq!(changes(&lists).pop().unwrap().0, names(&["a"]));
+        // Version 1 is not new when the others are withdrawn soon.
+        let lists = [lists[0], lists[1], lists[2], lists[3], (22, lists[0].1)];
+        assert_eq!(changes(&lists).pop().unwrap().0, names(&[]));
     }
 
     #[test]

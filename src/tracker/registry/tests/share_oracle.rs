@@ -77,8 +77,8 @@ pub(crate) fn random_command(
     (operation, withdrawal)
 }
 
-/// Publishes a share. If its name has the form of a name of a version, makes the row that earlier
-/// versions of the program made.
+/// Publishes a share. If its name has the form of a name of a version, or means another share,
+/// makes the row that earlier versions of the program made.
 pub(super) fn publish_with_any_name(
     registry: &Registry,
     actor: RowId,
@@ -87,7 +87,10 @@ pub(super) fn publish_with_any_name(
     now: Duration,
 ) -> Result<Update, Refusal> {
     let published = registry.publish(actor, group, new.clone(), now);
-    if !matches!(published, Err(Refusal::NumberedName { .. })) {
+    if !matches!(
+        published,
+        Err(Refusal::NumberedName { .. } | Refusal::NameOfOther(_))
+    ) {
         return published;
     }
     let version = registry.next_version(now);

@@ -399,6 +399,26 @@ fn a_new_share_cannot_have_a_name_that_means_a_version() {
 }
 
 #[test]
+fn a_new_share_cannot_have_a_name_that_means_another_share_now() {
+    let (mut a, mut b, olga, _) = two_trackers_with_group();
+    let nik = a.add_member(olga, "lab", "nik");
+    b.pull(&a);
+    a.publish(olga, "lab", "f").unwrap();
+    let late = b.publish(olga, "lab", "f").unwrap();
+    sync(&mut a, &mut b);
+    let name = format!("f~{}", tag(late));
+    assert_eq!(a.found(nik, &name), Ok(late));
+    let refused = a.publish(nik, "lab", &name).unwrap_err();
+    assert_eq!(refused.kind(), "name-taken");
+    assert!(refused.to_string().contains("rename"), "{refused}");
+    assert_eq!(kind_of(a.update(nik, &name, "n")), "name-taken");
+    assert_eq!(a.found(nik, &name), Ok(late));
+    // A name that only looks like it is free.
+    let free = a.publish(nik, "lab", "backup~20261201").unwrap();
+    assert_eq!(a.found(nik, "backup~20261201"), Ok(free));
+}
+
+#[test]
 fn an_earlier_share_whose_whole_name_looks_like_a_version_comes_first_and_both_can_be_named() {
     let (mut a, _, olga, first) = two_trackers_with_share();
     let second = a.update(olga, "f", "n").unwrap();
