@@ -96,6 +96,8 @@ impl Announced for Transfer {
                 downloaded: core.progress().downloaded(),
                 left: match phase {
                     Phase::Complete if wants_all => 0,
+                    // The files are not yet checked as a whole and at their place.
+                    Phase::Finishing => total.saturating_sub(core.progress().verified()).max(1),
                     _ => total.saturating_sub(core.progress().verified()),
                 },
                 event: match event {
