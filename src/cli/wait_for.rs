@@ -163,6 +163,7 @@ impl Awaited {
             {
                 self.missing_answers += 1;
             }
+            Err(AccountError::Interrupted) => return Err(CommandError::cut_short("wait_for")),
             Err(error) => {
                 let error = CommandError::from(error);
                 return match error.can_succeed_later() {

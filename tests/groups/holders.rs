@@ -5,6 +5,7 @@ use crate::common::account_tracker::AccountTracker;
 use crate::common::control_connection::User;
 use crate::common::log::wait_for_log_line;
 use crate::common::peer::{Peer, quoted};
+use crate::common::terminal::Terminal;
 use crate::common::waiting::wait_until;
 use pieceful::torrent::InfoHash;
 use pieceful::wire::PeerId;
@@ -170,7 +171,7 @@ fn only_members_see_who_has_what() {
 
 #[test]
 fn a_wait_ends_when_the_machines_have_the_version_and_not_before() {
-    let tracker = AccountTracker::with(&["--interval", "1"]);
+    let tracker = AccountTracker::with(&["--interval", "600"]);
     let mut nik = logged_in_peer(&tracker, "nik", &[]);
     nik.run("create_group lab");
     let mut ann = logged_in_peer(&tracker, "ann", &["--down", "1M"]);
@@ -191,7 +192,8 @@ fn a_wait_ends_when_the_machines_have_the_version_and_not_before() {
         "1 of 2 machines have it",
     );
     ann.run("download_file lab gift copy");
-    let both = nik.run("wait_for lab gift --on 2");
+    // The download takes three seconds. It announces its end at once, not after the interval.
+    let both = nik.run("wait_for lab gift --on 2 15");
     assert_eq!(both["holders"].as_array().unwrap().len(), 2);
     assert_eq!(ann.shown_download("gift")["state"], "complete");
     let copy = fs::read(tracker.sandbox.path("ann/copy")).unwrap();
@@ -228,6 +230,23 @@ fn a_wait_for_a_version_that_is_withdrawn_meanwhile_says_so() {
     let line: Value = serde_json::from_str(&ann.process.line()).unwrap();
     assert_eq!(line["error"]["kind"], "withdrawn", "{line}");
     ann.assert_refused("wait_for lab gift --on 2", "unknown-share", "gift");
+}
+
+#[test]
+fn a_terminal_shows_who_is_missing_and_ctrl_c_ends_the_wait() {
+    let tracker = AccountTracker::with(&["--interval", "1"]);
+    let [mut nik, ann] = team(&tracker, ["nik", "ann"]);
+    upload(&tracker, &mut nik, 100, 5);
+    ann.end();
+    let mut terminal = Terminal::peer(&tracker.sandbox, "ann");
+    terminal.wait_for_text("pieceful> ");
+    terminal.press("wait_for lab gift --on 2\r");
+    terminal.wait_for_text("gift@1: 1 of 2 machines have it");
+    terminal.press("\x03");
+    terminal.wait_for_text("error: wait_for: stopped before it was done");
+    terminal.wait_for_text("pieceful> ");
+    let listed = terminal.type_line("list_holders lab");
+    assert!(listed.contains("(nik)  100%  seen "), "{listed}");
 }
 
 /// Changes the time at which the tracker has seen the only mirror in its file: so much earlier.

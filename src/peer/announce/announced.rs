@@ -91,14 +91,23 @@ impl Announced for Transfer {
         self.inspect(|core| {
             let phase = core.phase();
             let is_partial_seed = *phase == Phase::Complete && !wants_all;
+            let left = total.saturating_sub(core.progress().verified());
             AnnounceContents {
                 uploaded: self.uploaded_bytes(),
                 downloaded: core.progress().downloaded(),
                 left: match phase {
                     Phase::Complete if wants_all => 0,
-                    // The files are not yet checked as a whole and at their place.
-                    Phase::Finishing => total.saturating_sub(core.progress().verified()).max(1),
-                    _ => total.saturating_sub(core.progress().verified()),
+                    // The files are not yet checked as a whole and at their place. When they are,
+                    // there is one of these events.
+                    Phase::Finishing
+                        if !matches!(
+                            event,
+                            Some(AnnounceEvent::Completed | AnnounceEvent::Paused)
+                        ) =>
+                    {
+                        left.max(1)
+                    }
+                    _ => left,
                 },
                 event: match event {
                     None | Some(AnnounceEvent::Paused) if is_partial_seed => {

@@ -34,8 +34,8 @@ pub(super) struct HolderLists {
     holders: Mutex<Holders>,
     mirrors: Mutex<Mirrors>,
     file: ReportedMirrorsFile,
-    /// When the file was written last, or its table was found unchanged.
-    saved: Mutex<Instant>,
+    /// When the file was written last. `None` before the first time.
+    saved: Mutex<Option<Instant>>,
     epoch: Instant,
 }
 
@@ -63,7 +63,7 @@ impl HolderLists {
             holders: Mutex::default(),
             mirrors: Mutex::new(mirrors.unwrap_or_default()),
             file,
-            saved: Mutex::new(Instant::now()),
+            saved: Mutex::new(None),
             epoch: Instant::now(),
         }
     }
@@ -238,19 +238,22 @@ impl HolderLists {
     /// Forgets what is too old. Writes the file if it is due. To be called about once a second.
     pub(super) fn tick(&self) {
         lock(&self.holders).expire(self.epoch.elapsed());
-        let is_due = lock(&self.saved).elapsed() >= SAVE_INTERVAL;
-        if is_due {
-            lock(&self.mirrors).expire(now_ms());
+        let saved = *lock(&self.saved);
+        if saved.is_none_or(|saved| saved.elapsed() >= SAVE_INTERVAL) {
             self.save();
         }
     }
 
-    /// Writes the file, if the table has changed.
+    /// Forgets mirrors that were not seen for long. Writes the file, if the table has changed.
     pub(super) fn save(&self) {
-        *lock(&self.saved) = Instant::now();
-        let Some(table) = lock(&self.mirrors).take_changed() else {
+        let mut mirrors = lock(&self.mirrors);
+        mirrors.expire(now_ms());
+        let changed = mirrors.take_changed();
+        drop(mirrors);
+        let Some(table) = changed else {
             return;
         };
+        *lock(&self.saved) = Some(Instant::now());
         if let Err(error) = self.file.store(&table) {
             lock(&self.mirrors).on_unsaved();
             log::warn!("cannot store who mirrors which group; it is tried again: {error}");
