@@ -92,21 +92,17 @@ impl Announced for Transfer {
             let phase = core.phase();
             let is_partial_seed = *phase == Phase::Complete && !wants_all;
             let left = total.saturating_sub(core.progress().verified());
+            // These events come when the files are checked as a whole and at their place.
+            let is_at_place = matches!(
+                event,
+                Some(AnnounceEvent::Completed | AnnounceEvent::Paused)
+            );
             AnnounceContents {
                 uploaded: self.uploaded_bytes(),
                 downloaded: core.progress().downloaded(),
                 left: match phase {
                     Phase::Complete if wants_all => 0,
-                    // The files are not yet checked as a whole and at their place. When they are,
-                    // there is one of these events.
-                    Phase::Finishing
-                        if !matches!(
-                            event,
-                            Some(AnnounceEvent::Completed | AnnounceEvent::Paused)
-                        ) =>
-                    {
-                        left.max(1)
-                    }
+                    Phase::Finishing if !is_at_place => left.max(1),
                     _ => left,
                 },
                 event: match event {

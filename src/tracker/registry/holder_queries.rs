@@ -1,6 +1,6 @@
 //! What a list of holders shows of the registry: which swarms a name means, and who a holder is.
 
-use super::{Found, Label, Login, LoginRow, MachineName, Refusal, Registry, Role, RowId, Share};
+use super::{Found, Label, Login, LoginRow, MachineName, Refusal, Registry, RowId, Share};
 use crate::torrent::InfoHash;
 use crate::wire::machine::SubjectLabel;
 use std::collections::BTreeMap;
@@ -97,7 +97,7 @@ impl Registry {
         (account, id): (RowId, RowId),
         now: Duration,
     ) -> Option<HolderView> {
-        let _: Role = self.role_of(group, account)?;
+        self.role_of(group, account)?;
         let row = self.login_row_of(id);
         if let Some(row) = row {
             let credential = self.account(account)?.credential();
