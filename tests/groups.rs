@@ -15,6 +15,7 @@ mod groups {
     mod fake_member;
     mod force;
     mod hints;
+    mod holders;
     mod input;
     mod interruptions;
     mod keeping;

@@ -16,6 +16,7 @@ mod machines {
     mod clones;
     mod fleet;
     mod folders;
+    mod holders;
     mod lines;
     mod machine;
     mod mistakes;

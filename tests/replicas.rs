@@ -10,6 +10,7 @@ mod replicas {
     mod crowded;
     mod failover;
     mod figures;
+    mod holders;
     mod joining;
     mod kills;
     mod logins;

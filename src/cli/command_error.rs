@@ -31,7 +31,15 @@ pub(super) const PEER_KINDS: &[(&str, &str)] = &[
     ),
     (
         "not-complete",
-        "one of the downloads covered by wait was not complete in time",
+        "one of the downloads covered by wait, or what wait_for waits for, was not complete in time",
+    ),
+    (
+        "withdrawn",
+        "the version that wait_for waits for was withdrawn",
+    ),
+    (
+        "no-mirror",
+        "wait_for would wait for all machines that mirror the group, and there is none",
     ),
     ("no-such-download", "no unfinished download has that name"),
     (
@@ -133,9 +141,20 @@ pub(super) enum CommandError {
     /// complete in time.
     #[error("{}", .0.join("; "))]
     DownloadFailed(Vec<String>),
-    /// `NAME: STATE` of each download that was not complete in time.
+    /// `NAME: STATE` of each download that was not complete in time; or what `wait_for` lacks.
     #[error("{}", .0.join("; "))]
     NotComplete(Vec<String>),
+    /// The name of the version for which `wait_for` has waited.
+    #[error("{0} was withdrawn, so no further machine gets it; list_files shows what is there")]
+    Withdrawn(String),
+    /// `wait_for` has no machine to wait for.
+    #[error("no machine mirrors {group}{}", no_mirror(.not_seen))]
+    NoMirror {
+        /// The group.
+        group: String,
+        /// The machines that mirror it and were not seen in the last hour.
+        not_seen: Vec<String>,
+    },
     /// A name that no user or group can have.
     #[error("{0}")]
     BadName(String),
@@ -208,6 +227,8 @@ impl CommandError {
             Self::ProcessEnded(_) => "process-ended",
             Self::DownloadFailed(_) => "download-failed",
             Self::NotComplete(_) => "not-complete",
+            Self::Withdrawn(_) => "withdrawn",
+            Self::NoMirror { .. } => "no-mirror",
             Self::BadName(_) => "bad-name",
             Self::BadPassword(_)
             | Self::PasswordsDiffer
@@ -260,12 +281,28 @@ impl CommandError {
         }
     }
 
+    /// Whether the same command can succeed later, without a person.
+    pub(super) fn can_succeed_later(&self) -> bool {
+        self.prospect() == Prospect::TryAgain
+    }
+
     /// The message as lines of text: one per download if several downloads failed.
     pub(super) fn lines(&self) -> Vec<String> {
         match self {
             Self::DownloadFailed(each) | Self::NotComplete(each) => each.clone(),
             other => vec![other.to_string()],
         }
+    }
+}
+
+/// What to do if no machine mirrors a group.
+fn no_mirror(not_seen: &[String]) -> String {
+    match not_seen {
+        [] => "; --on N waits for any N machines".to_owned(),
+        _ => format!(
+            " that was seen in the last hour; --strict waits for the others: {}",
+            not_seen.join("; ")
+        ),
     }
 }
 
@@ -297,6 +334,11 @@ mod tests {
             CommandError::ProcessEnded("x".into()),
             CommandError::DownloadFailed(Vec::new()),
             CommandError::NotComplete(Vec::new()),
+            CommandError::Withdrawn("x@1".into()),
+            CommandError::NoMirror {
+                group: "lab".into(),
+                not_seen: Vec::new(),
+            },
             PeerError::Listen {
                 address: ([127, 0, 0, 1], 1).into(),
                 source: source(),

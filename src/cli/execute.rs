@@ -20,7 +20,7 @@ use super::paths::{self, torrent_name};
 use super::progress::is_running;
 use super::retry::retry;
 use super::wait::{self, WaitExclusions};
-use super::{json, render, tokens};
+use super::{holders, json, render, tokens};
 use crate::net::Stop;
 use crate::peer::{DownloadOptions, DownloadState, Peer, PeerError, Started, WaitNotice};
 use crate::wire::attach::Ending;
@@ -271,6 +271,10 @@ impl<'a> CommandRunner<'a> {
                 outcome.map(CommandOutcome::Machine)
             }
             Command::File(command) => self.file(command),
+            Command::Holder(command) => {
+                let outcome = holders::run(self.peer, self.output, &command);
+                outcome.map(CommandOutcome::Holder)
+            }
             Command::Quit => {
                 self.ending = Ending::Attachment;
                 Ok(CommandOutcome::Quit)

@@ -3,6 +3,7 @@
 //! as `again` and `already`. `docs/cli.md` describes every field.
 
 mod account;
+mod holder;
 mod machine;
 mod value;
 
@@ -16,6 +17,7 @@ use crate::peer::{
     TrackerStatus, Uploaded,
 };
 use account::{file, group, login, member, news, request};
+use holder::holder_fields;
 use machine::{join_error, join_fields, machine_fields, own_machine};
 use std::net::SocketAddr;
 use value::{JsonValue, list, object, plain};
@@ -183,6 +185,7 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("unchanged", plain(*again)),
         ],
         CommandOutcome::Files(files) => vec![("files", list(files, file))],
+        CommandOutcome::Holder(outcome) => holder_fields(outcome),
         CommandOutcome::Exported(exported) => vec![
             ("name", plain(&*exported.name)),
             ("info_hash", plain(exported.info_hash.to_string())),

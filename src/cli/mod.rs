@@ -17,6 +17,8 @@ mod doctor;
 mod execute;
 mod exit;
 mod hashing;
+mod holder_names;
+mod holders;
 mod join;
 mod json;
 mod line_runner;
@@ -49,6 +51,7 @@ mod tracker;
 mod units;
 mod values;
 mod wait;
+mod wait_for;
 mod words;
 mod wrap;
 

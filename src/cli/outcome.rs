@@ -7,8 +7,8 @@ use crate::peer::{
 };
 use crate::storage::JoinFiles;
 use crate::wire::access::{
-    DecisionEntry, GroupEntry, LoginEntry, MachineEntry, MemberEntry, RequestEntry, TokenEntry,
-    TokenGroup,
+    DecisionEntry, GroupEntry, HolderEntry, LoginEntry, MachineEntry, MemberEntry, MirrorEntry,
+    NamedVersion, RequestEntry, TokenEntry, TokenGroup,
 };
 use crate::wire::machine::{MachineLabel, SubjectLabel};
 use crate::wire::name::Label;
@@ -42,6 +42,8 @@ pub(super) enum CommandOutcome {
     Uploaded(Uploaded),
     /// `list_files`.
     Files(Vec<ListedFile>),
+    /// A command about who has the shares of groups.
+    Holder(HolderOutcome),
     /// `export_torrent`.
     Exported(ExportedTorrent),
     /// `stop_share`: the name, and whether the share was removed from the catalogue.
@@ -79,6 +81,26 @@ pub(super) enum AccountOutcome {
     Members(Vec<MemberEntry>),
     /// `list_requests`.
     Requests(Vec<RequestEntry>),
+}
+
+/// The result of a command about holders.
+#[derive(Debug)]
+pub(super) enum HolderOutcome {
+    /// `list_holders`.
+    Listed(Vec<HolderEntry>),
+    /// `wait_for`.
+    Waited(AwaitedOutcome),
+}
+
+/// The machines that `wait_for` has waited for.
+#[derive(Debug)]
+pub(super) struct AwaitedOutcome {
+    /// What the name meant when the command began.
+    pub(super) version: NamedVersion,
+    /// The machines that have it, each with the version that it has: this or a newer one.
+    pub(super) holders: Vec<HolderEntry>,
+    /// The machines that mirror the group and were not waited for.
+    pub(super) left_out: Vec<MirrorEntry>,
 }
 
 /// The result of a command about machines and their tokens.

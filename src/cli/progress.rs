@@ -1,4 +1,5 @@
 //! Progress of downloads during `wait`: bars on a terminal, otherwise a line from time to time.
+//! Progress of `wait_for`: one line.
 
 use super::output::Output;
 use super::render;
@@ -75,6 +76,57 @@ impl LastTroubles {
         match former == download.trouble {
             true => render::download_line(download),
             false => render::download_line_with_trouble(download),
+        }
+    }
+}
+
+/// Shows a line about a state: on a terminal in place of the former one, otherwise when it has
+/// changed, from time to time. Dropping it clears the line on a terminal.
+#[derive(Debug)]
+pub(super) struct StateProgress<'a> {
+    output: &'a Output,
+    bar: Option<ProgressBar>,
+    /// When a plain line was written, and the line.
+    last: Option<(Instant, String)>,
+}
+
+impl<'a> StateProgress<'a> {
+    /// Shows nothing until [`show`](Self::show) is called.
+    pub(super) fn new(output: &'a Output) -> Self {
+        let bar = output.shows_bars().then(|| {
+            let bar = ProgressBar::with_draw_target(None, output.bars());
+            let style = ProgressStyle::with_template("{wide_msg}");
+            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+        });
+        Self {
+            output,
+            bar,
+            last: None,
+        }
+    }
+
+    /// Shows this line.
+    pub(super) fn show(&mut self, line: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(escape(line).into_owned());
+            bar.tick();
+            return;
+        }
+        let is_due = self
+            .last
+            .as_ref()
+            .is_none_or(|(at, last)| last != line && at.elapsed() >= LINE_INTERVAL);
+        if is_due && !self.output.is_json() {
+            self.output.note(line);
+            self.last = Some((Instant::now(), line.to_owned()));
+        }
+    }
+}
+
+impl Drop for StateProgress<'_> {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod account;
 mod download;
+mod holder;
 mod list;
 mod machine;
 mod status;
@@ -76,6 +77,7 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome, columns: usize) -> Vec<Str
         CommandOutcome::Files(files) => {
             lines_of(files, account::file_line, "the group shares nothing")
         }
+        CommandOutcome::Holder(outcome) => holder::outcome_lines(outcome),
         CommandOutcome::Exported(exported) => account::exported_lines(exported),
         CommandOutcome::StoppedShare(name, withdrawn) => vec![format!(
             "stopped sharing {}{}",

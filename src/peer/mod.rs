@@ -65,8 +65,8 @@ mod web_seed;
 mod zone;
 
 pub use account::{
-    Account, AccountError, CreatedToken, FirstUseNotice, LoggedIn, LoggedOut, MachineError,
-    MachineOptions, NewToken, PublishOptions,
+    Account, AccountError, CreatedToken, FirstUseNotice, HolderList, LoggedIn, LoggedOut,
+    MachineError, MachineOptions, NewToken, PublishOptions,
 };
 pub use commands::closed_run::{ClosedRunProgress, Obstacle};
 pub use commands::exporting::ExportedTorrent;

@@ -311,7 +311,11 @@ impl Peer {
             let catalogues = &services.catalogues;
             let mut reader = HintReader::new(account, &services.transfers, announcer, catalogues);
             let stop = &services.context.stop;
-            account.watch(stop, |hint| reader.on_hint(hint));
+            account.watch(stop, |hint| {
+                reader.on_hint(hint);
+                // A command may wait for what the hint is about.
+                services.context.changes.notify();
+            });
         })?;
         for number in 1..=announce::THREADS {
             let (services, alive) = (Arc::clone(&self.services), alive.clone());

@@ -8,7 +8,7 @@
 //! 1. Requests that wait for a password check are answered, and their control connections close.
 //! 2. The replica connections close, and no write waits for another tracker any longer. The thread
 //!    that sends hints ends.
-//! 3. The port and all connections are closed, and the open swarms are saved.
+//! 3. The port and all connections are closed, and the open swarms and the mirrors are saved.
 //! 4. The registry's threads end once everything is on the disk.
 
 use super::access::{AccessSettings, ControlSession, OperatorAccess, Registrar};
@@ -99,7 +99,8 @@ impl Node {
             alone: options.alone,
         };
         let store = Arc::new(RegistryStore::open(&endpoint.folder, store_options)?);
-        let registrar = Registrar::start(Arc::clone(&store), &endpoint.cluster, settings);
+        let (cluster, folder) = (&endpoint.cluster, &endpoint.folder);
+        let registrar = Registrar::start(Arc::clone(&store), cluster, folder, settings);
         let registrar = Arc::new(registrar.map_err(NodeError::Thread)?);
         let running = RunningFile::create(&endpoint);
         introduce(endpoint.address, endpoint.cluster.fingerprint());
@@ -151,7 +152,7 @@ impl Node {
         self.registrar.operator()
     }
 
-    /// Removes silent peers of groups at intervals until the stop flag is raised. Then ends
+    /// Removes silent peers of groups, and saves the mirrors, at intervals until the stop flag is raised. Then ends
     /// everything.
     pub fn run(&self) {
         while !self.stop.wait(EXPIRY_INTERVAL) {
@@ -171,6 +172,7 @@ impl Node {
         self.store.close_replica_connections();
         self.registrar.wait_for_hints();
         self.tracker.stop();
+        self.registrar.save();
         self.store.stop();
     }
 }

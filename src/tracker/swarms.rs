@@ -61,6 +61,8 @@ type Shard = HashMap<InfoHash, Box<Swarm>>;
 pub struct Announced {
     /// Time until the next announce.
     pub interval: Duration,
+    /// How long the peer may be silent.
+    pub lifetime: Duration,
     /// The size of the swarm.
     pub counts: SwarmCounts,
 }
@@ -154,7 +156,11 @@ impl Swarms {
         }
         drop(shard);
         self.totals.count_announce();
-        Ok(Announced { interval, counts })
+        Ok(Announced {
+            interval,
+            lifetime,
+            counts,
+        })
     }
 
     /// The counts of the requested swarms that exist.

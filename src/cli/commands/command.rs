@@ -1,6 +1,7 @@
 //! The commands of a peer.
 
 use super::account::AccountCommand;
+use super::holder::HolderCommand;
 use super::machine::MachineCommand;
 use crate::peer::{DownloadOptions, PublishOptions, StopScope, WantedPlace};
 use crate::wire::name::Label;
@@ -43,6 +44,8 @@ pub(in crate::cli) enum Command {
     Machine(MachineCommand),
     /// A command about the shares of groups.
     File(FileCommand),
+    /// A command about who has the shares of groups.
+    Holder(HolderCommand),
     /// End the commands of this user: with them the peer, or the attachment.
     Quit,
     /// End the peer.
@@ -111,7 +114,7 @@ impl Command {
                     | AccountCommand::ChangePassword { .. }
             ),
             Self::File(FileCommand::Stop { group, .. }) => group.is_some(),
-            Self::Machine(_) | Self::File(_) => true,
+            Self::Machine(_) | Self::File(_) | Self::Holder(_) => true,
             _ => false,
         }
     }
@@ -121,6 +124,7 @@ impl Command {
         match self {
             Self::Account(command) => command.group(),
             Self::Machine(command) => command.group(),
+            Self::Holder(command) => Some(command.group()),
             Self::File(
                 FileCommand::Upload { group, .. }
                 | FileCommand::List { group, .. }

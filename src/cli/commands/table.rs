@@ -2,6 +2,7 @@
 
 mod account;
 mod files;
+mod holders;
 mod machines;
 mod run;
 
@@ -31,6 +32,10 @@ pub(in crate::cli) static AREAS: &[CommandArea] = &[
     CommandArea {
         title: "files of groups",
         entries: files::FILES,
+    },
+    CommandArea {
+        title: "who has files of groups",
+        entries: holders::HOLDERS,
     },
     CommandArea {
         title: "open swarms",

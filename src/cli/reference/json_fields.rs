@@ -6,7 +6,8 @@
 use super::super::commands::entries;
 use super::super::json::{doctor_line, join_line, listening_line, result_line};
 use super::super::outcome::{
-    AccountOutcome, CommandOutcome, JoinLineOutcome, Joined, MachineOutcome, TokenOutcome,
+    AccountOutcome, AwaitedOutcome, CommandOutcome, HolderOutcome, JoinLineOutcome, Joined,
+    MachineOutcome, TokenOutcome,
 };
 use super::assert_documented;
 use super::document::items;
@@ -20,6 +21,7 @@ use crate::peer::{
 };
 use crate::storage::JoinFiles;
 use crate::torrent::{FileCounts, InfoHash};
+use crate::wire::access::holder_samples::{holder, mirror};
 use crate::wire::access::{
     DecisionEntry, DecisionOutcome, FileEntry, GroupEntry, GroupRole, LoginEntry, MachineEntry,
     MachineState, MemberEntry, RequestEntry, ShortText, TokenEntry, TokenGroup, TokenState,
@@ -48,6 +50,8 @@ fn commands(outcome: &CommandOutcome) -> &'static [&'static str] {
         CommandOutcome::Help(_) => &["help"],
         CommandOutcome::Uploaded(_) => &["upload_file"],
         CommandOutcome::Files(_) => &["list_files"],
+        CommandOutcome::Holder(HolderOutcome::Listed(_)) => &["list_holders"],
+        CommandOutcome::Holder(HolderOutcome::Waited(_)) => &["wait_for"],
         CommandOutcome::Exported(_) => &["export_torrent"],
         CommandOutcome::StoppedShare(..) => &["stop_share"],
         CommandOutcome::Quit => &["quit", "stop"],
@@ -120,6 +124,7 @@ fn samples() -> Vec<CommandOutcome> {
         CommandOutcome::Quit,
     ];
     samples.extend(account_samples().into_iter().map(CommandOutcome::Account));
+    samples.extend(holder_samples().into_iter().map(CommandOutcome::Holder));
     samples.extend(machine_samples().into_iter().map(CommandOutcome::Machine));
     samples
 }
@@ -227,6 +232,21 @@ fn account_samples() -> Vec<AccountOutcome> {
             name: nik(),
             asked_at: 0,
         }]),
+    ]
+}
+
+fn holder_samples() -> [HolderOutcome; 2] {
+    let mut unknown_host = holder(2, 1, 3, 4_000);
+    unknown_host.holder.host = None;
+    let mut silent_mirror = mirror(2, 9_000);
+    silent_mirror.holder.host = None;
+    [
+        HolderOutcome::Listed(vec![holder(1, 1, 0, 0), unknown_host.clone()]),
+        HolderOutcome::Waited(AwaitedOutcome {
+            version: holder(1, 1, 0, 0).version,
+            holders: vec![holder(1, 1, 0, 0), unknown_host],
+            left_out: vec![mirror(1, 9_000), silent_mirror],
+        }),
     ]
 }
 

@@ -91,12 +91,19 @@ impl Announced for Transfer {
         self.inspect(|core| {
             let phase = core.phase();
             let is_partial_seed = *phase == Phase::Complete && !wants_all;
+            let left = total.saturating_sub(core.progress().verified());
+            // These events come when the files are checked as a whole and at their place.
+            let is_at_place = matches!(
+                event,
+                Some(AnnounceEvent::Completed | AnnounceEvent::Paused)
+            );
             AnnounceContents {
                 uploaded: self.uploaded_bytes(),
                 downloaded: core.progress().downloaded(),
                 left: match phase {
                     Phase::Complete if wants_all => 0,
-                    _ => total.saturating_sub(core.progress().verified()),
+                    Phase::Finishing if !is_at_place => left.max(1),
+                    _ => left,
                 },
                 event: match event {
                     None | Some(AnnounceEvent::Paused) if is_partial_seed => {

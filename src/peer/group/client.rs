@@ -326,7 +326,7 @@ impl GroupClient {
         mut on_answer: impl FnMut(AnnounceBatchAnswer),
     ) -> Result<Option<String>, AccountError> {
         let swarms = announces.map(|(transfer, event)| {
-            let amounts = transfer.contents(None);
+            let amounts = transfer.contents(event);
             SwarmAnnounce {
                 info_hash: transfer.info_hash(),
                 uploaded: amounts.uploaded,

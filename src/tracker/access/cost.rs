@@ -63,7 +63,7 @@ impl Tracker {
             quotas: AccountQuotas::default(),
         };
         let authority = Authority::generate("cluster").unwrap();
-        let registrar = Registrar::start(store, &authority, settings).unwrap();
+        let registrar = Registrar::start(store, &authority, folder.path(), settings).unwrap();
         let tokens = accounts.iter().map(|account| {
             let login = Login::begin(
                 *account,

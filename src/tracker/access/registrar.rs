@@ -7,7 +7,7 @@
 
 use super::views::{self, PAGE_LENGTH, log_name};
 use super::{
-    AccessSettings, BeginOfLogin, ChangedShares, CompletedRequest, GroupShares, Hints,
+    AccessSettings, BeginOfLogin, ChangedShares, CompletedRequest, GroupShares, Hints, HolderLists,
     IdempotencyKey, IdempotentWrites, InviteCode, Logins, Machines, NewAccounts, OperatorAccess,
     PasswordTurn, PortChecks, Registration, RequestContext, Requester, Watch, check_new_password,
     from_refusal, from_token_error, from_write_error, no_randomness, once, refused,
@@ -31,6 +31,7 @@ use std::fmt::Display;
 use std::io;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Answers requests about accounts and groups.
@@ -51,13 +52,14 @@ pub(in crate::tracker) struct Registrar {
 
 impl Registrar {
     /// Starts the threads that hash passwords, and the thread for hints. Tokens are valid at all
-    /// trackers of `cluster`.
+    /// trackers of `cluster`. `folder` is the state folder.
     ///
     /// # Errors
     /// The system cannot start the threads.
     pub(in crate::tracker) fn start(
         store: Arc<RegistryStore>,
         cluster: &Authority,
+        folder: &Path,
         settings: AccessSettings,
     ) -> io::Result<Self> {
         let AccessSettings {
@@ -87,6 +89,7 @@ impl Registrar {
                 announce_interval,
                 certificate_lifetime,
                 quotas,
+                HolderLists::open(Arc::clone(&store), folder),
             ),
             hints,
             port_checks: PortChecks::default(),
@@ -106,7 +109,8 @@ impl Registrar {
         }
     }
 
-    /// Drops peers from the swarms of groups if they have been silent for too long.
+    /// Drops peers from the swarms of groups if they have been silent for too long. Writes down who
+    /// mirrors which group, if that is due.
     pub(in crate::tracker) fn expire(&self) {
         self.shares.expire();
     }
@@ -114,6 +118,11 @@ impl Registrar {
     /// Ends the threads that hash passwords. Log-ins are refused afterwards.
     pub(in crate::tracker) fn stop(&self) {
         self.logins.stop();
+    }
+
+    /// Writes down who mirrors which group. No request may come afterwards.
+    pub(in crate::tracker) fn save(&self) {
+        self.shares.holders.save();
     }
 
     /// Waits until the thread for hints has ended. It ends when the registry store stops.
@@ -466,6 +475,7 @@ impl Registrar {
             } => lists::news(store, account, &seen, with_requests, after),
             AccessRequest::Logins(request) => login_list::answer_read(store, context, request),
             AccessRequest::Machine(request) => self.machines.answer_read(account, request),
+            AccessRequest::Holders(request) => self.shares.holders.answer(context, &request),
             _ => Err(token_not_allowed()),
         }
     }

@@ -4,8 +4,8 @@
 //! scope: the links between members, which do not pass through a tracker.
 
 use super::{
-    Bars, Catalogues, Hints, RequestContext, Watch, from_refusal, group_authority, no_certificate,
-    refused, subject_label, views,
+    Bars, Catalogues, Hints, HolderLists, RequestContext, Watch, from_refusal, group_authority,
+    no_certificate, refused, subject_label, views,
 };
 use crate::base::AddressPrefix;
 use crate::certificate::{AccountId, MemberPublicKey};
@@ -45,6 +45,8 @@ pub(super) struct GroupShares {
     store: Arc<RegistryStore>,
     /// The requests about catalogues.
     pub(super) catalogues: Catalogues,
+    /// Who has which share, and who mirrors which group.
+    pub(super) holders: HolderLists,
     bars: Bars,
     /// The swarms of groups, separate from the open swarms that are announced over HTTP and UDP.
     swarms: Arc<Swarms>,
@@ -63,6 +65,7 @@ impl GroupShares {
         announce_interval: Duration,
         certificate_lifetime: Duration,
         quotas: AccountQuotas,
+        holders: HolderLists,
     ) -> Self {
         let swarms = Swarms::new(announce_interval, SwarmLimits::for_groups());
         let swarms = Arc::new(swarms);
@@ -73,6 +76,7 @@ impl GroupShares {
                 Arc::clone(&hints),
                 quotas,
             ),
+            holders,
             bars: Bars::new(Arc::clone(&store)),
             swarms,
             hints,
@@ -128,18 +132,24 @@ impl GroupShares {
     ) -> Result<AccessAnswer, AccessRefusal> {
         let account = context.login.account;
         let address = SocketAddr::new(context.from, announces.port().get());
-        let groups: Vec<Option<RowId>> = self.store.read(|registry| {
+        let (groups, holder) = self.store.read(|registry| {
             let swarms = announces.swarms().iter();
-            registry.groups_for_swarms(account, swarms.map(|it| it.info_hash))
+            let groups = registry.groups_for_swarms(account, swarms.map(|it| it.info_hash));
+            (groups, (account, registry.holder_of(context.login)))
         });
         let mut interval = 0;
         let swarms = announces.swarms().iter().zip(groups);
         let (group, swarms) = announce_each(swarms, |announce| {
             let (announced, addresses) = self.announce_one(context, announces, announce)?;
+            let lifetime = announced.lifetime;
+            self.holders.on_announce(holder, announce, lifetime);
             self.hint_about(address, watch, announce, addresses.len());
             interval = u32::try_from(announced.interval.as_secs()).unwrap_or(u32::MAX);
             Ok(addresses)
         });
+        if let Some(group) = group {
+            self.holders.on_seen(group, holder.1);
+        }
         let seen_bars = announces.seen_bars();
         let barred = match group {
             Some(group) => self.bars.of(group).unless_seen(seen_bars),
@@ -230,12 +240,13 @@ impl GroupShares {
         }
     }
 
-    /// Drops peers from the swarms of groups if they have been silent for too long. Adapts the
-    /// interval of announces to the number of machines.
+    /// Drops peers from the swarms of groups if they have been silent for too long, and old entries
+    /// about holders. Adapts the interval of announces to the number of machines.
     pub(super) fn expire(&self) {
         let machines = self.hints.connections();
         self.swarms
             .set_interval(announce_interval(machines, self.shortest_interval));
+        self.holders.tick();
         let dropped = self.swarms.expire(self.epoch.elapsed());
         if dropped > 0 {
             log::info!("dropped {dropped} silent peers of groups");

@@ -204,7 +204,7 @@ impl Registry {
     }
 
     /// Whether the tokens of a login may be valid. `credential` is the present one of its account.
-    fn is_listed(&self, row: &LoginRow, credential: Stamp, now: Duration) -> bool {
+    pub(super) fn is_listed(&self, row: &LoginRow, credential: Stamp, now: Duration) -> bool {
         let is_logged_out = matches!(self.row(row.login), Some(Row::Revocation(_)));
         let is_of_account = row.begun.credential == credential;
         is_of_account && !is_logged_out && row.used.value.until > millis(now)
@@ -246,7 +246,7 @@ impl Registry {
         self.login_row_of(LoginRow::id_of(login.account, login.id))
     }
 
-    fn login_row_of(&self, id: RowId) -> Option<&LoginRow> {
+    pub(super) fn login_row_of(&self, id: RowId) -> Option<&LoginRow> {
         match self.row(id) {
             Some(Row::Login(row)) => Some(row),
             _ => None,

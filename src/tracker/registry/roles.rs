@@ -144,7 +144,10 @@ impl Registry {
     }
 
     /// The group that the label names, if `actor` is a member of it.
-    pub(super) fn group_as_member(&self, actor: RowId, group: &Label) -> Result<RowId, Refusal> {
+    ///
+    /// # Errors
+    /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`].
+    pub fn group_as_member(&self, actor: RowId, group: &Label) -> Result<RowId, Refusal> {
         self.group_with_role(actor, group, Role::Reader)
     }
 

@@ -27,6 +27,10 @@ mod error;
 mod fields;
 mod group_state;
 mod hint;
+mod holder;
+mod holder_request;
+#[cfg(test)]
+mod holder_tests;
 mod login_request;
 #[cfg(test)]
 mod login_tests;
@@ -63,6 +67,10 @@ pub use fields::{
 };
 pub use group_state::{GroupId, GroupState, OwnGroup};
 pub use hint::{GroupNumbers, Hint, MAX_HINTED, MAX_NEW_PEERS, NewPeers};
+#[cfg(test)]
+pub(crate) use holder::samples as holder_samples;
+pub use holder::{HolderEntry, HolderId, HolderName, MirrorEntry, NamedVersion};
+pub use holder_request::HolderRequest;
 pub use login_request::{LoginEntry, LoginRequest};
 pub use machine::{
     MAX_TOKEN_GROUPS, MAX_TOKENS_IN_PAGE, MachineEntry, MachineState, TokenEntry, TokenGroup,

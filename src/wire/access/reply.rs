@@ -6,6 +6,7 @@ use super::cluster::ClusterView;
 use super::entry::{DecisionEntry, FileEntry, GroupEntry, ListEntry, MemberEntry, RequestEntry};
 use super::fields::{self, IssuedToken, SeenDecisions, ShortText, Token};
 use super::group_state::{GroupState, OwnGroup};
+use super::holder::{HolderEntry, MirrorEntry, NamedVersion};
 use super::login_request::LoginEntry;
 use super::machine::{self, MachineEntry, TokenEntry, TokenGroup};
 use super::metainfo_part::MetainfoPart;
@@ -130,6 +131,16 @@ pub enum AccessAnswer {
     Tokens(ListPage<TokenEntry>),
     /// A page of a list of machines.
     Machines(ListPage<MachineEntry>),
+    /// A page of the holders that this tracker knows.
+    Holders {
+        /// The holders, each with its version.
+        page: ListPage<HolderEntry>,
+        /// What the name in the request means now: of a share, its newest version. `None` if the
+        /// request has no name.
+        named: Option<NamedVersion>,
+    },
+    /// A page of those who have reported to this tracker whether they mirror the group.
+    Mirrors(ListPage<MirrorEntry>),
 }
 
 /// One page of a list.
@@ -224,6 +235,10 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::Logins(page)) => put_page(page, &mut entries),
             Ok(AccessAnswer::Tokens(page)) => put_page(page, &mut entries),
             Ok(AccessAnswer::Machines(page)) => put_page(page, &mut entries),
+            Ok(AccessAnswer::Holders { page, named }) => {
+                put_holders(page, named.as_ref(), &mut entries)
+            }
+            Ok(AccessAnswer::Mirrors(page)) => put_page(page, &mut entries),
         }
         entries
     }
@@ -289,6 +304,8 @@ impl AccessReplyMessage {
             LoginEntry::KIND => Ok(AccessAnswer::Logins(read_page(&mut fields)?)),
             TokenEntry::KIND => Ok(AccessAnswer::Tokens(read_page(&mut fields)?)),
             MachineEntry::KIND => Ok(AccessAnswer::Machines(read_page(&mut fields)?)),
+            HolderEntry::KIND => Ok(read_holders(&mut fields)?),
+            MirrorEntry::KIND => Ok(AccessAnswer::Mirrors(read_page(&mut fields)?)),
             other => return Err(ControlError::unknown(other)),
         };
         let reply = Self {
@@ -323,6 +340,8 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::Logins(_)) => LoginEntry::KIND,
             Ok(AccessAnswer::Tokens(_)) => TokenEntry::KIND,
             Ok(AccessAnswer::Machines(_)) => MachineEntry::KIND,
+            Ok(AccessAnswer::Holders { .. }) => HolderEntry::KIND,
+            Ok(AccessAnswer::Mirrors(_)) => MirrorEntry::KIND,
         }
     }
 }
@@ -334,6 +353,22 @@ fn read_renewed(fields: &mut MessageFields<'_>) -> Result<Option<IssuedToken>, C
         Ok(IssuedToken { token, expires })
     });
     token.transpose()
+}
+
+fn put_holders<'a>(
+    page: &'a ListPage<HolderEntry>,
+    named: Option<&NamedVersion>,
+    entries: &mut Vec<(&'static str, Item<'a>)>,
+) {
+    put_page(page, entries);
+    entries.extend(named.map(|named| ("named", named.item())));
+}
+
+fn read_holders(fields: &mut MessageFields<'_>) -> Result<AccessAnswer, ControlError> {
+    Ok(AccessAnswer::Holders {
+        page: read_page(fields)?,
+        named: fields.optional("named", NamedVersion::decode)?,
+    })
 }
 
 /// A new token of a user.

@@ -2,6 +2,7 @@
 
 use super::announce::AnnounceBatch;
 use super::fields::{self, KeyRequest, SeenDecisions, ShortText, WriteId};
+use super::holder_request::HolderRequest;
 use super::login_request::LoginRequest;
 use super::machine_request::MachineRequest;
 use crate::torrent::InfoHash;
@@ -249,6 +250,8 @@ pub enum AccessRequest {
     Logins(LoginRequest),
     /// A request about machines and their tokens.
     Machine(MachineRequest),
+    /// A request about who has the shares of a group, and who mirrors it.
+    Holders(HolderRequest),
 }
 
 impl AccessRequest {
@@ -369,7 +372,10 @@ impl AccessRequest {
             },
             other => match LoginRequest::read(other, fields)? {
                 Some(request) => Self::Logins(request),
-                None => Self::Machine(MachineRequest::read(other, fields)?),
+                None => match HolderRequest::read(other, fields)? {
+                    Some(request) => Self::Holders(request),
+                    None => Self::Machine(MachineRequest::read(other, fields)?),
+                },
             },
         })
     }
@@ -416,6 +422,7 @@ impl AccessRequest {
             | Self::ChangedShares { .. }
             | Self::Cluster
             | Self::CheckPort { .. }
+            | Self::Holders(_)
             | Self::ListDecisions { .. } => None,
         }
     }
@@ -480,6 +487,7 @@ impl AccessRequest {
             | Self::CheckPort { .. }
             | Self::Logins(_)
             | Self::Machine(_)
+            | Self::Holders(_)
             | Self::ListDecisions { .. } => (None, None),
         }
     }

@@ -1,6 +1,7 @@
 //! The names of the kinds of requests. The list is complete: a kind that is missing here does not
 //! compile.
 
+use super::holder_request::HolderRequest;
 use super::login_request::LoginRequest;
 use super::machine_request::MachineRequest;
 use super::request::AccessRequest;
@@ -10,10 +11,13 @@ macro_rules! request_kinds {
     (
         $($variant:ident $word:literal,)* ;
         $($login:ident $login_word:literal,)* ;
-        $($machine:ident $machine_word:literal,)*
+        $($machine:ident $machine_word:literal,)* ;
+        $($holder:ident $holder_word:literal,)*
     ) => {
         /// The names of all kinds of requests on the wire.
-        pub const REQUEST_KINDS: &[&str] = &[$($word,)* $($login_word,)* $($machine_word),*];
+        pub const REQUEST_KINDS: &[&str] = &[
+            $($word,)* $($login_word,)* $($machine_word,)* $($holder_word),*
+        ];
 
         impl AccessRequest {
             /// The name of the kind on the wire. Many kinds have the name of a user's command.
@@ -22,6 +26,7 @@ macro_rules! request_kinds {
                     $(Self::$variant { .. } => $word,)*
                     Self::Logins(request) => request.kind(),
                     Self::Machine(request) => request.kind(),
+                    Self::Holders(request) => request.kind(),
                 }
             }
         }
@@ -40,6 +45,15 @@ macro_rules! request_kinds {
             pub fn kind(&self) -> &'static str {
                 match self {
                     $(Self::$machine { .. } => $machine_word,)*
+                }
+            }
+        }
+
+        impl HolderRequest {
+            /// The name of the kind on the wire.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$holder { .. } => $holder_word,)*
                 }
             }
         }
@@ -85,4 +99,8 @@ request_kinds! {
     AllowMachine "allow_machine",
     ListTokens "list_tokens",
     ListMachines "list_machines",
+    ;
+    Holders "list_holders",
+    Mirrors "list_mirrors",
+    Mirroring "mirroring",
 }

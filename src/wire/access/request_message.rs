@@ -76,6 +76,7 @@ impl AccessRequestMessage {
             }
             AccessRequest::Logins(request) => request.put(&mut entries),
             AccessRequest::Machine(request) => request.put(&mut entries),
+            AccessRequest::Holders(request) => request.put(&mut entries),
             AccessRequest::Publish { .. }
             | AccessRequest::ListFiles { .. }
             | AccessRequest::Metainfo { .. }

@@ -54,6 +54,7 @@ fn requests() -> Vec<(AccessRequest, &'static [u8])> {
     requests.extend(catalogue_tests::requests());
     requests.extend(login_tests::requests());
     requests.extend(machine_tests::requests());
+    requests.extend(holder_tests::requests());
     requests
 }
 
@@ -254,6 +255,7 @@ fn replies() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8])> {
     let others = machine_tests::replies().into_iter();
     let others = others.chain([login_tests::reply()]);
     let others = others.chain(catalogue_tests::replies());
+    let others = others.chain(holder_tests::replies());
     replies.extend(others.map(|(answer, bytes)| (Ok(answer), bytes)));
     replies
 }
