@@ -299,28 +299,28 @@ impl<'a> CommandRunner<'a> {
                 let files = self.peer.list_files(&group, versions)?;
                 Ok(CommandOutcome::Files(files))
             }
+            FileCommand::Content { group, name, only } => {
+                let content = self.peer.share_content(&group, &name, &only)?;
+                Ok(CommandOutcome::Content(content))
+            }
             FileCommand::Download {
                 group,
                 name,
-                destination,
+                options,
                 is_preview: true,
-                ..
             } => {
-                let preview = self.peer.preview_download(&group, &name, &destination)?;
+                let preview = self.peer.preview_download(&group, &name, &options)?;
                 Ok(CommandOutcome::Preview(preview))
             }
             FileCommand::Download {
                 group,
                 name,
-                destination,
-                force,
+                options,
                 is_preview: false,
             } => {
                 let hashing = HashingProgress::new("hashing existing files", self.output);
                 let step = |done, total| hashing.step(done, total);
-                let started = self
-                    .peer
-                    .download_file(&group, &name, &destination, force, &step);
+                let started = self.peer.download_file(&group, &name, &options, &step);
                 hashing.finish();
                 let started = started?;
                 self.on_started(&started);

@@ -12,8 +12,8 @@ use super::outcome::{AccountOutcome, CommandOutcome, Joined};
 use super::render::time;
 use crate::peer::{
     DamagedRecord, DownloadPreview, DownloadState, DownloadStatus, Finding, GroupStatus,
-    HookResult, HookStatus, JoinError, LinkStatus, NewShare, Sent, ShareStatus, Status,
-    TrackerStatus, Uploaded,
+    HookResult, HookStatus, JoinError, LinkStatus, NewShare, Sent, ShareContent, ShareStatus,
+    SharedFile, Status, TrackerStatus, Uploaded,
 };
 use account::{file, group, login, member, news, request};
 use machine::{join_error, join_fields, machine_fields, own_machine};
@@ -135,6 +135,24 @@ fn preview_fields(preview: &DownloadPreview) -> Vec<(&str, JsonValue<'_>)> {
     ]
 }
 
+fn content_fields(content: &ShareContent) -> Vec<(&str, JsonValue<'_>)> {
+    let file = |file: &SharedFile| {
+        object([
+            ("path", plain(file.path.clone())),
+            ("length", plain(file.length)),
+        ])
+    };
+    vec![
+        ("name", plain(&*content.name)),
+        ("info_hash", plain(content.info_hash.to_string())),
+        ("version", plain(content.version)),
+        (
+            "content",
+            JsonValue::List(content.files.iter().map(file).collect()),
+        ),
+    ]
+}
+
 /// The fields after `ok` of a command that succeeded.
 fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
     match outcome {
@@ -182,6 +200,7 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("version", plain(*version)),
             ("unchanged", plain(*again)),
         ],
+        CommandOutcome::Content(content) => content_fields(content),
         CommandOutcome::Files(files) => vec![("files", list(files, file))],
         CommandOutcome::Exported(exported) => vec![
             ("name", plain(&*exported.name)),

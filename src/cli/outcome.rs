@@ -3,7 +3,7 @@
 use super::commands::CommandEntry;
 use crate::peer::{
     DownloadPreview, DownloadStatus, ExportedTorrent, LinkStatus, ListedFile, NewToken, Sent,
-    Started, Status, Uploaded,
+    ShareContent, Started, Status, Uploaded,
 };
 use crate::storage::JoinFiles;
 use crate::wire::access::{
@@ -40,6 +40,8 @@ pub(super) enum CommandOutcome {
     Machine(MachineOutcome),
     /// `upload_file`.
     Uploaded(Uploaded),
+    /// `list_files` with the name of a share.
+    Content(ShareContent),
     /// `list_files`.
     Files(Vec<ListedFile>),
     /// `export_torrent`.

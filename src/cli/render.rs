@@ -18,7 +18,8 @@ use super::units::{counted, size};
 use super::wrap;
 use crate::base::escape;
 use crate::peer::{
-    DownloadPreview, DownloadState, DownloadStatus, LinkStatus, Started, TakenOver, Uploaded,
+    DownloadPreview, DownloadState, DownloadStatus, LinkStatus, SharedFile, Started, TakenOver,
+    Uploaded,
 };
 use list::lines_of;
 use status::status_lines;
@@ -73,6 +74,7 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome, columns: usize) -> Vec<Str
             uploaded.share.info_hash,
             uploaded_version(uploaded),
         )],
+        CommandOutcome::Content(content) => content.files.iter().map(content_line).collect(),
         CommandOutcome::Files(files) => {
             lines_of(files, account::file_line, "the group shares nothing")
         }
@@ -88,6 +90,11 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome, columns: usize) -> Vec<Str
         )],
         CommandOutcome::Quit => Vec::new(),
     }
+}
+
+/// A file of a share.
+fn content_line(file: &SharedFile) -> String {
+    format!("{}  {}", escape(&file.path), size(file.length))
 }
 
 /// What a download would fetch.

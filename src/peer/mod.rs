@@ -75,6 +75,7 @@ pub use commands::groups::StopScope;
 pub use commands::new_share::NewShare;
 pub use commands::previewing::DownloadPreview;
 pub use commands::sending::Sent;
+pub use commands::share_content::{ShareContent, SharedFile};
 pub use commands::upload::Uploaded;
 pub use doctor::{Check, DoctorOptions, Finding, Verdict, examine};
 pub use download::place::{Started, TakenOver};
@@ -102,11 +103,10 @@ use buffers::{BlockBuffer, BufferPool, Reservation};
 use calls::Calls;
 use context::{Context, Identity, LinkLimits, now_ms};
 use download::already::{accept_existing, entry_exists_error};
-use download::place::{absolute_destination, check_same_kind, place, place_of, read_torrent};
-use download::planned::{OpenedFiles, PlannedDownload, enter, whole_at};
-use download::recorded_place::{
-    RecordedPlace, check_nothing_inside, check_unused, refuse_if_being_replaced,
-};
+use download::of_group::{GroupPart, choice_with, refuse_without_holder};
+use download::place::{absolute_destination, place, place_of, read_torrent};
+use download::planned::PlannedDownload;
+use download::recorded_place::{RecordedPlace, check_unused, refuse_if_being_replaced};
 use download::versions::{OpenedUpdate, VersionsHere, open_update};
 use group::{GroupAnnouncer, Groups, IssuedCertificate, KnownMembers};
 use group_names::GroupNames;

@@ -35,7 +35,7 @@ pub use metainfo::{Metainfo, is_tracker_url};
 pub use metainfo_error::{MAX_METAINFO, MetainfoError};
 pub use modified_times::{ModifiedTimes, TIME_LENGTH, decode_times, encode_times};
 pub use new_info::{NewFile, NewInfo};
-pub use overlap::{FileCounts, LocalFiles, Overlap};
+pub use overlap::{FileCounts, LocalFiles, Overlap, ToFetch};
 pub use path::{FileName, FilePath, NameError};
 pub use piece_set::{BitfieldError, PieceSet};
 pub use selection::{NothingChosen, Selection};

@@ -3,9 +3,13 @@
 //! Both dictionaries come from others. So everything here is defined for any two of them, takes
 //! time that is linear in their files and pieces, and needs memory for one entry for each of these.
 
-use super::{Attributes, BLOCK, FilePath, Info, Lengths, PieceIndex, Sha1, file_parts};
-use std::collections::{HashMap, HashSet};
+use super::{BLOCK, FilePath, Info, Lengths, PieceIndex, Sha1, file_parts};
+use std::collections::HashMap;
 use std::ops::Range;
+
+mod chosen;
+
+pub use chosen::ToFetch;
 
 /// What a new version of a share has in common with an old one.
 #[derive(Clone, Debug)]
@@ -16,8 +20,6 @@ pub struct Overlap {
     same_paths: Vec<Option<usize>>,
     /// For each piece of the new version: a piece of the old one with the same content.
     equal_pieces: Vec<Option<PieceIndex>>,
-    counts: FileCounts,
-    bytes_to_fetch: u64,
 }
 
 /// How many files a new version keeps, changes, adds and drops. Padding does not count.
@@ -42,22 +44,10 @@ impl Overlap {
     /// SHA-1 and length are equal. Two pieces have the same content if hash and length are equal.
     pub fn new(old: &Info, new: &Info) -> Self {
         let origins = origins(old, new);
-        let equal_pieces = equal_pieces(old, new);
-        let local = LocalFiles::new(new, |file| origins.get(file).is_some_and(Option::is_some));
-        let lengths = new.lengths();
-        let missing = lengths
-            .all_pieces()
-            .zip(&equal_pieces)
-            .map(|(piece, equal)| match equal {
-                Some(_) => 0,
-                None => bytes_outside(lengths, piece, &local.block_runs(new, piece)),
-            });
         Self {
-            bytes_to_fetch: missing.sum(),
-            counts: counts(old, new, &origins),
             same_paths: same_paths(old, new),
             origins,
-            equal_pieces,
+            equal_pieces: equal_pieces(old, new),
         }
     }
 
@@ -65,13 +55,7 @@ impl Overlap {
     pub fn with_nothing(new: &Info) -> Self {
         let files = new.files().len();
         let origins = vec![None; files];
-        let stored = new.files().iter().filter(|file| !file.attributes.padding);
         Self {
-            bytes_to_fetch: new.lengths().total(),
-            counts: FileCounts {
-                new: stored.count(),
-                ..FileCounts::default()
-            },
             same_paths: origins.clone(),
             origins,
             equal_pieces: vec![None; new.lengths().pieces() as usize],
@@ -95,16 +79,6 @@ impl Overlap {
     /// have it, the one with the same number.
     pub fn equal_piece(&self, piece: PieceIndex) -> Option<PieceIndex> {
         self.equal_pieces.get(piece.index()).copied().flatten()
-    }
-
-    /// How many files are unchanged, changed, new and gone.
-    pub fn counts(&self) -> FileCounts {
-        self.counts
-    }
-
-    /// The number of bytes that a machine with the whole old version has to fetch.
-    pub fn bytes_to_fetch(&self) -> u64 {
-        self.bytes_to_fetch
     }
 }
 
@@ -229,30 +203,6 @@ fn equal_pieces(old: &Info, new: &Info) -> Vec<Option<PieceIndex>> {
         same_number.or_else(|| by_content.get(&content_here).copied())
     });
     equal.collect()
-}
-
-fn counts(old: &Info, new: &Info, origins: &[Option<usize>]) -> FileCounts {
-    let (old_paths, new_paths) = (paths(old), paths(new));
-    let mut counts = FileCounts {
-        gone: old_paths.difference(&new_paths).count(),
-        ..FileCounts::default()
-    };
-    for (file, origin) in new.files().iter().zip(origins) {
-        match (origin, file.attributes) {
-            (_, Attributes { padding: true, .. }) => {}
-            (Some(_), _) => counts.unchanged += 1,
-            (None, _) if old_paths.contains(&file.path) => counts.changed += 1,
-            (None, _) => counts.new += 1,
-        }
-    }
-    counts
-}
-
-/// The paths of the files of a share, without padding.
-fn paths(info: &Info) -> HashSet<&FilePath> {
-    let files = info.files().iter();
-    let stored = files.filter(|file| !file.attributes.padding);
-    stored.map(|file| &file.path).collect()
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use crate::peer::{
     AccountError, Check, ControlStatus, DamagedRecord, DownloadPreview, DownloadState,
     DownloadStatus, ExportedTorrent, Finding, GroupStatus, HookKind, HookResult, HookStatus,
     LinkStatus, ListedFile, LoginEnd, MachineLoginState, MachineStatus, NewShare, NewToken, Sent,
-    ShareStatus, Started, Status, TakenOver, TrackerState, TrackerStatus, Uploaded, Verdict,
-    VersionStatus,
+    ShareContent, ShareStatus, SharedFile, Started, Status, TakenOver, TrackerState, TrackerStatus,
+    Uploaded, Verdict, VersionStatus,
 };
 use crate::storage::JoinFiles;
 use crate::torrent::{FileCounts, InfoHash};
@@ -47,7 +47,7 @@ fn commands(outcome: &CommandOutcome) -> &'static [&'static str] {
         CommandOutcome::Status(_) => &["status"],
         CommandOutcome::Help(_) => &["help"],
         CommandOutcome::Uploaded(_) => &["upload_file"],
-        CommandOutcome::Files(_) => &["list_files"],
+        CommandOutcome::Content(_) | CommandOutcome::Files(_) => &["list_files"],
         CommandOutcome::Exported(_) => &["export_torrent"],
         CommandOutcome::StoppedShare(..) => &["stop_share"],
         CommandOutcome::Quit => &["quit", "stop"],
@@ -105,6 +105,15 @@ fn samples() -> Vec<CommandOutcome> {
         CommandOutcome::Help(None),
         uploaded(None),
         uploaded(Some(2)),
+        CommandOutcome::Content(ShareContent {
+            name: "x".into(),
+            info_hash: HASH,
+            version: 1,
+            files: vec![SharedFile {
+                path: "x".into(),
+                length: 1,
+            }],
+        }),
         CommandOutcome::Files(files()),
         CommandOutcome::Exported(ExportedTorrent {
             name: "x".into(),

@@ -9,6 +9,7 @@ pub(super) mod groups;
 pub(super) mod new_share;
 pub(super) mod previewing;
 pub(super) mod sending;
+pub(super) mod share_content;
 mod starting;
 mod stopping;
 pub(super) mod upload;

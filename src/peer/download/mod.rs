@@ -2,6 +2,8 @@
 
 pub(super) mod already;
 pub(super) mod extend;
+pub(super) mod of_group;
+mod opened_files;
 pub(super) mod place;
 pub(super) mod planned;
 pub(super) mod recorded_place;

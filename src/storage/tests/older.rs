@@ -97,7 +97,10 @@ impl Versions {
     /// The files of the old version go. Files that belong to no version stay.
     fn mode(&self) -> DownloadMode {
         let store = share(&self.old, &self.at("x"));
-        let former = FormerVersion::new(Arc::clone(&self.old), store.stamps().unwrap());
+        let former = FormerVersion::new(
+            FileLayout::all(Arc::clone(&self.old)),
+            store.stamps().unwrap(),
+        );
         DownloadMode::Replace(ExtraFiles::KeepForeign(former))
     }
 
