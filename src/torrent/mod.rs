@@ -19,6 +19,7 @@ mod path;
 mod piece_set;
 mod selection;
 mod sources;
+mod to_fetch;
 mod web_seed;
 
 pub use file_pattern::FilePattern;
@@ -35,11 +36,12 @@ pub use metainfo::{Metainfo, is_tracker_url};
 pub use metainfo_error::{MAX_METAINFO, MetainfoError};
 pub use modified_times::{ModifiedTimes, TIME_LENGTH, decode_times, encode_times};
 pub use new_info::{NewFile, NewInfo};
-pub use overlap::{FileCounts, LocalFiles, Overlap, ToFetch};
+pub use overlap::{FileCounts, LocalFiles, Overlap};
 pub use path::{FileName, FilePath, NameError};
 pub use piece_set::{BitfieldError, PieceSet};
 pub use selection::{NothingChosen, Selection};
 pub use sources::NamedSources;
+pub use to_fetch::ToFetch;
 pub use web_seed::{FilePart, file_parts, web_seed_url};
 
 #[cfg(any(test, fuzzing))]

@@ -7,10 +7,6 @@ use super::{BLOCK, FilePath, Info, Lengths, PieceIndex, Sha1, file_parts};
 use std::collections::HashMap;
 use std::ops::Range;
 
-mod chosen;
-
-pub use chosen::ToFetch;
-
 /// What a new version of a share has in common with an old one.
 #[derive(Clone, Debug)]
 pub struct Overlap {
@@ -125,6 +121,17 @@ impl LocalFiles {
         runs.extend(local.and_then(|local| whole_blocks(local, length)));
         runs
     }
+
+    /// The number of bytes of a piece that are not in local blocks.
+    pub(super) fn missing_bytes(&self, info: &Info, piece: PieceIndex) -> u64 {
+        let length = u64::from(info.lengths().length(piece));
+        let at = |block: u32| (u64::from(block) * u64::from(BLOCK)).min(length);
+        let runs = self.block_runs(info, piece).into_iter();
+        let local: u64 = runs
+            .map(|run| at(run.end).saturating_sub(at(run.start)))
+            .sum();
+        length.saturating_sub(local)
+    }
 }
 
 /// The blocks that lie completely in this range of the bytes of a piece. The last block of the
@@ -136,17 +143,6 @@ fn whole_blocks(bytes: Range<u32>, piece_length: u32) -> Option<Range<u32>> {
     };
     let blocks = bytes.start.div_ceil(BLOCK)..end;
     (!blocks.is_empty()).then_some(blocks)
-}
-
-/// The number of bytes of a piece that are not in these runs of its blocks.
-fn bytes_outside(lengths: &Lengths, piece: PieceIndex, runs: &[Range<u32>]) -> u64 {
-    let length = u64::from(lengths.length(piece));
-    let at = |block: u32| (u64::from(block) * u64::from(BLOCK)).min(length);
-    let local: u64 = runs
-        .iter()
-        .map(|run| at(run.end).saturating_sub(at(run.start)))
-        .sum();
-    length.saturating_sub(local)
 }
 
 /// The content of a file, as far as an info dictionary shows it: equal values mean equal content.

@@ -73,8 +73,8 @@ impl Peer {
         };
         let is_missing = found.has_no_holder() && found.is_named_version(name);
         let missing = is_missing.then(|| name.to_owned());
-        let mut share = GroupShare::new(membership, Some(found.version.clone()));
-        let mut planned = PlannedDownload {
+        let user = membership.user.clone();
+        let planned = PlannedDownload {
             metainfo,
             place,
             choice: options.choice.clone(),
@@ -83,18 +83,22 @@ impl Peer {
             group: None,
         };
         if let Some(entry) = self.transfers.entry(started.info_hash) {
-            let user = &share.membership.user;
-            if let Some(here) = self.use_entry(&entry, user, &started, options)? {
+            if let Some(here) = self.use_entry(&entry, &user, &started, options)? {
                 return Ok(here);
             }
-            let own = entry.into_transfer();
-            share.supersedes = own.map(|it| it.supersedes()).unwrap_or_default();
         }
         let others = versions.others_at(started.info_hash, &planned.place);
         let own = self.transfers.transfer(started.info_hash);
-        let is_new = own.is_none_or(|own| own.has_ended());
+        let is_new = own.as_ref().is_none_or(|own| own.has_ended());
+        let share = GroupShare {
+            supersedes: own.map(|own| own.supersedes()).unwrap_or_default(),
+            ..GroupShare::new(membership, Some(found.version.clone()))
+        };
         if others.is_empty() || !is_new {
-            planned.group = Some(GroupPart::new(share, missing));
+            let planned = PlannedDownload {
+                group: Some(GroupPart::new(share, missing)),
+                ..planned
+            };
             let begun = planned.start(&self.services, progress);
             let destination = &options.destination;
             let begun = begun.map(|()| started.clone());

@@ -4,7 +4,7 @@ use crate::peer::{
     DownloadOptions, Membership, Peer, PeerError, Transfer, VersionsHere, choice_with,
 };
 use crate::swarm::Phase;
-use crate::torrent::{FileCounts, InfoHash, Metainfo, Overlap, Selection};
+use crate::torrent::{FileCounts, InfoHash, Metainfo, Overlap, Selection, ToFetch};
 use crate::wire::name::Label;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,13 +60,13 @@ impl Peer {
         let selection = Selection::of(&found.info, &choice.only)?;
         let own = own.filter(is_complete);
         let old = others.into_iter().find(is_complete);
-        let overlap = match own.as_ref().or(old.as_ref()) {
-            Some(old) => Overlap::new(old.info(), &found.info).to_fetch(
-                Some((old.info(), &old.plan.selection)),
-                (&found.info, &selection),
-            ),
-            None => Overlap::with_nothing(&found.info).to_fetch(None, (&found.info, &selection)),
+        let here = own.as_ref().or(old.as_ref());
+        let overlap = match here {
+            Some(old) => Overlap::new(old.info(), &found.info),
+            None => Overlap::with_nothing(&found.info),
         };
+        let here = here.map(|old| (&**old.info(), &*old.plan.selection));
+        let to_fetch = ToFetch::new(&overlap, here, (&found.info, &selection));
         Ok(DownloadPreview {
             name: found.info.name().to_string(),
             info_hash,
@@ -74,8 +74,8 @@ impl Peer {
             version: found.version.number,
             replaces: old.and_then(|old| Some(old.version()?.number)),
             length: found.info.lengths().total(),
-            to_fetch: overlap.bytes,
-            files: overlap.files,
+            to_fetch: to_fetch.bytes,
+            files: to_fetch.files,
         })
     }
 }

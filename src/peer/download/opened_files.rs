@@ -65,6 +65,19 @@ impl OpenedFiles {
         Self { ends, ..self }
     }
 
+    /// These pieces are known to be good.
+    pub(super) fn knowing(self, known: PieceSet) -> Self {
+        Self { known, ..self }
+    }
+
+    /// No piece of these files is known to be good.
+    pub(super) fn without_files(mut self, info: &Info, files: &[usize]) -> Self {
+        for piece in files.iter().flat_map(|file| info.pieces_of_file(*file)) {
+            self.known.remove(piece);
+        }
+        self
+    }
+
     /// Restores what was there before, because the download does not start.
     pub(super) fn undo(self) {
         if let OpenFiles::Partial(download) = self.files {

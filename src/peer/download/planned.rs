@@ -102,7 +102,7 @@ impl PlannedDownload {
         };
         let mut opened = self.open(&files, progress, interrupt)?;
         if let Some(known) = known {
-            opened.known = known;
+            opened = opened.knowing(known);
         }
         let transfer = self.into_transfer(services, &opened);
         enter(transfers, &transfer, former, opened)
@@ -163,7 +163,7 @@ fn enter(
     transfers: &Transfers,
     transfer: &Arc<Transfer>,
     former: Option<SwarmEntry>,
-    mut opened: OpenedFiles,
+    opened: OpenedFiles,
 ) -> Result<(), PeerError> {
     let (info_hash, entry) = (
         transfer.info_hash(),
@@ -205,12 +205,7 @@ fn enter(
     };
     superseded::end_all_unfinished(transfers, &opened.ends);
     // A file that was empty or missing until now has no good pieces.
-    for piece in made
-        .iter()
-        .flat_map(|file| transfer.info().pieces_of_file(*file))
-    {
-        opened.known.remove(piece);
-    }
+    let opened = opened.without_files(transfer.info(), &made);
     let is_whole = matches!(opened.files, OpenFiles::Whole(_));
     drop(opened.files);
     // The magnet search has called the named peers already.

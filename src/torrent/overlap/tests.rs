@@ -1,5 +1,5 @@
 use super::*;
-use crate::torrent::{Attributes, FileName, Layout, NewFile, NewInfo, Selection};
+use crate::torrent::{Attributes, FileName, Layout, NewFile, NewInfo, Selection, ToFetch};
 use proptest::prelude::*;
 use std::collections::HashSet;
 
@@ -68,7 +68,7 @@ fn runs(overlap: &Overlap, new: &Info) -> Vec<Vec<(u32, u32)>> {
 /// What is to be fetched of the whole new version, if the whole old one is here.
 fn all(overlap: &Overlap, old: &Info, new: &Info) -> ToFetch {
     let here = Selection::all(old);
-    overlap.to_fetch(Some((old, &here)), (new, &Selection::all(new)))
+    ToFetch::new(overlap, Some((old, &here)), (new, &Selection::all(new)))
 }
 
 const BLOCK_64: u64 = BLOCK as u64;

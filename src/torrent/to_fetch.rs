@@ -1,7 +1,6 @@
 //! What a download of some files of a version has in common with some files of another one.
 
-use super::{FileCounts, LocalFiles, Overlap, bytes_outside};
-use crate::torrent::{FilePath, Info, Selection};
+use super::{FileCounts, FilePath, Info, LocalFiles, Overlap, Selection};
 use std::collections::HashSet;
 
 /// What a machine has to fetch for some files of a version.
@@ -14,24 +13,28 @@ pub struct ToFetch {
     pub files: FileCounts,
 }
 
-impl Overlap {
+impl ToFetch {
     /// What a machine has to fetch for the chosen files of `new`, if it has the chosen files of
-    /// `old`, or nothing. Both are the versions that were compared.
-    pub fn to_fetch(&self, old: Option<(&Info, &Selection)>, new: (&Info, &Selection)) -> ToFetch {
+    /// `old`, or nothing. Both are the versions that `overlap` compares.
+    pub fn new(
+        overlap: &Overlap,
+        old: Option<(&Info, &Selection)>,
+        new: (&Info, &Selection),
+    ) -> Self {
         let (info, wanted) = new;
         let has_file = |file| old.is_some_and(|(_, here)| here.has_file(file));
         let has_piece = |piece| old.is_some_and(|(_, here)| here.needed().contains(piece));
-        let origin = |file| self.origin(file).filter(|it| has_file(*it));
+        let origin = |file| overlap.origin(file).filter(|it| has_file(*it));
         let local = LocalFiles::new(info, |file| origin(file).is_some());
         let lengths = info.lengths();
         let needed = lengths
             .all_pieces()
             .filter(|it| wanted.needed().contains(*it));
         let missing = needed.map(|piece| {
-            let equal = self.equal_piece(piece);
+            let equal = overlap.equal_piece(piece);
             match equal.is_some_and(has_piece) {
                 true => 0,
-                false => bytes_outside(lengths, piece, &local.block_runs(info, piece)),
+                false => local.missing_bytes(info, piece),
             }
         });
         let (old_paths, new_paths) = (old.map(paths).unwrap_or_default(), paths(new));
@@ -49,7 +52,7 @@ impl Overlap {
                 None => files.new += 1,
             }
         }
-        ToFetch {
+        Self {
             bytes: missing.sum(),
             files,
         }
@@ -65,7 +68,7 @@ fn paths<'a>((info, chosen): (&'a Info, &Selection)) -> HashSet<&'a FilePath> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{PIECE, info};
+    use super::super::overlap::tests::{PIECE, info};
     use super::*;
 
     /// The bytes to fetch, and the numbers of unchanged, changed, new and gone files.
@@ -102,7 +105,11 @@ mod tests {
         let to_fetch = |here: Option<&str>, wanted: &str| -> Counts {
             let here = here.map(|pattern| chosen(&old, pattern));
             let wanted = chosen(&new, wanted);
-            let found = overlap.to_fetch(here.as_ref().map(|it| (&old, it)), (&new, &wanted));
+            let found = ToFetch::new(
+                &overlap,
+                here.as_ref().map(|it| (&old, it)),
+                (&new, &wanted),
+            );
             let files = found.files;
             (
                 found.bytes,
