@@ -1,7 +1,7 @@
 //! The errors of commands, and the list of all error kinds in JSON output.
 
 use super::words::SplitWordsError;
-use crate::peer::{AccountError, PeerError};
+use crate::peer::{AccountError, PeerError, Repair, Verified};
 use crate::wire::access::{AccessErrorKind, ERROR_KINDS};
 use crate::wire::password::PasswordError;
 
@@ -32,6 +32,14 @@ pub(super) const PEER_KINDS: &[(&str, &str)] = &[
     (
         "not-complete",
         "one of the downloads covered by wait was not complete in time",
+    ),
+    (
+        "damaged",
+        "verify has found files that are bad or missing, and does not repair them",
+    ),
+    (
+        "unfinished",
+        "the download is not complete, so verify cannot check it",
     ),
     ("no-such-download", "no unfinished download has that name"),
     (
@@ -136,6 +144,9 @@ pub(super) enum CommandError {
     /// `NAME: STATE` of each download that was not complete in time.
     #[error("{}", .0.join("; "))]
     NotComplete(Vec<String>),
+    /// `verify` has found bad files, which are not repaired.
+    #[error("{}", damage(.0))]
+    Damaged(Box<Verified>),
     /// A name that no user or group can have.
     #[error("{0}")]
     BadName(String),
@@ -208,6 +219,7 @@ impl CommandError {
             Self::ProcessEnded(_) => "process-ended",
             Self::DownloadFailed(_) => "download-failed",
             Self::NotComplete(_) => "not-complete",
+            Self::Damaged(_) => "damaged",
             Self::BadName(_) => "bad-name",
             Self::BadPassword(_)
             | Self::PasswordsDiffer
@@ -264,9 +276,27 @@ impl CommandError {
     pub(super) fn lines(&self) -> Vec<String> {
         match self {
             Self::DownloadFailed(each) | Self::NotComplete(each) => each.clone(),
+            Self::Damaged(verified) => {
+                let each = verified.faults.iter().map(ToString::to_string);
+                each.chain([self.to_string()]).collect()
+            }
             other => vec![other.to_string()],
         }
     }
+}
+
+/// What `verify` has found, and what to do.
+fn damage(verified: &Verified) -> String {
+    let advice = match &verified.repair {
+        Repair::Not(advice) => advice,
+        Repair::NotNeeded | Repair::Begun => "",
+    };
+    format!(
+        "{}: {} of {} files are bad; {advice}",
+        verified.name,
+        verified.faults.len(),
+        verified.files
+    )
 }
 
 fn suggestion(nearest: &Option<&'static str>) -> String {

@@ -457,7 +457,7 @@ mod tests {
             ),
             (
                 "upload_file lab x --only=a",
-                "download_file",
+                "upload_file",
                 "arguments",
                 "upload_file has no option --only",
             ),

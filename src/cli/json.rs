@@ -12,9 +12,10 @@ use super::outcome::{AccountOutcome, CommandOutcome, Joined};
 use super::render::time;
 use crate::peer::{
     DamagedRecord, DownloadPreview, DownloadState, DownloadStatus, Finding, GroupStatus,
-    HookResult, HookStatus, JoinError, LinkStatus, NewShare, Sent, ShareContent, ShareStatus,
-    SharedFile, Status, TrackerStatus, Uploaded,
+    HookResult, HookStatus, JoinError, LinkStatus, NewShare, Repair, Sent, ShareContent,
+    ShareStatus, SharedFile, Status, TrackerStatus, Uploaded, Verified,
 };
+use crate::storage::FaultyFile;
 use account::{file, group, login, member, news, request};
 use machine::{join_error, join_fields, machine_fields, own_machine};
 use std::net::SocketAddr;
@@ -43,12 +44,15 @@ pub(super) fn result_line(
     }
     match result {
         Ok(outcome) => fields.extend(outcome_fields(outcome)),
-        Err(error) => {
+        Err(error_of_command) => {
             let error = [
-                ("kind", plain(error.kind())),
-                ("message", plain(error.to_string())),
+                ("kind", plain(error_of_command.kind())),
+                ("message", plain(error_of_command.to_string())),
             ];
             fields.push(("error", object(error)));
+            if let CommandError::Damaged(verified) = error_of_command {
+                fields.extend(verified_fields(verified));
+            }
         }
     }
     line(fields)
@@ -135,6 +139,26 @@ fn preview_fields(preview: &DownloadPreview) -> Vec<(&str, JsonValue<'_>)> {
     ]
 }
 
+fn verified_fields(verified: &Verified) -> Vec<(&str, JsonValue<'_>)> {
+    let file = |file: &FaultyFile| {
+        object([
+            ("path", plain(file.path.to_string_lossy())),
+            ("fault", plain(file.fault.word())),
+            ("message", plain(file.to_string())),
+        ])
+    };
+    let faults = verified.faults.iter().map(file).collect();
+    vec![
+        ("name", plain(&*verified.name)),
+        ("info_hash", plain(verified.info_hash.to_string())),
+        ("path", plain(verified.path.to_string_lossy())),
+        ("files", plain(verified.files)),
+        ("bad_pieces", plain(verified.bad_pieces)),
+        ("bad_files", JsonValue::List(faults)),
+        ("repairing", plain(verified.repair == Repair::Begun)),
+    ]
+}
+
 fn content_fields(content: &ShareContent) -> Vec<(&str, JsonValue<'_>)> {
     let file = |file: &SharedFile| {
         object([
@@ -174,6 +198,7 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("replaces", plain(started.replaces)),
         ],
         CommandOutcome::Preview(preview) => preview_fields(preview),
+        CommandOutcome::Verified(verified) => verified_fields(verified),
         CommandOutcome::Downloads(downloads) | CommandOutcome::Waited(downloads) => {
             vec![("downloads", list(downloads, download))]
         }

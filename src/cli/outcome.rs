@@ -3,7 +3,7 @@
 use super::commands::CommandEntry;
 use crate::peer::{
     DownloadPreview, DownloadStatus, ExportedTorrent, LinkStatus, ListedFile, NewToken, Sent,
-    ShareContent, Started, Status, Uploaded,
+    ShareContent, Started, Status, Uploaded, Verified,
 };
 use crate::storage::JoinFiles;
 use crate::wire::access::{
@@ -28,6 +28,8 @@ pub(super) enum CommandOutcome {
     Links(Vec<LinkStatus>),
     /// `cancel`: the name of the download.
     Cancelled(String),
+    /// `verify`: no file is bad, or a repair has begun.
+    Verified(Verified),
     /// `wait`: the downloads that are complete.
     Waited(Vec<DownloadStatus>),
     /// `status`.

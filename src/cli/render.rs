@@ -18,8 +18,8 @@ use super::units::{counted, size};
 use super::wrap;
 use crate::base::escape;
 use crate::peer::{
-    DownloadPreview, DownloadState, DownloadStatus, LinkStatus, SharedFile, Started, TakenOver,
-    Uploaded,
+    DownloadPreview, DownloadState, DownloadStatus, LinkStatus, Repair, SharedFile, Started,
+    TakenOver, Uploaded, Verified,
 };
 use list::lines_of;
 use status::status_lines;
@@ -53,6 +53,7 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome, columns: usize) -> Vec<Str
             ) + &started_version(started),
         ],
         CommandOutcome::Preview(preview) => vec![preview_line(preview)],
+        CommandOutcome::Verified(verified) => verified_lines(verified),
         CommandOutcome::Downloads(downloads) => {
             lines_of(downloads, download_line_with_trouble, "no downloads")
         }
@@ -90,6 +91,25 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome, columns: usize) -> Vec<Str
         )],
         CommandOutcome::Quit => Vec::new(),
     }
+}
+
+/// What `verify` has found.
+fn verified_lines(verified: &Verified) -> Vec<String> {
+    let files = counted(verified.files, "file");
+    let name = escape(&verified.name);
+    if verified.repair == Repair::NotNeeded {
+        return vec![format!("{name}  all of it is good: {files}")];
+    }
+    let faults = verified.faults.iter();
+    let mut lines: Vec<String> = faults
+        .map(|file| escape(&file.to_string()).into_owned())
+        .collect();
+    lines.push(format!(
+        "repairing {name}  {} of {files}  {}",
+        verified.faults.len(),
+        counted(verified.bad_pieces, "bad piece"),
+    ));
+    lines
 }
 
 /// A file of a share.

@@ -3,7 +3,7 @@
 //! Both dictionaries come from others. So everything here is defined for any two of them, takes
 //! time that is linear in their files and pieces, and needs memory for one entry for each of these.
 
-use super::{BLOCK, FilePath, Info, Lengths, PieceIndex, Sha1, file_parts};
+use super::{BLOCK, FilePath, Info, PieceIndex, Sha1, file_parts};
 use std::collections::HashMap;
 use std::ops::Range;
 

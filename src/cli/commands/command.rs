@@ -32,6 +32,12 @@ pub(in crate::cli) enum Command {
     ShowPeers,
     /// End an unfinished download and remove its files.
     Cancel(String),
+    /// Read the files of a share and compare them with its pieces.
+    Verify {
+        name: String,
+        /// Whether bad pieces of a download are fetched again.
+        repairs: bool,
+    },
     /// Wait for downloads, without a limit or at most this long.
     Wait(Option<Duration>),
     /// Show the state of the peer.

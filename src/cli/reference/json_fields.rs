@@ -14,11 +14,11 @@ use crate::cli::command_error::CommandError;
 use crate::peer::{
     AccountError, Check, ControlStatus, DamagedRecord, DownloadPreview, DownloadState,
     DownloadStatus, ExportedTorrent, Finding, GroupStatus, HookKind, HookResult, HookStatus,
-    LinkStatus, ListedFile, LoginEnd, MachineLoginState, MachineStatus, NewShare, NewToken, Sent,
-    ShareContent, ShareStatus, SharedFile, Started, Status, TakenOver, TrackerState, TrackerStatus,
-    Uploaded, Verdict, VersionStatus,
+    LinkStatus, ListedFile, LoginEnd, MachineLoginState, MachineStatus, NewShare, NewToken, Repair,
+    Sent, ShareContent, ShareStatus, SharedFile, Started, Status, TakenOver, TrackerState,
+    TrackerStatus, Uploaded, Verdict, Verified, VersionStatus,
 };
-use crate::storage::JoinFiles;
+use crate::storage::{FaultyFile, FileFault, JoinFiles};
 use crate::torrent::{FileCounts, InfoHash};
 use crate::wire::access::{
     DecisionEntry, DecisionOutcome, FileEntry, GroupEntry, GroupRole, LoginEntry, MachineEntry,
@@ -40,6 +40,7 @@ fn commands(outcome: &CommandOutcome) -> &'static [&'static str] {
         CommandOutcome::Sent(_) => &["send"],
         CommandOutcome::Started(_) => &["download", "download_file"],
         CommandOutcome::Preview(_) => &["download_file"],
+        CommandOutcome::Verified(_) => &["verify"],
         CommandOutcome::Downloads(_) => &["show_downloads"],
         CommandOutcome::Links(_) => &["show_peers"],
         CommandOutcome::Cancelled(_) => &["cancel"],
@@ -92,6 +93,18 @@ fn samples() -> Vec<CommandOutcome> {
         started(Some(2)),
         preview(None),
         preview(Some(1)),
+        CommandOutcome::Verified(Verified {
+            name: "x".into(),
+            info_hash: HASH,
+            path: "/x".into(),
+            files: 1,
+            bad_pieces: 1,
+            faults: vec![FaultyFile {
+                path: "/x".into(),
+                fault: FileFault::ChangedMeanwhile,
+            }],
+            repair: Repair::Begun,
+        }),
         CommandOutcome::Downloads(downloads()),
         CommandOutcome::Links(links()),
         CommandOutcome::Cancelled("x".into()),

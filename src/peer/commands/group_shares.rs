@@ -82,10 +82,10 @@ impl Peer {
             former: None,
             group: None,
         };
-        if let Some(entry) = self.transfers.entry(started.info_hash) {
-            if let Some(here) = self.use_entry(&entry, &user, &started, options)? {
-                return Ok(here);
-            }
+        if let Some(entry) = self.transfers.entry(started.info_hash)
+            && let Some(here) = self.use_entry(&entry, &user, &started, options)?
+        {
+            return Ok(here);
         }
         let others = versions.others_at(started.info_hash, &planned.place);
         let own = self.transfers.transfer(started.info_hash);
@@ -218,7 +218,7 @@ fn here_for_another_user(other: &Transfer) -> PeerError {
 }
 
 /// Whether the transfer runs for this user.
-fn belongs_to(transfer: &Transfer, user: Option<&SubjectLabel>) -> bool {
+pub(super) fn belongs_to(transfer: &Transfer, user: Option<&SubjectLabel>) -> bool {
     let share = transfer.plan.group.as_ref();
     share.map(|share| &share.membership.user) == user
 }

@@ -13,4 +13,5 @@ pub(super) mod share_content;
 mod starting;
 mod stopping;
 pub(super) mod upload;
+pub(super) mod verifying;
 mod views;

@@ -7,6 +7,7 @@ mod opened_files;
 pub(super) mod place;
 pub(super) mod planned;
 pub(super) mod recorded_place;
+pub(super) mod repair;
 pub(super) mod versions;
 
 use already::{
