@@ -9,6 +9,7 @@ mod groups {
     mod bars;
     mod catalogue;
     mod changed;
+    mod choosing;
     mod eavesdropper;
     mod export;
     mod extensions;

@@ -1,7 +1,7 @@
 //! The errors of commands, and the list of all error kinds in JSON output.
 
 use super::words::SplitWordsError;
-use crate::peer::{AccountError, PeerError};
+use crate::peer::{AccountError, PeerError, Repair, Verified};
 use crate::wire::access::{AccessErrorKind, ERROR_KINDS};
 use crate::wire::password::PasswordError;
 
@@ -40,6 +40,14 @@ pub(super) const PEER_KINDS: &[(&str, &str)] = &[
     (
         "no-mirror",
         "wait_for would wait for all machines that mirror the group, and there is none",
+    ),
+    (
+        "damaged",
+        "verify has found files that are bad or missing, and does not repair them",
+    ),
+    (
+        "unfinished",
+        "the download is not complete, so verify cannot check it",
     ),
     ("no-such-download", "no unfinished download has that name"),
     (
@@ -155,6 +163,9 @@ pub(super) enum CommandError {
         /// The machines that mirror it and were not seen in the last hour.
         not_seen: Vec<String>,
     },
+    /// `verify` has found bad files, which are not repaired.
+    #[error("{}", damage(.0))]
+    Damaged(Box<Verified>),
     /// A name that no user or group can have.
     #[error("{0}")]
     BadName(String),
@@ -229,6 +240,7 @@ impl CommandError {
             Self::NotComplete(_) => "not-complete",
             Self::Withdrawn(_) => "withdrawn",
             Self::NoMirror { .. } => "no-mirror",
+            Self::Damaged(_) => "damaged",
             Self::BadName(_) => "bad-name",
             Self::BadPassword(_)
             | Self::PasswordsDiffer
@@ -290,6 +302,10 @@ impl CommandError {
     pub(super) fn lines(&self) -> Vec<String> {
         match self {
             Self::DownloadFailed(each) | Self::NotComplete(each) => each.clone(),
+            Self::Damaged(verified) => {
+                let each = verified.faults.iter().map(ToString::to_string);
+                each.chain([self.to_string()]).collect()
+            }
             other => vec![other.to_string()],
         }
     }
@@ -304,6 +320,20 @@ fn no_mirror(not_seen: &[String]) -> String {
             not_seen.join("; ")
         ),
     }
+}
+
+/// What `verify` has found, and what to do.
+fn damage(verified: &Verified) -> String {
+    let advice = match &verified.repair {
+        Repair::Not(advice) => advice,
+        Repair::NotNeeded | Repair::Begun => "",
+    };
+    format!(
+        "{}: {} of {} files are bad; {advice}",
+        verified.name,
+        verified.faults.len(),
+        verified.files
+    )
 }
 
 fn suggestion(nearest: &Option<&'static str>) -> String {

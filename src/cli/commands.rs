@@ -458,10 +458,10 @@ mod tests {
                 "send has no option --private (if a name begins with --, type -- before it); usage: send ",
             ),
             (
-                "download_file lab x --only=a",
-                "download_file",
+                "upload_file lab x --only=a",
+                "upload_file",
                 "arguments",
-                "download_file has no option --only",
+                "upload_file has no option --only",
             ),
             (
                 "leave_group lab --yes=no",

@@ -22,7 +22,7 @@ use super::retry::retry;
 use super::wait::{self, WaitExclusions};
 use super::{holders, json, render, tokens};
 use crate::net::Stop;
-use crate::peer::{DownloadOptions, DownloadState, Peer, PeerError, Started, WaitNotice};
+use crate::peer::{DownloadOptions, DownloadState, Peer, PeerError, Repair, Started, WaitNotice};
 use crate::wire::attach::Ending;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -254,6 +254,7 @@ impl<'a> CommandRunner<'a> {
                 self.peer.cancel(&name)?;
                 Ok(CommandOutcome::Cancelled(name))
             }
+            Command::Verify { name, repairs } => self.verify(&name, repairs),
             Command::Wait(limit) => wait::wait(self.peer, &mut self.exclusions, limit, self.output)
                 .map(CommandOutcome::Waited),
             Command::Status => Ok(CommandOutcome::Status(Box::new(self.peer.status()))),
@@ -303,28 +304,28 @@ impl<'a> CommandRunner<'a> {
                 let files = self.peer.list_files(&group, versions)?;
                 Ok(CommandOutcome::Files(files))
             }
+            FileCommand::Content { group, name, only } => {
+                let content = self.peer.share_content(&group, &name, &only)?;
+                Ok(CommandOutcome::Content(content))
+            }
             FileCommand::Download {
                 group,
                 name,
-                destination,
+                options,
                 is_preview: true,
-                ..
             } => {
-                let preview = self.peer.preview_download(&group, &name, &destination)?;
+                let preview = self.peer.preview_download(&group, &name, &options)?;
                 Ok(CommandOutcome::Preview(preview))
             }
             FileCommand::Download {
                 group,
                 name,
-                destination,
-                force,
+                options,
                 is_preview: false,
             } => {
                 let hashing = HashingProgress::new("hashing existing files", self.output);
                 let step = |done, total| hashing.step(done, total);
-                let started = self
-                    .peer
-                    .download_file(&group, &name, &destination, force, &step);
+                let started = self.peer.download_file(&group, &name, &options, &step);
                 hashing.finish();
                 let started = started?;
                 self.on_started(&started);
@@ -349,6 +350,20 @@ impl<'a> CommandRunner<'a> {
                 Ok(CommandOutcome::StoppedShare(name, withdrawn))
             }
         }
+    }
+
+    fn verify(&mut self, name: &str, repairs: bool) -> Result<CommandOutcome, CommandError> {
+        let hashing = HashingProgress::new("checking", self.output);
+        let step = |done, total| hashing.step(done, total);
+        let verified = self.peer.verify(name, repairs, &step);
+        hashing.finish();
+        let verified = verified?;
+        match &verified.repair {
+            Repair::NotNeeded => {}
+            Repair::Begun => self.exclusions.on_started(verified.info_hash),
+            Repair::Not(_) => return Err(CommandError::Damaged(Box::new(verified))),
+        }
+        Ok(CommandOutcome::Verified(verified))
     }
 
     fn send(&self, path: &Path, torrent: Option<PathBuf>) -> Result<CommandOutcome, CommandError> {

@@ -13,9 +13,10 @@ use super::outcome::{AccountOutcome, CommandOutcome, Joined};
 use super::render::time;
 use crate::peer::{
     DamagedRecord, DownloadPreview, DownloadState, DownloadStatus, Finding, GroupStatus,
-    HookResult, HookStatus, JoinError, LinkStatus, NewShare, Sent, ShareStatus, Status,
-    TrackerStatus, Uploaded,
+    HookResult, HookStatus, JoinError, LinkStatus, NewShare, Repair, Sent, ShareContent,
+    ShareStatus, SharedFile, Status, TrackerStatus, Uploaded, Verified,
 };
+use crate::storage::FaultyFile;
 use account::{file, group, login, member, news, request};
 use holder::holder_fields;
 use machine::{join_error, join_fields, machine_fields, own_machine};
@@ -45,12 +46,15 @@ pub(super) fn result_line(
     }
     match result {
         Ok(outcome) => fields.extend(outcome_fields(outcome)),
-        Err(error) => {
+        Err(error_of_command) => {
             let error = [
-                ("kind", plain(error.kind())),
-                ("message", plain(error.to_string())),
+                ("kind", plain(error_of_command.kind())),
+                ("message", plain(error_of_command.to_string())),
             ];
             fields.push(("error", object(error)));
+            if let CommandError::Damaged(verified) = error_of_command {
+                fields.extend(verified_fields(verified));
+            }
         }
     }
     line(fields)
@@ -137,6 +141,44 @@ fn preview_fields(preview: &DownloadPreview) -> Vec<(&str, JsonValue<'_>)> {
     ]
 }
 
+fn verified_fields(verified: &Verified) -> Vec<(&str, JsonValue<'_>)> {
+    let file = |file: &FaultyFile| {
+        object([
+            ("path", plain(file.path.to_string_lossy())),
+            ("fault", plain(file.fault.word())),
+            ("message", plain(file.to_string())),
+        ])
+    };
+    let faults = verified.faults.iter().map(file).collect();
+    vec![
+        ("name", plain(&*verified.name)),
+        ("info_hash", plain(verified.info_hash.to_string())),
+        ("path", plain(verified.path.to_string_lossy())),
+        ("files", plain(verified.files)),
+        ("bad_pieces", plain(verified.bad_pieces)),
+        ("bad_files", JsonValue::List(faults)),
+        ("repairing", plain(verified.repair == Repair::Begun)),
+    ]
+}
+
+fn content_fields(content: &ShareContent) -> Vec<(&str, JsonValue<'_>)> {
+    let file = |file: &SharedFile| {
+        object([
+            ("path", plain(file.path.clone())),
+            ("length", plain(file.length)),
+        ])
+    };
+    vec![
+        ("name", plain(&*content.name)),
+        ("info_hash", plain(content.info_hash.to_string())),
+        ("version", plain(content.version)),
+        (
+            "content",
+            JsonValue::List(content.files.iter().map(file).collect()),
+        ),
+    ]
+}
+
 /// The fields after `ok` of a command that succeeded.
 fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
     match outcome {
@@ -158,6 +200,7 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("replaces", plain(started.replaces)),
         ],
         CommandOutcome::Preview(preview) => preview_fields(preview),
+        CommandOutcome::Verified(verified) => verified_fields(verified),
         CommandOutcome::Downloads(downloads) | CommandOutcome::Waited(downloads) => {
             vec![("downloads", list(downloads, download))]
         }
@@ -184,6 +227,7 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
             ("version", plain(*version)),
             ("unchanged", plain(*again)),
         ],
+        CommandOutcome::Content(content) => content_fields(content),
         CommandOutcome::Files(files) => vec![("files", list(files, file))],
         CommandOutcome::Holder(outcome) => holder_fields(outcome),
         CommandOutcome::Exported(exported) => vec![

@@ -3,7 +3,7 @@
 use super::commands::CommandEntry;
 use crate::peer::{
     DownloadPreview, DownloadStatus, ExportedTorrent, LinkStatus, ListedFile, NewToken, Sent,
-    Started, Status, Uploaded,
+    ShareContent, Started, Status, Uploaded, Verified,
 };
 use crate::storage::JoinFiles;
 use crate::wire::access::{
@@ -28,6 +28,8 @@ pub(super) enum CommandOutcome {
     Links(Vec<LinkStatus>),
     /// `cancel`: the name of the download.
     Cancelled(String),
+    /// `verify`: no file is bad, or a repair has begun.
+    Verified(Verified),
     /// `wait`: the downloads that are complete.
     Waited(Vec<DownloadStatus>),
     /// `status`.
@@ -40,6 +42,8 @@ pub(super) enum CommandOutcome {
     Machine(MachineOutcome),
     /// `upload_file`.
     Uploaded(Uploaded),
+    /// `list_files` with the name of a share.
+    Content(ShareContent),
     /// `list_files`.
     Files(Vec<ListedFile>),
     /// A command about who has the shares of groups.

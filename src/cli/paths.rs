@@ -29,7 +29,9 @@ pub(super) fn resolve(command: &mut Command, folder: &Path) {
         }
         Command::File(FileCommand::Upload { path, .. }) => absolute(path),
         Command::File(FileCommand::Export { folder: path, .. }) => absolute(path),
-        Command::File(FileCommand::Download { destination, .. }) => absolute_place(destination),
+        Command::File(FileCommand::Download { options, .. }) => {
+            absolute_place(&mut options.destination);
+        }
         _ => {}
     }
 }
@@ -95,7 +97,7 @@ mod tests {
                     assert_eq!(source, DownloadSource::Torrent("/u/x.torrent".into()));
                     options.destination
                 }
-                Command::File(FileCommand::Download { destination, .. }) => destination,
+                Command::File(FileCommand::Download { options, .. }) => options.destination,
                 other => panic!("{other:?}"),
             };
             assert_eq!(destination.named.as_deref(), named.map(Path::new), "{line}");

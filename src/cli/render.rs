@@ -19,7 +19,8 @@ use super::units::{counted, size};
 use super::wrap;
 use crate::base::escape;
 use crate::peer::{
-    DownloadPreview, DownloadState, DownloadStatus, LinkStatus, Started, TakenOver, Uploaded,
+    DownloadPreview, DownloadState, DownloadStatus, LinkStatus, Repair, SharedFile, Started,
+    TakenOver, Uploaded, Verified,
 };
 use list::lines_of;
 use status::status_lines;
@@ -53,6 +54,7 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome, columns: usize) -> Vec<Str
             ) + &started_version(started),
         ],
         CommandOutcome::Preview(preview) => vec![preview_line(preview)],
+        CommandOutcome::Verified(verified) => verified_lines(verified),
         CommandOutcome::Downloads(downloads) => {
             lines_of(downloads, download_line_with_trouble, "no downloads")
         }
@@ -74,6 +76,7 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome, columns: usize) -> Vec<Str
             uploaded.share.info_hash,
             uploaded_version(uploaded),
         )],
+        CommandOutcome::Content(content) => content.files.iter().map(content_line).collect(),
         CommandOutcome::Files(files) => {
             lines_of(files, account::file_line, "the group shares nothing")
         }
@@ -90,6 +93,30 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome, columns: usize) -> Vec<Str
         )],
         CommandOutcome::Quit => Vec::new(),
     }
+}
+
+/// What `verify` has found.
+fn verified_lines(verified: &Verified) -> Vec<String> {
+    let files = counted(verified.files, "file");
+    let name = escape(&verified.name);
+    if verified.repair == Repair::NotNeeded {
+        return vec![format!("{name}  all of it is good: {files}")];
+    }
+    let faults = verified.faults.iter();
+    let mut lines: Vec<String> = faults
+        .map(|file| escape(&file.to_string()).into_owned())
+        .collect();
+    lines.push(format!(
+        "repairing {name}  {} of {files}  {}",
+        verified.faults.len(),
+        counted(verified.bad_pieces, "bad piece"),
+    ));
+    lines
+}
+
+/// A file of a share.
+fn content_line(file: &SharedFile) -> String {
+    format!("{}  {}", escape(&file.path), size(file.length))
 }
 
 /// What a download would fetch.

@@ -10,7 +10,7 @@ use super::signals;
 use super::units::{counted, size};
 use crate::base::escape;
 use crate::storage::{
-    Arrangement, CreateOptions, FileFault, ShareDraft, StoreError, check_output, check_share,
+    Arrangement, CreateOptions, FileLayout, ShareDraft, StoreError, check_output, check_share,
     reserve_output, write_output,
 };
 use crate::system::{cause, processors};
@@ -183,7 +183,8 @@ fn check_files(torrent: &Path, path: &Path, output: &Output) -> Result<bool, Str
     let threads = processors();
     let hashing = HashingProgress::new("checking", output);
     let info = Arc::new(metainfo.info().clone());
-    let report = check_share(info, path, threads, &flag, &|done, total| {
+    let layout = FileLayout::all(info);
+    let report = check_share(layout, path, threads, &flag, &|done, total| {
         hashing.step(done, total)
     });
     hashing.finish();
@@ -215,8 +216,8 @@ fn check_files(torrent: &Path, path: &Path, output: &Output) -> Result<bool, Str
         Err(error) => return Err(error.to_string()),
     };
     let pieces = metainfo.info().lengths().pieces();
-    for (file, fault) in &report.faults {
-        output.error(&fault_line(file, fault));
+    for file in &report.faults {
+        output.error(&file.to_string());
     }
     if report.is_whole() {
         output.result(&format!(
@@ -235,12 +236,4 @@ fn check_files(torrent: &Path, path: &Path, output: &Output) -> Result<bool, Str
     };
     let path = path.display();
     Err(format!("{path} does not match the torrent: {found}"))
-}
-
-fn fault_line(file: &Path, fault: &FileFault) -> String {
-    match fault {
-        // The message of this error names the file already.
-        FileFault::File(error) => error.to_string(),
-        other => format!("{}: {other}", file.display()),
-    }
 }

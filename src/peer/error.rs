@@ -91,6 +91,17 @@ pub enum PeerError {
         "no share or download in an open swarm is called {0:?}; status lists all, and stop_share GROUP NAME ends a group's share"
     )]
     NoSuchShare(String),
+    /// No share or download has that name.
+    #[error("no share or download is called {0:?}; status lists all")]
+    NothingCalled(String),
+    /// A download that is not complete, so that its files cannot be verified yet.
+    #[error(
+        "{0} is not complete: each piece is verified when it arrives; wait until it is complete"
+    )]
+    NotWhole(String),
+    /// Another command verifies files.
+    #[error("another verify runs at this peer: wait until it has ended")]
+    VerifyRuns,
     /// Several shares have that name.
     #[error("more than one share is called {0:?}; name one by its info-hash: {1}")]
     SeveralShares(String, String),
@@ -211,7 +222,9 @@ impl PeerError {
             Self::Record(_) | Self::KnownMembers(_) => "record",
             Self::Already { .. } => "already",
             Self::NoSuchDownload(_) | Self::Complete(..) => "no-such-download",
-            Self::NoSuchShare(_) => "no-such-share",
+            Self::NoSuchShare(_) | Self::NothingCalled(_) => "no-such-share",
+            Self::NotWhole(_) => "unfinished",
+            Self::VerifyRuns => "busy",
             Self::SeveralShares(..) => "several-shares",
             Self::OfGroup(_) => "of-a-group",
             Self::OtherContent(_)

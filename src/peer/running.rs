@@ -19,6 +19,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
@@ -380,6 +381,7 @@ fn compose(
         group_announcer: Arc::default(),
         web: Arc::default(),
         commands,
+        verifies: AtomicBool::new(false),
     });
     Ok((services, options.folder))
 }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::storage::MagnetRecord;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// The services of one running peer.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(super) struct Services {
     pub(super) hooks: Arc<Hooks>,
     pub(super) web: Arc<WebClient>,
     pub(super) commands: Arc<RunningCommands>,
+    /// Whether `verify` runs.
+    pub(super) verifies: AtomicBool,
 }
 
 impl Services {

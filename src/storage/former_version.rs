@@ -2,11 +2,10 @@
 
 use super::tree::{Access, Folder, has_layout, ignore_missing, metadata};
 use super::{FileLayout, FileStamp, StampMatch, Store, StoreError};
-use crate::torrent::{FilePath, Info, Layout};
+use crate::torrent::{FilePath, Layout};
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 /// A complete version of a share, under the final name of a download of another version.
 #[derive(Clone, Debug)]
@@ -19,9 +18,8 @@ pub struct FormerVersion {
 }
 
 impl FormerVersion {
-    /// The version with this info dictionary. Its files were verified with these stamps.
-    pub fn new(info: Arc<Info>, stamps: Vec<FileStamp>) -> Self {
-        let layout = FileLayout::all(info);
+    /// The version with these wanted files, which were verified with these stamps.
+    pub fn new(layout: FileLayout, stamps: Vec<FileStamp>) -> Self {
         Self {
             layout,
             stamps,
@@ -196,6 +194,7 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::sync::Arc;
 
     #[test]
     fn only_files_of_the_version_that_are_unchanged_are_removed() {
@@ -211,7 +210,7 @@ mod tests {
         }
         let info = info_of(&folder);
         let store = Store::open(FileLayout::all(Arc::clone(&info)), &folder).unwrap();
-        let former = FormerVersion::new(info, store.stamps().unwrap());
+        let former = FormerVersion::new(FileLayout::all(info), store.stamps().unwrap());
         let new = former.layout.clone();
         former.check_replaceable(&new, &folder).unwrap();
         // Somebody has added, changed and replaced files since then.
@@ -242,7 +241,7 @@ mod tests {
         }
         let info = info_of(&folder);
         let store = Store::open(FileLayout::all(Arc::clone(&info)), &folder).unwrap();
-        let former = FormerVersion::new(info, store.stamps().unwrap());
+        let former = FormerVersion::new(FileLayout::all(info), store.stamps().unwrap());
         fs::remove_file(folder.join("b")).unwrap();
         let new = former.layout.clone();
         let missing = former.check_replaceable(&new, &folder).unwrap_err();
@@ -277,7 +276,7 @@ mod tests {
         let place = temporary.path().join("set");
         let info = info_of(&place);
         let store = Store::open(FileLayout::all(Arc::clone(&info)), &place).unwrap();
-        let former = FormerVersion::new(info, store.stamps().unwrap());
+        let former = FormerVersion::new(FileLayout::all(info), store.stamps().unwrap());
         let new = FileLayout::all(info_of(&temporary.path().join("new/set")));
         // A file of the former version may become a folder, and the reverse.
         former.check_replaceable(&new, &place).unwrap();

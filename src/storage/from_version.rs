@@ -24,10 +24,10 @@ pub fn copy_unchanged_files(
     stop: &AtomicBool,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<LocalFiles, StoreError> {
-    let (store, overlap) = (new.store(), old.overlap());
+    let store = new.store();
     let unchanged = store
         .files_to_fetch()
-        .filter_map(|index| Some((index, overlap.origin(index)?)));
+        .filter_map(|index| Some((index, old.origin(index)?)));
     let unchanged: Vec<(usize, usize)> = unchanged.collect();
     let written = unchanged.iter().map(|(index, _)| *index);
     let written = written.filter(|index| is_written(store, *index)).collect();
@@ -55,7 +55,7 @@ pub fn copy_equal_pieces(
 ) -> Result<(), StoreError> {
     let (lengths, old_store) = (new.store().info().lengths(), old.store());
     for piece in missing {
-        let Some(equal) = old.overlap().equal_piece(piece) else {
+        let Some(equal) = old.equal_piece(piece) else {
             continue;
         };
         let from = old_store.info().lengths().offset(equal);
@@ -120,7 +120,7 @@ fn parts_from_changed_files(
         let from = match local.contains(part.index) {
             true => None,
             false => {
-                let source = old.overlap().source(part.index)?;
+                let source = old.source(part.index)?;
                 let file = old.store().info().files().get(source)?;
                 let end = part.offset.checked_add(part.length)?;
                 Some(

@@ -71,7 +71,12 @@ impl FileLayout {
     /// The pieces that contain bytes of wanted files.
     pub(super) fn needed_pieces(&self) -> impl Iterator<Item = PieceIndex> + Send + '_ {
         let pieces = self.info.lengths().all_pieces();
-        pieces.filter(|piece| self.selection.needed().contains(*piece))
+        pieces.filter(|piece| self.needs(*piece))
+    }
+
+    /// Whether a piece contains bytes of wanted files.
+    pub(super) fn needs(&self, piece: PieceIndex) -> bool {
+        self.selection.needed().contains(piece)
     }
 
     /// Where the bytes of a file are stored. A share that is a single file is never padding.

@@ -80,6 +80,7 @@ mod reserve;
 mod root;
 mod running_tracker;
 mod seen_catalogues;
+mod set_aside;
 mod source_files;
 mod stamp;
 mod store;
@@ -93,7 +94,7 @@ mod write_target;
 
 pub use arrange::Arrangement;
 pub use backup::{Backup, BackupError, check_backup_name, write_cluster};
-pub use check::{CheckReport, FileFault, check_share};
+pub use check::{CheckReport, FaultyFile, FileFault, check_share};
 pub use cluster::{
     CLUSTER_FILE, CLUSTER_WAIT, ClusterError, make_cluster, make_or_open_cluster, restore_cluster,
     wait_for_cluster,
@@ -142,6 +143,7 @@ pub use reported_mirrors::ReportedMirrorsFile;
 pub use reserve::{ReservedSpace, has_room};
 pub use running_tracker::RunningTracker;
 pub use seen_catalogues::{SeenCataloguesFolder, SeenShare};
+pub use set_aside::SetAside;
 pub use stamp::{FileStamp, StampMatch};
 pub use store::{PathCheck, Store, StoredSpan};
 pub use swarms_file::SwarmsFile;

@@ -23,8 +23,24 @@ impl OldVersion {
         &self.store
     }
 
-    pub(super) fn overlap(&self) -> &Overlap {
-        &self.overlap
+    /// See [`Overlap::origin`]. `None` for a file that was not wanted.
+    pub(super) fn origin(&self, file: usize) -> Option<usize> {
+        self.overlap.origin(file).filter(|it| self.has_file(*it))
+    }
+
+    /// See [`Overlap::source`]. `None` for a file that was not wanted.
+    pub(super) fn source(&self, file: usize) -> Option<usize> {
+        self.overlap.source(file).filter(|it| self.has_file(*it))
+    }
+
+    /// See [`Overlap::equal_piece`]. `None` for a piece that was not needed.
+    pub(super) fn equal_piece(&self, piece: PieceIndex) -> Option<PieceIndex> {
+        let equal = self.overlap.equal_piece(piece)?;
+        self.store.layout().needs(equal).then_some(equal)
+    }
+
+    fn has_file(&self, index: usize) -> bool {
+        self.store.layout().is_wanted(index)
     }
 
     /// Whether a piece of the download is good without being hashed: all its files are linked to
@@ -33,7 +49,7 @@ impl OldVersion {
         let infos = (&**self.store.info(), &**new.info());
         let is_same_file = |file| {
             let linked = new.linked_files().stamp(file);
-            let origin = self.overlap.origin(file);
+            let origin = self.origin(file);
             // The files of a version that is not verified have no stamps.
             linked.is_some() && linked == origin.and_then(|it| self.store.sealed_stamp(it))
         };

@@ -33,6 +33,13 @@ pub enum StampMatch {
 }
 
 impl FileStamp {
+    /// The stamp of a file whose content is known to be bad: no file has it.
+    pub const OF_NO_FILE: Self = Self {
+        length: u64::MAX,
+        modified_ns: i64::MIN,
+        inode: u64::MAX,
+    };
+
     /// Length of an encoded stamp in bytes.
     pub(super) const ENCODED_LENGTH: usize = 24;
 

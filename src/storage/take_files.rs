@@ -98,7 +98,7 @@ impl Taker<'_> {
     /// The file of the old version that can be linked, with the stamp with which it was verified.
     fn link_origin(&self, index: usize) -> Option<(&FilePath, usize, FileStamp)> {
         let old = self.old?;
-        let origin = old.overlap().origin(index)?;
+        let origin = old.origin(index)?;
         let (old_file, new_file) = (
             old.store().info().files().get(origin)?,
             self.new.info().files().get(index)?,
@@ -183,7 +183,7 @@ impl Taker<'_> {
             .old
             .filter(|_| self.can_clone && length > 0)
             .and_then(|old| {
-                let source = old.overlap().source(index)?;
+                let source = old.source(index)?;
                 old.store().open_file(source, Access::Read).ok()
             });
         let Some(source) = source else {

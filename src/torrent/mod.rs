@@ -19,6 +19,7 @@ mod path;
 mod piece_set;
 mod selection;
 mod sources;
+mod to_fetch;
 mod web_seed;
 
 pub use file_pattern::FilePattern;
@@ -40,6 +41,7 @@ pub use path::{FileName, FilePath, NameError};
 pub use piece_set::{BitfieldError, PieceSet};
 pub use selection::{NothingChosen, Selection};
 pub use sources::NamedSources;
+pub use to_fetch::ToFetch;
 pub use web_seed::{FilePart, file_parts, web_seed_url};
 
 #[cfg(any(test, fuzzing))]

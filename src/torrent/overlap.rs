@@ -3,8 +3,8 @@
 //! Both dictionaries come from others. So everything here is defined for any two of them, takes
 //! time that is linear in their files and pieces, and needs memory for one entry for each of these.
 
-use super::{Attributes, BLOCK, FilePath, Info, Lengths, PieceIndex, Sha1, file_parts};
-use std::collections::{HashMap, HashSet};
+use super::{BLOCK, FilePath, Info, PieceIndex, Sha1, file_parts};
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// What a new version of a share has in common with an old one.
@@ -16,8 +16,6 @@ pub struct Overlap {
     same_paths: Vec<Option<usize>>,
     /// For each piece of the new version: a piece of the old one with the same content.
     equal_pieces: Vec<Option<PieceIndex>>,
-    counts: FileCounts,
-    bytes_to_fetch: u64,
 }
 
 /// How many files a new version keeps, changes, adds and drops. Padding does not count.
@@ -42,22 +40,10 @@ impl Overlap {
     /// SHA-1 and length are equal. Two pieces have the same content if hash and length are equal.
     pub fn new(old: &Info, new: &Info) -> Self {
         let origins = origins(old, new);
-        let equal_pieces = equal_pieces(old, new);
-        let local = LocalFiles::new(new, |file| origins.get(file).is_some_and(Option::is_some));
-        let lengths = new.lengths();
-        let missing = lengths
-            .all_pieces()
-            .zip(&equal_pieces)
-            .map(|(piece, equal)| match equal {
-                Some(_) => 0,
-                None => bytes_outside(lengths, piece, &local.block_runs(new, piece)),
-            });
         Self {
-            bytes_to_fetch: missing.sum(),
-            counts: counts(old, new, &origins),
             same_paths: same_paths(old, new),
             origins,
-            equal_pieces,
+            equal_pieces: equal_pieces(old, new),
         }
     }
 
@@ -65,13 +51,7 @@ impl Overlap {
     pub fn with_nothing(new: &Info) -> Self {
         let files = new.files().len();
         let origins = vec![None; files];
-        let stored = new.files().iter().filter(|file| !file.attributes.padding);
         Self {
-            bytes_to_fetch: new.lengths().total(),
-            counts: FileCounts {
-                new: stored.count(),
-                ..FileCounts::default()
-            },
             same_paths: origins.clone(),
             origins,
             equal_pieces: vec![None; new.lengths().pieces() as usize],
@@ -95,16 +75,6 @@ impl Overlap {
     /// have it, the one with the same number.
     pub fn equal_piece(&self, piece: PieceIndex) -> Option<PieceIndex> {
         self.equal_pieces.get(piece.index()).copied().flatten()
-    }
-
-    /// How many files are unchanged, changed, new and gone.
-    pub fn counts(&self) -> FileCounts {
-        self.counts
-    }
-
-    /// The number of bytes that a machine with the whole old version has to fetch.
-    pub fn bytes_to_fetch(&self) -> u64 {
-        self.bytes_to_fetch
     }
 }
 
@@ -151,6 +121,17 @@ impl LocalFiles {
         runs.extend(local.and_then(|local| whole_blocks(local, length)));
         runs
     }
+
+    /// The number of bytes of a piece that are not in local blocks.
+    pub(super) fn missing_bytes(&self, info: &Info, piece: PieceIndex) -> u64 {
+        let length = u64::from(info.lengths().length(piece));
+        let at = |block: u32| (u64::from(block) * u64::from(BLOCK)).min(length);
+        let runs = self.block_runs(info, piece).into_iter();
+        let local: u64 = runs
+            .map(|run| at(run.end).saturating_sub(at(run.start)))
+            .sum();
+        length.saturating_sub(local)
+    }
 }
 
 /// The blocks that lie completely in this range of the bytes of a piece. The last block of the
@@ -162,17 +143,6 @@ fn whole_blocks(bytes: Range<u32>, piece_length: u32) -> Option<Range<u32>> {
     };
     let blocks = bytes.start.div_ceil(BLOCK)..end;
     (!blocks.is_empty()).then_some(blocks)
-}
-
-/// The number of bytes of a piece that are not in these runs of its blocks.
-fn bytes_outside(lengths: &Lengths, piece: PieceIndex, runs: &[Range<u32>]) -> u64 {
-    let length = u64::from(lengths.length(piece));
-    let at = |block: u32| (u64::from(block) * u64::from(BLOCK)).min(length);
-    let local: u64 = runs
-        .iter()
-        .map(|run| at(run.end).saturating_sub(at(run.start)))
-        .sum();
-    length.saturating_sub(local)
 }
 
 /// The content of a file, as far as an info dictionary shows it: equal values mean equal content.
@@ -229,30 +199,6 @@ fn equal_pieces(old: &Info, new: &Info) -> Vec<Option<PieceIndex>> {
         same_number.or_else(|| by_content.get(&content_here).copied())
     });
     equal.collect()
-}
-
-fn counts(old: &Info, new: &Info, origins: &[Option<usize>]) -> FileCounts {
-    let (old_paths, new_paths) = (paths(old), paths(new));
-    let mut counts = FileCounts {
-        gone: old_paths.difference(&new_paths).count(),
-        ..FileCounts::default()
-    };
-    for (file, origin) in new.files().iter().zip(origins) {
-        match (origin, file.attributes) {
-            (_, Attributes { padding: true, .. }) => {}
-            (Some(_), _) => counts.unchanged += 1,
-            (None, _) if old_paths.contains(&file.path) => counts.changed += 1,
-            (None, _) => counts.new += 1,
-        }
-    }
-    counts
-}
-
-/// The paths of the files of a share, without padding.
-fn paths(info: &Info) -> HashSet<&FilePath> {
-    let files = info.files().iter();
-    let stored = files.filter(|file| !file.attributes.padding);
-    stored.map(|file| &file.path).collect()
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ fn too_few_or_too_many_arguments_show_the_usage() {
     let mut peer = tracker.sandbox.peer("nobody");
     for (command, least, most) in [
         ("upload_file", 2, 2),
-        ("list_files", 1, 1),
+        ("list_files", 1, 2),
         ("download_file", 2, 3),
         ("stop_share", 2, 2),
     ] {

@@ -3,7 +3,8 @@
 use super::account::AccountCommand;
 use super::holder::HolderCommand;
 use super::machine::MachineCommand;
-use crate::peer::{DownloadOptions, PublishOptions, StopScope, WantedPlace};
+use crate::peer::{DownloadOptions, PublishOptions, StopScope};
+use crate::torrent::FilePattern;
 use crate::wire::name::Label;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,6 +33,12 @@ pub(in crate::cli) enum Command {
     ShowPeers,
     /// End an unfinished download and remove its files.
     Cancel(String),
+    /// Read the files of a share and compare them with its pieces.
+    Verify {
+        name: String,
+        /// Whether bad pieces of a download are fetched again.
+        repairs: bool,
+    },
     /// Wait for downloads, without a limit or at most this long.
     Wait(Option<Duration>),
     /// Show the state of the peer.
@@ -76,13 +83,17 @@ pub(in crate::cli) enum FileCommand {
         /// Whether each version is listed.
         versions: bool,
     },
+    /// List the files of a share, or those that match one of the patterns.
+    Content {
+        group: Label,
+        name: String,
+        only: Vec<FilePattern>,
+    },
     /// Start a download from a group.
     Download {
         group: Label,
         name: String,
-        destination: WantedPlace,
-        /// Whether another file or folder at the destination is replaced.
-        force: bool,
+        options: DownloadOptions,
         /// Whether the command only says what would be fetched.
         is_preview: bool,
     },
@@ -128,6 +139,7 @@ impl Command {
             Self::File(
                 FileCommand::Upload { group, .. }
                 | FileCommand::List { group, .. }
+                | FileCommand::Content { group, .. }
                 | FileCommand::Download { group, .. }
                 | FileCommand::Export { group, .. },
             ) => Some(group.to_string()),

@@ -15,11 +15,11 @@ use crate::cli::command_error::CommandError;
 use crate::peer::{
     AccountError, Check, ControlStatus, DamagedRecord, DownloadPreview, DownloadState,
     DownloadStatus, ExportedTorrent, Finding, GroupStatus, HookKind, HookResult, HookStatus,
-    LinkStatus, ListedFile, LoginEnd, MachineLoginState, MachineStatus, NewShare, NewToken, Sent,
-    ShareStatus, Started, Status, TakenOver, TrackerState, TrackerStatus, Uploaded, Verdict,
-    VersionStatus,
+    LinkStatus, ListedFile, LoginEnd, MachineLoginState, MachineStatus, NewShare, NewToken, Repair,
+    Sent, ShareContent, ShareStatus, SharedFile, Started, Status, TakenOver, TrackerState,
+    TrackerStatus, Uploaded, Verdict, Verified, VersionStatus,
 };
-use crate::storage::JoinFiles;
+use crate::storage::{FaultyFile, FileFault, JoinFiles};
 use crate::torrent::{FileCounts, InfoHash};
 use crate::wire::access::holder_samples::{holder, mirror};
 use crate::wire::access::{
@@ -42,6 +42,7 @@ fn commands(outcome: &CommandOutcome) -> &'static [&'static str] {
         CommandOutcome::Sent(_) => &["send"],
         CommandOutcome::Started(_) => &["download", "download_file"],
         CommandOutcome::Preview(_) => &["download_file"],
+        CommandOutcome::Verified(_) => &["verify"],
         CommandOutcome::Downloads(_) => &["show_downloads"],
         CommandOutcome::Links(_) => &["show_peers"],
         CommandOutcome::Cancelled(_) => &["cancel"],
@@ -49,7 +50,7 @@ fn commands(outcome: &CommandOutcome) -> &'static [&'static str] {
         CommandOutcome::Status(_) => &["status"],
         CommandOutcome::Help(_) => &["help"],
         CommandOutcome::Uploaded(_) => &["upload_file"],
-        CommandOutcome::Files(_) => &["list_files"],
+        CommandOutcome::Content(_) | CommandOutcome::Files(_) => &["list_files"],
         CommandOutcome::Holder(HolderOutcome::Listed(_)) => &["list_holders"],
         CommandOutcome::Holder(HolderOutcome::Waited(_)) => &["wait_for"],
         CommandOutcome::Exported(_) => &["export_torrent"],
@@ -96,6 +97,18 @@ fn samples() -> Vec<CommandOutcome> {
         started(Some(2)),
         preview(None),
         preview(Some(1)),
+        CommandOutcome::Verified(Verified {
+            name: "x".into(),
+            info_hash: HASH,
+            path: "/x".into(),
+            files: 1,
+            bad_pieces: 1,
+            faults: vec![FaultyFile {
+                path: "/x".into(),
+                fault: FileFault::ChangedMeanwhile,
+            }],
+            repair: Repair::Begun,
+        }),
         CommandOutcome::Downloads(downloads()),
         CommandOutcome::Links(links()),
         CommandOutcome::Cancelled("x".into()),
@@ -109,6 +122,15 @@ fn samples() -> Vec<CommandOutcome> {
         CommandOutcome::Help(None),
         uploaded(None),
         uploaded(Some(2)),
+        CommandOutcome::Content(ShareContent {
+            name: "x".into(),
+            info_hash: HASH,
+            version: 1,
+            files: vec![SharedFile {
+                path: "x".into(),
+                length: 1,
+            }],
+        }),
         CommandOutcome::Files(files()),
         CommandOutcome::Exported(ExportedTorrent {
             name: "x".into(),

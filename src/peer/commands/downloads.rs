@@ -46,6 +46,7 @@ impl Peer {
             choice: options.choice,
             peers: Vec::new(),
             former: None,
+            group: None,
         };
         let started = planned.start(&self.services, progress).map(|()| started);
         let started = accept_existing(&self.transfers, info_hash, &options.destination, started)?;
@@ -240,6 +241,7 @@ impl Peer {
             peers: magnet.peers,
             // `start` finds the running download and extends it.
             former: None,
+            group: None,
         };
         let info_hash = started.info_hash;
         let started = planned.start(&self.services, &|_, _| {}).map(|()| started);

@@ -1,13 +1,10 @@
 //! The commands `list_files` and `download_file`.
 
-use super::missing_version::MissingVersion;
 use crate::peer::{
-    FoundShare, GroupShare, OpenFiles, OpenedFiles, OpenedUpdate, Peer, PeerError, RecordedPlace,
-    Started, SwarmEntry, Transfer, TransferPlan, VersionsHere, WantedPlace, accept_existing,
-    check_nothing_inside, check_same_kind, check_unused, enter, entry_exists_error, open_update,
-    refuse_if_being_replaced, whole_at,
+    DownloadOptions, FileChoice, GroupPart, GroupShare, MissingVersion, OpenedUpdate, Peer,
+    PeerError, PlannedDownload, Started, SwarmEntry, Transfer, VersionsHere, accept_existing,
+    choice_with, entry_exists_error, open_update, refuse_if_being_replaced,
 };
-use crate::storage::{Destination, DownloadMode, ExtraFiles, FileLayout, RecordKind, StoreError};
 use crate::torrent::{Metainfo, Selection};
 use crate::wire::access::FileEntry;
 use crate::wire::machine::SubjectLabel;
@@ -44,95 +41,130 @@ impl Peer {
         Ok(listed.collect())
     }
 
-    /// Starts the download of a group's share: into `destination` if that is a folder, otherwise to
-    /// that path. Without a named destination, the share goes where this peer has another version
+    /// Starts the download of a group's share: into the destination if that is a folder, otherwise
+    /// to that path. Without a named destination, the share goes where this peer has another version
     /// of it. A version that is there is replaced once the new one is complete. An existing file
-    /// with the same content is kept. With `force`, other content is replaced too, and files of the
-    /// other version that were changed here; until the download is complete, and if it fails, they
-    /// stay unchanged. `progress` is called with the number of bytes of existing files hashed so
-    /// far and the number of all bytes.
+    /// with the same content is kept. If the choice is forced, other content is replaced too, and
+    /// files of the other version that were changed here; until the download is complete, and if it
+    /// fails, they stay unchanged. If this peer has other files of the share at the same place, also
+    /// of another version, the union of both choices is wanted. `progress` is called with the number
+    /// of bytes of existing files hashed so far and the number of all bytes.
     ///
     /// # Errors
     /// When the user is not logged in or not a member, the catalogue does not list the share, no
-    /// tracker answers, no peer has the named version, the destination cannot be used, or the share
-    /// is here already.
+    /// tracker answers, no file matches the choice, no peer has the named version, the destination
+    /// cannot be used, or the share is here already.
     pub fn download_file(
         &self,
         group: &Label,
         name: &str,
-        destination: &WantedPlace,
-        force: bool,
+        options: &DownloadOptions,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Started, PeerError> {
         let membership = self.membership(group)?;
         let found = self.account().share(&membership.group, name)?;
+        Selection::of(&found.info, &options.choice.only)?;
         let metainfo = Metainfo::new(found.info.clone(), Vec::new());
         let versions = VersionsHere::of(&self.transfers, &membership, &found.version.share);
-        let place = versions.place(&self.transfers, &metainfo, destination)?;
+        let place = versions.place(&self.transfers, &metainfo, &options.destination)?;
         let started = Started {
             version: Some(found.version.number),
             ..Started::new(metainfo.info(), place.path())
         };
-        let mut superseded_before = Vec::new();
-        if let Some(entry) = self.transfers.entry(started.info_hash) {
-            let user = &membership.user;
-            if let Some(here) = self.use_entry(&entry, user, &started, destination)? {
-                return Ok(here);
-            }
-            let ended = entry.into_transfer();
-            superseded_before = ended.map(|it| it.supersedes()).unwrap_or_default();
-        }
-        let others = versions.others_at(started.info_hash, &place);
-        let started = Started {
-            replaces: replaced_number(&others),
-            ..started
-        };
         let is_missing = found.has_no_holder() && found.is_named_version(name);
         let missing = is_missing.then(|| MissingVersion::new(&membership.group, name));
-        let missing = missing.as_ref();
-        let (opened, mut supersedes) = match others.is_empty() {
-            true => {
-                let opened = self.open_group_download(&found, &place, force, missing, progress)?;
-                (opened, Vec::new())
-            }
-            false => {
-                self.require_holder(missing)?;
-                let OpenedUpdate { opened, supersedes } =
-                    open_update(&self.transfers, &found.info, &place, others, force)?;
-                (opened, supersedes)
-            }
+        let user = membership.user.clone();
+        let planned = PlannedDownload {
+            metainfo,
+            place,
+            choice: options.choice.clone(),
+            peers: Vec::new(),
+            former: None,
+            group: None,
         };
+        if let Some(entry) = self.transfers.entry(started.info_hash)
+            && let Some(here) = self.use_entry(&entry, &user, &started, options)?
+        {
+            return Ok(here);
+        }
+        let others = versions.others_at(started.info_hash, &planned.place);
+        let own = self.transfers.transfer(started.info_hash);
+        let is_new = own.as_ref().is_none_or(|own| own.has_ended());
+        let supersedes = own.map(|own| own.supersedes()).unwrap_or_default();
+        let share = GroupShare::new(membership, Some(found.version.clone()));
+        let share = share.superseding(supersedes, false);
+        if others.is_empty() || !is_new {
+            let planned = PlannedDownload {
+                group: Some(GroupPart::new(share, missing)),
+                ..planned
+            };
+            let begun = planned.start(&self.services, progress);
+            let destination = &options.destination;
+            let begun = begun.map(|()| started.clone());
+            return accept_existing(&self.transfers, started.info_hash, destination, begun);
+        }
+        if let Some(missing) = &missing {
+            missing.require_holder(&self.services)?;
+        }
+        let replaces = replaced_number(&others);
+        self.start_update(planned, share, others)?;
+        Ok(Started {
+            replaces,
+            ..started
+        })
+    }
+
+    /// Starts the download of a version at the place of `others`, which are other versions.
+    fn start_update(
+        &self,
+        mut planned: PlannedDownload,
+        share: GroupShare,
+        others: Vec<Arc<Transfer>>,
+    ) -> Result<(), PeerError> {
+        let own = self.transfers.transfer(planned.metainfo.info().info_hash());
+        if let Some(own) = own {
+            planned = planned.inherit_choice(&own).0;
+        }
+        let choice = choice_with(&planned.choice, &others);
+        let info = planned.metainfo.info();
+        let OpenedUpdate {
+            opened,
+            mut supersedes,
+        } = open_update(&self.transfers, info, &planned.place, others, &choice)?;
+        let mut superseded_before = share.supersedes.clone();
         superseded_before.retain(|hash| !supersedes.contains(hash));
         supersedes.append(&mut superseded_before);
-        let transfer = self.new_transfer(TransferPlan {
-            group: Some(
-                GroupShare::new(membership, Some(found.version)).superseding(supersedes, force),
-            ),
-            partial: opened.partial_name(),
-            replaces: opened.replaces,
-            ..TransferPlan::new(metainfo, RecordKind::Download(place))
-        })?;
-        enter(&self.transfers, &transfer, None, opened)?;
-        Ok(started)
+        let planned = PlannedDownload {
+            choice,
+            group: Some(GroupPart::new(share.superseding(supersedes, false), None)),
+            ..planned
+        };
+        planned.enter(&self.services, opened)
     }
 
     /// Uses what this peer has of the version already. Returns `None` if a download is to be
-    /// started.
+    /// started, or the running one extended.
     fn use_entry(
         &self,
         entry: &SwarmEntry,
         user: &SubjectLabel,
         started: &Started,
-        destination: &WantedPlace,
+        options: &DownloadOptions,
     ) -> Result<Option<Started>, PeerError> {
         if !entry.has_ended() {
             return match entry {
                 SwarmEntry::Transfer(other) if !belongs_to(other, Some(user)) => {
                     Err(here_for_another_user(other))
                 }
+                SwarmEntry::Transfer(other) if adds_files(other, &options.choice) => {
+                    if entry.is_complete() {
+                        refuse_if_being_replaced(&self.transfers, &other.plan.path())?;
+                    }
+                    Ok(None)
+                }
                 _ => {
                     let already = Err(entry_exists_error(entry));
-                    let hash = started.info_hash;
+                    let (hash, destination) = (started.info_hash, &options.destination);
                     let here = accept_existing(&self.transfers, hash, destination, already)?;
                     // Otherwise the version that the user has asked for would go soon.
                     if entry.is_complete() {
@@ -148,7 +180,10 @@ impl Peer {
             // The user has access again: share the copy that is here.
             if other.plan.path() == started.path && other.serve_again() {
                 self.services.group_announcer.resume();
-                return Ok(Some(started.clone()));
+                return match adds_files(other, &options.choice) {
+                    true => Ok(None),
+                    false => Ok(Some(started.clone())),
+                };
             }
             // The earlier download may have been interrupted while it was renamed to its final
             // name.
@@ -156,47 +191,13 @@ impl Peer {
         }
         Ok(None)
     }
+}
 
-    /// Opens the files of a new download of a group's share. If the files at the place are the
-    /// complete share already, opens those. `missing`: the version, if no other peer seems to
-    /// have anything of it.
-    fn open_group_download(
-        &self,
-        found: &FoundShare,
-        place: &Destination,
-        force: bool,
-        missing: Option<&MissingVersion>,
-        progress: &(dyn Fn(u64, u64) + Sync),
-    ) -> Result<OpenedFiles, PeerError> {
-        let (transfers, info_hash) = (&self.transfers, found.info.info_hash());
-        check_unused(transfers, info_hash, place, force)?;
-        let path = place.path();
-        if path.symlink_metadata().is_err() {
-            self.require_holder(missing)?;
-        }
-        let recorded = RecordedPlace::of(transfers, info_hash, place);
-        let info = Arc::new(found.info.clone());
-        let selection = Arc::new(Selection::all(&info));
-        let layout = FileLayout::all(Arc::clone(&info));
-        let path = match recorded.open(transfers, &layout, place, &DownloadMode::New) {
-            Err(StoreError::Exists(path)) => path,
-            opened => return Ok(OpenedFiles::partial(opened?, &selection)),
-        };
-        let command = self.services.commands.current();
-        if let Some(store) = whole_at(&info, &path, progress, command.flag())? {
-            let files = OpenFiles::Whole(Arc::new(store));
-            return Ok(OpenedFiles::new(files, &info, &selection));
-        }
-        self.require_holder(missing)?;
-        check_same_kind(&info, &path)?;
-        if !force {
-            return Err(PeerError::OtherContent(path));
-        }
-        check_nothing_inside(transfers, info_hash, place)?;
-        let mode = DownloadMode::Replace(ExtraFiles::Remove);
-        let download = recorded.open(transfers, &layout, place, &mode)?;
-        Ok(OpenedFiles::replacement(download, &selection, false))
-    }
+/// Whether a choice has files that a transfer does not want.
+fn adds_files(transfer: &Transfer, choice: &FileChoice) -> bool {
+    let all = transfer.plan.choice.union(choice);
+    let selection = Selection::of(transfer.info(), &all.only);
+    transfer.plan.is_download() && selection.is_ok_and(|it| it != *transfer.plan.selection)
 }
 
 /// The number of the version that is replaced: of a complete one, if there is one.
@@ -214,7 +215,7 @@ fn here_for_another_user(other: &Transfer) -> PeerError {
 }
 
 /// Whether the transfer runs for this user.
-fn belongs_to(transfer: &Transfer, user: Option<&SubjectLabel>) -> bool {
+pub(super) fn belongs_to(transfer: &Transfer, user: Option<&SubjectLabel>) -> bool {
     let share = transfer.plan.group.as_ref();
     share.map(|share| &share.membership.user) == user
 }

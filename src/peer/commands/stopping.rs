@@ -76,7 +76,7 @@ impl Peer {
     }
 
     /// The entry with this name or info-hash for which `is_meant` is true. `None` if there is none.
-    fn only_entry(
+    pub(super) fn only_entry(
         &self,
         name: &str,
         is_meant: impl Fn(&SwarmEntry) -> bool,

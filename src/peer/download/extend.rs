@@ -25,13 +25,13 @@ use std::time::Duration;
 const EXTENDED: &str = "replaced by a download of more files of the same torrent";
 
 impl PlannedDownload {
-    /// Adds the choice of `former`, a failed transfer of the same share, if it has the same place
-    /// and no group. So no file that `former` began stays half fetched. Also returns whether some
+    /// Adds the choice of `former`, a transfer of the same share that has ended, if it has the same
+    /// place. So no file that `former` began stays half fetched. Also returns whether some
     /// files of `former` are under the final name.
     pub(crate) fn inherit_choice(self, former: &Transfer) -> (Self, bool) {
         let is_same_place =
             matches!(&former.plan.kind, RecordKind::Download(place) if *place == self.place);
-        if !is_same_place || former.plan.group.is_some() {
+        if !is_same_place || former.plan.group.is_some() != self.group.is_some() {
             return (self, false);
         }
         let choice = FileChoice {
@@ -57,7 +57,7 @@ impl PlannedDownload {
             return Err(transfer_exists_error(former));
         };
         let selection = Selection::of(former.info(), &choice.only)?;
-        if former.plan.group.is_some()
+        if former.plan.group.is_some() != self.group.is_some()
             || former.plan.is_of_closed_run
             || selection == *former.plan.selection
         {
@@ -65,6 +65,9 @@ impl PlannedDownload {
         }
         if *place != self.place {
             return Err(other_place_error(former));
+        }
+        if let Some(group) = &self.group {
+            group.require_holder(services)?;
         }
         let (former_state, known_good) = stop_for_extension(former, &services.commands.current())?;
         let complete = matches!(former_state, RecordState::Complete { .. });
@@ -86,6 +89,7 @@ impl PlannedDownload {
             },
             peers: sources.peers,
             former: Some(SwarmEntry::Transfer(Arc::clone(former))),
+            group: self.group.map(|group| group.extending(former, complete)),
         };
         let recorded_place = RecordedPlace::of_transfer(former, &extended.place, complete);
         let found = (are_files_known, recorded_place);

@@ -2,9 +2,13 @@
 
 pub(super) mod already;
 pub(super) mod extend;
+pub(super) mod missing_version;
+pub(super) mod of_group;
+mod opened_files;
 pub(super) mod place;
 pub(super) mod planned;
 pub(super) mod recorded_place;
+pub(super) mod repair;
 pub(super) mod versions;
 
 use already::{

@@ -1,7 +1,9 @@
 //! Starts one download: opens its files, which may exist already, writes its record, and starts the
 //! transfer.
 
-use super::recorded_place::{RecordedPlace, check_unused};
+use super::of_group::GroupPart;
+use super::opened_files::OpenedFiles;
+use super::recorded_place::{RecordedPlace, check_nothing_inside, check_unused};
 use super::{entry_exists_error, place::check_same_kind};
 use crate::peer::{
     FileChoice, OpenFiles, PeerError, Services, SwarmEntry, Transfer, TransferPlan, Transfers,
@@ -27,6 +29,8 @@ pub(crate) struct PlannedDownload {
     pub(crate) peers: Vec<String>,
     /// The entry that this download replaces: a magnet search, or a download of fewer files.
     pub(crate) former: Option<SwarmEntry>,
+    /// `None` in an open swarm.
+    pub(crate) group: Option<GroupPart>,
 }
 
 impl PlannedDownload {
@@ -91,19 +95,32 @@ impl PlannedDownload {
         let open = |layout: &FileLayout, place: &Destination, mode: DownloadMode| {
             recorded.open(transfers, layout, place, &mode)
         };
-        let mut opened = self.open(&open, are_files_known, progress, interrupt)?;
+        let files = OpenPlace {
+            services,
+            open: &open,
+            are_files_known,
+        };
+        let mut opened = self.open(&files, progress, interrupt)?;
         if let Some(known) = known {
-            opened.known = known;
+            opened = opened.knowing(known);
         }
         let transfer = self.into_transfer(services, &opened);
         enter(transfers, &transfer, former, opened)
+    }
+
+    /// Enters the download with these files, which the caller has opened.
+    pub(crate) fn enter(self, services: &Services, opened: OpenedFiles) -> Result<(), PeerError> {
+        let transfer = self.into_transfer(services, &opened);
+        enter(&services.transfers, &transfer, None, opened)
     }
 
     /// Makes the transfer for the opened files.
     fn into_transfer(self, services: &Services, opened: &OpenedFiles) -> Arc<Transfer> {
         let is_private = self.metainfo.info().private();
         let plan = TransferPlan::new(self.metainfo, RecordKind::Download(self.place));
+        let group = self.group.map(|group| group.into_share(self.choice.force));
         let plan = TransferPlan {
+            group,
             partial: opened.partial_name(),
             selection: Arc::clone(&opened.selection),
             replaces: opened.replaces,
@@ -142,11 +159,11 @@ fn inherit(transfer: &Transfer, former: &SwarmEntry) {
 /// Puts a new transfer into the map, in place of the former entry if there is one, records it,
 /// makes its files, and starts it. The record is written before the files are made, so that after a
 /// crash a record names every file.
-pub(crate) fn enter(
+fn enter(
     transfers: &Transfers,
     transfer: &Arc<Transfer>,
     former: Option<SwarmEntry>,
-    mut opened: OpenedFiles,
+    opened: OpenedFiles,
 ) -> Result<(), PeerError> {
     let (info_hash, entry) = (
         transfer.info_hash(),
@@ -193,12 +210,7 @@ pub(crate) fn enter(
         return Err(error);
     }
     // A file that was empty or missing until now has no good pieces.
-    for piece in made
-        .iter()
-        .flat_map(|file| transfer.info().pieces_of_file(*file))
-    {
-        opened.known.remove(piece);
-    }
+    let opened = opened.without_files(transfer.info(), &made);
     let is_whole = matches!(opened.files, OpenFiles::Whole(_));
     drop(opened.files);
     // The magnet search has called the named peers already.
@@ -256,6 +268,14 @@ fn record_and_make(transfer: &Transfer, opened: &OpenedFiles) -> Result<Vec<usiz
 type OpenDownload<'a> =
     &'a dyn Fn(&FileLayout, &Destination, DownloadMode) -> Result<Download, StoreError>;
 
+/// How the files of a download are opened.
+struct OpenPlace<'a> {
+    services: &'a Services,
+    open: OpenDownload<'a>,
+    /// Whether the files under the final name are known to be a part of this download.
+    are_files_known: bool,
+}
+
 impl PlannedDownload {
     /// Opens the files under the final name, if some wanted files are there and all of these belong
     /// to the share. `are_files_known`: the caller knows that they belong to it.
@@ -297,18 +317,27 @@ impl PlannedDownload {
     }
 
     /// Opens the files of a new download, or those of a partial one, or those that are under the
-    /// final name. `are_files_known`: the files under the final name are known to be a part of this
-    /// download.
+    /// final name.
     fn open(
         &mut self,
-        open: OpenDownload<'_>,
-        are_files_known: bool,
+        files: &OpenPlace<'_>,
         progress: &(dyn Fn(u64, u64) + Sync),
         interrupt: &AtomicBool,
     ) -> Result<OpenedFiles, PeerError> {
         let info = Arc::new(self.metainfo.info().clone());
         let selection = Arc::new(Selection::of(&info, &self.choice.only)?);
         let layout = FileLayout::chosen(Arc::clone(&info), Arc::clone(&selection));
+        let open = files.open;
+        if let Some(group) = &self.group {
+            if group.is_update {
+                let mode = DownloadMode::Replace(ExtraFiles::Keep);
+                let download = open(&layout, &self.place, mode)?;
+                return Ok(OpenedFiles::replacement(download, &selection, false));
+            }
+            if self.place.path().symlink_metadata().is_err() {
+                group.require_holder(files.services)?;
+            }
+        }
         let path = match open(&layout, &self.place, DownloadMode::New) {
             Ok(download) => return Ok(OpenedFiles::partial(download, &selection)),
             Err(StoreError::Exists(path)) => path,
@@ -324,89 +353,50 @@ impl PlannedDownload {
                 &selection,
             ));
         }
-        let opened = self.open_in_place(open, &layout, &selection, are_files_known, interrupt)?;
-        if let Some(opened) = opened {
-            return Ok(opened);
+        if let Some(group) = &self.group {
+            group.require_holder(files.services)?;
+        }
+        let known = files.are_files_known;
+        // A forced download from a group replaces the whole folder.
+        if known || self.group.is_none() || !self.choice.force {
+            let opened = self.open_in_place(open, &layout, &selection, known, interrupt)?;
+            if let Some(opened) = opened {
+                return Ok(opened);
+            }
+        }
+        if self.group.is_some() || self.choice.force {
+            check_same_kind(&info, &path)?;
         }
         if !self.choice.force {
             return Err(PeerError::OtherContent(path));
         }
-        check_same_kind(&info, &path)?;
+        self.open_replacement(files, &layout, &selection)
+    }
+
+    /// Opens the files of a download that replaces what is under the final name.
+    fn open_replacement(
+        &self,
+        files: &OpenPlace<'_>,
+        layout: &FileLayout,
+        selection: &Arc<Selection>,
+    ) -> Result<OpenedFiles, PeerError> {
+        if self.group.is_some() {
+            check_nothing_inside(
+                &files.services.transfers,
+                layout.info().info_hash(),
+                &self.place,
+            )?;
+            let mode = DownloadMode::Replace(ExtraFiles::Remove);
+            let download = (files.open)(layout, &self.place, mode)?;
+            return Ok(OpenedFiles::replacement(download, selection, false));
+        }
         let mode = DownloadMode::Replace(ExtraFiles::Keep);
-        let download = open(&layout, &self.place, mode)?;
+        let download = (files.open)(layout, &self.place, mode)?;
         if let Err(error) = download.check_replaced() {
             download.undo();
             return Err(error.into());
         }
-        Ok(OpenedFiles::replacement(download, &selection, true))
-    }
-}
-
-/// The open files of a download that is about to start.
-pub(crate) struct OpenedFiles {
-    files: OpenFiles,
-    selection: Arc<Selection>,
-    /// They replace the existing files under the final name once they are complete.
-    pub(crate) replaces: bool,
-    /// Good pieces of the replaced files are copied first.
-    copies_replaced: bool,
-    /// The files under the final name are a part of this download.
-    extends: bool,
-    /// Pieces that are known to be good.
-    known: PieceSet,
-    /// Unfinished downloads of other versions, which end when this one is recorded.
-    ends: Vec<Arc<Transfer>>,
-}
-
-impl OpenedFiles {
-    pub(crate) fn new(files: OpenFiles, info: &Info, selection: &Arc<Selection>) -> Self {
-        Self {
-            files,
-            selection: Arc::clone(selection),
-            replaces: false,
-            copies_replaced: false,
-            extends: false,
-            known: PieceSet::empty(info.lengths()),
-            ends: Vec::new(),
-        }
-    }
-
-    /// The name of the partial file or folder, if the files are not complete.
-    pub(crate) fn partial_name(&self) -> Option<String> {
-        match &self.files {
-            OpenFiles::Partial(download) => Some(download.partial_name().to_owned()),
-            OpenFiles::Whole(_) => None,
-        }
-    }
-
-    pub(crate) fn partial(download: Download, selection: &Arc<Selection>) -> Self {
-        let info = Arc::clone(download.store().info());
-        Self::new(OpenFiles::Partial(Arc::new(download)), &info, selection)
-    }
-
-    /// A download that replaces other files. `copies`: good pieces of these are copied first.
-    pub(crate) fn replacement(
-        download: Download,
-        selection: &Arc<Selection>,
-        copies: bool,
-    ) -> Self {
-        Self {
-            replaces: true,
-            copies_replaced: copies,
-            ..Self::partial(download, selection)
-        }
-    }
-
-    /// Unfinished downloads of other versions end when this one is recorded.
-    pub(crate) fn ending(self, ends: Vec<Arc<Transfer>>) -> Self {
-        Self { ends, ..self }
-    }
-
-    /// Restores what was there before, because the download does not start.
-    fn undo(self) {
-        if let OpenFiles::Partial(download) = self.files {
-            download.undo();
-        }
+        Ok(OpenedFiles::replacement(download, selection, true))
     }
 }
 
@@ -423,7 +413,7 @@ fn verify_needed(
 }
 
 /// The files at `path`, if they are the whole share.
-pub(crate) fn whole_at(
+fn whole_at(
     info: &Arc<Info>,
     path: &Path,
     progress: &(dyn Fn(u64, u64) + Sync),

@@ -70,7 +70,7 @@ impl RecordedPlace {
         mode: &DownloadMode,
     ) -> Result<Download, StoreError> {
         let info_hash = layout.info().info_hash();
-        let is_used = |path: &Path| !other_transfers_at(transfers, info_hash, path).is_empty();
+        let is_used = |path: &Path| is_used_by_others(transfers, info_hash, path);
         let open = |partial| {
             let recorded = RecordedFiles {
                 partial,
@@ -85,6 +85,11 @@ impl RecordedPlace {
             opened => opened,
         }
     }
+}
+
+/// Whether another transfer uses a path.
+pub(super) fn is_used_by_others(transfers: &Transfers, info_hash: InfoHash, path: &Path) -> bool {
+    !other_transfers_at(transfers, info_hash, path).is_empty()
 }
 
 /// The other transfers that use a path.

@@ -1,10 +1,12 @@
 //! The versions of a share of a group at this peer: where they are, and how another version takes
 //! the place of one.
 
+use super::opened_files::OpenedFiles;
 use super::place::{check_same_kind, place_of};
-use super::planned::OpenedFiles;
 use super::recorded_place::{RecordedPlace, check_nothing_inside};
-use crate::peer::{Membership, PeerError, Transfer, Transfers, WantedPlace, superseded};
+use crate::peer::{
+    FileChoice, Membership, PeerError, Transfer, Transfers, WantedPlace, superseded,
+};
 use crate::storage::{
     Destination, DownloadMode, ExtraFiles, FileLayout, RecordKind, StoreError, is_same_entry,
 };
@@ -114,19 +116,19 @@ pub(crate) struct OpenedUpdate {
     pub(crate) supersedes: Vec<InfoHash>,
 }
 
-/// Opens the files of a version at the place of `others`, which are other versions of the share. A
+/// Opens the chosen files of a version at the place of `others`, other versions of the share. A
 /// complete one stays there until this version is complete. Downloads that are not complete end
 /// when this one is recorded.
 ///
 /// # Errors
-/// The files of the complete version are missing, or were changed and `force` is not given. The
+/// The files of the complete version are missing, or were changed and the choice does not force it. The
 /// place is used otherwise. The new files cannot be made.
 pub(crate) fn open_update(
     transfers: &Transfers,
     info: &Info,
     place: &Destination,
     others: Vec<Arc<Transfer>>,
-    force: bool,
+    choice: &FileChoice,
 ) -> Result<OpenedUpdate, PeerError> {
     let (info_hash, path) = (info.info_hash(), place.path());
     let supersedes: Vec<InfoHash> = others.iter().map(|other| other.info_hash()).collect();
@@ -135,7 +137,9 @@ pub(crate) fn open_update(
         return Err(PeerError::PlaceInUse { path, name });
     }
     let info = Arc::new(info.clone());
-    let layout = FileLayout::all(Arc::clone(&info));
+    let force = choice.force;
+    let selection = Arc::new(Selection::of(&info, &choice.only)?);
+    let layout = FileLayout::chosen(Arc::clone(&info), Arc::clone(&selection));
     let mut unfinished = Vec::new();
     let mut replaces = false;
     for other in others {
@@ -165,7 +169,6 @@ pub(crate) fn open_update(
         replaces = true;
     }
     let recorded = RecordedPlace::of(transfers, info_hash, place);
-    let selection = Arc::new(Selection::all(&info));
     let mode = match replaces {
         true => DownloadMode::Replace(ExtraFiles::Keep),
         false => DownloadMode::New,

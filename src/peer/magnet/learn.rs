@@ -124,6 +124,7 @@ fn become_download(
         metainfo,
         choice: choice.clone(),
         peers: sources.peers,
+        group: None,
         former: Some(SwarmEntry::Search(Arc::clone(search))),
     };
     log::info!("{}: the metadata is complete", search.name());

@@ -24,6 +24,7 @@ mod effect_handler;
 mod effects;
 mod files;
 mod finishing;
+mod found_bad;
 mod hashing;
 mod joining;
 mod local_source;

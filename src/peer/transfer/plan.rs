@@ -76,6 +76,20 @@ impl From<RecordedGroup> for GroupShare {
     }
 }
 
+/// The choice of files in a record.
+fn recorded_choice(record: &Record) -> FileChoice {
+    FileChoice::from_record(&record.only, record.sequential, false)
+}
+
+/// The files that the transfer of a record wants.
+pub(super) fn recorded_selection(record: &Record, info: &Info) -> Selection {
+    // No error is expected here: the patterns matched a file when they were recorded.
+    Selection::of(info, &recorded_choice(record).only).unwrap_or_else(|error| {
+        log::error!("{}: {error}; all files are wanted", info.name());
+        Selection::all(info)
+    })
+}
+
 /// The constant properties of a share or download.
 #[derive(Debug)]
 pub(crate) struct TransferPlan {
@@ -135,15 +149,8 @@ impl TransferPlan {
 
     /// The plan of a recorded transfer.
     pub(crate) fn recorded(record: &Record, metainfo: Metainfo) -> Self {
-        let choice = FileChoice::from_record(&record.only, record.sequential, false);
-        // No error is expected here: the patterns matched a file when they were recorded.
-        let selection = match Selection::of(metainfo.info(), &choice.only) {
-            Ok(selection) => selection,
-            Err(error) => {
-                log::error!("{}: {error}; all files are fetched", metainfo.info().name());
-                Selection::all(metainfo.info())
-            }
-        };
+        let choice = recorded_choice(record);
+        let selection = recorded_selection(record, metainfo.info());
         let partial = match (&record.kind, &record.state) {
             (RecordKind::Share(_), _) | (_, RecordState::Complete { .. }) => None,
             (RecordKind::Download(place), _) => {

@@ -6,12 +6,14 @@
 //! interrupts.
 
 use super::local_source::UnchangedFiles;
+use super::plan::recorded_selection;
 use super::transfer::Transfer;
 use super::unfinished::OPENER_TIMEOUT;
 use crate::storage::{
     Download, ExtraFiles, FileLayout, FormerVersion, OldVersion, Record, RecordError, RecordKind,
     RecordState, RecordedFiles, RecordedGroup, ShareVersion, Store, StoreError, copy_equal_pieces,
-    copy_from_changed_files, copy_unchanged_files, find_with_info, is_same_entry, take_files,
+    copy_from_changed_files, copy_unchanged_files, find_with_info, is_same_entry,
+    remove_parts_file, take_files,
 };
 use crate::torrent::{Info, InfoHash, LocalFiles, PieceIndex, PieceSet};
 use std::path::PathBuf;
@@ -74,7 +76,7 @@ impl Transfer {
     pub(crate) fn as_former_version(&self) -> Option<FormerVersion> {
         match self.context.records.find(self.info_hash())?.state {
             RecordState::Complete { stamps } => {
-                Some(FormerVersion::new(Arc::clone(self.info()), stamps))
+                Some(FormerVersion::new(self.plan.layout(self.info()), stamps))
             }
             _ => None,
         }
@@ -83,9 +85,9 @@ impl Transfer {
     /// The superseded version that is complete under the final name.
     pub(super) fn former_version(&self) -> Option<FormerVersion> {
         let mut others = self.other_versions().into_iter();
-        others.find_map(|other| match other.record.state {
+        others.find_map(|other| match &other.record.state {
             RecordState::Complete { stamps } => {
-                let former = FormerVersion::new(other.info, stamps);
+                let former = FormerVersion::new(other.layout(), stamps.clone());
                 Some(former.forced(self.plan.is_forced()))
             }
             _ => None,
@@ -214,10 +216,15 @@ impl Transfer {
     /// Ends the other versions at this place, because this one is complete. A version that cannot
     /// be ended now stays in the record, and the next start ends it.
     pub(crate) fn end_former_versions(&self) {
-        let unfinished = self.other_versions().into_iter();
-        unfinished
-            .filter(|other| other.record.state == RecordState::Stopped)
-            .for_each(|other| self.discard_version(&other));
+        for other in self.other_versions() {
+            if other.record.state == RecordState::Stopped {
+                self.discard_version(&other);
+            }
+            // The parts file goes first: afterwards, nothing names it any more.
+            if let Err(error) = other.remove_parts_file() {
+                log::warn!("{}: {error}", self.name());
+            }
+        }
         for former in self.supersedes() {
             match self.trackers.end_version(former, self) {
                 Ok(()) => self.files.forget_superseded(former),
@@ -279,15 +286,31 @@ impl Transfer {
 }
 
 impl OtherVersion {
+    /// Its files, and which of them it wanted.
+    fn layout(&self) -> FileLayout {
+        let selection = recorded_selection(&self.record, &self.info);
+        FileLayout::chosen(Arc::clone(&self.info), Arc::new(selection))
+    }
+
+    /// Removes its parts file, if it is complete and has one.
+    fn remove_parts_file(&self) -> Result<(), StoreError> {
+        match &self.record.kind {
+            RecordKind::Download(place) if !self.record.only.is_empty() => {
+                remove_parts_file(&self.info, place)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Opens its files. Those of a complete version are sealed. `None` if it has none.
     fn open(&self) -> Option<Store> {
         let path = self.path()?;
         match &self.record.state {
             RecordState::Complete { stamps } => {
-                let complete = FormerVersion::new(Arc::clone(&self.info), stamps.clone());
+                let complete = FormerVersion::new(self.layout(), stamps.clone());
                 complete.open(&path).ok()
             }
-            _ => Store::open(FileLayout::all(Arc::clone(&self.info)), &path).ok(),
+            _ => Store::open(self.layout(), &path).ok(),
         }
     }
 
@@ -310,13 +333,12 @@ impl OtherVersion {
         else {
             return Ok(());
         };
-        let layout = FileLayout::all(Arc::clone(&self.info));
         let recorded = RecordedFiles {
             partial: Some(partial),
             is_recorded: true,
             ..RecordedFiles::NONE
         };
-        match Download::open_to_discard(layout, place, recorded) {
+        match Download::open_to_discard(self.layout(), place, recorded) {
             Err(StoreError::Missing(_)) => Ok(()),
             opened => opened?.discard(),
         }

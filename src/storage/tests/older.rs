@@ -97,7 +97,10 @@ impl Versions {
     /// The files of the old version go. Files that belong to no version stay.
     fn mode(&self) -> DownloadMode {
         let store = share(&self.old, &self.at("x"));
-        let former = FormerVersion::new(Arc::clone(&self.old), store.stamps().unwrap());
+        let former = FormerVersion::new(
+            FileLayout::all(Arc::clone(&self.old)),
+            store.stamps().unwrap(),
+        );
         DownloadMode::Replace(ExtraFiles::KeepForeign(former))
     }
 
@@ -304,7 +307,10 @@ fn the_new_version_shares_no_file_with_a_folder_that_a_person_has_kept() {
         assert_eq!(links(it.at("x.part/a")), 2);
         // The record of the old version is only there if the person did not end it.
         let store = share(&it.old, &it.at("x"));
-        let former = FormerVersion::new(Arc::clone(&it.old), store.stamps().unwrap());
+        let former = FormerVersion::new(
+            FileLayout::all(Arc::clone(&it.old)),
+            store.stamps().unwrap(),
+        );
         let former = is_forced.then(|| ExtraFiles::KeepForeign(former.forced(true)));
         download.set_replaced(former);
         fs::rename(it.at("x"), it.at("kept")).unwrap();

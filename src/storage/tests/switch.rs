@@ -96,7 +96,10 @@ fn a_forced_switch_replaces_changed_files() {
     let it = versions();
     let mut download = ready(&it);
     let store = share(&it.old, &it.at("x"));
-    let former = FormerVersion::new(Arc::clone(&it.old), store.stamps().unwrap());
+    let former = FormerVersion::new(
+        FileLayout::all(Arc::clone(&it.old)),
+        store.stamps().unwrap(),
+    );
     let former = ExtraFiles::KeepForeign(former.forced(true));
     download.set_replaced(Some(former));
     write(&it.at("x"), "b", b"mine");
@@ -128,7 +131,7 @@ fn a_single_file_that_is_changed_after_the_last_check_is_kept() {
         let (old, new) = (info(&path), info(&new_path));
         fs::remove_dir_all(target.path().join("new")).unwrap();
         let stamps = share(&old, &path).stamps().unwrap();
-        let former = ExtraFiles::KeepForeign(FormerVersion::new(old, stamps));
+        let former = ExtraFiles::KeepForeign(FormerVersion::new(FileLayout::all(old), stamps));
         let mode = DownloadMode::Replace(former);
         let place = destination(&target, "x");
         let download = open_recorded(FileLayout::all(new), &place, mode).unwrap();

@@ -1,6 +1,7 @@
 use super::*;
-use crate::torrent::{FileName, Layout, NewFile, NewInfo};
+use crate::torrent::{Attributes, FileName, Layout, NewFile, NewInfo, Selection, ToFetch};
 use proptest::prelude::*;
+use std::collections::HashSet;
 
 pub(in crate::torrent) const PIECE: u32 = 3 * BLOCK;
 
@@ -64,6 +65,12 @@ fn runs(overlap: &Overlap, new: &Info) -> Vec<Vec<(u32, u32)>> {
     runs.collect()
 }
 
+/// What is to be fetched of the whole new version, if the whole old one is here.
+fn all(overlap: &Overlap, old: &Info, new: &Info) -> ToFetch {
+    let here = Selection::all(old);
+    ToFetch::new(overlap, Some((old, &here)), (new, &Selection::all(new)))
+}
+
 const BLOCK_64: u64 = BLOCK as u64;
 
 #[test]
@@ -75,7 +82,7 @@ fn an_equal_version_needs_nothing() {
     ];
     let version = info(&files, &[1, 2, 3], PIECE, 0);
     let overlap = Overlap::new(&version, &version);
-    assert_eq!(overlap.bytes_to_fetch(), 0);
+    assert_eq!(all(&overlap, &version, &version).bytes, 0);
     assert_eq!(equal(&overlap, &version), [Some(0), Some(1), Some(2)]);
     assert_eq!(overlap.origin(0), Some(0));
     assert_eq!(overlap.origin(1), Some(1));
@@ -86,7 +93,7 @@ fn an_equal_version_needs_nothing() {
         changed: 1,
         ..FileCounts::default()
     };
-    assert_eq!(overlap.counts(), counts);
+    assert_eq!(all(&overlap, &version, &version).files, counts);
 }
 
 #[test]
@@ -115,13 +122,13 @@ fn only_blocks_that_touch_changed_files_are_fetched() {
     // `b` has the bytes 40,000 to 60,000: blocks 2 and 3, which is the first of the second piece.
     let expected = [vec![(0, 2)], vec![(1, 3)], vec![(0, 2)]];
     assert_eq!(runs(&overlap, &new), expected);
-    assert_eq!(overlap.bytes_to_fetch(), 2 * BLOCK_64);
+    assert_eq!(all(&overlap, &old, &new).bytes, 2 * BLOCK_64);
     let counts = FileCounts {
         unchanged: 2,
         changed: 1,
         ..FileCounts::default()
     };
-    assert_eq!(overlap.counts(), counts);
+    assert_eq!(all(&overlap, &old, &new).files, counts);
 }
 
 #[test]
@@ -142,21 +149,21 @@ fn moved_files_and_moved_pieces_are_found() {
     assert_eq!((overlap.origin(0), overlap.origin(1)), (None, Some(0)));
     assert_eq!(equal(&overlap, &new), [Some(1), None, Some(1), None]);
     // `b` ends in the first piece, so that all other pieces are in `d/a`.
-    assert_eq!(overlap.bytes_to_fetch(), 0);
+    assert_eq!(all(&overlap, &old, &new).bytes, 0);
     let counts = FileCounts {
         unchanged: 1,
         changed: 1,
         new: 0,
         gone: 1,
     };
-    assert_eq!(overlap.counts(), counts);
+    assert_eq!(all(&overlap, &old, &new).files, counts);
     // The last pieces have different lengths, so equal hashes do not make them equal.
     let (long, short) = (
         info(&[("x", 9, None)], &[1], 9, 0),
         info(&[("x", 8, None)], &[1], 9, 0),
     );
     assert_eq!(equal(&Overlap::new(&long, &short), &short), [None]);
-    assert_eq!(Overlap::new(&long, &short).bytes_to_fetch(), 8);
+    assert_eq!(all(&Overlap::new(&long, &short), &long, &short).bytes, 8);
 }
 
 #[test]
@@ -176,8 +183,8 @@ fn padding_is_local_and_joins_the_files_beside_it() {
     let new = info(&files, &[], PIECE, 1);
     let overlap = Overlap::new(&old, &new);
     assert_eq!(runs(&overlap, &new), [vec![(0, 3)], vec![(0, 2)]]);
-    assert_eq!(overlap.bytes_to_fetch(), 0);
-    assert_eq!(overlap.counts().unchanged, 2);
+    assert_eq!(all(&overlap, &old, &new).bytes, 0);
+    assert_eq!(all(&overlap, &old, &new).files.unchanged, 2);
     // Padding is never the origin of a file, and a file is never the origin of padding.
     let odd = info(
         &[(".pad", 20_000, Some(1)), ("z", 5, Some(1))],
@@ -230,11 +237,8 @@ fn two_versions_may_have_a_hundred_thousand_files_and_pieces() {
         };
         info.build().unwrap()
     };
-    let overlap = Overlap::new(&old, &old);
-    assert_eq!(
-        (overlap.bytes_to_fetch(), overlap.counts().unchanged),
-        (0, 100_000)
-    );
+    let fetched = all(&Overlap::new(&old, &old), &old, &old);
+    assert_eq!((fetched.bytes, fetched.files.unchanged), (0, 100_000));
 }
 
 const PATHS: [&str; 6] = ["a", "b", "d/c", "d/e", "f", "g"];
@@ -333,9 +337,13 @@ proptest! {
             prop_assert_eq!(local_blocks, model.local_blocks);
             bytes_to_fetch += model.bytes_to_fetch;
         }
-        prop_assert_eq!(overlap.bytes_to_fetch(), bytes_to_fetch);
-        let counts = overlap.counts();
-        let stored = |info: &Info| paths(info).len();
+        prop_assert_eq!(all(&overlap, &old, &new).bytes, bytes_to_fetch);
+        let counts = all(&overlap, &old, &new).files;
+        let stored = |info: &Info| {
+            let files = info.files().iter();
+            let paths = files.filter(|file| !file.attributes.padding).map(|file| &file.path);
+            paths.collect::<HashSet<_>>().len()
+        };
         prop_assert_eq!(counts.unchanged + counts.changed + counts.new, stored(&new));
         prop_assert!(counts.gone <= stored(&old));
         for (index, file) in new.files().iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use crate::cli::commands::command::{Command, FileCommand};
 use crate::cli::commands::entry::{ArgumentKind, CommandEntry, option, optional, required};
-use crate::peer::{PublishOptions, StopScope};
+use crate::peer::{DownloadOptions, PublishOptions, StopScope};
 
 /// Shares of groups.
 pub(super) static FILES: &[CommandEntry] = &[
@@ -32,17 +32,33 @@ pub(super) static FILES: &[CommandEntry] = &[
     },
     CommandEntry {
         name: "list_files",
-        arguments: &[required("G", ArgumentKind::Group)],
-        options: &[option("--versions", None)],
-        summary: "list the shares of a group",
+        arguments: &[
+            required("G", ArgumentKind::Group),
+            optional("NAME", ArgumentKind::Share),
+        ],
+        options: &[option("--versions", None), option("--only", Some("GLOB"))],
+        summary: "list the shares of a group, or the files of one",
         details: "For members of the group. One line per share: name, size, publisher, time of publication, how many peers \
                   have all of it now, how many have a part of it, 'here' if this peer shares or downloads it, the number \
                   of its newest version if there are others, and the note of the publisher. All this is about the newest \
-                  version. With --versions there is a line for each version, with the name NAME@N.",
+                  version. With --versions there is a line for each version, with the name NAME@N.\n\
+                  With NAME, the command lists the files of that share instead, or of version N of it if NAME is NAME@N: a \
+                  line with length and path for each. With --only, these are the files that download_file with the same --only \
+                  chooses. Nothing is downloaded.\nExample: list_files lab images@3 --only '*.raw'",
         read: |words| {
-            Ok(Command::File(FileCommand::List {
-                group: words.name(0)?,
-                versions: words.has_option("--versions"),
+            let (group, versions) = (words.name(0)?, words.has_option("--versions"));
+            let only = words.file_choice()?.only;
+            Ok(Command::File(match words.get(1) {
+                Some(_) if versions => {
+                    return Err(words.error("give either NAME or --versions, not both".to_owned()));
+                }
+                Some(_) => FileCommand::Content {
+                    group,
+                    name: words.word(1)?.to_owned(),
+                    only,
+                },
+                None if only.is_empty() => FileCommand::List { group, versions },
+                None => return Err(words.error("--only needs the NAME of a share".to_owned())),
             }))
         },
     },
@@ -55,6 +71,8 @@ pub(super) static FILES: &[CommandEntry] = &[
         ],
         options: &[
             option("--as", Some("PATH")),
+            option("--only", Some("GLOB")),
+            option("--sequential", None),
             option("--force", None),
             option("--dry-run", None),
         ],
@@ -68,13 +86,18 @@ pub(super) static FILES: &[CommandEntry] = &[
                   content is used as it is. With --force, the share replaces another file there, or another folder \
                   with everything in it, when the download is complete, and also files of another version that were \
                   changed here. With --dry-run the command only says how much would be fetched, and how many files are \
-                  unchanged. The peer serves each piece as soon as it has it.\nExample: download_file lab disk.img /srv/images",
+                  unchanged. --only fetches only the files of a folder that match a pattern; \
+                  it can be repeated, and list_files G NAME shows the files. The files that this peer has of the share \
+                  already, also of another version, stay chosen; without --only, all files are fetched. --sequential \
+                  fetches from front to back. The peer serves each piece as soon as it has it.\nExample: download_file lab disk.img /srv/images",
         read: |words| {
             Ok(Command::File(FileCommand::Download {
                 group: words.name(0)?,
                 name: words.word(1)?.to_owned(),
-                destination: words.wanted_place_or_path(2, "--as")?,
-                force: words.has_option("--force"),
+                options: DownloadOptions {
+                    destination: words.wanted_place_or_path(2, "--as")?,
+                    choice: words.file_choice()?,
+                },
                 is_preview: words.has_option("--dry-run"),
             }))
         },

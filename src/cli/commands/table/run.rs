@@ -95,6 +95,23 @@ pub(super) static DOWNLOADS_AND_PEER: &[CommandEntry] = &[
         read: |words| Ok(Command::Cancel(words.word(0)?.to_owned())),
     },
     CommandEntry {
+        name: "verify",
+        arguments: &[required("NAME", ArgumentKind::Download)],
+        options: &[option("--repair", None)],
+        summary: "read the files of a share and check them",
+        details: "NAME is the name or info-hash of a complete download or share; status shows them. Reads all its files and says \
+                  what is wrong with each one. A share with a bad file is not served until the file is right again. With \
+                  --repair, the bad pieces of a download are fetched again in the background, and wait waits for them; files \
+                  that this peer publishes are never changed. The peer serves meanwhile. Only one verify runs at a time.\n\
+                  Example: verify disk.img --repair",
+        read: |words| {
+            Ok(Command::Verify {
+                name: words.word(0)?.to_owned(),
+                repairs: words.has_option("--repair"),
+            })
+        },
+    },
+    CommandEntry {
         name: "wait",
         arguments: &[optional("SECONDS", ArgumentKind::Other)],
         options: &[],

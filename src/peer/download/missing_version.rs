@@ -1,6 +1,6 @@
 //! A version that a user has named by its number, but that no peer has, as far as a tracker knows.
 
-use crate::peer::{Account, AccountError, Peer, PeerError};
+use crate::peer::{Account, AccountError, PeerError, Services};
 use crate::wire::name::Label;
 use std::sync::Arc;
 use std::thread;
@@ -14,14 +14,14 @@ const HOLDER_PAUSE: Duration = Duration::from_millis(500);
 
 /// A version that no peer seems to have.
 #[derive(Clone, Debug)]
-pub(super) struct MissingVersion {
+pub(crate) struct MissingVersion {
     group: Label,
     /// The name that the user has given.
     name: String,
 }
 
 impl MissingVersion {
-    pub(super) fn new(group: &Label, name: &str) -> Self {
+    pub(crate) fn new(group: &Label, name: &str) -> Self {
         Self {
             group: group.clone(),
             name: name.to_owned(),
@@ -41,25 +41,18 @@ impl MissingVersion {
             thread::sleep(HOLDER_PAUSE);
         }
     }
-}
 
-impl Peer {
-    /// Waits until a peer has this version, if it is missing.
+    /// Waits until a peer has the version.
     ///
     /// # Errors
     /// [`PeerError::NoHolder`], [`PeerError::Account`].
-    pub(super) fn require_holder(&self, missing: Option<&MissingVersion>) -> Result<(), PeerError> {
-        let Some(missing) = missing else {
-            return Ok(());
-        };
-        let account = Arc::clone(&self.services.account);
-        let (asked, name) = (missing.clone(), shown(&missing.name));
+    pub(crate) fn require_holder(&self, services: &Services) -> Result<(), PeerError> {
+        let account = Arc::clone(&services.account);
+        let (asked, name) = (self.clone(), shown(&self.name));
         let work = move || asked.wait_for_holder(&account);
         let what = || Some(format!("a peer that has {name}"));
-        let commands = &self.services.commands;
-        let found = commands
-            .wait_for(work, what)
-            .map_err(AccountError::Thread)?;
+        let found = services.commands.wait_for(work, what);
+        let found = found.map_err(AccountError::Thread)?;
         match found.ok_or(AccountError::Interrupted)?? {
             true => Ok(()),
             false => Err(PeerError::NoHolder(name)),
