@@ -102,6 +102,7 @@ use buffers::{BlockBuffer, BufferPool, Reservation};
 use calls::Calls;
 use context::{Context, Identity, LinkLimits, now_ms};
 use download::already::{accept_existing, entry_exists_error};
+use download::group_share::{WantedGroupShare, belongs_to};
 use download::place::{absolute_destination, check_same_kind, place, place_of, read_torrent};
 use download::planned::{OpenedFiles, PlannedDownload, enter, whole_at};
 use download::recorded_place::{

@@ -2,6 +2,7 @@
 
 pub(super) mod already;
 pub(super) mod extend;
+pub(super) mod group_share;
 pub(super) mod place;
 pub(super) mod planned;
 pub(super) mod recorded_place;
