@@ -7,6 +7,7 @@ mod command;
 mod command_words;
 mod entry;
 mod machine;
+mod mirror;
 mod nearest;
 mod table;
 
@@ -14,6 +15,7 @@ pub(super) use account::{AccountCommand, LoginCommand};
 pub(super) use command::{Command, DownloadSource, FileCommand, OPEN_SWARMS};
 pub(super) use entry::{ArgumentKind, CommandEntry};
 pub(super) use machine::MachineCommand;
+pub(super) use mirror::MirrorCommand;
 pub(super) use nearest::nearest;
 pub(super) use table::{AREAS, entries};
 

@@ -2,6 +2,7 @@
 
 use super::account::AccountCommand;
 use super::machine::MachineCommand;
+use super::mirror::MirrorCommand;
 use crate::peer::{DownloadOptions, PublishOptions, StopScope, WantedPlace};
 use crate::wire::name::Label;
 use std::path::PathBuf;
@@ -43,6 +44,8 @@ pub(in crate::cli) enum Command {
     Machine(MachineCommand),
     /// A command about the shares of groups.
     File(FileCommand),
+    /// A command about mirrors of groups.
+    Mirror(MirrorCommand),
     /// End the commands of this user: with them the peer, or the attachment.
     Quit,
     /// End the peer.
@@ -111,6 +114,7 @@ impl Command {
                     | AccountCommand::ChangePassword { .. }
             ),
             Self::File(FileCommand::Stop { group, .. }) => group.is_some(),
+            Self::Mirror(command) => matches!(command, MirrorCommand::Begin { .. }),
             Self::Machine(_) | Self::File(_) => true,
             _ => false,
         }
@@ -121,6 +125,7 @@ impl Command {
         match self {
             Self::Account(command) => command.group(),
             Self::Machine(command) => command.group(),
+            Self::Mirror(command) => Some(command.group()),
             Self::File(
                 FileCommand::Upload { group, .. }
                 | FileCommand::List { group, .. }

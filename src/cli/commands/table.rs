@@ -3,6 +3,7 @@
 mod account;
 mod files;
 mod machines;
+mod mirrors;
 mod run;
 
 use super::entry::CommandEntry;
@@ -31,6 +32,10 @@ pub(in crate::cli) static AREAS: &[CommandArea] = &[
     CommandArea {
         title: "files of groups",
         entries: files::FILES,
+    },
+    CommandArea {
+        title: "mirrors of groups",
+        entries: mirrors::MIRRORS,
     },
     CommandArea {
         title: "open swarms",

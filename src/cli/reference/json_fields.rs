@@ -6,17 +6,18 @@
 use super::super::commands::entries;
 use super::super::json::{doctor_line, join_line, listening_line, result_line};
 use super::super::outcome::{
-    AccountOutcome, CommandOutcome, JoinLineOutcome, Joined, MachineOutcome, TokenOutcome,
+    AccountOutcome, CommandOutcome, JoinLineOutcome, Joined, MachineOutcome, MirrorOutcome,
+    TokenOutcome,
 };
 use super::assert_documented;
 use super::document::items;
 use crate::cli::command_error::CommandError;
 use crate::peer::{
-    AccountError, Check, ControlStatus, DamagedRecord, DownloadPreview, DownloadState,
-    DownloadStatus, ExportedTorrent, Finding, GroupStatus, HookKind, HookResult, HookStatus,
-    LinkStatus, ListedFile, LoginEnd, MachineLoginState, MachineStatus, NewShare, NewToken, Sent,
-    ShareStatus, Started, Status, TakenOver, TrackerState, TrackerStatus, Uploaded, Verdict,
-    VersionStatus,
+    AccountError, AutomaticStatus, BegunMirror, Check, ControlStatus, DamagedRecord,
+    DownloadPreview, DownloadState, DownloadStatus, ExportedTorrent, Finding, GroupStatus,
+    HookKind, HookResult, HookStatus, LinkStatus, ListedFile, LoginEnd, MachineLoginState,
+    MachineStatus, MirrorFailure, MirrorStatus, NewShare, NewToken, Sent, ShareStatus, Started,
+    Status, TakenOver, TrackerState, TrackerStatus, Uploaded, Verdict, VersionStatus,
 };
 use crate::storage::JoinFiles;
 use crate::torrent::{FileCounts, InfoHash};
@@ -51,6 +52,10 @@ fn commands(outcome: &CommandOutcome) -> &'static [&'static str] {
         CommandOutcome::Exported(_) => &["export_torrent"],
         CommandOutcome::StoppedShare(..) => &["stop_share"],
         CommandOutcome::Quit => &["quit", "stop"],
+        CommandOutcome::Mirror(outcome) => match outcome {
+            MirrorOutcome::Begun(_) => &["mirror"],
+            MirrorOutcome::Ended { .. } => &["unmirror"],
+        },
         CommandOutcome::Machine(outcome) => match outcome {
             MachineOutcome::Done(_) => &["revoke_token", "revoke_machine", "allow_machine"],
             MachineOutcome::Token(_) => &["create_token"],
@@ -118,6 +123,15 @@ fn samples() -> Vec<CommandOutcome> {
         }),
         CommandOutcome::StoppedShare("x".into(), true),
         CommandOutcome::Quit,
+        CommandOutcome::Mirror(MirrorOutcome::Begun(BegunMirror {
+            group: "x".into(),
+            folder: "/x".into(),
+            shares: 1,
+        })),
+        CommandOutcome::Mirror(MirrorOutcome::Ended {
+            group: "x".into(),
+            folder: "/x".into(),
+        }),
     ];
     samples.extend(account_samples().into_iter().map(CommandOutcome::Account));
     samples.extend(machine_samples().into_iter().map(CommandOutcome::Machine));
@@ -425,8 +439,31 @@ fn status(user: Option<String>, machine: Option<MachineStatus>) -> Box<Status> {
             may_lose_download: false,
             message: "damaged".into(),
         }],
-        hooks: hooks(),
+        automatic: AutomaticStatus {
+            hooks: hooks(),
+            mirrors: vec![mirror(None, None), mirror(Some(1), Some("no"))],
+        },
     })
+}
+
+fn mirror(shares: Option<usize>, trouble: Option<&str>) -> MirrorStatus {
+    MirrorStatus {
+        group: "x".into(),
+        user: "x".into(),
+        folder: "/x".into(),
+        shares,
+        complete: 0,
+        trouble: trouble.map(str::to_owned),
+        waits: vec!["x".into()],
+        to_confirm: vec!["x".into()],
+        failures: vec![MirrorFailure {
+            name: "x".into(),
+            reason: "no".into(),
+            attempts: 1,
+            again_in: Duration::from_secs(5),
+        }],
+        left: vec!["/x".into()],
+    }
 }
 
 fn hooks() -> Vec<HookStatus> {

@@ -61,6 +61,8 @@ impl Peer {
             destination,
             force,
         };
-        self.services.download_group_share(wanted, progress)
+        let started = self.services.download_group_share(wanted, progress)?;
+        self.mirrors.on_asked_for(started.info_hash);
+        Ok(started)
     }
 }

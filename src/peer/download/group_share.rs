@@ -35,10 +35,10 @@ impl Services {
             destination,
             force,
         } = wanted;
+        let found = self.account.share(&membership.group, name)?;
         if self.context.stop.is_stopped() {
             return Err(PeerError::Stopping);
         }
-        let found = self.account.share(&membership.group, name)?;
         let metainfo = Metainfo::new(found.info.clone(), Vec::new());
         let versions = VersionsHere::of(&self.transfers, &membership, &found.version.share);
         let place = versions.place(&self.transfers, &metainfo, destination)?;
