@@ -96,6 +96,11 @@ pub(super) const PEER_KINDS: &[(&str, &str)] = &[
         "no-holder",
         "no peer has anything of the version of the share that was named",
     ),
+    (
+        "mirrored",
+        "the folder belongs to another mirror, or the group is mirrored into another folder",
+    ),
+    ("not-mirrored", "the group is not mirrored here"),
     ("logged-in", "another user is logged in at this peer"),
     (
         "of-a-machine",

@@ -8,6 +8,7 @@ mod command_words;
 mod entry;
 mod holder;
 mod machine;
+mod mirror;
 mod nearest;
 mod table;
 
@@ -16,6 +17,7 @@ pub(super) use command::{Command, DownloadSource, FileCommand, OPEN_SWARMS};
 pub(super) use entry::{ArgumentKind, CommandEntry};
 pub(super) use holder::{HolderCommand, WaitForCommand, WantedMachines};
 pub(super) use machine::MachineCommand;
+pub(super) use mirror::MirrorCommand;
 pub(super) use nearest::nearest;
 pub(super) use table::{AREAS, entries};
 

@@ -20,7 +20,7 @@ use super::paths::{self, torrent_name};
 use super::progress::is_running;
 use super::retry::retry;
 use super::wait::{self, WaitExclusions};
-use super::{holders, json, render, tokens};
+use super::{holders, json, mirrors, render, tokens};
 use crate::net::Stop;
 use crate::peer::{DownloadOptions, DownloadState, Peer, PeerError, Repair, Started, WaitNotice};
 use crate::wire::attach::Ending;
@@ -270,6 +270,9 @@ impl<'a> CommandRunner<'a> {
             Command::Machine(command) => {
                 let outcome = tokens::run(self.peer.account(), self.output, command);
                 outcome.map(CommandOutcome::Machine)
+            }
+            Command::Mirror(command) => {
+                mirrors::run(self.peer, command).map(CommandOutcome::Mirror)
             }
             Command::File(command) => self.file(command),
             Command::Holder(command) => {

@@ -5,6 +5,7 @@
 mod account;
 mod holder;
 mod machine;
+mod mirror;
 mod value;
 
 use super::command_error::CommandError;
@@ -20,6 +21,7 @@ use crate::storage::FaultyFile;
 use account::{file, group, login, member, news, request};
 use holder::holder_fields;
 use machine::{join_error, join_fields, machine_fields, own_machine};
+use mirror::{mirror, mirror_fields};
 use std::net::SocketAddr;
 use value::{JsonValue, list, object, plain};
 
@@ -121,7 +123,8 @@ fn status_fields(status: &Status) -> Vec<(&'static str, JsonValue<'_>)> {
         ("shares", list(&status.shares, share)),
         ("downloads", list(&status.downloads, download)),
         ("damaged", list(&status.damaged, damaged_file)),
-        ("hooks", list(&status.hooks, hook)),
+        ("hooks", list(&status.automatic.hooks, hook)),
+        ("mirrors", list(&status.automatic.mirrors, mirror)),
     ]
 }
 
@@ -211,6 +214,7 @@ fn outcome_fields(outcome: &CommandOutcome) -> Vec<(&str, JsonValue<'_>)> {
         CommandOutcome::Help(Some(entry)) => vec![("commands", list([*entry], help))],
         CommandOutcome::Account(outcome) => account_fields(outcome),
         CommandOutcome::Machine(outcome) => machine_fields(outcome),
+        CommandOutcome::Mirror(outcome) => mirror_fields(outcome),
         CommandOutcome::Uploaded(Uploaded {
             share,
             again,

@@ -24,6 +24,7 @@ mod json;
 mod line_runner;
 mod listed_names;
 mod logging;
+mod mirrors;
 mod news;
 mod notices;
 mod outcome;

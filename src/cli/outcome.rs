@@ -2,8 +2,8 @@
 
 use super::commands::CommandEntry;
 use crate::peer::{
-    DownloadPreview, DownloadStatus, ExportedTorrent, LinkStatus, ListedFile, NewToken, Sent,
-    ShareContent, Started, Status, Uploaded, Verified,
+    BegunMirror, DownloadPreview, DownloadStatus, ExportedTorrent, LinkStatus, ListedFile,
+    NewToken, Sent, ShareContent, Started, Status, Uploaded, Verified,
 };
 use crate::storage::JoinFiles;
 use crate::wire::access::{
@@ -12,6 +12,7 @@ use crate::wire::access::{
 };
 use crate::wire::machine::{MachineLabel, SubjectLabel};
 use crate::wire::name::Label;
+use std::path::PathBuf;
 
 /// The result of a command.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub(super) enum CommandOutcome {
     Account(AccountOutcome),
     /// A command about machines and their tokens.
     Machine(MachineOutcome),
+    /// A command about mirrors of groups.
+    Mirror(MirrorOutcome),
     /// `upload_file`.
     Uploaded(Uploaded),
     /// `list_files` with the name of a share.
@@ -105,6 +108,19 @@ pub(super) struct AwaitedOutcome {
     pub(super) holders: Vec<HolderEntry>,
     /// The machines that mirror the group and were not waited for.
     pub(super) left_out: Vec<MirrorEntry>,
+}
+
+/// The result of a command about mirrors of groups.
+#[derive(Debug)]
+pub(super) enum MirrorOutcome {
+    /// `mirror`.
+    Begun(BegunMirror),
+    /// `unmirror`.
+    Ended {
+        group: String,
+        /// The folder with its shares.
+        folder: PathBuf,
+    },
 }
 
 /// The result of a command about machines and their tokens.

@@ -1,6 +1,6 @@
 //! The paths in a command: relative ones belong to the current folder of the user who has typed it.
 
-use super::commands::{Command, DownloadSource, FileCommand};
+use super::commands::{Command, DownloadSource, FileCommand, MirrorCommand};
 use crate::peer::WantedPlace;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,6 +32,7 @@ pub(super) fn resolve(command: &mut Command, folder: &Path) {
         Command::File(FileCommand::Download { options, .. }) => {
             absolute_place(&mut options.destination);
         }
+        Command::Mirror(MirrorCommand::Begin { place, .. }) => absolute_place(place),
         _ => {}
     }
 }

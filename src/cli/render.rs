@@ -8,6 +8,7 @@ mod download;
 mod holder;
 mod list;
 mod machine;
+mod mirror;
 mod status;
 
 pub(super) use account::{news_lines, time};
@@ -68,6 +69,7 @@ pub(super) fn outcome_lines(outcome: &CommandOutcome, columns: usize) -> Vec<Str
         CommandOutcome::Help(Some(entry)) => command_help_lines(entry, columns),
         CommandOutcome::Account(outcome) => account::outcome_lines(outcome),
         CommandOutcome::Machine(outcome) => machine::machine_lines(outcome),
+        CommandOutcome::Mirror(outcome) => mirror::mirror_lines(outcome),
         CommandOutcome::Uploaded(uploaded) => vec![format!(
             "sharing {}  {}  {}  info-hash {}{}",
             escape(&uploaded.share.name),
@@ -259,8 +261,8 @@ pub(super) mod tests {
     use crate::cli::outcome::AccountOutcome;
     use crate::cli::units::duration;
     use crate::peer::{
-        ControlStatus, DamagedRecord, GroupStatus, ShareStatus, Status, TrackerState,
-        TrackerStatus, VersionStatus,
+        AutomaticStatus, ControlStatus, DamagedRecord, GroupStatus, ShareStatus, Status,
+        TrackerState, TrackerStatus, VersionStatus,
     };
     use crate::torrent::InfoHash;
     use std::time::Duration;
@@ -424,7 +426,7 @@ pub(super) mod tests {
             }],
             links: 1,
             damaged: Vec::new(),
-            hooks: Vec::new(),
+            automatic: AutomaticStatus::default(),
         };
         assert_eq!(
             outcome_lines(&CommandOutcome::Status(Box::new(status))),
@@ -477,7 +479,7 @@ pub(super) mod tests {
                 },
             ],
             links: 2,
-            hooks: Vec::new(),
+            automatic: AutomaticStatus::default(),
             damaged: vec![DamagedRecord {
                 path: "/s/records/7".into(),
                 info_hash: None,

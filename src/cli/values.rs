@@ -17,6 +17,8 @@ const MEMORY: RangeInclusive<u64> = 1 << 20..=64 << 30;
 const LOG_SIZE: RangeInclusive<u64> = 64 << 10..=1 << 40;
 /// The values that `--max-metadata` accepts, in bytes.
 const METADATA_SIZE: RangeInclusive<u64> = 1 << 10..=1 << 40;
+/// The values that `--keep` accepts, in bytes.
+const KEPT_SIZE: RangeInclusive<u64> = 1 << 20..=1 << 60;
 /// The longest name of a peer, in bytes.
 const MAX_NAME: usize = 64;
 
@@ -92,6 +94,19 @@ pub(super) fn metadata_size(text: &str) -> Result<u64, String> {
     size(text, METADATA_SIZE).ok_or_else(|| {
         "expected a size from 1K to 1024G, such as 256M or 1G (1K is 1024 bytes)".to_owned()
     })
+}
+
+/// How many bytes a mirror keeps: a number of bytes, or a number with a unit.
+pub(super) fn kept_size(text: &str) -> Result<u64, String> {
+    size(text, KEPT_SIZE).ok_or_else(|| {
+        "expected a size of at least 1M, such as 500M or 2000G (1K is 1024 bytes)".to_owned()
+    })
+}
+
+/// A part in whole percent, from 0 to 99.
+pub(super) fn percent(text: &str) -> Result<u8, String> {
+    let number = text.parse().ok().filter(|percent| *percent <= 99);
+    number.ok_or_else(|| "expected a whole number from 0 to 99".to_owned())
 }
 
 /// A rate in bytes per second: a number, which may have a fraction, then an optional unit, then an

@@ -2,7 +2,7 @@
 
 use super::AccountError;
 use crate::certificate::CertificateError;
-use crate::storage::{CreateError, KnownMembersError, RecordError, StoreError};
+use crate::storage::{CreateError, FileError, KnownMembersError, RecordError, StoreError};
 use crate::system::cause;
 use crate::torrent::{MagnetError, MetainfoError, NothingChosen};
 use std::io;
@@ -66,6 +66,24 @@ pub enum PeerError {
     /// What the peer knows of members of its groups cannot be read.
     #[error(transparent)]
     KnownMembers(#[from] KnownMembersError),
+    /// What the peer keeps about its mirrors cannot be written.
+    #[error(transparent)]
+    Mirrors(FileError),
+    /// A mirror has another folder, or the folder of another mirror is in the way.
+    #[error(
+        "the group {group} is mirrored into {}, and the folders of two mirrors are never the same or inside each \
+         other, nor does a mirror move: choose another folder, or run unmirror {group} first",
+        folder.display()
+    )]
+    Mirrored {
+        /// The group that is mirrored.
+        group: String,
+        /// Its folder.
+        folder: PathBuf,
+    },
+    /// The group is not mirrored.
+    #[error("the group {0} is not mirrored here; status lists the mirrors")]
+    NotMirrored(String),
     /// The same content is already shared or being downloaded.
     #[error("{name} is already {what} here: {}{advice}", path.display())]
     Already {
@@ -219,7 +237,9 @@ impl PeerError {
                 | StoreError::OfNoVersion(_),
             ) => "exists",
             Self::Store(_) | Self::FilesMissing(_) => "storage",
-            Self::Record(_) | Self::KnownMembers(_) => "record",
+            Self::Record(_) | Self::KnownMembers(_) | Self::Mirrors(_) => "record",
+            Self::Mirrored { .. } => "mirrored",
+            Self::NotMirrored(_) => "not-mirrored",
             Self::Already { .. } => "already",
             Self::NoSuchDownload(_) | Self::Complete(..) => "no-such-download",
             Self::NoSuchShare(_) | Self::NothingCalled(_) => "no-such-share",

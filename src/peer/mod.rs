@@ -8,6 +8,7 @@
 //! - `doctor`, which checks what a peer needs, and `join`, which enrols a machine; both need no
 //!   running peer;
 //! - `commands`, and `running`, which starts and stops the peer;
+//! - `mirror`, which keeps this machine a copy of groups; `ending`, which ends shares and downloads;
 //! - `incoming`, `calls`, `restore`, `magnet`, `download`: events that start links and transfers;
 //!   `tick`: the clock;
 //! - `services`: the objects that exist once per peer;
@@ -30,6 +31,7 @@ mod commands;
 mod context;
 mod doctor;
 mod download;
+mod ending;
 mod error;
 mod file_choice;
 mod group;
@@ -43,6 +45,8 @@ mod link;
 mod login_end;
 mod machine;
 mod magnet;
+mod mirror;
+mod mirror_status;
 mod names;
 mod owned;
 mod restore;
@@ -72,6 +76,7 @@ pub use commands::closed_run::{ClosedRunProgress, Obstacle};
 pub use commands::exporting::ExportedTorrent;
 pub use commands::group_shares::ListedFile;
 pub use commands::groups::StopScope;
+pub use commands::mirrors::BegunMirror;
 pub use commands::new_share::NewShare;
 pub use commands::previewing::DownloadPreview;
 pub use commands::sending::Sent;
@@ -87,12 +92,13 @@ pub use join::{JoinError, Joining, joined_before};
 pub use limits::{Deadlines, Limits};
 pub use login_end::LoginEnd;
 pub use machine::MachineNotice;
+pub use mirror_status::{MirrorFailure, MirrorStatus};
 pub use run_connection::{ClosedRunConnection, ClosedRunConnectionError, Owners};
 pub use running::{Peer, PeerOptions};
 pub use running_command::{CommandGuard, CommandInterrupter, WaitNotice};
 pub use status::{
-    ControlStatus, DamagedRecord, DownloadState, DownloadStatus, GroupStatus, LinkStatus,
-    MachineLoginState, MachineStatus, ShareStatus, Status, TrackerState, TrackerStatus,
+    AutomaticStatus, ControlStatus, DamagedRecord, DownloadState, DownloadStatus, GroupStatus,
+    LinkStatus, MachineLoginState, MachineStatus, ShareStatus, Status, TrackerState, TrackerStatus,
     VersionStatus,
 };
 pub use trust::{FirstUse, Trust, TrustError};
@@ -104,13 +110,14 @@ use buffers::{BlockBuffer, BufferPool, Reservation};
 use calls::Calls;
 use context::{Context, Identity, LinkLimits, now_ms};
 use download::already::{accept_existing, entry_exists_error, transfer_exists_error};
-use download::missing_version::MissingVersion;
+use download::group_share::{WantedGroupShare, belongs_to};
 use download::of_group::{GroupPart, choice_with};
 use download::place::{absolute_destination, place, place_of, read_torrent};
 use download::planned::PlannedDownload;
 use download::recorded_place::{RecordedPlace, check_unused, refuse_if_being_replaced};
 use download::repair::repair;
 use download::versions::{OpenedUpdate, VersionsHere, open_update};
+use ending::Removed;
 use group::{GroupAnnouncer, Groups, IssuedCertificate, KnownMembers};
 use group_names::GroupNames;
 use hooks::Hooks;
@@ -121,6 +128,7 @@ use link::{
     Upcoming, UploadSource, extension_handshake,
 };
 use login_end::ToldEnds;
+use mirror::{Follower, Mirrors, NewMirror};
 use running_command::{RunningCommand, RunningCommands};
 use search::MagnetSearch;
 use services::Services;

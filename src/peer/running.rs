@@ -2,11 +2,11 @@
 
 use super::{
     Account, Announcer, Calls, CommandGuard, Context, DamagedRecord, Deadlines, FirstUseNotice,
-    Groups, HookKind, HookOptions, Hooks, IO_STACK, Identity, KnownMembers, Limits, LinkLimits,
-    MachineNotice, MachineOptions, PeerError, RunningCommands, Services, Sockets, SwarmEntry,
-    Transfers, WaitNotice, announce, group::CatalogueWatch, group::HintReader,
-    group::close_links_of_former_members, incoming, machine, restore::Restored, restore::restore,
-    tick, watch,
+    Follower, Groups, HookKind, HookOptions, Hooks, IO_STACK, Identity, KnownMembers, Limits,
+    LinkLimits, MachineNotice, MachineOptions, Mirrors, PeerError, RunningCommands, Services,
+    Sockets, SwarmEntry, Transfers, WaitNotice, announce, group::CatalogueSubscriber,
+    group::CatalogueWatch, group::HintReader, group::close_links_of_former_members, incoming,
+    machine, restore::Restored, restore::restore, tick, watch,
 };
 use crate::certificate::MemberKey;
 use crate::net::{IncomingConnection, OnThreads, PlaceLimits, Server, Stop, WorkerPool};
@@ -19,7 +19,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -72,6 +72,9 @@ pub struct Peer {
     announcers_ended: Receiver<()>,
     folder: StateFolder,
     restored: Restored,
+    pub(super) mirrors: Arc<Mirrors>,
+    /// Whether the thread `mirror` runs.
+    has_mirror_thread: AtomicBool,
 }
 
 impl Peer {
@@ -88,6 +91,7 @@ impl Peer {
         let handshake = options.deadlines.handshake;
         let machine_notice = options.machine_notice.clone();
         let (services, folder) = compose(options, address)?;
+        let mirrors = Mirrors::open(Arc::clone(&services.context), folder.path());
         let sockets = Arc::new(Sockets::default());
         let calls = Calls::new(Arc::clone(&services), Arc::clone(&sockets));
         let serving = Arc::clone(&services);
@@ -106,12 +110,19 @@ impl Peer {
             announcers_ended,
             folder,
             restored: Restored::default(),
+            mirrors: Arc::new(mirrors),
+            has_mirror_thread: AtomicBool::new(false),
         };
         peer.spawn_threads(alive).map_err(PeerError::Thread)?;
         peer.restored = restore(&peer.services)?;
         peer.spawn_machine_thread(machine_notice)
             .map_err(PeerError::Thread)?;
         peer.spawn_hook_threads().map_err(PeerError::Thread)?;
+        let mirrors: Arc<dyn CatalogueSubscriber> = peer.mirrors.clone();
+        peer.services.catalogues.subscribe(mirrors);
+        if peer.mirrors.is_active() {
+            peer.start_mirror_threads().map_err(PeerError::Thread)?;
+        }
         log::info!("listening on {address}");
         Ok(peer)
     }
@@ -265,14 +276,36 @@ impl Peer {
         if services.hooks.has(HookKind::Share) {
             services.catalogues.subscribe(services.hooks.clone());
         }
-        if !services.catalogues.is_needed() {
+        match services.catalogues.is_needed() {
+            true => self.start_catalogue_thread(),
+            false => Ok(()),
+        }
+    }
+
+    /// Starts the thread that keeps catalogues current, if it does not run yet.
+    fn start_catalogue_thread(&self) -> io::Result<()> {
+        if !self.services.catalogues.is_to_be_started() {
             return Ok(());
         }
-        let services = Arc::clone(services);
+        let services = Arc::clone(&self.services);
         // Not joined: the thread may wait for a silent tracker, and it holds nothing that the stop
         // needs.
         let thread = thread::Builder::new().name("catalogues".to_owned());
         thread.spawn(move || services.catalogues.run(&services.context.stop))?;
+        Ok(())
+    }
+
+    /// Starts the threads that mirrors need, if they do not run yet.
+    pub(super) fn start_mirror_threads(&self) -> io::Result<()> {
+        self.start_catalogue_thread()?;
+        self.services.catalogues.wake();
+        if self.has_mirror_thread.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        let follower = Follower::new(Arc::clone(&self.services), Arc::clone(&self.mirrors));
+        // Not joined, for the same reason.
+        let thread = thread::Builder::new().name("mirror".to_owned());
+        thread.spawn(move || follower.run())?;
         Ok(())
     }
 

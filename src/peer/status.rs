@@ -1,6 +1,6 @@
 //! The status of a running peer.
 
-use crate::peer::{HookStatus, LoginEnd};
+use crate::peer::{HookStatus, LoginEnd, MirrorStatus};
 use crate::torrent::InfoHash;
 use crate::wire::access::TokenGroup;
 use crate::wire::machine::MachineLabel;
@@ -320,6 +320,15 @@ pub struct Status {
     pub links: usize,
     /// Records that could not be used at the start.
     pub damaged: Vec<DamagedRecord>,
+    /// What it does without commands.
+    pub automatic: AutomaticStatus,
+}
+
+/// What a peer does without commands.
+#[derive(Clone, Debug, Default)]
+pub struct AutomaticStatus {
     /// Its hooks.
     pub hooks: Vec<HookStatus>,
+    /// The groups that it mirrors.
+    pub mirrors: Vec<MirrorStatus>,
 }

@@ -1,4 +1,5 @@
-//! Checks of folders for the command `doctor`. They leave nothing behind.
+//! What can be found out about a folder without changing it: for the command `doctor`, and how much
+//! room there is.
 
 use nix::sys::statvfs::statvfs;
 use std::io;
@@ -20,9 +21,17 @@ pub fn check_writable(folder: &Path) -> io::Result<()> {
     tempfile::tempfile_in(folder).map(drop)
 }
 
-/// The free bytes of the file system that has this folder. `None` if the system does not report
-/// them.
-pub fn free_space(folder: &Path) -> Option<u64> {
+/// The room of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// The free bytes.
+    pub free: u64,
+    /// All bytes.
+    pub total: u64,
+}
+
+/// The room of the file system that has this folder. `None` if the system does not report it.
+pub fn room(folder: &Path) -> Option<Room> {
     let system = statvfs(folder).ok()?;
     // The types depend on the platform. Some file systems do not report their size and return 0.
     #[allow(clippy::useless_conversion)]
@@ -31,7 +40,16 @@ pub fn free_space(folder: &Path) -> Option<u64> {
         u64::from(system.blocks_available()),
         u64::from(system.fragment_size()),
     );
-    (all > 0).then(|| free.saturating_mul(unit))
+    (all > 0).then(|| Room {
+        free: free.saturating_mul(unit),
+        total: all.saturating_mul(unit),
+    })
+}
+
+/// The free bytes of the file system that has this folder. `None` if the system does not report
+/// them.
+pub fn free_space(folder: &Path) -> Option<u64> {
+    room(folder).map(|room| room.free)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::{FileLayout, FileStamp, StampMatch, Store, StoreError};
 use crate::torrent::{FilePath, Layout};
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// A complete version of a share, under the final name of a download of another version.
@@ -117,6 +118,26 @@ impl FormerVersion {
             }
         }
         Ok(inodes)
+    }
+
+    /// Removes its files at `path`, and then the folders that become empty. A file that has changed
+    /// since it was verified stays. Returns whether nothing is left at `path`.
+    ///
+    /// # Errors
+    /// Something cannot be opened or removed.
+    pub fn remove(&self, path: &Path) -> Result<bool, StoreError> {
+        self.remove_files(path)?;
+        if self.layout.info().layout() == Layout::Folder {
+            match fs::remove_dir(path) {
+                Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => {}
+                // Somebody has put something else there.
+                Err(error) if error.kind() == ErrorKind::NotADirectory => {}
+                removed => {
+                    ignore_missing(removed.map_err(|error| StoreError::io("remove", path, error)))?
+                }
+            }
+        }
+        Ok(path.symlink_metadata().is_err())
     }
 
     /// Removes its files from a file or folder that another version has replaced, and then the

@@ -40,7 +40,7 @@ const LAYERS: [(&str, u32); 15] = [
 ];
 
 /// The parts of `src/peer/` from the top. A part uses only parts below it.
-const PEER_PARTS: [&str; 42] = [
+const PEER_PARTS: [&str; 45] = [
     "doctor",
     "join",
     "commands",
@@ -49,8 +49,10 @@ const PEER_PARTS: [&str; 42] = [
     "tick",
     "calls",
     "restore",
+    "mirror",
     "magnet",
     "download",
+    "ending",
     "error",
     "services",
     "hooks",
@@ -81,6 +83,7 @@ const PEER_PARTS: [&str; 42] = [
     "status",
     "login_end",
     "hook_options",
+    "mirror_status",
     "file_choice",
     "zone",
 ];

@@ -3,6 +3,7 @@
 use super::account::AccountCommand;
 use super::holder::HolderCommand;
 use super::machine::MachineCommand;
+use super::mirror::MirrorCommand;
 use crate::peer::{DownloadOptions, PublishOptions, StopScope};
 use crate::torrent::FilePattern;
 use crate::wire::name::Label;
@@ -53,6 +54,8 @@ pub(in crate::cli) enum Command {
     File(FileCommand),
     /// A command about who has the shares of groups.
     Holder(HolderCommand),
+    /// A command about mirrors of groups.
+    Mirror(MirrorCommand),
     /// End the commands of this user: with them the peer, or the attachment.
     Quit,
     /// End the peer.
@@ -125,6 +128,7 @@ impl Command {
                     | AccountCommand::ChangePassword { .. }
             ),
             Self::File(FileCommand::Stop { group, .. }) => group.is_some(),
+            Self::Mirror(command) => matches!(command, MirrorCommand::Begin { .. }),
             Self::Machine(_) | Self::File(_) | Self::Holder(_) => true,
             _ => false,
         }
@@ -136,6 +140,7 @@ impl Command {
             Self::Account(command) => command.group(),
             Self::Machine(command) => command.group(),
             Self::Holder(command) => Some(command.group()),
+            Self::Mirror(command) => Some(command.group()),
             Self::File(
                 FileCommand::Upload { group, .. }
                 | FileCommand::List { group, .. }

@@ -3,7 +3,7 @@
 use super::command::{DownloadSource, OPEN_SWARMS};
 use crate::cli::command_error::CommandError;
 use crate::peer::{FileChoice, WantedPlace};
-use crate::torrent::{FilePattern, GlobError};
+use crate::torrent::{FilePattern, Glob, GlobError};
 use crate::wire::access::ShortText;
 use crate::wire::name::NameError;
 use crate::wire::note::{Note, NoteError};
@@ -119,14 +119,9 @@ impl<'a> CommandWords<'a> {
 
     /// The options of `download`.
     pub(super) fn file_choice(&self) -> Result<FileChoice, CommandError> {
-        let patterns = self
-            .options
-            .iter()
-            .filter(|(option, _)| *option == "--only");
-        let only = patterns.map(|(_, pattern)| pattern.parse().map(FilePattern::Path));
-        let only = only.collect::<Result<_, GlobError>>();
+        let only = self.globs("--only")?.into_iter();
         Ok(FileChoice {
-            only: only.map_err(|error| self.error(error.to_string()))?,
+            only: only.map(FilePattern::Path).collect(),
             sequential: self.has_option("--sequential"),
             force: self.has_option("--force"),
         })
@@ -178,6 +173,24 @@ impl<'a> CommandWords<'a> {
             Some(number) => Ok(Some(number)),
             None => Err(self.error(format!("{option} needs a number from 1 to {most}"))),
         }
+    }
+
+    /// The value of an option, which `read` reads, if the option was typed.
+    pub(super) fn value<T>(
+        &self,
+        option: &str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, CommandError> {
+        let read = self.option(option).map(read).transpose();
+        read.map_err(|expected| self.error(format!("{option}: {expected}")))
+    }
+
+    /// The patterns of an option that may be repeated.
+    pub(super) fn globs(&self, option: &str) -> Result<Vec<Glob>, CommandError> {
+        let typed = self.options.iter().filter(|(name, _)| *name == option);
+        let globs = typed.map(|(_, pattern)| pattern.parse());
+        let globs = globs.collect::<Result<_, GlobError>>();
+        globs.map_err(|error| self.error(error.to_string()))
     }
 
     /// The name of a new user or group.

@@ -4,6 +4,7 @@ mod account;
 mod files;
 mod holders;
 mod machines;
+mod mirrors;
 mod run;
 
 use super::entry::CommandEntry;
@@ -36,6 +37,10 @@ pub(in crate::cli) static AREAS: &[CommandArea] = &[
     CommandArea {
         title: "who has files of groups",
         entries: holders::HOLDERS,
+    },
+    CommandArea {
+        title: "mirrors of groups",
+        entries: mirrors::MIRRORS,
     },
     CommandArea {
         title: "open swarms",

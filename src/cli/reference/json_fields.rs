@@ -7,21 +7,22 @@ use super::super::commands::entries;
 use super::super::json::{doctor_line, join_line, listening_line, result_line};
 use super::super::outcome::{
     AccountOutcome, AwaitedOutcome, CommandOutcome, HolderOutcome, JoinLineOutcome, Joined,
-    MachineOutcome, TokenOutcome,
+    MachineOutcome, MirrorOutcome, TokenOutcome,
 };
 use super::assert_documented;
 use super::document::items;
 use crate::cli::command_error::CommandError;
 use crate::peer::{
-    AccountError, Check, ControlStatus, DamagedRecord, DownloadPreview, DownloadState,
-    DownloadStatus, ExportedTorrent, Finding, GroupStatus, HookKind, HookResult, HookStatus,
-    LinkStatus, ListedFile, LoginEnd, MachineLoginState, MachineStatus, NewShare, NewToken, Repair,
-    Sent, ShareContent, ShareStatus, SharedFile, Started, Status, TakenOver, TrackerState,
-    TrackerStatus, Uploaded, Verdict, Verified, VersionStatus,
+    AccountError, AutomaticStatus, BegunMirror, Check, ControlStatus, DamagedRecord,
+    DownloadPreview, DownloadState, DownloadStatus, ExportedTorrent, Finding, GroupStatus,
+    HookKind, HookResult, HookStatus, LinkStatus, ListedFile, LoginEnd, MachineLoginState,
+    MachineStatus, MirrorFailure, MirrorStatus, NewShare, NewToken, Repair, Sent, ShareContent,
+    ShareStatus, SharedFile, Started, Status, TakenOver, TrackerState, TrackerStatus, Uploaded,
+    Verdict, Verified, VersionStatus,
 };
 use crate::storage::{FaultyFile, FileFault, JoinFiles};
 use crate::torrent::{FileCounts, InfoHash};
-use crate::wire::access::holder_samples::{holder, mirror};
+use crate::wire::access::holder_samples::{holder, mirror as mirror_machine};
 use crate::wire::access::{
     DecisionEntry, DecisionOutcome, FileEntry, GroupEntry, GroupRole, LoginEntry, MachineEntry,
     MachineState, MemberEntry, RequestEntry, ShortText, TokenEntry, TokenGroup, TokenState,
@@ -56,6 +57,10 @@ fn commands(outcome: &CommandOutcome) -> &'static [&'static str] {
         CommandOutcome::Exported(_) => &["export_torrent"],
         CommandOutcome::StoppedShare(..) => &["stop_share"],
         CommandOutcome::Quit => &["quit", "stop"],
+        CommandOutcome::Mirror(outcome) => match outcome {
+            MirrorOutcome::Begun(_) => &["mirror"],
+            MirrorOutcome::Ended { .. } => &["unmirror"],
+        },
         CommandOutcome::Machine(outcome) => match outcome {
             MachineOutcome::Done(_) => &["revoke_token", "revoke_machine", "allow_machine"],
             MachineOutcome::Token(_) => &["create_token"],
@@ -144,6 +149,15 @@ fn samples() -> Vec<CommandOutcome> {
         }),
         CommandOutcome::StoppedShare("x".into(), true),
         CommandOutcome::Quit,
+        CommandOutcome::Mirror(MirrorOutcome::Begun(BegunMirror {
+            group: "x".into(),
+            folder: "/x".into(),
+            shares: 1,
+        })),
+        CommandOutcome::Mirror(MirrorOutcome::Ended {
+            group: "x".into(),
+            folder: "/x".into(),
+        }),
     ];
     samples.extend(account_samples().into_iter().map(CommandOutcome::Account));
     samples.extend(holder_samples().into_iter().map(CommandOutcome::Holder));
@@ -260,14 +274,14 @@ fn account_samples() -> Vec<AccountOutcome> {
 fn holder_samples() -> [HolderOutcome; 2] {
     let mut unknown_host = holder(2, 1, 3, 4_000);
     unknown_host.holder.host = None;
-    let mut silent_mirror = mirror(2, 9_000);
+    let mut silent_mirror = mirror_machine(2, 9_000);
     silent_mirror.holder.host = None;
     [
         HolderOutcome::Listed(vec![holder(1, 1, 0, 0), unknown_host.clone()]),
         HolderOutcome::Waited(AwaitedOutcome {
             version: holder(1, 1, 0, 0).version,
             holders: vec![holder(1, 1, 0, 0), unknown_host],
-            left_out: vec![mirror(1, 9_000), silent_mirror],
+            left_out: vec![mirror_machine(1, 9_000), silent_mirror],
         }),
     ]
 }
@@ -467,8 +481,31 @@ fn status(user: Option<String>, machine: Option<MachineStatus>) -> Box<Status> {
             may_lose_download: false,
             message: "damaged".into(),
         }],
-        hooks: hooks(),
+        automatic: AutomaticStatus {
+            hooks: hooks(),
+            mirrors: vec![mirror(None, None), mirror(Some(1), Some("no"))],
+        },
     })
+}
+
+fn mirror(shares: Option<usize>, trouble: Option<&str>) -> MirrorStatus {
+    MirrorStatus {
+        group: "x".into(),
+        user: "x".into(),
+        folder: "/x".into(),
+        shares,
+        complete: 0,
+        trouble: trouble.map(str::to_owned),
+        waits: vec!["x".into()],
+        to_confirm: vec!["x".into()],
+        failures: vec![MirrorFailure {
+            name: "x".into(),
+            reason: "no".into(),
+            attempts: 1,
+            again_in: Duration::from_secs(5),
+        }],
+        left: vec!["/x".into()],
+    }
 }
 
 fn hooks() -> Vec<HookStatus> {

@@ -1,7 +1,7 @@
 //! The lines of the command `status`.
 
 use super::download::{download_line, in_parentheses};
-use super::time;
+use super::{mirror, time};
 use crate::base::escape;
 use crate::cli::own_machine;
 use crate::cli::units::{counted, size};
@@ -47,7 +47,14 @@ pub(super) fn status_lines(status: &Status) -> Vec<String> {
     lines.extend(shares.map(|share| share_line(share, &status.shares)));
     let downloads = status.downloads.iter();
     lines.extend(downloads.map(|download| status_of_download(download, &status.downloads)));
-    lines.extend(status.hooks.iter().map(hook_line));
+    lines.extend(status.automatic.hooks.iter().map(hook_line));
+    lines.extend(
+        status
+            .automatic
+            .mirrors
+            .iter()
+            .flat_map(mirror::status_lines),
+    );
     let damaged = status.damaged.iter();
     lines.extend(damaged.map(|damaged| format!("damaged {}", escape(&damaged.message))));
     lines

@@ -153,7 +153,8 @@ impl Peer {
             Err(error) => return Err(error.into()),
         };
         for transfer in to_end {
-            self.stop_one(&SwarmEntry::Transfer(transfer))?;
+            self.mirrors.on_ended_by_user(transfer.info_hash());
+            self.services.stop_one(&SwarmEntry::Transfer(transfer))?;
         }
         self.context.changes.notify();
         Ok(withdrawn)

@@ -6,6 +6,7 @@ mod export_files;
 pub(super) mod exporting;
 pub(super) mod group_shares;
 pub(super) mod groups;
+pub(super) mod mirrors;
 pub(super) mod new_share;
 pub(super) mod previewing;
 pub(super) mod sending;

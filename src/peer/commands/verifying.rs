@@ -1,8 +1,7 @@
 //! The command `verify`: reads all files of a complete share, says what is wrong with each of them,
 //! and repairs a download.
 
-use super::group_shares::belongs_to;
-use crate::peer::{Peer, PeerError, SwarmEntry, Transfer, repair};
+use crate::peer::{Peer, PeerError, SwarmEntry, Transfer, belongs_to, repair};
 use crate::storage::{CheckReport, FaultyFile, FileLayout, RecordKind, check_share};
 use crate::swarm::Phase;
 use crate::torrent::InfoHash;

@@ -1,7 +1,8 @@
 //! What a person sees of a running peer: its downloads, links and trackers.
 
 use crate::peer::{
-    DownloadStatus, LinkStatus, Peer, Status, SwarmEntry, TrackerStatus, VersionCounts, announce,
+    AutomaticStatus, DownloadStatus, LinkStatus, Peer, Status, SwarmEntry, TrackerStatus,
+    VersionCounts, announce,
 };
 use std::time::Duration;
 
@@ -55,7 +56,10 @@ impl Peer {
             trackers: self.trackers(),
             links: self.links().len(),
             damaged: self.damaged(),
-            hooks: self.services.hooks.status(),
+            automatic: AutomaticStatus {
+                hooks: self.services.hooks.status(),
+                mirrors: self.mirrors.status(self.account().user().as_ref()),
+            },
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub(super) mod already;
 pub(super) mod extend;
+pub(super) mod group_share;
 pub(super) mod missing_version;
 pub(super) mod of_group;
 mod opened_files;

@@ -20,6 +20,7 @@ use crate::storage::{
 };
 use crate::swarm::Phase;
 use crate::system::{lock, recover};
+use crate::wire::access::GroupId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
@@ -385,7 +386,11 @@ impl Hooks {
 }
 
 impl CatalogueSubscriber for Hooks {
-    fn wants(&self, _: &Membership) -> bool {
+    fn is_active(&self) -> bool {
+        self.has(HookKind::Share)
+    }
+
+    fn wants(&self, _: GroupId, _: &Membership) -> bool {
         self.has(HookKind::Share)
     }
 

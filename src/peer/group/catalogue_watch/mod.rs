@@ -25,6 +25,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Debug;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -38,6 +39,8 @@ const FORGET_PAUSE: Duration = Duration::from_secs(24 * 3600);
 /// What a catalogue says now, and how it differs from what was seen before.
 #[derive(Debug)]
 pub(crate) struct CatalogueNews<'a> {
+    /// The group. A later group of the same name is another one.
+    pub(crate) group: GroupId,
     /// The group, under its present name, and the member.
     pub(crate) membership: &'a Membership,
     /// All shares of the group.
@@ -51,8 +54,11 @@ pub(crate) struct CatalogueNews<'a> {
 
 /// Somebody who wants to know what is new in the catalogues of groups.
 pub(crate) trait CatalogueSubscriber: Debug + Send + Sync {
+    /// Whether the catalogue of some group may be wanted now.
+    fn is_active(&self) -> bool;
+
     /// Whether the catalogue of this group is wanted.
-    fn wants(&self, membership: &Membership) -> bool;
+    fn wants(&self, group: GroupId, membership: &Membership) -> bool;
 
     /// The catalogue was fetched. Returns the new shares that the subscriber cannot take now: all
     /// subscribers get these shares again later, also after a restart. The same difference may come
@@ -69,6 +75,8 @@ pub(crate) struct CatalogueWatch {
     /// The user, and what is to be fetched for this user. `None` while nobody is logged in.
     state: Mutex<Option<(SubjectLabel, WatchPlan)>>,
     changed: Condvar,
+    /// Whether the thread was started.
+    is_started: AtomicBool,
 }
 
 /// The catalogues that were seen. A later group of the same name has another id.
@@ -99,6 +107,7 @@ impl CatalogueWatch {
             subscribers: Mutex::default(),
             state: Mutex::default(),
             changed: Condvar::new(),
+            is_started: AtomicBool::new(false),
         }
     }
 
@@ -108,9 +117,15 @@ impl CatalogueWatch {
         self.wake();
     }
 
-    /// Whether there is a subscriber.
+    /// Whether a subscriber may want a catalogue now.
     pub(crate) fn is_needed(&self) -> bool {
-        !lock(&self.subscribers).is_empty()
+        lock(&self.subscribers).iter().any(|it| it.is_active())
+    }
+
+    /// Returns `true` to the one caller that has to start the thread that calls
+    /// [`CatalogueWatch::run`].
+    pub(crate) fn is_to_be_started(&self) -> bool {
+        !self.is_started.swap(true, Ordering::SeqCst)
     }
 
     /// Wakes the thread, so that it sees a stop, a log-in, or a group that is newly wanted.
@@ -155,7 +170,7 @@ impl CatalogueWatch {
     }
 
     fn next_work(&self) -> Work {
-        let user = self.account.user();
+        let user = self.account.user().filter(|_| self.is_needed());
         let has_hints = self.account.is_watching();
         let now = Instant::now();
         let mut state = lock(&self.state);
@@ -178,8 +193,11 @@ impl CatalogueWatch {
             (id, Membership { user, group })
         });
         let subscribers = lock(&self.subscribers).clone();
-        let wants = |membership: &Membership| subscribers.iter().any(|it| it.wants(membership));
-        let due: Vec<_> = due.filter(|(_, membership)| wants(membership)).collect();
+        let wants = |id: GroupId, membership: &Membership| {
+            subscribers.iter().any(|it| it.wants(id, membership))
+        };
+        let due = due.filter(|(id, membership)| wants(*id, membership));
+        let due: Vec<_> = due.collect();
         match due.is_empty() {
             true => Work::Wait(next.map_or(LONG_WAIT, |at| at.saturating_duration_since(now))),
             false => Work::Catalogues(due),
@@ -269,6 +287,7 @@ impl CatalogueWatch {
         let is_first = difference.is_none();
         let mut difference = difference.unwrap_or_default();
         let news = CatalogueNews {
+            group: state.id,
             membership,
             catalogue: list,
             added: &difference.added,
@@ -282,7 +301,9 @@ impl CatalogueWatch {
             news.withdrawn.len()
         );
         let subscribers = lock(&self.subscribers).clone();
-        let subscribers = subscribers.iter().filter(|it| it.wants(membership));
+        let subscribers = subscribers
+            .iter()
+            .filter(|it| it.wants(state.id, membership));
         let refused = subscribers.flat_map(|subscriber| subscriber.on_catalogue(&news));
         let refused: HashSet<ShareKey> = refused.collect();
         difference

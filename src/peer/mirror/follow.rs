@@ -1,0 +1,317 @@
+//! The thread that carries out what the mirrors decide.
+
+use super::book::Mirrors;
+use super::mirrored::{Mirrored, Pass};
+use super::plan::{Action, Here, HereState, place};
+use crate::peer::{
+    AccountError, DownloadOptions, Membership, PeerError, Removed, Services, SwarmEntry, Transfer,
+    WantedGroupShare, WantedPlace, now_ms,
+};
+use crate::storage::{MirrorOwner, MirroredShare, existing_ancestor, room};
+use crate::swarm::Phase;
+use crate::torrent::InfoHash;
+use crate::wire::access::{AccessErrorKind, GroupId};
+use crate::wire::machine::SubjectLabel;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Follows the groups that are mirrored.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    services: Arc<Services>,
+    mirrors: Arc<Mirrors>,
+}
+
+/// The mirror that a pass is about.
+struct Followed<'a> {
+    id: GroupId,
+    user: &'a SubjectLabel,
+    folder: PathBuf,
+}
+
+/// A download that is about to begin, and what the mirror has noted of the version before.
+struct Fetch {
+    share: MirroredShare,
+    before: Option<MirroredShare>,
+}
+
+impl Follower {
+    pub(crate) fn new(services: Arc<Services>, mirrors: Arc<Mirrors>) -> Self {
+        Self { services, mirrors }
+    }
+
+    /// Follows until the stop. Runs on the thread `mirror`.
+    pub(crate) fn run(&self) {
+        let context = &self.services.context;
+        while !context.stop.is_stopped() {
+            let seen = context.changes.count();
+            if let Some(user) = self.services.account.user() {
+                for (id, folder) in self.mirrors.of_user(&user) {
+                    let user = &user;
+                    self.pass(&Followed { id, user, folder });
+                }
+            }
+            self.mirrors.wait(seen, &context.stop);
+        }
+    }
+
+    /// All shares and downloads of this peer.
+    fn here(&self) -> BTreeMap<InfoHash, Here> {
+        let entries = self.services.transfers.entries().into_iter();
+        let here = entries.filter_map(|entry| {
+            let (state, bytes) = match &entry {
+                SwarmEntry::Search(_) => (HereState::UnderWay, 0),
+                SwarmEntry::Transfer(transfer) => {
+                    (state_of(transfer)?, transfer.plan.selection.bytes())
+                }
+            };
+            let path = entry.path();
+            Some((entry.info_hash(), Here { path, bytes, state }))
+        });
+        here.collect()
+    }
+
+    fn pass(&self, of: &Followed<'_>) {
+        let (here, folder) = (self.here(), &of.folder);
+        let room = room(&existing_ancestor(folder));
+        let planned = self.mirrors.plan(of.id, of.user, &here, room, now_ms());
+        let Some(pass) = planned.filter(|_| !self.services.context.stop.is_stopped()) else {
+            return;
+        };
+        let carried_out = match folder.is_dir() {
+            true => self.carry_out(of, &pass),
+            false => Err(format!(
+                "{} is missing: mount its disk, or make the folder",
+                folder.display()
+            )),
+        };
+        self.note_trouble(of, carried_out.err());
+    }
+
+    /// Carries out a plan.
+    ///
+    /// # Errors
+    /// What keeps the whole mirror from going on.
+    fn carry_out(&self, of: &Followed<'_>, pass: &Pass) -> Result<(), String> {
+        let mut fetches = Vec::new();
+        for action in &pass.plan.actions {
+            match *action {
+                Action::Start(at) => fetches.extend(self.fetch_of(of, pass, at, false)),
+                Action::Update(at) => fetches.extend(self.fetch_of(of, pass, at, true)),
+                Action::Evict(hash) | Action::Prune(hash) => self.remove(of, hash),
+                Action::Forget(hash) => {
+                    self.store(of, |mirror| mirror.stored.set_share(hash, None))
+                }
+            }
+        }
+        match fetches.is_empty() {
+            true => Ok(()),
+            false => self.fetch_all(of, pass, fetches),
+        }
+    }
+
+    /// The download of a version in the catalogue.
+    fn fetch_of(
+        &self,
+        of: &Followed<'_>,
+        pass: &Pass,
+        at: usize,
+        is_update: bool,
+    ) -> Option<Fetch> {
+        let entry = pass.catalogue.get(at)?;
+        let path = place(&of.folder, entry.name.as_str())?;
+        let before = self.share(of, entry.info_hash);
+        // What is there already is no work of the mirror, even if the content is the same.
+        let is_foreign = !is_update && path.symlink_metadata().is_ok();
+        let was_own = before
+            .as_ref()
+            .is_some_and(|share| share.owner == MirrorOwner::Mirror);
+        let share = MirroredShare {
+            name: entry.name.as_str().to_owned(),
+            version: entry.version,
+            info_hash: entry.info_hash,
+            path,
+            owner: match is_foreign && !was_own {
+                true => MirrorOwner::Person,
+                false => MirrorOwner::Mirror,
+            },
+        };
+        Some(Fetch { share, before })
+    }
+
+    /// Begins downloads. They are noted first, so that after a crash the mirror knows which
+    /// downloads are its own.
+    ///
+    /// # Errors
+    /// What keeps the whole mirror from going on.
+    fn fetch_all(&self, of: &Followed<'_>, pass: &Pass, fetches: Vec<Fetch>) -> Result<(), String> {
+        self.store(of, |mirror| {
+            mirror.on_begun(fetches.iter().map(|fetch| &fetch.share));
+        });
+        let mut not_begun = Vec::new();
+        let mut trouble = None;
+        for fetch in fetches {
+            if trouble.is_some() {
+                not_begun.push((fetch, None));
+                continue;
+            }
+            match self.fetch(of, pass, &fetch.share) {
+                Ok(()) => {}
+                Err(PeerError::Stopping) => return Ok(()),
+                Err(error) if is_of_the_whole_mirror(&error) => {
+                    trouble = Some(error.to_string());
+                    not_begun.push((fetch, None));
+                }
+                Err(error) => not_begun.push((fetch, Some(error.to_string()))),
+            }
+        }
+        if !not_begun.is_empty() {
+            let now = self.services.context.now();
+            self.store(of, |mirror| {
+                for (Fetch { share, before }, reason) in not_begun.drain(..) {
+                    if let Some(reason) = reason {
+                        mirror.on_failed(&share, &reason, now);
+                        log::warn!("mirror: {}: {reason}", share.name);
+                    }
+                    mirror.stored.set_share(share.info_hash, before);
+                }
+            });
+        }
+        trouble.map_or(Ok(()), Err)
+    }
+
+    /// Begins a download, as `download_file` does.
+    fn fetch(
+        &self,
+        of: &Followed<'_>,
+        pass: &Pass,
+        share: &MirroredShare,
+    ) -> Result<(), PeerError> {
+        let options = DownloadOptions {
+            destination: WantedPlace {
+                named: Some(share.path.clone()),
+                is_exact: true,
+                ..WantedPlace::default()
+            },
+            ..DownloadOptions::default()
+        };
+        let wanted = WantedGroupShare {
+            membership: Membership {
+                user: of.user.clone(),
+                group: pass.group.clone(),
+            },
+            name: &share.name,
+            options: &options,
+        };
+        let started = self.services.download_group_share(wanted, &|_, _| {})?;
+        if started.info_hash == share.info_hash {
+            return Ok(());
+        }
+        // There is a newer version by now.
+        let newer = MirroredShare {
+            info_hash: started.info_hash,
+            version: started.version.unwrap_or(share.version),
+            ..share.clone()
+        };
+        self.store(of, |mirror| {
+            mirror.stored.set_share(share.info_hash, None);
+            mirror
+                .stored
+                .set_share(newer.info_hash, Some(newer.clone()));
+        });
+        Ok(())
+    }
+
+    /// Ends a share that the mirror has fetched, and removes its files.
+    fn remove(&self, of: &Followed<'_>, info_hash: InfoHash) {
+        // A person may have asked for it since the plan was made.
+        let share = self.share(of, info_hash);
+        let Some(share) = share.filter(|share| share.owner == MirrorOwner::Mirror) else {
+            return;
+        };
+        let transfer = self.services.transfers.transfer(info_hash);
+        let transfer = transfer
+            .filter(|transfer| transfer.plan.is_download() && transfer.plan.path() == share.path);
+        let Some(transfer) = transfer else {
+            return self.store(of, |mirror| mirror.stored.set_share(info_hash, None));
+        };
+        match self.services.remove_one(&transfer) {
+            Ok(Removed::All) => {
+                log::info!("mirror: removed {}", share.path.display());
+                self.store(of, |mirror| mirror.stored.set_share(info_hash, None));
+            }
+            Ok(Removed::Some) => {
+                log::warn!(
+                    "mirror: {} stays: files in it were changed or added here",
+                    share.path.display()
+                );
+                let owner = MirrorOwner::Changed;
+                let share = MirroredShare { owner, ..share };
+                self.store(of, |mirror| {
+                    mirror.stored.set_share(info_hash, Some(share.clone()))
+                });
+            }
+            Err(error) => {
+                log::warn!("mirror: cannot remove {}: {error}", share.path.display());
+                let (now, reason) = (self.services.context.now(), error.to_string());
+                self.store(of, |mirror| mirror.on_failed(&share, &reason, now));
+            }
+        }
+    }
+
+    fn share(&self, of: &Followed<'_>, info_hash: InfoHash) -> Option<MirroredShare> {
+        let find = |mirror: &Mirrored| mirror.stored.share(info_hash).cloned();
+        self.mirrors.read(of.id, of.user, find)?
+    }
+
+    /// Changes the mirror, and writes the file. If it cannot be written, what the mirror fetches
+    /// now counts as a person's after a restart.
+    fn store(&self, of: &Followed<'_>, mut change: impl FnMut(&mut Mirrored)) {
+        let stored = self.mirrors.change(of.id, of.user, |mirror| {
+            change(mirror);
+            true
+        });
+        if let Err(error) = stored {
+            log::warn!("mirror: {error}");
+        }
+    }
+
+    /// Notes what keeps the whole mirror from going on, or that nothing does.
+    fn note_trouble(&self, of: &Followed<'_>, reason: Option<String>) {
+        let now = self.services.context.now();
+        // Nothing of this is in the file, so writing it cannot fail.
+        let _ = self.mirrors.change(of.id, of.user, |mirror| {
+            mirror.set_trouble(reason.clone(), now);
+            false
+        });
+    }
+}
+
+/// Whether the error is not about one share: the other shares would fail too.
+fn is_of_the_whole_mirror(error: &PeerError) -> bool {
+    let PeerError::Account(error) = error else {
+        return false;
+    };
+    match error.refusal() {
+        Some(
+            AccessErrorKind::NotAMember
+            | AccessErrorKind::UnknownGroup
+            | AccessErrorKind::NotLoggedIn,
+        ) => true,
+        Some(_) => false,
+        None => !matches!(**error, AccountError::NoSuchName(_)),
+    }
+}
+
+/// `None` if it is not here any more.
+fn state_of(transfer: &Transfer) -> Option<HereState> {
+    Some(match transfer.phase() {
+        Phase::Complete | Phase::Withdrawn { .. } => HereState::Complete,
+        Phase::Failed { reason } | Phase::Lost { reason } => HereState::Failed(reason),
+        Phase::Checking | Phase::Waiting { .. } | Phase::Fetching { .. } | Phase::Finishing => {
+            HereState::UnderWay
+        }
+        Phase::Retired => return None,
+    })
+}
