@@ -169,10 +169,7 @@ impl GroupClient {
                 (true, ..) => {
                     let transfer = &due.payload.transfer;
                     transfer.serve_again();
-                    swarm
-                        .found
-                        .iter()
-                        .for_each(|found| add_found(transfer, found));
+                    add_found(transfer, &swarm.found);
                     listed(transfer.phase().fetches(), transfer.lacks_peers())
                 }
                 // The refusal is not final: a tracker that does not answer may have newer data.
@@ -215,7 +212,7 @@ impl GroupClient {
                         // Use the addresses of one tracker before the next one answers.
                         Ok(found) if certified && !sends_stopped(due) => {
                             swarm.is_listed = true;
-                            add_found(&due.payload.transfer, &found);
+                            add_found(&due.payload.transfer, &[found]);
                         }
                         Ok(found) => {
                             swarm.is_listed = true;
@@ -368,9 +365,11 @@ impl GroupClient {
 }
 
 /// The transfer calls these peers.
-fn add_found(transfer: &Transfer, found: &FoundPeers) {
-    transfer.add_peers(found.addresses.iter().collect());
-    transfer.contacts(|contacts| contacts.add_private(found.private()));
+fn add_found(transfer: &Transfer, found: &[FoundPeers]) {
+    let addresses = found.iter().flat_map(|found| found.addresses.iter());
+    transfer.add_peers(addresses.collect());
+    let private = found.iter().flat_map(FoundPeers::private);
+    transfer.contacts(|contacts| contacts.add_private(private));
 }
 
 /// Whether the refusal of a certificate may mean that the group has another name now. An announce
