@@ -23,6 +23,7 @@ mod groups {
     mod liar;
     mod machines;
     mod membership;
+    mod nat;
     mod older_version;
     mod refusals;
     mod renamed;

@@ -94,10 +94,23 @@ struct Call {
 }
 
 impl Call {
-    /// Calls the address and runs the link until it ends.
+    /// Calls the address, if it may be called now, and runs the link until it ends.
     fn run(&self) {
-        let address = self.address;
-        match self.connect() {
+        let (address, now) = (self.address, self.services.context.now());
+        let is_private = self.entry.contacts(|contacts| contacts.is_private(address));
+        let private_calls = self.services.groups.private_calls();
+        if is_private && let Err(until) = private_calls.begin(address, now) {
+            let (name, wait) = (self.entry.name(), until.saturating_sub(now).as_secs());
+            log::debug!("{name}: the private address {address} is not called for {wait} s");
+            return self
+                .entry
+                .contacts(|contacts| contacts.release_with_pause_until(address, until));
+        }
+        let connected = self.connect(is_private);
+        if is_private {
+            private_calls.on_result(address, connected.is_ok());
+        }
+        match connected {
             Ok(connection)
                 if connection.handshake.peer_id == self.services.context.identity.peer_id =>
             {
@@ -146,8 +159,9 @@ impl Call {
         }
     }
 
-    /// Connects and exchanges handshakes.
-    fn connect(&self) -> Result<PeerConnection, CallError> {
+    /// Connects and exchanges handshakes. The other side of a private address must prove first that
+    /// it is a member: it may be any device in the network.
+    fn connect(&self, is_private: bool) -> Result<PeerConnection, CallError> {
         let socket = Arc::new(TcpStream::connect_timeout(&self.address, CONNECT_LIMIT)?);
         let _registered = self.sockets.register(&socket);
         let context = &self.services.context;
@@ -157,6 +171,9 @@ impl Call {
             SwarmEntry::Search(_) => None,
         };
         let Some((membership, transfer)) = membership else {
+            if is_private {
+                return Err(CallError::NoCertificate);
+            }
             return link::initiate_handshake(context, socket, self.address, info_hash, None);
         };
         let group = self.services.groups.of(&membership);

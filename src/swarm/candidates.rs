@@ -26,6 +26,9 @@ pub struct Candidates {
 struct Candidate {
     state: State,
     failures: u32,
+    /// Whether a tracker named it as a private address of a peer behind the same NAT, and nobody
+    /// had named it before.
+    is_private: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,15 @@ impl Candidates {
 
     /// Like [`Candidates::add`], but a new address is not called before `until`.
     pub fn add_waiting(&mut self, address: SocketAddr, until: Duration) {
+        self.add_new(address, until, false);
+    }
+
+    /// A tracker names a private address of a peer that is behind the same NAT as this peer.
+    pub fn add_private(&mut self, address: SocketAddr) {
+        self.add_new(address, Duration::ZERO, true);
+    }
+
+    fn add_new(&mut self, address: SocketAddr, until: Duration, is_private: bool) {
         let is_nowhere = address.ip().is_unspecified() || address.ip().is_multicast();
         if address.port() == 0 || is_nowhere || Zone::of(address.ip()) == Zone::CloudMetadata {
             return;
@@ -59,6 +71,7 @@ impl Candidates {
         let fresh = Candidate {
             state: State::Waiting(until),
             failures: 0,
+            is_private,
         };
         self.addresses.insert(address, fresh);
     }
@@ -93,11 +106,8 @@ impl Candidates {
             .iter()
             .filter(|(_, candidate)| candidate.is_due(now));
         let chosen = due.min_by_key(|(_, candidate)| (candidate.failures, rng.u32(..)));
-        let (address, failures) =
-            chosen.map(|(address, candidate)| (*address, candidate.failures))?;
-        let state = State::Busy;
-        self.addresses
-            .insert(address, Candidate { state, failures });
+        let address = chosen.map(|(address, _)| *address)?;
+        self.addresses.get_mut(&address)?.state = State::Busy;
         Some(address)
     }
 
@@ -166,9 +176,12 @@ impl Candidates {
     /// Bars the address until `until`: it is our own, or the peer there sent a bad piece.
     pub fn bar(&mut self, address: SocketAddr, until: Duration) {
         if self.addresses.contains_key(&address) || self.make_room() {
-            let state = State::Barred(until);
-            self.addresses
-                .insert(address, Candidate { state, failures: 0 });
+            let barred = Candidate {
+                state: State::Barred(until),
+                failures: 0,
+                is_private: self.is_private(address),
+            };
+            self.addresses.insert(address, barred);
         }
     }
 
@@ -181,6 +194,7 @@ impl Candidates {
                 State::Waiting(_) | State::Busy => State::Waiting(Duration::ZERO),
             },
             failures: 0,
+            is_private: candidate.is_private,
         };
         let addresses = self.addresses.iter();
         Self {
@@ -201,6 +215,12 @@ impl Candidates {
                 .map(|(address, candidate)| (*address, *candidate))
                 .collect(),
         }
+    }
+
+    /// Whether the address was first named by [`Candidates::add_private`].
+    pub fn is_private(&self, address: SocketAddr) -> bool {
+        let candidate = self.addresses.get(&address);
+        candidate.is_some_and(|candidate| candidate.is_private)
     }
 
     /// Whether the address is barred at `now`.

@@ -12,6 +12,9 @@ pub const MAX_CALLS: usize = 16;
 /// Pause before a released address is called again. For example, an address is released when its
 /// peer turns out to be linked already, or to be a seed, as we are.
 const CALL_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// The same pause for a private address that a tracker has named. Its peer usually has a link by
+/// another address.
+const CALL_PRIVATE_AGAIN_AFTER: Duration = Duration::from_secs(600);
 /// The largest number of members that are remembered as barred. A further member replaces the one
 /// whose bar ends first.
 const MAX_BARRED_MEMBERS: usize = 1_000;
@@ -59,6 +62,16 @@ impl Contacts {
     /// A tracker names peers that have just joined the swarm. They are not called before `from`.
     pub fn add_newcomers(&mut self, addresses: impl Iterator<Item = SocketAddr>, from: Duration) {
         addresses.for_each(|address| self.candidates.add_waiting(address, from));
+    }
+
+    /// A tracker names private addresses of peers that are behind the same NAT as this peer.
+    pub fn add_private(&mut self, addresses: impl Iterator<Item = SocketAddr>) {
+        addresses.for_each(|address| self.candidates.add_private(address));
+    }
+
+    /// Whether the address was first named as a private one: see [`Contacts::add_private`].
+    pub fn is_private(&self, address: SocketAddr) -> bool {
+        self.candidates.is_private(address)
     }
 
     /// Another peer names an address.
@@ -122,9 +135,13 @@ impl Contacts {
     }
 
     /// We ended the call or link for reasons of our own, or the peer has another link. The address
-    /// may be called again after a minute.
+    /// may be called again after a minute, or after ten if it is [private](Contacts::is_private).
     pub fn release(&mut self, address: SocketAddr, now: Duration) {
-        self.candidates.release(address, now + CALL_AGAIN_AFTER);
+        let pause = match self.is_private(address) {
+            true => CALL_PRIVATE_AGAIN_AFTER,
+            false => CALL_AGAIN_AFTER,
+        };
+        self.candidates.release(address, now + pause);
     }
 
     /// Like [`Contacts::release`], but the address is not called before `until`.
@@ -256,6 +273,25 @@ pub struct CallFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_private_address_stays_private_and_a_released_one_waits_ten_minutes() {
+        let mut contacts = Contacts::new(1);
+        let [private, seen] = ["10.0.0.1:6881", "10.0.0.2:6881"].map(|it| it.parse().unwrap());
+        contacts.add(seen);
+        contacts.add_private([private, seen].into_iter());
+        contacts.add(private);
+        let mut successor = Contacts::new(1);
+        successor.take_over(contacts.for_successor());
+        for contacts in [&mut contacts, &mut successor] {
+            assert!(contacts.is_private(private) && !contacts.is_private(seen));
+            assert_eq!(contacts.next_calls((0, 0), 9, Duration::ZERO).len(), 2);
+            contacts.on_call_ended(private, false, Duration::ZERO);
+            assert_eq!(contacts.next_due(), Some(CALL_PRIVATE_AGAIN_AFTER));
+            contacts.on_call_ended(seen, false, Duration::ZERO);
+            assert_eq!(contacts.next_due(), Some(CALL_AGAIN_AFTER));
+        }
+    }
 
     #[test]
     fn the_number_of_barred_members_is_bounded_and_those_barred_longest_stay() {

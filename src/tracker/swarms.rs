@@ -16,8 +16,8 @@ use crate::base::{AddressPrefix, SipKey};
 use crate::system::lock;
 use crate::torrent::InfoHash;
 use crate::wire::{
-    AnnounceEvent, AnnounceRequest, AnnounceResponse, MAX_NUM_WANT, ScrapeRequest, ScrapeResponse,
-    SwarmCounts, SwarmPeer,
+    AnnounceEvent, AnnounceRequest, AnnounceResponse, MAX_NUM_WANT, PeerId, ScrapeRequest,
+    ScrapeResponse, SwarmCounts, SwarmPeer,
 };
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -173,6 +173,19 @@ impl Swarms {
         ScrapeResponse {
             files: counts.collect(),
         }
+    }
+
+    /// For each of these ids, whether a peer with the id is in the swarm.
+    pub(super) fn knows(
+        &self,
+        info_hash: &InfoHash,
+        ids: impl Iterator<Item = PeerId>,
+    ) -> Vec<bool> {
+        let key = self.id_key();
+        let shard = self.shard(info_hash);
+        let swarm = shard.get(info_hash);
+        let knows = |id: PeerId| swarm.is_some_and(|it| it.knows(IdHash(key.hash(&id.0))));
+        ids.map(knows).collect()
     }
 
     /// The counts of one swarm, zero if it does not exist.

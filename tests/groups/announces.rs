@@ -109,7 +109,7 @@ fn each_share_in_an_announce_has_its_own_answer() {
     });
     let answer_texts = |answer: &AnnounceBatchAnswer| -> Vec<String> {
         let swarms = answer.swarms.iter().map(|swarm| match swarm {
-            Ok(addresses) => addresses.len().to_string(),
+            Ok(found) => found.addresses.len().to_string(),
             Err(refused) => refused.kind.as_str().to_owned(),
         });
         swarms.collect()

@@ -3,6 +3,7 @@
 //! Due announces to the same [`GroupTrackers`] go into one request, over a control connection that
 //! stays open. The client renews certificates before they expire.
 
+use super::own_addresses::private_addresses;
 use super::{Group, Groups, close_links_of_former_members};
 use crate::certificate::Fingerprint;
 use crate::peer::announce::Announced;
@@ -10,12 +11,12 @@ use crate::peer::announce::{self, AnnounceOutcome, TrackerAnswer, random_part};
 use crate::peer::{Account, AccountError, GroupNames, Membership, Transfer, Transfers};
 use crate::torrent::InfoHash;
 use crate::wire::access::{
-    AccessErrorKind, AccessRefusal, AnnounceBatch, AnnounceBatchAnswer, BarsDigest,
+    AccessErrorKind, AccessRefusal, AnnounceBatch, AnnounceBatchAnswer, BarsDigest, FoundPeers,
     GroupAnnounceEvent, NamedGroup, SwarmAnnounce,
 };
 use crate::wire::machine::SubjectLabel;
 use crate::wire::name::Label;
-use crate::wire::{AnnounceEvent, CompactAddresses, PeerId};
+use crate::wire::{AnnounceEvent, PeerId};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -82,7 +83,7 @@ struct SwarmAnswer {
     /// At least one tracker listed the swarm.
     is_listed: bool,
     /// The other peers of the swarm, kept here while there is no certificate for links to them.
-    addresses: Vec<SocketAddr>,
+    found: Vec<FoundPeers>,
     refused: Option<AccessRefusal>,
 }
 
@@ -168,7 +169,7 @@ impl GroupClient {
                 (true, ..) => {
                     let transfer = &due.payload.transfer;
                     transfer.serve_again();
-                    transfer.add_peers(swarm.addresses);
+                    add_found(transfer, &swarm.found);
                     listed(transfer.phase().fetches(), transfer.lacks_peers())
                 }
                 // The refusal is not final: a tracker that does not answer may have newer data.
@@ -209,13 +210,13 @@ impl GroupClient {
                     match result {
                         Err(refused) => swarm.refused = Some(refused),
                         // Use the addresses of one tracker before the next one answers.
-                        Ok(addresses) if certified && !sends_stopped(due) => {
+                        Ok(found) if certified && !sends_stopped(due) => {
                             swarm.is_listed = true;
-                            due.payload.transfer.add_peers(addresses.iter().collect());
+                            add_found(&due.payload.transfer, &[found]);
                         }
-                        Ok(addresses) => {
+                        Ok(found) => {
                             swarm.is_listed = true;
-                            swarm.addresses.extend(addresses.iter());
+                            swarm.found.push(found);
                         }
                     }
                 }
@@ -300,11 +301,10 @@ impl GroupClient {
         };
         let mut addresses = BTreeSet::new();
         let mut ask = |event| {
-            let port = NonZeroU16::new(self.address.port())?;
-            let batch = AnnounceBatch::new(self.peer_id, port, vec![announce(event)])?;
+            let batch = self.batch(vec![announce(event)])?;
             let asked = self.account.announce(group, batch, |answer| {
                 let found = answer.swarms.iter().flatten();
-                addresses.extend(found.flat_map(CompactAddresses::iter));
+                addresses.extend(found.flat_map(|found| found.addresses.iter()));
             });
             asked.inspect_err(|error| log::debug!("{error}")).ok()
         };
@@ -337,18 +337,14 @@ impl GroupClient {
         });
         let swarms: Vec<_> = swarms.collect();
         let count = swarms.len();
-        let announces = NonZeroU16::new(self.address.port())
-            .and_then(|port| AnnounceBatch::new(self.peer_id, port, swarms));
-        match announces {
+        match self.batch(swarms) {
             Some(announces) => {
                 let announces = announces.with_seen_bars(seen_bars);
                 self.account.announce(group, announces, on_answer)
             }
             None => {
                 on_answer(AnnounceBatchAnswer {
-                    swarms: (0..count)
-                        .map(|_| Ok(CompactAddresses::default()))
-                        .collect(),
+                    swarms: (0..count).map(|_| Ok(FoundPeers::default())).collect(),
                     interval: NOT_LISTENING_INTERVAL,
                     barred: Some(Vec::new()),
                     placement: None,
@@ -358,6 +354,22 @@ impl GroupClient {
             }
         }
     }
+
+    /// A request with these announces. `None` if this peer does not listen, or if one request
+    /// cannot have them.
+    fn batch(&self, swarms: Vec<SwarmAnnounce>) -> Option<AnnounceBatch> {
+        let port = NonZeroU16::new(self.address.port())?;
+        let batch = AnnounceBatch::new(self.peer_id, port, swarms)?;
+        Some(batch.with_private(private_addresses(self.address.ip())))
+    }
+}
+
+/// The transfer calls these peers.
+fn add_found(transfer: &Transfer, found: &[FoundPeers]) {
+    let addresses = found.iter().flat_map(|found| found.addresses.iter());
+    transfer.add_peers(addresses.collect());
+    let private = found.iter().flat_map(FoundPeers::private);
+    transfer.contacts(|contacts| contacts.add_private(private));
 }
 
 /// Whether the refusal of a certificate may mean that the group has another name now. An announce

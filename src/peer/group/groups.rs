@@ -1,13 +1,14 @@
 //! The certificates that this peer shows to other members of each group, and the members that it
 //! admits.
 
-use super::KnownMembers;
+use super::{KnownMembers, PrivateCalls};
 use crate::certificate::{Fingerprint, GroupCertificate, GroupIdentity, Member, MemberKey};
 use crate::net::GroupTls;
 use crate::peer::{Account, AccountError, AdmissionError, Certified, Membership};
 use crate::system::{lock, since_1970};
-use crate::wire::CompactAddresses;
-use crate::wire::access::{AccessErrorKind, AccessRefusal, AnnounceBatchAnswer, BarsDigest};
+use crate::wire::access::{
+    AccessErrorKind, AccessRefusal, AnnounceBatchAnswer, BarsDigest, FoundPeers,
+};
 use crate::wire::name::Label;
 use crate::wire::role::Role;
 use std::collections::HashMap;
@@ -104,7 +105,7 @@ impl Group {
         &self,
         authority: Option<Fingerprint>,
         answer: AnnounceBatchAnswer,
-        use_swarms: impl FnOnce(Vec<Result<CompactAddresses, AccessRefusal>>),
+        use_swarms: impl FnOnce(Vec<Result<FoundPeers, AccessRefusal>>),
     ) -> bool {
         let AnnounceBatchAnswer { swarms, barred, .. } = answer;
         // A tracker that does not know any of the shares does not know their group either.
@@ -152,6 +153,7 @@ pub(crate) struct Groups {
     key: MemberKey,
     known: Arc<KnownMembers>,
     groups: Mutex<HashMap<Membership, Arc<Group>>>,
+    private_calls: PrivateCalls,
 }
 
 impl Groups {
@@ -160,7 +162,13 @@ impl Groups {
             key,
             known: Arc::new(known),
             groups: Mutex::default(),
+            private_calls: PrivateCalls::default(),
         }
+    }
+
+    /// The calls to private addresses, of all groups.
+    pub(crate) fn private_calls(&self) -> &PrivateCalls {
+        &self.private_calls
     }
 
     /// The group of a membership. Adds it if it is not in the map yet.
@@ -357,7 +365,7 @@ mod tests {
         assert!(first.seen_bars(authority).is_some() && first.seen_bars(None).is_none());
         let unchanged = AnnounceBatchAnswer {
             barred: None,
-            ..answer(Ok(CompactAddresses::default()), Vec::new())
+            ..answer(Ok(FoundPeers::default()), Vec::new())
         };
         assert!(!first.take_answer(authority, unchanged, drop));
         assert!(matches!(
@@ -375,7 +383,7 @@ mod tests {
                 matches!(refused, Err(AdmissionError::Barred(_))),
                 "{answered}"
             );
-            let empty = answer(Ok(CompactAddresses::default()), Vec::new());
+            let empty = answer(Ok(FoundPeers::default()), Vec::new());
             second.take_answer(authority, empty, drop);
         }
         // Another group of the same name has other members.

@@ -4,7 +4,8 @@
 //! that announces. `client` makes announces and acts on the answers. `changed_files` reports
 //! shares whose files have changed here, and learns which shares other publishers have reported.
 //! `hints` acts on hints of a tracker. `catalogue_watch` finds out what is new in catalogues.
-//! `members` ends links to former members. Out of scope: when an announce is due
+//! `members` ends links to former members. `own_addresses` lists the private addresses of this
+//! machine; `private_calls` says when those of others may be called. Out of scope: when an announce is due
 //! (`crate::peer::announce`), commands, the handshakes (`net`), and what a tracker decides.
 
 mod announcer;
@@ -16,6 +17,8 @@ mod hints;
 mod known_group;
 mod known_members;
 mod members;
+mod own_addresses;
+mod private_calls;
 
 pub(super) use announcer::{GroupAnnouncer, MemberAnnouncer};
 pub(super) use catalogue_watch::{CatalogueNews, CatalogueSubscriber, CatalogueWatch, ShareKey};
@@ -25,3 +28,4 @@ pub(super) use groups::{Group, Groups, IssuedCertificate};
 pub(super) use hints::HintReader;
 pub(super) use known_members::KnownMembers;
 pub(super) use members::close_links_of_former_members;
+pub(super) use private_calls::PrivateCalls;

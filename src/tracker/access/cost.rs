@@ -130,7 +130,7 @@ impl Tracker {
         let addresses = peers
             .swarms
             .iter()
-            .map(|swarm| swarm.as_ref().unwrap().len());
+            .map(|swarm| swarm.as_ref().unwrap().addresses.len());
         (times[ROUNDS / 2], reply.len(), addresses.sum())
     }
 }

@@ -35,6 +35,7 @@ mod password_turns;
 mod passwords;
 mod phc;
 mod port_checks;
+mod private_machines;
 mod refusals;
 mod registrar;
 mod request_context;
@@ -64,6 +65,7 @@ pub use operator::{OperatorAccess, RegistryCounts};
 use password_turns::{MAX_TURN_WAIT, PasswordTurn, PasswordTurns, TurnDecision};
 use passwords::{HashingError, PasswordHasher};
 use port_checks::PortChecks;
+use private_machines::{PrivateMachine, PrivateMachines};
 use refusals::{
     check_new_password, from_hashing_error, from_refusal, from_token_error, from_write_error,
     no_randomness, not_of_this_kind, refused,

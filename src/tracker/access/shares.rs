@@ -4,8 +4,8 @@
 //! scope: the links between members, which do not pass through a tracker.
 
 use super::{
-    Bars, Catalogues, Hints, HolderLists, RequestContext, Watch, from_refusal, group_authority,
-    no_certificate, refused, subject_label, views,
+    Bars, Catalogues, Hints, HolderLists, PrivateMachine, PrivateMachines, RequestContext, Watch,
+    from_refusal, group_authority, no_certificate, refused, subject_label, views,
 };
 use crate::base::AddressPrefix;
 use crate::certificate::{AccountId, MemberPublicKey};
@@ -16,7 +16,7 @@ use crate::tracker::registry::{AccountQuotas, Label, Refusal, RowId};
 use crate::tracker::store::RegistryStore;
 use crate::tracker::swarms::{Announced, Swarms};
 use crate::wire::access::{
-    AccessAnswer, AccessErrorKind, AccessRefusal, AnnounceBatch, AnnounceBatchAnswer,
+    AccessAnswer, AccessErrorKind, AccessRefusal, AnnounceBatch, AnnounceBatchAnswer, FoundPeers,
     GroupAnnounceEvent, KeyRequest, Placement, SwarmAnnounce, TRACKERS_OF_GROUP,
     preferred_trackers,
 };
@@ -51,6 +51,7 @@ pub(super) struct GroupShares {
     /// The swarms of groups, separate from the open swarms that are announced over HTTP and UDP.
     swarms: Arc<Swarms>,
     hints: Arc<Hints>,
+    private_machines: PrivateMachines,
     /// The interval of announces of a small team.
     shortest_interval: Duration,
     /// How long the certificate of a member is valid.
@@ -80,6 +81,7 @@ impl GroupShares {
             bars: Bars::new(Arc::clone(&store)),
             swarms,
             hints,
+            private_machines: PrivateMachines::default(),
             shortest_interval: announce_interval,
             certificate_lifetime,
             epoch: Instant::now(),
@@ -150,6 +152,7 @@ impl GroupShares {
         if let Some(group) = group {
             self.holders.on_seen(group, holder.1);
         }
+        let swarms = self.add_private(context, announces, group, swarms);
         let seen_bars = announces.seen_bars();
         let barred = match group {
             Some(group) => self.bars.of(group).unless_seen(seen_bars),
@@ -182,6 +185,42 @@ impl GroupShares {
             tracker,
             trackers_of_group,
         })
+    }
+
+    /// Adds the private addresses of the peers that the asking peer may get them of, and keeps its
+    /// own ones for the others.
+    fn add_private(
+        &self,
+        context: &RequestContext<'_>,
+        announces: &AnnounceBatch,
+        group: Option<RowId>,
+        swarms: Vec<Result<CompactAddresses, AccessRefusal>>,
+    ) -> Vec<Result<FoundPeers, AccessRefusal>> {
+        let is_announced = swarms.iter().any(Result::is_ok);
+        let mut others = Vec::new();
+        if let Some(group) = group.filter(|_| is_announced) {
+            let now = self.epoch.elapsed();
+            let own = PrivateMachine::new(context.login.account, announces);
+            others = self.private_machines.exchange(context.from, own, now);
+            // Another account may have announced the id of a member's peer.
+            self.store.read(|registry| {
+                others.retain(|it| registry.role_of(group, it.account()).is_some());
+            });
+        }
+        let swarms = announces.swarms().iter().zip(swarms);
+        let with_private = swarms.map(|(announce, found)| {
+            let in_swarm = match others.is_empty() {
+                true => Vec::new(),
+                false => {
+                    let ids = others.iter().map(PrivateMachine::peer_id);
+                    self.swarms.knows(&announce.info_hash, ids)
+                }
+            };
+            let present = others.iter().zip(in_swarm).filter(|(_, known)| *known);
+            let private = present.flat_map(|(machine, _)| machine.addresses());
+            found.map(|addresses| FoundPeers::new(addresses, private))
+        });
+        with_private.collect()
     }
 
     fn announce_one(
@@ -247,7 +286,9 @@ impl GroupShares {
         self.swarms
             .set_interval(announce_interval(machines, self.shortest_interval));
         self.holders.tick();
-        let dropped = self.swarms.expire(self.epoch.elapsed());
+        let now = self.epoch.elapsed();
+        self.private_machines.expire(now);
+        let dropped = self.swarms.expire(now);
         if dropped > 0 {
             log::info!("dropped {dropped} silent peers of groups");
         }

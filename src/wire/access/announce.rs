@@ -2,6 +2,7 @@
 //! a control connection, with the token of a login.
 
 use super::bar::{Bar, BarsDigest, bars_item, read_bars};
+use super::private_addresses::{FoundPeers, PrivateAddresses};
 use super::refused::AccessRefusal;
 use crate::bencode::{Item, Value};
 use crate::torrent::InfoHash;
@@ -24,6 +25,7 @@ pub struct AnnounceBatch {
     port: NonZeroU16,
     swarms: Vec<SwarmAnnounce>,
     seen_bars: Option<BarsDigest>,
+    private: PrivateAddresses,
 }
 
 /// The announce of a peer to one swarm.
@@ -55,9 +57,9 @@ pub enum GroupAnnounceEvent {
 /// The answer to [`AnnounceBatch`]: the other peers of the swarms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnnounceBatchAnswer {
-    /// For each announce, in the order of the request: the listening addresses of the other peers,
-    /// or why the tracker refused the announce.
-    pub swarms: Vec<Result<CompactAddresses, AccessRefusal>>,
+    /// For each announce, in the order of the request: the other peers, or why the tracker refused
+    /// the announce.
+    pub swarms: Vec<Result<FoundPeers, AccessRefusal>>,
     /// Seconds until the next announce. 0 if every announce was refused.
     pub interval: u32,
     /// The bars of the group, at most [`MAX_BARS`](super::MAX_BARS), the latest first. Empty if no
@@ -103,6 +105,7 @@ impl AnnounceBatch {
             port,
             swarms,
             seen_bars: None,
+            private: PrivateAddresses::default(),
         })
     }
 
@@ -110,6 +113,17 @@ impl AnnounceBatch {
     #[must_use]
     pub fn with_seen_bars(self, seen_bars: Option<BarsDigest>) -> Self {
         Self { seen_bars, ..self }
+    }
+
+    /// The same announces of a peer whose machine has these private addresses.
+    #[must_use]
+    pub fn with_private(self, private: PrivateAddresses) -> Self {
+        Self { private, ..self }
+    }
+
+    /// The private addresses at which the peer listens too, on the same port.
+    pub fn private(&self) -> &PrivateAddresses {
+        &self.private
     }
 
     /// The last list of bars of the group that the peer got from any tracker and still has.
@@ -141,6 +155,7 @@ impl AnnounceBatch {
             ("port", u32::from(self.port.get()).into()),
             ("swarms", swarms.collect::<Vec<u8>>().into()),
         ]);
+        self.private.put(entries);
     }
 
     pub(super) fn read(fields: &mut MessageFields<'_>) -> Result<Self, ControlError> {
@@ -155,8 +170,8 @@ impl AnnounceBatch {
         let swarms = swarms.filter(|_| rest.is_empty());
         let seen_bars = fields.optional("bars", read_digest)?;
         let batch = swarms.and_then(|swarms| Self::new(peer_id, port, swarms));
-        let batch = batch.ok_or(wrong)?;
-        Ok(batch.with_seen_bars(seen_bars))
+        let batch = batch.ok_or(wrong)?.with_seen_bars(seen_bars);
+        Ok(batch.with_private(PrivateAddresses::read(fields)?))
     }
 }
 
@@ -224,7 +239,10 @@ impl AnnounceBatchAnswer {
             entries.push(("named", group.since.into()));
         }
         let swarms = self.swarms.iter().map(|swarm| match swarm {
-            Ok(addresses) => Item::dictionary(address_entries(addresses)),
+            Ok(found) => {
+                let addresses = address_entries(&found.addresses);
+                Item::dictionary(addresses.chain(found.private_entries()))
+            }
             Err(refused) => Item::dictionary(refused.entries()),
         });
         entries.push(("swarms", Item::List(swarms.collect())));
@@ -247,7 +265,10 @@ impl AnnounceBatchAnswer {
                 let kind = fields.optional("kind", |kind, _| Ok(kind))?;
                 let swarm = match kind {
                     Some(kind) => Err(AccessRefusal::read(kind, &mut fields)?),
-                    None => Ok(read_addresses(&mut fields)?),
+                    None => {
+                        let addresses = read_addresses(&mut fields)?;
+                        Ok(FoundPeers::read(addresses, &mut fields)?)
+                    }
                 };
                 fields.check_all_read("peers")?;
                 Ok(swarm)

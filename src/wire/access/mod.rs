@@ -41,6 +41,7 @@ mod machine_tests;
 mod metainfo_assembly;
 mod metainfo_part;
 mod port_check;
+mod private_addresses;
 mod refused;
 mod rendezvous;
 mod reply;
@@ -80,6 +81,9 @@ pub use machine_request::{MAX_MACHINES_OF_TOKEN, MachineRequest};
 pub use metainfo_assembly::{MetainfoAssembly, MetainfoError};
 pub use metainfo_part::MetainfoPart;
 pub use port_check::{PortCheck, PortState};
+pub use private_addresses::{
+    FoundPeers, MAX_PRIVATE_ADDRESSES, MAX_PRIVATE_IN_ANSWER, PrivateAddresses, is_private,
+};
 pub use refused::{AccessRefusal, only_reads};
 pub use rendezvous::{TRACKERS_OF_GROUP, preferred_trackers};
 pub use reply::{AccessAnswer, AccessReplyMessage, ListPage};

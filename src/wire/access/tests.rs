@@ -210,6 +210,12 @@ fn requests_of_users() -> Vec<(AccessRequest, &'static [u8])> {
             b"d4:bars8:digestof2:idi7e7:peer id20:pppppppppppppppppppp4:porti6881e8:protocoli5e6:swarms45:hhhhhhhhhhhhhhhhhhhh\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\x015:token3:t\0k4:type8:announcee",
         ),
         (
+            AccessRequest::Announce(announces(1).with_private(PrivateAddresses::choose(
+                ["10.0.0.1", "fd00::1"].map(|text| text.parse().unwrap()),
+            ))),
+            b"d2:idi7e7:peer id20:pppppppppppppppppppp4:porti6881e7:private4:\x0a\0\0\x018:private616:\xfd\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x018:protocoli5e6:swarms45:hhhhhhhhhhhhhhhhhhhh\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\x015:token3:t\0k4:type8:announcee",
+        ),
+        (
             AccessRequest::ListDecisions {
                 seen: SeenDecisions::new(b"\xff".to_vec()).unwrap(),
                 with_requests: false,
@@ -316,7 +322,10 @@ fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8]
         (
             Ok(AccessAnswer::Peers(AnnounceBatchAnswer {
                 swarms: vec![
-                    Ok(CompactAddresses::from_iter(["1.2.3.4:258".parse().unwrap()])),
+                    Ok(FoundPeers::new(
+                        CompactAddresses::from_iter(["1.2.3.4:258".parse().unwrap()]),
+                        ["10.0.0.1:258", "[fd00::1]:258"].map(|it| it.parse().unwrap()),
+                    )),
                     Err(AccessRefusal {
                         kind: AccessErrorKind::NotInCatalogue,
                         message: TextLine::new("no"),
@@ -328,11 +337,11 @@ fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8]
                 placement: None,
                 group: None,
             })),
-            b"d6:barred45:eeeeeeeeeeeeeeeennnnnnnnnnnnnnnn\0\0\0\0\0\0\x01\x02\0\0\0\x01\x012:idi7e8:intervali20e8:protocoli5e6:swarmsld9:addresses6:\x01\x02\x03\x04\x01\x02ed4:kind16:not-in-catalogue7:message2:noee4:type5:peerse",
+            b"d6:barred45:eeeeeeeeeeeeeeeennnnnnnnnnnnnnnn\0\0\0\0\0\0\x01\x02\0\0\0\x01\x012:idi7e8:intervali20e8:protocoli5e6:swarmsld9:addresses6:\x01\x02\x03\x04\x01\x027:private6:\x0a\0\0\x01\x01\x028:private618:\xfd\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x01\x02ed4:kind16:not-in-catalogue7:message2:noee4:type5:peerse",
         ),
         (
             Ok(AccessAnswer::Peers(AnnounceBatchAnswer {
-                swarms: vec![Ok(CompactAddresses::default())],
+                swarms: vec![Ok(FoundPeers::default())],
                 interval: 20,
                 barred: Some(Vec::new()),
                 placement: Some(Placement {
@@ -348,7 +357,7 @@ fn replies_to_users() -> Vec<(Result<AccessAnswer, AccessRefusal>, &'static [u8]
         ),
         (
             Ok(AccessAnswer::Peers(AnnounceBatchAnswer {
-                swarms: vec![Ok(CompactAddresses::default())],
+                swarms: vec![Ok(FoundPeers::default())],
                 interval: 20,
                 barred: None,
                 placement: None,
@@ -600,12 +609,15 @@ fn a_full_announce_request_fits_into_half_a_frame_and_a_full_answer_into_one() {
     let wrong = Err(ControlError::WrongValue("swarms"));
     assert_eq!(AccessRequestMessage::decode(empty), wrong);
     let address = "[2001:db8::1]:6881".parse().unwrap();
+    let private = vec!["[fd00::1]:6881".parse().unwrap(); 2 * MAX_PRIVATE_IN_ANSWER];
+    let found = FoundPeers::new(vec![address; 50].into_iter().collect(), private);
+    assert_eq!(found.private().count(), MAX_PRIVATE_IN_ANSWER);
     let reply = AccessReplyMessage {
         id: 7,
         renewed: None,
         only_here: false,
         result: Ok(AccessAnswer::Peers(AnnounceBatchAnswer {
-            swarms: vec![Ok(vec![address; 50].into_iter().collect()); MAX_ANNOUNCES],
+            swarms: vec![Ok(found); MAX_ANNOUNCES],
             interval: 20,
             barred: Some(vec![eves_bar(); MAX_BARS]),
             placement: None,
