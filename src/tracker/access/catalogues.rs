@@ -4,7 +4,7 @@
 use super::{
     Hints, IdempotencyKey, IdempotentWrites, InfoCache, InfoPartError, InfoUploads, PAGE_LENGTH,
     RequestContext, UploadError, from_refusal, from_write_error, group_authority, no_certificate,
-    own_groups, refused, views::parse_cursor,
+    own_groups, refused, views::{cursor_text, parse_cursor},
 };
 use crate::certificate::{GroupAuthority, GroupCertificate};
 use crate::torrent::Info;
@@ -183,18 +183,24 @@ impl Catalogues {
         versions: bool,
         after: Option<ShortText>,
     ) -> Result<AccessAnswer, AccessRefusal> {
-        let after: Option<ShareCursor> = parse_cursor(after)?;
-        let after = after.as_ref();
+        let mut after: Option<ShareCursor> = parse_cursor(after)?;
+        let is_first = after.is_none();
         let connections = self.hints.connections();
         let listed = self.store.read(|registry| {
-            let (shares, next) = match versions {
-                true => registry.share_versions(account, group, after, PAGE_LENGTH),
-                false => registry.shares(account, group, after, PAGE_LENGTH),
-            }?;
-            let id = registry.group_id(group)?;
-            let is_first = after.is_none();
-            let state = is_first.then(|| own_groups::state(registry, id, connections));
-            Ok((shares, next, state))
+            loop {
+                let (shares, next) = match versions {
+                    true => registry.share_versions(account, group, after.as_ref(), PAGE_LENGTH),
+                    false => registry.shares(account, group, after.as_ref(), PAGE_LENGTH),
+                }?;
+                // Versions without a name are left out. An empty page would end the list.
+                if shares.is_empty() && next.is_some() {
+                    after = next;
+                    continue;
+                }
+                let id = registry.group_id(group)?;
+                let state = is_first.then(|| own_groups::state(registry, id, connections));
+                return Ok((shares, next, state));
+            }
         });
         let (shares, next, state) = listed.map_err(from_refusal)?;
         let entries = shares
@@ -202,7 +208,7 @@ impl Catalogues {
             .filter_map(|share| self.file_entry(share));
         let page = ListPage {
             entries: entries.collect(),
-            next: next.and_then(|next| ShortText::new(next.to_string())),
+            next: cursor_text(next.as_ref())?,
         };
         Ok(AccessAnswer::Files { page, state })
     }
@@ -307,7 +313,7 @@ mod tests {
         let longest = "\u{1f600}".repeat(MAX_NOTE);
         let name = "x".repeat(64);
         let entry = FileEntry {
-            name: ShortText::new("x".repeat(320)).unwrap(),
+            name: ShortText::new("x".repeat(384)).unwrap(),
             version: u32::MAX,
             versions: u32::MAX,
             note: longest.parse().ok(),
@@ -326,7 +332,7 @@ mod tests {
             result: Ok(AccessAnswer::Files {
                 page: ListPage {
                     entries: vec![entry; PAGE_LENGTH],
-                    next: ShortText::new("x".repeat(320)),
+                    next: ShortText::new("x".repeat(384)),
                 },
                 state: Some(GroupState {
                     id: GroupId([1; 16]),

@@ -25,7 +25,7 @@ pub(super) fn news(
         })?,
     };
     let after: Option<Cursor> = views::parse_cursor(after)?;
-    Ok(store.read(|registry| {
+    store.read(|registry| {
         let after = after.as_ref();
         let page = match with_requests {
             true => registry.decisions_and_requests(account, &seen, after, PAGE_LENGTH),
@@ -35,11 +35,11 @@ pub(super) fn news(
         // first page, after it has read all pages: see `AccessAnswer::Decisions`.
         let mut covered = seen.clone();
         covered.join(registry.version_vector());
-        AccessAnswer::Decisions {
-            page: views::page(page, views::news),
+        Ok(AccessAnswer::Decisions {
+            page: views::page(page, views::news)?,
             seen: SeenDecisions::new(covered.encode()).unwrap_or_default(),
-        }
-    }))
+        })
+    })
 }
 
 /// The page of a list that follows `after`, or the first page if `after` is `None`.
@@ -51,5 +51,5 @@ pub(super) fn list<T, U>(
 ) -> Result<ListPage<U>, AccessRefusal> {
     let after: Option<Cursor> = views::parse_cursor(after)?;
     let page = store.read(|registry| query(registry, after.as_ref()));
-    Ok(views::page(page.map_err(from_refusal)?, to_entry))
+    views::page(page.map_err(from_refusal)?, to_entry)
 }

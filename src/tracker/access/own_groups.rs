@@ -28,7 +28,7 @@ pub(super) fn own_groups(
     after: Option<ShortText>,
 ) -> Result<AccessAnswer, AccessRefusal> {
     let mut after: Option<Cursor> = views::parse_cursor(after)?;
-    Ok(AccessAnswer::OwnGroups(store.read(|registry| {
+    let page = store.read(|registry| {
         loop {
             let page = registry.groups_of(account, after.as_ref(), PAGE_LENGTH);
             let groups = page.items.into_iter();
@@ -43,10 +43,11 @@ pub(super) fn own_groups(
                 after = page.next;
                 continue;
             }
-            let next = page.next.and_then(|next| ShortText::new(next.to_string()));
-            return ListPage { entries, next };
+            let next = views::cursor_text(page.next.as_ref())?;
+            return Ok(ListPage { entries, next });
         }
-    })))
+    })?;
+    Ok(AccessAnswer::OwnGroups(page))
 }
 
 /// The state of the catalogue of a group.

@@ -21,11 +21,29 @@ use std::str::FromStr;
 pub(super) const PAGE_LENGTH: usize = 500;
 
 /// Converts a page of the registry to a page of a message.
-pub(super) fn page<T, U>(page: registry::Page<T>, entry: fn(T) -> U) -> ListPage<U> {
-    ListPage {
+pub(super) fn page<T, U>(
+    page: registry::Page<T>,
+    entry: fn(T) -> U,
+) -> Result<ListPage<U>, AccessRefusal> {
+    Ok(ListPage {
         entries: page.items.into_iter().map(entry).collect(),
-        next: page.next.and_then(|next| ShortText::new(next.to_string())),
-    }
+        next: cursor_text(page.next.as_ref())?,
+    })
+}
+
+/// The text of the position where a page ended. Without its text, the list would end there
+/// silently: so a position that cannot be sent is a refusal.
+pub(super) fn cursor_text(
+    next: Option<&impl Display>,
+) -> Result<Option<ShortText>, AccessRefusal> {
+    let text = next.map(|next| {
+        let text = ShortText::new(next.to_string());
+        text.ok_or_else(|| {
+            let message = "the tracker cannot name the next page of this list; tell its operator";
+            refused(AccessErrorKind::BadRequest, message)
+        })
+    });
+    text.transpose()
 }
 
 /// Parses the position after which a page begins.

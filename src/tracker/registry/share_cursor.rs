@@ -66,6 +66,18 @@ fn read_version(text: &str) -> Result<(u32, RowId), ShareCursorError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::access::ShortText;
+
+    #[test]
+    fn the_longest_position_can_be_sent() {
+        let longest = ShareCursor {
+            name: FileName::new(&"x".repeat(255)).unwrap(),
+            first: RowId([255; 16]),
+            version: Some((u32::MAX, RowId([255; 16]))),
+        };
+        let sent = ShortText::new(longest.to_string()).unwrap();
+        assert_eq!(sent.as_str().parse(), Ok(longest));
+    }
 
     #[test]
     fn a_position_is_written_and_read_back() {

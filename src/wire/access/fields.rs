@@ -20,8 +20,9 @@ pub struct IssuedToken {
 
 /// The most bytes of a [`SeenDecisions`].
 pub const MAX_SEEN_DECISIONS: usize = 64 << 10;
-/// The most bytes of a [`ShortText`].
-const MAX_SHORT_TEXT: usize = 320;
+/// The most bytes of a [`ShortText`]. The longest one is a position in a list of versions: two ids
+/// with 32 digits, a number with 10, three separators and a name of 255 bytes.
+const MAX_SHORT_TEXT: usize = 384;
 
 /// Proves a login to every tracker of the cluster: 1 to [`MAX_TOKEN`] bytes. Only trackers can read
 /// them.
@@ -82,7 +83,7 @@ impl fmt::Debug for SeenDecisions {
     }
 }
 
-/// A text of 1 to 320 bytes without control characters: the position where a page of a list ended,
+/// A text of 1 to 384 bytes without control characters: the position where a page of a list ended,
 /// an invite code, or the name of a share.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ShortText(String);
@@ -194,7 +195,7 @@ mod tests {
         for (length, fits) in [(256, true), (257, false)] {
             assert_eq!(Token::new(&vec![0; length]).is_some(), fits);
         }
-        for (length, fits) in [(320, true), (321, false)] {
+        for (length, fits) in [(384, true), (385, false)] {
             assert_eq!(ShortText::new("x".repeat(length)).is_some(), fits);
         }
         for (length, fits) in [(64 << 10, true), ((64 << 10) + 1, false)] {
