@@ -4,7 +4,8 @@
 use super::{
     Hints, IdempotencyKey, IdempotentWrites, InfoCache, InfoPartError, InfoUploads, PAGE_LENGTH,
     RequestContext, UploadError, from_refusal, from_write_error, group_authority, no_certificate,
-    own_groups, refused, views::{cursor_text, parse_cursor},
+    own_groups, refused,
+    views::{cursor_text, parse_cursor},
 };
 use crate::certificate::{GroupAuthority, GroupCertificate};
 use crate::torrent::Info;

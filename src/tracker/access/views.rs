@@ -33,9 +33,7 @@ pub(super) fn page<T, U>(
 
 /// The text of the position where a page ended. Without its text, the list would end there
 /// silently: so a position that cannot be sent is a refusal.
-pub(super) fn cursor_text(
-    next: Option<&impl Display>,
-) -> Result<Option<ShortText>, AccessRefusal> {
+pub(super) fn cursor_text(next: Option<&impl Display>) -> Result<Option<ShortText>, AccessRefusal> {
     let text = next.map(|next| {
         let text = ShortText::new(next.to_string());
         text.ok_or_else(|| {

@@ -348,7 +348,9 @@ mod tests {
         let id = GroupId([1; 16]);
         plan.fetch_again(id, now + Duration::from_secs(10), NO_RANDOM);
         let now = now + Duration::from_secs(10);
-        assert!(matches!(plan.due(now, true, NO_RANDOM), Due::Catalogues(due, _) if due.len() == 1));
+        assert!(
+            matches!(plan.due(now, true, NO_RANDOM), Due::Catalogues(due, _) if due.len() == 1)
+        );
         plan.on_begun(id);
         plan.on_failed(id, false, now, NO_RANDOM);
         assert_eq!(next(&mut plan, now), 2);
