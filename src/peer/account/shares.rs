@@ -140,8 +140,18 @@ impl Account {
                 name: sent_name(name)?,
                 offset: assembly.offset(),
             };
-            let AccessAnswer::Metainfo(part) = self.ask(&ask, Some(&login))? else {
-                return Err(AccountError::OtherAnswer(ask.kind()));
+            let part = match self.ask(&ask, Some(&login)) {
+                Ok(AccessAnswer::Metainfo(part)) => part,
+                Ok(_) => return Err(AccountError::OtherAnswer(ask.kind())),
+                Err(AccountError::Refused(refused))
+                    if refused.kind == AccessErrorKind::BadRequest
+                        && attempts < MAX_ATTEMPTS
+                        && assembly.begin_again() =>
+                {
+                    attempts += 1;
+                    continue;
+                }
+                Err(error) => return Err(error),
             };
             match assembly.add(&part) {
                 Ok(Some(whole)) => return Ok((whole, part)),

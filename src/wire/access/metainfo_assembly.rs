@@ -32,6 +32,13 @@ impl MetainfoAssembly {
         self.info.offset()
     }
 
+    /// The tracker refuses the request for the next part as one that cannot be right. If earlier
+    /// parts have arrived, the name may now mean a version with a shorter dictionary: then drops
+    /// them, and returns that the first part is to be requested again.
+    pub fn begin_again(&mut self) -> bool {
+        std::mem::take(self).offset() > 0
+    }
+
     /// Adds the next part. If it is the last part of a dictionary, returns the bytes of the
     /// dictionary.
     ///
@@ -72,6 +79,19 @@ mod tests {
             complete: 1,
             partial: 0,
         }
+    }
+
+    #[test]
+    fn after_a_refused_part_it_begins_again_unless_that_was_the_first() {
+        let mut assembly = MetainfoAssembly::default();
+        assert!(!assembly.begin_again());
+        let old = vec![b'o'; MAX_PART + 5];
+        assert_eq!(assembly.add(&part(&old, 0)), Ok(None));
+        assert!(assembly.begin_again());
+        assert_eq!(assembly.offset(), 0);
+        assert!(!assembly.begin_again());
+        // The new version has a shorter dictionary.
+        assert_eq!(assembly.add(&part(b"de", 0)), Ok(Some(b"de".to_vec())));
     }
 
     #[test]
