@@ -35,6 +35,8 @@ struct WatchedGroup {
     name: Label,
     /// The change numbers that a tracker has reported last.
     reported: (u64, u64),
+    /// When a hint has reported numbers last.
+    hinted: Option<Instant>,
     /// The change numbers of the catalogue that was fetched last.
     fetched: Option<(u64, u64)>,
     /// Whether the catalogue is to be fetched although it has the reported numbers.
@@ -91,7 +93,10 @@ impl WatchPlan {
     pub(super) fn on_hint(&mut self, numbers: &GroupNumbers, now: Instant, random: f64) {
         let mut groups = self.groups.values_mut();
         match groups.find(|group| group.name == numbers.group) {
-            Some(group) => group.on_report((numbers.added, numbers.ended), now, random),
+            Some(group) => {
+                group.hinted = Some(now);
+                group.on_report((numbers.added, numbers.ended), now, random);
+            }
             None => self.on_news(now, random),
         }
     }
@@ -131,7 +136,10 @@ impl WatchPlan {
             let mut group = known.unwrap_or_else(|| WatchedGroup::new(&name, &state));
             group.name = name;
             group.spread = state.spread();
-            group.on_report(state.numbers(), now, random());
+            // The list may have been read at the tracker before a hint that has come meanwhile.
+            if group.hinted.is_none_or(|hinted| hinted < begun) {
+                group.on_report(state.numbers(), now, random());
+            }
             self.groups.insert(state.id, group);
         }
     }
@@ -207,6 +215,7 @@ impl WatchedGroup {
         Self {
             name: name.clone(),
             reported: state.numbers(),
+            hinted: None,
             fetched: None,
             again: false,
             spread: state.spread(),
@@ -310,6 +319,21 @@ mod tests {
         plan.on_hint(&hint("lab", 9), now, NO_RANDOM);
         plan.on_hint(&hint("lab", 1), now, NO_RANDOM);
         assert_eq!(next(&mut plan, now), 300);
+    }
+
+    #[test]
+    fn a_list_that_began_before_a_hint_does_not_undo_it() {
+        let begun = Instant::now();
+        let mut plan = watching(begun);
+        plan.on_list_begun();
+        let hinted = begun + Duration::from_secs(1);
+        plan.on_hint(&hint("lab", 2), hinted, NO_RANDOM);
+        let now = begun + Duration::from_secs(2);
+        plan.on_list(vec![own("lab", 1, 1)], begun, now, &mut || NO_RANDOM);
+        fetch(&mut plan, now, 2);
+        // A later list counts.
+        plan.on_list(vec![own("lab", 1, 3)], now, now, &mut || NO_RANDOM);
+        assert_eq!(next(&mut plan, now), 2);
     }
 
     #[test]
