@@ -1,6 +1,7 @@
 //! What has changed since the last call of `take`: for hints to members.
 //!
-//! Each group has two change numbers. One changes when a share is published. The other one changes
+//! Each group has two change numbers. One changes when a share is published, and when a merge moves
+//! a version into another share or gives it another number. The other one changes
 //! when a share is withdrawn, a membership ends, a former member is accepted again, a user is
 //! removed, or a machine ends, is suspended or is allowed again.
 //! They count nothing: each is the XOR of the hashes of all such writes. So trackers with the same
@@ -146,8 +147,12 @@ fn contribution(row: &Row) -> Option<(RowId, ChangeNumbers)> {
     match row {
         Row::Share(share) => {
             let ended = share.withdrawn.as_ref();
+            // If two trackers have carried out one command, a row can have the creation of the one
+            // and the edition of the other.
+            let edition = Some(share.edition.version).filter(|version| *version != share.created);
+            let edition = edition.map_or(0, |version| write_hash(share.id, version));
             let numbers = ChangeNumbers {
-                added: write_hash(share.id, share.created),
+                added: write_hash(share.id, share.created) ^ edition,
                 ended: ended.map_or(0, |field| write_hash(share.id, field.version)),
             };
             Some((share.group, numbers))
