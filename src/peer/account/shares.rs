@@ -281,26 +281,28 @@ impl Account {
         Ok(self.file_pages(group, versions)?.0)
     }
 
-    /// The catalogue of a group, sorted by name, with an entry for each share, and its state. If it
-    /// changes while its pages are requested, the state is that before the change.
+    /// The catalogue of a group, sorted by name, with an entry for each share, and its state.
     ///
     /// # Errors
-    /// See [`AccountError`].
+    /// [`AccountError::UnusableAnswer`] if the name of the group means another group in a later
+    /// page; otherwise see [`AccountError`].
     pub(crate) fn catalogue(
         &self,
         group: &Label,
-    ) -> Result<(Vec<FileEntry>, GroupState), AccountError> {
-        let (files, state) = self.file_pages(group, false)?;
-        let no_state = || AccountError::UnusableAnswer("a catalogue without its state".to_owned());
-        Ok((files, state.ok_or_else(no_state)?))
+    ) -> Result<(Vec<FileEntry>, PageStates), AccountError> {
+        let (files, states) = self.file_pages(group, false)?;
+        let states = PageStates::of(&states).ok_or_else(|| {
+            AccountError::UnusableAnswer("a list with the shares of two groups".to_owned())
+        })?;
+        Ok((files, states))
     }
 
     fn file_pages(
         &self,
         group: &Label,
         versions: bool,
-    ) -> Result<(Vec<FileEntry>, Option<GroupState>), AccountError> {
-        let mut first_state = None;
+    ) -> Result<(Vec<FileEntry>, Vec<GroupState>), AccountError> {
+        let mut states = Vec::new();
         let files = self.pages(
             |after| AccessRequest::ListFiles {
                 group: group.clone(),
@@ -309,17 +311,60 @@ impl Account {
             },
             |answer| match answer {
                 AccessAnswer::Files { page, state } => {
-                    first_state = first_state.or(state);
+                    states.push(state);
                     Some(page)
                 }
                 _ => None,
             },
         )?;
-        Ok((files, first_state))
+        Ok((files, states))
+    }
+}
+
+/// In which states the pages of a catalogue were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PageStates {
+    /// The state of the first page.
+    pub(crate) first: GroupState,
+    /// Whether all pages have the same change numbers. Otherwise the catalogue has changed
+    /// meanwhile, or the pages come from two trackers: a share may be missing.
+    pub(crate) are_equal: bool,
+}
+
+impl PageStates {
+    /// `None` if there is no page, or if the pages belong to two groups.
+    fn of(states: &[GroupState]) -> Option<Self> {
+        let first = *states.first()?;
+        states.iter().all(|it| it.id == first.id).then(|| Self {
+            first,
+            are_equal: states.iter().all(|it| it.numbers() == first.numbers()),
+        })
     }
 }
 
 /// The name of a share, for a request. A name that cannot be sent belongs to no share.
 fn sent_name(name: &str) -> Result<ShortText, AccountError> {
     ShortText::new(name).ok_or_else(|| AccountError::NoSuchName(name.chars().take(80).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::access::GroupId;
+
+    #[test]
+    fn pages_of_two_states_are_noticed_and_those_of_two_groups_are_no_catalogue() {
+        let state = |id, added, spread_ms| GroupState {
+            id: GroupId([id; 16]),
+            added,
+            ended: 1,
+            spread_ms,
+        };
+        let are_equal = |states: &[GroupState]| Some(PageStates::of(states)?.are_equal);
+        // Two trackers may name different spreads.
+        assert_eq!(are_equal(&[state(1, 5, 2), state(1, 5, 9)]), Some(true));
+        assert_eq!(are_equal(&[state(1, 5, 2), state(1, 6, 2)]), Some(false));
+        assert_eq!(are_equal(&[state(1, 5, 2), state(2, 5, 2)]), None);
+        assert_eq!(are_equal(&[]), None);
+    }
 }

@@ -185,7 +185,6 @@ impl Catalogues {
         after: Option<ShortText>,
     ) -> Result<AccessAnswer, AccessRefusal> {
         let mut after: Option<ShareCursor> = parse_cursor(after)?;
-        let is_first = after.is_none();
         let connections = self.hints.connections();
         let listed = self.store.read(|registry| {
             loop {
@@ -199,7 +198,7 @@ impl Catalogues {
                     continue;
                 }
                 let id = registry.group_id(group)?;
-                let state = is_first.then(|| own_groups::state(registry, id, connections));
+                let state = own_groups::state(registry, id, connections);
                 return Ok((shares, next, state));
             }
         });
@@ -335,12 +334,12 @@ mod tests {
                     entries: vec![entry; PAGE_LENGTH],
                     next: ShortText::new("x".repeat(384)),
                 },
-                state: Some(GroupState {
+                state: GroupState {
                     id: GroupId([1; 16]),
                     added: u64::MAX >> 1,
                     ended: u64::MAX >> 1,
                     spread_ms: u32::MAX,
-                }),
+                },
             }),
         };
         let bytes = reply.encode();

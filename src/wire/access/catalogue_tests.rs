@@ -92,10 +92,7 @@ pub(super) fn replies() -> [(AccessAnswer, &'static [u8]); 2] {
     };
     [
         (
-            AccessAnswer::Files {
-                page,
-                state: Some(STATE),
-            },
+            AccessAnswer::Files { page, state: STATE },
             b"d7:entriesld2:ati5e8:completei1e9:info hash20:hhhhhhhhhhhhhhhhhhhh6:lengthi9e4:name1:f4:note1:n7:partiali2e9:publisher3:nik7:versioni3e8:versionsi2eee2:idi7e4:next1:x8:protocoli5e5:stated5:addedi3e5:endedi4e2:id16:iiiiiiiiiiiiiiii6:spreadi2000ee4:type5:filese",
         ),
         (

@@ -80,8 +80,8 @@ pub enum AccessAnswer {
     Files {
         /// The shares.
         page: ListPage<FileEntry>,
-        /// The state of the whole catalogue. Only in the first page.
-        state: Option<GroupState>,
+        /// The state of the whole catalogue when the tracker made this page.
+        state: GroupState,
     },
     /// A part of the info dictionary of a version of a share.
     Metainfo(MetainfoPart),
@@ -192,7 +192,7 @@ impl AccessReplyMessage {
             }) => entries.extend(certificate(leaf, authority, barred, *role)),
             Ok(AccessAnswer::Files { page, state }) => {
                 put_page(page, &mut entries);
-                entries.extend(state.map(|state| ("state", state.item())));
+                entries.push(("state", state.item()));
             }
             Ok(AccessAnswer::Metainfo(part)) => part.put(&mut entries),
             Ok(AccessAnswer::Peers(peers)) => peers.put(&mut entries),
@@ -263,7 +263,7 @@ impl AccessReplyMessage {
             }),
             FileEntry::KIND => Ok(AccessAnswer::Files {
                 page: read_page(&mut fields)?,
-                state: fields.optional("state", GroupState::read)?,
+                state: fields.read_by("state", GroupState::read)?,
             }),
             "metainfo" => Ok(AccessAnswer::Metainfo(MetainfoPart::read(&mut fields)?)),
             "peers" => Ok(AccessAnswer::Peers(AnnounceBatchAnswer::read(&mut fields)?)),

@@ -226,9 +226,11 @@ impl CatalogueWatch {
         };
         let now = Instant::now();
         match fetched {
-            Ok((list, state)) => {
-                self.change(user, |plan, _| {
-                    plan.on_catalogue(id, &state, (begun, now), fastrand::f64());
+            Ok((list, states)) => {
+                let state = states.first;
+                self.change(user, |plan, _| match states.are_equal {
+                    true => plan.on_catalogue(id, &state, (begun, now), fastrand::f64()),
+                    false => plan.on_mixed(id, (begun, now), fastrand::f64()),
                 });
                 if let Some(pause) = self.compare(membership, &list, &state, seen) {
                     self.change(user, |plan, now| {

@@ -185,6 +185,16 @@ impl WatchPlan {
         }
     }
 
+    /// The catalogue of a group was fetched between `begun` and `now`, but not all its pages are in
+    /// the same state. So it is not current, whatever state is reported.
+    pub(super) fn on_mixed(&mut self, id: GroupId, (begun, now): (Instant, Instant), random: f64) {
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.fetched = None;
+            group.timer.on_fetched(begun, now, group.spread);
+            group.timer.retry(now, random);
+        }
+    }
+
     /// The catalogue of a group could not be fetched. `is_over`: the user is no longer a member, or
     /// the group does not exist.
     pub(super) fn on_failed(&mut self, id: GroupId, is_over: bool, now: Instant, random: f64) {
@@ -306,6 +316,20 @@ mod tests {
         // The catalogue came from a tracker that lags behind.
         let now = now + Duration::from_secs(2);
         fetch(&mut plan, now, 1);
+        assert_eq!(next(&mut plan, now), 2);
+        fetch(&mut plan, now + Duration::from_secs(2), 2);
+        assert!(next(&mut plan, now + Duration::from_secs(2)) > 100);
+    }
+
+    #[test]
+    fn a_catalogue_of_pages_in_two_states_is_fetched_again() {
+        let now = Instant::now();
+        let mut plan = watching(now);
+        plan.on_hint(&hint("lab", 2), now, NO_RANDOM);
+        plan.on_begun(GroupId([1; 16]));
+        plan.on_mixed(GroupId([1; 16]), (now, now), NO_RANDOM);
+        // The other tracker reports the state of the first page, too.
+        plan.on_hint(&hint("lab", 2), now, NO_RANDOM);
         assert_eq!(next(&mut plan, now), 2);
         fetch(&mut plan, now + Duration::from_secs(2), 2);
         assert!(next(&mut plan, now + Duration::from_secs(2)) > 100);
