@@ -121,7 +121,7 @@ const TABLE: &[(&str, Answers)] = &[
             "+",
         ],
     ),
-    ("withdraw lab nothing", publishers_get("unknown-share")),
+    ("withdraw lab nothing", publishers_get("other-version")),
     ("withdraw none data", ["unknown-group"; 6]),
     (
         "announce data",
