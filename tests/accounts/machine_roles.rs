@@ -91,6 +91,7 @@ const OF_MACHINES: &[(&str, [&str; 2])] = &[
     ("list_files own", ["not-a-member"; 2]),
     ("metainfo lab data", ["+"; 2]),
     ("metainfo own data", ["not-a-member"; 2]),
+    ("find_version lab data", ["+"; 2]),
     (
         "withdraw lab data",
         ["not-a-publisher", "not-the-publisher"],

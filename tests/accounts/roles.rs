@@ -108,6 +108,9 @@ const TABLE: &[(&str, Answers)] = &[
     ("metainfo lab data", MEMBERS),
     ("metainfo lab nothing", members_get("unknown-share")),
     ("metainfo none data", ["unknown-group"; 6]),
+    ("find_version lab data", MEMBERS),
+    ("find_version lab nothing", members_get("unknown-share")),
+    ("find_version none data", ["unknown-group"; 6]),
     // The publisher and the owners may withdraw a share.
     ("withdraw lab data", publishers_get("+")),
     (
@@ -121,7 +124,7 @@ const TABLE: &[(&str, Answers)] = &[
             "+",
         ],
     ),
-    ("withdraw lab nothing", publishers_get("unknown-share")),
+    ("withdraw lab nothing", publishers_get("other-version")),
     ("withdraw none data", ["unknown-group"; 6]),
     (
         "announce data",
@@ -216,6 +219,10 @@ pub(super) fn request_of(typed: &str, user: &User, lab: &Lab) -> AccessRequest {
             group: group.parse().unwrap(),
             name: share_name(),
             offset: 0,
+        },
+        ["find_version", group, _] => AccessRequest::FindVersion {
+            group: group.parse().unwrap(),
+            name: share_name(),
         },
         ["withdraw", group, share] => AccessRequest::Withdraw {
             write: new_write(),
@@ -474,6 +481,7 @@ fn assert_done(
         }
         ("list_files lab", AccessAnswer::Files { page, .. }) => page.entries.len() == 2,
         ("metainfo lab data", AccessAnswer::Metainfo(_)) => true,
+        ("find_version lab data", AccessAnswer::Version(_)) => true,
         ("announce data", AccessAnswer::Peers(_)) => true,
         ("news", AccessAnswer::Decisions { page, .. }) => page.entries.len() <= 2,
         ("logout", AccessAnswer::Done) => true,

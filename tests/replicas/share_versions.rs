@@ -147,7 +147,7 @@ fn versions_of_both_sides_of_a_split_are_merged_and_kept_over_restarts_and_in_ba
     owner.perform(ask);
     // The number 3 means another version at the other side.
     let ask = withdraw(&mut owner, "data@3");
-    assert_eq!(refused(&mut there, ask), "unknown-share");
+    assert_eq!(refused(&mut there, ask), "other-version");
     // A command without an answer is repeated at the other side, which gives another number.
     let repeated = publish(new_write(), &authority, "5", Some("twice"));
     owner.perform(of("6", Some("one more")));

@@ -9,7 +9,7 @@ use crate::certificate::MemberKey;
 use crate::torrent::{Info, InfoHash};
 use crate::wire::access::{
     AccessAnswer, AccessErrorKind, AccessRequest, AnnounceBatch, AnnounceBatchAnswer, FileEntry,
-    GroupState, KeyRequest, MetainfoAssembly, MetainfoError, MetainfoPart, ShortText,
+    GroupState, KeyRequest, MeantVersion, MetainfoAssembly, MetainfoError, MetainfoPart, ShortText,
 };
 use crate::wire::control::InfoPart;
 use crate::wire::name::Label;
@@ -111,6 +111,23 @@ impl Account {
             AccountError::UnusableAnswer(format!("{name} in {group} is no share: {error}"))
         })?;
         Ok(FoundShare::new(info, &last))
+    }
+
+    /// Which version of which share a name means. A tracker can answer this also if it lacks the
+    /// info dictionary.
+    pub(crate) fn meant_version(
+        &self,
+        group: &Label,
+        name: &str,
+    ) -> Result<MeantVersion, AccountError> {
+        let ask = AccessRequest::FindVersion {
+            group: group.clone(),
+            name: sent_name(name)?,
+        };
+        match self.ask(&ask, Some(&self.current_login()?))? {
+            AccessAnswer::Version(meant) => Ok(meant),
+            _ => Err(AccountError::OtherAnswer(ask.kind())),
+        }
     }
 
     /// Whether a peer has anything of the version that a name means, as far as a tracker knows.

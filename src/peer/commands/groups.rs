@@ -1,10 +1,9 @@
 //! The commands for groups: log-in, and the end of shares of groups.
 
 use crate::peer::{
-    AccountError, FoundShare, LoggedIn, LoggedOut, Membership, Peer, PeerError, SwarmEntry,
-    Transfer,
+    AccountError, LoggedIn, LoggedOut, Membership, Peer, PeerError, SwarmEntry, Transfer,
 };
-use crate::wire::access::{AccessErrorKind, DecisionEntry, DecisionOutcome};
+use crate::wire::access::{AccessErrorKind, DecisionEntry, DecisionOutcome, MeantVersion};
 use crate::wire::name::Label;
 use crate::wire::password::Password;
 use std::sync::Arc;
@@ -120,9 +119,9 @@ impl Peer {
         scope: StopScope,
     ) -> Result<bool, PeerError> {
         let membership = self.membership(group)?;
-        let found = self.account().share(&membership.group, name);
-        let to_end = self.transfers_named(&membership.group, name, found.as_ref().ok());
-        let seen = found.map(|found| found.info.info_hash());
+        let meant = self.account().meant_version(&membership.group, name);
+        let to_end = self.transfers_named(&membership.group, name, meant.as_ref().ok());
+        let seen = meant.map(|meant| meant.info_hash);
         let withdraw = || match scope {
             // The tracker withdraws only what the name meant just now.
             StopScope::Everywhere => seen
@@ -160,23 +159,23 @@ impl Peer {
         Ok(withdrawn)
     }
 
-    /// The transfers of a group that a name means: all versions of a share, or one of them. `found`
-    /// is what the catalogue has under this name.
+    /// The transfers of a group that a name means: all versions of a share, or one of them. `meant`
+    /// is what the name means in the catalogue.
     fn transfers_named(
         &self,
         group: &Label,
         name: &str,
-        found: Option<&FoundShare>,
+        meant: Option<&MeantVersion>,
     ) -> Vec<Arc<Transfer>> {
         let of_group = self.transfers.transfers().into_iter().filter(|transfer| {
             let other = transfer.membership();
             other.is_some_and(|other| other.group == *group)
         });
         let is_meant = |transfer: &Arc<Transfer>| {
-            found.is_some_and(|found| {
-                let is_of_share = || transfer.is_of_share(&found.version.share);
-                transfer.info_hash() == found.info.info_hash()
-                    || !found.is_named_version(name) && is_of_share()
+            meant.is_some_and(|meant| {
+                let is_of_share = || transfer.is_of_share(meant.share.as_str());
+                transfer.info_hash() == meant.info_hash
+                    || !meant.is_named_version(name) && is_of_share()
             })
         };
         let (same, others): (Vec<_>, Vec<_>) = of_group.partition(is_meant);

@@ -3,6 +3,7 @@
 use super::event::name_of;
 use super::{HookKind, HookResult, HookStatus};
 use crate::storage::WaitingEvent;
+use crate::wire::name::Label;
 use std::collections::VecDeque;
 
 /// The most events of one kind that wait. What has no room is found again later.
@@ -33,17 +34,29 @@ impl HookQueue {
         if self.waiting.len() >= MAX_WAITING {
             return false;
         }
-        if let WaitingEvent::New(share) = &event {
-            let is_of_group = |other: &&WaitingEvent| match other {
-                WaitingEvent::New(other) => other.group == share.group,
-                WaitingEvent::Ended(_) => false,
-            };
-            if self.waiting.iter().filter(is_of_group).count() >= MAX_OF_GROUP {
-                return false;
-            }
+        if let WaitingEvent::New(share) = &event
+            && self.count_of(&share.group) >= MAX_OF_GROUP
+        {
+            return false;
         }
         self.waiting.push_back(event);
         true
+    }
+
+    /// Whether there is room for half of the new shares of a group that may wait. For less, it is
+    /// not worth while to fetch a catalogue.
+    pub(super) fn has_room(&self, group: &Label) -> bool {
+        const HALF: usize = MAX_OF_GROUP / 2;
+        self.count_of(group) + HALF <= MAX_OF_GROUP && self.waiting.len() + HALF <= MAX_WAITING
+    }
+
+    /// The number of new shares of a group that wait.
+    fn count_of(&self, group: &Label) -> usize {
+        let is_of_group = |event: &&WaitingEvent| match event {
+            WaitingEvent::New(share) => share.group == *group,
+            WaitingEvent::Ended(_) => false,
+        };
+        self.waiting.iter().filter(is_of_group).count()
     }
 
     /// The event whose hook is to run now. `None` if none waits, or none may begin.
@@ -170,6 +183,26 @@ mod tests {
         assert_eq!(added("five"), 0);
         assert_eq!(queue.begin(), Some(event(0)));
         assert!(queue.add(event_of("five", 0)));
+    }
+
+    #[test]
+    fn a_group_has_room_again_when_half_of_its_events_have_begun() {
+        let (lab, hall) = ("lab".parse().unwrap(), "hall".parse().unwrap());
+        let mut queue = HookQueue::default();
+        assert!(queue.has_room(&lab));
+        for number in 0..MAX_OF_GROUP {
+            assert!(queue.add(event(number)));
+        }
+        assert!(queue.has_room(&hall));
+        for _ in 0..MAX_OF_GROUP / 2 {
+            assert!(!queue.has_room(&lab));
+            queue.begin();
+        }
+        assert!(queue.has_room(&lab));
+        for number in 0..MAX_WAITING {
+            queue.restore(event_of("other", number));
+        }
+        assert!(!queue.has_room(&hall), "other groups have taken it");
     }
 
     #[test]

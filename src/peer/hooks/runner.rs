@@ -415,6 +415,12 @@ impl CatalogueSubscriber for Hooks {
             false => self.on_new_shares(shares),
         }
     }
+
+    fn has_room(&self, membership: &Membership) -> bool {
+        let state = lock(&self.state);
+        let queue = state.queues.get(&HookKind::Share);
+        queue.is_none_or(|queue| queue.has_room(&membership.group))
+    }
 }
 
 impl State {

@@ -15,8 +15,8 @@ use crate::tracker::registry::{
 use crate::tracker::store::RegistryStore;
 use crate::tracker::swarms::Swarms;
 use crate::wire::access::{
-    AccessAnswer, AccessErrorKind, AccessRefusal, AccessRequest, FileEntry, ListPage, MetainfoPart,
-    ShortText,
+    AccessAnswer, AccessErrorKind, AccessRefusal, AccessRequest, FileEntry, ListPage, MeantVersion,
+    MetainfoPart, ShortText,
 };
 use crate::wire::control::InfoPart;
 use crate::wire::note::Note;
@@ -124,6 +124,10 @@ impl Catalogues {
                 name,
                 offset,
             } => self.metainfo(account, group, name, *offset),
+            AccessRequest::FindVersion { group, name } => {
+                let meant = self.meant_version(account, group, name)?;
+                Ok(AccessAnswer::Version(meant))
+            }
             _ => Err(not_about_catalogues()),
         }
     }
@@ -229,6 +233,25 @@ impl Catalogues {
         })
     }
 
+    /// The version that a name means. The info dictionary is not needed for this.
+    fn meant_version(
+        &self,
+        account: RowId,
+        group: &Label,
+        name: &ShortText,
+    ) -> Result<MeantVersion, AccessRefusal> {
+        let found = self.store.read(|registry| {
+            let share = registry.share(account, group, name.as_str())?;
+            let text = ShortText::new(registry.share_name(share));
+            Ok(MeantVersion {
+                info_hash: share.info_hash,
+                version: share.edition.value.number,
+                share: text.unwrap_or_else(|| name.clone()),
+            })
+        });
+        found.map_err(from_refusal)
+    }
+
     fn metainfo(
         &self,
         account: RowId,
@@ -236,12 +259,11 @@ impl Catalogues {
         name: &ShortText,
         offset: u32,
     ) -> Result<AccessAnswer, AccessRefusal> {
-        let found = self.store.read(|registry| {
-            let share = registry.share(account, group, name.as_str())?;
-            let number = share.edition.value.number;
-            Ok((share.info_hash, number, registry.share_name(share)))
-        });
-        let (info_hash, version, share) = found.map_err(from_refusal)?;
+        let MeantVersion {
+            info_hash,
+            version,
+            share,
+        } = self.meant_version(account, group, name)?;
         let unreadable = |what: &dyn Display| {
             log::error!("the info dictionary {info_hash} of {group} cannot be read: {what}");
             refused(
@@ -262,7 +284,7 @@ impl Catalogues {
             part,
             info_hash,
             version,
-            share: ShortText::new(share).unwrap_or_else(|| name.clone()),
+            share,
             complete: counts.complete,
             partial: counts.incomplete,
         }))

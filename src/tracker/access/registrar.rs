@@ -461,7 +461,9 @@ impl Registrar {
             AccessRequest::Certify { group, request } => {
                 self.shares.certify(context, &group, &request)
             }
-            AccessRequest::ListFiles { .. } | AccessRequest::Metainfo { .. } => {
+            AccessRequest::ListFiles { .. }
+            | AccessRequest::Metainfo { .. }
+            | AccessRequest::FindVersion { .. } => {
                 self.shares.catalogues.answer_read(account, &ask)
             }
             AccessRequest::Announce(announces) => self.shares.announce(context, &announces, watch),

@@ -88,7 +88,8 @@ pub enum Refusal {
         /// The requested name.
         share: String,
     },
-    /// The name means another share or version at this tracker than at the one that the peer asked.
+    /// The name means another share or version at this tracker than at the one that the peer asked,
+    /// or nothing.
     #[error(
         "{share} in {group} is not what this peer saw a moment ago; list_files --versions shows \
          all versions: check the name, then repeat the command"
@@ -273,7 +274,8 @@ impl Refusal {
             Self::UnknownInvite => "unknown-invite",
             Self::InviteUsed => "invite-used",
             Self::InviteExpired => "invite-expired",
-            Self::UnknownShare { .. } | Self::OtherShare { .. } => "unknown-share",
+            Self::UnknownShare { .. } => "unknown-share",
+            Self::OtherShare { .. } => "other-version",
             Self::ShareExists { .. } | Self::ShareUnchanged { .. } => "share-exists",
             Self::TooManyVersions { .. } => "quota",
             Self::NotPublisher { .. } => "not-the-publisher",

@@ -128,7 +128,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
-    /// [`Refusal::NotPublishing`], [`Refusal::UnknownShare`]; [`Refusal::OtherShare`] if the named
+    /// [`Refusal::NotPublishing`]; [`Refusal::OtherShare`] if the name means nothing here, the named
     /// version has another info-hash, or no listed version of the named share has this one;
     /// [`Refusal::NotPublisher`] if `actor` neither published a version of the share nor owns the
     /// group.
@@ -141,15 +141,15 @@ impl Registry {
         now: Duration,
     ) -> Result<Update, Refusal> {
         let id = self.group_with_role(actor, group, Role::Publisher)?;
-        let found = self.found_in(id, group, share)?;
-        if !self.has_content(&found, seen) {
-            return Err(Refusal::OtherShare {
-                group: group.clone(),
-                share: share.to_owned(),
-            });
-        }
-        let key = self.share_of(&found);
-        let key = key.ok_or_else(|| Refusal::unknown_share(group, share))?;
+        // The peer has seen this content under this name, perhaps at another tracker. So it must
+        // not take a name that means nothing here for a share that is no longer listed.
+        let found = self.index.catalogue.find(id, share);
+        let found = found.filter(|found| self.has_content(found, seen));
+        let found = found.and_then(|found| Some((self.share_of(&found)?, found)));
+        let (key, found) = found.ok_or_else(|| Refusal::OtherShare {
+            group: group.clone(),
+            share: share.to_owned(),
+        })?;
         self.check_may_change(actor, group, &key)?;
         self.withdrawal(&found, actor, Some(seen), now)
     }

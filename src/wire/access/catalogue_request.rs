@@ -52,6 +52,10 @@ pub(super) fn read(
             name: fields.read_by("name", fields::read_short_text)?,
             offset: fields.number("offset")?,
         },
+        "find_version" => AccessRequest::FindVersion {
+            group: fields.parsed("group")?,
+            name: fields.read_by("name", fields::read_short_text)?,
+        },
         "withdraw" => AccessRequest::Withdraw {
             write: WriteId(fields.array("write")?),
             group: fields.parsed("group")?,

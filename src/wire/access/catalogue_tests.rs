@@ -53,6 +53,13 @@ pub(super) fn requests() -> Vec<(AccessRequest, &'static [u8])> {
             b"d5:group3:lab2:idi7e4:name4:f \xc3\xbc6:offseti9e8:protocoli5e5:token3:t\0k4:type8:metainfoe",
         ),
         (
+            AccessRequest::FindVersion {
+                group: lab(),
+                name: short_text("f@3"),
+            },
+            b"d5:group3:lab2:idi7e4:name3:f@38:protocoli5e5:token3:t\0k4:type12:find_versione",
+        ),
+        (
             AccessRequest::Withdraw {
                 write: WRITE,
                 group: lab(),
@@ -65,7 +72,7 @@ pub(super) fn requests() -> Vec<(AccessRequest, &'static [u8])> {
 }
 
 /// The answers about catalogues, and the bytes of their replies with the id 7.
-pub(super) fn replies() -> [(AccessAnswer, &'static [u8]); 2] {
+pub(super) fn replies() -> [(AccessAnswer, &'static [u8]); 3] {
     let entry = FileEntry {
         name: ShortText::new("f").unwrap(),
         version: 3,
@@ -94,6 +101,14 @@ pub(super) fn replies() -> [(AccessAnswer, &'static [u8]); 2] {
         (
             AccessAnswer::Files { page, state: STATE },
             b"d7:entriesld2:ati5e8:completei1e9:info hash20:hhhhhhhhhhhhhhhhhhhh6:lengthi9e4:name1:f4:note1:n7:partiali2e9:publisher3:nik7:versioni3e8:versionsi2eee2:idi7e4:next1:x8:protocoli5e5:stated5:addedi3e5:endedi4e2:id16:iiiiiiiiiiiiiiii6:spreadi2000ee4:type5:filese",
+        ),
+        (
+            AccessAnswer::Version(MeantVersion {
+                info_hash: part.info_hash,
+                version: part.version,
+                share: part.share.clone(),
+            }),
+            b"d2:idi7e9:info hash20:hhhhhhhhhhhhhhhhhhhh8:protocoli5e5:share1:f4:type7:version7:versioni3ee",
         ),
         (
             AccessAnswer::Metainfo(part),

@@ -56,6 +56,7 @@ error_kinds! {
     NotTheOwner "not-the-owner" "only an owner of the group may do this",
     NotThePublisher "not-the-publisher" "only a publisher of the share or an owner of the group may do this",
     OnlyUsers "only-users" "machines cannot do this, only users",
+    OtherVersion "other-version" "the name means another share or version than the peer has seen",
     OwnLogin "own-login" "this is the login of this peer; logout ends it",
     OwnRemoval "own-removal" "users cannot remove themselves from a group",
     Quota "quota" "the user or the address has reached a limit of the tracker",

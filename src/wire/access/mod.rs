@@ -38,6 +38,7 @@ mod machine;
 mod machine_request;
 #[cfg(test)]
 mod machine_tests;
+mod meant_version;
 mod metainfo_assembly;
 mod metainfo_part;
 mod port_check;
@@ -78,6 +79,7 @@ pub use machine::{
     TokenState,
 };
 pub use machine_request::{MAX_MACHINES_OF_TOKEN, MachineRequest};
+pub use meant_version::MeantVersion;
 pub use metainfo_assembly::{MetainfoAssembly, MetainfoError};
 pub use metainfo_part::MetainfoPart;
 pub use port_check::{PortCheck, PortState};

@@ -9,6 +9,7 @@ use super::group_state::{GroupState, OwnGroup};
 use super::holder::{HolderEntry, MirrorEntry, NamedVersion};
 use super::login_request::LoginEntry;
 use super::machine::{self, MachineEntry, TokenEntry, TokenGroup};
+use super::meant_version::MeantVersion;
 use super::metainfo_part::MetainfoPart;
 use super::port_check::PortCheck;
 use super::refused::AccessRefusal;
@@ -86,6 +87,8 @@ pub enum AccessAnswer {
     },
     /// A part of the info dictionary of a version of a share.
     Metainfo(MetainfoPart),
+    /// The version that a name means.
+    Version(MeantVersion),
     /// The other peers of the announced swarms.
     Peers(AnnounceBatchAnswer),
     /// The swarms of those shares of the group whose files have changed, according to the reports
@@ -206,6 +209,7 @@ impl AccessReplyMessage {
                 entries.push(("state", state.item()));
             }
             Ok(AccessAnswer::Metainfo(part)) => part.put(&mut entries),
+            Ok(AccessAnswer::Version(version)) => version.put(&mut entries),
             Ok(AccessAnswer::Peers(peers)) => peers.put(&mut entries),
             Ok(AccessAnswer::ChangedShares(changed)) => {
                 entries.push(("changed", fields::info_hashes_item(changed)))
@@ -281,6 +285,7 @@ impl AccessReplyMessage {
                 state: fields.read_by("state", GroupState::read)?,
             }),
             "metainfo" => Ok(AccessAnswer::Metainfo(MetainfoPart::read(&mut fields)?)),
+            "version" => Ok(AccessAnswer::Version(MeantVersion::read(&mut fields)?)),
             "peers" => Ok(AccessAnswer::Peers(AnnounceBatchAnswer::read(&mut fields)?)),
             "changed-shares" => Ok(AccessAnswer::ChangedShares(
                 fields.list("changed", fields::read_changed)?,
@@ -330,6 +335,7 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::Certificate { .. }) => "certificate",
             Ok(AccessAnswer::Files { .. }) => FileEntry::KIND,
             Ok(AccessAnswer::Metainfo(_)) => "metainfo",
+            Ok(AccessAnswer::Version(_)) => "version",
             Ok(AccessAnswer::Peers(_)) => "peers",
             Ok(AccessAnswer::ChangedShares(_)) => "changed-shares",
             Ok(AccessAnswer::Cluster(_)) => "cluster",

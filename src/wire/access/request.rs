@@ -203,6 +203,13 @@ pub enum AccessRequest {
         /// First byte of the part.
         offset: u32,
     },
+    /// Asks which version a name means. The answer is [`super::AccessAnswer::Version`].
+    FindVersion {
+        /// The group.
+        group: Label,
+        /// The name of the share or of the version in the catalogue.
+        name: ShortText,
+    },
     /// Withdraws a share with all its versions, or one version, from the catalogue.
     Withdraw {
         /// Idempotency key.
@@ -418,6 +425,7 @@ impl AccessRequest {
             | Self::Certify { .. }
             | Self::ListFiles { .. }
             | Self::Metainfo { .. }
+            | Self::FindVersion { .. }
             | Self::Announce(_)
             | Self::ChangedShares { .. }
             | Self::Cluster
@@ -449,7 +457,9 @@ impl AccessRequest {
     /// The name of a share, or the new name of a group.
     pub(super) fn name(&self) -> Option<&str> {
         match self {
-            Self::Metainfo { name, .. } | Self::Withdraw { name, .. } => Some(name.as_str()),
+            Self::Metainfo { name, .. }
+            | Self::FindVersion { name, .. }
+            | Self::Withdraw { name, .. } => Some(name.as_str()),
             Self::RenameGroup { name, .. } => Some(name.as_str()),
             _ => None,
         }
@@ -471,6 +481,7 @@ impl AccessRequest {
             | Self::ListFiles { group, .. }
             | Self::ChangedShares { group, .. }
             | Self::Metainfo { group, .. }
+            | Self::FindVersion { group, .. }
             | Self::Withdraw { group, .. } => (Some(group.to_string()), None),
             Self::AcceptRequest { group, user, .. }
             | Self::RejectRequest { group, user, .. }

@@ -81,6 +81,7 @@ request_kinds! {
     Publish "publish",
     ListFiles "list_files",
     Metainfo "metainfo",
+    FindVersion "find_version",
     Withdraw "withdraw",
     Announce "announce",
     Cluster "cluster",

@@ -88,6 +88,7 @@ impl AccessRequestMessage {
             | AccessRequest::JoinGroup { .. }
             | AccessRequest::AcceptRequest { .. }
             | AccessRequest::RejectRequest { .. }
+            | AccessRequest::FindVersion { .. }
             | AccessRequest::RemoveMember { .. } => {}
         }
         Item::dictionary(entries).encode()

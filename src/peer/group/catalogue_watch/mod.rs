@@ -31,7 +31,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// The longest wait before the thread looks again who is logged in, and which groups are wanted.
 const LONG_WAIT: Duration = Duration::from_secs(1);
-/// The pause before a subscriber gets the shares again that it could not take.
+/// The least pause before a subscriber gets the shares again that it could not take.
 const OFFER_AGAIN: Duration = Duration::from_secs(10);
 /// The pause between two searches for files of groups that the user has left.
 const FORGET_PAUSE: Duration = Duration::from_secs(24 * 3600);
@@ -64,6 +64,20 @@ pub(crate) trait CatalogueSubscriber: Debug + Send + Sync {
     /// subscribers get these shares again later, also after a restart. The same difference may come
     /// again after a crash, unless this has returned before.
     fn on_catalogue(&self, news: &CatalogueNews<'_>) -> Vec<ShareKey>;
+
+    /// Whether the subscriber can take a good part of the new shares of this group that it could
+    /// not take before. While it cannot, an unchanged catalogue is not fetched again.
+    fn has_room(&self, _: &Membership) -> bool {
+        true
+    }
+}
+
+/// Why a catalogue is to be fetched again, although it may not have changed.
+enum Again {
+    /// A share is missing that does not count as withdrawn yet.
+    Confirm,
+    /// A subscriber could not take all new shares.
+    Room,
 }
 
 /// Keeps the catalogues that its subscribers want current.
@@ -183,20 +197,24 @@ impl CatalogueWatch {
             other => &mut other.insert((user.clone(), WatchPlan::new(now))).1,
         };
         let due = plan.due(now, has_hints, fastrand::f64());
-        drop(state);
         let (due, next) = match due {
             Due::Groups => return Work::Groups(user),
             Due::Catalogues(due, next) => (due, next),
         };
         let due = due.into_iter().map(|(id, group)| {
             let user = user.clone();
-            (id, Membership { user, group })
+            (plan.only_waits_for_room(id), id, Membership { user, group })
         });
+        let due: Vec<_> = due.collect();
+        drop(state);
         let subscribers = lock(&self.subscribers).clone();
-        let wants = |id: GroupId, membership: &Membership| {
-            subscribers.iter().any(|it| it.wants(id, membership))
+        let is_useful = |id: GroupId, membership: &Membership, needs_room: bool| {
+            let mut wanting = subscribers.iter().filter(|it| it.wants(id, membership));
+            wanting.any(|it| !needs_room || it.has_room(membership))
         };
-        let due = due.filter(|(id, membership)| wants(*id, membership));
+        let due = due.into_iter().filter_map(|(needs_room, id, membership)| {
+            is_useful(id, &membership, needs_room).then_some((id, membership))
+        });
         let due: Vec<_> = due.collect();
         match due.is_empty() {
             true => Work::Wait(next.map_or(LONG_WAIT, |at| at.saturating_duration_since(now))),
@@ -250,11 +268,16 @@ impl CatalogueWatch {
                     true => plan.on_catalogue(id, &state, (begun, now), fastrand::f64()),
                     false => plan.on_mixed(id, (begun, now), fastrand::f64()),
                 });
-                if let Some(pause) = self.compare(membership, &list, &state, seen) {
-                    self.change(user, |plan, now| {
-                        plan.fetch_again(state.id, now + pause, fastrand::f64());
-                    });
-                }
+                let again = self.compare(membership, &list, &state, seen);
+                self.change(user, |plan, now| match again {
+                    Some(Again::Confirm) => {
+                        plan.fetch_again(state.id, now + CONFIRM, fastrand::f64());
+                    }
+                    Some(Again::Room) => {
+                        plan.wait_for_room(state.id, now + OFFER_AGAIN, fastrand::f64());
+                    }
+                    None => {}
+                });
             }
             Err(error) => {
                 let group = &membership.group;
@@ -271,16 +294,15 @@ impl CatalogueWatch {
     }
 
     /// Compares a catalogue with what was seen before, and passes the difference to the
-    /// subscribers. Returns the pause before the catalogue is to be fetched again, although it may
-    /// not have changed: a share is missing that does not count as withdrawn yet, or a subscriber
-    /// could not take all new shares.
+    /// subscribers. Returns why the catalogue is to be fetched again, although it may not have
+    /// changed.
     fn compare(
         &self,
         membership: &Membership,
         list: &[FileEntry],
         state: &GroupState,
         seen: &mut SeenCatalogues,
-    ) -> Option<Duration> {
+    ) -> Option<Again> {
         let known = self.seen(seen, state.id);
         let now_ms = now_ms();
         let difference = known.map(|known| known.compare(list, Instant::now(), now_ms));
@@ -322,8 +344,8 @@ impl CatalogueWatch {
         log::debug!("the catalogue of the group {group}: {summary}");
         match (difference.is_unsure, refused.is_empty()) {
             (false, true) => None,
-            (true, _) => Some(CONFIRM),
-            (false, false) => Some(OFFER_AGAIN),
+            (true, _) => Some(Again::Confirm),
+            (false, false) => Some(Again::Room),
         }
     }
 

@@ -41,6 +41,8 @@ struct WatchedGroup {
     fetched: Option<(u64, u64)>,
     /// Whether the catalogue is to be fetched although it has the reported numbers.
     again: bool,
+    /// Whether this is only because a subscriber had no room for all new shares.
+    waits_for_room: bool,
     spread: Duration,
     timer: ListTimer,
 }
@@ -176,6 +178,7 @@ impl WatchPlan {
         }
         group.fetched = Some(state.numbers());
         group.again = false;
+        group.waits_for_room = false;
         if group.is_current() {
             group.timer.settle();
         } else {
@@ -214,6 +217,21 @@ impl WatchPlan {
         }
     }
 
+    /// Like [`WatchPlan::fetch_again`], because a subscriber had no room for all new shares.
+    pub(super) fn wait_for_room(&mut self, id: GroupId, at: Instant, random: f64) {
+        self.fetch_again(id, at, random);
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.waits_for_room = true;
+        }
+    }
+
+    /// Whether the catalogue of a group has the reported numbers, so that there is no reason to
+    /// fetch it before the subscriber has room.
+    pub(super) fn only_waits_for_room(&self, id: GroupId) -> bool {
+        let group = self.groups.get(&id);
+        group.is_some_and(|it| it.waits_for_room && it.fetched == Some(it.reported))
+    }
+
     /// The number of groups.
     pub(super) fn groups(&self) -> usize {
         self.groups.len()
@@ -228,6 +246,7 @@ impl WatchedGroup {
             hinted: None,
             fetched: None,
             again: false,
+            waits_for_room: false,
             spread: state.spread(),
             timer: ListTimer::default(),
         }
@@ -387,6 +406,20 @@ mod tests {
         assert_eq!(next(&mut plan, now), 10);
         fetch(&mut plan, now + Duration::from_secs(10), 1);
         assert!(next(&mut plan, now + Duration::from_secs(10)) > 100);
+    }
+
+    #[test]
+    fn a_catalogue_waits_for_room_only_while_it_has_the_reported_numbers() {
+        let now = Instant::now();
+        let mut plan = watching(now);
+        let id = GroupId([1; 16]);
+        assert!(!plan.only_waits_for_room(id));
+        plan.wait_for_room(id, now, NO_RANDOM);
+        assert!(plan.only_waits_for_room(id));
+        plan.on_hint(&hint("lab", 2), now, NO_RANDOM);
+        assert!(!plan.only_waits_for_room(id));
+        fetch(&mut plan, now + Duration::from_secs(2), 2);
+        assert!(!plan.only_waits_for_room(id), "all shares had room");
     }
 
     #[test]

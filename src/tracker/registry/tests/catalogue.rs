@@ -41,7 +41,7 @@ fn only_members_publish_and_list_and_only_publisher_or_owner_withdraws() {
     );
     assert_eq!(
         kind_of(tracker.withdraw(uma, "lab", "none")),
-        "unknown-share"
+        "other-version"
     );
     tracker.withdraw(nik, "lab", "b").unwrap();
     tracker.withdraw(olga, "lab", "c d").unwrap();

@@ -52,13 +52,13 @@ fn the_move_of_a_version_into_another_share_changes_the_number() {
     let first = a.publish(olga, "lab", "f").unwrap();
     let new = a.new_share("f", Some("n"));
     // The tracker `b` does not know that share: there the same command makes a share of its own.
-    for tracker in [&mut b, &mut a] {
-        let now = tracker.next_time() + Duration::from_secs(60);
-        let published = tracker
-            .registry
-            .publish(olga, &label("lab"), new.clone(), now);
+    // It does so later, so the version keeps this creation.
+    b.now = a.now + 60_000;
+    for tracker in [&mut a, &mut b] {
+        let now = tracker.next_time();
+        let lab = label("lab");
+        let published = tracker.registry.publish(olga, &lab, new.clone(), now);
         tracker.apply(published).unwrap();
-        tracker.now += 60_000;
     }
     let created = |it: &TestTracker, id| it.registry.share_row(id).unwrap().created;
     let before = b.registry.change_numbers(lab).added;

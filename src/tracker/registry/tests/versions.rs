@@ -194,7 +194,7 @@ fn only_what_was_seen_under_a_name_is_withdrawn_also_at_another_tracker() {
     let there = b.update(olga, "f", "n").unwrap();
     let seen = a.content(olga, "f@2");
     let refused = b.withdraw_seen(olga, "lab", "f@2", seen).unwrap_err();
-    assert_eq!(refused.kind(), "unknown-share");
+    assert_eq!(refused.kind(), "other-version");
     assert!(refused.to_string().contains("not what this peer saw"));
     assert_eq!(b.found(olga, "f@2"), Ok(there));
     // The name means a share that was made meanwhile.
@@ -202,8 +202,12 @@ fn only_what_was_seen_under_a_name_is_withdrawn_also_at_another_tracker() {
     b.withdraw(olga, "lab", "f").unwrap();
     let other = b.publish(olga, "lab", "f").unwrap();
     let refused = b.withdraw_seen(olga, "lab", "f", seen);
-    assert_eq!(kind_of(refused), "unknown-share");
+    assert_eq!(kind_of(refused), "other-version");
     assert_eq!(b.found(olga, "f"), Ok(other));
+    // The name means nothing here yet.
+    let seen = InfoHash([9; 20]);
+    let refused = b.withdraw_seen(olga, "lab", "g", seen);
+    assert_eq!(kind_of(refused), "other-version");
 }
 
 #[test]
@@ -214,7 +218,7 @@ fn a_withdrawal_of_a_share_withdraws_all_versions_that_the_tracker_knows() {
     b.update(olga, "f", "n").unwrap();
     // The newest version that was seen is unknown there.
     let refused = b.withdraw_seen(olga, "lab", "f", a.content(olga, "f"));
-    assert_eq!(kind_of(refused), "unknown-share");
+    assert_eq!(kind_of(refused), "other-version");
     b.withdraw_seen(olga, "lab", "f", seen).unwrap();
     assert_eq!(b.versions(olga), [""; 0]);
     sync(&mut a, &mut b);
