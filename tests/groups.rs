@@ -20,6 +20,7 @@ mod groups {
     mod interruptions;
     mod keeping;
     mod liar;
+    mod links;
     mod machines;
     mod membership;
     mod older_version;
@@ -31,5 +32,6 @@ mod groups {
     mod tour;
     mod update_conflicts;
     mod updates;
+    mod verify;
     mod versions;
 }

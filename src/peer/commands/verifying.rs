@@ -3,7 +3,7 @@
 
 use super::group_shares::belongs_to;
 use crate::peer::{Peer, PeerError, SwarmEntry, Transfer, repair};
-use crate::storage::{CheckReport, FaultyFile, FileLayout, RecordKind, check_share};
+use crate::storage::{CheckReport, FaultyFile, RecordKind, check_share};
 use crate::swarm::Phase;
 use crate::torrent::InfoHash;
 use std::path::PathBuf;
@@ -60,7 +60,7 @@ impl Peer {
         let transfer = self.transfer_to_verify(name)?;
         let command = self.services.commands.current();
         let plan = &transfer.plan;
-        let layout = FileLayout::chosen(Arc::clone(transfer.info()), Arc::clone(&plan.selection));
+        let layout = plan.layout(transfer.info());
         // One thread, so that the peer serves meanwhile.
         let checked = check_share(layout, &plan.path(), 1, command.flag(), progress);
         let report = checked.map_err(|error| match error.is_absence() {
