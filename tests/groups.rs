@@ -21,6 +21,7 @@ mod groups {
     mod interruptions;
     mod keeping;
     mod liar;
+    mod links;
     mod machines;
     mod membership;
     mod nat;
@@ -33,5 +34,6 @@ mod groups {
     mod tour;
     mod update_conflicts;
     mod updates;
+    mod verify;
     mod versions;
 }

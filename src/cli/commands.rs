@@ -191,6 +191,7 @@ mod tests {
         let send = |torrent: Option<&str>| Command::Send {
             path: "a b".into(),
             torrent: torrent.map(PathBuf::from),
+            follow_links: false,
         };
         let options = |destination: Option<&str>, choice| DownloadOptions {
             destination: WantedPlace {

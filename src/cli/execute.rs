@@ -246,7 +246,11 @@ impl<'a> CommandRunner<'a> {
             return Err(CommandError::not_run(name));
         }
         match command {
-            Command::Send { path, torrent } => self.send(&path, torrent),
+            Command::Send {
+                path,
+                torrent,
+                follow_links,
+            } => self.send(&path, torrent, follow_links),
             Command::Download { source, options } => self.download(source, options),
             Command::ShowDownloads => Ok(CommandOutcome::Downloads(self.peer.downloads())),
             Command::ShowPeers => Ok(CommandOutcome::Links(self.peer.links())),
@@ -369,7 +373,12 @@ impl<'a> CommandRunner<'a> {
         Ok(CommandOutcome::Verified(verified))
     }
 
-    fn send(&self, path: &Path, torrent: Option<PathBuf>) -> Result<CommandOutcome, CommandError> {
+    fn send(
+        &self,
+        path: &Path,
+        torrent: Option<PathBuf>,
+        follow_links: bool,
+    ) -> Result<CommandOutcome, CommandError> {
         let torrent = match torrent {
             Some(torrent) => torrent,
             None => torrent_name(path).map_err(|source| PeerError::File {
@@ -380,7 +389,9 @@ impl<'a> CommandRunner<'a> {
         let hashing = HashingProgress::new("hashing", self.output);
         let sent = self
             .peer
-            .send(path, &torrent, &|done, total| hashing.step(done, total));
+            .send(path, &torrent, follow_links, &|done, total| {
+                hashing.step(done, total)
+            });
         hashing.finish();
         Ok(CommandOutcome::Sent(sent?))
     }

@@ -14,7 +14,7 @@ pub(super) fn resolve(command: &mut Command, folder: &Path) {
         folder.clone_into(&mut place.current_folder);
     };
     match command {
-        Command::Send { path, torrent } => {
+        Command::Send { path, torrent, .. } => {
             absolute(path);
             // If there is no default name, `send` finds the same error.
             let default = || torrent_name(path).ok();
@@ -84,6 +84,7 @@ mod tests {
         let send = |path: &str, torrent: &str| Command::Send {
             path: path.into(),
             torrent: Some(torrent.into()),
+            follow_links: false,
         };
         assert_eq!(resolved("send a/b"), send("/u/a/b", "/u/b.torrent"));
         assert_eq!(resolved("send /x o.t"), send("/x", "/u/o.t"));

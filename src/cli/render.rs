@@ -535,6 +535,9 @@ pub(super) mod tests {
         let send = outcome_lines(&CommandOutcome::Help(
             entries().find(|entry| entry.name == "send"),
         ));
-        assert!(send[0].starts_with("send PATH [OUT.torrent]: share") && send.len() > 1);
+        assert!(
+            send[0].starts_with("send PATH [OUT.torrent] [--follow-links]: share")
+                && send.len() > 1
+        );
     }
 }

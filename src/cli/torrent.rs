@@ -57,6 +57,7 @@ fn create_torrent(arguments: &CreateArguments, output: &Output) -> Result<bool, 
         ssl_cert: None,
         trackers: &trackers,
         output: Some(&target),
+        follows_links: arguments.follow_links,
     };
     let draft = ShareDraft::new(path, &options).map_err(|error| error.to_string())?;
     let reserved = reserve_output(&target, draft.torrent_length());

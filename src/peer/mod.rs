@@ -104,7 +104,7 @@ pub use status::{
 pub use trust::{FirstUse, Trust, TrustError};
 
 // Shared inside this module. Its files refer to these items as `super::X` or `crate::peer::X`.
-use account::{Certified, FoundShare, check_machine_folder, refuses_for_good};
+use account::{Certified, check_machine_folder, refuses_for_good};
 use announce::Announcer;
 use buffers::{BlockBuffer, BufferPool, Reservation};
 use calls::Calls;

@@ -35,6 +35,8 @@ pub struct CreateOptions<'a> {
     pub trackers: &'a [Vec<String>],
     /// The file that the `.torrent` will be written to. If it is inside the folder, it is left out.
     pub output: Option<&'a Path>,
+    /// Whether symbolic links inside the folder are followed. Otherwise they are refused.
+    pub follows_links: bool,
 }
 
 /// A share that is not hashed yet.
@@ -71,7 +73,7 @@ impl ShareDraft {
     /// See [`CreateError`]. A torrent that this program could not read is refused here, before
     /// the hashing.
     pub fn new(path: &Path, options: &CreateOptions<'_>) -> Result<Self, CreateError> {
-        let source = list_source_files(path, options.output)?;
+        let source = list_source_files(path, options.output, options.follows_links)?;
         let arrangement = options.arrangement;
         let arranged = arrangement.arrange(source.files, source.layout, options.piece_length);
         let Arranged {
@@ -106,8 +108,8 @@ impl ShareDraft {
             }
             error => build_error(path, error),
         })?;
-        let store =
-            Store::open(FileLayout::all(Arc::new(info)), path).map_err(error_after_listing)?;
+        let layout = FileLayout::all(Arc::new(info)).following_links(options.follows_links);
+        let store = Store::open(layout, path).map_err(error_after_listing)?;
         Ok(Self {
             path: path.to_owned(),
             new_info,
@@ -121,6 +123,11 @@ impl ShareDraft {
     /// The info dictionary, with hashes that are zeros.
     pub fn info(&self) -> &Info {
         self.store.info()
+    }
+
+    /// Whether symbolic links inside the folder are followed.
+    pub fn follows_links(&self) -> bool {
+        self.store.layout().follows_links()
     }
 
     /// The length that the `.torrent` will have, in bytes.

@@ -7,6 +7,16 @@ use crate::torrent::{LengthsError, MAX_METAINFO, MetainfoError, NameError};
 use std::io;
 use std::path::PathBuf;
 
+/// The paths of links, and the number of others.
+fn named_links(paths: &[PathBuf], more: usize) -> String {
+    let named = paths.iter().map(|path| path.display().to_string());
+    let named = named.collect::<Vec<_>>().join(", ");
+    match more {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
 /// Why a metainfo cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
@@ -18,12 +28,16 @@ pub enum CreateError {
         /// The error that the system returned.
         source: io::Error,
     },
-    /// A symbolic link inside the folder.
+    /// Symbolic links inside the folder: the first ones, and how many more there are.
     #[error(
-        "{} is a symbolic link, which cannot be shared: put the file itself there",
-        .0.display()
+        "{} {} not followed: put the files themselves there, or use --follow-links",
+        named_links(.0, *.1),
+        if .0.len() == 1 && *.1 == 0 { "is a symbolic link, which is" } else { "are symbolic links, which are" }
     )]
-    Symlink(PathBuf),
+    Symlinks(Vec<PathBuf>, usize),
+    /// A symbolic link leads to a folder that contains it.
+    #[error("{} leads to a folder that contains it: remove this symbolic link", .0.display())]
+    LinkLoop(PathBuf),
     /// A device, a pipe or a socket.
     #[error("{} is neither a file nor a folder", .0.display())]
     Special(PathBuf),

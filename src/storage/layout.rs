@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub struct FileLayout {
     info: Arc<Info>,
     selection: Arc<Selection>,
+    /// Whether symbolic links inside the folder of the share are followed.
+    follows_links: bool,
 }
 
 /// Where the bytes of a file are stored.
@@ -39,12 +41,30 @@ impl FileLayout {
     /// A share whose files are all wanted.
     pub fn all(info: Arc<Info>) -> Self {
         let selection = Arc::new(Selection::all(&info));
-        Self { info, selection }
+        Self::chosen(info, selection)
     }
 
     /// A share of which only the files of `selection` are wanted.
     pub fn chosen(info: Arc<Info>, selection: Arc<Selection>) -> Self {
-        Self { info, selection }
+        Self {
+            info,
+            selection,
+            follows_links: false,
+        }
+    }
+
+    /// The same share. `follows_links`: symbolic links inside its folder are followed when a file
+    /// is read. No file of a download is opened in this way.
+    pub fn following_links(self, follows_links: bool) -> Self {
+        Self {
+            follows_links,
+            ..self
+        }
+    }
+
+    /// Whether symbolic links inside the folder of the share are followed.
+    pub(super) fn follows_links(&self) -> bool {
+        self.follows_links
     }
 
     /// The info dictionary of the share.

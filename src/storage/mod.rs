@@ -134,7 +134,7 @@ pub use output_file::{PreparedOutput, Readers, check_output, reserve_output, wri
 pub use partial::space_needed;
 pub use partial_root::RecordedFiles;
 pub use parts_file::remove_parts_file;
-pub use record::{Record, RecordKind, RecordState};
+pub use record::{Record, RecordKind, RecordState, SharedPath};
 pub use record_codec::RecordError;
 pub use record_group::{RecordedGroup, ShareVersion};
 pub use record_lookup::find_with_info;

@@ -44,16 +44,38 @@ pub struct Record {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordKind {
     /// The user's own file or folder. It is never moved.
-    Share(PathBuf),
+    Share(SharedPath),
     /// The destination of a download. It exists when the download is complete.
     Download(Destination),
 }
 
+/// The user's own file or folder that is shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedPath {
+    /// Its path.
+    pub path: PathBuf,
+    /// Whether symbolic links inside the folder are followed.
+    pub follows_links: bool,
+}
+
 impl RecordKind {
+    /// The user's own file or folder at `path`, without links inside.
+    pub fn share(path: PathBuf) -> Self {
+        Self::Share(SharedPath {
+            path,
+            follows_links: false,
+        })
+    }
+
+    /// Whether symbolic links inside the folder are followed.
+    pub fn follows_links(&self) -> bool {
+        matches!(self, Self::Share(shared) if shared.follows_links)
+    }
+
     /// Where the files are, or will be when the download is complete.
     pub fn place(&self) -> PathBuf {
         match self {
-            Self::Share(path) => path.clone(),
+            Self::Share(shared) => shared.path.clone(),
             Self::Download(destination) => destination.path(),
         }
     }
@@ -112,7 +134,12 @@ impl Record {
             entries.push(("sequential", Item::Integer(1)));
         }
         match &self.kind {
-            RecordKind::Share(path) => entries.push(("share", path_item(path))),
+            RecordKind::Share(shared) => {
+                entries.push(("share", path_item(&shared.path)));
+                if shared.follows_links {
+                    entries.push(("links", Item::Integer(1)));
+                }
+            }
             RecordKind::Download(destination) => {
                 entries.push(("folder", path_item(&destination.folder)));
                 entries.push(("name", destination.name.as_str().into()));
@@ -181,7 +208,10 @@ fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
 
 fn read_kind(fields: &Dictionary<'_>) -> Option<RecordKind> {
     Some(match (fields.value("share"), fields.value("folder")) {
-        (Some(share), None) => RecordKind::Share(read_path(share)?),
+        (Some(share), None) => RecordKind::Share(SharedPath {
+            path: read_path(share)?,
+            follows_links: read_flag(fields, "links")?,
+        }),
         (None, Some(folder)) => {
             let name = fields.value("name")?.text()?;
             let name = FileName::new(name).ok()?.as_str().to_owned();
@@ -261,7 +291,10 @@ pub(super) mod tests {
             peers: vec!["[::1]:1".into()],
             web_seeds: vec!["http://w/".into()],
         };
-        let share = RecordKind::Share("/a/b".into());
+        let share = RecordKind::Share(SharedPath {
+            path: "/a/b".into(),
+            follows_links: true,
+        });
         let complete = Record {
             group: None,
             kind: share,
@@ -393,8 +426,10 @@ pub(super) mod tests {
                     }
                 });
                 let bytes = with_checksum(&Item::dictionary(entries).encode());
-                // A record without stamps is valid: the share is partial.
-                let is_valid = broken == b"complete" && !is_replaced;
+                // A record without stamps is valid: the share is partial. One without `links` is
+                // valid too: no links are followed.
+                let is_optional = [&b"complete"[..], b"links"].contains(&broken);
+                let is_valid = is_optional && !is_replaced;
                 assert_eq!(
                     Record::decode(&bytes, Path::new("x")).is_ok(),
                     is_valid,

@@ -151,6 +151,14 @@ impl Root {
         }
     }
 
+    /// Opens a file of a share whose links are followed, for reading.
+    pub(super) fn open_linked_file(&self, path: &FilePath) -> Result<Arc<File>, StoreError> {
+        match self.is_folder() {
+            true => open_named_file(&self.file_path(Some(path))).map(Arc::new),
+            false => self.open_file(path, Access::Read),
+        }
+    }
+
     /// Whether the entry `name` in `parent` is this file or folder.
     pub(super) fn is_at(&self, parent: &Folder, name: &str) -> Result<bool, StoreError> {
         let file = self.handle()?;

@@ -2,11 +2,15 @@
 
 use super::CreateError;
 use super::whole_file::{self, parent_of};
+use crate::bencode::MAX_VALUES;
 use crate::torrent::{FileName, FilePath, Layout, MAX_METAINFO, Metainfo};
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+/// How many links an error names.
+const MAX_NAMED_LINKS: usize = 10;
 
 /// The files to be shared.
 #[derive(Debug)]
@@ -28,11 +32,12 @@ pub(super) struct SourceFile {
 }
 
 /// Lists the file or folder at `path`. Leaves out `.torrent` files in the folder that describe the
-/// folder itself. `path` may be a symbolic link, but links below it are refused. `output` is the
-/// path to which the new `.torrent` file will be written.
+/// folder itself. `path` may be a symbolic link. Links below it are refused, all at once, unless
+/// `follows_links` is set. `output` is the path to which the new `.torrent` file will be written.
 pub(super) fn list_source_files(
     path: &Path,
     output: Option<&Path>,
+    follows_links: bool,
 ) -> Result<SourceFiles, CreateError> {
     let metadata = fs::metadata(path).map_err(|source| read_error(path, source))?;
     let name = match path.file_name() {
@@ -58,12 +63,26 @@ pub(super) fn list_source_files(
     }
     let mut list = FolderList {
         own_torrents: own_torrents(path, &name, output),
-        folders: vec![(path.to_owned(), Vec::new())],
+        folders: vec![SourceFolder {
+            path: path.to_owned(),
+            below_share: Vec::new(),
+            identities: vec![identity(&metadata)],
+        }],
         files: Vec::new(),
         empty_folders: Vec::new(),
+        follows_links,
+        links: Vec::new(),
+        more_links: 0,
     };
-    while let Some((folder, below_share)) = list.folders.pop() {
-        list.add(&folder, &below_share)?;
+    while let Some(folder) = list.folders.pop() {
+        list.add(&folder)?;
+        if list.files.len().saturating_add(list.folders.len()) > MAX_VALUES {
+            return Err(CreateError::TooManyFiles(path.to_owned()));
+        }
+    }
+    if !list.links.is_empty() {
+        list.links.sort_unstable();
+        return Err(CreateError::Symlinks(list.links, list.more_links));
     }
     let FolderList {
         mut files,
@@ -110,16 +129,37 @@ fn is_torrent_of(path: &Path, name: &FileName) -> bool {
 struct FolderList {
     /// Paths that are left out.
     own_torrents: Vec<PathBuf>,
-    /// The folders that are not listed yet: the path of each, and its components below the share.
-    folders: Vec<(PathBuf, Vec<FileName>)>,
+    /// The folders that are not listed yet.
+    folders: Vec<SourceFolder>,
     files: Vec<SourceFile>,
     empty_folders: Vec<String>,
+    follows_links: bool,
+    /// Links that are not followed, at most [`MAX_NAMED_LINKS`], and the number of others.
+    links: Vec<PathBuf>,
+    more_links: usize,
+}
+
+/// A folder of the share.
+struct SourceFolder {
+    path: PathBuf,
+    /// The components of its path below the share.
+    below_share: Vec<FileName>,
+    /// Device and inode number of this folder and of each folder above it, up to the share.
+    identities: Vec<(u64, u64)>,
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 impl FolderList {
-    /// Adds what is in a folder. `below_share` has the components of the folder's path below the
-    /// share.
-    fn add(&mut self, folder: &Path, below_share: &[FileName]) -> Result<(), CreateError> {
+    /// Adds what is in a folder.
+    fn add(&mut self, source: &SourceFolder) -> Result<(), CreateError> {
+        let SourceFolder {
+            path: folder,
+            below_share,
+            ..
+        } = source;
         let mut is_empty = true;
         for entry in fs::read_dir(folder).map_err(|source| read_error(folder, source))? {
             let entry = entry.map_err(|source| read_error(folder, source))?;
@@ -129,17 +169,32 @@ impl FolderList {
                 continue;
             }
             let name = file_name(&path, &entry.file_name())?;
-            let metadata = entry
-                .metadata()
-                .map_err(|source| read_error(&path, source))?;
-            let mut components = below_share.to_vec();
+            let found = entry.metadata();
+            let is_link = found.as_ref().is_ok_and(Metadata::is_symlink);
+            if is_link && !self.follows_links {
+                self.add_link(path);
+                continue;
+            }
+            let found = match is_link {
+                true => fs::metadata(&path),
+                false => found,
+            };
+            let metadata = found.map_err(|source| read_error(&path, source))?;
+            let mut components = below_share.clone();
             components.push(name);
-            if metadata.is_symlink() {
-                return Err(CreateError::Symlink(path));
-            } else if metadata.is_dir() {
+            if metadata.is_dir() {
+                if source.identities.contains(&identity(&metadata)) {
+                    return Err(CreateError::LinkLoop(path));
+                }
                 // A folder that is too deep is refused here, even if it has no files.
                 file_path(&path, components.clone())?;
-                self.folders.push((path, components));
+                let mut identities = source.identities.clone();
+                identities.push(identity(&metadata));
+                self.folders.push(SourceFolder {
+                    path,
+                    below_share: components,
+                    identities,
+                });
             } else if metadata.is_file() {
                 let file = source_file(file_path(&path, components)?, &metadata);
                 self.files.push(file);
@@ -148,10 +203,18 @@ impl FolderList {
             }
         }
         if is_empty && !below_share.is_empty() {
-            let folder = file_path(folder, below_share.to_vec())?;
+            let folder = file_path(folder, below_share.clone())?;
             self.empty_folders.push(folder.to_string());
         }
         Ok(())
+    }
+
+    /// Notes a link that is not followed.
+    fn add_link(&mut self, path: PathBuf) {
+        match self.links.len() < MAX_NAMED_LINKS {
+            true => self.links.push(path),
+            false => self.more_links += 1,
+        }
     }
 }
 
@@ -200,7 +263,7 @@ mod tests {
             (
                 "a/link",
                 |path| symlink("/etc", path).unwrap(),
-                |error| matches!(error, CreateError::Symlink(_)),
+                |error| matches!(error, CreateError::Symlinks(paths, 0) if paths.len() == 1),
             ),
             (
                 "a/pipe",
@@ -234,14 +297,14 @@ mod tests {
             } else {
                 folder
             };
-            let error = list_source_files(&shared, None).unwrap_err();
+            let error = list_source_files(&shared, None, false).unwrap_err();
             assert!(expected(&error), "{name}: {error}");
             let shown = temporary.path().join(name).display().to_string();
             assert!(error.to_string().contains(&shown), "{error}");
         }
         let temporary = tempfile::tempdir().unwrap();
         fs::write(temporary.path().join(OsStr::from_bytes(b"\xff")), "").unwrap();
-        let error = list_source_files(temporary.path(), None).unwrap_err();
+        let error = list_source_files(temporary.path(), None, false).unwrap_err();
         assert!(matches!(error, CreateError::NotText(_)));
     }
 
@@ -250,7 +313,67 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let deep: PathBuf = std::iter::repeat_n("d", 102).collect();
         fs::create_dir_all(temporary.path().join(deep)).unwrap();
-        let error = list_source_files(temporary.path(), None).unwrap_err();
+        let error = list_source_files(temporary.path(), None, false).unwrap_err();
         assert!(matches!(error, CreateError::Name { .. }));
+    }
+
+    #[test]
+    fn all_links_are_named_at_once_up_to_a_limit() {
+        let temporary = tempfile::tempdir().unwrap();
+        fs::create_dir(temporary.path().join("sub")).unwrap();
+        for number in 0..13 {
+            symlink("nowhere", temporary.path().join(format!("sub/{number}"))).unwrap();
+        }
+        let error = list_source_files(temporary.path(), None, false).unwrap_err();
+        let text = error.to_string();
+        assert_eq!(text.matches("/sub/").count(), MAX_NAMED_LINKS, "{text}");
+        assert!(text.contains(" and 3 more are symbolic links"), "{text}");
+        assert!(text.contains("--follow-links"), "{text}");
+    }
+
+    #[test]
+    fn links_are_followed_and_loops_and_special_files_are_refused() {
+        let temporary = tempfile::tempdir().unwrap();
+        let (share, outside) = (temporary.path().join("share"), temporary.path().join("out"));
+        for folder in [&share, &outside.join("deep")] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        fs::write(outside.join("file"), "12345").unwrap();
+        fs::write(outside.join("deep/file"), "1").unwrap();
+        for (name, target) in [("one", "file"), ("two", "file"), ("dir", ""), ("dir2", "")] {
+            symlink(outside.join(target), share.join(name)).unwrap();
+        }
+        let names = || {
+            let listed = list_source_files(&share, None, true)?;
+            let names = listed.files.iter().map(|file| file.path.to_string());
+            Ok::<_, CreateError>(names.collect::<Vec<_>>())
+        };
+        // The same file may have several paths.
+        let expected = [
+            "dir/deep/file",
+            "dir/file",
+            "dir2/deep/file",
+            "dir2/file",
+            "one",
+            "two",
+        ];
+        assert_eq!(names().unwrap(), expected);
+        let is_refused = |target: &Path| {
+            symlink(target, outside.join("bad")).unwrap();
+            let refused = names().unwrap_err();
+            fs::remove_file(outside.join("bad")).unwrap();
+            refused
+        };
+        for target in [&share, &outside, &temporary.path().to_owned()] {
+            assert!(matches!(is_refused(target), CreateError::LinkLoop(_)));
+        }
+        assert!(matches!(
+            is_refused(Path::new("nowhere")),
+            CreateError::Unreadable { .. }
+        ));
+        assert!(matches!(
+            is_refused(Path::new("/dev/null")),
+            CreateError::Special(_)
+        ));
     }
 }

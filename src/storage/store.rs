@@ -79,7 +79,7 @@ pub enum StoredSpan {
 
 impl Store {
     /// Opens a share for reading. `path` is the file or the folder itself. It may be a symbolic
-    /// link, but links inside the folder are refused. A file is opened only when it is read, or
+    /// link, but links inside the folder are refused, unless the layout says that they are followed. A file is opened only when it is read, or
     /// when [`Store::stamps`] examines it.
     ///
     /// # Errors
@@ -247,8 +247,21 @@ impl Store {
     /// Whether all files, including the parts file, have the given stamps. Their inode numbers may
     /// be new ones.
     pub fn are_all_unchanged(&self, stamps: &[FileStamp]) -> bool {
-        let now = self.stamps();
-        now.is_ok_and(|now| FileStamp::compare_all(stamps, &now) < StampMatch::Changed)
+        let Ok(now) = self.stamps() else {
+            return false;
+        };
+        let mut pairs = stamps.iter().zip(&now);
+        stamps.len() == now.len()
+            && pairs.all(|(then, now)| self.compare(then, now) < StampMatch::Changed)
+    }
+
+    /// How a file compares to the stamp with which it was verified. If links are followed, a new
+    /// inode number is a change: a link may lead to a file that was never hashed.
+    fn compare(&self, sealed: &FileStamp, now: &FileStamp) -> StampMatch {
+        match sealed.compare(now) {
+            StampMatch::OtherInode if self.layout.follows_links() => StampMatch::Changed,
+            found => found,
+        }
     }
 
     /// Whether a piece can be read: it needs no parts file, or the parts file exists.
@@ -296,7 +309,7 @@ impl Store {
             return Ok(());
         };
         let now = FileStamp::of(&metadata(file, path)?);
-        let is_unchanged = |sealed: &FileStamp| sealed.compare(&now) < StampMatch::Changed;
+        let is_unchanged = |sealed: &FileStamp| self.compare(sealed, &now) < StampMatch::Changed;
         // The second look is for a file that was linked and is just getting its time.
         match is_unchanged(&sealed) || self.sealed_stamp(*index).is_none_or(|it| is_unchanged(&it))
         {
@@ -320,14 +333,14 @@ impl Store {
                 continue;
             };
             let path = self.file_path(index);
-            // The path of a share that is a single file may be a symbolic link. Links inside a
-            // folder are not followed.
-            let metadata = match self.root().is_folder() {
-                false => fs::metadata(&path),
-                true => fs::symlink_metadata(&path),
+            // The path of a share that is a single file may be a symbolic link.
+            let follows = !self.root().is_folder() || self.layout.follows_links();
+            let metadata = match follows {
+                true => fs::metadata(&path),
+                false => fs::symlink_metadata(&path),
             };
             let metadata = metadata.map_err(|error| StoreError::io("examine", &path, error))?;
-            match sealed.compare(&FileStamp::of(&metadata)) {
+            match self.compare(&sealed, &FileStamp::of(&metadata)) {
                 StampMatch::Same => {}
                 StampMatch::OtherInode => has_other_inode = true,
                 StampMatch::Changed => return Err(StoreError::Changed(path)),
@@ -399,7 +412,10 @@ impl Store {
             true => Access::Read,
             false => access,
         };
-        self.root_of(index).open_file(path, access)
+        match access == Access::Read && self.layout.follows_links() {
+            true => self.root_of(index).open_linked_file(path),
+            false => self.root_of(index).open_file(path, access),
+        }
     }
 
     /// The open file that stores a segment. `None` for padding.

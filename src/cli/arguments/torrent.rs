@@ -41,6 +41,8 @@ pub(in crate::cli) struct CreateArguments {
     pub(in crate::cli) private: bool,
     /// Whether the SHA-1 of each file is included (BEP 47).
     pub(in crate::cli) file_sha1: bool,
+    /// Whether symbolic links inside the folder are followed.
+    pub(in crate::cli) follow_links: bool,
 }
 
 pub(super) fn definition() -> Command {
@@ -107,6 +109,8 @@ fn create_definition() -> Command {
                 .help("Let clients get peers from these trackers only (BEP 27)"),
             flag("file-sha1")
                 .help("Include the SHA-1 of each file (BEP 47), which clients check at the end of a download"),
+            flag("follow-links")
+                .help("Follow symbolic links inside the folder, which are an error otherwise"),
         ])
 }
 
@@ -127,6 +131,7 @@ pub(super) fn read(matches: &ArgMatches) -> Option<TorrentArguments> {
             piece_length: matches.get_one("piece-length").copied(),
             private: matches.get_flag("private"),
             file_sha1: matches.get_flag("file-sha1"),
+            follow_links: matches.get_flag("follow-links"),
         })),
         "show" => Some(TorrentArguments::Show {
             torrent: path("torrent")?,
@@ -145,7 +150,7 @@ mod tests {
 
     #[test]
     fn create_show_and_check_are_read() {
-        let line = "torrent create a -o b --force -t http://x/announce -t udp://y:1 --piece-length 1M --private --file-sha1";
+        let line = "torrent create a -o b --force -t http://x/announce -t udp://y:1 --piece-length 1M --private --file-sha1 --follow-links";
         let Ok(Invocation::Torrent(TorrentArguments::Create(create))) = parse(line) else {
             panic!()
         };
@@ -157,6 +162,7 @@ mod tests {
             piece_length: Some(1 << 20),
             private: true,
             file_sha1: true,
+            follow_links: true,
         };
         assert_eq!(create, expected);
         let show = parse("torrent show f.torrent");

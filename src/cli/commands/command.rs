@@ -22,6 +22,8 @@ pub(in crate::cli) enum Command {
         path: PathBuf,
         /// Path of the `.torrent`. `None`: `NAME.torrent` in the current folder.
         torrent: Option<PathBuf>,
+        /// Whether symbolic links inside the folder are followed.
+        follow_links: bool,
     },
     /// Start a download in an open swarm.
     Download {

@@ -12,6 +12,8 @@ pub struct PublishOptions {
     pub update: bool,
     /// The note of the publisher.
     pub note: Option<Note>,
+    /// Whether symbolic links inside the folder are followed.
+    pub follow_links: bool,
 }
 
 /// A version of a share in a catalogue.

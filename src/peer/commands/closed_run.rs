@@ -44,7 +44,7 @@ impl Peer {
         let store = Store::open(FileLayout::all(Arc::new(info.clone())), path)?;
         // Fails if the file is missing or has another length.
         store.stamps()?;
-        let kind = RecordKind::Share(path.to_owned());
+        let kind = RecordKind::share(path.to_owned());
         let plan = TransferPlan::in_closed_run(Metainfo::new(info, Vec::new()), kind);
         let transfer = self.new_transfer(plan)?;
         self.start_transfer(transfer, OpenFiles::Whole(Arc::new(store)), |_| Ok(()))

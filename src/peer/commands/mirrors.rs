@@ -70,7 +70,14 @@ impl Peer {
     /// When the group is not mirrored, or the state folder cannot be written.
     pub fn unmirror(&self, group: &Label) -> Result<PathBuf, PeerError> {
         let user = self.account().user();
-        self.mirrors.end(user.as_ref(), group)
+        let folder = self.mirrors.end(user.as_ref(), group)?;
+        // Without a login or a tracker, the trackers forget the mirror after some time.
+        if user.is_some()
+            && let Err(error) = self.account().report_mirroring(group, false)
+        {
+            log::info!("{group}: cannot report that it is not mirrored any more: {error}");
+        }
+        Ok(folder)
     }
 }
 

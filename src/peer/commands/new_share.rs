@@ -38,13 +38,15 @@ impl HashedShare {
         progress: &(dyn Fn(u64, u64) + Sync),
         stop: &AtomicBool,
     ) -> Result<Self, PeerError> {
+        let follows_links = draft.follows_links();
         let CreatedShare {
             metainfo,
             stamps,
             empty_folders,
         } = draft.hash(progress, stop)?;
         let info = metainfo.info();
-        let store = Store::open(FileLayout::all(Arc::new(info.clone())), path)?;
+        let layout = FileLayout::all(Arc::new(info.clone())).following_links(follows_links);
+        let store = Store::open(layout, path)?;
         // Opens every file and checks its length.
         store.stamps()?;
         store.seal(&stamps);

@@ -7,7 +7,7 @@ use crate::peer::{
     refuse_if_being_replaced,
 };
 use crate::storage::{
-    CreateOptions, RecordKind, ShareDraft, check_output, reserve_output, write_output,
+    CreateOptions, RecordKind, ShareDraft, SharedPath, check_output, reserve_output, write_output,
 };
 use crate::torrent::{Info, Metainfo};
 use std::io;
@@ -24,7 +24,8 @@ pub struct Sent {
 
 impl Peer {
     /// Hashes a file or folder, writes its `.torrent` file to `torrent`, records the share and
-    /// starts it. `progress` is called with the number of bytes hashed so far and of all bytes.
+    /// starts it. With `follows_links`, symbolic links inside the folder are followed. `progress` is
+    /// called with the number of bytes hashed so far and of all bytes.
     ///
     /// # Errors
     /// No tracker is known; `torrent` exists and is not a `.torrent` file of this share (it stays
@@ -34,6 +35,7 @@ impl Peer {
         &self,
         path: &Path,
         torrent: &Path,
+        follows_links: bool,
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Sent, PeerError> {
         let announcer = &self.services.announcer;
@@ -52,6 +54,7 @@ impl Peer {
         let options = CreateOptions {
             trackers: &tiers,
             output: Some(torrent),
+            follows_links,
             ..CreateOptions::default()
         };
         let draft = ShareDraft::new(&path, &options)?;
@@ -72,7 +75,11 @@ impl Peer {
             share,
             torrent: torrent.to_owned(),
         };
-        let plan = TransferPlan::new(metainfo, RecordKind::Share(path.clone()));
+        let shared = SharedPath {
+            path: path.clone(),
+            follows_links,
+        };
+        let plan = TransferPlan::new(metainfo, RecordKind::Share(shared));
         let transfer = self.new_transfer(plan)?;
         let save = |transfer: &Transfer| {
             write_torrent(torrent, &transfer.plan.metainfo)?;

@@ -10,10 +10,11 @@ use crate::base::command_text;
 use crate::certificate::Fingerprint;
 use crate::peer::{
     AccountError, GroupShare, IssuedCertificate, Membership, OpenFiles, Peer, PeerError,
-    PublishOptions, TransferPlan, refuse_if_being_replaced,
+    PublishOptions, Transfer, TransferPlan, refuse_if_being_replaced,
 };
 use crate::storage::{
-    Arrangement, CreateOptions, RecordKind, ShareDraft, ShareVersion, is_same_entry,
+    Arrangement, CreateOptions, RecordKind, ShareDraft, ShareVersion, SharedPath, Store,
+    is_same_entry,
 };
 use crate::torrent::{Info, InfoHash};
 use crate::wire::access::{AccessErrorKind, AccessRefusal, only_reads};
@@ -74,6 +75,7 @@ impl Peer {
             private: true,
             file_sha1: true,
             ssl_cert: Some(&pem),
+            follows_links: publish.follow_links,
             ..CreateOptions::default()
         };
         let draft = ShareDraft::new(&path, &options)?;
@@ -96,14 +98,33 @@ impl Peer {
         )?;
         let version = self.published_version(&membership.group, metainfo.info());
         let number = version.as_ref().map(|version| version.number);
+        let shared = SharedPath {
+            path: path.clone(),
+            follows_links: publish.follow_links,
+        };
         let transfer = self.new_transfer(TransferPlan {
             group: Some({
                 let others = self.other_versions_at(&membership, &path, metainfo.info());
                 GroupShare::new(membership, version).superseding(others, false)
             }),
-            ..TransferPlan::new(metainfo, RecordKind::Share(path.clone()))
+            ..TransferPlan::new(metainfo, RecordKind::Share(shared))
         })?;
-        match self.start_transfer(Arc::clone(&transfer), OpenFiles::Whole(store), save) {
+        self.start_published(&transfer, &path, store)?;
+        Ok(Uploaded {
+            share,
+            again,
+            version: number,
+        })
+    }
+
+    /// Starts a share that the catalogue lists. Ends the versions that it supersedes.
+    fn start_published(
+        &self,
+        transfer: &Arc<Transfer>,
+        path: &Path,
+        store: Arc<Store>,
+    ) -> Result<(), PeerError> {
+        match self.start_transfer(Arc::clone(transfer), OpenFiles::Whole(store), save) {
             // The same path is shared already: that transfer goes on unchanged.
             Err(PeerError::Already { path: other, .. }) if other == path => {}
             Err(error) => return Err(error),
@@ -114,11 +135,7 @@ impl Peer {
                 }
             }
         }
-        Ok(Uploaded {
-            share,
-            again,
-            version: number,
-        })
+        Ok(())
     }
 
     /// The other versions that this peer shares with the group from the same place, published or

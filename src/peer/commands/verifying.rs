@@ -2,7 +2,7 @@
 //! and repairs a download.
 
 use crate::peer::{Peer, PeerError, SwarmEntry, Transfer, belongs_to, repair};
-use crate::storage::{CheckReport, FaultyFile, FileLayout, RecordKind, check_share};
+use crate::storage::{CheckReport, FaultyFile, RecordKind, check_share};
 use crate::swarm::Phase;
 use crate::torrent::InfoHash;
 use std::path::PathBuf;
@@ -59,7 +59,7 @@ impl Peer {
         let transfer = self.transfer_to_verify(name)?;
         let command = self.services.commands.current();
         let plan = &transfer.plan;
-        let layout = FileLayout::chosen(Arc::clone(transfer.info()), Arc::clone(&plan.selection));
+        let layout = plan.layout(transfer.info());
         // One thread, so that the peer serves meanwhile.
         let checked = check_share(layout, &plan.path(), 1, command.flag(), progress);
         let report = checked.map_err(|error| match error.is_absence() {

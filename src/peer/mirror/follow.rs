@@ -12,9 +12,16 @@ use crate::swarm::Phase;
 use crate::torrent::InfoHash;
 use crate::wire::access::{AccessErrorKind, GroupId};
 use crate::wire::machine::SubjectLabel;
+use crate::wire::name::Label;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The pause between two reports to trackers that a group is mirrored.
+const REPORT_PAUSE: Duration = Duration::from_secs(300);
+/// The pause after a report that has failed.
+const REPORT_AGAIN: Duration = Duration::from_secs(10);
 
 /// Follows the groups that are mirrored.
 #[derive(Debug)]
@@ -44,16 +51,38 @@ impl Follower {
     /// Follows until the stop. Runs on the thread `mirror`.
     pub(crate) fn run(&self) {
         let context = &self.services.context;
+        let mut reports = BTreeMap::new();
         while !context.stop.is_stopped() {
             let seen = context.changes.count();
             if let Some(user) = self.services.account.user() {
                 for (id, folder) in self.mirrors.of_user(&user) {
                     let user = &user;
-                    self.pass(&Followed { id, user, folder });
+                    let group = self.pass(&Followed { id, user, folder });
+                    if let Some(group) = group {
+                        self.report(id, &group, &mut reports);
+                    }
                 }
             }
             self.mirrors.wait(seen, &context.stop);
         }
+    }
+
+    /// Reports to the trackers of the group that this peer mirrors it, if the last report is too
+    /// old. A report that fails is made again after [`REPORT_AGAIN`].
+    fn report(&self, id: GroupId, group: &Label, reports: &mut BTreeMap<GroupId, Duration>) {
+        let now = self.services.context.now();
+        if reports.get(&id).is_some_and(|next| now < *next) {
+            return;
+        }
+        let reported = self.services.account.report_mirroring(group, true);
+        let pause = match &reported {
+            Ok(()) => REPORT_PAUSE,
+            Err(error) => {
+                log::debug!("{group}: cannot report that it is mirrored: {error}");
+                REPORT_AGAIN
+            }
+        };
+        reports.insert(id, now + pause);
     }
 
     /// All shares and downloads of this peer.
@@ -72,13 +101,12 @@ impl Follower {
         here.collect()
     }
 
-    fn pass(&self, of: &Followed<'_>) {
+    /// Does what is to be done for a mirror. Returns the present name of its group, if it is known.
+    fn pass(&self, of: &Followed<'_>) -> Option<Label> {
         let (here, folder) = (self.here(), &of.folder);
         let room = room(&existing_ancestor(folder));
         let planned = self.mirrors.plan(of.id, of.user, &here, room, now_ms());
-        let Some(pass) = planned.filter(|_| !self.services.context.stop.is_stopped()) else {
-            return;
-        };
+        let pass = planned.filter(|_| !self.services.context.stop.is_stopped())?;
         let carried_out = match folder.is_dir() {
             true => self.carry_out(of, &pass),
             false => Err(format!(
@@ -87,6 +115,7 @@ impl Follower {
             )),
         };
         self.note_trouble(of, carried_out.err());
+        Some(pass.group)
     }
 
     /// Carries out a plan.

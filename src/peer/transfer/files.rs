@@ -382,7 +382,8 @@ impl TransferFiles {
     /// Evaluates the stamps of a complete scan. After [`ScanResult::Hash`], the caller hashes the
     /// files, and then calls [`TransferFiles::on_mismatch`] or [`TransferFiles::forget_scans`]. If
     /// it cannot hash them, it calls [`TransferFiles::set_idle`].
-    pub(super) fn on_scanned(&self, stamps: &[FileStamp]) -> ScanResult {
+    /// `has_links`: the share follows symbolic links, so a new inode number may mean another file.
+    pub(super) fn on_scanned(&self, stamps: &[FileStamp], has_links: bool) -> ScanResult {
         let mut guard = lock(&self.state);
         let State { sealed, lost, .. } = &mut *guard;
         let found = sealed
@@ -392,7 +393,9 @@ impl TransferFiles {
             Some(StampMatch::Same) => return ScanResult::AsSealed,
             // Only inode numbers differ. The share is served again, and `quiet_check` hashes its
             // files meanwhile. But if hashing has already found other content, it is not served.
-            Some(StampMatch::OtherInode) if lost.mismatch.is_none() => return ScanResult::AsSealed,
+            Some(StampMatch::OtherInode) if lost.mismatch.is_none() && !has_links => {
+                return ScanResult::AsSealed;
+            }
             _ => {}
         }
         let before = lost.last_scan.replace(stamps.to_vec());

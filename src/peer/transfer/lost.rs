@@ -127,7 +127,10 @@ impl Transfer {
 
     /// Acts on the stamps of a complete scan.
     fn on_scanned(&self, store: Store, stamps: Vec<FileStamp>) {
-        match self.files.on_scanned(&stamps) {
+        match self
+            .files
+            .on_scanned(&stamps, self.plan.kind.follows_links())
+        {
             ScanResult::AsSealed => {
                 store.seal(&self.files.sealed().unwrap_or(stamps));
                 let owned = self.readable_pieces(&store);

@@ -191,7 +191,7 @@ impl TransferPlan {
     /// The current or future path of its file or folder.
     pub(crate) fn path(&self) -> PathBuf {
         match &self.kind {
-            RecordKind::Share(path) => path.clone(),
+            RecordKind::Share(shared) => shared.path.clone(),
             RecordKind::Download(place) => place.path(),
         }
     }
@@ -200,7 +200,7 @@ impl TransferPlan {
     /// folder, and in a group `NAME@N`.
     pub(crate) fn names(&self) -> BTreeSet<String> {
         let file = match &self.kind {
-            RecordKind::Share(path) => path.file_name().and_then(|file| file.to_str()),
+            RecordKind::Share(shared) => shared.path.file_name().and_then(|file| file.to_str()),
             RecordKind::Download(place) => Some(place.name.as_str()),
         };
         let names = [Some(self.name()), file].into_iter().flatten();
@@ -242,8 +242,9 @@ impl TransferPlan {
     }
 
     /// Its files, and which of them are wanted.
-    pub(super) fn layout(&self, info: &Arc<Info>) -> FileLayout {
-        FileLayout::chosen(Arc::clone(info), Arc::clone(&self.selection))
+    pub(crate) fn layout(&self, info: &Arc<Info>) -> FileLayout {
+        let layout = FileLayout::chosen(Arc::clone(info), Arc::clone(&self.selection));
+        layout.following_links(self.kind.follows_links())
     }
 
     /// Opens complete files. Fails if one is missing or has another length.

@@ -126,6 +126,41 @@ fn a_new_modification_time_is_a_change_and_a_new_inode_alone_is_only_reported() 
     assert!(store.check_paths(0, usize::MAX).unwrap().has_other_inode);
 }
 
+#[test]
+fn a_followed_link_that_leads_to_another_file_is_a_change_even_with_the_same_length_and_time() {
+    let Sample { folder, info, .. } = sample();
+    let top = folder.path().join("set");
+    let (link, target) = (top.join("sub/big"), folder.path().join("target"));
+    fs::rename(&link, &target).unwrap();
+    symlink(&target, &link).unwrap();
+    let open = || {
+        let layout = FileLayout::all(info.clone()).following_links(true);
+        Store::open(layout, &top).unwrap()
+    };
+    let store = open();
+    let stamps = store.stamps().unwrap();
+    store.seal(&stamps);
+    assert!(matches!(check_both(&store), (Ok(()), Ok(_))));
+    let other = folder.path().join("other");
+    fs::write(&other, vec![7; 1_500_000]).unwrap();
+    let modified = target.metadata().unwrap().modified().unwrap();
+    let file = fs::File::options().write(true).open(&other).unwrap();
+    file.set_modified(modified).unwrap();
+    fs::remove_file(&link).unwrap();
+    symlink(&other, &link).unwrap();
+    let again = open();
+    again.seal(&stamps);
+    assert!(!again.are_all_unchanged(&stamps));
+    let (spans, paths) = check_both(&again);
+    assert!(matches!(spans, Err(StoreError::Changed(path)) if path == link));
+    assert!(matches!(paths, Err(StoreError::Changed(path)) if path == link));
+    // What is open already is the file that was verified.
+    assert!(store.check_paths(0, usize::MAX).is_err());
+    fs::remove_file(&link).unwrap();
+    symlink(&target, &link).unwrap();
+    assert!(matches!(check_both(&open()), (Ok(()), Ok(_))));
+}
+
 /// The results of checking all spans, and of checking all paths.
 fn check_both(store: &Store) -> (Result<(), StoreError>, Result<Option<usize>, StoreError>) {
     let total = store.info().lengths().total();

@@ -12,12 +12,17 @@ pub(super) static FILES: &[CommandEntry] = &[
             required("G", ArgumentKind::Group),
             required("PATH", ArgumentKind::Path),
         ],
-        options: &[option("--update", None), option("--note", Some("TEXT"))],
+        options: &[
+            option("--update", None),
+            option("--note", Some("TEXT")),
+            option("--follow-links", None),
+        ],
         summary: "share a file or folder with a group",
         details: "Hashes the file or folder, adds it to the group's catalogue under its own name, and serves it to members \
                   of the group, also after a restart. With --update it becomes the next version of the share that has its name; \
                   who has published a version of the share, or owns the group, can do that. The version that this peer shared \
-                  from the same path ends here. --note says what is in this version, in one line.\n\
+                  from the same path ends here. --note says what is in this version, in one line. With --follow-links, symbolic links inside a folder are \
+                  followed; without it, they are an error.\n\
                   Example: upload_file lab disk.img --update --note 'driver 535'",
         read: |words| {
             Ok(Command::File(FileCommand::Upload {
@@ -26,6 +31,7 @@ pub(super) static FILES: &[CommandEntry] = &[
                 publish: PublishOptions {
                     update: words.has_option("--update"),
                     note: words.note()?,
+                    follow_links: words.has_option("--follow-links"),
                 },
             }))
         },

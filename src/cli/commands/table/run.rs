@@ -13,15 +13,17 @@ pub(super) static OPEN: &[CommandEntry] = &[
             required("PATH", ArgumentKind::Path),
             optional("OUT.torrent", ArgumentKind::Path),
         ],
-        options: &[],
+        options: &[option("--follow-links", None)],
         summary: "share a file or folder, write its .torrent",
         details: "Hashes the file or folder, writes NAME.torrent into the current folder (or OUT.torrent), and shares it, \
-                  also after a restart. Everybody who has the .torrent can download it.\n\
+                  also after a restart. Everybody who has the .torrent can download it. With --follow-links, \
+                  symbolic links inside a folder are followed; without it, they are an error.\n\
                   Example: send disk.img",
         read: |words| {
             Ok(Command::Send {
                 path: words.path(0)?,
                 torrent: words.optional_path(1)?,
+                follow_links: words.has_option("--follow-links"),
             })
         },
     },
