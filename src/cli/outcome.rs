@@ -89,6 +89,12 @@ pub(super) enum AccountOutcome {
 pub(super) enum MirrorOutcome {
     /// `mirror`.
     Begun(BegunMirror),
+    /// `confirm_prune`.
+    Confirmed {
+        group: String,
+        /// The names of the shares that are removed.
+        shares: Vec<String>,
+    },
     /// `unmirror`.
     Ended {
         group: String,

@@ -58,6 +58,7 @@ impl Peer {
         let wanted = WantedGroupShare {
             membership,
             name,
+            only: None,
             destination,
             force,
         };

@@ -7,7 +7,7 @@ use crate::peer::{
     entry_exists_error, open_update, refuse_if_being_replaced, whole_at,
 };
 use crate::storage::{Destination, DownloadMode, ExtraFiles, FileLayout, RecordKind, StoreError};
-use crate::torrent::{Metainfo, Selection};
+use crate::torrent::{InfoHash, Metainfo, Selection};
 use crate::wire::machine::SubjectLabel;
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub(crate) struct WantedGroupShare<'a> {
     pub(crate) membership: Membership,
     /// A name in the catalogue.
     pub(crate) name: &'a str,
+    /// Refuses another version than this one.
+    pub(crate) only: Option<InfoHash>,
     pub(crate) destination: &'a WantedPlace,
     /// Whether it may replace other content, and files that were changed here.
     pub(crate) force: bool,
@@ -32,12 +34,16 @@ impl Services {
         let WantedGroupShare {
             membership,
             name,
+            only,
             destination,
             force,
         } = wanted;
         let found = self.account.share(&membership.group, name)?;
         if self.context.stop.is_stopped() {
             return Err(PeerError::Stopping);
+        }
+        if only.is_some_and(|only| only != found.info.info_hash()) {
+            return Err(PeerError::OtherVersion(name.chars().take(80).collect()));
         }
         let metainfo = Metainfo::new(found.info.clone(), Vec::new());
         let versions = VersionsHere::of(&self.transfers, &membership, &found.version.share);

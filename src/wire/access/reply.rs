@@ -12,6 +12,7 @@ use super::metainfo_part::MetainfoPart;
 use super::port_check::PortCheck;
 use super::refused::AccessRefusal;
 use super::request::PROTOCOL;
+use super::withdrawals::Withdrawals;
 use crate::bencode::Item;
 use crate::certificate::AccountId;
 use crate::torrent::InfoHash;
@@ -85,6 +86,8 @@ pub enum AccessAnswer {
     },
     /// A part of the info dictionary of a version of a share.
     Metainfo(MetainfoPart),
+    /// Which versions members have withdrawn.
+    Withdrawals(Withdrawals),
     /// The other peers of the announced swarms.
     Peers(AnnounceBatchAnswer),
     /// The swarms of those shares of the group whose files have changed, according to the reports
@@ -195,6 +198,7 @@ impl AccessReplyMessage {
                 entries.extend(state.map(|state| ("state", state.item())));
             }
             Ok(AccessAnswer::Metainfo(part)) => part.put(&mut entries),
+            Ok(AccessAnswer::Withdrawals(answer)) => answer.put(&mut entries),
             Ok(AccessAnswer::Peers(peers)) => peers.put(&mut entries),
             Ok(AccessAnswer::ChangedShares(changed)) => {
                 entries.push(("changed", fields::info_hashes_item(changed)))
@@ -266,6 +270,7 @@ impl AccessReplyMessage {
                 state: fields.optional("state", GroupState::read)?,
             }),
             "metainfo" => Ok(AccessAnswer::Metainfo(MetainfoPart::read(&mut fields)?)),
+            "withdrawals" => Ok(AccessAnswer::Withdrawals(Withdrawals::read(&mut fields)?)),
             "peers" => Ok(AccessAnswer::Peers(AnnounceBatchAnswer::read(&mut fields)?)),
             "changed-shares" => Ok(AccessAnswer::ChangedShares(
                 fields.list("changed", fields::read_changed)?,
@@ -313,6 +318,7 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::Certificate { .. }) => "certificate",
             Ok(AccessAnswer::Files { .. }) => FileEntry::KIND,
             Ok(AccessAnswer::Metainfo(_)) => "metainfo",
+            Ok(AccessAnswer::Withdrawals(_)) => "withdrawals",
             Ok(AccessAnswer::Peers(_)) => "peers",
             Ok(AccessAnswer::ChangedShares(_)) => "changed-shares",
             Ok(AccessAnswer::Cluster(_)) => "cluster",

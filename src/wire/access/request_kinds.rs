@@ -68,6 +68,7 @@ request_kinds! {
     ListFiles "list_files",
     Metainfo "metainfo",
     Withdraw "withdraw",
+    Withdrawals "withdrawals",
     Announce "announce",
     Cluster "cluster",
     CheckPort "check_port",
