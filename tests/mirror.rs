@@ -11,4 +11,5 @@ mod mirror {
     mod fleet;
     mod follow;
     mod others;
+    mod prune;
 }

@@ -101,6 +101,10 @@ pub(super) const PEER_KINDS: &[(&str, &str)] = &[
         "the folder belongs to another mirror, or the group is mirrored into another folder",
     ),
     ("not-mirrored", "the group is not mirrored here"),
+    (
+        "nothing-to-confirm",
+        "status has shown no removal of shares that waits for a confirmation",
+    ),
     ("logged-in", "another user is logged in at this peer"),
     (
         "of-a-machine",

@@ -16,6 +16,10 @@ pub(super) fn run(peer: &Peer, command: MirrorCommand) -> Result<MirrorOutcome, 
             place,
             settings,
         } => MirrorOutcome::Begun(peer.mirror(&group, &place, settings)?),
+        MirrorCommand::ConfirmPrune(group) => MirrorOutcome::Confirmed {
+            shares: peer.confirm_prune(&group)?,
+            group: group.to_string(),
+        },
         MirrorCommand::End(group) => {
             let folder = peer.unmirror(&group)?;
             MirrorOutcome::Ended {

@@ -115,6 +115,12 @@ pub(super) struct AwaitedOutcome {
 pub(super) enum MirrorOutcome {
     /// `mirror`.
     Begun(BegunMirror),
+    /// `confirm_prune`.
+    Confirmed {
+        group: String,
+        /// The names of the shares that are removed.
+        shares: Vec<String>,
+    },
     /// `unmirror`.
     Ended {
         group: String,

@@ -81,6 +81,14 @@ pub enum PeerError {
         /// Its folder.
         folder: PathBuf,
     },
+    /// A mirror wanted to fetch a version of a share that is no longer the newest one.
+    #[error("there is another version of {0} by now")]
+    OtherVersion(String),
+    /// `status` has shown no removal that waits for a confirmation.
+    #[error(
+        "no removal of shares of the group {0} waits for a confirmation that status has shown; look at status first"
+    )]
+    NothingToConfirm(String),
     /// The group is not mirrored.
     #[error("the group {0} is not mirrored here; status lists the mirrors")]
     NotMirrored(String),
@@ -240,6 +248,8 @@ impl PeerError {
             Self::Record(_) | Self::KnownMembers(_) | Self::Mirrors(_) => "record",
             Self::Mirrored { .. } => "mirrored",
             Self::NotMirrored(_) => "not-mirrored",
+            Self::NothingToConfirm(_) => "nothing-to-confirm",
+            Self::OtherVersion(_) => "unknown-share",
             Self::Already { .. } => "already",
             Self::NoSuchDownload(_) | Self::Complete(..) => "no-such-download",
             Self::NoSuchShare(_) | Self::NothingCalled(_) => "no-such-share",

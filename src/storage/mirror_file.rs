@@ -8,6 +8,7 @@ use crate::torrent::{Glob, InfoHash};
 use crate::wire::access::GroupId;
 use crate::wire::machine::SubjectLabel;
 use crate::wire::name::Label;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -153,6 +154,15 @@ impl StoredMirror {
         shares.find(|share| share.info_hash == info_hash)
     }
 
+    /// The names of the shares with these versions, sorted.
+    pub fn names(&self, versions: &BTreeSet<InfoHash>) -> Vec<String> {
+        let shares = self.shares.iter();
+        let shares = shares.filter(|share| versions.contains(&share.info_hash));
+        let mut names: Vec<String> = shares.map(|share| share.name.clone()).collect();
+        names.sort();
+        names
+    }
+
     /// Notes what is known of a version, or forgets the version (`None`).
     pub fn set_share(&mut self, info_hash: InfoHash, share: Option<MirroredShare>) {
         self.shares.retain(|other| other.info_hash != info_hash);
@@ -164,6 +174,16 @@ impl StoredMirror {
         let mut shares = self.shares.iter_mut();
         let found = shares.find(|share| share.info_hash == info_hash && share.owner != owner);
         found.map(|share| share.owner = owner).is_some()
+    }
+
+    /// Notes that a withdrawn share is removed at this time, in milliseconds since 1970.
+    pub fn note_prune(&mut self, at_ms: u64) {
+        self.pruned_ms.push(at_ms);
+    }
+
+    /// Forgets which shares were removed before this time, in milliseconds since 1970.
+    pub fn forget_prunes_before(&mut self, ms: u64) {
+        self.pruned_ms.retain(|at| *at >= ms);
     }
 
     /// The same mirror under this name of the group, with other settings. Forgets which versions a

@@ -7,7 +7,7 @@ use crate::common::control_connection::{
     User, create_user_request, group_request, login_request, new_write, password_of,
 };
 use pieceful::certificate::{Authority, MemberKey};
-use pieceful::torrent::Info;
+use pieceful::torrent::{Info, InfoHash};
 use pieceful::wire::PeerId;
 use pieceful::wire::access::{
     AccessAnswer, AccessRefusal, AccessRequest, AnnounceBatch, GroupEntry, GroupRole, KeyRequest,
@@ -94,6 +94,8 @@ const TABLE: &[(&str, Answers)] = &[
     ("rename_group none hall", ["unknown-group"; 6]),
     ("changed_shares lab", MEMBERS),
     ("changed_shares none", ["unknown-group"; 6]),
+    ("withdrawals lab", MEMBERS),
+    ("withdrawals none", ["unknown-group"; 6]),
     ("cluster", ["+"; 6]),
     ("check_port", ["+"; 6]),
     ("certify lab", MEMBERS),
@@ -241,6 +243,10 @@ pub(super) fn request_of(typed: &str, user: &User, lab: &Lab) -> AccessRequest {
             let announces = AnnounceBatch::new(PeerId([7; 20]), NonZeroU16::MIN, vec![announce]);
             AccessRequest::Announce(announces.unwrap())
         }
+        ["withdrawals", group] => AccessRequest::Withdrawals {
+            group: group.parse().unwrap(),
+            shares: vec![InfoHash([1; 20])],
+        },
         ["changed_shares", group] => AccessRequest::ChangedShares {
             group: group.parse().unwrap(),
             changed: Vec::new(),
@@ -453,6 +459,7 @@ fn assert_done(
         ("rename_group lab hall", AccessAnswer::Done) => {
             own_role(users, "rea", "hall") == Some(Role::Reader)
         }
+        ("withdrawals lab", AccessAnswer::Withdrawals(answer)) => answer.withdrawn.is_empty(),
         ("changed_shares lab", AccessAnswer::ChangedShares(changed)) => changed.is_empty(),
         ("cluster", AccessAnswer::Cluster(_)) | ("check_port", AccessAnswer::Port(_)) => true,
         ("list_groups", AccessAnswer::Groups(page)) => page.entries.len() >= 2,

@@ -15,13 +15,17 @@ pub(in crate::cli) enum MirrorCommand {
     },
     /// End a mirror.
     End(Label),
+    /// Confirm the removal of withdrawn shares.
+    ConfirmPrune(Label),
 }
 
 impl MirrorCommand {
     /// The group that the command names.
     pub(super) fn group(&self) -> String {
         match self {
-            Self::Begin { group, .. } | Self::End(group) => group.to_string(),
+            Self::Begin { group, .. } | Self::End(group) | Self::ConfirmPrune(group) => {
+                group.to_string()
+            }
         }
     }
 }

@@ -12,6 +12,10 @@ pub(super) fn mirror_fields(outcome: &MirrorOutcome) -> Vec<(&str, JsonValue<'_>
             ("folder", plain(begun.folder.to_string_lossy())),
             ("shares", plain(begun.shares)),
         ],
+        MirrorOutcome::Confirmed { group, shares } => vec![
+            ("group", plain(&**group)),
+            ("removed", list(shares, |name| plain(&**name))),
+        ],
         MirrorOutcome::Ended { group, folder } => vec![
             ("group", plain(&**group)),
             ("folder", plain(folder.to_string_lossy())),

@@ -59,6 +59,7 @@ fn commands(outcome: &CommandOutcome) -> &'static [&'static str] {
         CommandOutcome::Quit => &["quit", "stop"],
         CommandOutcome::Mirror(outcome) => match outcome {
             MirrorOutcome::Begun(_) => &["mirror"],
+            MirrorOutcome::Confirmed { .. } => &["confirm_prune"],
             MirrorOutcome::Ended { .. } => &["unmirror"],
         },
         CommandOutcome::Machine(outcome) => match outcome {
@@ -154,6 +155,10 @@ fn samples() -> Vec<CommandOutcome> {
             folder: "/x".into(),
             shares: 1,
         })),
+        CommandOutcome::Mirror(MirrorOutcome::Confirmed {
+            group: "x".into(),
+            shares: vec!["x".into()],
+        }),
         CommandOutcome::Mirror(MirrorOutcome::Ended {
             group: "x".into(),
             folder: "/x".into(),

@@ -18,6 +18,10 @@ pub(super) fn mirror_lines(outcome: &MirrorOutcome) -> Vec<String> {
             escape(&begun.folder.to_string_lossy()),
             counted(begun.shares, "share"),
         )],
+        MirrorOutcome::Confirmed { group, shares } => vec![format!(
+            "the mirror of {group} removes {}",
+            counted(shares.len(), "withdrawn share"),
+        )],
         MirrorOutcome::Ended { group, folder } => vec![format!(
             "{group} is no longer mirrored; its shares stay in {} and are served",
             escape(&folder.to_string_lossy()),
@@ -65,7 +69,7 @@ fn failure_line(group: &str, failure: &MirrorFailure) -> String {
         seconds => format!("it is tried again in {seconds} s"),
     };
     format!(
-        "mirror {group} cannot fetch {}: {}; {}, {again}",
+        "mirror {group} has trouble with {}: {}; {}, {again}",
         escape(&failure.name),
         escape(&failure.reason),
         counted(failure.attempts as usize, "attempt")
@@ -102,7 +106,7 @@ mod tests {
                 "mirror lab  1 of 3 shares complete  /srv/lab  (no\\n)",
                 "mirror lab waits: why",
                 "mirror lab would remove: a\\u{1b}",
-                "mirror lab cannot fetch b: disk; 2 attempts, it is tried again in 9 s",
+                "mirror lab has trouble with b: disk; 2 attempts, it is tried again in 9 s",
                 "mirror lab has left /srv/lab/c: it was withdrawn, and files in it were changed or \
                  added here",
             ]

@@ -26,6 +26,7 @@ mod round;
 mod shares;
 mod tokens;
 mod trackers;
+mod withdrawals;
 
 use super::{ControlStatus, LoginEnd, RunningCommands, ToldEnds, now_ms};
 pub(super) use certified::Certified;

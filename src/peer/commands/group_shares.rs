@@ -58,6 +58,7 @@ impl Peer {
         let wanted = WantedGroupShare {
             membership,
             name,
+            only: None,
             options,
         };
         let started = self.services.download_group_share(wanted, progress)?;

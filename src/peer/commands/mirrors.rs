@@ -63,6 +63,16 @@ impl Peer {
         Ok(begun)
     }
 
+    /// Confirms the removal of the withdrawn shares that `status` has shown as waiting for it.
+    /// Returns their names. Other shares are not removed.
+    ///
+    /// # Errors
+    /// When the group is not mirrored, or `status` has shown no removal that waits.
+    pub fn confirm_prune(&self, group: &Label) -> Result<Vec<String>, PeerError> {
+        let user = self.account().user();
+        self.mirrors.confirm(user.as_ref(), group)
+    }
+
     /// Ends the mirror of a group. Its shares stay, and are served like other ones. Returns the
     /// folder.
     ///

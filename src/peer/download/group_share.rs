@@ -6,7 +6,7 @@ use crate::peer::{
     PlannedDownload, Services, Started, SwarmEntry, Transfer, VersionsHere, accept_existing,
     choice_with, entry_exists_error, open_update, refuse_if_being_replaced,
 };
-use crate::torrent::{Metainfo, Selection};
+use crate::torrent::{InfoHash, Metainfo, Selection};
 use crate::wire::machine::SubjectLabel;
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ pub(crate) struct WantedGroupShare<'a> {
     pub(crate) membership: Membership,
     /// A name in the catalogue.
     pub(crate) name: &'a str,
+    /// Refuses another version than this one.
+    pub(crate) only: Option<InfoHash>,
     pub(crate) options: &'a DownloadOptions,
 }
 
@@ -30,10 +32,14 @@ impl Services {
             membership,
             name,
             options,
+            only,
         } = wanted;
         let found = self.account.share(&membership.group, name)?;
         if self.context.stop.is_stopped() {
             return Err(PeerError::Stopping);
+        }
+        if only.is_some_and(|only| only != found.info.info_hash()) {
+            return Err(PeerError::OtherVersion(name.chars().take(80).collect()));
         }
         Selection::of(&found.info, &options.choice.only)?;
         let metainfo = Metainfo::new(found.info.clone(), Vec::new());

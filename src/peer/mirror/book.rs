@@ -129,6 +129,34 @@ impl Mirrors {
         Ok(ended.folder)
     }
 
+    /// A person confirms the removal of the withdrawn shares of this group that `status` has shown.
+    /// Returns their names.
+    ///
+    /// # Errors
+    /// The group is not mirrored, or `status` has shown no removal that waits.
+    pub(crate) fn confirm(
+        &self,
+        user: Option<&SubjectLabel>,
+        group: &Label,
+    ) -> Result<Vec<String>, PeerError> {
+        let mut state = lock(&self.state);
+        let mut mirrors = state.iter_mut();
+        let mirror = mirrors.find(|mirror| {
+            let stored = &mirror.stored;
+            stored.group == *group && user.is_none_or(|user| stored.user == *user)
+        });
+        let mirror = mirror.ok_or_else(|| PeerError::NotMirrored(group.to_string()))?;
+        let confirmed = mirror.confirm();
+        drop(state);
+        match confirmed.is_empty() {
+            true => Err(PeerError::NothingToConfirm(group.to_string())),
+            false => {
+                self.context.changes.notify();
+                Ok(confirmed)
+            }
+        }
+    }
+
     /// A person has asked for this version: no mirror replaces or removes it from now on.
     pub(crate) fn on_asked_for(&self, info_hash: InfoHash) {
         self.give(info_hash, MirrorOwner::Person);

@@ -4,7 +4,7 @@ use super::book::Mirrors;
 use super::mirrored::{Mirrored, Pass};
 use super::plan::{Action, Here, HereState, place};
 use crate::peer::{
-    AccountError, DownloadOptions, Membership, PeerError, Removed, Services, SwarmEntry, Transfer,
+    AccountError, DownloadOptions, Membership, PeerError, Services, SwarmEntry, Transfer,
     WantedGroupShare, WantedPlace, now_ms,
 };
 use crate::storage::{MirrorOwner, MirroredShare, existing_ancestor, room};
@@ -26,13 +26,13 @@ const REPORT_AGAIN: Duration = Duration::from_secs(10);
 /// Follows the groups that are mirrored.
 #[derive(Debug)]
 pub(crate) struct Follower {
-    services: Arc<Services>,
+    pub(super) services: Arc<Services>,
     mirrors: Arc<Mirrors>,
 }
 
 /// The mirror that a pass is about.
-struct Followed<'a> {
-    id: GroupId,
+pub(super) struct Followed<'a> {
+    pub(super) id: GroupId,
     user: &'a SubjectLabel,
     folder: PathBuf,
 }
@@ -123,21 +123,24 @@ impl Follower {
     /// # Errors
     /// What keeps the whole mirror from going on.
     fn carry_out(&self, of: &Followed<'_>, pass: &Pass) -> Result<(), String> {
-        let mut fetches = Vec::new();
+        let (mut fetches, mut withdrawn) = (Vec::new(), Vec::new());
         for action in &pass.plan.actions {
             match *action {
                 Action::Start(at) => fetches.extend(self.fetch_of(of, pass, at, false)),
                 Action::Update(at) => fetches.extend(self.fetch_of(of, pass, at, true)),
-                Action::Evict(hash) | Action::Prune(hash) => self.remove(of, hash),
+                Action::Evict(hash) => self.remove(of, hash),
+                Action::Prune(hash) => withdrawn.push(hash),
                 Action::Forget(hash) => {
                     self.store(of, |mirror| mirror.stored.set_share(hash, None))
                 }
             }
         }
-        match fetches.is_empty() {
-            true => Ok(()),
-            false => self.fetch_all(of, pass, fetches),
+        let asked = self.ask(of, pass);
+        let answered = asked.and_then(|()| self.prune(of, pass, &withdrawn));
+        if !fetches.is_empty() {
+            self.fetch_all(of, pass, fetches)?;
         }
+        answered
     }
 
     /// The download of a version in the catalogue.
@@ -203,7 +206,11 @@ impl Follower {
                         mirror.on_failed(&share, &reason, now);
                         log::warn!("mirror: {}: {reason}", share.name);
                     }
-                    mirror.stored.set_share(share.info_hash, before);
+                    // A person may have asked for it meanwhile.
+                    let noted = mirror.stored.share(share.info_hash);
+                    if noted.is_some_and(|noted| noted.owner == share.owner) {
+                        mirror.stored.set_share(share.info_hash, before);
+                    }
                 }
             });
         }
@@ -231,72 +238,21 @@ impl Follower {
                 group: pass.group.clone(),
             },
             name: &share.name,
+            only: Some(share.info_hash),
             options: &options,
         };
-        let started = self.services.download_group_share(wanted, &|_, _| {})?;
-        if started.info_hash == share.info_hash {
-            return Ok(());
-        }
-        // There is a newer version by now.
-        let newer = MirroredShare {
-            info_hash: started.info_hash,
-            version: started.version.unwrap_or(share.version),
-            ..share.clone()
-        };
-        self.store(of, |mirror| {
-            mirror.stored.set_share(share.info_hash, None);
-            mirror
-                .stored
-                .set_share(newer.info_hash, Some(newer.clone()));
-        });
-        Ok(())
+        let started = self.services.download_group_share(wanted, &|_, _| {});
+        started.map(|_| ())
     }
 
-    /// Ends a share that the mirror has fetched, and removes its files.
-    fn remove(&self, of: &Followed<'_>, info_hash: InfoHash) {
-        // A person may have asked for it since the plan was made.
-        let share = self.share(of, info_hash);
-        let Some(share) = share.filter(|share| share.owner == MirrorOwner::Mirror) else {
-            return;
-        };
-        let transfer = self.services.transfers.transfer(info_hash);
-        let transfer = transfer
-            .filter(|transfer| transfer.plan.is_download() && transfer.plan.path() == share.path);
-        let Some(transfer) = transfer else {
-            return self.store(of, |mirror| mirror.stored.set_share(info_hash, None));
-        };
-        match self.services.remove_one(&transfer) {
-            Ok(Removed::All) => {
-                log::info!("mirror: removed {}", share.path.display());
-                self.store(of, |mirror| mirror.stored.set_share(info_hash, None));
-            }
-            Ok(Removed::Some) => {
-                log::warn!(
-                    "mirror: {} stays: files in it were changed or added here",
-                    share.path.display()
-                );
-                let owner = MirrorOwner::Changed;
-                let share = MirroredShare { owner, ..share };
-                self.store(of, |mirror| {
-                    mirror.stored.set_share(info_hash, Some(share.clone()))
-                });
-            }
-            Err(error) => {
-                log::warn!("mirror: cannot remove {}: {error}", share.path.display());
-                let (now, reason) = (self.services.context.now(), error.to_string());
-                self.store(of, |mirror| mirror.on_failed(&share, &reason, now));
-            }
-        }
-    }
-
-    fn share(&self, of: &Followed<'_>, info_hash: InfoHash) -> Option<MirroredShare> {
+    pub(super) fn share(&self, of: &Followed<'_>, info_hash: InfoHash) -> Option<MirroredShare> {
         let find = |mirror: &Mirrored| mirror.stored.share(info_hash).cloned();
         self.mirrors.read(of.id, of.user, find)?
     }
 
     /// Changes the mirror, and writes the file. If it cannot be written, what the mirror fetches
     /// now counts as a person's after a restart.
-    fn store(&self, of: &Followed<'_>, mut change: impl FnMut(&mut Mirrored)) {
+    pub(super) fn store(&self, of: &Followed<'_>, mut change: impl FnMut(&mut Mirrored)) {
         let stored = self.mirrors.change(of.id, of.user, |mirror| {
             change(mirror);
             true
@@ -306,14 +262,19 @@ impl Follower {
         }
     }
 
+    /// Changes what is not stored of the mirror.
+    pub(super) fn update(&self, of: &Followed<'_>, mut change: impl FnMut(&mut Mirrored)) {
+        // The file is not written, so this cannot fail.
+        let _ = self.mirrors.change(of.id, of.user, |mirror| {
+            change(mirror);
+            false
+        });
+    }
+
     /// Notes what keeps the whole mirror from going on, or that nothing does.
     fn note_trouble(&self, of: &Followed<'_>, reason: Option<String>) {
         let now = self.services.context.now();
-        // Nothing of this is in the file, so writing it cannot fail.
-        let _ = self.mirrors.change(of.id, of.user, |mirror| {
-            mirror.set_trouble(reason.clone(), now);
-            false
-        });
+        self.update(of, |mirror| mirror.set_trouble(reason.clone(), now));
     }
 }
 

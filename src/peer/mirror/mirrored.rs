@@ -1,11 +1,11 @@
 //! One mirror: what is stored, what is known since the start, and what it shows.
 
 use super::failures::{Failures, pause};
-use super::plan::{Here, HereState, MirrorView, Plan, Wait, plan};
+use super::plan::{Here, HereState, MirrorView, Plan, Removal, Wait, plan};
 use crate::peer::{MirrorFailure, MirrorStatus};
 use crate::storage::{MirrorOwner, MirroredShare, Room, StoredMirror};
 use crate::torrent::InfoHash;
-use crate::wire::access::{FileEntry, GroupId};
+use crate::wire::access::{FileEntry, GroupId, Withdrawal};
 use crate::wire::machine::SubjectLabel;
 use crate::wire::name::Label;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Shares that were pruned within this time count as one removal.
-const PRUNED_TOGETHER_MS: u64 = 24 * 3600 * 1000;
+const PRUNED_TOGETHER: Duration = Duration::from_secs(24 * 3600);
 
 /// A group that is mirrored.
 #[derive(Debug)]
@@ -24,23 +24,21 @@ pub(super) struct Mirrored {
     failures: Failures,
     /// What keeps the whole mirror from going on.
     trouble: Trouble,
-    pub(super) removal: Removal,
+    removal: Removal,
+    questions: Questions,
+    /// The shares that `status` has shown as waiting for a confirmation.
+    shown: BTreeSet<InfoHash>,
     /// What was planned last.
     last: Plan,
 }
 
-/// What is known of withdrawn shares since the start.
+/// When a tracker is asked which shares were withdrawn.
 #[derive(Debug, Default)]
-pub(super) struct Removal {
-    /// When the shares were withdrawn that a tracker has reported as withdrawn.
-    pub(super) withdrawn_ms: BTreeMap<InfoHash, u64>,
-    /// The number of questions to a tracker since the last catalogue, and when the next one is due.
-    pub(super) asked: u32,
-    pub(super) ask_at: Duration,
-    /// The shares whose removal a person has confirmed.
-    pub(super) confirmed: BTreeSet<InfoHash>,
-    /// The shares that `status` has shown as waiting for a confirmation.
-    pub(super) shown: BTreeSet<InfoHash>,
+struct Questions {
+    /// The number of questions since the last catalogue.
+    count: u32,
+    /// When the next one is due.
+    next_at: Duration,
 }
 
 /// What keeps a whole mirror from going on.
@@ -58,6 +56,8 @@ pub(super) struct Pass {
     pub(super) plan: Plan,
     pub(super) catalogue: Arc<Vec<FileEntry>>,
     pub(super) group: Label,
+    /// The shares to ask a tracker about: whether they were withdrawn.
+    pub(super) ask: Vec<InfoHash>,
 }
 
 impl Mirrored {
@@ -69,6 +69,8 @@ impl Mirrored {
             failures: Failures::default(),
             trouble: Trouble::default(),
             removal: Removal::default(),
+            questions: Questions::default(),
+            shown: BTreeSet::new(),
             last: Plan::default(),
         }
     }
@@ -81,7 +83,7 @@ impl Mirrored {
     pub(super) fn on_catalogue(&mut self, group: &Label, catalogue: &[FileEntry]) -> bool {
         self.catalogue = Some(Arc::new(catalogue.to_vec()));
         self.trouble = Trouble::default();
-        (self.removal.asked, self.removal.ask_at) = (0, Duration::ZERO);
+        self.questions = Questions::default();
         let is_renamed = self.stored.group != *group;
         self.stored.group = group.clone();
         is_renamed
@@ -100,6 +102,45 @@ impl Mirrored {
         let failures = &mut self.failures;
         failures.on_begun(share.info_hash);
         failures.on_failed(share.info_hash, &share.name, reason, now);
+    }
+
+    /// A share could not be removed.
+    pub(super) fn on_not_removed(&mut self, share: &MirroredShare, reason: &str, now: Duration) {
+        let failures = &mut self.removal.failures;
+        failures.on_begun(share.info_hash);
+        failures.on_failed(share.info_hash, &share.name, reason, now);
+    }
+
+    /// A tracker has answered which of some shares were withdrawn.
+    pub(super) fn on_answer(&mut self, withdrawn: &[Withdrawal], now_ms: u64, now: Duration) {
+        let withdrawn = withdrawn.iter();
+        let withdrawn = withdrawn.map(|it| (it.info_hash, now_ms.saturating_sub(it.age_ms)));
+        self.removal.withdrawn_ms.extend(withdrawn);
+        let count = self.questions.count.saturating_add(1);
+        let next_at = now.saturating_add(pause(count));
+        self.questions = Questions { count, next_at };
+    }
+
+    /// Asked again just before the removal, a tracker does not report these shares as withdrawn.
+    pub(super) fn on_not_withdrawn(&mut self, shares: &[InfoHash]) {
+        self.removal
+            .withdrawn_ms
+            .retain(|hash, _| !shares.contains(hash));
+    }
+
+    /// A withdrawn share is about to be removed, at this time of day.
+    pub(super) fn on_pruning(&mut self, info_hash: InfoHash, now_ms: u64) {
+        if !self.removal.confirmed.contains(&info_hash) {
+            self.stored.note_prune(now_ms);
+        }
+    }
+
+    /// A person confirms the removal of the shares that `status` has shown. Returns their names.
+    pub(super) fn confirm(&mut self) -> Vec<String> {
+        let shown = std::mem::take(&mut self.shown);
+        let names = self.stored.names(&shown);
+        self.removal.confirmed.extend(shown);
+        names
     }
 
     /// Notes what keeps the whole mirror from going on, or that nothing does.
@@ -125,36 +166,39 @@ impl Mirrored {
     ) -> Option<Pass> {
         let catalogue = Arc::clone(self.catalogue.as_ref()?);
         self.note_failures(here, now);
-        let is_recent = |at: &u64| at.saturating_add(PRUNED_TOGETHER_MS) > now_ms;
-        self.stored.pruned_ms.retain(is_recent);
-        let mut plan = plan(&MirrorView {
+        let together_ms = u64::try_from(PRUNED_TOGETHER.as_millis()).unwrap_or(u64::MAX);
+        let since_ms = now_ms.saturating_sub(together_ms);
+        self.stored.forget_prunes_before(since_ms);
+        let plan = plan(&MirrorView {
             settings: &self.stored.settings,
             folder: &self.stored.folder,
             catalogue: &catalogue,
             shares: &self.stored.shares,
             here,
             failures: &self.failures,
-            withdrawn_ms: &self.removal.withdrawn_ms,
-            confirmed: &self.removal.confirmed,
+            removal: &self.removal,
             pruned_lately: self.stored.pruned_ms.len(),
             room,
             now_ms,
             now,
         });
         let removal = &mut self.removal;
-        let missing: BTreeSet<InfoHash> = plan.ask.iter().copied().collect();
-        removal
-            .withdrawn_ms
-            .retain(|hash, _| missing.contains(hash));
-        removal.confirmed.retain(|hash| missing.contains(hash));
-        if now < removal.ask_at {
-            plan.ask_nothing();
-        }
+        let is_missing = |hash: &InfoHash| plan.missing.contains(hash);
+        removal.withdrawn_ms.retain(|hash, _| is_missing(hash));
+        removal.confirmed.retain(is_missing);
+        removal.failures.retain(|hash| here.contains_key(hash));
+        let unknown = plan.missing.iter().copied();
+        let unknown = unknown.filter(|hash| !removal.withdrawn_ms.contains_key(hash));
+        let ask = match now < self.questions.next_at {
+            true => Vec::new(),
+            false => unknown.collect(),
+        };
         self.last = plan.summary();
         (self.trouble.again_at <= now).then_some(Pass {
             plan,
             catalogue,
             group: self.stored.group.clone(),
+            ask,
         })
     }
 
@@ -195,9 +239,9 @@ impl Mirrored {
             Wait::Confirm(shares) => Some(shares.clone()),
             _ => None,
         });
-        self.removal.shown = to_confirm.unwrap_or_default();
-        let name = |hash: &InfoHash| self.stored.share(*hash).map(|share| share.name.clone());
-        let failures = self.failures.all().map(|failure| MirrorFailure {
+        self.shown = to_confirm.unwrap_or_default();
+        let failures = self.failures.all().chain(self.removal.failures.all());
+        let failures = failures.map(|failure| MirrorFailure {
             name: failure.name.clone(),
             reason: failure.reason.clone(),
             attempts: failure.count,
@@ -218,7 +262,7 @@ impl Mirrored {
                 .iter()
                 .map(|wait| self.wait_text(wait))
                 .collect(),
-            to_confirm: self.removal.shown.iter().filter_map(name).collect(),
+            to_confirm: stored.names(&self.shown),
             failures: failures.collect(),
             left: left.map(|share| share.path.clone()).collect(),
         }
@@ -241,7 +285,7 @@ impl Mirrored {
                 format!("not kept, because of --keep: {}", counted(*shares))
             }
             Wait::Confirm(shares) => format!(
-                "more than a fifth of the shares were withdrawn; to remove {}, type: \
+                "more than a fifth of the shares were withdrawn at once; to remove {}, type: \
                  confirm_prune {group}",
                 counted(shares.len())
             ),
@@ -251,5 +295,130 @@ impl Mirrored {
             ),
             Wait::Name { name } => format!("no file can have the name {name:?}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::MirrorSettings;
+    use crate::wire::access::ShortText;
+
+    const NOW: Duration = Duration::from_secs(1_000);
+
+    fn hash(share: u8) -> InfoHash {
+        InfoHash([share; 20])
+    }
+
+    /// A mirror that prunes at once, and has these shares, which are not listed.
+    fn mirror(shares: &[u8]) -> (Mirrored, BTreeMap<InfoHash, Here>) {
+        let path = |share: &u8| format!("/m/s{share}").into();
+        let fetched = shares.iter().map(|share| MirroredShare {
+            name: format!("s{share}"),
+            version: 1,
+            info_hash: hash(*share),
+            path: path(share),
+            owner: MirrorOwner::Mirror,
+        });
+        let stored = StoredMirror {
+            id: GroupId([1; 16]),
+            user: "nik".parse().unwrap(),
+            group: "lab".parse().unwrap(),
+            folder: "/m".into(),
+            settings: MirrorSettings {
+                only: Vec::new(),
+                keep: None,
+                prune_after: Some(Duration::ZERO),
+                min_free: 5,
+            },
+            shares: fetched.collect(),
+            pruned_ms: Vec::new(),
+        };
+        let here = shares.iter().map(|share| {
+            let here = Here {
+                path: path(share),
+                bytes: 1,
+                state: HereState::Complete,
+            };
+            (hash(*share), here)
+        });
+        (Mirrored::new(stored, Some(Arc::default())), here.collect())
+    }
+
+    fn withdrawn(shares: &[u8]) -> Vec<Withdrawal> {
+        let withdrawn = shares.iter().map(|share| Withdrawal {
+            info_hash: hash(*share),
+            age_ms: 1,
+        });
+        withdrawn.collect()
+    }
+
+    #[test]
+    fn what_was_removed_a_day_ago_does_not_count() {
+        let day_ms = 24 * 3600 * 1_000;
+        let (mut mirror, here) = mirror(&[1, 2, 3, 4]);
+        mirror.on_answer(&withdrawn(&[1]), 10, NOW);
+        mirror.on_pruning(hash(9), 10);
+        let count = |mirror: &mut Mirrored, now_ms| {
+            let pass = mirror.plan(&here, None, (now_ms, NOW)).unwrap();
+            pass.plan.actions.len()
+        };
+        assert_eq!(count(&mut mirror, 10 + day_ms), 0);
+        assert_eq!(count(&mut mirror, 11 + day_ms), 1);
+        // What a person has confirmed does not count either.
+        mirror.removal.confirmed.insert(hash(8));
+        mirror.on_pruning(hash(8), 11 + day_ms);
+        assert_eq!(count(&mut mirror, 11 + day_ms), 1);
+    }
+
+    #[test]
+    fn a_tracker_is_asked_again_after_a_pause_and_at_once_after_a_new_catalogue() {
+        let (mut mirror, here) = mirror(&[1, 2]);
+        let asked = |mirror: &mut Mirrored, now| {
+            let pass = mirror.plan(&here, None, (1, Duration::from_secs(now)));
+            pass.unwrap().ask
+        };
+        assert_eq!(asked(&mut mirror, 0), [hash(1), hash(2)]);
+        mirror.on_answer(&withdrawn(&[2]), 1, Duration::ZERO);
+        assert_eq!(asked(&mut mirror, 4), []);
+        assert_eq!(asked(&mut mirror, 5), [hash(1)]);
+        mirror.on_answer(&[], 1, Duration::from_secs(5));
+        assert_eq!(asked(&mut mirror, 14), []);
+        let label = "lab".parse().unwrap();
+        assert!(!mirror.on_catalogue(&label, &[]));
+        assert_eq!(asked(&mut mirror, 14), [hash(1)]);
+        // A share that is listed again was not withdrawn.
+        let listed = FileEntry {
+            name: ShortText::new("s2").unwrap(),
+            version: 1,
+            versions: 1,
+            note: None,
+            info_hash: hash(2),
+            length: 1,
+            publisher: None,
+            published_at: 0,
+            complete: 0,
+            partial: 0,
+        };
+        mirror.on_catalogue(&label, &[listed]);
+        asked(&mut mirror, 14);
+        mirror.on_catalogue(&label, &[]);
+        assert_eq!(asked(&mut mirror, 14), [hash(1), hash(2)]);
+    }
+
+    #[test]
+    fn only_what_was_shown_is_confirmed() {
+        let (mut mirror, here) = mirror(&[1, 2, 3, 4]);
+        mirror.on_answer(&withdrawn(&[1, 2]), 1, NOW);
+        assert!(mirror.confirm().is_empty());
+        mirror.plan(&here, None, (1, NOW)).unwrap();
+        let user = mirror.stored.user.clone();
+        let status = mirror.status(Some(&user), NOW);
+        assert_eq!(status.to_confirm, ["s1", "s2"]);
+        mirror.on_answer(&withdrawn(&[3, 4]), 1, NOW);
+        assert_eq!(mirror.confirm(), ["s1", "s2"]);
+        let pass = mirror.plan(&here, None, (1, NOW)).unwrap();
+        assert_eq!(pass.plan.actions.len(), 2);
+        assert!(mirror.confirm().is_empty());
     }
 }

@@ -5,7 +5,8 @@
 //! (`download`, `transfer`), and what the user types (`cli`).
 //!
 //! `plan` and `failures` decide, and are pure. `mirrored` is one mirror. `book` holds all of them,
-//! and gets the catalogues. `follow` has the thread that carries out what they decide.
+//! and gets the catalogues. `follow` has the thread that carries out what they decide;
+//! `removing` is the part that removes shares.
 
 mod book;
 mod failures;
@@ -14,6 +15,7 @@ mod mirrored;
 mod plan;
 #[cfg(test)]
 mod plan_tests;
+mod removing;
 
 pub(super) use book::{Mirrors, NewMirror};
 pub(super) use follow::Follower;

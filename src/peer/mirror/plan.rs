@@ -53,11 +53,9 @@ pub(super) struct MirrorView<'a> {
     pub(super) shares: &'a [MirroredShare],
     /// All shares and downloads of this peer.
     pub(super) here: &'a BTreeMap<InfoHash, Here>,
+    /// The downloads that have failed.
     pub(super) failures: &'a Failures,
-    /// The withdrawals that a tracker has reported: when they were made.
-    pub(super) withdrawn_ms: &'a BTreeMap<InfoHash, u64>,
-    /// The shares whose removal a person has confirmed.
-    pub(super) confirmed: &'a BTreeSet<InfoHash>,
+    pub(super) removal: &'a Removal,
     /// The number of shares that were removed lately without a confirmation.
     pub(super) pruned_lately: usize,
     /// The room of the file system of the folder, if it is known.
@@ -66,6 +64,17 @@ pub(super) struct MirrorView<'a> {
     pub(super) now_ms: u64,
     /// The time of the peer, to which the times of failures belong.
     pub(super) now: Duration,
+}
+
+/// What is known of removals.
+#[derive(Debug, Default)]
+pub(super) struct Removal {
+    /// When the shares were withdrawn that a tracker has reported as withdrawn.
+    pub(super) withdrawn_ms: BTreeMap<InfoHash, u64>,
+    /// The shares whose removal a person has confirmed.
+    pub(super) confirmed: BTreeSet<InfoHash>,
+    /// The removals that have failed.
+    pub(super) failures: Failures,
 }
 
 /// A step of a mirror. The numbers are positions in the catalogue.
@@ -103,8 +112,8 @@ pub(super) enum Wait {
 pub(super) struct Plan {
     pub(super) actions: Vec<Action>,
     pub(super) waits: Vec<Wait>,
-    /// The shares to ask a tracker about: whether they were withdrawn.
-    pub(super) ask: Vec<InfoHash>,
+    /// The shares of the mirror that are not listed, if it prunes: perhaps they were withdrawn.
+    pub(super) missing: BTreeSet<InfoHash>,
     /// The number of shares that are mirrored, and of those that are complete.
     pub(super) wanted: usize,
     pub(super) complete: usize,
@@ -119,11 +128,6 @@ impl Plan {
             complete: self.complete,
             ..Self::default()
         }
-    }
-
-    /// The same plan, without questions to a tracker.
-    pub(super) fn ask_nothing(&mut self) {
-        self.ask.clear();
     }
 }
 
@@ -238,7 +242,8 @@ impl MirrorView<'_> {
         let names: BTreeSet<&str> = excluded.iter().filter_map(|at| self.name(*at)).collect();
         let excluded = self
             .mirrored()
-            .filter(|(share, _)| names.contains(share.name.as_str()));
+            .filter(|(share, _)| names.contains(share.name.as_str()))
+            .filter(|(share, _)| self.may_remove(share.info_hash));
         let excluded = excluded.map(|(share, _)| Action::Evict(share.info_hash));
         excluded.collect()
     }
@@ -330,6 +335,11 @@ impl MirrorView<'_> {
         Some(room.free.saturating_sub(floor))
     }
 
+    /// Whether a removal that has failed may be tried again.
+    fn may_remove(&self, info_hash: InfoHash) -> bool {
+        self.removal.failures.is_due(info_hash, self.now)
+    }
+
     /// Plans the removal of withdrawn shares, and forgets what is neither here nor listed.
     fn plan_removals(&self, listed: &HashMap<&str, InfoHash>, plan: &mut Plan) {
         let hashes: BTreeSet<InfoHash> = listed.values().copied().collect();
@@ -348,16 +358,17 @@ impl MirrorView<'_> {
             listed.contains_key(share.name.as_str()) || hashes.contains(&share.info_hash)
         };
         let missing = self.mirrored().map(|(share, _)| share);
-        let missing: Vec<_> = missing.filter(|share| !is_listed(share)).collect();
-        plan.ask = missing.iter().map(|share| share.info_hash).collect();
+        let missing = missing.filter(|share| !is_listed(share));
+        plan.missing = missing.map(|share| share.info_hash).collect();
         let prune_after = u64::try_from(prune_after.as_millis()).unwrap_or(u64::MAX);
         let is_due = |hash: &InfoHash| {
-            let withdrawn = self.withdrawn_ms.get(hash);
+            let withdrawn = self.removal.withdrawn_ms.get(hash);
             withdrawn.is_some_and(|at| at.saturating_add(prune_after) <= self.now_ms)
         };
-        let due = plan.ask.iter().copied().filter(is_due);
+        let due = plan.missing.iter().copied().filter(is_due);
+        let due = due.filter(|hash| self.may_remove(*hash));
         let (confirmed, due): (BTreeSet<_>, BTreeSet<_>) =
-            due.partition(|hash| self.confirmed.contains(hash));
+            due.partition(|hash| self.removal.confirmed.contains(hash));
         plan.actions
             .extend(confirmed.into_iter().map(Action::Prune));
         let removed = due.len() + self.pruned_lately;

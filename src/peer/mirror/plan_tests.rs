@@ -17,8 +17,7 @@ struct World {
     shares: Vec<MirroredShare>,
     here: BTreeMap<InfoHash, Here>,
     failures: Failures,
-    withdrawn_ms: BTreeMap<InfoHash, u64>,
-    confirmed: BTreeSet<InfoHash>,
+    removal: Removal,
     pruned_lately: usize,
     room: Option<Room>,
     now_ms: u64,
@@ -43,8 +42,7 @@ impl World {
             shares: Vec::new(),
             here: BTreeMap::new(),
             failures: Failures::default(),
-            withdrawn_ms: BTreeMap::new(),
-            confirmed: BTreeSet::new(),
+            removal: Removal::default(),
             pruned_lately: 0,
             room: None,
             now_ms: 1_000,
@@ -99,7 +97,9 @@ impl World {
 
     /// The version was withdrawn at this time.
     fn withdrawn(mut self, share: u8, version: u8, at_ms: u64) -> Self {
-        self.withdrawn_ms.insert(hash(share, version), at_ms);
+        self.removal
+            .withdrawn_ms
+            .insert(hash(share, version), at_ms);
         self
     }
 
@@ -124,8 +124,7 @@ impl World {
             shares: &self.shares,
             here: &self.here,
             failures: &self.failures,
-            withdrawn_ms: &self.withdrawn_ms,
-            confirmed: &self.confirmed,
+            removal: &self.removal,
             pruned_lately: self.pruned_lately,
             room: self.room,
             now_ms: self.now_ms,
@@ -378,8 +377,13 @@ fn only_an_explicit_withdrawal_that_is_old_enough_removes() {
     ] {
         assert_eq!(world.actions(), expected, "{what}");
     }
-    assert_eq!(gone().prunes_after(0).plan().ask, [hash(1, 1)]);
-    assert_eq!(gone().plan().ask, []);
+    let failed = gone().withdrawn(1, 1, 0).prunes_after(0).with(|it| {
+        let failures = &mut it.removal.failures;
+        failures.on_failed(hash(1, 1), "s1", "disk", Duration::ZERO);
+    });
+    assert_eq!(failed.actions(), []);
+    assert_eq!(gone().prunes_after(0).plan().missing, [hash(1, 1)].into());
+    assert_eq!(gone().plan().missing, [].into());
 }
 
 #[test]
@@ -412,13 +416,13 @@ fn more_than_a_fifth_at_once_waits_for_a_confirmation() {
             false => {
                 assert_eq!(plan.actions, [], "{case}");
                 assert_eq!(plan.waits, [Wait::Confirm(due.clone())], "{case}");
-                let plan = world.with(|it| it.confirmed = due).plan();
+                let plan = world.with(|it| it.removal.confirmed = due).plan();
                 assert_eq!(plan.actions.len(), usize::from(gone), "{case}");
             }
         }
     }
     // Only what was shown is confirmed.
-    let partly = world(10, 4).with(|it| it.confirmed = [hash(0, 1)].into());
+    let partly = world(10, 4).with(|it| it.removal.confirmed = [hash(0, 1)].into());
     let plan = partly.plan();
     assert_eq!(plan.actions, [Action::Prune(hash(0, 1))]);
     let others = (1..4).map(|share| hash(share, 1)).collect();
@@ -458,7 +462,7 @@ fn whatever_arrives_no_file_goes_without_a_withdrawal() {
                     world = world.withdrawn(share, version, random.u64(0..1_000));
                 }
                 if random.u8(0..10) == 0 {
-                    world.confirmed.insert(hash(share, version));
+                    world.removal.confirmed.insert(hash(share, version));
                 }
             }
         }
@@ -472,11 +476,11 @@ fn whatever_arrives_no_file_goes_without_a_withdrawal() {
             };
             let share = world.shares.iter().find(|it| it.info_hash == pruned);
             assert_eq!(share.unwrap().owner, MirrorOwner::Mirror, "seed {seed}");
-            let is_old = world.withdrawn_ms[&pruned] + after <= world.now_ms;
+            let is_old = world.removal.withdrawn_ms[&pruned] + after <= world.now_ms;
             assert!(is_old, "seed {seed}");
             let is_listed = world.catalogue.iter().any(|it| it.info_hash == pruned);
             assert!(!is_listed, "seed {seed}");
-            unconfirmed += usize::from(!world.confirmed.contains(&pruned));
+            unconfirmed += usize::from(!world.removal.confirmed.contains(&pruned));
         }
         let mirrored = world
             .shares

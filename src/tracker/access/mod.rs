@@ -45,6 +45,7 @@ mod throttle;
 mod token;
 mod uploads;
 mod views;
+mod withdrawals;
 
 use attempts::{AttemptRefused, PasswordAttempt, PasswordAttempts};
 use bars::Bars;

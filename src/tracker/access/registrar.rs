@@ -12,7 +12,7 @@ use super::{
     PasswordTurn, PortChecks, Registration, RequestContext, Requester, Watch, check_new_password,
     from_refusal, from_token_error, from_write_error, no_randomness, once, refused,
 };
-use super::{lists, login_list, own_groups};
+use super::{lists, login_list, own_groups, withdrawals};
 use crate::base::AddressPrefix;
 use crate::certificate::{Authority, GroupAuthority};
 use crate::net::ConnectionHandle;
@@ -465,6 +465,9 @@ impl Registrar {
             | AccessRequest::Metainfo { .. }
             | AccessRequest::FindVersion { .. } => {
                 self.shares.catalogues.answer_read(account, &ask)
+            }
+            AccessRequest::Withdrawals { group, shares } => {
+                withdrawals::withdrawals(store, account, &group, &shares)
             }
             AccessRequest::Announce(announces) => self.shares.announce(context, &announces, watch),
             AccessRequest::ChangedShares { group, changed } => {

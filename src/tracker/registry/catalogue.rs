@@ -22,6 +22,8 @@ pub(super) enum Found {
 pub(super) struct Catalogue {
     groups: HashMap<RowId, GroupCatalogue>,
     swarms: HashMap<InfoHash, BTreeSet<RowId>>,
+    /// All versions by info-hash, also those that are not listed.
+    all_by_swarm: BTreeSet<(InfoHash, RowId)>,
     /// The versions that are not withdrawn, each with its publisher before it: also those that are
     /// not listed, because the publisher was removed.
     publishers: BTreeSet<(RowId, RowId)>,
@@ -36,6 +38,7 @@ impl Catalogue {
         }
         let group = self.groups.entry(share.group).or_default();
         group.add(share, is_listed);
+        self.all_by_swarm.insert((share.info_hash, share.id));
         if is_listed {
             let swarm = self.swarms.entry(share.info_hash).or_default();
             swarm.insert(share.id);
@@ -145,6 +148,15 @@ impl Catalogue {
     /// The versions of a swarm that are listed, also those of groups without members.
     pub(super) fn of_swarm(&self, info_hash: &InfoHash) -> impl Iterator<Item = RowId> {
         self.swarms.get(info_hash).into_iter().flatten().copied()
+    }
+
+    /// All versions of a swarm, also those that are not listed.
+    pub(super) fn all_of_swarm(&self, info_hash: InfoHash) -> impl Iterator<Item = RowId> {
+        let (first, last) = (RowId([0; 16]), RowId([u8::MAX; 16]));
+        let versions = self
+            .all_by_swarm
+            .range((info_hash, first)..=(info_hash, last));
+        versions.map(|(_, id)| *id)
     }
 
     /// What a name in the catalogue of a group refers to.

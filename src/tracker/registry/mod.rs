@@ -198,6 +198,7 @@ mod usage;
 mod usage_index;
 mod version_text;
 mod versions;
+mod withdrawals;
 
 pub use crate::wire::access::{DecisionOutcome, GroupRole};
 pub use crate::wire::name::{

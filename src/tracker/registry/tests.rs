@@ -20,6 +20,7 @@ mod scale;
 pub(in crate::tracker) mod share_oracle;
 mod usage;
 mod versions;
+mod withdrawals;
 
 use super::*;
 use crate::torrent::{FileName, InfoHash};

@@ -2,6 +2,7 @@
 
 use super::fields::{self, WriteId};
 use super::request::AccessRequest;
+use super::withdrawals;
 use crate::bencode::Item;
 use crate::torrent::InfoHash;
 use crate::wire::control::{ControlError, MessageFields, read_parsed};
@@ -24,6 +25,9 @@ pub(super) fn put<'a>(ask: &'a AccessRequest, entries: &mut Vec<(&'static str, I
             entries.extend(fields::after_entry(after));
         }
         AccessRequest::Metainfo { offset, .. } => entries.push(("offset", (*offset).into())),
+        AccessRequest::Withdrawals { shares, .. } => {
+            entries.push(("shares", fields::info_hashes_item(shares)))
+        }
         AccessRequest::Withdraw { seen, .. } => entries.push(("seen", Item::from(&seen.0[..]))),
         _ => {}
     }
@@ -61,6 +65,10 @@ pub(super) fn read(
             group: fields.parsed("group")?,
             name: fields.read_by("name", fields::read_short_text)?,
             seen: InfoHash(fields.array("seen")?),
+        },
+        "withdrawals" => AccessRequest::Withdrawals {
+            group: fields.parsed("group")?,
+            shares: withdrawals::read_shares(fields)?,
         },
         _ => return Ok(None),
     }))

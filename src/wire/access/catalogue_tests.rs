@@ -68,11 +68,18 @@ pub(super) fn requests() -> Vec<(AccessRequest, &'static [u8])> {
             },
             b"d5:group3:lab2:idi7e4:name1:f8:protocoli5e4:seen20:hhhhhhhhhhhhhhhhhhhh5:token3:t\0k4:type8:withdraw5:write16:wwwwwwwwwwwwwwwwe",
         ),
+        (
+            AccessRequest::Withdrawals {
+                group: lab(),
+                shares: vec![InfoHash([b'h'; 20])],
+            },
+            b"d5:group3:lab2:idi7e8:protocoli5e6:sharesl20:hhhhhhhhhhhhhhhhhhhhe5:token3:t\0k4:type11:withdrawalse",
+        ),
     ]
 }
 
 /// The answers about catalogues, and the bytes of their replies with the id 7.
-pub(super) fn replies() -> [(AccessAnswer, &'static [u8]); 3] {
+pub(super) fn replies() -> [(AccessAnswer, &'static [u8]); 4] {
     let entry = FileEntry {
         name: ShortText::new("f").unwrap(),
         version: 3,
@@ -114,6 +121,16 @@ pub(super) fn replies() -> [(AccessAnswer, &'static [u8]); 3] {
             AccessAnswer::Metainfo(part),
             b"d5:bytes2:de8:completei1e2:idi7e9:info hash20:hhhhhhhhhhhhhhhhhhhh6:offseti0e7:partiali0e8:protocoli5e5:share1:f5:totali2e4:type8:metainfo7:versioni3ee",
         ),
+        (
+            AccessAnswer::Withdrawals(Withdrawals {
+                group: GroupId([b'i'; 16]),
+                withdrawn: vec![Withdrawal {
+                    info_hash: InfoHash([b'h'; 20]),
+                    age_ms: 9,
+                }],
+            }),
+            b"d8:group id16:iiiiiiiiiiiiiiii2:idi7e8:protocoli5e4:type11:withdrawals9:withdrawnld3:agei9e9:info hash20:hhhhhhhhhhhhhhhhhhhheee",
+        ),
     ]
 }
 
@@ -122,6 +139,23 @@ fn a_note_of_several_lines_is_refused() {
     let bytes = b"d5:bytes1:x5:group3:lab2:idi7e4:note3:a\nb6:offseti0e8:protocoli5e5:totali7e4:type7:publish5:write16:wwwwwwwwwwwwwwwwe";
     let refused = AccessRequestMessage::decode(bytes);
     assert_eq!(refused, Err(ControlError::WrongValue("note")));
+}
+
+#[test]
+fn a_question_about_too_many_withdrawals_is_refused() {
+    let ask = |count| AccessRequestMessage {
+        id: 7,
+        token: None,
+        watch: false,
+        ask: AccessRequest::Withdrawals {
+            group: lab(),
+            shares: vec![InfoHash([0; 20]); count],
+        },
+    };
+    let read = |count| AccessRequestMessage::decode(&ask(count).encode());
+    assert_eq!(read(MAX_WITHDRAWALS), Ok(ask(MAX_WITHDRAWALS)));
+    let count = MAX_WITHDRAWALS + 1;
+    assert_eq!(read(count), Err(ControlError::LongList(count)));
 }
 
 #[test]

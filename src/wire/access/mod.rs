@@ -51,6 +51,7 @@ mod request_kinds;
 mod request_message;
 #[cfg(test)]
 mod tests;
+mod withdrawals;
 
 pub use super::control::{MAX_FRAME, MAX_PAGE, SAME_VERSION};
 pub use announce::{
@@ -92,6 +93,7 @@ pub use reply::{AccessAnswer, AccessReplyMessage, ListPage};
 pub use request::{AccessRequest, MAX_FIRST_FRAME, PROTOCOL};
 pub use request_kinds::REQUEST_KINDS;
 pub use request_message::AccessRequestMessage;
+pub use withdrawals::{MAX_WITHDRAWALS, Withdrawal, Withdrawals};
 
 /// The fuzz function of the messages: each has one encoding.
 #[cfg(any(test, fuzzing))]

@@ -14,6 +14,7 @@ use super::metainfo_part::MetainfoPart;
 use super::port_check::PortCheck;
 use super::refused::AccessRefusal;
 use super::request::PROTOCOL;
+use super::withdrawals::Withdrawals;
 use crate::bencode::Item;
 use crate::certificate::AccountId;
 use crate::torrent::InfoHash;
@@ -89,6 +90,8 @@ pub enum AccessAnswer {
     Metainfo(MetainfoPart),
     /// The version that a name means.
     Version(MeantVersion),
+    /// Which versions members have withdrawn.
+    Withdrawals(Withdrawals),
     /// The other peers of the announced swarms.
     Peers(AnnounceBatchAnswer),
     /// The swarms of those shares of the group whose files have changed, according to the reports
@@ -210,6 +213,7 @@ impl AccessReplyMessage {
             }
             Ok(AccessAnswer::Metainfo(part)) => part.put(&mut entries),
             Ok(AccessAnswer::Version(version)) => version.put(&mut entries),
+            Ok(AccessAnswer::Withdrawals(answer)) => answer.put(&mut entries),
             Ok(AccessAnswer::Peers(peers)) => peers.put(&mut entries),
             Ok(AccessAnswer::ChangedShares(changed)) => {
                 entries.push(("changed", fields::info_hashes_item(changed)))
@@ -286,6 +290,7 @@ impl AccessReplyMessage {
             }),
             "metainfo" => Ok(AccessAnswer::Metainfo(MetainfoPart::read(&mut fields)?)),
             "version" => Ok(AccessAnswer::Version(MeantVersion::read(&mut fields)?)),
+            "withdrawals" => Ok(AccessAnswer::Withdrawals(Withdrawals::read(&mut fields)?)),
             "peers" => Ok(AccessAnswer::Peers(AnnounceBatchAnswer::read(&mut fields)?)),
             "changed-shares" => Ok(AccessAnswer::ChangedShares(
                 fields.list("changed", fields::read_changed)?,
@@ -336,6 +341,7 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::Files { .. }) => FileEntry::KIND,
             Ok(AccessAnswer::Metainfo(_)) => "metainfo",
             Ok(AccessAnswer::Version(_)) => "version",
+            Ok(AccessAnswer::Withdrawals(_)) => "withdrawals",
             Ok(AccessAnswer::Peers(_)) => "peers",
             Ok(AccessAnswer::ChangedShares(_)) => "changed-shares",
             Ok(AccessAnswer::Cluster(_)) => "cluster",

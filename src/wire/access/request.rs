@@ -222,6 +222,14 @@ pub enum AccessRequest {
         /// of its newest version. A tracker where the name means something else refuses.
         seen: InfoHash,
     },
+    /// Asks which versions members have withdrawn from a group. The answer is
+    /// [`super::AccessAnswer::Withdrawals`].
+    Withdrawals {
+        /// The group.
+        group: Label,
+        /// The swarms of the versions, at most [`super::MAX_WITHDRAWALS`].
+        shares: Vec<InfoHash>,
+    },
     /// Announces to swarms of a group. The answer is [`super::AccessAnswer::Peers`], which has a
     /// result for each announce.
     Announce(AnnounceBatch),
@@ -426,6 +434,7 @@ impl AccessRequest {
             | Self::ListFiles { .. }
             | Self::Metainfo { .. }
             | Self::FindVersion { .. }
+            | Self::Withdrawals { .. }
             | Self::Announce(_)
             | Self::ChangedShares { .. }
             | Self::Cluster
@@ -482,7 +491,8 @@ impl AccessRequest {
             | Self::ChangedShares { group, .. }
             | Self::Metainfo { group, .. }
             | Self::FindVersion { group, .. }
-            | Self::Withdraw { group, .. } => (Some(group.to_string()), None),
+            | Self::Withdraw { group, .. }
+            | Self::Withdrawals { group, .. } => (Some(group.to_string()), None),
             Self::AcceptRequest { group, user, .. }
             | Self::RejectRequest { group, user, .. }
             | Self::RemoveMember { group, user, .. } => {

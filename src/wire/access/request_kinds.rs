@@ -83,6 +83,7 @@ request_kinds! {
     Metainfo "metainfo",
     FindVersion "find_version",
     Withdraw "withdraw",
+    Withdrawals "withdrawals",
     Announce "announce",
     Cluster "cluster",
     CheckPort "check_port",

@@ -80,7 +80,8 @@ impl AccessRequestMessage {
             AccessRequest::Publish { .. }
             | AccessRequest::ListFiles { .. }
             | AccessRequest::Metainfo { .. }
-            | AccessRequest::Withdraw { .. } => catalogue_request::put(&self.ask, &mut entries),
+            | AccessRequest::Withdraw { .. }
+            | AccessRequest::Withdrawals { .. } => catalogue_request::put(&self.ask, &mut entries),
             AccessRequest::Logout { .. }
             | AccessRequest::RenameGroup { .. }
             | AccessRequest::Cluster

@@ -7,9 +7,13 @@ use crate::cli::commands::entry::{ArgumentKind, CommandEntry, option, optional, 
 use crate::cli::commands::mirror::MirrorCommand;
 use crate::cli::values;
 use crate::storage::MirrorSettings;
+use std::time::Duration;
 
 /// The part of the file system that a mirror leaves free, in percent, if the user does not say it.
 const MIN_FREE: u8 = 5;
+
+/// How long after its withdrawal a share is removed, if the user does not say it.
+const PRUNE_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// Mirrors.
 pub(super) static MIRRORS: &[CommandEntry] = &[
@@ -22,14 +26,18 @@ pub(super) static MIRRORS: &[CommandEntry] = &[
         options: &[
             option("--share", Some("GLOB")),
             option("--keep", Some("SIZE")),
-            option("--min-free", Some("PERCENT")),
+            option("--prune", None),
+            option("--prune-after", Some("TIME")),
+            option("--min-free", Some("N")),
         ],
         summary: "keep this machine a copy of a group",
         details: "Fetches every share of the group, and every new version, now and later, also after a restart, and serves them. \
                   They go into FOLDER, which is made if it is missing; without FOLDER, into a folder with the name of the group \
                   in the current folder. With --share, only shares whose names match a pattern (* ? **) are mirrored; repeat it \
                   for more patterns. With --keep, the shares that were published first go when all together are larger than SIZE. \
-                  While less than PERCENT of the file system is free (default 5), no download begins. Only what the mirror \
+                  With --prune, a share that was withdrawn is removed here a day later, or TIME seconds later with --prune-after, but only \
+                  files that are unchanged; if more than a fifth of the shares would go at once, confirm_prune is needed. \
+                  While less than N percent of the disk is free (default 5), no download begins. Only what the mirror \
                   itself has fetched is ever removed. The same command again with other options changes the mirror.\n\
                   Example: mirror lab /srv/lab --share '*.img' --keep 500G",
         read: |words| {
@@ -39,6 +47,15 @@ pub(super) static MIRRORS: &[CommandEntry] = &[
                 settings: settings(&words)?,
             }))
         },
+    },
+    CommandEntry {
+        name: "confirm_prune",
+        arguments: &[required("G", ArgumentKind::Group)],
+        options: &[],
+        summary: "let a mirror remove many withdrawn shares",
+        details: "If more than a fifth of the shares of a group were withdrawn at once, a mirror with --prune waits. status names \
+                  these shares. This command lets the mirror remove those that status has shown last, and no other ones.",
+        read: |words| Ok(Command::Mirror(MirrorCommand::ConfirmPrune(words.name(0)?))),
     },
     CommandEntry {
         name: "unmirror",
@@ -51,10 +68,12 @@ pub(super) static MIRRORS: &[CommandEntry] = &[
 ];
 
 fn settings(words: &CommandWords<'_>) -> Result<MirrorSettings, CommandError> {
+    let prune_after = words.value("--prune-after", values::seconds)?;
+    let prunes = words.has_option("--prune");
     Ok(MirrorSettings {
         only: words.globs("--share")?,
         keep: words.value("--keep", values::kept_size)?,
-        prune_after: None,
+        prune_after: prune_after.or(prunes.then_some(PRUNE_AFTER)),
         min_free: words
             .value("--min-free", values::percent)?
             .unwrap_or(MIN_FREE),
