@@ -152,8 +152,8 @@ impl Node {
         self.registrar.operator()
     }
 
-    /// Removes silent peers of groups, and saves the mirrors, at intervals until the stop flag is raised. Then ends
-    /// everything.
+    /// Removes silent peers of groups, and saves the mirrors, at intervals until the stop flag is
+    /// raised. Then ends everything.
     pub fn run(&self) {
         while !self.stop.wait(EXPIRY_INTERVAL) {
             self.registrar.expire();

@@ -10,8 +10,8 @@ use crate::wire::name::Label;
 use std::sync::Arc;
 
 impl Account {
-    /// The holders of the versions of a share, or with a name `NAME@N` of that version, or without a
-    /// name of all shares of the group.
+    /// The holders of the versions of a share, or with a name `NAME@N` of that version, or without
+    /// a name of all shares of the group.
     ///
     /// # Errors
     /// See [`AccountError`].

@@ -161,37 +161,15 @@ impl HolderLists {
         swarms: &BTreeMap<InfoHash, RowId>,
         after: Option<HolderKey>,
     ) -> (Vec<Listed>, Option<HolderKey>) {
-        let mut listed: Vec<Listed> = Vec::new();
-        let holders = lock(&self.holders);
-        let first = after.map_or(InfoHash([0; 20]), |after| after.info_hash);
-        let found = swarms.range(first..).flat_map(|(info_hash, row)| {
-            let start = HolderKey {
-                info_hash: *info_hash,
-                id: RowId([0; 16]),
-            };
-            let of_swarm = holders.of_swarm(after.map_or(start, |after| after.max(start)));
-            of_swarm.map(|(key, holder)| (*row, key, holder))
-        });
-        let mut found = found.filter(|(_, key, _)| Some(*key) != after);
-        for (row, key, holder) in found.by_ref().take(PAGE_LENGTH) {
-            listed.push(Listed {
-                row,
-                key,
-                holder,
-                mirrors: false,
-            });
-        }
-        let has_more = found.next().is_some();
-        drop(found);
-        drop(holders);
+        let (page, next) = lock(&self.holders).page(swarms, after, PAGE_LENGTH);
         let mirrors = lock(&self.mirrors);
-        for listed in &mut listed {
-            let id = listed.key.id;
-            listed.mirrors = mirrors.is_mirror(MirrorKey { group, id });
-        }
-        drop(mirrors);
-        let last = listed.last().map(|listed| listed.key);
-        (listed, last.filter(|_| has_more))
+        let listed = page.into_iter().map(|(row, key, holder)| Listed {
+            row,
+            key,
+            holder,
+            mirrors: mirrors.is_mirror(MirrorKey { group, id: key.id }),
+        });
+        (listed.collect(), next)
     }
 
     fn list_mirrors(

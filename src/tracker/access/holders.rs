@@ -137,13 +137,37 @@ impl Holders {
     }
 
     /// The holders of a swarm, in the order of their keys, from `first` on.
-    pub(super) fn of_swarm(&self, first: HolderKey) -> impl Iterator<Item = (HolderKey, Holder)> {
+    fn of_swarm(&self, first: HolderKey) -> impl Iterator<Item = (HolderKey, Holder)> {
         let last = HolderKey {
             id: RowId([u8::MAX; 16]),
             ..first
         };
         let entries = self.by_swarm.range(first..=last);
         entries.map(|(key, holder)| (*key, *holder))
+    }
+
+    /// Up to `limit` holders of these swarms that follow `after`, and the position of the last one
+    /// if there are more. `swarms` has a value for each swarm, which comes with its holders.
+    pub(super) fn page<T: Copy>(
+        &self,
+        swarms: &BTreeMap<InfoHash, T>,
+        after: Option<HolderKey>,
+        limit: usize,
+    ) -> (Vec<(T, HolderKey, Holder)>, Option<HolderKey>) {
+        let first = after.map_or(InfoHash([0; 20]), |after| after.info_hash);
+        let found = swarms.range(first..).flat_map(|(info_hash, value)| {
+            let start = HolderKey {
+                info_hash: *info_hash,
+                id: RowId([0; 16]),
+            };
+            let of_swarm = self.of_swarm(after.map_or(start, |after| after.max(start)));
+            of_swarm.map(|(key, holder)| (*value, key, holder))
+        });
+        let mut found = found.filter(|(_, key, _)| Some(*key) != after);
+        let page: Vec<_> = found.by_ref().take(limit).collect();
+        let has_more = found.next().is_some();
+        let last = page.last().map(|(_, key, _)| *key);
+        (page, last.filter(|_| has_more))
     }
 
     fn remove(&mut self, key: HolderKey) -> Option<Holder> {
@@ -258,12 +282,33 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_a_swarm_goes_on_after_a_holder() {
+    fn pages_go_on_after_a_holder_and_have_only_the_swarms_of_the_list() {
         let mut holders = Holders::default();
-        for (swarm, id) in [(1, 1), (2, 1), (2, 2), (2, 3), (3, 1)] {
-            holders.on_announce(key(swarm, id), announce(0, 0), seconds(0));
+        let listed = [(1, 1), (2, 1), (2, 2), (2, 3), (4, 1)].map(|(swarm, id)| key(swarm, id));
+        for key in listed.into_iter().chain([key(3, 1), key(5, 1)]) {
+            holders.on_announce(key, announce(0, 0), seconds(0));
         }
-        let found: Vec<HolderKey> = holders.of_swarm(key(2, 2)).map(|(key, _)| key).collect();
-        assert_eq!(found, [key(2, 2), key(2, 3)]);
+        let swarms = BTreeMap::from([1, 2, 4].map(|swarm| (InfoHash([swarm; 20]), swarm)));
+        let mut found = Vec::new();
+        let (mut after, mut pages) = (None, 0);
+        loop {
+            let (page, next) = holders.page(&swarms, after, 2);
+            assert!(
+                page.iter()
+                    .all(|(swarm, key, _)| key.info_hash.0[0] == *swarm)
+            );
+            found.extend(page.into_iter().map(|(_, key, _)| key));
+            pages += 1;
+            after = next;
+            if next.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, listed);
+        assert_eq!(pages, 3);
+        // Another tracker may have ended its page at a holder that this one does not have.
+        let (page, next) = holders.page(&swarms, Some(key(2, 9)), 2);
+        assert_eq!(page[0].1, key(4, 1));
+        assert_eq!((page.len(), next), (1, None));
     }
 }

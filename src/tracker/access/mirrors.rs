@@ -1,5 +1,5 @@
-//! The table of mirrors: which holders have reported that they mirror a group, or that they do so no
-//! longer. Pure. Times are milliseconds since 1970, because the table is kept over a restart.
+//! The table of mirrors: which holders have reported that they mirror a group, or that they do so
+//! no longer. Pure. Times are milliseconds since 1970, because the table is kept over a restart.
 //!
 //! The end of a mirror is kept as an entry too: a tracker that was away does not know of the end,
 //! and a peer that asks both trackers believes the later report.

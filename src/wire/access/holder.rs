@@ -80,7 +80,7 @@ impl HolderEntry {
         let percent = u128::from(have) * 100 / u128::from(self.length.max(1));
         match self.left {
             0 => 100,
-            _ => u64::try_from(percent).unwrap_or(100).min(99),
+            _ => u64::try_from(percent).unwrap_or(u64::MAX),
         }
     }
 }
