@@ -107,7 +107,7 @@ impl CheckReport {
         self.bad_pieces == 0 && self.faults.is_empty()
     }
 
-    /// The indices of the wanted files that are bad, in [`Info::files`].
+    /// The indices of the wanted files that are bad, in the order of the torrent.
     pub fn bad_files(&self) -> Vec<usize> {
         let bad = self.wanted.iter().filter(|(_, is_bad)| *is_bad);
         bad.map(|(index, _)| *index).collect()
