@@ -120,8 +120,9 @@ impl CheckReport {
 }
 
 /// Compares the file or folder at `path` with the wanted files of a share: the lengths, every piece
-/// that they need, and the SHA-1 of each file if the torrent has it. A bad piece is not reported if one of its files has another
-/// fault. `progress` is called from any thread with the bytes done and the total.
+/// that they need, and the SHA-1 of each file if the torrent has it. A bad piece is not reported if
+/// one of its files has another fault. `progress` is called from any thread with the bytes done and
+/// the total.
 ///
 /// # Errors
 /// [`StoreError::Missing`] if nothing is at `path`. [`StoreError::Stopped`] if `stop` is set before
