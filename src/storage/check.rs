@@ -107,7 +107,7 @@ impl CheckReport {
         self.bad_pieces == 0 && self.faults.is_empty()
     }
 
-    /// The indices of the wanted files that are bad, in [`Info::files`].
+    /// The indices of the wanted files that are bad, in the order of the torrent.
     pub fn bad_files(&self) -> Vec<usize> {
         let bad = self.wanted.iter().filter(|(_, is_bad)| *is_bad);
         bad.map(|(index, _)| *index).collect()
@@ -120,8 +120,9 @@ impl CheckReport {
 }
 
 /// Compares the file or folder at `path` with the wanted files of a share: the lengths, every piece
-/// that they need, and the SHA-1 of each file if the torrent has it. A bad piece is not reported if one of its files has another
-/// fault. `progress` is called from any thread with the bytes done and the total.
+/// that they need, and the SHA-1 of each file if the torrent has it. A bad piece is not reported if
+/// one of its files has another fault. `progress` is called from any thread with the bytes done and
+/// the total.
 ///
 /// # Errors
 /// [`StoreError::Missing`] if nothing is at `path`. [`StoreError::Stopped`] if `stop` is set before

@@ -22,14 +22,14 @@ pub struct SetAside<'a> {
 }
 
 impl<'a> SetAside<'a> {
-    /// Moves the `bad` files, which are at `destination`, to a new partial file or folder, and gives
-    /// them the lengths that the torrent says. Missing files are left out. `is_used` says whether
-    /// another transfer uses a path.
+    /// Moves the `bad` files, which are at `destination`, to a new partial file or folder, and
+    /// gives them the lengths that the torrent says. Missing files are left out. `is_used` says
+    /// whether another transfer uses a path.
     ///
     /// # Errors
     /// [`StoreError::Foreign`] names something that may not be moved: what is no regular file, or a
-    /// file with several names, or an entry that has the name of the partial file or folder. Another
-    /// error if something cannot be moved. Then all files have their names again.
+    /// file with several names, or an entry that has the name of the partial file or folder.
+    /// Another error if something cannot be moved. Then all files have their names again.
     pub fn new(
         layout: &'a FileLayout,
         destination: &'a Destination,

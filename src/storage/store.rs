@@ -79,8 +79,8 @@ pub enum StoredSpan {
 
 impl Store {
     /// Opens a share for reading. `path` is the file or the folder itself. It may be a symbolic
-    /// link, but links inside the folder are refused, unless the layout says that they are followed. A file is opened only when it is read, or
-    /// when [`Store::stamps`] examines it.
+    /// link, but links inside the folder are refused, unless the layout says that they are
+    /// followed. A file is opened only when it is read, or when [`Store::stamps`] examines it.
     ///
     /// # Errors
     /// When the file or folder is missing, is of the wrong kind, or cannot be opened.

@@ -35,13 +35,13 @@ impl Peer {
     }
 
     /// Starts the download of a group's share: into the destination if that is a folder, otherwise
-    /// to that path. Without a named destination, the share goes where this peer has another version
-    /// of it. A version that is there is replaced once the new one is complete. An existing file
-    /// with the same content is kept. If the choice is forced, other content is replaced too, and
-    /// files of the other version that were changed here; until the download is complete, and if it
-    /// fails, they stay unchanged. If this peer has other files of the share at the same place, also
-    /// of another version, the union of both choices is wanted. `progress` is called with the number
-    /// of bytes of existing files hashed so far and the number of all bytes.
+    /// to that path. Without a named destination, the share goes where this peer has another
+    /// version of it. A version that is there is replaced once the new one is complete. An existing
+    /// file with the same content is kept. If the choice is forced, other content is replaced too,
+    /// and files of the other version that were changed here; until the download is complete, and
+    /// if it fails, they stay unchanged. If this peer has other files of the share at the same
+    /// place, also of another version, the union of both choices is wanted. `progress` is called
+    /// with the number of bytes of existing files hashed so far and the number of all bytes.
     ///
     /// # Errors
     /// When the user is not logged in or not a member, the catalogue does not list the share, no

@@ -24,8 +24,8 @@ pub struct Sent {
 
 impl Peer {
     /// Hashes a file or folder, writes its `.torrent` file to `torrent`, records the share and
-    /// starts it. With `follows_links`, symbolic links inside the folder are followed. `progress` is
-    /// called with the number of bytes hashed so far and of all bytes.
+    /// starts it. With `follows_links`, symbolic links inside the folder are followed. `progress`
+    /// is called with the number of bytes hashed so far and of all bytes.
     ///
     /// # Errors
     /// No tracker is known; `torrent` exists and is not a `.torrent` file of this share (it stays

@@ -121,8 +121,8 @@ pub(crate) struct OpenedUpdate {
 /// when this one is recorded.
 ///
 /// # Errors
-/// The files of the complete version are missing, or were changed and the choice does not force it. The
-/// place is used otherwise. The new files cannot be made.
+/// The files of the complete version are missing, or were changed and the choice does not force it.
+/// The place is used otherwise. The new files cannot be made.
 pub(crate) fn open_update(
     transfers: &Transfers,
     info: &Info,
