@@ -138,7 +138,8 @@ class Fleet:
         self.binary, self.folder, self.scale = binary, folder, scale
         self.trackers = Trackers(binary, folder, {"arguments": ["--interval", "5"],
                                                   "environment": None})
-        self.publisher = self.machine(1)
+        # So slow that a version can be caught in the middle of its download.
+        self.publisher = self.machine(1, ["--up", f"{40 // scale}M"])
         self.mirrors = []
         self.data = folder / "set"
         self.large = self.data / "large.bin"
@@ -146,9 +147,9 @@ class Fleet:
         self.table = []
         self.mounted = None
 
-    def machine(self, number):
+    def machine(self, number, options=()):
         return Machine(self.binary, number, self.folder, self.trackers.info,
-                       self.folder / f"peer{number}.down")
+                       self.folder / f"peer{number}.down", options)
 
     # Data.
 

@@ -111,7 +111,7 @@ class Trackers:
 class Peer(Program):
     """A peer that reads commands from a pipe and answers in JSON."""
 
-    def __init__(self, binary, number, folder, info, downloads):
+    def __init__(self, binary, number, folder, info, downloads, options=()):
         super().__init__(f"peer{number}")
         self.user = f"user{number}"
         self.files = folder / f"{self.label}.files"
@@ -120,7 +120,7 @@ class Peer(Program):
         self.downloads.mkdir(exist_ok=True)
         self.folder = folder
         self.arguments = [str(binary), "peer", "127.0.0.1:0", str(info), "--json",
-                          "--dir", str(folder / f"{self.label}.state")]
+                          "--dir", str(folder / f"{self.label}.state"), *options]
         self.start()
 
     def start(self):
