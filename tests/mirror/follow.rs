@@ -46,7 +46,7 @@ fn a_mirror_goes_on_after_a_kill() {
     let mut fleet = Fleet::new();
     fleet.publish("a", 1, "");
     fleet.mirror("");
-    fleet.wait_for_copy("a", 1);
+    fleet.wait_for_complete(1);
     let mut fleet = fleet.restart_after(|tracker, nik| {
         publish(tracker, nik, "a", 2, "--update");
         publish(tracker, nik, "b", 3, "");
