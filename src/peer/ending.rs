@@ -97,8 +97,8 @@ impl Services {
         Ok(was_there)
     }
 
-    /// Ends a download that is complete or not, and removes its files. A file that has changed since
-    /// it was verified stays.
+    /// Ends a download that is complete or not, and removes its files. A file that has changed
+    /// since it was verified stays.
     ///
     /// # Errors
     /// The check of its files does not end in time. Its files or records cannot be removed.

@@ -8,7 +8,7 @@
 //! - `doctor`, which checks what a peer needs, and `join`, which enrols a machine; both need no
 //!   running peer;
 //! - `commands`, and `running`, which starts and stops the peer;
-//! - `mirror`, which keeps this machine a copy of groups; `ending`, which ends shares and downloads;
+//! - `mirror`, which keeps this machine a copy of groups; `ending`, which ends transfers;
 //! - `incoming`, `calls`, `restore`, `magnet`, `download`: events that start links and transfers;
 //!   `tick`: the clock;
 //! - `services`: the objects that exist once per peer;

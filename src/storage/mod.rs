@@ -87,6 +87,7 @@ mod stamp;
 mod store;
 mod swarms_file;
 mod take_files;
+mod torrent_sum;
 mod tree;
 mod unfinished_record;
 mod verify;

@@ -4,10 +4,11 @@
 
 use super::record_codec::{decode_record, encode_record, path_item, read_path, read_texts, texts};
 use super::record_group::RecordedGroup;
+use super::torrent_sum::TorrentSum;
 use super::unfinished_record::{UnfinishedRecord, read_flag};
 use super::{Destination, FileStamp, RecordError};
 use crate::bencode::{Dictionary, Item, Value};
-use crate::torrent::{FileName, InfoHash, Sha1};
+use crate::torrent::{FileName, InfoHash};
 use std::path::{Path, PathBuf};
 
 /// What a peer stores about one share or download.
@@ -102,13 +103,13 @@ pub enum RecordState {
 
 impl Record {
     /// Encodes the record. `torrent` is the SHA-1 of its `.torrent` file.
-    pub(super) fn encode(&self, torrent: Sha1) -> Vec<u8> {
+    pub(super) fn encode(&self, torrent: TorrentSum) -> Vec<u8> {
         let source = |(address, bytes): &(String, u64)| {
             Item::List(vec![address.clone().into(), (*bytes).into()])
         };
         let mut entries = vec![
             ("info hash", Item::from(&self.info_hash.0[..])),
-            ("torrent", torrent.0.to_vec().into()),
+            ("torrent", torrent.encode().into()),
             (
                 "trackers",
                 Item::List(self.trackers.iter().map(|tier| texts(tier)).collect()),
@@ -158,12 +159,12 @@ impl Record {
     }
 
     /// Reads the bytes that [`Record::encode`] wrote. `path` is for errors.
-    pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<(Self, Sha1), RecordError> {
+    pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<(Self, TorrentSum), RecordError> {
         decode_record(bytes, path, read)
     }
 }
 
-fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
+fn read(fields: &Dictionary<'_>) -> Option<(Record, TorrentSum)> {
     let hash = |key| <[u8; 20]>::try_from(fields.value(key)?.bytes()?).ok();
     let list = |key| fields.value(key).map_or(Some(Vec::new()), read_texts);
     let source = |source: &Value<'_>| match source.list()? {
@@ -203,7 +204,8 @@ fn read(fields: &Dictionary<'_>) -> Option<(Record, Sha1)> {
             Some(number) => number.integer()? != 0,
         },
     };
-    Some((record, Sha1(hash("torrent")?)))
+    let torrent = TorrentSum::read(fields.value("torrent")?.bytes()?)?;
+    Some((record, torrent))
 }
 
 fn read_kind(fields: &Dictionary<'_>) -> Option<RecordKind> {
@@ -245,6 +247,7 @@ pub(super) mod tests {
     use super::super::{RenameSteps, ShareVersion};
     use super::*;
     use crate::bencode::KeyOrder;
+    use crate::torrent::Sha1;
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
 
@@ -368,16 +371,16 @@ pub(super) mod tests {
     #[test]
     fn a_decoded_value_equals_the_encoded_one() {
         for record in records() {
-            let bytes = record.encode(Sha1([1; 20]));
+            let bytes = record.encode(Sha1([1; 20]).into());
             let read = Record::decode(&bytes, Path::new("x")).unwrap();
-            assert_eq!(read, (record, Sha1([1; 20])));
+            assert_eq!(read, (record, Sha1([1; 20]).into()));
         }
     }
 
     #[test]
     fn a_truncated_record_or_a_flipped_bit_is_an_error() {
         for record in records() {
-            let mut bytes = record.encode(Sha1([1; 20]));
+            let mut bytes = record.encode(Sha1([1; 20]).into());
             for length in 0..bytes.len() {
                 let cut = Record::decode(&bytes[..length], Path::new("x"));
                 assert!(matches!(cut, Err(RecordError::Damaged { .. })), "{length}");
@@ -411,7 +414,7 @@ pub(super) mod tests {
             Err(RecordError::Version { version: 2, .. })
         ));
         // Records that are valid except for a missing field or a field of another type.
-        let bytes = records()[1].encode(Sha1([1; 20]));
+        let bytes = records()[1].encode(Sha1([1; 20]).into());
         let body = &bytes[..bytes.len() - 20];
         let value = Value::parse(body, KeyOrder::Sorted).unwrap();
         let fields = value.dictionary().unwrap();

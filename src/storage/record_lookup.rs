@@ -8,6 +8,7 @@ use std::sync::Arc;
 /// record, or if it or its `.torrent` file cannot be read.
 pub fn find_with_info(records: &Records, hash: InfoHash) -> Option<(Record, Arc<Info>)> {
     let record = records.find(hash)?;
-    let metainfo = records.load_torrent(hash, records.saved_torrent(hash)?);
-    Some((record, Arc::new(metainfo.ok()?.info().clone())))
+    let loaded = records.load_torrent(hash, records.saved_torrent(hash)?.into());
+    let (metainfo, _) = loaded.ok()?;
+    Some((record, Arc::new(metainfo.info().clone())))
 }

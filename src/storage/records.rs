@@ -6,6 +6,7 @@
 //! file is written before the record and removed after the record.
 
 use super::folder::{RECORDS_FOLDER, TORRENTS_FOLDER};
+use super::torrent_sum::TorrentSum;
 use super::whole_file::{self, TEMPORARY_PREFIX};
 use super::{
     FileError, MagnetRecord, Record, RecordError, RecordKind, RecordState, ReservedSpace,
@@ -170,13 +171,19 @@ impl Records {
         let mut saved = self.lock_saved();
         let (torrent_path, torrent) = (self.torrent_path(hash), metainfo.encode());
         let sha1 = Sha1::of(&torrent);
+        let before = saved.get(&hash).map(|known| known.torrent);
+        let before = before.filter(|before| *before != sha1);
         // The record contains the SHA-1 of the torrent. So both files are written completely first,
-        // and only then get their names. If the disk is full, both old files stay.
+        // and only then get their names. If the disk is full, both old files stay. If the torrent
+        // changes, a record that accepts both comes first: a crash may come in between.
         let written = prepare(&torrent_path, &torrent).and_then(|torrent| {
             let path = self.record_path(hash);
-            let record = prepare(&path, &record.encode(sha1))?;
+            let new = prepare(&path, &record.encode(sha1.into()))?;
+            if let Some(before) = before {
+                replace(&path, &record.encode(TorrentSum::replaced(before, sha1)))?;
+            }
             put(torrent, &torrent_path)?;
-            put(record, &path)
+            put(new, &path)
         });
         self.note_written(hash, written.is_ok(), &saved);
         written?;
@@ -194,7 +201,7 @@ impl Records {
         let mut saved = self.lock_saved();
         let known = saved.get(&hash).ok_or(RecordError::Unknown(hash))?;
         let torrent = known.torrent;
-        let written = replace(&self.record_path(hash), &record.encode(torrent));
+        let written = replace(&self.record_path(hash), &record.encode(torrent.into()));
         self.note_written(hash, written.is_ok(), &saved);
         written?;
         saved.insert(hash, Saved::of(record, torrent));
@@ -223,7 +230,10 @@ impl Records {
         for (other, saved) in others.filter(|(_, saved)| saved.leftover_contains_one_of(paths)) {
             if let Some(mut record) = self.find(*other) {
                 record.unfinished.partial = None;
-                replace(&self.record_path(*other), &record.encode(saved.torrent))?;
+                replace(
+                    &self.record_path(*other),
+                    &record.encode(saved.torrent.into()),
+                )?;
             }
             saved.leftover = None;
         }
@@ -265,8 +275,8 @@ impl Records {
         if self.record_path(hash) != path {
             return Err(RecordError::Mismatch(path));
         }
-        let metainfo = self.load_torrent(hash, torrent);
-        let metainfo = metainfo.map_err(|what| RecordError::Torrent {
+        let loaded = self.load_torrent(hash, torrent);
+        let (metainfo, torrent) = loaded.map_err(|what| RecordError::Torrent {
             place: record.kind.place(),
             is_unstopped_download: matches!(record.kind, RecordKind::Download(_))
                 && record.state != RecordState::Stopped,
@@ -284,9 +294,13 @@ impl Records {
         Ok((record, metainfo))
     }
 
-    /// Reads the `.torrent` file of a share; `sha1` is the one in its record. An error says what is
-    /// wrong with the file.
-    pub(super) fn load_torrent(&self, hash: InfoHash, sha1: Sha1) -> Result<Metainfo, String> {
+    /// Reads the `.torrent` file of a share, and returns its SHA-1 too; `sum` is what the record says.
+    /// An error says what is wrong with the file.
+    pub(super) fn load_torrent(
+        &self,
+        hash: InfoHash,
+        sum: TorrentSum,
+    ) -> Result<(Metainfo, Sha1), String> {
         let path = self.torrent_path(hash);
         let damaged = |what: &str| format!("{} is damaged ({what})", path.display());
         let bytes = read(&path, MAX_METAINFO).map_err(|error| match error {
@@ -294,10 +308,11 @@ impl Records {
             error => error.to_string(),
         })?;
         let metainfo = Metainfo::parse(&bytes).map_err(|error| damaged(&error.to_string()))?;
-        if Sha1::of(&bytes) != sha1 || metainfo.info().info_hash() != hash {
+        let found = Sha1::of(&bytes);
+        if !sum.accepts(found) || metainfo.info().info_hash() != hash {
             return Err(damaged("it is another torrent than its record says"));
         }
-        Ok(metainfo)
+        Ok((metainfo, found))
     }
 
     /// Whether the share or download `hash`, which could not be loaded at the start, still has a
@@ -635,5 +650,43 @@ mod tests {
             records.save(&other, &metainfo),
             Err(RecordError::Mismatch(_))
         ));
+    }
+
+    #[test]
+    fn a_crash_while_a_torrent_is_replaced_loses_no_record() {
+        let Fixture {
+            folder,
+            metainfo,
+            record,
+        } = fixture();
+        let records = Records::open(&folder).unwrap();
+        records.save(&record, &metainfo).unwrap();
+        let hash = record.info_hash;
+        let (torrent_path, path) = (records.torrent_path(hash), records.record_path(hash));
+        let old = fs::read(&torrent_path).unwrap();
+        let new = metainfo
+            .clone()
+            .with_trackers(vec![vec!["http://x/announce".into()]]);
+        // What is on the disk before the last step.
+        let (before, after) = (Sha1::of(&old), Sha1::of(&new.encode()));
+        let both = record.encode(TorrentSum::replaced(before, after));
+        for torrent in [old, new.encode()] {
+            fs::write(&path, &both).unwrap();
+            fs::write(&torrent_path, &torrent).unwrap();
+            let next_start = Records::open(&folder).unwrap();
+            assert!(next_start.load_all().pop().unwrap().is_ok());
+            // Afterwards the record accepts only the file that is there.
+            next_start.update(&record).unwrap();
+            assert_eq!(
+                fs::read(&path).unwrap(),
+                record.encode(Sha1::of(&torrent).into())
+            );
+        }
+        // A third one is refused.
+        fs::write(&path, &both).unwrap();
+        let third = new.with_trackers(vec![vec!["http://y/announce".into()]]);
+        fs::write(&torrent_path, third.encode()).unwrap();
+        let next_start = Records::open(&folder).unwrap();
+        assert!(next_start.load_all().pop().unwrap().is_err());
     }
 }

@@ -102,6 +102,8 @@ const OF_MACHINES: &[(&str, [&str; 2])] = &[
     ("check_port", ["+"; 2]),
     ("changed_shares lab", ["+"; 2]),
     ("changed_shares own", ["not-a-member"; 2]),
+    ("withdrawals lab", ["+"; 2]),
+    ("withdrawals own", ["not-a-member"; 2]),
     ("news", ["+"; 2]),
     ("create_token lab", ["only-users"; 2]),
     ("enrol readers", ["+"; 2]),

@@ -1,9 +1,13 @@
 //! A mirror fetches what a group has, and follows it.
 
-use super::fleet::{Fleet, publish};
+use super::fleet::{Fleet, LENGTH, publish};
 use crate::common::peer::quoted;
+use crate::common::sandbox::bytes;
 use crate::common::waiting::wait_until;
+use crate::team::{join, logged_in_peer};
 use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -42,7 +46,7 @@ fn a_mirror_goes_on_after_a_kill() {
     let mut fleet = Fleet::new();
     fleet.publish("a", 1, "");
     fleet.mirror("");
-    fleet.wait_for_copy("a", 1);
+    fleet.wait_for_complete(1);
     let mut fleet = fleet.restart_after(|tracker, nik| {
         publish(tracker, nik, "a", 2, "--update");
         publish(tracker, nik, "b", 3, "");
@@ -101,4 +105,33 @@ fn the_end_of_a_mirror_removes_nothing() {
     fleet
         .mayank
         .assert_refused("unmirror lab", "not-mirrored", "lab");
+}
+
+#[test]
+fn another_mirror_catches_up_while_the_publisher_is_off() {
+    let mut fleet = Fleet::new();
+    fleet.publish("a", 1, "");
+    fleet.publish("b", 2, "");
+    fleet.publish("a", 3, "--update");
+    fleet.mirror("");
+    fleet.wait_for_complete(2);
+    let mut uma = logged_in_peer(&fleet.tracker, "uma", &[]);
+    join(&mut fleet.nik, &mut uma, "uma");
+    let Fleet { nik, mayank, .. } = fleet;
+    nik.kill();
+    let begun = uma.run("mirror lab");
+    // Without a folder, it is one with the name of the group in the current folder.
+    let folder = PathBuf::from(begun["folder"].as_str().unwrap());
+    assert!(folder.ends_with("lab"), "{begun}");
+    for (name, seed) in [("a", 3), ("b", 2)] {
+        wait_until("the other mirror has the share", || {
+            fs::read(folder.join(name)).is_ok_and(|content| content == bytes(LENGTH, seed))
+        });
+    }
+    // A member who leaves keeps what the mirror has.
+    uma.run("leave_group lab");
+    let status = uma.run("status");
+    assert_eq!(status["mirrors"][0]["group"], "lab", "{status}");
+    assert!(folder.join("a").exists() && folder.join("b").exists());
+    drop(mayank);
 }

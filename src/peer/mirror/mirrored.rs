@@ -15,6 +15,9 @@ use std::time::Duration;
 /// Shares that were pruned within this time count as one removal.
 const PRUNED_TOGETHER: Duration = Duration::from_secs(24 * 3600);
 
+/// The longest pause after something has kept the whole mirror from going on.
+const LONGEST_TROUBLE: Duration = Duration::from_secs(30);
+
 /// A group that is mirrored.
 #[derive(Debug)]
 pub(super) struct Mirrored {
@@ -150,7 +153,7 @@ impl Mirrored {
             Some(reason) => Trouble {
                 reason: Some(reason),
                 count,
-                again_at: now.saturating_add(pause(count)),
+                again_at: now.saturating_add(pause(count).min(LONGEST_TROUBLE)),
             },
             None => Trouble::default(),
         };
@@ -404,6 +407,22 @@ mod tests {
         asked(&mut mirror, 14);
         mirror.on_catalogue(&label, &[]);
         assert_eq!(asked(&mut mirror, 14), [hash(1), hash(2)]);
+    }
+
+    #[test]
+    fn after_trouble_the_whole_mirror_goes_on_within_half_a_minute() {
+        let (mut mirror, here) = mirror(&[1]);
+        let mut now = NOW;
+        for pause in [5, 10, 20, 30, 30] {
+            let pause = Duration::from_secs(pause);
+            mirror.set_trouble(Some("no tracker answers".to_owned()), now);
+            let almost = now + pause - Duration::from_millis(1);
+            assert!(mirror.plan(&here, None, (1, almost)).is_none());
+            now += pause;
+            assert!(mirror.plan(&here, None, (1, now)).is_some());
+        }
+        mirror.set_trouble(None, now);
+        assert!(mirror.plan(&here, None, (1, now)).is_some());
     }
 
     #[test]

@@ -140,14 +140,15 @@ pub(super) fn plan(view: &MirrorView<'_>) -> Plan {
         .map(|entry| (entry.name.as_str(), entry.info_hash))
         .collect();
     let mut wanted = wanted(view, &mut plan.waits);
-    let excluded = view.beyond_keep(&mut wanted, &listed);
+    let owners = Owners::of(view.shares);
+    let excluded = view.beyond_keep(&mut wanted, &listed, &owners);
     if !excluded.is_empty() {
         let shares = excluded.len();
         plan.waits.push(Wait::Keep { shares });
         plan.actions.extend(view.evictions(&excluded));
     }
     plan.wanted = wanted.len();
-    view.plan_downloads(&wanted, &mut plan);
+    view.plan_downloads(&wanted, &owners, &mut plan);
     view.plan_removals(&listed, &mut plan);
     plan
 }
@@ -177,12 +178,21 @@ fn wanted(view: &MirrorView<'_>, waits: &mut Vec<Wait>) -> Vec<usize> {
     wanted.into_iter().map(|(_, at)| at).collect()
 }
 
-impl MirrorView<'_> {
-    fn own(&self, info_hash: InfoHash) -> Option<&MirroredShare> {
-        let mut shares = self.shares.iter();
-        shares.find(|share| share.info_hash == info_hash)
+/// Who decides about each version that the mirror has begun to fetch.
+struct Owners(HashMap<InfoHash, MirrorOwner>);
+
+impl Owners {
+    fn of(shares: &[MirroredShare]) -> Self {
+        let owners = shares.iter().map(|share| (share.info_hash, share.owner));
+        Self(owners.collect())
     }
 
+    fn owner(&self, info_hash: InfoHash) -> Option<MirrorOwner> {
+        self.0.get(&info_hash).copied()
+    }
+}
+
+impl MirrorView<'_> {
     /// The shares that only the mirror has asked for and that are here.
     fn mirrored(&self) -> impl Iterator<Item = (&MirroredShare, &Here)> {
         let shares = self.shares.iter();
@@ -192,7 +202,12 @@ impl MirrorView<'_> {
 
     /// Takes the shares out of `wanted` that do not fit into `--keep`, and returns them. The
     /// oldest ones do not fit first. What the mirror has of other shares counts too.
-    fn beyond_keep(&self, wanted: &mut Vec<usize>, listed: &HashMap<&str, InfoHash>) -> Vec<usize> {
+    fn beyond_keep(
+        &self,
+        wanted: &mut Vec<usize>,
+        listed: &HashMap<&str, InfoHash>,
+        owners: &Owners,
+    ) -> Vec<usize> {
         let Some(keep) = self.settings.keep else {
             return Vec::new();
         };
@@ -207,7 +222,7 @@ impl MirrorView<'_> {
             let Some(entry) = self.catalogue.get(at) else {
                 return false;
             };
-            if self.is_persons(entry.info_hash) {
+            if self.is_persons(entry.info_hash, owners) {
                 return true;
             }
             let with_it = used.saturating_add(entry.length);
@@ -231,9 +246,8 @@ impl MirrorView<'_> {
     }
 
     /// Whether the version is here, and not only because of the mirror.
-    fn is_persons(&self, info_hash: InfoHash) -> bool {
-        let own = self.own(info_hash);
-        let is_mirrors = own.is_some_and(|share| share.owner == MirrorOwner::Mirror);
+    fn is_persons(&self, info_hash: InfoHash, owners: &Owners) -> bool {
+        let is_mirrors = owners.owner(info_hash) == Some(MirrorOwner::Mirror);
         self.here.contains_key(&info_hash) && !is_mirrors
     }
 
@@ -249,7 +263,7 @@ impl MirrorView<'_> {
     }
 
     /// Plans the downloads that begin now: new versions first.
-    fn plan_downloads(&self, wanted: &[usize], plan: &mut Plan) {
+    fn plan_downloads(&self, wanted: &[usize], owners: &Owners, plan: &mut Plan) {
         let (mut updates, mut starts) = (Vec::new(), Vec::new());
         let occupied: BTreeMap<&Path, InfoHash> = self
             .here
@@ -257,7 +271,7 @@ impl MirrorView<'_> {
             .map(|(hash, here)| (here.path.as_path(), *hash))
             .collect();
         for &at in wanted {
-            match self.next_for(at, &occupied) {
+            match self.next_for(at, &occupied, owners) {
                 Next::Nothing => {}
                 Next::Complete => plan.complete += 1,
                 Next::Start => starts.push(at),
@@ -300,12 +314,12 @@ impl MirrorView<'_> {
     }
 
     /// What is to be done for one share.
-    fn next_for(&self, at: usize, occupied: &BTreeMap<&Path, InfoHash>) -> Next {
+    fn next_for(&self, at: usize, occupied: &BTreeMap<&Path, InfoHash>, owners: &Owners) -> Next {
         let Some(entry) = self.catalogue.get(at) else {
             return Next::Nothing;
         };
         let hash = entry.info_hash;
-        let owner = self.own(hash).map(|share| share.owner);
+        let owner = owners.owner(hash);
         let is_due = self.failures.is_due(hash, self.now);
         match self.here.get(&hash).map(|here| &here.state) {
             Some(HereState::Complete) => return Next::Complete,
@@ -321,7 +335,9 @@ impl MirrorView<'_> {
         };
         match occupied.get(path.as_path()) {
             Some(other) if *other == hash => Next::Start,
-            Some(other) if self.is_persons(*other) => Next::Person(entry.name.as_str().to_owned()),
+            Some(other) if self.is_persons(*other, owners) => {
+                Next::Person(entry.name.as_str().to_owned())
+            }
             Some(_) => Next::Update,
             None => Next::Start,
         }

@@ -52,7 +52,7 @@ impl World {
     /// The group lists this version of a share, of 10 bytes. Later ones are published later.
     fn lists(mut self, share: u8, version: u8) -> Self {
         self.catalogue.push(FileEntry {
-            name: ShortText::new(&format!("s{share}")).unwrap(),
+            name: ShortText::new(format!("s{share}")).unwrap(),
             version: version.into(),
             versions: 1,
             note: None,
@@ -329,7 +329,7 @@ fn only_an_explicit_withdrawal_that_is_old_enough_removes() {
         })
     };
     let gone = || many().fetched(1, 1);
-    let prune = vec![Action::Prune(hash(1, 1))];
+    let prune = [Action::Prune(hash(1, 1))];
     for (what, world, expected) in [
         (
             "withdrawn",

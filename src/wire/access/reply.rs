@@ -180,10 +180,7 @@ impl AccessReplyMessage {
     /// All entries except the version of the protocol.
     fn entries(&self) -> Vec<(&'static str, Item<'_>)> {
         let mut entries = vec![("id", Item::from(self.id)), ("type", self.kind().into())];
-        if let Some(IssuedToken { token, expires }) = &self.renewed {
-            entries.push(("renewed", Item::from(token.as_bytes())));
-            entries.push(("until", (*expires).into()));
-        }
+        entries.extend(self.renewed.iter().flat_map(renewed_entries));
         entries.extend(self.only_here.then_some(("copies", 1u32.into())));
         match &self.result {
             Err(refused) => entries.extend(refused.entries()),
@@ -301,11 +298,7 @@ impl AccessReplyMessage {
                 seen: fields.read_by("seen", fields::read_seen)?,
                 page: read_page(&mut fields)?,
             }),
-            "enrolled" => Ok(AccessAnswer::Enrolled {
-                machine: AccountId(fields.array("machine")?),
-                label: fields.parsed("label")?,
-                groups: machine::read_groups(&mut fields)?,
-            }),
+            "enrolled" => Ok(read_enrolled(&mut fields)?),
             "machine-session" => Ok(AccessAnswer::MachineLoggedIn {
                 token: fields.read_by("token", fields::read_token)?,
                 label: fields.parsed("label")?,
@@ -356,6 +349,19 @@ impl AccessReplyMessage {
             Ok(AccessAnswer::Mirrors(_)) => MirrorEntry::KIND,
         }
     }
+}
+
+fn renewed_entries(renewed: &IssuedToken) -> [(&'static str, Item<'_>); 2] {
+    let token = Item::from(renewed.token.as_bytes());
+    [("renewed", token), ("until", renewed.expires.into())]
+}
+
+fn read_enrolled(fields: &mut MessageFields<'_>) -> Result<AccessAnswer, ControlError> {
+    Ok(AccessAnswer::Enrolled {
+        machine: AccountId(fields.array("machine")?),
+        label: fields.parsed("label")?,
+        groups: machine::read_groups(fields)?,
+    })
 }
 
 fn read_renewed(fields: &mut MessageFields<'_>) -> Result<Option<IssuedToken>, ControlError> {

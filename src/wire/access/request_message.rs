@@ -37,16 +37,14 @@ impl AccessRequestMessage {
                 host,
                 ..
             } => {
-                entries.extend([
-                    ("attempt", Item::from(&attempt.0[..])),
-                    ("password", password.expose().into()),
-                ]);
+                entries.push(("attempt", Item::from(&attempt.0[..])));
+                entries.push(("password", password.expose().into()));
                 entries.extend(host.as_ref().map(|host| ("host", host.as_str().into())));
             }
-            AccessRequest::ChangePassword { old, new, .. } => entries.extend([
-                ("new", Item::from(new.expose())),
-                ("old", old.expose().into()),
-            ]),
+            AccessRequest::ChangePassword { old, new, .. } => {
+                entries.push(("new", new.expose().into()));
+                entries.push(("old", old.expose().into()));
+            }
             AccessRequest::LeaveGroup { end, .. } => entries.push(("end", u32::from(*end).into())),
             AccessRequest::ListDecisions {
                 seen,
