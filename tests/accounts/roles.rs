@@ -10,8 +10,8 @@ use pieceful::certificate::{Authority, MemberKey};
 use pieceful::torrent::{Info, InfoHash};
 use pieceful::wire::PeerId;
 use pieceful::wire::access::{
-    AccessAnswer, AccessRefusal, AccessRequest, AnnounceBatch, GroupEntry, GroupRole, KeyRequest,
-    REQUEST_KINDS, ShortText, SwarmAnnounce, Token,
+    AccessAnswer, AccessRefusal, AccessRequest, AnnounceBatch, GroupEntry, GroupRole,
+    HolderRequest, KeyRequest, REQUEST_KINDS, ShortText, SwarmAnnounce, Token,
 };
 use pieceful::wire::control::InfoPart;
 use pieceful::wire::password::Password;
@@ -96,6 +96,12 @@ const TABLE: &[(&str, Answers)] = &[
     ("changed_shares none", ["unknown-group"; 6]),
     ("withdrawals lab", MEMBERS),
     ("withdrawals none", ["unknown-group"; 6]),
+    ("list_holders lab", MEMBERS),
+    ("list_holders none", ["unknown-group"; 6]),
+    ("list_mirrors lab", MEMBERS),
+    ("list_mirrors none", ["unknown-group"; 6]),
+    ("mirroring lab", MEMBERS),
+    ("mirroring none", ["unknown-group"; 6]),
     ("cluster", ["+"; 6]),
     ("check_port", ["+"; 6]),
     ("certify lab", MEMBERS),
@@ -247,6 +253,19 @@ pub(super) fn request_of(typed: &str, user: &User, lab: &Lab) -> AccessRequest {
             group: group.parse().unwrap(),
             shares: vec![InfoHash([1; 20])],
         },
+        ["list_holders", group] => AccessRequest::Holders(HolderRequest::Holders {
+            group: group.parse().unwrap(),
+            name: None,
+            after: None,
+        }),
+        ["list_mirrors", group] => AccessRequest::Holders(HolderRequest::Mirrors {
+            group: group.parse().unwrap(),
+            after: None,
+        }),
+        ["mirroring", group] => AccessRequest::Holders(HolderRequest::Mirroring {
+            group: group.parse().unwrap(),
+            on: true,
+        }),
         ["changed_shares", group] => AccessRequest::ChangedShares {
             group: group.parse().unwrap(),
             changed: Vec::new(),
@@ -489,6 +508,9 @@ fn assert_done(
         ("list_files lab", AccessAnswer::Files { page, .. }) => page.entries.len() == 2,
         ("metainfo lab data", AccessAnswer::Metainfo(_)) => true,
         ("find_version lab data", AccessAnswer::Version(_)) => true,
+        ("list_holders lab", AccessAnswer::Holders { .. }) => true,
+        ("list_mirrors lab", AccessAnswer::Mirrors(_)) => true,
+        ("mirroring lab", AccessAnswer::Done) => true,
         ("announce data", AccessAnswer::Peers(_)) => true,
         ("news", AccessAnswer::Decisions { page, .. }) => page.entries.len() <= 2,
         ("logout", AccessAnswer::Done) => true,

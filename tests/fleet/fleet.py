@@ -28,7 +28,7 @@ MIB = 1 << 20
 PIECE = 512 << 10
 PASSWORD = "correct horse"
 # A step that takes longer has failed.
-LIMIT = 300
+LIMIT = 200
 
 
 def check(condition, text):
@@ -188,7 +188,7 @@ class Fleet:
     def add_mirror(self, number):
         mirror = self.machine(number)
         mirror.join(self.publisher)
-        mirror.run(f"mirror lab '{mirror.downloads}' --prune --prune-after 0")
+        mirror.run(f"mirror lab '{mirror.downloads}' --prune --prune-after 0 --min-free 0")
         self.mirrors.append(mirror)
         return mirror
 
@@ -241,7 +241,7 @@ class Fleet:
         mirror.join(self.publisher)
         self.publisher.signal(signal.SIGTERM)
         self.publisher.process.wait(60)
-        mirror.run(f"mirror lab '{mirror.downloads}'")
+        mirror.run(f"mirror lab '{mirror.downloads}' --min-free 0")
         self.mirrors.append(mirror)
         self.wait_for_all(self.mirrors[0])
         self.check_all()
@@ -283,7 +283,7 @@ class Fleet:
         mirror.run("unmirror lab")
         mirror.run("stop_share lab set --here")
         mirror.downloads = small / "down"
-        mirror.run(f"mirror lab '{mirror.downloads}'")
+        mirror.run(f"mirror lab '{mirror.downloads}' --min-free 5")
         self.wait_for_all()
         ballast = small / "ballast"
         with open(ballast, "wb", buffering=0) as file:
@@ -294,15 +294,14 @@ class Fleet:
                 pass
         self.rewrite_large(50_000_000 // self.scale, 60_000_000 // self.scale)
         self.publish()
-        until(lambda: self.says(mirror, "room") or self.says(mirror, "full"),
-              f"{mirror.label} says that its disk is full")
+        until(lambda: self.says(mirror, "--min-free"), f"{mirror.label} says that its disk is full")
         ballast.unlink()
         self.wait_for_all()
         self.check_all()
 
     @staticmethod
     def says(mirror, word):
-        return word in str(mirror.run("status")) + str(mirror.run("show_downloads"))
+        return word in str(mirror.run("status")["mirrors"])
 
     def withdrawn(self):
         """A share is withdrawn while it is downloaded."""

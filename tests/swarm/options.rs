@@ -31,8 +31,8 @@ fn a_mistyped_option_starts_nothing_and_the_error_names_the_nearest_option() {
             "no option --private (if a name begins with --, type -- before it)",
         ),
         (
-            "download_file lab x --only=a".to_owned(),
-            "no option --only",
+            "download_file lab x --onyl=a".to_owned(),
+            "no option --onyl, the nearest is --only",
         ),
         ("upload_file --lab x".to_owned(), "no option --lab"),
         ("show_downloads --all".to_owned(), "no option --all"),
