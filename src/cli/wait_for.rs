@@ -184,14 +184,18 @@ impl Awaited {
         let is_listed = list
             .named
             .is_some_and(|named| named.number > self.version.number || named == self.version);
-        match is_listed {
-            true => self.missing_answers = 0,
-            false => self.missing_answers += 1,
+        if !is_listed {
+            // The name may mean another share now.
+            self.missing_answers += 1;
+            return;
         }
+        self.missing_answers = 0;
         self.partial.clear();
         for entry in list.holders {
             let id = entry.holder.id;
-            if entry.version.number < self.version.number {
+            let is_other = entry.version.number == self.version.number
+                && entry.version.info_hash != self.version.info_hash;
+            if entry.version.number < self.version.number || is_other {
                 continue;
             }
             let known = self.partial.get(&id);
@@ -347,6 +351,25 @@ mod tests {
 
     fn begin_all(list: HolderList, mirrors: Vec<MirrorEntry>, is_strict: bool) -> Awaited {
         Awaited::begin(&command(WantedMachines::All, is_strict), list, mirrors).unwrap()
+    }
+
+    #[test]
+    fn a_version_of_another_share_with_the_same_number_does_not_count() {
+        let mut awaited = begin_all(list(2, &[(1, 2, 1)]), vec![mirror(1, 0)], false);
+        // Trackers that were apart: two versions have the number 2.
+        let other = crate::torrent::InfoHash([99; 20]);
+        let mut both = list(2, &[(1, 2, 0)]);
+        both.holders[0].version.info_hash = other;
+        awaited.on_answer(Ok(both)).unwrap();
+        assert!(!awaited.is_reached());
+        // The share was withdrawn, and another one has its name and its number.
+        let mut replaced = list(2, &[(1, 2, 0)]);
+        replaced.named.as_mut().unwrap().info_hash = other;
+        replaced.holders[0].version.info_hash = other;
+        awaited.on_answer(Ok(replaced.clone())).unwrap();
+        assert!(!awaited.is_reached());
+        let withdrawn = awaited.on_answer(Ok(replaced)).unwrap_err();
+        assert!(matches!(withdrawn, CommandError::Withdrawn(_)));
     }
 
     #[test]

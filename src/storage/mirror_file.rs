@@ -154,6 +154,13 @@ impl StoredMirror {
         shares.find(|share| share.info_hash == info_hash)
     }
 
+    /// The versions that the mirror may remove.
+    pub fn own(&self) -> Vec<InfoHash> {
+        let own = |share: &&MirroredShare| share.owner == MirrorOwner::Mirror;
+        let own = self.shares.iter().filter(own);
+        own.map(|share| share.info_hash).collect()
+    }
+
     /// The names of the shares with these versions, sorted.
     pub fn names(&self, versions: &BTreeSet<InfoHash>) -> Vec<String> {
         let shares = self.shares.iter();

@@ -64,6 +64,27 @@ fn a_withdrawn_share_is_removed_and_a_changed_file_stays() {
 }
 
 #[test]
+fn what_a_person_offers_to_others_from_the_folder_of_the_mirror_stays() {
+    let mut fleet = pruning(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"]);
+    fleet.mayank.run("create_group own");
+    let path = quoted(&fleet.copy("a"));
+    fleet.mayank.run(&format!("upload_file own {path}"));
+    fleet.nik.run("stop_share lab a");
+    fleet.wait_for_complete(10);
+    // This one is removed after the mirror has looked at the other one.
+    fleet.nik.run("stop_share lab b");
+    wait_until("the share is removed", || !fleet.copy("b").exists());
+    assert_eq!(fs::read(fleet.copy("a")).unwrap(), bytes(LENGTH, 1));
+    let shares = fleet.mayank.run("status")["shares"].clone();
+    let own = shares
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["group"] == "own");
+    assert_eq!(own.unwrap()["trouble"], Value::Null, "{shares}");
+}
+
+#[test]
 fn without_prune_and_before_its_time_nothing_is_removed() {
     let mut fleet = pruning(&["a", "b"]);
     fleet.mayank.run("mirror lab");

@@ -5,7 +5,7 @@ use super::mirrored::{Mirrored, Pass};
 use super::plan::{Action, Here, HereState, place};
 use crate::peer::{
     AccountError, DownloadOptions, Membership, PeerError, Services, SwarmEntry, Transfer,
-    WantedGroupShare, WantedPlace, now_ms,
+    WantedGroupShare, WantedPlace, now_ms, superseded,
 };
 use crate::storage::{MirrorOwner, MirroredShare, existing_ancestor, room};
 use crate::swarm::Phase;
@@ -243,6 +243,15 @@ impl Follower {
         };
         let started = self.services.download_group_share(wanted, &|_, _| {});
         started.map(|_| ())
+    }
+
+    /// The name of a share or download that uses the files of a share, or some of them, and that is
+    /// not of this mirror: a person may have offered them to another group.
+    pub(super) fn other_user(&self, of: &Followed<'_>, share: &MirroredShare) -> Option<String> {
+        let own = self.mirrors.read(of.id, of.user, |it| it.stored.own());
+        let (transfers, own) = (&self.services.transfers, own.unwrap_or_default());
+        let other = superseded::other_user(transfers, share.info_hash, &own, &share.path)?;
+        Some(other.name().to_owned())
     }
 
     pub(super) fn share(&self, of: &Followed<'_>, info_hash: InfoHash) -> Option<MirroredShare> {

@@ -81,6 +81,17 @@ impl Follower {
         let Some(transfer) = transfer else {
             return self.store(of, |mirror| mirror.stored.set_share(info_hash, None));
         };
+        if let Some(other) = self.other_user(of, &share) {
+            log::info!(
+                "mirror: {} stays: {other} uses it too",
+                share.path.display()
+            );
+            let owner = MirrorOwner::Person;
+            let share = MirroredShare { owner, ..share };
+            return self.store(of, |mirror| {
+                mirror.stored.set_share(info_hash, Some(share.clone()))
+            });
+        }
         match self.services.remove_one(&transfer) {
             Ok(Removed::All) => {
                 log::info!("mirror: removed {}", share.path.display());

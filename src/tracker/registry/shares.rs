@@ -128,8 +128,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`Refusal::AccountGone`], [`Refusal::UnknownGroup`], [`Refusal::NotMember`],
-    /// [`Refusal::NotPublishing`]; [`Refusal::OtherShare`] if the name means nothing here, the named
-    /// version has another info-hash, or no listed version of the named share has this one;
+    /// [`Refusal::NotPublishing`]; [`Refusal::OtherShare`] if the name means nothing here, the
+    /// named version has another info-hash, or no listed version of the named share has this one;
     /// [`Refusal::NotPublisher`] if `actor` neither published a version of the share nor owns the
     /// group.
     pub fn withdraw(
