@@ -58,17 +58,9 @@ def digest(folder):
 
 
 def disk_used(folder):
-    """The bytes that the files below a folder use on the disk. Hard links count once."""
-    used, seen = 0, set()
-    for path in folder.rglob("*"):
-        try:
-            found = path.lstat()
-        except FileNotFoundError:
-            continue
-        if (found.st_dev, found.st_ino) not in seen:
-            seen.add((found.st_dev, found.st_ino))
-            used += found.st_blocks * 512
-    return used
+    """The used bytes of a file system. Reflinks and hard links count once."""
+    found = os.statvfs(folder)
+    return (found.f_blocks - found.f_bfree) * found.f_frsize
 
 
 def from_others(download):
@@ -110,7 +102,7 @@ class Machine(Peer):
 
 
 class DiskGauge:
-    """The most that a folder uses on the disk while something happens."""
+    """The most that the disk of a folder is fuller while something happens."""
 
     def __init__(self, folder):
         self.folder, self.most = folder, 0
@@ -345,12 +337,12 @@ class Fleet:
             subprocess.run(["umount", str(self.mounted)], stderr=subprocess.DEVNULL)
 
     def report(self):
-        print(f"\n{'version':50} {'fetched':>9} {'share':>9} {'seconds':>8} {'more disk':>10}")
+        print(f"\n{'version':50} {'fetched':>9} {'share':>9} {'seconds':>8} {'more disk, all':>15}")
         for what, fetched, total, seconds, disk in self.table:
             in_mb = [f"{'' if value is None else f'{value / 1e6:.1f} MB':>9}"
                      for value in (fetched, total)]
             more = "" if disk is None else f"{disk / 1e6:.1f} MB"
-            print(f"{what:50} {in_mb[0]} {in_mb[1]} {seconds:8.1f} {more:>10}")
+            print(f"{what:50} {in_mb[0]} {in_mb[1]} {seconds:8.1f} {more:>15}")
 
 
 def main():
