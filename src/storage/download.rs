@@ -369,14 +369,15 @@ impl Download {
     }
 
     /// Renames a complete download to its final name. Its store stays usable throughout. The caller
-    /// has verified every piece and called [`Download::complete_files`]. If the rename replaces something or needs several steps, `note` is
-    /// called first and notes these steps in the record (see [`super::RenameSteps`]). After a
-    /// crash, [`super::recover_rename`] or [`super::undo_moves`] cleans up.
+    /// has verified every piece and called [`Download::complete_files`]. If the rename replaces
+    /// something or needs several steps, `note` is called first and notes these steps in the record
+    /// (see [`super::RenameSteps`]). After a crash, [`super::recover_rename`] or
+    /// [`super::undo_moves`] cleans up.
     ///
     /// # Errors
     /// When the final name is taken (for a replacement: by an entry of another kind, or by a
-    /// version with files that somebody has changed), the partial file was moved, or syncing failed.
-    /// Then the data is still in the partial file, unless only syncing the folder failed.
+    /// version with files that somebody has changed), the partial file was moved, or syncing
+    /// failed. Then the data is still in the partial file, unless only syncing the folder failed.
     pub fn finish(
         self,
         times: Option<&ModifiedTimes>,

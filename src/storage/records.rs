@@ -294,8 +294,8 @@ impl Records {
         Ok((record, metainfo))
     }
 
-    /// Reads the `.torrent` file of a share, and returns its SHA-1 too; `sum` is what the record says.
-    /// An error says what is wrong with the file.
+    /// Reads the `.torrent` file of a share, and returns its SHA-1 too; `sum` is what the record
+    /// says. An error says what is wrong with the file.
     pub(super) fn load_torrent(
         &self,
         hash: InfoHash,

@@ -187,20 +187,36 @@ fn a_catalogue_is_not_fetched_again_for_news_about_memberships() {
     });
 }
 
-#[test]
-fn a_new_version_is_reported_with_its_number_and_its_note_and_so_is_its_download() {
-    let tracker = AccountTracker::with(&["--interval", "1"]);
-    let shares = Script::new(&tracker.sandbox, "shares", "");
-    let complete = Script::new(&tracker.sandbox, "complete", "");
-    let mut nik = owner(&tracker);
+fn two_scripts(tracker: &AccountTracker) -> (Script, Script) {
+    let script = |name| Script::new(&tracker.sandbox, name, "");
+    (script("first hook"), script("second hook"))
+}
+
+/// The owner of the group `lab`, and a member whose peer runs `first` for this option and
+/// `complete` after each download.
+fn with_hooks(
+    tracker: &AccountTracker,
+    option: &str,
+    first: &Script,
+    complete: &Script,
+) -> [Peer; 2] {
+    let mut nik = owner(tracker);
     let arguments = [
-        "--on-share",
-        &shares.command(),
+        option,
+        &first.command(),
         "--on-complete",
         &complete.command(),
     ];
-    let mut mayank = logged_in_peer(&tracker, "mayank", &arguments);
+    let mut mayank = logged_in_peer(tracker, "mayank", &arguments);
     join(&mut nik, &mut mayank, "mayank");
+    [nik, mayank]
+}
+
+#[test]
+fn a_new_version_is_reported_with_its_number_and_its_note_and_so_is_its_download() {
+    let tracker = AccountTracker::with(&["--interval", "1"]);
+    let (shares, complete) = two_scripts(&tracker);
+    let [mut nik, mut mayank] = with_hooks(&tracker, "--on-share", &shares, &complete);
     wait_for_catalogue(&mayank, 1);
     mayank.run("download_file lab before");
     let first = complete.wait_for("before");
@@ -228,17 +244,8 @@ fn a_new_version_is_reported_with_its_number_and_its_note_and_so_is_its_download
 #[test]
 fn an_unfinished_version_whose_place_a_newer_one_takes_is_no_error() {
     let tracker = AccountTracker::with(&["--interval", "1"]);
-    let errors = Script::new(&tracker.sandbox, "errors", "");
-    let complete = Script::new(&tracker.sandbox, "complete", "");
-    let mut nik = owner(&tracker);
-    let arguments = [
-        "--on-error",
-        &errors.command(),
-        "--on-complete",
-        &complete.command(),
-    ];
-    let mut mayank = logged_in_peer(&tracker, "mayank", &arguments);
-    join(&mut nik, &mut mayank, "mayank");
+    let (errors, complete) = two_scripts(&tracker);
+    let [mut nik, mut mayank] = with_hooks(&tracker, "--on-error", &errors, &complete);
     nik.run("logout");
     mayank.run("download_file lab before");
     mayank.wait_for_download("before", |it| it["state"] == "downloading");

@@ -5,8 +5,8 @@
 //! shares whose files have changed here, and learns which shares other publishers have reported.
 //! `hints` acts on hints of a tracker. `catalogue_watch` finds out what is new in catalogues.
 //! `members` ends links to former members. `own_addresses` lists the private addresses of this
-//! machine; `private_calls` says when those of others may be called. Out of scope: when an announce is due
-//! (`crate::peer::announce`), commands, the handshakes (`net`), and what a tracker decides.
+//! machine; `private_calls` says when those of others may be called. Out of scope: when an announce
+//! is due (`crate::peer::announce`), commands, the handshakes (`net`), and what a tracker decides.
 
 mod announcer;
 mod catalogue_watch;

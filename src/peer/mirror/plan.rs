@@ -20,7 +20,7 @@ use std::time::Duration;
 pub(super) const MAX_AT_ONCE: usize = 16;
 /// The same for a new version of a share, so that it does not wait for downloads of other shares.
 pub(super) const MAX_UPDATES_AT_ONCE: usize = 32;
-/// One part of so many may be removed at once without a confirmation.
+/// At most a fifth of the shares may be removed at once without a confirmation.
 const CONFIRMED_PART: usize = 5;
 
 /// A share or download of this peer.

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// The longest wait for a thread that has the files open.
 pub(super) const OPENER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a person is told about the part of a replaced file or folder that is left.
+/// The message about the part of a replaced file or folder that is left.
 pub(super) fn left_text(left: &Path) -> String {
     format!(
         "files that were here before are kept as {}: move from there what you need, and remove \

@@ -111,7 +111,8 @@ impl Transfer {
     }
 
     /// Makes the files of the download, as far as possible as links or reflinks of the superseded
-    /// version. If there is none any more, the links of an earlier attempt go. Returns the files that were empty or missing before.
+    /// version. If there is none any more, the links of an earlier attempt go. Returns the files
+    /// that were empty or missing before.
     pub(crate) fn make_files(&self, download: &Download) -> Result<Vec<usize>, StoreError> {
         let is_continued = self.plan.group.is_some() && !download.is_new();
         if self.is_update() || is_continued {

@@ -35,7 +35,7 @@ pub struct GroupState {
     /// See [`super::GroupNumbers::ended`].
     pub ended: u64,
     /// The time in milliseconds over which the peers of the members are to spread their requests
-    /// for the catalogue after a change, so that the tracker gets only so many in a second.
+    /// for the catalogue after a change, so that the tracker gets a bounded number in a second.
     pub spread_ms: u32,
 }
 
