@@ -3,9 +3,10 @@
 use crate::common::account_tracker::AccountTracker;
 use crate::common::peer::{Peer, quoted};
 use crate::common::sandbox::bytes;
-use crate::common::waiting::wait_until;
+use crate::common::waiting::{PATIENCE, POLL_INTERVAL, poll, wait_until};
 use crate::team::team;
 use serde_json::Value;
+use std::cell::RefCell;
 use std::fs;
 use std::path::PathBuf;
 
@@ -23,6 +24,15 @@ pub(super) fn publish(
     let path = format!("nik.{seed}/{name}");
     let path = tracker.sandbox.file(&path, LENGTH, seed);
     nik.run(&format!("upload_file lab {} {options}", quoted(&path)))
+}
+
+/// Runs a command `mirror`. The tests must not depend on how full the disk of this machine is, so
+/// the least free space is 0 unless the command has it.
+pub(super) fn mirror(peer: &mut Peer, command: &str) -> Value {
+    if command.contains("--min-free") {
+        return peer.run(command);
+    }
+    peer.run(&format!("{command} --min-free 0"))
 }
 
 /// nik owns the group `lab` and publishes. mayank mirrors it into the folder `copy`.
@@ -65,8 +75,13 @@ impl Fleet {
     /// The command `mirror` with these options.
     pub(super) fn mirror(&mut self, options: &str) -> Value {
         let folder = self.tracker.sandbox.path("copy");
-        self.mayank
-            .run(&format!("mirror lab {} {options}", quoted(&folder)))
+        let command = format!("mirror lab {} {options}", quoted(&folder));
+        mirror(&mut self.mayank, &command)
+    }
+
+    /// The command `mirror` again, with these options.
+    pub(super) fn mirror_again(&mut self, options: &str) -> Value {
+        mirror(&mut self.mayank, &format!("mirror lab {options}"))
     }
 
     /// Waits until the mirror has this content of a share under its name.
@@ -88,12 +103,19 @@ impl Fleet {
         what: &str,
         mut is: impl FnMut(&Value) -> bool,
     ) -> Value {
-        let mut found = Value::Null;
-        wait_until(what, || {
-            found = self.status();
-            is(&found)
-        });
-        found
+        let found = RefCell::new(Value::Null);
+        poll(
+            PATIENCE,
+            POLL_INTERVAL,
+            || {
+                let status = self.status();
+                let is = is(&status);
+                found.replace(status);
+                is.then_some(())
+            },
+            || format!("this never came true: {what}: {}", found.borrow()),
+        );
+        found.into_inner()
     }
 
     /// Waits until this number of shares is mirrored and complete.

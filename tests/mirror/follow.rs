@@ -1,6 +1,6 @@
 //! A mirror fetches what a group has, and follows it.
 
-use super::fleet::{Fleet, LENGTH, publish};
+use super::fleet::{Fleet, LENGTH, mirror, publish};
 use crate::common::peer::quoted;
 use crate::common::sandbox::bytes;
 use crate::common::waiting::wait_until;
@@ -77,7 +77,7 @@ fn only_shares_that_match_a_pattern_are_mirrored() {
     fleet.wait_for_complete(2);
     assert_eq!(fleet.names(), ["a.img", "c1"]);
     // The same command changes the mirror. The folder is known.
-    fleet.mayank.run("mirror lab --share '*.txt'");
+    fleet.mirror_again("--share '*.txt'");
     fleet.wait_for_copy("b.txt", 2);
     fleet.wait_for_complete(1);
     assert_eq!(fleet.names(), ["a.img", "b.txt", "c1"]);
@@ -119,7 +119,7 @@ fn another_mirror_catches_up_while_the_publisher_is_off() {
     join(&mut fleet.nik, &mut uma, "uma");
     let Fleet { nik, mayank, .. } = fleet;
     nik.kill();
-    let begun = uma.run("mirror lab");
+    let begun = mirror(&mut uma, "mirror lab");
     // Without a folder, it is one with the name of the group in the current folder.
     let folder = PathBuf::from(begun["folder"].as_str().unwrap());
     assert!(folder.ends_with("lab"), "{begun}");

@@ -88,6 +88,6 @@ fn what_a_person_has_ended_is_not_fetched_again() {
     fleet.publish("c", 3, "");
     fleet.wait_for_copy("c", 3);
     assert_eq!(fleet.names(), ["b", "c"]);
-    fleet.mayank.run("mirror lab");
+    fleet.mirror_again("");
     fleet.wait_for_copy("a", 1);
 }

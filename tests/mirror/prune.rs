@@ -87,11 +87,11 @@ fn what_a_person_offers_to_others_from_the_folder_of_the_mirror_stays() {
 #[test]
 fn without_prune_and_before_its_time_nothing_is_removed() {
     let mut fleet = pruning(&["a", "b"]);
-    fleet.mayank.run("mirror lab");
+    fleet.mirror_again("");
     fleet.nik.run("stop_share lab a");
     fleet.wait_for_complete(1);
     // A day, by default.
-    fleet.mayank.run("mirror lab --prune");
+    fleet.mirror_again("--prune");
     wait_for_answer(&fleet, 1, 1);
     assert_nothing_goes(fleet, &["a", "b"]);
 }
@@ -127,11 +127,11 @@ fn more_than_a_fifth_waits_for_the_confirmation_of_what_was_shown() {
     let (refused, kind) = ("confirm_prune lab", "nothing-to-confirm");
     fleet.mayank.assert_refused(refused, kind, "lab");
     // One alone would go at once.
-    fleet.mayank.run("mirror lab");
+    fleet.mirror_again("");
     for name in ["a", "b"] {
         fleet.nik.run(&format!("stop_share lab {name}"));
     }
-    fleet.mayank.run("mirror lab --prune-after 0");
+    fleet.mirror_again("--prune-after 0");
     wait_for_answer(&fleet, 2, 2);
     fleet.wait_for_status("two shares wait", |mirror| {
         mirror["to_confirm"] == json!(["a", "b"])
@@ -199,7 +199,7 @@ fn the_oldest_shares_go_when_there_is_no_room() {
     }
     fleet.mirror("");
     fleet.wait_for_complete(3);
-    fleet.mayank.run("mirror lab --keep 1M");
+    fleet.mirror_again("--keep 1M");
     wait_until("the oldest share is removed", || {
         fleet.names() == ["b", "c"]
     });
@@ -233,7 +233,7 @@ fn nothing_begins_while_too_little_is_free() {
     let text = status["waits"][0].as_str().unwrap();
     assert!(text.contains("99%") && text.contains("1 share"), "{text}");
     assert!(fleet.names().is_empty());
-    fleet.mayank.run("mirror lab --min-free 0");
+    fleet.mirror_again("--min-free 0");
     fleet.wait_for_copy("a", 1);
     assert_eq!(fs::read(fleet.copy("a")).unwrap(), bytes(LENGTH, 1));
 }
